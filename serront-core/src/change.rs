@@ -1,0 +1,336 @@
+//! The change set: what a decision wants done, as a value that a storage applies all or not at all.
+//!
+//! [`Guard`], [`Write`], [`ClaimName`] and [`Effect`] are exhaustive on purpose: an adapter that does not know a kind
+//! can't apply half of a change, so a new kind has to be a compile error for it.
+
+use std::collections::BTreeSet;
+
+use crate::account::{Account, AccountState, Version};
+use crate::audit::AuditRecord;
+use crate::catalog::Service;
+use crate::effect::Effect;
+use crate::idempotency::{Kept, KeptOutcome, Scope};
+use crate::ids::{AccountId, ChangeSetId, KeyId, OrderId, PaymentId, ServiceId, SubscriptionId};
+use crate::key::{KeyRecord, WebhookSecret};
+use crate::order::{Order, OrderNumber, OrderState, WorkStatus};
+use crate::payment::{Payment, PaymentState};
+use crate::receipt::Digest256;
+use crate::storefront::Storefront;
+use crate::subscription::{Subscription, SubscriptionState};
+use crate::text::Slug;
+use crate::time::Timestamp;
+
+/// A row that carries a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Row {
+    /// The account's settings.
+    Account,
+    /// The account's storefront.
+    Storefront,
+    /// A service.
+    Service(ServiceId),
+    /// An order, with everything under it.
+    Order(OrderId),
+    /// A webhook subscription.
+    Subscription(SubscriptionId),
+}
+
+/// What the decision relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// *Exact*: the row is at this version, and stays there until the commit is done. [`Version::ABSENT`]: there is no
+    /// such row. A row guarded and not written is locked against its writers all the same.
+    Exact {
+        /// Which row.
+        row: Row,
+        /// At which version.
+        version: Version,
+    },
+    /// *Exact*: the catalog holds fewer services than this. Two commits with this guard never both pass on the last
+    /// free place.
+    ServicesBelow(u32),
+    /// *Exact*: no order names this service. Goes with a guard on the service's own row, which placing an order
+    /// guards as well, so the two meet there.
+    NoOrdersOf(ServiceId),
+    /// *Witness*: the account's settings epoch is this. Checked without a lock: it says "decided before that change".
+    Settings(Version),
+}
+
+/// A new state of something. Each writes one row, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A new account.
+    InsertAccount(Account),
+    /// New settings of the account.
+    UpdateAccount(AccountState),
+    /// The account's storefront, first or again, as its version says.
+    PutStorefront(Storefront),
+    /// A service, first or again, as its version says.
+    PutService(Service),
+    /// A service goes.
+    DeleteService(ServiceId),
+    /// A new order and its payment. The storage gives the order the account's next number.
+    InsertOrder(Order, Payment),
+    /// A new state of an order.
+    UpdateOrder {
+        /// Which order.
+        id: OrderId,
+        /// The state of its work track until now, for the counts that are kept.
+        was: WorkStatus,
+        /// The new state.
+        state: OrderState,
+    },
+    /// A new state of a payment. Covered by the guard on its order.
+    UpdatePayment {
+        /// Which payment.
+        id: PaymentId,
+        /// Under which order.
+        order_id: OrderId,
+        /// The new state.
+        state: PaymentState,
+    },
+    /// A new API key.
+    InsertKey(KeyRecord),
+    /// An API key goes, with what its hash claims. `Conflict` if it is gone already.
+    DeleteKey(KeyId),
+    /// A new subscription, with its secret.
+    InsertSubscription(Subscription, WebhookSecret),
+    /// A new state of a subscription.
+    UpdateSubscription(SubscriptionId, SubscriptionState),
+    /// A subscription goes.
+    DeleteSubscription(SubscriptionId),
+    /// A record for the audit trail.
+    AppendAudit(AuditRecord),
+}
+
+impl Write {
+    /// Whether the write makes a row under a new id, so that there is no version before to guard on.
+    const fn may_be_first(&self) -> bool {
+        matches!(
+            self,
+            Self::InsertAccount(_) | Self::PutService(_) | Self::InsertOrder(..) | Self::InsertSubscription(..)
+        )
+    }
+}
+
+/// A name that must be unique.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClaimName {
+    /// Within the account: this payment's confirmation.
+    Confirmation(PaymentId),
+    /// Within the account: a service's slug.
+    ServiceSlug(Slug),
+    /// Within the account: an idempotency key.
+    Idempotency(Scope),
+    /// Across accounts: a storefront's slug.
+    StorefrontSlug(Slug),
+    /// Across accounts: an API key, by its hash.
+    KeyHash(Digest256),
+    /// Across accounts: an order's access token, by its hash.
+    AccessToken(Digest256),
+}
+
+/// A claim of a name, with the outcome kept beside it where it is an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The name.
+    pub name: ClaimName,
+    /// Given for [`ClaimName::Idempotency`], and only there.
+    pub kept: Option<KeptOutcome>,
+}
+
+impl Claim {
+    /// A claim with nothing kept beside it.
+    #[must_use]
+    pub const fn of(name: ClaimName) -> Self {
+        Self { name, kept: None }
+    }
+}
+
+/// What a decision wants done: all of it, in one atomic commit, in one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// Sending the same change set twice lands once: its id is a claim, tested before the guards.
+    pub id: ChangeSetId,
+    /// The only account touched.
+    pub account_id: AccountId,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What it relied on.
+    pub guards: Vec<Guard>,
+    /// What it writes.
+    pub writes: Vec<Write>,
+    /// Names given up, before the claims are made.
+    pub releases: Vec<ClaimName>,
+    /// Names that must be unique.
+    pub claims: Vec<Claim>,
+    /// What leaves the process afterwards.
+    pub effects: Vec<Effect>,
+}
+
+/// A change set that landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The number given to the order, if the change set placed one.
+    pub number: Option<OrderNumber>,
+}
+
+/// A name that was claimed before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Which name.
+    pub claim: ClaimName,
+    /// What was kept beside it.
+    pub kept: Option<Kept>,
+}
+
+/// A change set that contradicts itself: a bug in the decision that made it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the change set contradicts itself: {0}")]
+pub struct Inconsistent(pub &'static str);
+
+impl ChangeSet {
+    /// An empty change set.
+    #[must_use]
+    pub const fn new(id: ChangeSetId, account_id: AccountId, at: Timestamp) -> Self {
+        Self {
+            id,
+            account_id,
+            at,
+            guards: Vec::new(),
+            writes: Vec::new(),
+            releases: Vec::new(),
+            claims: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Whether it places an order, so that the storage has a number to give.
+    #[must_use]
+    pub fn places_order(&self) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::InsertOrder(..)))
+    }
+
+    fn guarded(&self, row: Row) -> Option<Version> {
+        self.guards.iter().find_map(|guard| match guard {
+            Guard::Exact { row: guarded, version } if *guarded == row => Some(*version),
+            Guard::Exact { .. } | Guard::ServicesBelow(_) | Guard::NoOrdersOf(_) | Guard::Settings(_) => None,
+        })
+    }
+
+    /// Whether it holds together. A storage calls this first and refuses what does not.
+    ///
+    /// # Errors
+    /// [`Inconsistent`]: a versioned row written without an exact guard on the version before; two guards, writes or
+    /// claims of one thing; another account's row; at most one new order; a marked place without a new order; a kept
+    /// outcome beside anything but an idempotency key.
+    pub fn check(&self) -> Result<(), Inconsistent> {
+        let mut guarded = BTreeSet::new();
+        for guard in &self.guards {
+            if let Guard::Exact { row, .. } = guard
+                && !guarded.insert(*row)
+            {
+                return Err(Inconsistent("two guards on one row"));
+            }
+        }
+        let mut written = BTreeSet::new();
+        let mut orders = 0;
+        for write in &self.writes {
+            if let Some((row, version)) = self.written_row(write)? {
+                if !written.insert(row) {
+                    return Err(Inconsistent("two writes of one row"));
+                }
+                match (self.guarded(row), version) {
+                    (Some(_), None) => {}
+                    (Some(before), Some(version)) if before.next() == version => {}
+                    (None, Some(Version::FIRST)) if write.may_be_first() => {}
+                    (None | Some(_), _) => {
+                        return Err(Inconsistent("a write without a guard on the version before"));
+                    }
+                }
+            }
+            orders += u32::from(matches!(write, Write::InsertOrder(..)));
+        }
+        for write in &self.writes {
+            if let Write::UpdatePayment { order_id, .. } = write
+                && self.guarded(Row::Order(*order_id)).is_none()
+            {
+                return Err(Inconsistent("a payment written without a guard on its order"));
+            }
+        }
+        if orders > 1 {
+            return Err(Inconsistent("two new orders"));
+        }
+        let mut claimed = BTreeSet::new();
+        for claim in &self.claims {
+            if !claimed.insert(&claim.name) {
+                return Err(Inconsistent("one name claimed twice"));
+            }
+            if claim.kept.is_some() != matches!(claim.name, ClaimName::Idempotency(_)) {
+                return Err(Inconsistent("an outcome is kept beside idempotency keys, and only there"));
+            }
+            if orders == 0 && claim.kept.as_ref().is_some_and(|kept| kept.outcome.is_marked()) {
+                return Err(Inconsistent("a marked place without a new order"));
+            }
+        }
+        let mut effects = BTreeSet::new();
+        for effect in &self.effects {
+            if !effects.insert(effect.id()) {
+                return Err(Inconsistent("two effects of one id"));
+            }
+            if let Effect::Delivery(delivery) = effect
+                && orders == 0
+                && delivery.body.is_marked()
+            {
+                return Err(Inconsistent("a marked place without a new order"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The versioned row that a write touches, and the version that it makes (`None` for a deletion).
+    fn written_row(&self, write: &Write) -> Result<Option<(Row, Option<Version>)>, Inconsistent> {
+        let own = |account: AccountId| {
+            (account == self.account_id).then_some(()).ok_or(Inconsistent("a write in another account"))
+        };
+        Ok(match write {
+            Write::InsertAccount(account) => {
+                own(account.id)?;
+                Some((Row::Account, Some(account.state.version)))
+            }
+            Write::UpdateAccount(state) => Some((Row::Account, Some(state.version))),
+            Write::PutStorefront(storefront) => {
+                own(storefront.account_id)?;
+                Some((Row::Storefront, Some(storefront.version)))
+            }
+            Write::PutService(service) => {
+                own(service.account_id)?;
+                Some((Row::Service(service.id), Some(service.version)))
+            }
+            Write::DeleteService(id) => Some((Row::Service(*id), None)),
+            Write::InsertOrder(order, payment) => {
+                own(order.account_id)?;
+                if payment.order_id != order.id {
+                    return Err(Inconsistent("a payment under another order"));
+                }
+                Some((Row::Order(order.id), Some(order.state.version)))
+            }
+            Write::UpdateOrder { id, state, .. } => Some((Row::Order(*id), Some(state.version))),
+            Write::InsertSubscription(subscription, _) => {
+                own(subscription.account_id)?;
+                Some((Row::Subscription(subscription.id), Some(subscription.state.version)))
+            }
+            Write::UpdateSubscription(id, state) => Some((Row::Subscription(*id), Some(state.version))),
+            Write::DeleteSubscription(id) => Some((Row::Subscription(*id), None)),
+            Write::InsertKey(key) => {
+                own(key.account_id)?;
+                None
+            }
+            Write::AppendAudit(record) => {
+                own(record.account_id)?;
+                None
+            }
+            Write::UpdatePayment { .. } | Write::DeleteKey(_) => None,
+        })
+    }
+}

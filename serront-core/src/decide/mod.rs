@@ -1,0 +1,82 @@
+//! The decisions: pure functions from what is known and what is asked to a change set or a rejection.
+//!
+//! Every decision has the same shape: a snapshot that a storage read at once, the command, and a [`Context`] with the
+//! time and the ids. None of them waits, none names a port, and the same arguments always decide the same.
+//!
+//! | file | needs loaded | decides |
+//! |---|---|---|
+//! | `orders` | an [`OrderSnapshot`](crate::ports::OrderSnapshot) or [`ShopSnapshot`](crate::ports::ShopSnapshot) | place, claim, receipt, confirm, quote, work track |
+//! | `storefront` | an [`AccountSnapshot`](crate::ports::AccountSnapshot) | the profile and where to pay |
+//! | `catalog` | an account or [`ServiceSnapshot`](crate::ports::ServiceSnapshot) | services |
+//! | `account` | an account snapshot | opening, tier, modules, API keys |
+//! | `subscriptions` | an account snapshot | webhook subscriptions |
+//!
+//! What the decisions leave out: they check no credentials (the service does, before it reads), and they send nothing.
+
+use crate::change::{ChangeSet, Claim, ClaimName};
+use crate::idempotency::{self, IdempotentRequest, Kept, Outcome};
+use crate::ids::{AccountId, IdSequence};
+use crate::policy::Policy;
+use crate::rejection::Rejection;
+use crate::time::Timestamp;
+
+mod account;
+mod catalog;
+mod orders;
+mod storefront;
+mod subscriptions;
+
+pub use account::{ModuleSwitches, create_key, delete_key, open_account, set_tier, switch_modules};
+pub use catalog::{create_service, delete_service, update_service};
+pub use orders::{OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order};
+pub use storefront::put_storefront;
+pub use subscriptions::{create_subscription, delete_subscription, update_subscription};
+
+/// What a decision is given besides the snapshot and the command.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// As many ids as it needs.
+    pub ids: IdSequence,
+    /// The host's figures.
+    pub policy: &'a Policy,
+    /// The caller's idempotency key, if it sent one.
+    pub request: Option<IdempotentRequest>,
+}
+
+/// What was decided, with the outcome that the caller sees once it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision<T> {
+    /// Commit this.
+    Change(Box<ChangeSet>, T),
+    /// Nothing is to be done.
+    Unchanged(T),
+    /// It was done before, under the same idempotency key.
+    Replayed(T),
+}
+
+impl Context<'_> {
+    fn change_set(&mut self, account_id: AccountId) -> ChangeSet {
+        ChangeSet::new(self.ids.change_set(), account_id, self.now)
+    }
+
+    /// The outcome of the same request, if it was answered before.
+    fn replay<T: Outcome>(&self, kept: Option<&Kept>) -> Result<Option<Decision<T>>, Rejection> {
+        Ok(idempotency::replay(self.request.as_ref(), kept, self.now)?.map(Decision::Replayed))
+    }
+
+    /// Ends a decision: the outcome is kept beside the idempotency key, if there is one.
+    fn conclude<T: Outcome>(&self, mut change: ChangeSet, outcome: T) -> Result<Decision<T>, Rejection> {
+        if let Some(request) = &self.request {
+            let until = self.now.plus(self.policy.idempotency_kept);
+            // First: of several names that are taken, this one has the answer.
+            let kept = Some(idempotency::keep(request, &outcome, until)?);
+            change.claims.insert(0, Claim { name: ClaimName::Idempotency(request.scope), kept });
+        }
+        if change.writes.is_empty() && change.claims.is_empty() {
+            return Ok(Decision::Unchanged(outcome));
+        }
+        Ok(Decision::Change(Box::new(change), outcome))
+    }
+}

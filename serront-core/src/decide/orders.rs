@@ -1,0 +1,343 @@
+//! Decisions about an order: placing it, and everything that its buyer and its seller can do with it.
+
+use serde::Deserialize;
+
+use super::{Context, Decision};
+use crate::account::Version;
+use crate::audit::{Act, Actor, AuditRecord};
+use crate::catalog;
+use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use crate::effect::Effect;
+use crate::event::{self, EventData};
+use crate::ids::{PaymentId, UploadId};
+use crate::key::AccessToken;
+use crate::mail::{Mail, PaymentConfirmed};
+use crate::money::Rupiah;
+use crate::order::{Language, Order, OrderInput, OrderState, WorkStatus};
+use crate::payment::{Payment, PaymentAct, PaymentState, PaymentStatus};
+use crate::ports::{OrderSnapshot, ShopSnapshot};
+use crate::receipt::{CheckedImage, Receipt};
+use crate::rejection::{Invalid, Rejection};
+use crate::text;
+use crate::view::{BuyerOrder, PlacedOrder, SellerOrder};
+
+/// A buyer's order with what the service drew for it.
+#[derive(Debug, Clone)]
+pub struct PlaceOrder<'a> {
+    /// What the buyer typed.
+    pub input: &'a OrderInput,
+    /// The language of the buyer's mails.
+    pub language: Language,
+    /// The buyer's credential from now on.
+    pub access_token: AccessToken,
+}
+
+/// Places an order. The storage gives it its number; until then the event and the outcome hold a marked place.
+///
+/// Guards on the service's row (its price, and that it is not deleted meanwhile) and witnesses the settings epoch.
+///
+/// # Errors
+/// [`Rejection::NotFound`] if the storefront is not published or has no such active service, then
+/// [`Rejection::Invalid`].
+pub fn place_order(
+    snapshot: &ShopSnapshot,
+    command: &PlaceOrder<'_>,
+    context: &mut Context<'_>,
+) -> Result<Decision<PlacedOrder>, Rejection> {
+    let ShopSnapshot { account, storefront, services, subscriptions } = snapshot;
+    let input = command.input;
+    if !storefront.profile.published {
+        return Err(Rejection::NotFound("storefront"));
+    }
+    let service = services
+        .iter()
+        .find(|service| service.offer.active && service.offer.slug.as_str() == input.service_slug)
+        .ok_or(Rejection::NotFound("service"))?;
+    let request = input.validate()?;
+    let package_name = text::optional_name("packageName", input.package_name.as_deref())?;
+    let quote = service.offer.pricing.first_quote(package_name.as_deref())?;
+
+    let mut change = context.change_set(account.id);
+    let now = context.now;
+    let order = Order {
+        id: context.ids.order(),
+        account_id: account.id,
+        service_id: service.id,
+        access_token: command.access_token.clone(),
+        buyer: request.buyer,
+        package_name,
+        preferred_date: request.preferred_date,
+        notes: request.notes,
+        language: command.language,
+        created_at: now,
+        state: OrderState {
+            version: Version::FIRST,
+            status: WorkStatus::Requested,
+            payment_status: PaymentStatus::Unpaid,
+            quoted_price: quote,
+            updated_at: now,
+        },
+    };
+    let payment = Payment {
+        id: context.ids.payment(),
+        order_id: order.id,
+        state: PaymentState { status: PaymentStatus::Unpaid, amount_due: quote, receipt: None },
+    };
+    change.guards = vec![
+        Guard::Exact { row: Row::Service(service.id), version: service.version },
+        Guard::Settings(account.state.version),
+    ];
+    change.claims.push(Claim::of(ClaimName::AccessToken(command.access_token.hash())));
+    let created = EventData::OrderCreated {
+        order_id: order.id,
+        number: None,
+        service_id: service.id,
+        service_slug: service.offer.slug.clone(),
+        package_name: order.package_name.clone(),
+        quoted_price_idr: quote,
+    };
+    change.effects = event::deliveries(account.id, &created, subscriptions, now, &mut context.ids);
+    let placed = PlacedOrder {
+        number: None,
+        access_token: command.access_token.clone(),
+        quoted_price_idr: quote,
+        discount_amount_idr: Rupiah::ZERO,
+        order_id: Some(order.id),
+    };
+    let record = AuditRecord {
+        id: context.ids.audit(),
+        account_id: account.id,
+        order_id: order.id,
+        payment_id: payment.id,
+        at: now,
+        actor: Actor::buyer(&command.access_token),
+        act: Act::Placed { quote },
+        note: None,
+    };
+    change.writes = vec![Write::InsertOrder(order, payment), Write::AppendAudit(record)];
+    context.conclude(change, placed)
+}
+
+/// A change of one order under way: the snapshot as it will be, and the change set that makes it so.
+struct Edit<'a> {
+    before: &'a OrderSnapshot,
+    after: OrderSnapshot,
+    change: ChangeSet,
+    payment_touched: bool,
+}
+
+impl<'a> Edit<'a> {
+    fn begin(before: &'a OrderSnapshot, context: &mut Context<'_>) -> Self {
+        let mut change = context.change_set(before.account.id);
+        change.guards.push(Guard::Exact { row: Row::Order(before.order.id), version: before.order.state.version });
+        let mut after = before.clone();
+        after.order.state.version = before.order.state.version.next();
+        after.order.state.updated_at = context.now;
+        Self { before, after, change, payment_touched: false }
+    }
+
+    fn payment(&mut self) -> &mut PaymentState {
+        self.payment_touched = true;
+        &mut self.after.payment.state
+    }
+
+    fn audit(&mut self, context: &mut Context<'_>, actor: &Actor, act: Act, note: Option<&str>) {
+        self.change.writes.push(Write::AppendAudit(AuditRecord {
+            id: context.ids.audit(),
+            account_id: self.before.account.id,
+            order_id: self.before.order.id,
+            payment_id: self.before.payment.id,
+            at: context.now,
+            actor: actor.clone(),
+            act,
+            note: note.map(str::to_owned),
+        }));
+    }
+
+    /// Emits an event to the subscriptions in the snapshot, witnessed by the settings epoch.
+    fn emit(&mut self, context: &mut Context<'_>, data: &EventData) {
+        let account = &self.before.account;
+        let witness = Guard::Settings(account.state.version);
+        if !self.change.guards.contains(&witness) {
+            self.change.guards.push(witness);
+        }
+        let subscriptions = &self.before.subscriptions;
+        let deliveries = event::deliveries(account.id, data, subscriptions, context.now, &mut context.ids);
+        self.change.effects.extend(deliveries);
+    }
+
+    /// Moves the payment along its track, and the order's summary of it with it.
+    fn go(
+        &mut self,
+        context: &mut Context<'_>,
+        actor: &Actor,
+        act: PaymentAct,
+        note: Option<&str>,
+    ) -> Result<(), Rejection> {
+        let from = self.before.payment.state.status;
+        let to = from.apply(act)?;
+        self.payment().status = to;
+        self.after.order.state.payment_status = to;
+        let proof_sha256 = self.before.payment.state.receipt.as_ref().map(|receipt| receipt.sha256);
+        self.audit(context, actor, Act::Payment { from, to, proof_sha256 }, note);
+        Ok(())
+    }
+
+    fn finish(self) -> (ChangeSet, OrderSnapshot) {
+        let Self { before, after, mut change, payment_touched } = self;
+        change.writes.push(Write::UpdateOrder {
+            id: before.order.id,
+            was: before.order.state.status,
+            state: after.order.state.clone(),
+        });
+        if payment_touched {
+            change.writes.push(Write::UpdatePayment {
+                id: before.payment.id,
+                order_id: before.order.id,
+                state: after.payment.state.clone(),
+            });
+        }
+        (change, after)
+    }
+}
+
+/// The buyer says that the transfer was made. A repeated claim changes nothing.
+///
+/// # Errors
+/// [`Rejection::InvalidTransition`] once the payment is confirmed.
+pub fn claim_payment(
+    snapshot: &OrderSnapshot,
+    actor: &Actor,
+    context: &mut Context<'_>,
+) -> Result<Decision<BuyerOrder>, Rejection> {
+    let from = snapshot.payment.state.status;
+    if from.apply(PaymentAct::Claim)? == from {
+        return Ok(Decision::Unchanged(snapshot.into()));
+    }
+    let mut edit = Edit::begin(snapshot, context);
+    edit.go(context, actor, PaymentAct::Claim, None)?;
+    let (change, after) = edit.finish();
+    Ok(Decision::Change(Box::new(change), (&after).into()))
+}
+
+/// The buyer's receipt, stored under `upload_id` already; it replaces an earlier one, whose bytes are then removed.
+///
+/// # Errors
+/// [`Rejection::InvalidTransition`] once the payment is confirmed.
+pub fn attach_receipt(
+    snapshot: &OrderSnapshot,
+    upload_id: UploadId,
+    image: CheckedImage,
+    actor: &Actor,
+    context: &mut Context<'_>,
+) -> Result<Decision<PaymentId>, Rejection> {
+    snapshot.payment.state.status.apply(PaymentAct::AttachReceipt)?;
+    let mut edit = Edit::begin(snapshot, context);
+    let CheckedImage { image_type, bytes, sha256 } = image;
+    let receipt = Receipt { upload_id, image_type, bytes, sha256, uploaded_at: context.now };
+    let replaced = edit.payment().receipt.replace(receipt);
+    if let Some(replaced) = &replaced {
+        edit.change.effects.push(Effect::Removal { id: context.ids.removal(), upload_id: replaced.upload_id });
+    }
+    let replaced_sha256 = replaced.map(|receipt| receipt.sha256);
+    edit.audit(context, actor, Act::Receipt { proof_sha256: sha256, replaced_sha256 }, None);
+    let (change, after) = edit.finish();
+    Ok(Decision::Change(Box::new(change), after.payment.id))
+}
+
+/// The seller has seen the money: the payment is confirmed for good, and one mail and one event go out.
+///
+/// The claim on the payment's confirmation is the last guard of "at most once", beside the guard on the order's row.
+///
+/// # Errors
+/// [`Rejection::Invalid`] for the note, [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`] once
+/// the payment is confirmed.
+pub fn confirm_payment(
+    snapshot: &OrderSnapshot,
+    actor: &Actor,
+    note: Option<&str>,
+    context: &mut Context<'_>,
+) -> Result<Decision<SellerOrder>, Rejection> {
+    let note = text::optional_prose("note", note)?;
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    let mut edit = Edit::begin(snapshot, context);
+    edit.go(context, actor, PaymentAct::Confirm, note.as_deref())?;
+    edit.change.claims.push(Claim::of(ClaimName::Confirmation(snapshot.payment.id)));
+    let order = &snapshot.order;
+    let seller_name = match &snapshot.storefront {
+        Some(storefront) => storefront.profile.display_name.clone(),
+        None => snapshot.account.name.clone(),
+    };
+    edit.change.effects.push(Effect::Mail {
+        id: context.ids.mail(),
+        mail: Mail::PaymentConfirmedV1(PaymentConfirmed {
+            to: order.buyer.email.clone(),
+            buyer_name: order.buyer.name.clone(),
+            language: order.language,
+            seller_name,
+            number: snapshot.number,
+            service_name: snapshot.service.offer.name.clone(),
+            amount: snapshot.payment.state.amount_due,
+        }),
+    });
+    let confirmed = EventData::OrderPaymentConfirmed {
+        order_id: order.id,
+        number: snapshot.number,
+        quoted_price_idr: order.state.quoted_price,
+    };
+    edit.emit(context, &confirmed);
+    let (change, after) = edit.finish();
+    context.conclude(change, (&after).into())
+}
+
+/// The seller's changes to an order, not yet validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderPatch {
+    /// The next state of the work track.
+    #[serde(default)]
+    pub status: Option<WorkStatus>,
+    /// A new quote, in rupiah; 0 takes it back.
+    #[serde(default)]
+    pub quoted_price_idr: Option<i64>,
+}
+
+/// Moves the work track, sets the quote, or both; if one of them is refused, neither happens.
+///
+/// The two tracks do not gate each other: a quote is possible in every work status, until the payment is confirmed.
+///
+/// # Errors
+/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`].
+pub fn patch_order(
+    snapshot: &OrderSnapshot,
+    patch: OrderPatch,
+    actor: &Actor,
+    context: &mut Context<'_>,
+) -> Result<Decision<SellerOrder>, Rejection> {
+    if patch == OrderPatch::default() {
+        return Err(Invalid::new("", "status or quotedPriceIdr must be given").into());
+    }
+    let quote = patch.quoted_price_idr.map(|amount| catalog::price("quotedPriceIdr", amount)).transpose()?;
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    let mut edit = Edit::begin(snapshot, context);
+    if let Some(to) = quote {
+        snapshot.payment.state.status.apply(PaymentAct::Quote)?;
+        let from = snapshot.order.state.quoted_price;
+        edit.after.order.state.quoted_price = to;
+        edit.payment().amount_due = to;
+        edit.audit(context, actor, Act::Quote { from, to }, None);
+    }
+    if let Some(to) = patch.status {
+        let from = snapshot.order.state.status;
+        edit.after.order.state.status = from.go(to)?;
+        edit.audit(context, actor, Act::Work { from, to }, None);
+        let (order_id, number) = (snapshot.order.id, snapshot.number);
+        edit.emit(context, &EventData::OrderStatusChanged { order_id, number, from, to });
+    }
+    let (change, after) = edit.finish();
+    context.conclude(change, (&after).into())
+}

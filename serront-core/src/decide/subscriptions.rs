@@ -1,0 +1,102 @@
+//! Decisions about webhook subscriptions. They need the account's settings, whose epoch they move: which subscriptions
+//! there are is what events are decided by.
+
+use super::account::settings_change;
+use super::{Context, Decision};
+use crate::account::Version;
+use crate::change::{Guard, Row, Write};
+use crate::ids::SubscriptionId;
+use crate::key::WebhookSecret;
+use crate::ports::AccountSnapshot;
+use crate::rejection::{Invalid, Rejection};
+use crate::subscription::{EventFilter, SUBSCRIPTIONS_MAX, Subscription, SubscriptionInput, SubscriptionState};
+use crate::view::{NewSubscriptionView, SubscriptionView};
+
+/// Subscribes an address whose target the sink has checked. The secret is shown this once.
+///
+/// # Errors
+/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::LimitReached`].
+pub fn create_subscription(
+    snapshot: &AccountSnapshot,
+    input: &SubscriptionInput,
+    secret: WebhookSecret,
+    context: &mut Context<'_>,
+) -> Result<Decision<NewSubscriptionView>, Rejection> {
+    let url = input.address()?.ok_or_else(|| Invalid::new("url", "is required"))?.to_owned();
+    let events = match input.filters()? {
+        Some(events) => events,
+        None => vec![EventFilter::parse("events", "*")?],
+    };
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    if u32::try_from(snapshot.subscriptions.len()).unwrap_or(u32::MAX) >= SUBSCRIPTIONS_MAX {
+        return Err(Rejection::LimitReached { limit: SUBSCRIPTIONS_MAX, things: "webhook subscriptions" });
+    }
+    let (mut change, settings) = settings_change(&snapshot.account, context);
+    let subscription = Subscription {
+        id: context.ids.subscription(),
+        account_id: snapshot.account.id,
+        created_at: context.now,
+        state: SubscriptionState { version: Version::FIRST, url, events, active: input.active.unwrap_or(true) },
+    };
+    let shown = SubscriptionView::from(&subscription);
+    change.writes = vec![Write::UpdateAccount(settings), Write::InsertSubscription(subscription, secret.clone())];
+    context.conclude(change, NewSubscriptionView { shown, secret })
+}
+
+fn find(snapshot: &AccountSnapshot, id: SubscriptionId) -> Result<&Subscription, Rejection> {
+    snapshot
+        .subscriptions
+        .iter()
+        .find(|subscription| subscription.id == id)
+        .ok_or(Rejection::NotFound("webhook subscription"))
+}
+
+/// Changes a subscription.
+///
+/// # Errors
+/// [`Rejection::NotFound`], [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`].
+pub fn update_subscription(
+    snapshot: &AccountSnapshot,
+    id: SubscriptionId,
+    input: &SubscriptionInput,
+    context: &mut Context<'_>,
+) -> Result<Decision<SubscriptionView>, Rejection> {
+    let before = find(snapshot, id)?;
+    if *input == SubscriptionInput::default() {
+        return Err(Invalid::new("", "url, events or active must be given").into());
+    }
+    let url = input.address()?.map_or_else(|| before.state.url.clone(), str::to_owned);
+    let events = input.filters()?.unwrap_or_else(|| before.state.events.clone());
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    let (mut change, settings) = settings_change(&snapshot.account, context);
+    change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
+    let state = SubscriptionState {
+        version: before.state.version.next(),
+        url,
+        events,
+        active: input.active.unwrap_or(before.state.active),
+    };
+    let view = SubscriptionView::from(&Subscription { state: state.clone(), ..before.clone() });
+    change.writes = vec![Write::UpdateAccount(settings), Write::UpdateSubscription(id, state)];
+    context.conclude(change, view)
+}
+
+/// Deletes a subscription. Its delivery log stays; what is still queued for it is given up by the dispatcher.
+///
+/// # Errors
+/// [`Rejection::NotFound`].
+pub fn delete_subscription(
+    snapshot: &AccountSnapshot,
+    id: SubscriptionId,
+    context: &mut Context<'_>,
+) -> Result<Decision<()>, Rejection> {
+    let before = find(snapshot, id)?;
+    let (mut change, settings) = settings_change(&snapshot.account, context);
+    change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
+    change.writes = vec![Write::UpdateAccount(settings), Write::DeleteSubscription(id)];
+    Ok(Decision::Change(Box::new(change), ()))
+}

@@ -1,0 +1,247 @@
+//! The dispatcher: carries out what commits left to be done outside, at least once, with stable ids.
+//!
+//! ```text
+//! take_due (lease, fence) ─▶ perform: mail · post · removal ─▶ record_attempt (fence) ─▶ done, again at, or given up
+//! ```
+//!
+//! [`Dispatcher::step`] does what is due and says when to be called next; it sleeps nowhere and spawns nothing. A host
+//! that wants its effects in tasks of their own calls [`Dispatcher::take`] and [`Dispatcher::perform`].
+//!
+//! It does not decide what is sent: that is in the change set. It knows no transport: those are ports.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::effect::{Attempt, EffectStatus};
+use crate::mail;
+use crate::policy::Policy;
+use crate::ports::{
+    Due, DueEffect, Mailer, NextAttempt, PortError, PortErrorKind, Post, Posted, Receipts, RecordError, Sink, Target,
+    WorkStorage,
+};
+use crate::service::Environment;
+use crate::signature;
+use crate::subscription::Subscription;
+use crate::time::Timestamp;
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How many effects were attempted.
+    pub attempted: usize,
+    /// When to call again at the latest. Now, if more may be due; a host also calls after each of its own commits.
+    pub next: Timestamp,
+}
+
+/// What became of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Outcome {
+    response_code: Option<u16>,
+    failure: Option<Reason>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reason {
+    text: String,
+    /// Whether trying again can help.
+    retry: bool,
+}
+
+impl Outcome {
+    const DONE: Self = Self { response_code: None, failure: None };
+
+    fn failed(text: impl Into<String>, retry: bool) -> Self {
+        Self { response_code: None, failure: Some(Reason { text: text.into(), retry }) }
+    }
+
+    fn of(result: Result<(), PortError>, what: &str) -> Self {
+        match result.map_err(|error| error.kind()) {
+            Ok(()) => Self::DONE,
+            Err(PortErrorKind::Transient) => Self::failed(format!("{what} failed for now"), true),
+            Err(PortErrorKind::OutcomeUnknown) => Self::failed(format!("{what} did not answer"), true),
+            Err(PortErrorKind::Permanent) => Self::failed(format!("{what} refused for good"), false),
+        }
+    }
+}
+
+/// The pure schedule: what comes after a failed attempt, of which this many were made now.
+///
+/// `retry_after` holds the pauses after the first, second, … attempt; after the last one the effect has failed.
+#[must_use]
+pub fn after_failure(retry_after: &[Duration], attempts: u32, now: Timestamp) -> NextAttempt {
+    let index = usize::try_from(attempts).unwrap_or(usize::MAX).saturating_sub(1);
+    retry_after.get(index).map_or(NextAttempt::Failed, |pause| NextAttempt::At(now.plus(*pause)))
+}
+
+fn retry_after<'a>(policy: &'a Policy, effect: &DueEffect) -> &'a [Duration] {
+    match effect {
+        DueEffect::Mail(_) => &policy.mail_retry_after,
+        DueEffect::Delivery { .. } => &policy.webhook_retry_after,
+        DueEffect::Removal(_) => &policy.removal_retry_after,
+    }
+}
+
+/// Carries effects out, over borrowed ports.
+#[derive(Debug)]
+pub struct Dispatcher<'p, S: ?Sized, M: ?Sized, K: ?Sized, R: ?Sized> {
+    storage: &'p S,
+    mailer: &'p M,
+    sink: &'p K,
+    receipts: &'p R,
+    environment: Environment<'p>,
+}
+
+impl<'p, S, M, K, R> Dispatcher<'p, S, M, K, R>
+where
+    S: WorkStorage + ?Sized,
+    M: Mailer + ?Sized,
+    K: Sink + ?Sized,
+    R: Receipts + ?Sized,
+{
+    /// Over these ports.
+    pub const fn new(
+        storage: &'p S,
+        mailer: &'p M,
+        sink: &'p K,
+        receipts: &'p R,
+        environment: Environment<'p>,
+    ) -> Self {
+        Self { storage, mailer, sink, receipts, environment }
+    }
+
+    /// Takes up to `capacity` due effects under a lease.
+    ///
+    /// # Errors
+    /// The storage's failure.
+    pub async fn take(&self, capacity: u32) -> Result<Vec<Due>, PortError> {
+        let policy = self.environment.policy;
+        self.storage.take_due(capacity, policy.deliveries_per_subscription_max, policy.lease).await
+    }
+
+    /// Attempts one effect and records what became of it.
+    ///
+    /// # Errors
+    /// [`RecordError`]: the attempt was made and is not in the log. It will be made again, with the same ids and bytes.
+    pub async fn perform(&self, due: &Due) -> Result<(), RecordError> {
+        let clock = self.environment.clock;
+        let attempted_at = clock.now();
+        let attempt_number = due.attempts.saturating_add(1);
+        let outcome = self.attempt(due, attempt_number, attempted_at).await;
+        let now = clock.now();
+        let next = match &outcome.failure {
+            None => NextAttempt::Succeeded,
+            Some(Reason { retry: false, .. }) => NextAttempt::Failed,
+            Some(Reason { retry: true, .. }) => {
+                after_failure(retry_after(self.environment.policy, &due.effect), attempt_number, now)
+            }
+        };
+        let attempt = Attempt {
+            attempt_number,
+            status: if outcome.failure.is_none() { EffectStatus::Succeeded } else { EffectStatus::Failed },
+            response_code: outcome.response_code,
+            error: outcome.failure.map(|reason| reason.text),
+            duration_ms: u64::try_from(now.since(attempted_at).as_millis()).unwrap_or(u64::MAX),
+            attempted_at,
+            next_retry_at: match next {
+                NextAttempt::At(time) => Some(time),
+                NextAttempt::Succeeded | NextAttempt::Failed => None,
+            },
+        };
+        self.storage.record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
+    }
+
+    async fn attempt(&self, due: &Due, attempt: u32, now: Timestamp) -> Outcome {
+        match (&due.effect, due.id) {
+            (DueEffect::Mail(content), crate::effect::EffectId::Mail(id)) => {
+                Outcome::of(self.mailer.send(&mail::render(id, content)).await, "the mail server")
+            }
+            (DueEffect::Removal(upload_id), _) => {
+                Outcome::of(self.receipts.delete(due.account_id, *upload_id).await, "the receipts' store")
+            }
+            (
+                DueEffect::Delivery { event_id, event_type, body, target },
+                crate::effect::EffectId::Delivery(delivery_id),
+            ) => {
+                let Some(Target { subscription: Subscription { state, .. }, secret }) = target.as_deref() else {
+                    return Outcome::failed("the subscription was deleted", false);
+                };
+                if !state.active {
+                    return Outcome::failed("the subscription is inactive", false);
+                }
+                let post = Post {
+                    url: state.url.clone(),
+                    signature: signature::sign(secret, now, body),
+                    event_id: *event_id,
+                    event_type: *event_type,
+                    delivery_id,
+                    attempt,
+                    body: body.clone(),
+                };
+                match self.sink.post(&post).await {
+                    Posted::Answered(code @ 200..=299) => Outcome { response_code: Some(code), failure: None },
+                    Posted::Answered(code) => Outcome {
+                        response_code: Some(code),
+                        failure: Some(Reason { text: format!("the receiver answered {code}"), retry: true }),
+                    },
+                    Posted::Failed(text) => Outcome::failed(text, true),
+                }
+            }
+            (DueEffect::Mail(_) | DueEffect::Delivery { .. }, _) => {
+                Outcome::failed("the effect's id is of another kind", false)
+            }
+        }
+    }
+
+    /// Attempts up to `capacity` due effects, all at the same time, and says when to be called next.
+    ///
+    /// An attempt that could not be recorded counts as made; it comes back when its lease runs out.
+    ///
+    /// # Errors
+    /// The storage's failure to say what is due.
+    pub async fn step(&self, now: Timestamp, capacity: u32) -> Result<Step, PortError> {
+        let due = self.take(capacity).await?;
+        join_all(due.iter().map(|due| self.perform(due)).collect()).await;
+        let full = u32::try_from(due.len()).unwrap_or(u32::MAX) >= capacity;
+        let idle = now.plus(self.environment.policy.dispatch_idle);
+        let next = if full { now } else { self.storage.next_due().await?.map_or(idle, |due| due.min(idle)) };
+        Ok(Step { attempted: due.len(), next: next.max(now) })
+    }
+}
+
+/// Polls all until all are done. The futures are few and their waits long, so polling each at every wake costs nothing
+/// that matters, and it takes no runtime.
+async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    let mut outputs = Vec::with_capacity(running.len());
+    std::future::poll_fn(move |context| {
+        running.retain_mut(|future| match future.as_mut().poll(context) {
+            Poll::Ready(output) => {
+                outputs.push(output);
+                false
+            }
+            Poll::Pending => true,
+        });
+        if running.is_empty() { Poll::Ready(std::mem::take(&mut outputs)) } else { Poll::Pending }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn webhooks_are_retried_on_the_contracts_schedule() {
+        let now = Timestamp::from_millis(0);
+        let policy = Policy::default();
+        let minutes: Vec<_> = (1..=6)
+            .map(|attempts| match after_failure(&policy.webhook_retry_after, attempts, now) {
+                NextAttempt::At(time) => Some(time.millis() / 60_000),
+                NextAttempt::Failed | NextAttempt::Succeeded => None,
+            })
+            .collect();
+        assert_eq!(minutes, [Some(1), Some(5), Some(25), Some(120), Some(720), None]);
+    }
+}

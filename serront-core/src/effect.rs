@@ -1,0 +1,168 @@
+//! Effects: everything that has to leave the process after a commit, stored in that commit.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::EventType;
+use crate::ids::{DeliveryId, EventId, MailId, MalformedId, RemovalId, SubscriptionId, UploadId};
+use crate::mail::Mail;
+use crate::marked::MarkedText;
+use crate::time::Timestamp;
+
+/// Something that has to leave the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// A mail to a buyer.
+    Mail {
+        /// Names the mail's file and its Message-ID.
+        id: MailId,
+        /// What it says, typed and versioned.
+        mail: Mail,
+    },
+    /// One event on its way to one subscription.
+    Delivery(Delivery),
+    /// A receipt's bytes that nothing names any more.
+    Removal {
+        /// Which removal.
+        id: RemovalId,
+        /// Which upload.
+        upload_id: UploadId,
+    },
+}
+
+/// One event on its way to one subscription, with its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// To which subscription.
+    pub subscription_id: SubscriptionId,
+    /// Which event.
+    pub event_id: EventId,
+    /// Of which type.
+    pub event_type: EventType,
+    /// The body, the same bytes on every attempt and for every subscription.
+    pub body: MarkedText,
+}
+
+impl Effect {
+    /// The effect's id.
+    #[must_use]
+    pub const fn id(&self) -> EffectId {
+        match self {
+            Self::Mail { id, .. } => EffectId::Mail(*id),
+            Self::Delivery(delivery) => EffectId::Delivery(delivery.id),
+            Self::Removal { id, .. } => EffectId::Removal(*id),
+        }
+    }
+}
+
+/// The id of an effect, of whatever kind; its prefix tells the kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EffectId {
+    /// A mail.
+    Mail(MailId),
+    /// A delivery.
+    Delivery(DeliveryId),
+    /// A removal.
+    Removal(RemovalId),
+}
+
+impl fmt::Display for EffectId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mail(id) => fmt::Display::fmt(id, formatter),
+            Self::Delivery(id) => fmt::Display::fmt(id, formatter),
+            Self::Removal(id) => fmt::Display::fmt(id, formatter),
+        }
+    }
+}
+
+impl FromStr for EffectId {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        text.parse()
+            .map(Self::Mail)
+            .or_else(|_| text.parse().map(Self::Delivery))
+            .or_else(|_| text.parse().map(Self::Removal))
+    }
+}
+
+/// How far an effect has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EffectStatus {
+    /// Waits for its next attempt, or is under way.
+    Pending,
+    /// Done.
+    Succeeded,
+    /// Given up.
+    Failed,
+}
+
+impl EffectStatus {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
+
+    /// The state's name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+/// One attempt at an effect, as kept in its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// 1, 2, …
+    pub attempt_number: u32,
+    /// `succeeded` or `failed`: this attempt, not the effect.
+    pub status: EffectStatus,
+    /// The receiver's HTTP status, if it answered.
+    pub response_code: Option<u16>,
+    /// Why it failed, without secrets.
+    pub error: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// When it began.
+    pub attempted_at: Timestamp,
+    /// When the next one is due, if there is one.
+    pub next_retry_at: Option<Timestamp>,
+}
+
+/// A delivery with its log, as the seller sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRecord {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// To which subscription.
+    pub subscription_id: SubscriptionId,
+    /// Which event.
+    pub event_id: EventId,
+    /// Of which type.
+    pub event_type: EventType,
+    /// The bytes sent.
+    pub body: String,
+    /// How far it has come.
+    pub status: EffectStatus,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the next attempt is due, while it is pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Every attempt so far, oldest first.
+    pub attempts: Vec<Attempt>,
+}

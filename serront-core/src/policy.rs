@@ -1,0 +1,68 @@
+//! Policies: the figures that a host may set, as values.
+
+use std::time::Duration;
+
+/// The library's adjustable figures. [`Policy::default`] is what the wire contract says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How often a command is decided anew after a conflict before it answers `BUSY`.
+    pub commit_rounds_max: u32,
+    /// The longest pause before the second round; it doubles up to [`Policy::round_pause_max`], with jitter.
+    pub round_pause_first: Duration,
+    /// The longest pause between two rounds.
+    pub round_pause_max: Duration,
+    /// How often the identical change set is sent again after an unknown or transient failure.
+    pub resend_max: u32,
+    /// How long an idempotency key counts.
+    pub idempotency_kept: Duration,
+    /// The pauses after the first, second, … failed attempt at a webhook; after the last one it has failed.
+    pub webhook_retry_after: Vec<Duration>,
+    /// The same for mail. Mail servers that greylist ask for about ten minutes, so the first pauses are short.
+    pub mail_retry_after: Vec<Duration>,
+    /// The same for the removal of receipts; what is given up is found by the sweeper.
+    pub removal_retry_after: Vec<Duration>,
+    /// How long a worker owns what it took. Longer than the longest attempt (10 s), and short enough that the work of a
+    /// host that died is taken up within 60 s.
+    pub lease: Duration,
+    /// How many deliveries to one subscription are under way at once.
+    pub deliveries_per_subscription_max: u32,
+    /// How long an idle dispatcher waits before it looks again, for work that another host left behind.
+    pub dispatch_idle: Duration,
+    /// How often a key's last use is written.
+    pub key_touch_interval: Duration,
+    /// How old an upload that no payment names must be before the sweeper deletes it.
+    pub orphan_age: Duration,
+    /// How long finished effects, with the buyers' data in them, are kept.
+    pub effects_kept: Duration,
+    /// How long the ids of change sets are kept. Longer than anybody asks after an outcome.
+    pub change_sets_kept: Duration,
+    /// How often the sweeper runs.
+    pub sweep_interval: Duration,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            commit_rounds_max: 16,
+            round_pause_first: Duration::from_millis(4),
+            round_pause_max: Duration::from_millis(250),
+            resend_max: 4,
+            idempotency_kept: DAY,
+            webhook_retry_after: vec![MINUTE, 5 * MINUTE, 25 * MINUTE, 2 * HOUR, 12 * HOUR],
+            mail_retry_after: vec![MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR],
+            removal_retry_after: vec![MINUTE, HOUR, 6 * HOUR],
+            lease: Duration::from_secs(30),
+            deliveries_per_subscription_max: 4,
+            dispatch_idle: Duration::from_secs(10),
+            key_touch_interval: MINUTE,
+            orphan_age: DAY,
+            effects_kept: 90 * DAY,
+            change_sets_kept: 30 * DAY,
+            sweep_interval: HOUR,
+        }
+    }
+}

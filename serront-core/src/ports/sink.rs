@@ -1,0 +1,64 @@
+//! The way out to the sellers' systems.
+
+use async_trait::async_trait;
+
+use crate::event::EventType;
+use crate::ids::{DeliveryId, EventId};
+
+/// Why an address must not be posted to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TargetRefused(pub &'static str);
+
+/// One request to a seller's system, ready to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Post {
+    /// Where to.
+    pub url: String,
+    /// `Serront-Signature`.
+    pub signature: String,
+    /// `Serront-Event-Id`.
+    pub event_id: EventId,
+    /// `Serront-Event-Type`.
+    pub event_type: EventType,
+    /// `Serront-Delivery-Id`.
+    pub delivery_id: DeliveryId,
+    /// `Serront-Delivery-Attempt`.
+    pub attempt: u32,
+    /// The body's exact bytes.
+    pub body: String,
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Post({}, attempt {})", self.delivery_id, self.attempt)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posted {
+    /// The receiver answered with this status. Only 200–299 is success; a redirect is a failure and is not followed.
+    Answered(u16),
+    /// There was no answer, for this reason, told without secrets.
+    Failed(String),
+}
+
+/// Posts events to sellers' systems.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Whether this address may be posted to at all: its scheme, and every address that its name resolves to.
+    ///
+    /// Must refuse a name that does not resolve.
+    ///
+    /// # Errors
+    /// [`TargetRefused`] with a reason that may be shown to the seller.
+    async fn check_target(&self, url: &str) -> Result<(), TargetRefused>;
+
+    /// Posts once.
+    ///
+    /// - Must check the target again, for the very address that the connection is made to.
+    /// - Must send the body's bytes unchanged, with the wire contract's headers.
+    /// - Must not follow a redirect, must return within 10 s, and must not read more of the answer than its head.
+    async fn post(&self, post: &Post) -> Posted;
+}

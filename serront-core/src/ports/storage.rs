@@ -1,0 +1,406 @@
+//! Storage: reads, one way to change the domain, and the dispatcher's bookkeeping.
+//!
+//! [`Storage`] is what a local command needs, so it is also what an adapter can bind to a transaction of the host's own.
+//! [`WorkStorage`] adds what the periodic halves need.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::account::Account;
+use crate::audit::AuditRecord;
+use crate::catalog::Service;
+use crate::change::{ChangeSet, Committed, Duplicate};
+use crate::effect::{Attempt, DeliveryRecord, EffectId};
+use crate::event::EventType;
+use crate::idempotency::{Kept, Scope};
+use crate::ids::{AccountId, ChangeSetId, DeliveryId, EventId, KeyId, OrderId, ServiceId, UploadId};
+use crate::key::{KeyRecord, WebhookSecret};
+use crate::mail::Mail;
+use crate::order::{Order, OrderNumber, WorkCounts};
+use crate::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use crate::payment::Payment;
+use crate::ports::PortError;
+use crate::receipt::Digest256;
+use crate::storefront::Storefront;
+use crate::subscription::Subscription;
+use crate::text::Slug;
+use crate::time::Timestamp;
+
+/// What a decision about an account's settings needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountSnapshot {
+    /// The account.
+    pub account: Account,
+    /// Its storefront, once put.
+    pub storefront: Option<Storefront>,
+    /// Its subscriptions, oldest first.
+    pub subscriptions: Vec<Subscription>,
+    /// How many services its catalog holds.
+    pub services: u32,
+    /// What was kept under the request's idempotency key.
+    pub kept: Option<Kept>,
+}
+
+/// What a decision about a service needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSnapshot {
+    /// The account.
+    pub account: Account,
+    /// The service.
+    pub service: Service,
+    /// Whether an order names it.
+    pub has_orders: bool,
+    /// What was kept under the request's idempotency key.
+    pub kept: Option<Kept>,
+}
+
+/// What a buyer's visit to a storefront needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShopSnapshot {
+    /// The account.
+    pub account: Account,
+    /// The storefront, published or not.
+    pub storefront: Storefront,
+    /// Every service, by sort order, then age.
+    pub services: Vec<Service>,
+    /// The account's subscriptions, oldest first.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// What a decision about an order needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderSnapshot {
+    /// The account.
+    pub account: Account,
+    /// Its storefront.
+    pub storefront: Option<Storefront>,
+    /// The order.
+    pub order: Order,
+    /// Its number.
+    pub number: OrderNumber,
+    /// Its payment.
+    pub payment: Payment,
+    /// What was ordered.
+    pub service: Service,
+    /// The account's subscriptions, oldest first.
+    pub subscriptions: Vec<Subscription>,
+    /// What was kept under the request's idempotency key.
+    pub kept: Option<Kept>,
+}
+
+/// How an order is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderKey {
+    /// By the seller: account and id.
+    Id(AccountId, OrderId),
+    /// By the buyer: the hash of the access token.
+    Token(Digest256),
+}
+
+/// Why a commit did not land.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A guard no longer holds: read and decide again.
+    #[error("a guard no longer holds")]
+    Conflict,
+    /// A name is taken: this was done before, or somebody else holds it.
+    #[error("a name is claimed already")]
+    Duplicate(Box<Duplicate>),
+    /// The storage failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Reads, and the one way to change the domain.
+///
+/// Every read is a consistent snapshot of what was committed before it began. An id of another account reads as not
+/// there.
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// The account's settings, with what was kept under `key`.
+    ///
+    /// # Errors
+    /// Transient or permanent, as for every read.
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError>;
+
+    /// One service of the account.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError>;
+
+    /// The storefront of this slug, published or not.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError>;
+
+    /// One order. `scope` is looked up in the order's account.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError>;
+
+    /// The API key of this hash.
+    ///
+    /// Must see a deletion that was committed anywhere before the call.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError>;
+
+    /// The account's API keys, oldest first.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError>;
+
+    /// The account's services, by sort order, then age.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError>;
+
+    /// A page of the account's orders, highest number first, below `after`.
+    ///
+    /// Unless words are searched for, must touch about as many rows as it answers, however deep the page.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError>;
+
+    /// How many of the account's orders are in each state. Kept, not counted.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError>;
+
+    /// The audit trail of one order, oldest first.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError>;
+
+    /// A page of the account's deliveries, newest first, before `after`.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError>;
+
+    /// One delivery.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError>;
+
+    /// What became of a change set; `None` if it did not land (or was pruned since).
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError>;
+
+    /// Applies a change set, all of it or nothing, durably before it answers.
+    ///
+    /// In this order:
+    /// 1. [`ChangeSet::check`]; an inconsistent one is a permanent [`PortError`].
+    /// 2. The id: a change set that landed before answers what it answered then, and changes nothing.
+    /// 3. The guards: one that does not hold is a [`CommitError::Conflict`]. Exact guards hold until the commit is done;
+    ///    two commits that contradict each other's exact guards never both land.
+    /// 4. The releases, then the claims: the first name that is taken is a [`CommitError::Duplicate`] with what was kept. A
+    ///    kept outcome whose time ended by [`ChangeSet::at`] does not count and is replaced.
+    /// 5. The writes. A new order takes the account's next number: 1, 2, …, without gaps, whatever races or fails. Marked
+    ///    places are filled with it.
+    /// 6. The effects, due at [`ChangeSet::at`].
+    ///
+    /// A change set that fails leaves nothing, and leaves those committed beside it unharmed.
+    ///
+    /// # Errors
+    /// [`CommitError`]. A port error of kind *outcome unknown* means that the change set may or may not have landed; the
+    /// identical one can be sent again.
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError>;
+}
+
+/// Counts up with every lease of an effect: who holds an old one has lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence(pub u64);
+
+/// Where a delivery goes, as the subscription stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where to post.
+    pub subscription: Subscription,
+    /// What to sign with.
+    pub secret: WebhookSecret,
+}
+
+/// A due effect, with what is needed to carry it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DueEffect {
+    /// A mail.
+    Mail(Mail),
+    /// A delivery.
+    Delivery {
+        /// Which event.
+        event_id: EventId,
+        /// Of which type.
+        event_type: EventType,
+        /// The bytes.
+        body: String,
+        /// `None` if the subscription is gone.
+        target: Option<Box<Target>>,
+    },
+    /// A removal.
+    Removal(UploadId),
+}
+
+/// An effect taken under a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which effect.
+    pub id: EffectId,
+    /// In whose account.
+    pub account_id: AccountId,
+    /// This lease's number.
+    pub fence: Fence,
+    /// How many attempts are in its log.
+    pub attempts: u32,
+    /// What is to be done.
+    pub effect: DueEffect,
+}
+
+/// What comes after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextAttempt {
+    /// Nothing: it succeeded.
+    Succeeded,
+    /// Another attempt at this time.
+    At(Timestamp),
+    /// Nothing: it is given up.
+    Failed,
+}
+
+/// The lease ran out, and somebody else took the effect or finished it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the lease was lost")]
+pub struct LeaseLost;
+
+/// Why an attempt was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The lease was lost; the attempt belongs to nobody's log.
+    #[error(transparent)]
+    LeaseLost(#[from] LeaseLost),
+    /// The storage failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// What is old enough to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prune {
+    /// Kept outcomes whose time ended by then.
+    pub kept_until: Timestamp,
+    /// Finished effects that were made before then, with their logs.
+    pub effects_before: Timestamp,
+    /// Ids of change sets decided before then.
+    pub change_sets_before: Timestamp,
+    /// At most this many of each.
+    pub limit: u32,
+}
+
+/// How many rows went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Kept outcomes.
+    pub kept: u64,
+    /// Effects.
+    pub effects: u64,
+    /// Ids of change sets.
+    pub change_sets: u64,
+}
+
+/// The bookkeeping of the periodic halves: the storage's only writes beside [`Storage::commit`].
+#[async_trait]
+pub trait WorkStorage: Storage {
+    /// Takes up to `limit` due effects under a lease, the longest due first.
+    ///
+    /// - Due means: pending, due by the storage's own clock, and under no lease that still runs by that clock.
+    /// - No effect is held by two leases that both run, however many hosts ask.
+    /// - Each lease raises the effect's fence.
+    /// - At most `per_subscription` deliveries to one subscription are under lease at once.
+    ///
+    /// # Errors
+    /// [`PortError`]; what was taken then comes back when its lease runs out.
+    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError>;
+
+    /// When the earliest pending effect that no lease holds becomes due; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn next_due(&self) -> Result<Option<Timestamp>, PortError>;
+
+    /// Writes an attempt into the effect's log, ends the lease and sets what comes next, all at once.
+    ///
+    /// # Errors
+    /// [`LeaseLost`] if the fence is not the effect's present one; nothing is written then. Sending the same record again
+    /// after an unknown outcome answers [`LeaseLost`] if it had landed.
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError>;
+
+    /// Moves the deltas of kept counts into their totals, up to `limit` of them, and answers how many there were.
+    ///
+    /// Must delete in the same statement what it adds, so that no delta counts twice. A storage that keeps no deltas
+    /// answers 0.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError>;
+
+    /// Deletes what is old enough. Pending effects and claims other than idempotency keys always stay.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
+
+    /// Notes that a key was used at this time. An earlier time than the one noted changes nothing.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;
+
+    /// Which of these uploads some payment names.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;
+
+    /// Whether the storage can be reached and its layout is the one that this code expects.
+    ///
+    /// # Errors
+    /// [`PortError`] if not.
+    async fn ready(&self) -> Result<(), PortError>;
+}

@@ -1,0 +1,225 @@
+//! The remote commands: those that wait for something outside, and so can't be bound to a host's transaction.
+
+use std::fmt;
+
+use super::{Answer, Environment, Failure, Local, rounds};
+use crate::account::Modules;
+use crate::audit::Actor;
+use crate::decide::{self, ModuleSwitches};
+use crate::idempotency::IdempotentRequest;
+use crate::ids::{AccountId, OrderId, SubscriptionId};
+use crate::key::{AccessToken, ApiKey, Caller, WebhookSecret};
+use crate::ports::{OrderKey, PortError, Receipts, Sink, WorkStorage};
+use crate::receipt::{CheckedImage, ImageType};
+use crate::rejection::{Invalid, Rejection};
+use crate::subscription::SubscriptionInput;
+use crate::view::{ModulesView, NewSubscriptionView, SubscriptionView};
+
+/// A receipt's bytes and kind.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReceiptImage {
+    /// The kind of image.
+    pub image_type: ImageType,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for ReceiptImage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ReceiptImage({}, {} bytes)", self.image_type.media_type(), self.bytes.len())
+    }
+}
+
+/// All commands, over borrowed ports.
+#[derive(Debug)]
+pub struct Service<'p, S: ?Sized, R: ?Sized, K: ?Sized> {
+    storage: &'p S,
+    receipts: &'p R,
+    sink: &'p K,
+    environment: Environment<'p>,
+    available: Modules,
+}
+
+impl<'p, S, R, K> Service<'p, S, R, K>
+where
+    S: WorkStorage + ?Sized,
+    R: Receipts + ?Sized,
+    K: Sink + ?Sized,
+{
+    /// Over these ports. `available` says which modules this installation has.
+    pub const fn new(
+        storage: &'p S,
+        receipts: &'p R,
+        sink: &'p K,
+        environment: Environment<'p>,
+        available: Modules,
+    ) -> Self {
+        Self { storage, receipts, sink, environment, available }
+    }
+
+    /// The local commands and the reads.
+    #[must_use]
+    pub const fn local(&self) -> Local<'p, S> {
+        Local::new(self.storage, self.environment)
+    }
+
+    /// Who calls with this bearer key; `None` if nobody does. Notes the use at most once a minute.
+    ///
+    /// # Errors
+    /// A port's failure.
+    pub async fn authenticate(&self, bearer: &str) -> Result<Option<Caller>, Failure> {
+        let Some(key) = ApiKey::parse(bearer) else {
+            return Ok(None);
+        };
+        let Some(record) = self.storage.key(key.hash()).await? else {
+            return Ok(None);
+        };
+        let now = self.environment.clock.now();
+        let due = record.last_used_at.is_none_or(|last| now.since(last) >= self.environment.policy.key_touch_interval);
+        if due {
+            self.storage.touch_key(record.account_id, record.id, now).await?;
+        }
+        Ok(Some(Caller { account_id: record.account_id, key_id: record.id }))
+    }
+
+    /// Stores a buyer's receipt; it replaces an earlier one.
+    ///
+    /// The bytes are stored first, under an id of their own; what a refusal, a failure or a crash leaves behind is
+    /// deleted at once or by the sweeper.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`]; those of [`CheckedImage::check`]; those of [`decide::attach_receipt`];
+    /// [`Failure::Busy`]; a port's failure.
+    pub async fn upload_receipt(
+        &self,
+        token: &AccessToken,
+        declared_type: &str,
+        bytes: &[u8],
+    ) -> Result<Answer<()>, Failure> {
+        let local = self.local();
+        let key = OrderKey::Token(token.hash());
+        let snapshot = local.order_snapshot(key, None).await?;
+        let image = CheckedImage::check(declared_type, bytes)?;
+        snapshot.payment.state.status.apply(crate::payment::PaymentAct::AttachReceipt)?;
+        let account_id = snapshot.account.id;
+        let upload_id = local.context(None).ids.upload();
+        self.receipts.put(account_id, upload_id, bytes).await?;
+        match self.attach(&local, key, upload_id, image, &Actor::buyer(token)).await {
+            Err(Failure::Rejected(rejection)) => {
+                // Best effort: the sweeper finds what stays.
+                let _ = self.receipts.delete(account_id, upload_id).await;
+                Err(rejection.into())
+            }
+            other => other,
+        }
+    }
+
+    async fn attach(
+        &self,
+        local: &Local<'p, S>,
+        key: OrderKey,
+        upload_id: crate::ids::UploadId,
+        image: CheckedImage,
+        actor: &Actor,
+    ) -> Result<Answer<()>, Failure> {
+        let (answer, _) = rounds!(local, None, |context| {
+            let snapshot = local.order_snapshot(key, None).await?;
+            decide::attach_receipt(&snapshot, upload_id, image, actor, &mut context)?
+        });
+        Ok(answer.map(|_| ()))
+    }
+
+    /// The receipt of an order, for its seller.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`] if there is no such order or no receipt; a port's failure.
+    pub async fn receipt(&self, account_id: AccountId, id: OrderId) -> Result<ReceiptImage, Failure> {
+        // A replacement may remove the bytes between the two reads; the second look then finds the new ones.
+        for _ in 0..2 {
+            let snapshot = self.local().order_snapshot(OrderKey::Id(account_id, id), None).await?;
+            let receipt = snapshot.payment.state.receipt.ok_or(Rejection::NotFound("receipt"))?;
+            if let Some(bytes) = self.receipts.get(account_id, receipt.upload_id).await? {
+                return Ok(ReceiptImage { image_type: receipt.image_type, bytes });
+            }
+        }
+        Err(PortError::permanent("a receipt's bytes are missing").into())
+    }
+
+    /// Whether the caller may subscribe this address, as the sink sees it.
+    async fn check_target(&self, input: &SubscriptionInput) -> Result<(), Failure> {
+        let Some(url) = input.address()? else {
+            return Ok(());
+        };
+        self.sink.check_target(url).await.map_err(|refused| Invalid::new("url", refused.0).into())
+    }
+
+    /// Subscribes an address. The secret is shown this once.
+    ///
+    /// # Errors
+    /// [`Rejection::Invalid`], also for an address that must not be posted to; those of
+    /// [`decide::create_subscription`]; [`Failure::Busy`]; a port's failure.
+    pub async fn create_subscription(
+        &self,
+        id: AccountId,
+        input: &SubscriptionInput,
+        request: Option<IdempotentRequest>,
+    ) -> Result<Answer<NewSubscriptionView>, Failure> {
+        self.check_target(input).await?;
+        let local = self.local();
+        let (answer, _) = rounds!(&local, request, |context| {
+            let scope = request.map(|request| request.scope);
+            let snapshot = self.storage.account(id, scope).await?.ok_or(Rejection::NotFound("account"))?;
+            let secret = WebhookSecret::from_bytes(&self.environment.secrets.draw()?);
+            decide::create_subscription(&snapshot, input, secret, &mut context)?
+        });
+        Ok(answer)
+    }
+
+    /// Changes a subscription, its address included.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`]; [`Rejection::Invalid`], also for an address that must not be posted to; those of
+    /// [`decide::update_subscription`]; [`Failure::Busy`]; a port's failure.
+    pub async fn update_subscription(
+        &self,
+        account_id: AccountId,
+        id: SubscriptionId,
+        input: &SubscriptionInput,
+        request: Option<IdempotentRequest>,
+    ) -> Result<Answer<SubscriptionView>, Failure> {
+        let local = self.local();
+        if !local.subscriptions(account_id).await?.iter().any(|subscription| subscription.id == id) {
+            return Err(Rejection::NotFound("webhook subscription").into());
+        }
+        self.check_target(input).await?;
+        local.write_subscription(account_id, id, input, request).await
+    }
+
+    /// The modules and their switches.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`]; a port's failure.
+    pub async fn modules(&self, id: AccountId) -> Result<ModulesView, Failure> {
+        Ok(ModulesView::new(&self.local().account(id).await?, self.available))
+    }
+
+    /// Switches modules on or off. Remote, because the first "on" provisions a workspace at the provider; this version
+    /// has no provider, so "on" is refused as not configured.
+    ///
+    /// # Errors
+    /// Those of [`decide::switch_modules`]; [`Failure::Busy`]; a port's failure.
+    pub async fn switch_modules(
+        &self,
+        id: AccountId,
+        switches: ModuleSwitches,
+        request: Option<IdempotentRequest>,
+    ) -> Result<Answer<ModulesView>, Failure> {
+        let local = self.local();
+        let (answer, _) = rounds!(&local, request, |context| {
+            let scope = request.map(|request| request.scope);
+            let snapshot = self.storage.account(id, scope).await?.ok_or(Rejection::NotFound("account"))?;
+            decide::switch_modules(&snapshot, switches, self.available, &mut context)?
+        });
+        Ok(answer)
+    }
+}

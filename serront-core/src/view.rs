@@ -1,0 +1,551 @@
+//! Views: what is shown of the domain, in the wire contract's shapes, and the rules of what is shown to whom.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Account, Modules};
+use crate::catalog::{Package, PricingType, Service};
+use crate::effect::{Attempt, DeliveryRecord, EffectStatus};
+use crate::event::EventType;
+use crate::idempotency::Outcome;
+use crate::ids::{AccountId, DeliveryId, EventId, KeyId, OrderId, ServiceId, SubscriptionId};
+use crate::key::{AccessToken, ApiKey, KeyRecord, WebhookSecret};
+use crate::money::Rupiah;
+use crate::order::{Order, OrderNumber, WorkStatus};
+use crate::page::OrderRow;
+use crate::payment::{Payment, PaymentStatus};
+use crate::ports::{OrderSnapshot, ShopSnapshot};
+use crate::storefront::{BankAccount, Storefront};
+use crate::subscription::{EventFilter, Subscription};
+use crate::text::{Slug, WhatsAppNumber};
+use crate::time::Timestamp;
+
+/// A service as an order shows it to the seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct OrderedService {
+    pub id: ServiceId,
+    pub slug: Slug,
+    pub name: String,
+    pub pricing_type: PricingType,
+}
+
+/// An order as its seller sees it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct SellerOrder {
+    pub id: OrderId,
+    pub account_id: AccountId,
+    pub number: OrderNumber,
+    pub service_id: ServiceId,
+    pub client_id: Option<String>,
+    pub status: WorkStatus,
+    pub payment_status: PaymentStatus,
+    pub package_name: Option<String>,
+    pub buyer_name: String,
+    pub buyer_email: String,
+    pub buyer_phone: Option<String>,
+    pub preferred_date: Option<String>,
+    pub notes: Option<String>,
+    pub quoted_price_idr: Rupiah,
+    pub discount_code: Option<String>,
+    pub discount_amount_idr: Rupiah,
+    pub access_token: AccessToken,
+    pub has_proof: bool,
+    pub last_message_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub service: OrderedService,
+}
+
+impl std::fmt::Debug for SellerOrder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "SellerOrder({}, …)", self.id)
+    }
+}
+
+impl Outcome for SellerOrder {
+    const KIND: &'static str = "order";
+}
+
+impl SellerOrder {
+    /// Of these parts.
+    #[must_use]
+    pub fn new(order: &Order, number: OrderNumber, payment: &Payment, service: &Service) -> Self {
+        Self {
+            id: order.id,
+            account_id: order.account_id,
+            number,
+            service_id: order.service_id,
+            client_id: None,
+            status: order.state.status,
+            payment_status: order.state.payment_status,
+            package_name: order.package_name.clone(),
+            buyer_name: order.buyer.name.clone(),
+            buyer_email: order.buyer.email.as_str().to_owned(),
+            buyer_phone: order.buyer.phone.clone(),
+            preferred_date: order.preferred_date.clone(),
+            notes: order.notes.clone(),
+            quoted_price_idr: order.state.quoted_price,
+            discount_code: None,
+            discount_amount_idr: Rupiah::ZERO,
+            access_token: order.access_token.clone(),
+            has_proof: payment.state.receipt.is_some(),
+            last_message_at: None,
+            created_at: order.created_at,
+            updated_at: order.state.updated_at,
+            service: OrderedService {
+                id: service.id,
+                slug: service.offer.slug.clone(),
+                name: service.offer.name.clone(),
+                pricing_type: service.offer.pricing.kind(),
+            },
+        }
+    }
+}
+
+impl From<&OrderSnapshot> for SellerOrder {
+    fn from(snapshot: &OrderSnapshot) -> Self {
+        Self::new(&snapshot.order, snapshot.number, &snapshot.payment, &snapshot.service)
+    }
+}
+
+impl From<&OrderRow> for SellerOrder {
+    fn from(row: &OrderRow) -> Self {
+        Self::new(&row.order, row.number, &row.payment, &row.service)
+    }
+}
+
+/// Where the buyer is to pay. Shown only while the payment is not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct PaymentInstructions {
+    pub bank_accounts: Vec<BankAccount>,
+    pub instructions: Option<String>,
+    pub whatsapp_number: Option<WhatsAppNumber>,
+    pub whatsapp_link: Option<String>,
+}
+
+/// A service as a buyer's order shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct BuyerService {
+    pub slug: Slug,
+    pub name: String,
+    pub pricing_type: PricingType,
+}
+
+/// A storefront as a buyer's order shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct BuyerStorefront {
+    pub slug: Slug,
+    pub display_name: String,
+    pub hide_branding: bool,
+}
+
+/// An order as its buyer sees it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct BuyerOrder {
+    pub number: OrderNumber,
+    pub status: WorkStatus,
+    pub payment_status: PaymentStatus,
+    pub quoted_price_idr: Rupiah,
+    pub discount_code: Option<String>,
+    pub discount_amount_idr: Rupiah,
+    pub online_payment: bool,
+    pub package_name: Option<String>,
+    pub buyer_name: String,
+    pub preferred_date: Option<String>,
+    pub notes: Option<String>,
+    pub created_at: Timestamp,
+    pub service: BuyerService,
+    pub storefront: Option<BuyerStorefront>,
+    pub payment: Option<PaymentInstructions>,
+    pub has_proof: bool,
+    pub messages: Vec<()>,
+}
+
+impl std::fmt::Debug for BuyerOrder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "BuyerOrder(#{}, …)", self.number)
+    }
+}
+
+/// Whether the branding is hidden: asked for, and on a tier that allows it (still).
+#[must_use]
+pub fn hides_branding(account: &Account, storefront: &Storefront) -> bool {
+    storefront.profile.hide_branding && account.state.tier.terms().branding_removal
+}
+
+/// Whether online payment is offered at all: the module is on.
+#[must_use]
+pub const fn offers_online_payment(account: &Account) -> bool {
+    account.state.modules.payment
+}
+
+impl From<&OrderSnapshot> for BuyerOrder {
+    fn from(snapshot: &OrderSnapshot) -> Self {
+        let OrderSnapshot { account, storefront, order, number, payment, service, .. } = snapshot;
+        let state = &order.state;
+        let due = payment.state.status != PaymentStatus::PaymentConfirmed;
+        let closed = matches!(state.status, WorkStatus::Declined | WorkStatus::Canceled);
+        let settings = storefront.as_ref().map(|storefront| storefront.profile.payment.clone()).unwrap_or_default();
+        Self {
+            number: *number,
+            status: state.status,
+            payment_status: state.payment_status,
+            quoted_price_idr: state.quoted_price,
+            discount_code: None,
+            discount_amount_idr: Rupiah::ZERO,
+            online_payment: offers_online_payment(account) && due && !closed && !state.quoted_price.is_zero(),
+            package_name: order.package_name.clone(),
+            buyer_name: order.buyer.name.clone(),
+            preferred_date: order.preferred_date.clone(),
+            notes: order.notes.clone(),
+            created_at: order.created_at,
+            service: BuyerService {
+                slug: service.offer.slug.clone(),
+                name: service.offer.name.clone(),
+                pricing_type: service.offer.pricing.kind(),
+            },
+            storefront: storefront.as_ref().map(|storefront| BuyerStorefront {
+                slug: storefront.profile.slug.clone(),
+                display_name: storefront.profile.display_name.clone(),
+                hide_branding: hides_branding(account, storefront),
+            }),
+            payment: due.then(|| PaymentInstructions {
+                whatsapp_link: settings.whatsapp_number.as_ref().map(WhatsAppNumber::link),
+                bank_accounts: settings.bank_accounts,
+                instructions: settings.instructions,
+                whatsapp_number: settings.whatsapp_number,
+            }),
+            has_proof: payment.state.receipt.is_some(),
+            messages: Vec::new(),
+        }
+    }
+}
+
+/// What a buyer gets for placing an order. `number` stands first (see [`crate::marked::MarkedText::from_json`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct PlacedOrder {
+    /// `None` only until the commit has assigned it.
+    pub number: Option<OrderNumber>,
+    pub access_token: AccessToken,
+    pub quoted_price_idr: Rupiah,
+    pub discount_amount_idr: Rupiah,
+    /// Not on the wire: for embedders who go on with the order at once.
+    #[serde(skip)]
+    pub order_id: Option<OrderId>,
+}
+
+impl Outcome for PlacedOrder {
+    const KIND: &'static str = "placed_order";
+}
+
+/// The storefront as its seller sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct StorefrontView {
+    pub slug: Slug,
+    pub display_name: String,
+    pub bio: Option<String>,
+    pub whatsapp_number: Option<WhatsAppNumber>,
+    pub manual_bank_accounts: Vec<BankAccount>,
+    pub manual_instructions: Option<String>,
+    pub hide_branding: bool,
+    pub published: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Outcome for StorefrontView {
+    const KIND: &'static str = "storefront";
+}
+
+impl From<&Storefront> for StorefrontView {
+    fn from(storefront: &Storefront) -> Self {
+        let profile = &storefront.profile;
+        Self {
+            slug: profile.slug.clone(),
+            display_name: profile.display_name.clone(),
+            bio: profile.bio.clone(),
+            whatsapp_number: profile.payment.whatsapp_number.clone(),
+            manual_bank_accounts: profile.payment.bank_accounts.clone(),
+            manual_instructions: profile.payment.instructions.clone(),
+            hide_branding: profile.hide_branding,
+            published: profile.published,
+            created_at: storefront.created_at,
+            updated_at: storefront.updated_at,
+        }
+    }
+}
+
+/// A service as its seller sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct ServiceView {
+    pub id: ServiceId,
+    pub slug: Slug,
+    pub name: String,
+    pub description: Option<String>,
+    pub pricing_type: PricingType,
+    pub price_idr: Option<Rupiah>,
+    pub packages: Option<Vec<Package>>,
+    pub active: bool,
+    pub sort_order: i32,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Outcome for ServiceView {
+    const KIND: &'static str = "service";
+}
+
+impl From<&Service> for ServiceView {
+    fn from(service: &Service) -> Self {
+        let offer = &service.offer;
+        Self {
+            id: service.id,
+            slug: offer.slug.clone(),
+            name: offer.name.clone(),
+            description: offer.description.clone(),
+            pricing_type: offer.pricing.kind(),
+            price_idr: offer.pricing.price(),
+            packages: offer.pricing.packages().map(<[_]>::to_vec),
+            active: offer.active,
+            sort_order: offer.sort_order,
+            created_at: service.created_at,
+            updated_at: service.updated_at,
+        }
+    }
+}
+
+/// A service as the public storefront shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct ShopService {
+    pub slug: Slug,
+    pub name: String,
+    pub description: Option<String>,
+    pub pricing_type: PricingType,
+    pub price_idr: Option<Rupiah>,
+    pub packages: Option<Vec<Package>>,
+}
+
+/// The profile as the public storefront shows it: never a bank account, never instructions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct ShopProfile {
+    pub slug: Slug,
+    pub display_name: String,
+    pub bio: Option<String>,
+    pub whatsapp_number: Option<WhatsAppNumber>,
+    pub hide_branding: bool,
+    pub online_payment: bool,
+    pub discount_codes: bool,
+}
+
+/// The public storefront.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct ShopView {
+    pub storefront: ShopProfile,
+    pub services: Vec<ShopService>,
+}
+
+impl From<&ShopSnapshot> for ShopView {
+    fn from(snapshot: &ShopSnapshot) -> Self {
+        let profile = &snapshot.storefront.profile;
+        Self {
+            storefront: ShopProfile {
+                slug: profile.slug.clone(),
+                display_name: profile.display_name.clone(),
+                bio: profile.bio.clone(),
+                whatsapp_number: profile.payment.whatsapp_number.clone(),
+                hide_branding: hides_branding(&snapshot.account, &snapshot.storefront),
+                online_payment: offers_online_payment(&snapshot.account),
+                discount_codes: false,
+            },
+            services: snapshot
+                .services
+                .iter()
+                .filter(|service| service.offer.active)
+                .map(|service| ShopService {
+                    slug: service.offer.slug.clone(),
+                    name: service.offer.name.clone(),
+                    description: service.offer.description.clone(),
+                    pricing_type: service.offer.pricing.kind(),
+                    price_idr: service.offer.pricing.price(),
+                    packages: service.offer.pricing.packages().map(<[_]>::to_vec),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// An API key as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct KeyView {
+    pub id: KeyId,
+    pub name: String,
+    pub key_prefix: String,
+    pub last_used_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+impl From<&KeyRecord> for KeyView {
+    fn from(key: &KeyRecord) -> Self {
+        Self {
+            id: key.id,
+            name: key.name.clone(),
+            key_prefix: key.prefix.clone(),
+            last_used_at: key.last_used_at,
+            created_at: key.created_at,
+        }
+    }
+}
+
+/// A new API key, with the key itself, this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct NewKeyView {
+    #[serde(flatten)]
+    pub shown: KeyView,
+    pub key: ApiKey,
+}
+
+impl Outcome for NewKeyView {
+    const KIND: &'static str = "new_key";
+    const REPEATABLE: bool = false;
+}
+
+/// A subscription as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct SubscriptionView {
+    pub id: SubscriptionId,
+    pub url: String,
+    pub events: Vec<EventFilter>,
+    pub active: bool,
+    pub created_at: Timestamp,
+}
+
+impl Outcome for SubscriptionView {
+    const KIND: &'static str = "subscription";
+}
+
+impl From<&Subscription> for SubscriptionView {
+    fn from(subscription: &Subscription) -> Self {
+        Self {
+            id: subscription.id,
+            url: subscription.state.url.clone(),
+            events: subscription.state.events.clone(),
+            active: subscription.state.active,
+            created_at: subscription.created_at,
+        }
+    }
+}
+
+/// A new subscription, with its secret, this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct NewSubscriptionView {
+    #[serde(flatten)]
+    pub shown: SubscriptionView,
+    pub secret: WebhookSecret,
+}
+
+impl Outcome for NewSubscriptionView {
+    const KIND: &'static str = "new_subscription";
+    const REPEATABLE: bool = false;
+}
+
+/// A delivery with its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct DeliveryView {
+    pub id: DeliveryId,
+    pub subscription_id: SubscriptionId,
+    pub event_id: EventId,
+    pub r#type: EventType,
+    pub body: String,
+    pub status: EffectStatus,
+    pub attempts: u32,
+    pub next_retry_at: Option<Timestamp>,
+    pub last_attempt_at: Option<Timestamp>,
+    pub delivered_at: Option<Timestamp>,
+    pub response_code: Option<u16>,
+    pub last_error: Option<String>,
+    pub attempt_log: Vec<Attempt>,
+}
+
+impl From<&DeliveryRecord> for DeliveryView {
+    fn from(record: &DeliveryRecord) -> Self {
+        let last = record.attempts.last();
+        let delivered = record.attempts.iter().rfind(|attempt| attempt.status == EffectStatus::Succeeded);
+        Self {
+            id: record.id,
+            subscription_id: record.subscription_id,
+            event_id: record.event_id,
+            r#type: record.event_type,
+            body: record.body.clone(),
+            status: record.status,
+            attempts: u32::try_from(record.attempts.len()).unwrap_or(u32::MAX),
+            next_retry_at: record.next_attempt_at,
+            last_attempt_at: last.map(|attempt| attempt.attempted_at),
+            delivered_at: delivered
+                .map(|attempt| attempt.attempted_at.plus(std::time::Duration::from_millis(attempt.duration_ms))),
+            response_code: last.and_then(|attempt| attempt.response_code),
+            last_error: last.and_then(|attempt| attempt.error.clone()),
+            attempt_log: record.attempts.clone(),
+        }
+    }
+}
+
+/// The modules, their switches and whether they can be switched on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModulesView {
+    /// The switches.
+    pub modules: Modules,
+    /// The merchant's account at Plugipay, once provisioned.
+    pub plugipay_account_id: Option<String>,
+    /// Always null: marketing is out of scope.
+    pub ripplo_account_id: Option<String>,
+    /// Whether this installation has what the module needs.
+    pub available: Modules,
+}
+
+impl Outcome for ModulesView {
+    const KIND: &'static str = "modules";
+}
+
+impl ModulesView {
+    /// Of this account, on an installation with these modules.
+    #[must_use]
+    pub fn new(account: &Account, available: Modules) -> Self {
+        Self {
+            modules: account.state.modules,
+            plugipay_account_id: account.state.plugipay_account_id.clone(),
+            ripplo_account_id: None,
+            available,
+        }
+    }
+}
