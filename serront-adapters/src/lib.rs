@@ -1,1 +1,24 @@
-//! x
+//! Implementations of the ports of `serront-core`, one feature each, none on by default.
+//!
+//! | feature | module | port |
+//! |---|---|---|
+//! | `proofs` | `proofs` | `Receipts`: the bytes of receipts, in a folder or another object store |
+//! | `smtp` | `smtp` | `Mailer`: mail over SMTP, or as files |
+//! | `sqlite` | `sqlite` | `Storage` and `WorkStorage` |
+//! | `system` | `system` | `Clock`, `Ids` and `Secrets` of the operating system |
+//! | `webhooks` | `webhooks` | `Sink`: signed events to the sellers' systems |
+//!
+//! Nothing here decides anything: an adapter carries out what the core decided, and tells what became of it. No type of
+//! a wire library appears in a port; each module's own constructors may take one.
+#![deny(missing_docs)]
+
+#[cfg(feature = "proofs")]
+pub mod proofs;
+#[cfg(feature = "smtp")]
+pub mod smtp;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(feature = "system")]
+pub mod system;
+#[cfg(feature = "webhooks")]
+pub mod webhooks;

@@ -1,1 +1,19 @@
-//! x
+//! What a team needs to test its own adapter or host of Serront's payment library.
+//!
+//! - [`memory`]: strict adapters in memory, for every port that a test has to bring.
+//! - [`conformance`]: the suite that every storage adapter runs, one named test per case, from one list.
+//! - [`faults`]: a storage that fails before or after the commit, as told.
+//! - [`generators`]: proptest strategies for the domain's types.
+//! - [`world`]: all memory ports as one bundle, so that a test is short.
+//! - `mocks` (feature `mocks`): mockall's mocks of every port.
+//!
+//! This crate is test support. It names no adapter, and its memory adapters keep nothing beyond the process.
+#![deny(missing_docs)]
+
+pub mod conformance;
+pub mod faults;
+pub mod generators;
+pub mod memory;
+#[cfg(feature = "mocks")]
+pub mod mocks;
+pub mod world;

@@ -1,1 +1,77 @@
-fn main() {}
+//! The host as a process: settings, adapters, loops, and a graceful stop. Results go to stdout, logs to stderr.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use serde_json::json;
+use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
+use serront_core::ids::AccountId;
+use serront_core::policy::Policy;
+use serront_core::service::{Environment, Local};
+use serront_core::tier::Tier;
+
+mod adapters;
+mod demo;
+mod process;
+mod settings;
+
+use settings::{AccountCommand, Command, CommandLine, Settings};
+
+/// Why the process can't go on. Shown to whoever started it.
+type Fatal = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let result = process::logs(matches!(command_line.command, Command::Demo)).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = runtime.block_on(run(command_line));
+        // What did not end in time is not waited for: its work comes back when its lease runs out.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::complain(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command_line: CommandLine) -> Result<(), Fatal> {
+    let settings = command_line.settings;
+    match command_line.command {
+        Command::Serve => process::serve(&settings).await,
+        Command::Demo => demo::run(&settings).await,
+        Command::Account(AccountCommand::Create { name, tier }) => create_account(&settings, &name, tier).await,
+        Command::Account(AccountCommand::SetTier { account, tier }) => set_tier(&settings, account, tier).await,
+        Command::Migrate => {
+            adapters::storage(&settings).await?.close().await;
+            process::result(&json!({ "migrated": true }))
+        }
+    }
+}
+
+fn environment(policy: &Policy) -> Environment<'_> {
+    Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy }
+}
+
+async fn create_account(settings: &Settings, name: &str, tier: Tier) -> Result<(), Fatal> {
+    let storage = adapters::storage(settings).await?;
+    let policy = Policy::default();
+    let opened = Local::new(Arc::as_ref(&storage), environment(&policy)).open_account(name, tier).await;
+    storage.close().await;
+    let (account, key) = opened?.value;
+    process::result(&json!({ "accountId": account.id, "apiKey": key.key }))
+}
+
+async fn set_tier(settings: &Settings, account: AccountId, tier: Tier) -> Result<(), Fatal> {
+    let storage = adapters::storage(settings).await?;
+    let policy = Policy::default();
+    let set = Local::new(Arc::as_ref(&storage), environment(&policy)).set_tier(account, tier).await;
+    storage.close().await;
+    let account = set?.value;
+    process::result(&json!({ "accountId": account.id, "tier": account.state.tier }))
+}

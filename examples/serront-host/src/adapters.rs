@@ -1,0 +1,62 @@
+//! The adapters that this binary runs on: the one place that names them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serront_adapters::proofs::ObjectReceipts;
+use serront_adapters::smtp::{MailFiles, SmtpMailer};
+use serront_adapters::sqlite::SqliteStorage;
+use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
+use serront_adapters::webhooks::{HttpSink, Targets};
+use serront_core::ports::{Clock, Mailer};
+use serront_host::Ports;
+
+use crate::Fatal;
+use crate::settings::Settings;
+
+/// The ports, and what has to be closed in the end.
+pub(crate) struct Adapters {
+    pub(crate) ports: Ports,
+    pub(crate) storage: Arc<SqliteStorage>,
+}
+
+/// Opens the database alone, for the subcommands that need nothing else. Applies pending migrations.
+pub(crate) async fn storage(settings: &Settings) -> Result<Arc<SqliteStorage>, Fatal> {
+    let file = settings.sqlite_file()?;
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        private_folder(folder)?;
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Ok(Arc::new(SqliteStorage::open(&file, clock).await?))
+}
+
+/// Opens everything.
+pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
+    let proofs = settings.proofs_folder()?;
+    private_folder(&settings.data_dir())?;
+    let storage = storage(settings).await?;
+    let mailer: Arc<dyn Mailer> = match settings.smtp() {
+        Some(server) => Arc::new(SmtpMailer::new(server, settings.mail_from())?),
+        None => Arc::new(MailFiles::new(settings.data_dir().join("mail"), settings.mail_from())?),
+    };
+    let targets = if settings.dev() { Targets::Development } else { Targets::Public };
+    let ports = Ports {
+        storage: storage.clone(),
+        receipts: Arc::new(ObjectReceipts::local(proofs)?),
+        mailer,
+        sink: Arc::new(HttpSink::new(targets)?),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+        secrets: Arc::new(SystemSecrets),
+    };
+    Ok(Adapters { ports, storage })
+}
+
+/// Creates a folder that only its owner may enter: database, receipts and mail hold buyers' data.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}

@@ -1,0 +1,233 @@
+//! Who calls, and what is named in the path.
+//!
+//! Extractors run in the order of a handler's arguments, so that order is the precedence: [`Keyed`] first, then [`Id`].
+
+use std::future::Future;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use serde::de::DeserializeOwned;
+use serront_core::audit::Actor;
+use serront_core::idempotency::IdempotentRequest;
+use serront_core::ids::{AccountId, DeliveryId, KeyId, OrderId, ServiceId, SubscriptionId};
+use serront_core::key::{AccessToken, Caller};
+use serront_core::ports::WorkStorage;
+use serront_core::rejection::Invalid;
+use serront_core::service::{Failure, Local};
+
+use crate::body::{Intake, JSON_BYTES_MAX};
+use crate::envelope::Problem;
+use crate::log::Note;
+use crate::state::{Host, HostService};
+
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// A caller with a valid API key.
+pub(crate) struct Keyed {
+    host: Arc<Host>,
+    caller: Caller,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Arc<Host>> for Keyed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
+        let caller = host.service().authenticate(bearer).await?.ok_or_else(Problem::unauthorized)?;
+        if let Some(note) = parts.extensions.get::<Note>() {
+            note.caller(caller.account_id);
+        }
+        Ok(Self {
+            host: Arc::clone(host),
+            caller,
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+/// The bearer key of exactly one `Authorization` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+impl Keyed {
+    pub(crate) fn service(&self) -> HostService<'_> {
+        self.host.service()
+    }
+
+    pub(crate) fn local(&self) -> Local<'_, dyn WorkStorage> {
+        self.host.local()
+    }
+
+    pub(crate) const fn account(&self) -> AccountId {
+        self.caller.account_id
+    }
+
+    pub(crate) const fn actor(&self) -> Actor {
+        Actor::Key { id: self.caller.key_id }
+    }
+
+    /// The request's idempotency key, if it has one.
+    fn idempotency(&self, body: &[u8]) -> Result<Option<IdempotentRequest>, Problem> {
+        let mut values = self.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(Invalid::new(IDEMPOTENCY_KEY, "must be given once").into());
+        }
+        // What is no visible ASCII is no text; the check of the key's characters refuses the empty one.
+        let key = value.to_str().unwrap_or_default();
+        Ok(Some(IdempotentRequest::new(self.account(), self.method.as_str(), &self.path, key, body)?))
+    }
+
+    /// The request's JSON object, with its idempotency key.
+    pub(crate) async fn input<T: DeserializeOwned>(
+        &self,
+        intake: &Intake,
+    ) -> Result<(T, Option<IdempotentRequest>), Problem> {
+        let (input, bytes) = intake.json().await?;
+        Ok((input, self.idempotency(&bytes)?))
+    }
+
+    /// The idempotency key of a request whose body says nothing. It is read all the same: another body under the same key
+    /// is another request.
+    pub(crate) async fn no_input(&self, intake: &Intake) -> Result<Option<IdempotentRequest>, Problem> {
+        self.idempotency(&intake.read(JSON_BYTES_MAX).await?)
+    }
+}
+
+/// Answers the input; if it is refused, looks first whether what it is meant for exists, since 404 goes before 400.
+pub(crate) async fn existing<T, U>(
+    input: Result<T, Problem>,
+    look: impl Future<Output = Result<U, Failure>>,
+) -> Result<T, Problem> {
+    match input {
+        Ok(input) => Ok(input),
+        Err(problem) => {
+            look.await?;
+            Err(problem)
+        }
+    }
+}
+
+/// A public caller: whoever has the address.
+pub(crate) struct Open {
+    host: Arc<Host>,
+}
+
+impl FromRequestParts<Arc<Host>> for Open {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        Ok(Self { host: Arc::clone(host) })
+    }
+}
+
+impl Open {
+    pub(crate) fn service(&self) -> HostService<'_> {
+        self.host.service()
+    }
+
+    pub(crate) fn local(&self) -> Local<'_, dyn WorkStorage> {
+        self.host.local()
+    }
+}
+
+/// What can be named in a path.
+pub(crate) trait Named: Sized {
+    /// What is not there if the name is malformed.
+    const WHAT: &'static str;
+    fn parse(raw: &str) -> Option<Self>;
+}
+
+macro_rules! named {
+    ($($id:ty: $what:literal),+ $(,)?) => {$(
+        impl Named for $id {
+            const WHAT: &'static str = $what;
+            fn parse(raw: &str) -> Option<Self> {
+                Self::from_str(raw).ok()
+            }
+        }
+    )+};
+}
+
+named! {
+    DeliveryId: "delivery",
+    KeyId: "API key",
+    OrderId: "order",
+    ServiceId: "service",
+    SubscriptionId: "webhook subscription",
+}
+
+impl Named for AccessToken {
+    const WHAT: &'static str = "order";
+    fn parse(raw: &str) -> Option<Self> {
+        Self::parse(raw)
+    }
+}
+
+/// A storefront's slug, not yet looked at: the service says what is none.
+pub(crate) struct ShopSlug(pub(crate) String);
+
+impl Named for ShopSlug {
+    const WHAT: &'static str = "storefront";
+    fn parse(raw: &str) -> Option<Self> {
+        Some(Self(raw.to_owned()))
+    }
+}
+
+/// The name at the end of the route's parameters; a malformed one is a 404.
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<T: Named> FromRequestParts<Arc<Host>> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        let missing = || Problem::not_found(T::WHAT);
+        let params = RawPathParams::from_request_parts(parts, host).await.map_err(|_| missing())?;
+        // The last one: an app that nests this router may have parameters of its own before it.
+        params.iter().last().and_then(|(_, raw)| T::parse(raw)).map(Self).ok_or_else(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bearer_scheme_is_read_leniently_and_the_header_strictly() {
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            headers
+        };
+        for (values, key) in [
+            (&["Bearer k"][..], Some("k")),
+            (&["bearer  k "], Some("k")),
+            (&["BEARER k"], Some("k")),
+            (&["Bearer"], None),
+            (&["Basic k"], None),
+            (&["k"], None),
+            (&["Bearer k", "Bearer k"], None),
+            (&[], None),
+        ] {
+            assert_eq!(bearer(&headers(values)), key, "{values:?}");
+        }
+    }
+}

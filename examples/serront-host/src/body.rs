@@ -1,0 +1,322 @@
+//! Bodies: read while they stream in, with bounds, and drained when they were refused.
+//!
+//! A client that is still sending when the connection closes may never see the answer. So whatever a handler left unread
+//! is read and dropped before the answer goes out, up to [`DRAIN_BYTES_MAX`] in all; a longer body's connection is closed.
+//!
+//! JSON is taken whatever the `Content-Type` says. Published clients send `application/json`; a client that forgets it
+//! meant JSON all the same, and no route of this API takes anything else beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::Value;
+use serront_core::rejection::Invalid;
+use tokio::sync::Mutex;
+
+use crate::envelope::Problem;
+
+/// Most bytes of a JSON body: 1 MiB. The largest storefront, all fields at their limits, is under 100 KiB.
+pub(crate) const JSON_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes read of one body, refused ones included: room for a receipt a little over its bound.
+const DRAIN_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a refused body is waited for.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What became of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// It was read to its end.
+    Wholly,
+    /// Some of it is still coming, or never will.
+    Partly,
+}
+
+struct Stream {
+    body: Body,
+    bytes_read: usize,
+    ended: bool,
+}
+
+impl Stream {
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, axum::Error> {
+        while !self.ended {
+            match self.body.frame().await {
+                None => self.ended = true,
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.bytes_read = self.bytes_read.saturating_add(data.len());
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A request's body, shared by the handler, which reads it, and the outermost layer, which drains it.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    stream: Arc<Mutex<Stream>>,
+    announced: Option<usize>,
+    /// The client asked before sending (`Expect: 100-continue`); reading anything is what tells it to go ahead.
+    asked: bool,
+}
+
+impl Intake {
+    /// Takes the body out of a request.
+    pub(crate) fn of(request: &mut Request) -> Self {
+        let body = std::mem::take(request.body_mut());
+        let headers = request.headers();
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        Self {
+            announced: length.and_then(|length| length.parse().ok()),
+            asked: headers.contains_key(header::EXPECT),
+            stream: Arc::new(Mutex::new(Stream { body, bytes_read: 0, ended: false })),
+        }
+    }
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// 413 above `bytes_max`; 400 if it ends too early.
+    pub(crate) async fn read(&self, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+        if self.announced.is_some_and(|announced| announced > bytes_max) {
+            return Err(Problem::payload_too_large(bytes_max));
+        }
+        let mut stream = self.stream.lock().await;
+        let mut bytes = Vec::with_capacity(self.announced.unwrap_or(0));
+        loop {
+            match stream.next().await {
+                Ok(None) => return Ok(bytes),
+                Ok(Some(data)) if bytes.len().saturating_add(data.len()) > bytes_max => {
+                    return Err(Problem::payload_too_large(bytes_max));
+                }
+                Ok(Some(data)) => bytes.extend_from_slice(&data),
+                Err(_) => return Err(Invalid::new("", "the body ended too early").into()),
+            }
+        }
+    }
+
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// As [`Intake::read`]; 400 with the offending field.
+    pub(crate) async fn json<T: DeserializeOwned>(&self) -> Result<(T, Vec<u8>), Problem> {
+        let bytes = self.read(JSON_BYTES_MAX).await?;
+        Ok((parse(&bytes)?, bytes))
+    }
+
+    /// Reads and drops what is left of the body.
+    pub(crate) async fn drain(&self) -> Drained {
+        let mut stream = self.stream.lock().await;
+        if self.asked && stream.bytes_read == 0 && !stream.ended {
+            return Drained::Partly;
+        }
+        let drained = tokio::time::timeout(DRAIN_TIME_MAX, async {
+            while stream.bytes_read <= DRAIN_BYTES_MAX {
+                match stream.next().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Drained::Wholly,
+                    Err(_) => return Drained::Partly,
+                }
+            }
+            Drained::Partly
+        });
+        drained.await.unwrap_or(Drained::Partly)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Intake {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("the envelope's layer is missing"))
+    }
+}
+
+/// Parses a JSON object. Unknown fields are passed over; of a field given twice the last one counts.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|_| Invalid::new("", "the body must be JSON"))?;
+    if !value.is_object() {
+        return Err(Invalid::new("", "the body must be a JSON object"));
+    }
+    serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
+        let parent = error.path().iter().next().map(|_| error.path().to_string());
+        let text = error.inner().to_string();
+        match text.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+            Some((field, _)) => {
+                let param = parent.map_or_else(|| field.to_owned(), |parent| format!("{parent}.{field}"));
+                Invalid::new(param, "is required")
+            }
+            None => Invalid::new(parent.unwrap_or_default(), expectation(&text)),
+        }
+    })
+}
+
+/// What was expected, without what was found: that may be a secret in the wrong place.
+fn expectation(text: &str) -> String {
+    let Some((_, expected)) = text.rsplit_once(", expected ") else {
+        return "is not well formed".to_owned();
+    };
+    let expected = match expected {
+        "i64" | "i32" | "u64" | "u32" => "a whole number within its range",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
+    };
+    format!("must be {}", expected.replace('`', ""))
+}
+
+/// A JSON value that a struct can be read from only if it is an object: serde's derived structs would also take a list of
+/// their fields, which the wire contract does not have.
+struct Strict(Value);
+
+impl<'de> IntoDeserializer<'de, serde_json::Error> for Strict {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Strict {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.0 {
+            Value::Array(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Strict))),
+            Value::Object(fields) => {
+                visitor.visit_map(MapDeserializer::new(fields.into_iter().map(|(name, value)| (name, Strict(value)))))
+            }
+            scalar @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                scalar.deserialize_any(visitor)
+            }
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        if self.0.is_array() {
+            return Err(Self::Error::invalid_type(Unexpected::Seq, &visitor));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serront_core::catalog::ServiceInput;
+    use serront_core::storefront::StorefrontInput;
+
+    use super::*;
+
+    fn refused<T: DeserializeOwned + std::fmt::Debug>(json: &str) -> (String, String) {
+        let invalid = parse::<T>(json.as_bytes()).unwrap_err();
+        (invalid.param, invalid.reason.into_owned())
+    }
+
+    #[test]
+    fn the_offending_field_is_named_by_its_path() {
+        for (json, param, reason) in [
+            ("", "", "the body must be JSON"),
+            ("{", "", "the body must be JSON"),
+            ("[]", "", "the body must be a JSON object"),
+            ("null", "", "the body must be a JSON object"),
+            ("{}", "slug", "is required"),
+            (r#"{"slug":"a","displayName":7}"#, "displayName", "must be a string"),
+            (r#"{"slug":"a","displayName":"A","published":"yes"}"#, "published", "must be true or false"),
+            (r#"{"slug":"a","displayName":"A","manualBankAccounts":"x"}"#, "manualBankAccounts", "must be a list"),
+            (
+                r#"{"slug":"a","displayName":"A","manualBankAccounts":[["b","1","h"]]}"#,
+                "manualBankAccounts[0]",
+                "must be an object",
+            ),
+            (
+                r#"{"slug":"a","displayName":"A","manualBankAccounts":[{"bankName":"b","accountNumber":"1"}]}"#,
+                "manualBankAccounts[0].accountHolder",
+                "is required",
+            ),
+            (
+                r#"{"slug":"a","displayName":"A","manualBankAccounts":[{"bankName":null}]}"#,
+                "manualBankAccounts[0].bankName",
+                "must be a string",
+            ),
+        ] {
+            assert_eq!(refused::<StorefrontInput>(json), (param.to_owned(), reason.to_owned()), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_the_value() {
+        for (json, param, reason) in [
+            (r#"{"pricingType":", expected "}"#, "pricingType", "must be one of fixed, hourly, package"),
+            (r#"{"priceIdr":"sk_live_1"}"#, "priceIdr", "must be a whole number within its range"),
+            (r#"{"priceIdr":1.5}"#, "priceIdr", "must be a whole number within its range"),
+            (r#"{"priceIdr":1e300}"#, "priceIdr", "must be a whole number within its range"),
+            (r#"{"sortOrder":2147483648}"#, "sortOrder", "must be a whole number within its range"),
+            (
+                r#"{"packages":[{"name":"x","priceIdr":true}]}"#,
+                "packages[0].priceIdr",
+                "must be a whole number within its range",
+            ),
+        ] {
+            assert_eq!(refused::<ServiceInput>(json), (param.to_owned(), reason.to_owned()), "{json}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_and_nulls_are_passed_over() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Input {
+            #[serde(default)]
+            a: Option<u32>,
+        }
+        assert_eq!(parse::<Input>(br#"{"a":null,"b":[[{}]]}"#).unwrap(), Input { a: None });
+        assert_eq!(parse::<Input>(br#"{"a":1,"a":2}"#).unwrap(), Input { a: Some(2) });
+        assert!(parse::<Input>(b"{\"a\xff\":1}").is_err());
+    }
+}

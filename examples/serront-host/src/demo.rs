@@ -1,0 +1,233 @@
+//! `demo`: a host in a temporary folder with a seeded seller, and a tour to paste into a second terminal.
+//!
+//! It also runs a receiver of webhooks inside the process, subscribed for the seller, which checks each signature and
+//! prints each event. Everything goes through the same service and router as in `serve`.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serront_core::audit::Actor;
+use serront_core::catalog::{PackageInput, PricingType, ServiceInput};
+use serront_core::decide::OrderPatch;
+use serront_core::ids::{AccountId, OrderId};
+use serront_core::key::{AccessToken, WebhookSecret};
+use serront_core::order::{Language, OrderInput, WorkStatus};
+use serront_core::receipt::samples;
+use serront_core::signature;
+use serront_core::storefront::{BankAccount, StorefrontInput};
+use serront_core::subscription::SubscriptionInput;
+use serront_core::tier::Tier;
+use serront_core::time::Timestamp;
+use serront_host::Host;
+use tokio::net::TcpListener;
+
+use crate::Fatal;
+use crate::process::{self, say};
+use crate::settings::{LISTEN_DEFAULT, Settings};
+
+const SLUG: &str = "studio-renata";
+
+/// Runs the demo until a signal comes.
+pub(crate) async fn run(settings: &Settings) -> Result<(), Fatal> {
+    let folder = tempfile::Builder::new().prefix("serront-demo-").tempdir()?;
+    let receipt = folder.path().join("receipt.png");
+    std::fs::write(&receipt, samples::PNG)?;
+    let running = process::start(&settings.embedded(folder.path()), bind(settings).await?).await?;
+    let secret = Arc::new(OnceLock::new());
+    let receiver = receiver(Arc::clone(&secret)).await?;
+    let seeded = seed(&running.host, &receiver, &secret).await?;
+    // What was committed beside the router.
+    running.host.wake();
+    say(&tour(&running.address, &receiver, folder.path(), &receipt, &seeded))?;
+    running.until_signal().await
+}
+
+/// Where it was said, or the usual place, or a free port if that is taken.
+async fn bind(settings: &Settings) -> std::io::Result<TcpListener> {
+    if let Some(listen) = settings.listen() {
+        return TcpListener::bind(listen).await;
+    }
+    match TcpListener::bind(LISTEN_DEFAULT).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => TcpListener::bind("127.0.0.1:0").await,
+        bound => bound,
+    }
+}
+
+type SharedSecret = Arc<OnceLock<WebhookSecret>>;
+
+/// Starts the receiver and answers its address.
+async fn receiver(secret: SharedSecret) -> Result<String, Fatal> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}/events", listener.local_addr()?);
+    let app = Router::new().route("/events", post(receive)).with_state(secret);
+    tokio::spawn(axum::serve(listener, app).into_future());
+    Ok(address)
+}
+
+async fn receive(State(secret): State<SharedSecret>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("(missing)");
+    let body = String::from_utf8_lossy(&body);
+    let signature = header("serront-signature");
+    let verified = if secret.get().is_some_and(|secret| signed_by(secret, signature, &body)) {
+        "signature verified"
+    } else {
+        "SIGNATURE WRONG"
+    };
+    let text = format!(
+        "webhook received: {} (attempt {}, {verified})\n  Serront-Event-Id: {}\n  Serront-Signature: {signature}\n  {body}\n",
+        header("serront-event-type"),
+        header("serront-delivery-attempt"),
+        header("serront-event-id"),
+    );
+    match say(&text) {
+        Ok(()) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// As a receiver checks it: sign the same bytes at the time that the header states, and compare. (A real receiver compares
+/// in constant time and refuses old times; this one only shows that the recipe fits.)
+fn signed_by(secret: &WebhookSecret, header: &str, body: &str) -> bool {
+    let seconds = header.strip_prefix("t=").and_then(|rest| rest.split(',').next()).and_then(|t| t.parse::<i64>().ok());
+    seconds.is_some_and(|seconds| {
+        signature::sign(secret, Timestamp::from_millis(seconds.saturating_mul(1_000)), body) == header
+    })
+}
+
+struct Order {
+    id: OrderId,
+    token: AccessToken,
+}
+
+struct Seeded {
+    account: AccountId,
+    key: String,
+    unpaid: Order,
+    claimed: Order,
+    confirmed: Order,
+}
+
+fn service(slug: &str, name: &str, pricing: PricingType, price: Option<i64>) -> ServiceInput {
+    ServiceInput {
+        slug: Some(slug.to_owned()),
+        name: Some(name.to_owned()),
+        pricing_type: Some(pricing),
+        price_idr: price.map(Some),
+        ..ServiceInput::default()
+    }
+}
+
+fn package(name: &str, price_idr: i64) -> PackageInput {
+    PackageInput { name: name.to_owned(), price_idr, description: None }
+}
+
+fn bank(bank_name: &str, account_number: &str) -> BankAccount {
+    BankAccount {
+        bank_name: bank_name.to_owned(),
+        account_number: account_number.to_owned(),
+        account_holder: "Renata Wijaya".to_owned(),
+    }
+}
+
+async fn place(host: &Host, buyer: &str, service: &str, package: Option<&str>) -> Result<Order, Fatal> {
+    let input = OrderInput {
+        service_slug: service.to_owned(),
+        package_name: package.map(str::to_owned),
+        buyer_name: buyer.to_owned(),
+        buyer_email: format!("{}@example.com", buyer.to_lowercase()),
+        ..OrderInput::default()
+    };
+    let placed = host.service().local().place_order(SLUG, &input, Language::Id).await?.value;
+    let id = placed.order_id.ok_or("an order was placed without an id")?;
+    Ok(Order { id, token: placed.access_token })
+}
+
+/// A seller with a storefront, services of each kind of pricing, and an order in each state.
+async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> Result<Seeded, Fatal> {
+    let commands = host.service();
+    let local = commands.local();
+    let (account, key) = local.open_account("Studio Renata", Tier::Starter).await?.value;
+    let storefront = StorefrontInput {
+        slug: SLUG.to_owned(),
+        display_name: "Studio Renata".to_owned(),
+        bio: Some("Logo, undangan dan desain cetak.".to_owned()),
+        whatsapp_number: Some("+628120000000".to_owned()),
+        manual_bank_accounts: Some(vec![bank("BCA", "123-456-7890"), bank("Bank Mandiri", "900 00 1234567 8")]),
+        manual_instructions: Some("Transfer sesuai jumlah, lalu unggah bukti transfer.".to_owned()),
+        hide_branding: Some(false),
+        published: Some(true),
+    };
+    local.put_storefront(account.id, &storefront, None).await?;
+    let packages = vec![package("Basic", 350_000), package("Premium", 900_000)];
+    for input in [
+        service("logo", "Desain logo", PricingType::Fixed, Some(750_000)),
+        service("konsultasi", "Konsultasi desain", PricingType::Hourly, Some(200_000)),
+        ServiceInput {
+            packages: Some(Some(packages)),
+            ..service("undangan", "Undangan pernikahan", PricingType::Package, None)
+        },
+    ] {
+        local.create_service(account.id, &input, None).await?;
+    }
+    let subscription = SubscriptionInput { url: Some(receiver.to_owned()), ..SubscriptionInput::default() };
+    let subscribed = commands.create_subscription(account.id, &subscription, None).await?.value;
+    // Set once, here.
+    let _ = secret.set(subscribed.secret);
+
+    let seller = Actor::host("demo")?;
+    let unpaid = place(host, "Budi", "logo", None).await?;
+    let claimed = place(host, "Sari", "undangan", Some("Premium")).await?;
+    commands.upload_receipt(&claimed.token, "image/png", samples::PNG).await?;
+    local.claim_payment(&claimed.token).await?;
+    let confirmed = place(host, "Dewi", "undangan", Some("Basic")).await?;
+    local.claim_payment(&confirmed.token).await?;
+    local.confirm_payment(account.id, confirmed.id, &seller, None, None).await?;
+    let declined = place(host, "Agus", "konsultasi", None).await?;
+    let decline = OrderPatch { status: Some(WorkStatus::Declined), quoted_price_idr: None };
+    local.patch_order(account.id, declined.id, decline, &seller, None).await?;
+    Ok(Seeded { account: account.id, key: key.key.reveal().to_owned(), unpaid, claimed, confirmed })
+}
+
+fn tour(address: &str, receiver: &str, folder: &Path, receipt: &Path, seeded: &Seeded) -> String {
+    let Seeded { account, key, unpaid, claimed, confirmed } = seeded;
+    let (folder, receipt) = (folder.display(), receipt.display());
+    let auth = format!("-H 'Authorization: Bearer {key}'");
+    let (unpaid_id, unpaid_token) = (unpaid.id, unpaid.token.reveal());
+    let (claimed_id, confirmed_token) = (claimed.id, confirmed.token.reveal());
+    format!(
+        "Serront's demo listens on {address} (everything is in {folder}, and goes when it ends).
+The seller is {account}; its storefront is {address}/api/v1/public/storefront/{SLUG}.
+Paste these into another terminal, from top to bottom:
+
+# The seller's orders: one in each state.
+curl -s {auth} {address}/api/v1/orders
+# What Budi sees of his unpaid order, with the bank accounts to pay to.
+curl -s {address}/api/v1/public/orders/{unpaid_token}
+# Budi uploads his receipt, and says that he has paid.
+curl -s -X PUT -H 'Content-Type: image/png' --data-binary '@{receipt}' {address}/api/v1/public/orders/{unpaid_token}/proof
+curl -s -X POST {address}/api/v1/public/orders/{unpaid_token}/claim-payment
+# The seller lists what was claimed, and looks at the receipt.
+curl -s {auth} '{address}/api/v1/orders?paymentStatus=payment_claimed'
+curl -s {auth} -o '{folder}/downloaded.png' {address}/api/v1/orders/{unpaid_id}/proof
+# The seller has seen the money. Again: 409.
+curl -s -X POST {auth} {address}/api/v1/orders/{unpaid_id}/confirm-payment
+curl -s -X POST {auth} {address}/api/v1/orders/{unpaid_id}/confirm-payment
+# The one mail that Budi got (and the one of the order that was confirmed before).
+cat '{folder}'/mail/*.eml
+# The webhook that the seller's system got (printed below, too), as the delivery log has it.
+curl -s {auth} '{address}/api/v1/webhook-subscriptions/deliveries?limit=1'
+# Once confirmed, the buyer's view shows no bank account any more.
+curl -s {address}/api/v1/public/orders/{confirmed_token}
+# Sari's order is claimed and has a receipt: the same steps work for it.
+curl -s {auth} {address}/api/v1/orders/{claimed_id}
+
+Below, the seller's system ({receiver}) prints each webhook that it receives. Ctrl-C ends the demo.
+"
+    )
+}

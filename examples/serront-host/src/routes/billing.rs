@@ -1,0 +1,32 @@
+//! The plan. Which one an account has is the operator's to set; here it is only told.
+
+use serde::Serialize;
+use serront_core::tier::{Tier, TierTerms};
+
+use crate::auth::Keyed;
+use crate::envelope::{Answer, Reply};
+
+#[derive(Serialize)]
+struct Subscription {
+    tier: Tier,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Billing {
+    subscription: Subscription,
+    effective_tier: Tier,
+    early_access: bool,
+    tiers: [TierTerms; 4],
+}
+
+pub(super) async fn get(caller: Keyed) -> Reply {
+    let tier = caller.local().account(caller.account()).await?.state.tier;
+    Answer::ok(&Billing {
+        subscription: Subscription { tier, status: "active" },
+        effective_tier: tier,
+        early_access: false,
+        tiers: Tier::ALL.map(Tier::terms),
+    })
+}

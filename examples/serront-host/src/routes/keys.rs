@@ -1,0 +1,36 @@
+//! API keys.
+
+use serde::{Deserialize, Serialize};
+use serront_core::ids::KeyId;
+use serront_core::view::KeyView;
+
+use super::DELETED;
+use crate::auth::{Id, Keyed};
+use crate::body::Intake;
+use crate::envelope::{Answer, Reply};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Keys {
+    api_keys: Vec<KeyView>,
+}
+
+pub(super) async fn list(caller: Keyed) -> Reply {
+    Answer::ok(&Keys { api_keys: caller.local().keys(caller.account()).await? })
+}
+
+#[derive(Deserialize)]
+struct NewKey {
+    name: String,
+}
+
+pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
+    let (input, request) = caller.input::<NewKey>(&intake).await?;
+    Answer::created(&caller.local().create_key(caller.account(), &input.name, request).await?)
+}
+
+/// Also of the key that asks for it: from the next request on it opens nothing.
+pub(super) async fn delete(caller: Keyed, Id(id): Id<KeyId>) -> Reply {
+    caller.local().delete_key(caller.account(), id).await?;
+    Answer::ok(&DELETED)
+}

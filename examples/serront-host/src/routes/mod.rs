@@ -1,0 +1,70 @@
+//! The routes, by subject. Each handler lists what it needs in the order in which it may be refused.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post, put};
+use serde::Serialize;
+
+use crate::envelope;
+use crate::state::Host;
+
+mod billing;
+mod health;
+mod keys;
+mod modules;
+mod orders;
+mod public;
+mod services;
+mod storefront;
+mod subscriptions;
+
+/// What a deletion answers.
+#[derive(Serialize)]
+struct Deleted {
+    deleted: bool,
+}
+
+const DELETED: Deleted = Deleted { deleted: true };
+
+/// The HTTP API. Its layers are its own, so that it answers the same nested under a path of another app.
+///
+/// ```
+/// # fn nested(host: std::sync::Arc<serront_host::Host>) -> axum::Router {
+/// axum::Router::new().nest("/payments", serront_host::router(host))
+/// # }
+/// ```
+pub fn router(host: Arc<Host>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::process))
+        .route("/readyz", get(health::ready))
+        .route("/api/v1/storefront", get(storefront::get).put(storefront::put))
+        .route("/api/v1/services", get(services::list).post(services::create))
+        .route("/api/v1/services/{id}", get(services::get).patch(services::patch).delete(services::delete))
+        .route("/api/v1/orders", get(orders::list))
+        .route("/api/v1/orders/{id}", get(orders::get).patch(orders::patch))
+        .route("/api/v1/orders/{id}/confirm-payment", post(orders::confirm_payment))
+        .route("/api/v1/orders/{id}/proof", get(orders::proof))
+        .route("/api/v1/modules", get(modules::get).patch(modules::patch).post(modules::switch))
+        .route("/api/v1/api-keys", get(keys::list).post(keys::create))
+        .route("/api/v1/api-keys/{id}", axum::routing::delete(keys::delete))
+        .route("/api/v1/webhook-subscriptions", get(subscriptions::list).post(subscriptions::create))
+        .route("/api/v1/webhook-subscriptions/event-types", get(subscriptions::event_types))
+        .route("/api/v1/webhook-subscriptions/deliveries", get(subscriptions::deliveries))
+        .route("/api/v1/webhook-subscriptions/deliveries/{id}", get(subscriptions::delivery))
+        .route(
+            "/api/v1/webhook-subscriptions/{id}",
+            axum::routing::patch(subscriptions::patch).delete(subscriptions::delete),
+        )
+        .route("/api/v1/billing", get(billing::get))
+        .route("/api/v1/public/storefront/{slug}", get(public::shop))
+        .route("/api/v1/public/storefront/{slug}/order", post(public::place_order))
+        .route("/api/v1/public/orders/{token}", get(public::order))
+        .route("/api/v1/public/orders/{token}/claim-payment", post(public::claim_payment))
+        .route("/api/v1/public/orders/{token}/proof", put(public::put_proof))
+        .fallback(envelope::unknown_route)
+        .method_not_allowed_fallback(envelope::wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&host), envelope::dress))
+        .with_state(host)
+}

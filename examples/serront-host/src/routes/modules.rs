@@ -1,0 +1,41 @@
+//! The switches of the optional modules.
+
+use serde::Deserialize;
+use serront_core::decide::ModuleSwitches;
+
+use crate::auth::Keyed;
+use crate::body::Intake;
+use crate::envelope::{Answer, Reply};
+
+pub(super) async fn get(caller: Keyed) -> Reply {
+    Answer::ok(&caller.service().modules(caller.account()).await?)
+}
+
+pub(super) async fn patch(caller: Keyed, intake: Intake) -> Reply {
+    let (switches, request) = caller.input::<ModuleSwitches>(&intake).await?;
+    Answer::done(&caller.service().switch_modules(caller.account(), switches, request).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Module {
+    Payment,
+    Marketing,
+}
+
+#[derive(Deserialize)]
+struct Switch {
+    module: Module,
+    enabled: bool,
+}
+
+/// The same with the module's name in the body.
+pub(super) async fn switch(caller: Keyed, intake: Intake) -> Reply {
+    let (switch, request) = caller.input::<Switch>(&intake).await?;
+    let enabled = Some(switch.enabled);
+    let switches = match switch.module {
+        Module::Payment => ModuleSwitches { payment: enabled, marketing: None },
+        Module::Marketing => ModuleSwitches { payment: None, marketing: enabled },
+    };
+    Answer::done(&caller.service().switch_modules(caller.account(), switches, request).await?)
+}

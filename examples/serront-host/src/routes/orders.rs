@@ -1,0 +1,84 @@
+//! The seller's side of orders.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serront_core::decide::OrderPatch;
+use serront_core::ids::OrderId;
+use serront_core::order::{WorkCounts, WorkStatus};
+use serront_core::page::{Limit, OrderFilter, search_words};
+use serront_core::payment::PaymentStatus;
+use serront_core::view::SellerOrder;
+
+use crate::auth::{Id, Keyed, existing};
+use crate::body::Intake;
+use crate::envelope::{Answer, Problem, Reply};
+use crate::query::Query;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Orders {
+    orders: Vec<SellerOrder>,
+    counts: WorkCounts,
+    has_more: bool,
+    cursor: Option<String>,
+}
+
+pub(super) async fn list(caller: Keyed, query: Query) -> Reply {
+    let filter = OrderFilter {
+        status: query.filter("status", WorkStatus::parse, "must be a state of the work track, or all")?,
+        payment_status: query.filter(
+            "paymentStatus",
+            PaymentStatus::parse,
+            "must be one of all, unpaid, payment_claimed, payment_confirmed",
+        )?,
+        service_id: query.id("serviceId")?,
+        words: query.one("q")?.map(search_words).transpose()?.unwrap_or_default(),
+    };
+    let limit = Limit::parse(query.one("limit")?)?;
+    let page = caller.local().orders(caller.account(), &filter, query.one("cursor")?, limit).await?;
+    Answer::ok(&Orders {
+        orders: page.orders,
+        counts: page.counts,
+        has_more: page.cursor.is_some(),
+        cursor: page.cursor,
+    })
+}
+
+/// An order with its thread, which is out of scope and so always empty.
+#[derive(Serialize)]
+struct OrderWithThread {
+    #[serde(flatten)]
+    order: SellerOrder,
+    messages: [(); 0],
+}
+
+pub(super) async fn get(caller: Keyed, Id(id): Id<OrderId>) -> Reply {
+    let order = caller.local().order(caller.account(), id).await?;
+    Answer::ok(&OrderWithThread { order, messages: [] })
+}
+
+pub(super) async fn patch(caller: Keyed, Id(id): Id<OrderId>, intake: Intake) -> Reply {
+    let (local, account) = (caller.local(), caller.account());
+    let input = caller.input::<OrderPatch>(&intake).await;
+    let (patch, request) = existing(input, local.order(account, id)).await?;
+    Answer::done(&local.patch_order(account, id, patch, &caller.actor(), request).await?)
+}
+
+pub(super) async fn confirm_payment(caller: Keyed, Id(id): Id<OrderId>, intake: Intake) -> Reply {
+    let (local, account) = (caller.local(), caller.account());
+    let request = existing(caller.no_input(&intake).await, local.order(account, id)).await?;
+    Answer::done(&local.confirm_payment(account, id, &caller.actor(), None, request).await?)
+}
+
+/// The image, which no browser may run or guess about, and no cache may keep.
+pub(super) async fn proof(caller: Keyed, Id(id): Id<OrderId>) -> Result<Response, Problem> {
+    let image = caller.service().receipt(caller.account(), id).await?;
+    let headers = [
+        (header::CONTENT_TYPE, image.image_type.media_type()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (header::CACHE_CONTROL, "private, no-store"),
+    ];
+    Ok((headers, image.bytes).into_response())
+}

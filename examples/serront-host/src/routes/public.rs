@@ -1,0 +1,50 @@
+//! What buyers see and do. The order's access token in the path is their only credential.
+
+use axum::http::{HeaderMap, header};
+use serde::Serialize;
+use serront_core::key::AccessToken;
+use serront_core::order::OrderInput;
+use serront_core::receipt::RECEIPT_BYTES_MAX;
+
+use crate::auth::{Id, Open, ShopSlug, existing};
+use crate::body::{Intake, JSON_BYTES_MAX};
+use crate::envelope::{Answer, Reply};
+use crate::language;
+
+pub(super) async fn shop(caller: Open, Id(ShopSlug(slug)): Id<ShopSlug>) -> Reply {
+    Answer::ok(&caller.local().shop(&slug).await?)
+}
+
+pub(super) async fn place_order(
+    caller: Open,
+    Id(ShopSlug(slug)): Id<ShopSlug>,
+    headers: HeaderMap,
+    intake: Intake,
+) -> Reply {
+    let local = caller.local();
+    let (input, _) = existing(intake.json::<OrderInput>().await, local.shop(&slug)).await?;
+    Answer::created(&local.place_order(&slug, &input, language::preferred(&headers)).await?)
+}
+
+pub(super) async fn order(caller: Open, Id(token): Id<AccessToken>) -> Reply {
+    Answer::ok(&caller.local().buyer_order(&token).await?)
+}
+
+pub(super) async fn claim_payment(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
+    let local = caller.local();
+    existing(intake.read(JSON_BYTES_MAX).await, local.buyer_order(&token)).await?;
+    Answer::done(&local.claim_payment(&token).await?)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Proof {
+    has_proof: bool,
+}
+
+pub(super) async fn put_proof(caller: Open, Id(token): Id<AccessToken>, headers: HeaderMap, intake: Intake) -> Reply {
+    let bytes = existing(intake.read(RECEIPT_BYTES_MAX).await, caller.local().buyer_order(&token)).await?;
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    caller.service().upload_receipt(&token, declared, &bytes).await?;
+    Answer::ok(&Proof { has_proof: true })
+}

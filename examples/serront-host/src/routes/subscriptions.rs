@@ -1,0 +1,81 @@
+//! Webhook subscriptions and their delivery log.
+
+use serde::Serialize;
+use serront_core::effect::EffectStatus;
+use serront_core::event::EventType;
+use serront_core::ids::{DeliveryId, SubscriptionId};
+use serront_core::page::{DeliveryFilter, Limit};
+use serront_core::rejection::Rejection;
+use serront_core::subscription::SubscriptionInput;
+use serront_core::view::SubscriptionView;
+
+use super::DELETED;
+use crate::auth::{Id, Keyed, existing};
+use crate::body::Intake;
+use crate::envelope::{Answer, Reply};
+use crate::query::Query;
+
+#[derive(Serialize)]
+struct Subscriptions {
+    subscriptions: Vec<SubscriptionView>,
+}
+
+pub(super) async fn list(caller: Keyed) -> Reply {
+    Answer::ok(&Subscriptions { subscriptions: caller.local().subscriptions(caller.account()).await? })
+}
+
+pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
+    let (input, request) = caller.input::<SubscriptionInput>(&intake).await?;
+    Answer::created(&caller.service().create_subscription(caller.account(), &input, request).await?)
+}
+
+pub(super) async fn patch(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Intake) -> Reply {
+    let account = caller.account();
+    let input = caller.input::<SubscriptionInput>(&intake).await;
+    let (input, request) = existing(input, async {
+        let subscriptions = caller.local().subscriptions(account).await?;
+        let found = subscriptions.iter().any(|subscription| subscription.id == id);
+        found.then_some(()).ok_or_else(|| Rejection::NotFound("webhook subscription").into())
+    })
+    .await?;
+    Answer::done(&caller.service().update_subscription(account, id, &input, request).await?)
+}
+
+pub(super) async fn delete(caller: Keyed, Id(id): Id<SubscriptionId>) -> Reply {
+    caller.local().delete_subscription(caller.account(), id).await?;
+    Answer::ok(&DELETED)
+}
+
+#[derive(Serialize)]
+struct DescribedType {
+    r#type: &'static str,
+    description: &'static str,
+}
+
+#[derive(Serialize)]
+struct EventTypes {
+    types: Vec<DescribedType>,
+}
+
+pub(super) async fn event_types(_: Keyed) -> Reply {
+    let described =
+        |event_type: EventType| DescribedType { r#type: event_type.as_str(), description: event_type.description() };
+    Answer::ok(&EventTypes { types: EventType::ALL.into_iter().map(described).collect() })
+}
+
+pub(super) async fn deliveries(caller: Keyed, query: Query) -> Reply {
+    let filter = DeliveryFilter {
+        subscription_id: query.id("subscriptionId")?,
+        status: query.filter("status", EffectStatus::parse, "must be one of all, pending, succeeded, failed")?,
+        event_type: query.filter("type", EventType::parse, "must be an event type, or all")?,
+        event_id: query.id("eventId")?,
+    };
+    let limit = Limit::parse(query.one("limit")?)?;
+    let (deliveries, cursor) =
+        caller.local().deliveries(caller.account(), &filter, query.one("cursor")?, limit).await?;
+    Answer::page(&deliveries, cursor)
+}
+
+pub(super) async fn delivery(caller: Keyed, Id(id): Id<DeliveryId>) -> Reply {
+    Answer::ok(&caller.local().delivery(caller.account(), id).await?)
+}

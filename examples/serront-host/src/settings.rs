@@ -1,0 +1,278 @@
+//! The command line and the environment (wire contract, section 5).
+//!
+//! Every setting is a flag, before or after the subcommand, and an environment variable; the flag wins, and an empty
+//! variable counts as none. Addresses that may hold a password are not shown in the help.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use serront_core::ids::AccountId;
+use serront_core::tier::Tier;
+use url::Url;
+
+/// Where to listen if nothing is said.
+pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
+/// The reference host of Serront's payment library.
+#[derive(Debug, Parser)]
+#[command(name = "serront-host", version)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API; applies pending migrations first.
+    Serve,
+    /// Serve on embedded defaults in a temporary folder, with a seeded seller, and print what to try.
+    Demo,
+    /// Manage accounts, also while the host serves.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Apply pending migrations.
+    Migrate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Open an account and print its id and its first API key, which is shown this once.
+    Create {
+        /// The seller's name.
+        #[arg(long)]
+        name: String,
+        /// free, starter, growth or business.
+        #[arg(long)]
+        tier: Tier,
+    },
+    /// Put an account on another tier.
+    SetTier {
+        /// The account's id.
+        account: AccountId,
+        /// free, starter, growth or business.
+        tier: Tier,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, global = true, env = "SERRONT_LISTEN")]
+    listen: Option<String>,
+    /// Where buyers and sellers reach this host [default: http:// and where it listens].
+    #[arg(long, global = true, env = "SERRONT_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// The database [default: sqlite://<data dir>/serront.db].
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Where database, proofs and mail are kept unless said otherwise [default: ./serront-data].
+    #[arg(long, global = true, env = "SERRONT_DATA_DIR")]
+    data_dir: Option<String>,
+    /// Where receipts are kept [default: file:<data dir>/proofs].
+    #[arg(long, global = true, env = "SERRONT_PROOFS", hide_env_values = true)]
+    proofs: Option<String>,
+    /// The mail server, smtp:// or smtps:// [default: none, each mail is written to <data dir>/mail].
+    #[arg(long, global = true, env = "SERRONT_SMTP_URL", hide_env_values = true)]
+    smtp: Option<String>,
+    /// The sender of mails, as "Name <address>" [default: Serront <no-reply@localhost>].
+    #[arg(long, global = true, env = "SERRONT_MAIL_FROM")]
+    mail_from: Option<String>,
+    /// Plugipay's address. Taken, but not used yet: the payment module answers NOT_CONFIGURED.
+    #[arg(long, global = true, env = "PLUGIPAY_BASE_URL")]
+    plugipay_url: Option<String>,
+    /// The platform's key id at Plugipay. Not used yet.
+    #[arg(long, global = true, env = "PLUGIPAY_KEY_ID", hide_env_values = true)]
+    plugipay_key_id: Option<String>,
+    /// The platform's secret at Plugipay. Not used yet.
+    #[arg(long, global = true, env = "PLUGIPAY_SECRET", hide_env_values = true)]
+    plugipay_secret: Option<String>,
+    /// Development: plain-http and loopback webhook targets are allowed.
+    #[arg(
+        long,
+        global = true,
+        env = "SERRONT_DEV",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = switch
+    )]
+    dev: Option<bool>,
+}
+
+fn switch(raw: &str) -> Result<bool, &'static str> {
+    match raw {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        _ => Err("must be true or false"),
+    }
+}
+
+/// A setting that can't be used. Its text never repeats the setting, which may hold a password.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--{setting} {reason}")]
+pub(crate) struct BadSetting {
+    setting: &'static str,
+    reason: &'static str,
+}
+
+fn given(setting: Option<&str>) -> Option<&str> {
+    setting.filter(|text| !text.is_empty())
+}
+
+impl Settings {
+    /// What embedded defaults in this folder are, whatever the environment says; only where to listen is kept.
+    pub(crate) fn embedded(&self, folder: &Path) -> Self {
+        Self {
+            listen: self.listen.clone(),
+            public_url: self.public_url.clone(),
+            database_url: None,
+            data_dir: Some(folder.to_string_lossy().into_owned()),
+            proofs: None,
+            smtp: None,
+            mail_from: None,
+            plugipay_url: None,
+            plugipay_key_id: None,
+            plugipay_secret: None,
+            dev: Some(true),
+        }
+    }
+
+    /// Where to listen, if it was said.
+    pub(crate) fn listen(&self) -> Option<&str> {
+        given(self.listen.as_deref())
+    }
+
+    pub(crate) fn dev(&self) -> bool {
+        self.dev.unwrap_or(false)
+    }
+
+    /// The public address, without a slash at its end.
+    pub(crate) fn public_url(&self) -> Result<Option<String>, BadSetting> {
+        let bad =
+            BadSetting { setting: "public-url", reason: "must be an http:// or https:// address without a query" };
+        let Some(raw) = given(self.public_url.as_deref()) else {
+            return Ok(None);
+        };
+        match Url::parse(raw) {
+            Ok(url)
+                if matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none() =>
+            {
+                Ok(Some(raw.trim_end_matches('/').to_owned()))
+            }
+            Ok(_) | Err(_) => Err(bad),
+        }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        given(self.data_dir.as_deref()).unwrap_or("./serront-data").into()
+    }
+
+    /// The file of the embedded database.
+    pub(crate) fn sqlite_file(&self) -> Result<PathBuf, BadSetting> {
+        let bad = |reason| BadSetting { setting: "database-url", reason };
+        let Some(raw) = given(self.database_url.as_deref()) else {
+            return Ok(self.data_dir().join("serront.db"));
+        };
+        if raw.starts_with("postgres://") || raw.starts_with("postgresql://") {
+            return Err(bad("names PostgreSQL, which is not built yet: use sqlite://<file>"));
+        }
+        let path = raw
+            .strip_prefix("sqlite://")
+            .or_else(|| raw.strip_prefix("sqlite:"))
+            .ok_or(bad("must be sqlite://<file>"))?;
+        // What other tools on the same address write there, and what is done anyway.
+        let path = path.strip_suffix("?mode=rwc").unwrap_or(path);
+        if path.is_empty() || path.starts_with(':') || path.contains('?') {
+            return Err(bad("must be sqlite://<file>, without options"));
+        }
+        Ok(path.into())
+    }
+
+    /// The folder of receipts.
+    pub(crate) fn proofs_folder(&self) -> Result<PathBuf, BadSetting> {
+        let bad = |reason| BadSetting { setting: "proofs", reason };
+        let Some(raw) = given(self.proofs.as_deref()) else {
+            return Ok(self.data_dir().join("proofs"));
+        };
+        if raw.starts_with("s3://") {
+            return Err(bad("names S3, which is not built yet: use file:<folder>"));
+        }
+        let path = raw.strip_prefix("file:").ok_or(bad("must be file:<folder>"))?;
+        let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        if path.is_empty() { Err(bad("must be file:<folder>")) } else { Ok(path.into()) }
+    }
+
+    pub(crate) fn smtp(&self) -> Option<&str> {
+        given(self.smtp.as_deref())
+    }
+
+    pub(crate) fn mail_from(&self) -> &str {
+        given(self.mail_from.as_deref()).unwrap_or("Serront <no-reply@localhost>")
+    }
+
+    /// Whether credentials of Plugipay were given, which nothing uses yet.
+    pub(crate) fn has_plugipay(&self) -> bool {
+        [&self.plugipay_url, &self.plugipay_key_id, &self.plugipay_secret]
+            .into_iter()
+            .any(|setting| given(setting.as_deref()).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> Settings {
+        let all = ["serront-host"].iter().chain(arguments);
+        CommandLine::try_parse_from(all).unwrap().settings
+    }
+
+    #[test]
+    fn settings_stand_before_or_after_the_subcommand() {
+        for arguments in [&["--dev", "--listen", "[::1]:0", "serve"][..], &["serve", "--dev=true", "--listen=[::1]:0"]]
+        {
+            let settings = settings(arguments);
+            assert_eq!((settings.dev(), settings.listen()), (true, Some("[::1]:0")));
+        }
+        assert!(!settings(&["serve", "--dev=false"]).dev());
+        let created = ["serront-host", "account", "create", "--name", "A", "--tier", "growth", "--data-dir", "d"];
+        assert!(CommandLine::try_parse_from(created).is_ok());
+        let tier = ["serront-host", "account", "set-tier", "acc_01jtestvect0r0000000000000", "gold"];
+        assert!(CommandLine::try_parse_from(tier).is_err());
+    }
+
+    #[test]
+    fn addresses_name_what_is_built() {
+        let file = |url: &str| settings(&["serve", "--database-url", url]).sqlite_file().ok();
+        for (url, path) in [
+            ("sqlite:///var/a b.db", Some("/var/a b.db")),
+            ("sqlite://a.db?mode=rwc", Some("a.db")),
+            ("sqlite:./a.db", Some("./a.db")),
+            ("sqlite::memory:", None),
+            ("sqlite://", None),
+            ("sqlite://a.db?cache=shared", None),
+            ("postgres://user:secret@host/db", None),
+            ("mysql://x", None),
+        ] {
+            assert_eq!(file(url), path.map(PathBuf::from), "{url}");
+        }
+        let folder = |url: &str| settings(&["serve", "--proofs", url]).proofs_folder().ok();
+        for (url, path) in [
+            ("file:proofs", Some("proofs")),
+            ("file:/a/b", Some("/a/b")),
+            ("file:///a/b", Some("/a/b")),
+            ("s3://bucket", None),
+            ("proofs", None),
+        ] {
+            assert_eq!(folder(url), path.map(PathBuf::from), "{url}");
+        }
+        let bad = settings(&["serve", "--database-url", "postgres://user:secret@host/db"]).sqlite_file().unwrap_err();
+        assert!(!bad.to_string().contains("secret"));
+        let public = |url: &str| settings(&["serve", "--public-url", url]).public_url();
+        assert_eq!(public("https://pay.example.com/x/"), Ok(Some("https://pay.example.com/x".to_owned())));
+        assert!(public("pay.example.com").is_err());
+    }
+}

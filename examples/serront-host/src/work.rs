@@ -1,0 +1,141 @@
+//! The loops around the core's periodic halves: they do the sleeping, the core says what is due.
+//!
+//! ```text
+//! commit on this host ─▶ Host::wake ─┐
+//! every 500 ms ──────────────────────┼─▶ take (lease) ─▶ a task each, 64 at most ─▶ record
+//! a task has finished ───────────────┘
+//! ```
+//!
+//! Both end when the stop signal turns true. The dispatcher's loop then finishes what runs; what it does not get to
+//! finish comes back when its lease runs out, here or on another host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serront_core::dispatch::Dispatcher;
+use serront_core::ports::{Due, Mailer, Receipts, Sink, WorkStorage};
+use serront_core::sweep::Sweeper;
+use serront_core::time::Timestamp;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::log::describe;
+use crate::state::Host;
+
+/// How many effects are under way at once: what the wire contract asks for at least.
+const TASKS_MAX: usize = 64;
+/// How long the loop sleeps at most, so that work made elsewhere starts within a second.
+const ROUND: Duration = Duration::from_millis(500);
+/// The longest pause after failures of the storage, which begin at one round and double.
+const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// How long the sweeper waits after a failure. Nothing waits for it.
+const SWEEP_RETRY: Duration = Duration::from_secs(60);
+
+/// Turns true when the host is to stop.
+pub type Stop = watch::Receiver<bool>;
+
+async fn stopped(stop: &mut Stop) {
+    // A sender that is gone will never say so.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn dispatcher(host: &Host) -> Dispatcher<'_, dyn WorkStorage, dyn Mailer, dyn Sink, dyn Receipts> {
+    let ports = &host.ports;
+    Dispatcher::new(
+        ports.storage.as_ref(),
+        ports.mailer.as_ref(),
+        ports.sink.as_ref(),
+        ports.receipts.as_ref(),
+        host.environment(),
+    )
+}
+
+/// Carries out due work until it is told to stop, and then finishes what runs.
+pub async fn dispatch(host: Arc<Host>, mut stop: Stop) {
+    let permits = Arc::new(Semaphore::new(TASKS_MAX));
+    let mut running = JoinSet::new();
+    let mut backoff = ROUND;
+    while !*stop.borrow() {
+        while let Some(ended) = running.try_join_next() {
+            report(ended);
+        }
+        let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
+        let taken = if free == 0 { Ok(Vec::new()) } else { dispatcher(&host).take(free).await };
+        let pause = match taken {
+            Ok(due) => {
+                backoff = ROUND;
+                for due in due {
+                    // Only this loop takes permits, and it took no more than were free.
+                    let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+                    let host = Arc::clone(&host);
+                    running.spawn(async move {
+                        perform(&host, &due).await;
+                        drop(permit);
+                        host.wake();
+                    });
+                }
+                ROUND
+            }
+            Err(error) => {
+                tracing::error!(cause = describe(&error), "due work can't be taken");
+                let pause = backoff;
+                backoff = backoff.saturating_mul(2).min(BACKOFF_MAX);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stopped(&mut stop) => {}
+                }
+                continue;
+            }
+        };
+        tokio::select! {
+            () = host.woken() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = stopped(&mut stop) => {}
+        }
+    }
+    while let Some(ended) = running.join_next().await {
+        report(ended);
+    }
+}
+
+async fn perform(host: &Host, due: &Due) {
+    match dispatcher(host).perform(due).await {
+        Ok(()) => tracing::debug!(effect = %due.id, account_id = %due.account_id, "attempted"),
+        Err(error) => {
+            let cause = match &error {
+                serront_core::ports::RecordError::LeaseLost(lost) => lost.to_string(),
+                serront_core::ports::RecordError::Port(error) => describe(error),
+            };
+            tracing::warn!(effect = %due.id, account_id = %due.account_id, cause, "an attempt was not recorded");
+        }
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err() {
+        tracing::error!("a task of the dispatcher panicked; its work comes back when the lease runs out");
+    }
+}
+
+/// Sweeps until it is told to stop.
+pub async fn sweep(host: Arc<Host>, mut stop: Stop) {
+    let ports = &host.ports;
+    let mut sweeper = Sweeper::new(ports.storage.as_ref(), ports.receipts.as_ref(), host.environment());
+    while !*stop.borrow() {
+        let now: Timestamp = ports.clock.now();
+        let pause = match sweeper.step(now).await {
+            Ok(swept) => {
+                tracing::debug!(receipts = swept.receipts, folded = swept.folded, "swept");
+                swept.next.since(now)
+            }
+            Err(error) => {
+                tracing::warn!(cause = describe(&error), "sweeping failed");
+                SWEEP_RETRY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stopped(&mut stop) => {}
+        }
+    }
+}

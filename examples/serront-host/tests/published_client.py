@@ -1,0 +1,209 @@
+"""Walks through the API with the published client, and checks codes and shapes against the wire contract."""
+
+import hashlib
+import hmac
+import http.server
+import json
+import sys
+import threading
+import time
+
+from forjio_serront import SerrontClient, SerrontError
+
+URL, KEY = sys.argv[1:]
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
+)
+
+received = []
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        received.append((dict(self.headers), body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+def refused(code, status, call, *arguments, param=None, **keywords):
+    try:
+        call(*arguments, **keywords)
+    except SerrontError as error:
+        seen = (error.code, error.status, error.param)
+        assert seen[:2] == (code, status), f"{seen} instead of {code} {status}"
+        assert param is None or error.param == param, f"{error.param} instead of {param}"
+        assert error.request_id.startswith("req_"), error.request_id
+        return
+    raise AssertionError(f"{code} {status} expected")
+
+
+def eventually(what, is_so):
+    until = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < until, what
+        time.sleep(0.02)
+
+
+client = SerrontClient(token=KEY, base_url=URL)
+stranger = SerrontClient(token="sk_live_" + "0" * 48, base_url=URL)
+
+# Storefront.
+assert client.storefront.get() is None
+account = {"bankName": "BCA", "accountNumber": "1234567890", "accountHolder": "Renata"}
+refused(
+    "VALIDATION_ERROR", 400, client.storefront.put, slug="studio-renata", display_name="Studio Renata",
+    manual_bank_accounts=[account] * 6, param="manualBankAccounts",
+)
+refused(
+    "VALIDATION_ERROR", 400, client.storefront.put, slug="studio-renata", display_name="Studio Renata",
+    manual_bank_accounts=[account, {**account, "bankName": " "}], param="manualBankAccounts[1].bankName",
+)
+refused(
+    "VALIDATION_ERROR", 400, client.storefront.put, slug="studio-renata", display_name="Studio Renata",
+    whatsapp_number="628120000000", param="whatsappNumber",
+)
+refused("VALIDATION_ERROR", 400, client.storefront.put, slug="No Slug", display_name="x", param="slug")
+refused("VALIDATION_ERROR", 400, client.storefront.put, slug="s", display_name="a\0b", param="displayName")
+refused("UPGRADE_REQUIRED", 403, client.storefront.put, slug="s", display_name="x", hide_branding=True)
+refused("UNAUTHORIZED", 401, stranger.storefront.get)
+put = client.storefront.put(
+    slug="studio-renata", display_name="Studio Renata", bio="Logos.", whatsapp_number="+628120000000",
+    manual_bank_accounts=[account], manual_instructions="Transfer ke BCA.", published=True,
+)
+assert put["manualBankAccounts"] == [account] and client.storefront.get() == put
+
+# Catalog.
+service = client.services.create(
+    slug="logo-design", name="Logo design", pricing_type="package",
+    packages=[{"name": "Basic", "priceIdr": 500_000}, {"name": "Full identity", "priceIdr": 2_500_000}],
+)
+refused(
+    "CONFLICT", 409, client.services.create, slug="logo-design", name="x", pricing_type="fixed", price_idr=1
+)
+refused("VALIDATION_ERROR", 400, client.services.create, slug="x", name="x", pricing_type="weekly", param="pricingType")
+refused("VALIDATION_ERROR", 400, client.services.create, slug="x", name="x", pricing_type="fixed", price_idr=-1, param="priceIdr")
+client.services.create(slug="consulting", name="Consulting", pricing_type="hourly", price_idr=150_000, sort_order=2)
+spare = client.services.create(slug="spare", name="Spare", pricing_type="fixed", price_idr=1, sort_order=3)
+refused("LIMIT_REACHED", 403, client.services.create, slug="fourth", name="x", pricing_type="fixed", price_idr=1)
+assert client.services.update(spare["id"], name="Renamed")["name"] == "Renamed"
+assert client.services.delete(spare["id"]) == {"deleted": True}
+refused("NOT_FOUND", 404, client.services.get, spare["id"])
+assert [row["slug"] for row in client.services.list()] == ["logo-design", "consulting"]
+
+# Webhooks.
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+hook = client.webhook_subscriptions.create(url=f"http://127.0.0.1:{server.server_port}/")
+assert hook["events"] == ["*"] and hook["secret"].startswith("whsec_")
+refused("VALIDATION_ERROR", 400, client.webhook_subscriptions.create, url="ftp://example.com/", param="url")
+refused(
+    "VALIDATION_ERROR", 400, client.webhook_subscriptions.create, url="https://example.com/", events=["nope"],
+    param="events[0]",
+)
+
+# The public storefront and an order.
+shop = client.public.get_storefront("studio-renata")
+assert "1234567890" not in json.dumps(shop) and "Transfer ke BCA" not in json.dumps(shop)
+assert shop["storefront"]["onlinePayment"] is False and len(shop["services"]) == 2
+buyer = {"buyer_name": "Budi", "buyer_email": "budi@example.com"}
+refused("NOT_FOUND", 404, client.public.get_storefront, "nobody")
+refused("VALIDATION_ERROR", 400, client.public.create_order, "studio-renata", service_slug="logo-design", **buyer, param="packageName")
+refused(
+    "VALIDATION_ERROR", 400, client.public.create_order, "studio-renata", service_slug="logo-design",
+    package_name="Basic", buyer_name="Budi", buyer_email="nobody", param="buyerEmail",
+)
+refused(
+    "VALIDATION_ERROR", 400, client.public.create_order, "studio-renata", service_slug="logo-design",
+    package_name="Basic", notes="x" * 2_001, **buyer, param="notes",
+)
+placed = client.public.create_order(
+    "studio-renata", service_slug="logo-design", package_name="Basic", preferred_date="2026-12-24", notes="Biru.",
+    **buyer,
+)
+assert placed["number"] == 1 and placed["quotedPriceIdr"] == 500_000 and placed["discountAmountIdr"] == 0
+token = placed["accessToken"]
+view = client.public.get_order(token)
+assert view["payment"]["bankAccounts"] == [account]
+assert view["payment"]["whatsappLink"] == "https://wa.me/628120000000"
+refused("NOT_FOUND", 404, client.public.get_order, "0" * 48)
+refused("NOT_FOUND", 404, client.public.get_order, "../../etc")
+
+# The receipt and the claim.
+refused("PAYLOAD_TOO_LARGE", 413, client.public.upload_proof, token, data=b"x" * (5 * 1024 * 1024 + 1), content_type="image/png")
+for content_type, data in [
+    ("image/png", b"<svg xmlns='http://www.w3.org/2000/svg'/>"), ("image/svg+xml", b"<svg/>"), ("image/png", b""),
+    ("image/jpeg", PNG), ("application/pdf", b"%PDF-1.7"), ("image/png", b"<html></html>"), ("image/png", PNG + b"PK\x03\x04"),
+]:
+    refused("UNSUPPORTED_MEDIA_TYPE", 415, client.public.upload_proof, token, data=data, content_type=content_type)
+assert client.public.upload_proof(token, data=PNG, content_type="image/png") == {"hasProof": True}
+assert client.public.claim_payment(token)["paymentStatus"] == "payment_claimed"
+assert client.public.claim_payment(token)["paymentStatus"] == "payment_claimed"
+
+# The seller's desk.
+page = client.orders.list(payment_status="payment_claimed", q="budi LOGO")
+assert [row["number"] for row in page["orders"]] == [1] and page["hasMore"] is False and page["cursor"] is None
+assert page["counts"]["requested"] == 1
+order = page["orders"][0]["id"]
+refused("VALIDATION_ERROR", 400, client.orders.list, limit=0, param="limit")
+refused("VALIDATION_ERROR", 400, client.orders.list, limit=101, param="limit")
+refused("VALIDATION_ERROR", 400, client.orders.list, cursor="forged", param="cursor")
+refused("VALIDATION_ERROR", 400, client.orders.list, status="lost", param="status")
+refused("NOT_FOUND", 404, client.orders.get, "ord_01jtestvect0r0000000000000")
+refused("NOT_FOUND", 404, client.orders.get, "ord_?")
+refused("VALIDATION_ERROR", 400, client.orders.update, order, quoted_price_idr=-1, param="quotedPriceIdr")
+refused("INVALID_TRANSITION", 409, client.orders.update, order, status="delivered")
+assert client.orders.get(order)["messages"] == []
+updated = client.orders.update(order, status="confirmed", quoted_price_idr=750_000)
+assert (updated["status"], updated["quotedPriceIdr"]) == ("confirmed", 750_000)
+assert client.orders.download_proof(order) == {"data": PNG, "contentType": "image/png"}
+assert client.orders.confirm_payment(order)["paymentStatus"] == "payment_confirmed"
+refused("INVALID_TRANSITION", 409, client.orders.confirm_payment, order)
+refused("INVALID_TRANSITION", 409, client.orders.update, order, quoted_price_idr=1)
+refused("INVALID_TRANSITION", 409, client.public.claim_payment, token)
+refused("INVALID_TRANSITION", 409, client.public.upload_proof, token, data=PNG, content_type="image/png")
+assert client.public.get_order(token)["payment"] is None
+refused("CONFLICT", 409, client.services.delete, service["id"])
+
+# Modules, billing, keys.
+assert client.modules.get()["modules"] == {"payment": False, "marketing": False}
+refused("UPGRADE_REQUIRED", 403, client.modules.set, payment=True)
+billing = client.billing.get()
+assert billing["effectiveTier"] == "free" and [tier["serviceLimit"] for tier in billing["tiers"]] == [3, 10, 30, 100]
+made = client.api_keys.create(name="ci")
+second = SerrontClient(token=made["key"], base_url=URL)
+assert made["keyPrefix"] == made["key"][:12] and second.storefront.get() == put
+assert client.api_keys.delete(made["id"]) == {"deleted": True}
+refused("UNAUTHORIZED", 401, second.storefront.get)
+assert len(client.api_keys.list()["apiKeys"]) == 1
+
+# What is not built answers clearly.
+refused("NOT_FOUND", 404, client.ledger.balance)
+refused("NOT_FOUND", 404, client.orders.reply, order, body="Halo")
+refused("METHOD_NOT_ALLOWED", 405, client.request, "DELETE", "/api/v1/storefront")
+
+# The events arrived, signed.
+eventually("three events", lambda: len(received) >= 3)
+for headers, body in received:
+    seconds, signature = (part.split("=", 1)[1] for part in headers["Serront-Signature"].split(","))
+    wanted = hmac.new(hook["secret"].encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    assert hmac.compare_digest(signature, wanted)
+types = sorted(json.loads(body)["type"] for _, body in received)
+assert types == [
+    "serront.order.created.v1", "serront.order.payment_confirmed.v1", "serront.order.status_changed.v1",
+], types
+eventually(
+    "a delivery log of three successes",
+    lambda: len(client.request("GET", "/api/v1/webhook-subscriptions/deliveries?status=succeeded")) == 3,
+)
+log = client.request("GET", "/api/v1/webhook-subscriptions/deliveries?type=serront.order.created.v1")
+assert len(log) == 1 and log[0]["attempts"] == 1 and log[0]["attemptLog"][0]["responseCode"] == 200
+assert client.request("GET", "/api/v1/webhook-subscriptions/deliveries/" + log[0]["id"]) == log[0]
+assert client.webhook_subscriptions.update(hook["id"], active=False)["active"] is False
+assert client.webhook_subscriptions.delete(hook["id"]) == {"deleted": True}
+assert client.webhook_subscriptions.list() == {"subscriptions": []}
+print("the published client got along")

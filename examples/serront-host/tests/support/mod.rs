@@ -1,0 +1,273 @@
+//! The real binary under test: a host in a folder of its own, admin subcommands beside it, and a receiver of webhooks.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Once};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long something that has to happen may take before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_serront-host"))
+}
+
+/// A folder for one installation, with as many starts of the host on it as a test wants.
+pub struct Installation {
+    pub folder: TempDir,
+}
+
+/// A running host; killed at the end of the test.
+pub struct Host {
+    child: Child,
+    pub url: String,
+}
+
+impl Installation {
+    pub fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = binary();
+        command.env("SERRONT_DATA_DIR", self.folder.path()).env("SERRONT_DEV", "true").env("SERRONT_LOG", "warn");
+        command
+    }
+
+    /// Starts the host on a free port and waits until it says which.
+    pub fn serve(&self) -> Host {
+        let mut child =
+            self.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let listening: Value = serde_json::from_str(&line).unwrap();
+        Host { child, url: listening["listening"].as_str().unwrap().to_owned() }
+    }
+
+    /// Runs an admin subcommand and answers its one line of JSON.
+    pub fn admin(&self, arguments: &[&str]) -> Value {
+        let output = self.command().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    /// Opens an account and answers its id and key.
+    pub fn account(&self, tier: &str) -> (String, String) {
+        let made = self.admin(&["account", "create", "--name", "Studio Renata", "--tier", tier]);
+        (made["accountId"].as_str().unwrap().to_owned(), made["apiKey"].as_str().unwrap().to_owned())
+    }
+
+    /// The names of the mails written so far, and their texts.
+    pub fn mails(&self) -> Vec<(String, String)> {
+        let mut mails = Vec::new();
+        for entry in std::fs::read_dir(self.folder.path().join("mail")).into_iter().flatten() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "eml") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                mails.push((path.file_stem().unwrap().to_string_lossy().into_owned(), text));
+            }
+        }
+        mails.sort();
+        mails
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Host {
+    /// SIGKILL, as a crash would have it.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; answers whether the host ended with status 0.
+    pub fn stop(mut self) -> bool {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client of one host with one key.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    pub url: String,
+    pub key: String,
+}
+
+/// What a host answered.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Reply {
+    /// The data of a success.
+    #[track_caller]
+    pub fn data(self) -> Value {
+        assert!(self.status < 300, "{self:?}");
+        assert_eq!(self.body["error"], Value::Null);
+        self.body["data"].clone()
+    }
+
+    /// Status and code of a failure.
+    #[track_caller]
+    pub fn refusal(&self) -> (u16, String) {
+        assert_eq!(self.body["data"], Value::Null, "{self:?}");
+        (self.status, self.body["error"]["code"].as_str().unwrap().to_owned())
+    }
+}
+
+pub fn http() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+impl Client {
+    pub fn new(host: &Host, key: &str) -> Self {
+        Self { http: http(), url: host.url.clone(), key: key.to_owned() }
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+        let body = body.map(|body| serde_json::to_vec(&body).unwrap());
+        self.send(method, path, &[("content-type", "application/json")], body).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Reply {
+        let mut request =
+            self.http.request(method.parse().unwrap(), format!("{}{path}", self.url)).bearer_auth(&self.key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.unwrap();
+        Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    /// The bytes of an answer that is no JSON.
+    pub async fn download(&self, path: &str) -> (HeaderMap, Vec<u8>) {
+        let response = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        (response.headers().clone(), response.bytes().await.unwrap().to_vec())
+    }
+
+    /// A published storefront at this slug with a service of 750,000 rupiah.
+    pub async fn open_shop(&self, slug: &str) {
+        let storefront = json!({
+            "slug": slug, "displayName": "Studio Renata", "whatsappNumber": "+628120000000", "published": true,
+            "manualBankAccounts":
+                [{"bankName": "BCA", "accountNumber": "123-456-7890", "accountHolder": "Renata"}],
+            "manualInstructions": "Tulis nomor pesanan sebagai berita."
+        });
+        self.call("PUT", "/api/v1/storefront", Some(storefront)).await.data();
+        let service = json!({"slug": "logo", "name": "Logo design", "pricingType": "fixed", "priceIdr": 750_000});
+        self.call("POST", "/api/v1/services", Some(service)).await.data();
+    }
+
+    /// Places an order and answers its number and token.
+    pub async fn order(&self, slug: &str) -> (u64, String) {
+        let order = json!({"serviceSlug": "logo", "buyerName": "Budi", "buyerEmail": "budi@example.com"});
+        let placed = self.call("POST", &format!("/api/v1/public/storefront/{slug}/order"), Some(order)).await.data();
+        (placed["number"].as_u64().unwrap(), placed["accessToken"].as_str().unwrap().to_owned())
+    }
+
+    /// The ids of all orders, by number.
+    pub async fn order_ids(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.call("GET", &format!("/api/v1/orders?limit=100{cursor}"), None).await.data();
+            ids.extend(page["orders"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()));
+            match page["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        ids.reverse();
+        ids
+    }
+}
+
+/// What a receiver got.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Received {
+    pub fn event(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+}
+
+/// A receiver of webhooks on loopback; it answers 204.
+#[derive(Clone)]
+pub struct Receiver {
+    pub url: String,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Receiver {
+    pub async fn start() -> Self {
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let keep = |State(kept): State<Arc<Mutex<Vec<Received>>>>, headers: HeaderMap, body: String| async move {
+            kept.lock().unwrap().push(Received { headers, body });
+            StatusCode::NO_CONTENT
+        };
+        let router = Router::new().route("/hook", post(keep)).with_state(received.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, received }
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let began = Instant::now();
+    let caller = std::panic::Location::caller();
+    let what = what.to_owned();
+    async move {
+        while !is_so() {
+            assert!(began.elapsed() < PATIENCE, "{caller}: {what} did not happen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

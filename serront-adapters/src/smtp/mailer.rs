@@ -1,0 +1,151 @@
+//! Mail by SMTP.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lettre::Address;
+use lettre::transport::smtp::authentication::DEFAULT_MECHANISMS;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
+use serront_core::mail::MailMessage;
+use serront_core::ports::{Mailer, PortError};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::failure::{Cause, MailFailure, MailSetupError};
+use super::message::{self, Sender};
+use super::server::{Protection, Server};
+
+/// Well inside the 20 s that the port allows.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// For the farewell, once the outcome is known.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Sends mail by SMTP, over a connection of its own for each mail.
+#[derive(Clone)]
+pub struct SmtpMailer {
+    server: Server,
+    sender: Sender,
+    timeout: Duration,
+}
+
+impl fmt::Debug for SmtpMailer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SmtpMailer(…)")
+    }
+}
+
+impl SmtpMailer {
+    /// Sends through this server, from this sender (`Name <address>`).
+    ///
+    /// | address | protection | port, if not given |
+    /// |---|---|---|
+    /// | `smtps://…` | TLS from the first byte | 465 |
+    /// | `smtp://…?tls=required` | STARTTLS | 587 |
+    /// | `smtp://…?tls=opportunistic` | STARTTLS if offered | 587 |
+    /// | `smtp://…?tls=none` | none | 25 |
+    /// | `smtp://user:password@host` | as `required`; as `none` if the host is this machine | |
+    /// | `smtp://host` | as `none` | |
+    ///
+    /// User and password are percent-encoded. A path, if there is one, is the name that the server is greeted with.
+    ///
+    /// # Errors
+    /// [`MailSetupError`] if server or sender is not understood, or TLS can't be set up.
+    pub fn new(server_url: &str, sender: &str) -> Result<Self, MailSetupError> {
+        Ok(Self { server: Server::parse(server_url)?, sender: Sender::parse(sender)?, timeout: TIMEOUT })
+    }
+
+    /// Gives up after this long instead of 15 s. The port allows at most 20 s.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Cause> {
+        let Server { host, port, protection, credentials, hello } = &self.server;
+        let wrapped = match protection {
+            Protection::Wrapped(parameters) => Some(parameters.clone()),
+            Protection::None | Protection::Opportunistic(_) | Protection::Required(_) => None,
+        };
+        // Its own time-out would hold for each address anew; ours holds for all.
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1((host.as_str(), *port), None, hello, wrapped, None).await?;
+        match protection {
+            Protection::Required(parameters) => connection.starttls(parameters.clone(), hello).await?,
+            Protection::Opportunistic(parameters) if connection.can_starttls() => {
+                connection.starttls(parameters.clone(), hello).await?;
+            }
+            Protection::None | Protection::Opportunistic(_) | Protection::Wrapped(_) => {}
+        }
+        if let Some(credentials) = credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Everything before the message's first byte.
+    async fn announce(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        to: &Address,
+        bytes: &[u8],
+    ) -> Result<(), MailFailure> {
+        let mut parameters = Vec::new();
+        if !AsRef::<str>::as_ref(to).is_ascii() {
+            if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+                return Err(MailFailure::AddressUnsupported);
+            }
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        // Only such an address makes the message's bytes other than ASCII, and SMTPUTF8 implies 8BITMIME.
+        if !bytes.is_ascii() {
+            parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+        }
+        let refused = |error| MailFailure::Refused(Cause::from(error));
+        connection.command(Mail::new(Some(self.sender.address().clone()), parameters)).await.map_err(refused)?;
+        connection.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(refused)?;
+        connection.command(Data).await.map_err(refused)?;
+        Ok(())
+    }
+
+    async fn converse(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        deadline: Instant,
+        to: &Address,
+        bytes: &[u8],
+    ) -> Result<(), MailFailure> {
+        timeout_at(deadline, self.announce(connection, to, bytes))
+            .await
+            .unwrap_or(Err(MailFailure::Refused(Cause::TimedOut)))?;
+        // The line end that closes the text is sent with the dot behind it.
+        let text = bytes.strip_suffix(b"\r\n").unwrap_or(bytes);
+        // From here on the server may have taken the mail although we never hear of it.
+        match timeout_at(deadline, connection.message(text)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(MailFailure::Unanswered(error.into())),
+            Err(_) => Err(MailFailure::Unanswered(Cause::TimedOut)),
+        }
+    }
+}
+
+#[async_trait]
+impl Mailer for SmtpMailer {
+    async fn send(&self, message: &MailMessage) -> Result<(), PortError> {
+        let message = message::build(&self.sender, message)?;
+        let to = message.envelope().to().first().ok_or(MailFailure::Unbuildable)?;
+        let deadline = Instant::now() + self.timeout;
+        let mut connection = timeout_at(deadline, self.connect())
+            .await
+            .unwrap_or(Err(Cause::TimedOut))
+            .map_err(MailFailure::Unreachable)?;
+        let outcome = self.converse(&mut connection, deadline, to, &message.formatted()).await;
+        // Good manners only: whatever comes of it, the outcome stands. In the middle of a message it would be text.
+        if !matches!(outcome, Err(MailFailure::Unanswered(_))) {
+            let _ = timeout(QUIT_TIMEOUT, connection.abort()).await;
+        }
+        Ok(outcome?)
+    }
+}

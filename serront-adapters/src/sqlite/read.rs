@@ -1,0 +1,469 @@
+//! Reads. Each is one statement, or several in one read transaction: a consistent snapshot either way.
+
+use serront_core::account::Account;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::Committed;
+use serront_core::effect::DeliveryRecord;
+use serront_core::idempotency::{Kept, Scope};
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId, UploadId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::payment::PaymentStatus;
+use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
+use serront_core::receipt::Digest256;
+use serront_core::subscription::Subscription;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row, Sqlite};
+
+use super::commit::directory;
+use super::error::Failed;
+use super::rows::{self, account_columns, order_columns, service_columns, storefront_columns};
+
+type Read<T> = Result<T, Failed>;
+type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+async fn kept(connection: &mut SqliteConnection, account: AccountId, scope: Option<Scope>) -> Read<Option<Kept>> {
+    let Some(scope) = scope else { return Ok(None) };
+    sqlx::query("SELECT fingerprint, outcome, until FROM kept_outcomes WHERE scope = ? AND account_id = ?")
+        .bind(scope.to_string())
+        .bind(account.to_string())
+        .fetch_optional(connection)
+        .await?
+        .map(|row| rows::kept(&row))
+        .transpose()
+}
+
+async fn subscriptions(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<Subscription>> {
+    sqlx::query(
+        "SELECT subscription_id, account_id, created_at, version, url, events, active FROM subscriptions \
+         WHERE account_id = ? ORDER BY subscription_id",
+    )
+    .bind(account.to_string())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(rows::subscription)
+    .collect()
+}
+
+pub(super) async fn account(
+    connection: &mut SqliteConnection,
+    id: AccountId,
+    scope: Option<Scope>,
+) -> Read<Option<AccountSnapshot>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        account_columns!(),
+        ", ",
+        storefront_columns!(),
+        ", (SELECT count(*) FROM services s WHERE s.account_id = a.account_id) AS services \
+         FROM accounts a LEFT JOIN storefronts f ON f.account_id = a.account_id WHERE a.account_id = ?"
+    ))
+    .bind(id.to_string())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(AccountSnapshot {
+        account: rows::account(&row)?,
+        storefront: rows::storefront(&row)?,
+        services: rows::whole(&row, "services")?,
+        subscriptions: subscriptions(connection, id).await?,
+        kept: kept(connection, id, scope).await?,
+    }))
+}
+
+pub(super) async fn service(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: ServiceId,
+    scope: Option<Scope>,
+) -> Read<Option<ServiceSnapshot>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        account_columns!(),
+        ", ",
+        service_columns!(),
+        ", EXISTS (SELECT 1 FROM orders o WHERE o.account_id = s.account_id AND o.service_id = s.service_id) \
+         AS has_orders FROM services s JOIN accounts a ON a.account_id = s.account_id \
+         WHERE s.account_id = ? AND s.service_id = ?"
+    ))
+    .bind(account.to_string())
+    .bind(id.to_string())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(ServiceSnapshot {
+        account: rows::account(&row)?,
+        service: rows::service(&row)?,
+        has_orders: row.try_get("has_orders")?,
+        kept: kept(connection, account, scope).await?,
+    }))
+}
+
+pub(super) async fn services(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<Service>> {
+    sqlx::query(concat!(
+        "SELECT ",
+        service_columns!(),
+        " FROM services s WHERE s.account_id = ? ORDER BY s.sort_order, s.service_id"
+    ))
+    .bind(account.to_string())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(rows::service)
+    .collect()
+}
+
+pub(super) async fn shop(connection: &mut SqliteConnection, slug: &Slug) -> Read<Option<ShopSnapshot>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        account_columns!(),
+        ", ",
+        storefront_columns!(),
+        " FROM directory d JOIN accounts a ON a.account_id = d.account_id \
+         JOIN storefronts f ON f.account_id = d.account_id WHERE d.kind = ? AND d.name = ?"
+    ))
+    .bind(directory::STOREFRONT_SLUG)
+    .bind(slug.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let account: Account = rows::account(&row)?;
+    let storefront = rows::storefront(&row)?.ok_or(Failed::Unreadable("storefront"))?;
+    Ok(Some(ShopSnapshot {
+        services: services(connection, account.id).await?,
+        subscriptions: subscriptions(connection, account.id).await?,
+        account,
+        storefront,
+    }))
+}
+
+pub(super) async fn order(
+    connection: &mut SqliteConnection,
+    key: OrderKey,
+    scope: Option<Scope>,
+) -> Read<Option<OrderSnapshot>> {
+    const SELECT: &str = concat!(
+        "SELECT ",
+        account_columns!(),
+        ", ",
+        storefront_columns!(),
+        ", ",
+        service_columns!(),
+        ", ",
+        order_columns!(),
+        " FROM orders o JOIN accounts a ON a.account_id = o.account_id \
+         JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+         JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+         LEFT JOIN storefronts f ON f.account_id = o.account_id"
+    );
+    let sql: &'static str;
+    let query: Bound<'_> = match key {
+        OrderKey::Id(account, id) => {
+            sql = " WHERE o.order_id = ? AND o.account_id = ?";
+            sqlx::query(AssertSqlSafe(format!("{SELECT}{sql}"))).bind(id.to_string()).bind(account.to_string())
+        }
+        OrderKey::Token(hash) => {
+            sql = " WHERE o.access_token_hash = ? AND o.account_id = \
+                   (SELECT d.account_id FROM directory d WHERE d.kind = ? AND d.name = ?)";
+            sqlx::query(AssertSqlSafe(format!("{SELECT}{sql}")))
+                .bind(hash.to_string())
+                .bind(directory::ACCESS_TOKEN)
+                .bind(hash.to_string())
+        }
+    };
+    let Some(row) = query.fetch_optional(&mut *connection).await? else { return Ok(None) };
+    let account = rows::account(&row)?;
+    Ok(Some(OrderSnapshot {
+        storefront: rows::storefront(&row)?,
+        order: rows::order(&row)?,
+        number: rows::number(&row)?,
+        payment: rows::payment(&row)?,
+        service: rows::service(&row)?,
+        subscriptions: subscriptions(connection, account.id).await?,
+        kept: kept(connection, account.id, scope).await?,
+        account,
+    }))
+}
+
+const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
+
+pub(super) async fn key(connection: &mut SqliteConnection, hash: Digest256) -> Read<Option<KeyRecord>> {
+    sqlx::query(AssertSqlSafe(format!(
+        "SELECT {KEY_COLUMNS} FROM directory d JOIN api_keys k ON k.account_id = d.account_id AND k.hash = d.name \
+         WHERE d.kind = ? AND d.name = ?"
+    )))
+    .bind(directory::KEY_HASH)
+    .bind(hash.to_string())
+    .fetch_optional(connection)
+    .await?
+    .map(|row| rows::key(&row))
+    .transpose()
+}
+
+pub(super) async fn keys(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<KeyRecord>> {
+    sqlx::query(AssertSqlSafe(format!("SELECT {KEY_COLUMNS} FROM api_keys k WHERE k.account_id = ? ORDER BY k.key_id")))
+        .bind(account.to_string())
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(rows::key)
+        .collect()
+}
+
+/// The states that a page has to be merged from, so that each part is read in order from an index: one part where an
+/// index begins with what is filtered, otherwise one for each value of the state in between.
+fn parts(filter: &OrderFilter) -> Vec<(Option<WorkStatus>, Option<PaymentStatus>)> {
+    match (filter.service_id, filter.status, filter.payment_status) {
+        (_, None, None) | (None, None, Some(_)) | (_, Some(_), Some(_)) => {
+            vec![(filter.status, filter.payment_status)]
+        }
+        (_, Some(status), None) => PaymentStatus::ALL.map(|payment| (Some(status), Some(payment))).to_vec(),
+        (Some(_), None, Some(payment)) => WorkStatus::ALL.map(|status| (Some(status), Some(payment))).to_vec(),
+    }
+}
+
+/// `LIKE` with its two wildcards taken literally.
+fn like(word: &str) -> String {
+    let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
+}
+
+pub(super) async fn orders(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    filter: &OrderFilter,
+    after: Option<OrderNumber>,
+    limit: Limit,
+) -> Read<Page<OrderRow>> {
+    let below = after.map_or(i64::MAX, |number| i64::from(number.0));
+    let wanted = i64::from(limit.get()) + 1;
+    let mut selects = Vec::new();
+    let parts = parts(filter);
+    for (status, payment_status) in &parts {
+        let mut conditions = String::from("o.account_id = ? AND o.number < ?");
+        for (condition, given) in [
+            (" AND o.service_id = ?", filter.service_id.is_some()),
+            (" AND o.status = ?", status.is_some()),
+            (" AND o.payment_status = ?", payment_status.is_some()),
+        ] {
+            if given {
+                conditions.push_str(condition);
+            }
+        }
+        for _ in &filter.words {
+            conditions.push_str(
+                " AND (o.search_text LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM services n \
+                 WHERE n.account_id = o.account_id AND n.service_id = o.service_id \
+                 AND n.search_text LIKE ? ESCAPE '\\'))",
+            );
+        }
+        selects.push(format!(
+            "SELECT * FROM (SELECT o.order_id FROM orders o WHERE {conditions} ORDER BY o.number DESC LIMIT ?)"
+        ));
+    }
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            order_columns!(),
+            ", ",
+            service_columns!(),
+            " FROM ({}) AS page JOIN orders o ON o.order_id = page.order_id AND o.account_id = ? \
+             JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+             JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+             ORDER BY o.number DESC LIMIT ?"
+        ),
+        selects.join(" UNION ALL ")
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for (status, payment_status) in parts {
+        query = query.bind(account.to_string()).bind(below);
+        if let Some(service) = filter.service_id {
+            query = query.bind(service.to_string());
+        }
+        if let Some(status) = status {
+            query = query.bind(status.as_str());
+        }
+        if let Some(payment_status) = payment_status {
+            query = query.bind(payment_status.as_str());
+        }
+        for word in &filter.words {
+            query = query.bind(like(word)).bind(like(word));
+        }
+        query = query.bind(wanted);
+    }
+    let rows = query.bind(account.to_string()).bind(wanted).fetch_all(connection).await?;
+    let rows = rows
+        .iter()
+        .map(|row| {
+            Ok(OrderRow {
+                order: rows::order(row)?,
+                number: rows::number(row)?,
+                payment: rows::payment(row)?,
+                service: rows::service(row)?,
+            })
+        })
+        .collect::<Read<Vec<_>>>()?;
+    Ok(Page::cut(rows, limit))
+}
+
+pub(super) async fn counts(connection: &mut SqliteConnection, account: AccountId) -> Read<WorkCounts> {
+    let rows = sqlx::query("SELECT status, orders FROM order_counts WHERE account_id = ?")
+        .bind(account.to_string())
+        .fetch_all(connection)
+        .await?;
+    let mut counts = WorkCounts::default();
+    for row in rows {
+        let status = WorkStatus::parse(row.try_get("status")?).ok_or(Failed::Unreadable("status"))?;
+        *counts.of(status) = rows::whole(&row, "orders")?;
+    }
+    Ok(counts)
+}
+
+pub(super) async fn audit(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    order: OrderId,
+) -> Read<Vec<AuditRecord>> {
+    sqlx::query(
+        "SELECT audit_id, account_id, order_id, payment_id, at, actor, act, note FROM audit \
+         WHERE order_id = ? AND account_id = ? ORDER BY at, audit_id",
+    )
+    .bind(order.to_string())
+    .bind(account.to_string())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(rows::audit)
+    .collect()
+}
+
+const DELIVERY_COLUMNS: &str = "effect_id, subscription_id, event_id, event_type, content, status, created_at, due_at";
+
+async fn log(connection: &mut SqliteConnection, account: AccountId, delivery: &mut DeliveryRecord) -> Read<()> {
+    delivery.attempts = sqlx::query(
+        "SELECT attempt_number, status, response_code, error, duration_ms, attempted_at, next_retry_at FROM attempts \
+         WHERE effect_id = ? AND account_id = ? ORDER BY attempt_number",
+    )
+    .bind(delivery.id.to_string())
+    .bind(account.to_string())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(rows::attempt)
+    .collect::<Read<_>>()?;
+    Ok(())
+}
+
+pub(super) async fn deliveries(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    filter: &DeliveryFilter,
+    after: Option<DeliveryPosition>,
+    limit: Limit,
+) -> Read<Page<DeliveryRecord>> {
+    let mut sql = format!("SELECT {DELIVERY_COLUMNS} FROM effects WHERE kind = 'delivery' AND account_id = ?");
+    let filters = [
+        (" AND subscription_id = ?", filter.subscription_id.map(|id| id.to_string())),
+        (" AND status = ?", filter.status.map(|status| status.as_str().to_owned())),
+        (" AND event_type = ?", filter.event_type.map(|event_type| event_type.as_str().to_owned())),
+        (" AND event_id = ?", filter.event_id.map(|id| id.to_string())),
+    ];
+    for (condition, value) in &filters {
+        if value.is_some() {
+            sql.push_str(condition);
+        }
+    }
+    if after.is_some() {
+        sql.push_str(" AND (created_at, effect_id) < (?, ?)");
+    }
+    sql.push_str(" ORDER BY created_at DESC, effect_id DESC LIMIT ?");
+    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(account.to_string());
+    for value in filters.into_iter().filter_map(|(_, value)| value) {
+        query = query.bind(value);
+    }
+    if let Some(after) = after {
+        query = query.bind(after.created_at.millis()).bind(after.id.to_string());
+    }
+    let rows = query.bind(i64::from(limit.get()) + 1).fetch_all(&mut *connection).await?;
+    let mut page = Page::cut(rows.iter().map(rows::delivery).collect::<Read<Vec<_>>>()?, limit);
+    for delivery in &mut page.rows {
+        log(connection, account, delivery).await?;
+    }
+    Ok(page)
+}
+
+pub(super) async fn delivery(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: DeliveryId,
+) -> Read<Option<DeliveryRecord>> {
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "SELECT {DELIVERY_COLUMNS} FROM effects WHERE kind = 'delivery' AND effect_id = ? AND account_id = ?"
+    )))
+    .bind(id.to_string())
+    .bind(account.to_string())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut delivery = rows::delivery(&row)?;
+    log(connection, account, &mut delivery).await?;
+    Ok(Some(delivery))
+}
+
+pub(super) async fn outcome(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: ChangeSetId,
+) -> Read<Option<Committed>> {
+    let row = sqlx::query("SELECT number FROM change_sets WHERE change_set_id = ? AND account_id = ?")
+        .bind(id.to_string())
+        .bind(account.to_string())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let number = match row.try_get::<Option<i64>, _>("number")? {
+        None => None,
+        Some(_) => Some(rows::number(&row)?),
+    };
+    Ok(Some(Committed { number }))
+}
+
+pub(super) async fn next_due(connection: &mut SqliteConnection, now: Timestamp) -> Read<Option<Timestamp>> {
+    let row = sqlx::query(
+        "SELECT due_at FROM effects WHERE status = 'pending' AND lease_until <= ? ORDER BY due_at, effect_id LIMIT 1",
+    )
+    .bind(now.millis())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.try_get("due_at")).transpose()?.map(Timestamp::from_millis))
+}
+
+pub(super) async fn named_uploads(
+    connection: &mut SqliteConnection,
+    uploads: &[(AccountId, UploadId)],
+) -> Read<Vec<UploadId>> {
+    let mut named = Vec::new();
+    for (account, upload) in uploads {
+        let row = sqlx::query("SELECT 1 FROM payments WHERE receipt_upload_id = ? AND account_id = ?")
+            .bind(upload.to_string())
+            .bind(account.to_string())
+            .fetch_optional(&mut *connection)
+            .await?;
+        if row.is_some() {
+            named.push(*upload);
+        }
+    }
+    Ok(named)
+}
+
+pub(super) async fn schema_version(connection: &mut SqliteConnection) -> Read<i64> {
+    let row = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM _sqlx_migrations WHERE success")
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get("version")?)
+}

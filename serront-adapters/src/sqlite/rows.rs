@@ -1,0 +1,292 @@
+//! Rows to domain types. Enumerations are their wire names; nested values are JSON.
+
+use std::str::FromStr;
+
+use serde_json::from_str;
+use serront_core::account::{Account, AccountState, Version};
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::{Offer, Service};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectStatus};
+use serront_core::event::EventType;
+use serront_core::idempotency::Kept;
+use serront_core::key::{AccessToken, KeyRecord};
+use serront_core::money::Rupiah;
+use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
+use serront_core::payment::{Payment, PaymentState, PaymentStatus};
+use serront_core::receipt::{Digest256, ImageType, Receipt};
+use serront_core::storefront::{Profile, Storefront};
+use serront_core::subscription::{Subscription, SubscriptionState};
+use serront_core::text::{EmailAddress, Slug};
+use serront_core::tier::Tier;
+use serront_core::time::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::error::Failed;
+
+type Read<T> = Result<T, Failed>;
+
+pub(super) fn id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Read<T> {
+    row.try_get::<&str, _>(column)?.parse().map_err(|_| Failed::Unreadable(column))
+}
+
+fn optional_id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Read<Option<T>> {
+    row.try_get::<Option<&str>, _>(column)?.map(|text| text.parse().map_err(|_| Failed::Unreadable(column))).transpose()
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Read<T> {
+    from_str(row.try_get(column)?).map_err(|_| Failed::Unreadable(column))
+}
+
+/// A value that was validated before it was stored, and whose type reads itself back from its JSON.
+fn word<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Read<T> {
+    serde_json::from_value(serde_json::Value::String(row.try_get(column)?)).map_err(|_| Failed::Unreadable(column))
+}
+
+fn time(row: &SqliteRow, column: &'static str) -> Read<Timestamp> {
+    Ok(Timestamp::from_millis(row.try_get(column)?))
+}
+
+fn optional_time(row: &SqliteRow, column: &'static str) -> Read<Option<Timestamp>> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
+}
+
+pub(super) fn whole<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Read<T> {
+    T::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Failed::Unreadable(column))
+}
+
+fn version(row: &SqliteRow, column: &'static str) -> Read<Version> {
+    Ok(Version(whole(row, column)?))
+}
+
+fn digest(row: &SqliteRow, column: &'static str) -> Read<Digest256> {
+    Digest256::from_hex(row.try_get(column)?).ok_or(Failed::Unreadable(column))
+}
+
+/// Columns of an account, for a table named `a`.
+macro_rules! account_columns {
+    () => {
+        "a.account_id AS a_account_id, a.name AS a_name, a.created_at AS a_created_at, a.version AS a_version, \
+         a.tier AS a_tier, a.modules AS a_modules, a.plugipay_account_id AS a_plugipay_account_id"
+    };
+}
+/// Columns of a storefront, for a table named `f`.
+macro_rules! storefront_columns {
+    () => {
+        "f.account_id AS f_account_id, f.version AS f_version, f.slug AS f_slug, f.display_name AS f_display_name, \
+         f.bio AS f_bio, f.payment AS f_payment, f.hide_branding AS f_hide_branding, f.published AS f_published, \
+         f.created_at AS f_created_at, f.updated_at AS f_updated_at"
+    };
+}
+/// Columns of a service, for a table named `s`.
+macro_rules! service_columns {
+    () => {
+        "s.account_id AS s_account_id, s.service_id AS s_service_id, s.version AS s_version, s.slug AS s_slug, \
+         s.name AS s_name, s.description AS s_description, s.pricing AS s_pricing, s.active AS s_active, \
+         s.sort_order AS s_sort_order, s.created_at AS s_created_at, s.updated_at AS s_updated_at"
+    };
+}
+/// Columns of an order and its payment, for tables named `o` and `p`.
+macro_rules! order_columns {
+    () => {
+        "o.order_id, o.account_id, o.number, o.service_id, o.access_token, o.buyer_name, o.buyer_email, \
+         o.buyer_phone, o.package_name, o.preferred_date, o.notes, o.language, o.created_at, o.version, o.status, \
+         o.payment_status, o.quoted_price, o.updated_at, p.payment_id, p.status AS p_status, p.amount_due, \
+         p.receipt_upload_id, p.receipt_type, p.receipt_bytes, p.receipt_sha256, p.receipt_at"
+    };
+}
+pub(super) use {account_columns, order_columns, service_columns, storefront_columns};
+
+pub(super) fn account(row: &SqliteRow) -> Read<Account> {
+    Ok(Account {
+        id: id(row, "a_account_id")?,
+        name: row.try_get("a_name")?,
+        created_at: time(row, "a_created_at")?,
+        state: AccountState {
+            version: version(row, "a_version")?,
+            tier: id::<Tier>(row, "a_tier")?,
+            modules: json(row, "a_modules")?,
+            plugipay_account_id: row.try_get("a_plugipay_account_id")?,
+        },
+    })
+}
+
+/// The storefront of a row that was joined from the left: `None` where there is none.
+pub(super) fn storefront(row: &SqliteRow) -> Read<Option<Storefront>> {
+    if row.try_get::<Option<&str>, _>("f_account_id")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Storefront {
+        account_id: id(row, "f_account_id")?,
+        version: version(row, "f_version")?,
+        profile: Profile {
+            slug: word::<Slug>(row, "f_slug")?,
+            display_name: row.try_get("f_display_name")?,
+            bio: row.try_get("f_bio")?,
+            payment: json(row, "f_payment")?,
+            hide_branding: row.try_get("f_hide_branding")?,
+            published: row.try_get("f_published")?,
+        },
+        created_at: time(row, "f_created_at")?,
+        updated_at: time(row, "f_updated_at")?,
+    }))
+}
+
+pub(super) fn service(row: &SqliteRow) -> Read<Service> {
+    Ok(Service {
+        id: id(row, "s_service_id")?,
+        account_id: id(row, "s_account_id")?,
+        version: version(row, "s_version")?,
+        offer: Offer {
+            slug: word::<Slug>(row, "s_slug")?,
+            name: row.try_get("s_name")?,
+            description: row.try_get("s_description")?,
+            pricing: json(row, "s_pricing")?,
+            active: row.try_get("s_active")?,
+            sort_order: whole(row, "s_sort_order")?,
+        },
+        created_at: time(row, "s_created_at")?,
+        updated_at: time(row, "s_updated_at")?,
+    })
+}
+
+pub(super) fn number(row: &SqliteRow) -> Read<OrderNumber> {
+    Ok(OrderNumber(whole(row, "number")?))
+}
+
+fn rupiah(row: &SqliteRow, column: &'static str) -> Read<Rupiah> {
+    Rupiah::new(row.try_get(column)?).map_err(|_| Failed::Unreadable(column))
+}
+
+pub(super) fn order(row: &SqliteRow) -> Read<Order> {
+    Ok(Order {
+        id: id(row, "order_id")?,
+        account_id: id(row, "account_id")?,
+        service_id: id(row, "service_id")?,
+        access_token: AccessToken::parse(row.try_get("access_token")?).ok_or(Failed::Unreadable("access_token"))?,
+        buyer: Buyer {
+            name: row.try_get("buyer_name")?,
+            email: word::<EmailAddress>(row, "buyer_email")?,
+            phone: row.try_get("buyer_phone")?,
+        },
+        package_name: row.try_get("package_name")?,
+        preferred_date: row.try_get("preferred_date")?,
+        notes: row.try_get("notes")?,
+        language: Language::parse(row.try_get("language")?).ok_or(Failed::Unreadable("language"))?,
+        created_at: time(row, "created_at")?,
+        state: OrderState {
+            version: version(row, "version")?,
+            status: WorkStatus::parse(row.try_get("status")?).ok_or(Failed::Unreadable("status"))?,
+            payment_status: PaymentStatus::parse(row.try_get("payment_status")?)
+                .ok_or(Failed::Unreadable("payment_status"))?,
+            quoted_price: rupiah(row, "quoted_price")?,
+            updated_at: time(row, "updated_at")?,
+        },
+    })
+}
+
+pub(super) fn payment(row: &SqliteRow) -> Read<Payment> {
+    let upload_id = optional_id(row, "receipt_upload_id")?;
+    let receipt = upload_id
+        .map(|upload_id| {
+            Ok::<_, Failed>(Receipt {
+                upload_id,
+                image_type: word::<ImageType>(row, "receipt_type")?,
+                bytes: whole(row, "receipt_bytes")?,
+                sha256: digest(row, "receipt_sha256")?,
+                uploaded_at: time(row, "receipt_at")?,
+            })
+        })
+        .transpose()?;
+    Ok(Payment {
+        id: id(row, "payment_id")?,
+        order_id: id(row, "order_id")?,
+        state: PaymentState {
+            status: PaymentStatus::parse(row.try_get("p_status")?).ok_or(Failed::Unreadable("p_status"))?,
+            amount_due: rupiah(row, "amount_due")?,
+            receipt,
+        },
+    })
+}
+
+pub(super) fn subscription(row: &SqliteRow) -> Read<Subscription> {
+    Ok(Subscription {
+        id: id(row, "subscription_id")?,
+        account_id: id(row, "account_id")?,
+        created_at: time(row, "created_at")?,
+        state: SubscriptionState {
+            version: version(row, "version")?,
+            url: row.try_get("url")?,
+            events: json(row, "events")?,
+            active: row.try_get("active")?,
+        },
+    })
+}
+
+pub(super) fn key(row: &SqliteRow) -> Read<KeyRecord> {
+    Ok(KeyRecord {
+        id: id(row, "key_id")?,
+        account_id: id(row, "account_id")?,
+        name: row.try_get("name")?,
+        prefix: row.try_get("prefix")?,
+        hash: digest(row, "hash")?,
+        created_at: time(row, "created_at")?,
+        last_used_at: optional_time(row, "last_used_at")?,
+    })
+}
+
+pub(super) fn kept(row: &SqliteRow) -> Read<Kept> {
+    Ok(Kept { fingerprint: digest(row, "fingerprint")?, outcome: row.try_get("outcome")?, until: time(row, "until")? })
+}
+
+pub(super) fn audit(row: &SqliteRow) -> Read<AuditRecord> {
+    Ok(AuditRecord {
+        id: id(row, "audit_id")?,
+        account_id: id(row, "account_id")?,
+        order_id: id(row, "order_id")?,
+        payment_id: id(row, "payment_id")?,
+        at: time(row, "at")?,
+        actor: json(row, "actor")?,
+        act: json(row, "act")?,
+        note: row.try_get("note")?,
+    })
+}
+
+pub(super) fn attempt(row: &SqliteRow) -> Read<Attempt> {
+    Ok(Attempt {
+        attempt_number: whole(row, "attempt_number")?,
+        status: status(row)?,
+        response_code: row
+            .try_get::<Option<i64>, _>("response_code")?
+            .map(|code| u16::try_from(code).map_err(|_| Failed::Unreadable("response_code")))
+            .transpose()?,
+        error: row.try_get("error")?,
+        duration_ms: whole(row, "duration_ms")?,
+        attempted_at: time(row, "attempted_at")?,
+        next_retry_at: optional_time(row, "next_retry_at")?,
+    })
+}
+
+fn status(row: &SqliteRow) -> Read<EffectStatus> {
+    EffectStatus::parse(row.try_get("status")?).ok_or(Failed::Unreadable("status"))
+}
+
+pub(super) fn event_type(row: &SqliteRow) -> Read<EventType> {
+    EventType::parse(row.try_get("event_type")?).ok_or(Failed::Unreadable("event_type"))
+}
+
+/// A delivery without its log.
+pub(super) fn delivery(row: &SqliteRow) -> Read<DeliveryRecord> {
+    let status = status(row)?;
+    Ok(DeliveryRecord {
+        id: id(row, "effect_id")?,
+        subscription_id: id(row, "subscription_id")?,
+        event_id: id(row, "event_id")?,
+        event_type: event_type(row)?,
+        body: row.try_get("content")?,
+        status,
+        created_at: time(row, "created_at")?,
+        next_attempt_at: (status == EffectStatus::Pending).then(|| time(row, "due_at")).transpose()?,
+        attempts: Vec::new(),
+    })
+}

@@ -1,0 +1,154 @@
+//! The one writer: a task with the only connection that writes. Whatever waits when it begins a transaction goes into
+//! it, so the changes of concurrent requests share one fsync; each has a savepoint and a result of its own.
+//!
+//! Nothing is answered before the transaction is on the disk. If the engine gives up the whole transaction (the disk is
+//! full), everyone in it is told that nothing happened; if the commit itself fails, that the outcome is unknown.
+
+use std::time::Duration;
+
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::{Attempt, EffectId};
+use serront_core::ids::{AccountId, KeyId};
+use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
+use serront_core::time::Timestamp;
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::commit::{self, Refusal};
+use super::error::{Failed, ends_transaction};
+use super::work;
+
+/// Most pieces of work that share a transaction: bounds how long the first of them waits.
+const GROUP_MAX: usize = 256;
+
+/// How much work may queue before callers wait to hand theirs over.
+pub(super) const QUEUE: usize = 1_024;
+
+type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// A piece of work for the writer.
+pub(super) enum Job {
+    Commit(Box<ChangeSet>, Reply<Committed, Refusal>),
+    TakeDue { now: Timestamp, limit: u32, per_subscription: u32, lease: Duration, reply: Reply<Vec<Due>, Failed> },
+    RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
+    Prune(Prune, Reply<Pruned, Failed>),
+    TouchKey(AccountId, KeyId, Timestamp, Reply<(), Failed>),
+    Close(oneshot::Sender<()>),
+}
+
+/// An attempt to be recorded.
+pub(super) struct Record {
+    pub(super) account: AccountId,
+    pub(super) id: EffectId,
+    pub(super) fence: Fence,
+    pub(super) attempt: Attempt,
+    pub(super) next: NextAttempt,
+}
+
+/// How the transaction of a group ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    Committed,
+    RolledBack,
+    Unknown,
+}
+
+/// Answers a piece of work once its transaction has ended.
+type Answer = Box<dyn FnOnce(Ended) + Send>;
+
+fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E>, result: Result<T, E>) -> Answer {
+    Box::new(move |ended| {
+        let result = match ended {
+            Ended::Committed => result,
+            Ended::RolledBack => Err(Failed::RolledBack.into()),
+            Ended::Unknown => Err(Failed::Lost.into()),
+        };
+        // A caller that went away wants no answer.
+        let _ = reply.send(result);
+    })
+}
+
+pub(super) async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+    let mut group = Vec::new();
+    while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
+        let mut closing = None;
+        let mut answers = Vec::with_capacity(group.len());
+        let ended = transact(&mut connection, group.drain(..), &mut answers, &mut closing).await;
+        for answer in answers {
+            answer(ended);
+        }
+        if let Some(closed) = closing {
+            let _ = connection.close().await;
+            let _ = closed.send(());
+            return;
+        }
+    }
+}
+
+/// Runs a group in one transaction.
+async fn transact(
+    connection: &mut SqliteConnection,
+    group: impl Iterator<Item = Job> + Send,
+    answers: &mut Vec<Answer>,
+    closing: &mut Option<oneshot::Sender<()>>,
+) -> Ended {
+    let mut open = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.is_ok();
+    for job in group {
+        if let Job::Close(closed) = job {
+            *closing = Some(closed);
+            continue;
+        }
+        open &= perform(connection, job, open, answers).await;
+    }
+    if !open {
+        // May fail because the engine has rolled back already; either way nothing of the group is left.
+        let _ = sqlx::query("ROLLBACK").execute(connection).await;
+        return Ended::RolledBack;
+    }
+    match sqlx::query("COMMIT").execute(&mut *connection).await {
+        Ok(_) => Ended::Committed,
+        Err(_) => {
+            let _ = sqlx::query("ROLLBACK").execute(connection).await;
+            Ended::Unknown
+        }
+    }
+}
+
+/// Performs one piece of work in its savepoint; `false` if the transaction is lost. In a lost transaction nothing is
+/// performed any more.
+async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answers: &mut Vec<Answer>) -> bool {
+    /// Whether the result of a piece of work means that the transaction is lost.
+    fn lost<T>(result: &Result<T, Failed>) -> bool {
+        result.as_ref().is_err_and(ends_transaction)
+    }
+    let begun = open && commit::savepoint(connection).await.is_ok();
+    macro_rules! work {
+        ($reply:expr, $work:expr) => {{
+            let result = if begun { $work.await } else { Err(Failed::RolledBack) };
+            let state = (result.is_ok(), lost(&result));
+            answers.push(answer($reply, result));
+            state
+        }};
+    }
+    let (keep, lost) = match job {
+        Job::Commit(change, reply) => {
+            let result = if begun { commit::apply(connection, &change).await } else { Err(Failed::RolledBack.into()) };
+            let lost = matches!(&result, Err(Refusal::Failed(failed)) if ends_transaction(failed));
+            let keep = result.is_ok();
+            answers.push(answer(reply, result));
+            (keep, lost)
+        }
+        Job::TakeDue { now, limit, per_subscription, lease, reply } => {
+            work!(reply, work::take_due(connection, now, limit, per_subscription, lease))
+        }
+        Job::RecordAttempt(record, reply) => {
+            let Record { account, id, fence, attempt, next } = *record;
+            work!(reply, work::record_attempt(connection, account, id, fence, &attempt, next))
+        }
+        Job::Prune(prune, reply) => work!(reply, work::prune(connection, prune)),
+        Job::TouchKey(account, id, at, reply) => work!(reply, work::touch_key(connection, account, id, at)),
+        Job::Close(_) => return open,
+    };
+    begun && !lost && commit::release_savepoint(connection, keep).await.is_ok()
+}

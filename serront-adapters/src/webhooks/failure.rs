@@ -1,0 +1,72 @@
+//! What can go wrong, and the one place where it becomes a text: short, always the same, without address or secret.
+
+use std::error::Error;
+use std::io;
+
+use serront_core::ports::TargetRefused;
+
+/// The sink can't be set up. The source says why.
+#[derive(Debug, thiserror::Error)]
+#[error("webhooks can't be set up: {what}")]
+pub struct SinkSetupError {
+    what: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl SinkSetupError {
+    pub(super) fn tls(error: rustls::Error) -> Self {
+        Self { what: "TLS", source: error.into() }
+    }
+
+    pub(super) fn client(error: reqwest::Error) -> Self {
+        Self { what: "HTTP client", source: error.into() }
+    }
+}
+
+const IO_TEXTS: [(io::ErrorKind, &str); 4] = [
+    (io::ErrorKind::ConnectionRefused, "connection refused"),
+    (io::ErrorKind::ConnectionReset, "connection reset"),
+    (io::ErrorKind::HostUnreachable, "host unreachable"),
+    (io::ErrorKind::NetworkUnreachable, "host unreachable"),
+];
+
+pub(super) fn refused(refused: &TargetRefused) -> String {
+    format!("target refused: {refused}")
+}
+
+/// Why there was no answer.
+pub(super) fn text_of(error: &reqwest::Error) -> String {
+    // Before the rest: a refusal and a failed handshake also count as failed connections.
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = text_of_cause(error) {
+            return found;
+        }
+        cause = error.source();
+    }
+    let text = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "connection failed"
+    } else if error.is_builder() {
+        "request could not be made"
+    } else {
+        "no valid answer"
+    };
+    text.to_owned()
+}
+
+fn text_of_cause(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(target) = error.downcast_ref::<TargetRefused>() {
+        return Some(refused(target));
+    }
+    if error.is::<rustls::Error>() {
+        return Some("TLS failed".to_owned());
+    }
+    let error = error.downcast_ref::<io::Error>()?;
+    // An io::Error that wraps another does not name it as its source.
+    if let Some(inner) = error.get_ref() {
+        return text_of_cause(inner);
+    }
+    IO_TEXTS.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, text)| text.to_owned())
+}

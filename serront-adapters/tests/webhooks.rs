@@ -1,0 +1,252 @@
+//! Posting to a real receiver on this machine, over plain HTTP.
+#![cfg(feature = "webhooks")]
+// Helpers outside of `#[test]` functions, which clippy.toml does not reach.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, TcpListener as PlainListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_adapters::webhooks::{HttpSink, Resolve, Targets};
+use serront_core::event::EventType;
+use serront_core::ports::{Post, Posted, Sink};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const BODY: &str = r#"{"id":"evt_01jtestvector000000000000","note":"kopi susu — 日本"}"#;
+
+fn post_to(url: &str) -> Post {
+    Post {
+        url: url.to_owned(),
+        signature: "t=1767225600,v1=b8bd55a0511643a1f555e69271798878f9c8c703d32b14e18dfbe36401abe6dc".to_owned(),
+        event_id: "evt_01jtestvect0r0000000000001".parse().unwrap(),
+        event_type: EventType::OrderPaymentConfirmed,
+        delivery_id: "whd_01jtestvect0r0000000000002".parse().unwrap(),
+        attempt: 3,
+        body: BODY.to_owned(),
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    while !request.ends_with(BODY.as_bytes()) {
+        assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "the request ended early");
+    }
+    request
+}
+
+/// Takes one request, answers these bytes, and holds the connection open until the sender closes it.
+async fn receive_one(listener: TcpListener, answer: &'static [u8]) -> Vec<u8> {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let request = read_request(&mut stream).await;
+    stream.write_all(answer).await.unwrap();
+    // A sender that drops an answer half-read may reset the connection.
+    while matches!(stream.read(&mut [0; 64]).await, Ok(1..)) {}
+    request
+}
+
+async fn listen() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+async fn posted(answer: &'static [u8]) -> (Posted, Vec<u8>) {
+    let (listener, port) = listen().await;
+    let receiver = tokio::spawn(receive_one(listener, answer));
+    let sink = HttpSink::new(Targets::Development).unwrap();
+    let posted = sink.post(&post_to(&format!("http://127.0.0.1:{port}/hooks?token=s3cret"))).await;
+    (posted, receiver.await.unwrap())
+}
+
+/// Answers each question with the next list; the last one stays.
+struct Scripted(Mutex<VecDeque<Vec<IpAddr>>>);
+
+fn scripted(answers: &[&[&str]]) -> Arc<Scripted> {
+    let answers = answers.iter().map(|list| list.iter().map(|address| address.parse().unwrap()).collect());
+    Arc::new(Scripted(Mutex::new(answers.collect())))
+}
+
+#[async_trait]
+impl Resolve for Scripted {
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
+        let mut answers = self.0.lock().unwrap();
+        let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
+        answer.ok_or_else(|| io::Error::other("no such name"))
+    }
+}
+
+/// A resolver that never answers.
+struct Silent;
+
+#[async_trait]
+impl Resolve for Silent {
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
+        std::future::pending().await
+    }
+}
+
+fn sink_with(targets: Targets, resolver: Arc<dyn Resolve>) -> HttpSink {
+    HttpSink::builder(targets).resolver(resolver).resolve_timeout(Duration::from_millis(200)).build().unwrap()
+}
+
+fn failed(text: &str) -> Posted {
+    Posted::Failed(text.to_owned())
+}
+
+const REFUSED: &str = "must lead to public addresses only";
+
+#[tokio::test]
+async fn the_contracts_headers_and_the_bodys_bytes_arrive_exactly() {
+    let (posted, request) = posted(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(posted, Posted::Answered(204));
+    let request = String::from_utf8(request).unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, BODY);
+    let mut lines: Vec<_> = head.lines().filter(|line| !line.starts_with("Host: 127.0.0.1:")).collect();
+    lines[1..].sort_unstable();
+    let length = format!("Content-Length: {}", BODY.len());
+    assert_eq!(
+        lines,
+        [
+            "POST /hooks?token=s3cret HTTP/1.1",
+            "Accept: */*",
+            &length,
+            "Content-Type: application/json",
+            "Serront-Delivery-Attempt: 3",
+            "Serront-Delivery-Id: whd_01jtestvect0r0000000000002",
+            "Serront-Event-Id: evt_01jtestvect0r0000000000001",
+            "Serront-Event-Type: serront.order.payment_confirmed.v1",
+            "Serront-Signature: t=1767225600,\
+             v1=b8bd55a0511643a1f555e69271798878f9c8c703d32b14e18dfbe36401abe6dc",
+            "User-Agent: Serront-Webhooks/1.0",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_answer_is_its_status_whatever_it_is() {
+    for (answer, status) in [
+        (&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..], 200),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0\r\n\r\n", 302),
+        (b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", 307),
+        (b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n", 410),
+        (b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", 500),
+    ] {
+        assert_eq!(posted(answer).await.0, Posted::Answered(status));
+    }
+}
+
+#[tokio::test]
+async fn the_answers_body_is_not_waited_for() {
+    let (posted, _) = posted(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nthe rest never comes").await;
+    assert_eq!(posted, Posted::Answered(200));
+}
+
+#[tokio::test]
+async fn no_answer_has_a_short_reason() {
+    assert_eq!(posted(b"220 mail.example ESMTP\r\n\r\n").await.0, failed("no valid answer"));
+
+    let (listener, port) = listen().await;
+    let url = format!("http://127.0.0.1:{port}/?token=s3cret");
+    let sink = HttpSink::builder(Targets::Development).timeout(Duration::from_millis(300)).build().unwrap();
+    let silent = tokio::spawn(async move {
+        let connection = listener.accept().await;
+        std::future::pending::<()>().await;
+        drop(connection);
+    });
+    assert_eq!(sink.post(&post_to(&url)).await, failed("timed out"));
+    silent.abort();
+
+    let sink = HttpSink::new(Targets::Development).unwrap();
+    let (listener, port) = listen().await;
+    drop(listener);
+    let url = format!("http://127.0.0.1:{port}/?token=s3cret");
+    assert_eq!(sink.post(&post_to(&url)).await, failed("connection refused"));
+
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"this is not TLS at all, it is plain text").await.unwrap();
+        while matches!(stream.read(&mut [0; 64]).await, Ok(1..)) {}
+    });
+    assert_eq!(sink.post(&post_to(&format!("https://127.0.0.1:{port}/"))).await, failed("TLS failed"));
+
+    let mut unsendable = post_to(&url);
+    unsendable.signature = "two\r\nlines".to_owned();
+    assert_eq!(sink.post(&unsendable).await, failed("request could not be made"));
+}
+
+#[tokio::test]
+async fn a_name_is_resolved_by_the_sinks_own_resolver() {
+    let (listener, port) = listen().await;
+    let receiver = tokio::spawn(receive_one(listener, b"HTTP/1.1 200 OK\r\n\r\n"));
+    let sink = sink_with(Targets::Development, scripted(&[&["127.0.0.1"]]));
+    let url = format!("http://receiver.test:{port}/");
+    assert_eq!(sink.check_target(&url).await, Ok(()));
+    assert_eq!(sink.post(&post_to(&url)).await, Posted::Answered(200));
+    let request = String::from_utf8(receiver.await.unwrap()).unwrap();
+    assert!(request.contains(&format!("\r\nHost: receiver.test:{port}\r\n")), "{request}");
+}
+
+#[tokio::test]
+async fn a_name_that_changes_its_mind_is_refused_when_it_is_posted_to() {
+    let listener = PlainListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://rebinding.example:{}/", listener.local_addr().unwrap().port());
+    let sink = sink_with(Targets::Public, scripted(&[&["1.1.1.1"], &["127.0.0.1"]]));
+    assert_eq!(sink.check_target(&url).await, Ok(()));
+    assert_eq!(sink.post(&post_to(&url)).await, failed(&format!("target refused: {REFUSED}")));
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody connected");
+}
+
+#[tokio::test]
+async fn one_bad_address_spoils_a_name() {
+    for addresses in [&["1.1.1.1", "127.0.0.1"], &["2606:4700:4700::1111", "::ffff:10.0.0.1"]] {
+        let sink = sink_with(Targets::Public, scripted(&[addresses]));
+        assert_eq!(sink.check_target("https://mixed.example/").await.unwrap_err().0, REFUSED);
+        let posted = sink.post(&post_to("https://mixed.example/")).await;
+        assert_eq!(posted, failed(&format!("target refused: {REFUSED}")));
+    }
+}
+
+#[tokio::test]
+async fn metadata_services_are_refused_in_development_too() {
+    let sink = sink_with(Targets::Development, scripted(&[&["169.254.169.254"]]));
+    assert_eq!(sink.check_target("http://metadata.example/").await.unwrap_err().0, REFUSED);
+    for url in ["http://metadata.example/", "http://169.254.169.254/", "http://[::ffff:169.254.169.254]/"] {
+        assert_eq!(sink.post(&post_to(url)).await, failed(&format!("target refused: {REFUSED}")), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_need_no_resolver_to_be_refused() {
+    let sink = sink_with(Targets::Public, scripted(&[&["1.1.1.1"]]));
+    for url in ["https://127.0.0.1/", "https://[::1]/", "https://2130706433/", "https://10.0.0.1./"] {
+        assert_eq!(sink.check_target(url).await.unwrap_err().0, REFUSED, "{url}");
+        assert_eq!(sink.post(&post_to(url)).await, failed(&format!("target refused: {REFUSED}")), "{url}");
+    }
+    assert_eq!(sink.post(&post_to("http://shop.example/")).await, failed("target refused: must begin with https://"));
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_refused() {
+    let expected = "must have a name that resolves";
+    let resolvers: [Arc<dyn Resolve>; 3] = [scripted(&[]), scripted(&[&[]]), Arc::new(Silent)];
+    for resolver in resolvers {
+        let sink = sink_with(Targets::Public, resolver);
+        assert_eq!(sink.check_target("https://nowhere.example/").await.unwrap_err().0, expected);
+        let posted = sink.post(&post_to("https://nowhere.example/")).await;
+        assert_eq!(posted, failed(&format!("target refused: {expected}")));
+    }
+}
+
+#[tokio::test]
+async fn the_systems_resolver_is_checked_as_well() {
+    let url = "https://localhost/";
+    assert_eq!(HttpSink::new(Targets::Public).unwrap().check_target(url).await.unwrap_err().0, REFUSED);
+    assert_eq!(HttpSink::new(Targets::Development).unwrap().check_target(url).await, Ok(()));
+}

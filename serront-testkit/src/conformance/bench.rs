@@ -1,0 +1,372 @@
+//! What the cases share: a world over the harness's storage, change sets made by the real decisions, and a picture of
+//! everything that can be read.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serront_core::account::{Account, AccountState, Modules, Version};
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Guard, Row, Write};
+use serront_core::decide::{self, Context, Decision, OrderPatch, PlaceOrder};
+use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus};
+use serront_core::event::EventType;
+use serront_core::idempotency::IdempotentRequest;
+use serront_core::ids::{AccountId, DeliveryId, OrderId, SubscriptionId};
+use serront_core::key::{AccessToken, KeyRecord};
+use serront_core::marked::MarkedText;
+use serront_core::order::{Language, OrderInput, WorkCounts};
+use serront_core::page::{DeliveryFilter, Limit, OrderFilter, OrderRow};
+use serront_core::ports::{
+    AccountSnapshot, Clock, CommitError, Due, DueEffect, Ids, NextAttempt, OrderKey, OrderSnapshot, PortErrorKind,
+    RecordError, Secrets, WorkStorage,
+};
+use serront_core::tier::Tier;
+use serront_core::time::Timestamp;
+
+use super::Harness;
+use crate::memory::ManualClock;
+use crate::world::{self, Placed, Seller, World};
+
+/// A lease that no case waits out by accident.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+
+/// A world over the harness's storage, on the storage's own time.
+pub(super) struct Bench<'h, H: ?Sized> {
+    harness: &'h H,
+    pub(super) world: Arc<World<dyn WorkStorage>>,
+}
+
+impl<'h, H: Harness + ?Sized> Bench<'h, H> {
+    pub(super) fn new(harness: &'h H) -> Self {
+        let clock = Arc::new(ManualClock::at(harness.now()));
+        Self { harness, world: Arc::new(World::over(harness.storage(), clock)) }
+    }
+
+    pub(super) fn storage(&self) -> &dyn WorkStorage {
+        &*self.world.storage
+    }
+
+    /// Moves the storage's time, and ours with it.
+    pub(super) async fn advance(&self, by: Duration) {
+        self.harness.advance(by).await;
+        self.world.clock.set(self.harness.now());
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+
+    /// The same bench over the reopened storage.
+    pub(super) async fn reopen(self) -> Self {
+        let Self { harness, world } = self;
+        let world = Arc::try_unwrap(world).expect("nobody else holds the world");
+        harness.reopen().await;
+        Self { harness, world: Arc::new(world.with_storage(harness.storage())) }
+    }
+
+    /// What a decision is given.
+    pub(super) fn context(&self, request: Option<IdempotentRequest>) -> Context<'_> {
+        let now = self.now();
+        Context { now, ids: self.world.ids.sequence(now), policy: &self.world.policy, request }
+    }
+
+    /// An empty change set.
+    pub(super) fn change(&self, account_id: AccountId) -> ChangeSet {
+        ChangeSet::new(self.context(None).ids.change_set(), account_id, self.now())
+    }
+
+    /// A change set that claims this name and nothing else.
+    pub(super) fn claiming(&self, account_id: AccountId, name: ClaimName) -> ChangeSet {
+        ChangeSet { claims: vec![Claim::of(name)], ..self.change(account_id) }
+    }
+
+    /// A change set with this guard, and a claim so that it has something to do.
+    pub(super) fn guarded(&self, account_id: AccountId, guard: Guard) -> ChangeSet {
+        let marker = serront_core::ids::PaymentId::from_ulid(self.context(None).ids.next_ulid());
+        ChangeSet { guards: vec![guard], ..self.claiming(account_id, ClaimName::Confirmation(marker)) }
+    }
+
+    /// A change set that opens an account and nothing else.
+    pub(super) fn opening(&self) -> (AccountId, ChangeSet) {
+        let id = self.context(None).ids.account();
+        let account = Account {
+            id,
+            name: "Bare".to_owned(),
+            created_at: self.now(),
+            state: AccountState {
+                version: Version::FIRST,
+                tier: Tier::Free,
+                modules: Modules::default(),
+                plugipay_account_id: None,
+            },
+        };
+        (id, ChangeSet { writes: vec![Write::InsertAccount(account)], ..self.change(id) })
+    }
+
+    pub(super) fn token(&self) -> AccessToken {
+        AccessToken::from_bytes(&self.world.secrets.draw().expect("a secret"))
+    }
+
+    /// The change set that places an order, decided and not committed.
+    pub(super) async fn placing(
+        &self,
+        seller: &Seller,
+        request: Option<IdempotentRequest>,
+    ) -> (OrderId, AccessToken, ChangeSet) {
+        self.placing_of(seller, world::SERVICE_SLUG, request).await
+    }
+
+    /// The same, of another of the seller's services.
+    pub(super) async fn placing_of(
+        &self,
+        seller: &Seller,
+        service_slug: &str,
+        request: Option<IdempotentRequest>,
+    ) -> (OrderId, AccessToken, ChangeSet) {
+        let slug = serront_core::text::Slug::parse("slug", &seller.slug).expect("a slug");
+        let shop = self.storage().shop(&slug).await.expect("a read").expect("a storefront");
+        let access_token = self.token();
+        let input = OrderInput { service_slug: service_slug.to_owned(), ..world::order_input("Budi") };
+        let command = PlaceOrder { input: &input, language: Language::Id, access_token: access_token.clone() };
+        match decide::place_order(&shop, &command, &mut self.context(request)).expect("an order") {
+            Decision::Change(change, placed) => (placed.order_id.expect("an id"), access_token, *change),
+            Decision::Unchanged(_) | Decision::Replayed(_) => panic!("an order changes something"),
+        }
+    }
+
+    /// The change set that confirms a payment, decided and not committed.
+    pub(super) async fn confirming(&self, placed: &Placed, request: Option<IdempotentRequest>) -> ChangeSet {
+        let snapshot = self.snapshot(placed.account_id, placed.id).await;
+        let decided = decide::confirm_payment(&snapshot, &world::host(), None, &mut self.context(request));
+        change_of(decided.expect("a confirmation"))
+    }
+
+    /// The change set that sets a quote, decided and not committed.
+    pub(super) async fn quoting(&self, placed: &Placed, quote: i64) -> ChangeSet {
+        let snapshot = self.snapshot(placed.account_id, placed.id).await;
+        let patch = OrderPatch { quoted_price_idr: Some(quote), status: None };
+        change_of(decide::patch_order(&snapshot, patch, &world::host(), &mut self.context(None)).expect("a quote"))
+    }
+
+    /// The change set that creates a service, decided and not committed.
+    pub(super) async fn creating(&self, account_id: AccountId, slug: &str) -> ChangeSet {
+        let snapshot = self.account(account_id).await;
+        let input = world::service_input(slug, 5_000);
+        change_of(decide::create_service(&snapshot, &input, &mut self.context(None)).expect("a service"))
+    }
+
+    /// Commits this many removals, each due at this time: the simplest of all effects.
+    pub(super) async fn queue_removals(&self, account_id: AccountId, count: usize, at: Timestamp) -> Vec<EffectId> {
+        let mut ids = self.context(None).ids;
+        let removal = |_| Effect::Removal { id: ids.removal(), upload_id: ids.upload() };
+        let effects: Vec<_> = (0..count).map(removal).collect();
+        let queued = effects.iter().map(Effect::id).collect();
+        self.lands(&ChangeSet { effects, at, ..self.change(account_id) }).await;
+        queued
+    }
+
+    /// Commits this many deliveries to a subscription, each of an event of its own.
+    pub(super) async fn queue_deliveries(
+        &self,
+        account_id: AccountId,
+        subscription_id: SubscriptionId,
+        count: usize,
+    ) -> Vec<EffectId> {
+        let mut ids = self.context(None).ids;
+        let delivery = |_| {
+            Effect::Delivery(Delivery {
+                id: ids.delivery(),
+                subscription_id,
+                event_id: ids.event(),
+                event_type: EventType::OrderStatusChanged,
+                body: MarkedText::plain("{}".to_owned()),
+            })
+        };
+        let effects: Vec<_> = (0..count).map(delivery).collect();
+        let queued = effects.iter().map(Effect::id).collect();
+        self.lands(&ChangeSet { effects, ..self.change(account_id) }).await;
+        queued
+    }
+
+    pub(super) async fn snapshot(&self, account_id: AccountId, id: OrderId) -> OrderSnapshot {
+        self.storage().order(OrderKey::Id(account_id, id), None).await.expect("a read").expect("an order")
+    }
+
+    pub(super) async fn account(&self, id: AccountId) -> AccountSnapshot {
+        self.storage().account(id, None).await.expect("a read").expect("an account")
+    }
+
+    pub(super) async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        self.storage().commit(change).await
+    }
+
+    pub(super) async fn lands(&self, change: &ChangeSet) -> Committed {
+        self.commit(change).await.expect("the change set lands")
+    }
+
+    /// Everything that can be read of an account.
+    pub(super) async fn picture(&self, id: AccountId) -> Picture {
+        let storage = self.storage();
+        let orders = self.all_orders(id, &OrderFilter::default()).await;
+        let mut audit = Vec::new();
+        for row in &orders {
+            audit.push(storage.audit(id, row.order.id).await.expect("a read"));
+        }
+        Picture {
+            account: storage.account(id, None).await.expect("a read"),
+            services: storage.services(id).await.expect("a read"),
+            keys: storage.keys(id).await.expect("a read"),
+            counts: storage.counts(id).await.expect("a read"),
+            deliveries: self.all_deliveries(id, &DeliveryFilter::default()).await,
+            next_due: storage.next_due().await.expect("a read"),
+            orders,
+            audit,
+        }
+    }
+
+    /// Every page of orders, read page by page.
+    pub(super) async fn all_orders(&self, id: AccountId, filter: &OrderFilter) -> Vec<OrderRow> {
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.storage().orders(id, filter, after, limit(7)).await.expect("a page");
+            after = page.position(OrderRow::position);
+            rows.extend(page.rows);
+            if after.is_none() {
+                return rows;
+            }
+        }
+    }
+
+    /// Every page of deliveries, read page by page.
+    pub(super) async fn all_deliveries(&self, id: AccountId, filter: &DeliveryFilter) -> Vec<DeliveryRecord> {
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.storage().deliveries(id, filter, after, limit(3)).await.expect("a page");
+            after = page.position(DeliveryRecord::position);
+            rows.extend(page.rows);
+            if after.is_none() {
+                return rows;
+            }
+        }
+    }
+
+    pub(super) async fn take(&self, count: u32) -> Vec<Due> {
+        self.storage().take_due(count, 100, LEASE).await.expect("due effects")
+    }
+
+    /// The one effect that is due.
+    pub(super) async fn take_one(&self) -> Due {
+        let mut taken = self.take(100).await;
+        assert_eq!(taken.len(), 1, "one effect is due: {taken:?}");
+        taken.pop().expect("one")
+    }
+
+    pub(super) async fn record(&self, due: &Due, next: NextAttempt) -> Result<(), RecordError> {
+        let attempt = self.attempt(due, next);
+        self.storage().record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
+    }
+
+    /// The attempt that [`Bench::record`] writes.
+    pub(super) fn attempt(&self, due: &Due, next: NextAttempt) -> Attempt {
+        let succeeded = next == NextAttempt::Succeeded;
+        Attempt {
+            attempt_number: due.attempts + 1,
+            status: if succeeded { EffectStatus::Succeeded } else { EffectStatus::Failed },
+            response_code: if succeeded { Some(200) } else { None },
+            error: (!succeeded).then(|| "no answer — 'quoted'".to_owned()),
+            duration_ms: 17,
+            attempted_at: self.now(),
+            next_retry_at: match next {
+                NextAttempt::At(time) => Some(time),
+                NextAttempt::Succeeded | NextAttempt::Failed => None,
+            },
+        }
+    }
+}
+
+/// Everything that can be read of an account.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    account: Option<AccountSnapshot>,
+    services: Vec<Service>,
+    keys: Vec<KeyRecord>,
+    orders: Vec<OrderRow>,
+    audit: Vec<Vec<AuditRecord>>,
+    counts: WorkCounts,
+    deliveries: Vec<DeliveryRecord>,
+    next_due: Option<Timestamp>,
+}
+
+fn change_of<T>(decision: Decision<T>) -> ChangeSet {
+    match decision {
+        Decision::Change(change, _) => *change,
+        Decision::Unchanged(_) | Decision::Replayed(_) => panic!("something is to be changed"),
+    }
+}
+
+pub(super) fn limit(count: u32) -> Limit {
+    Limit::parse(Some(&count.to_string())).expect("a limit")
+}
+
+pub(super) fn exact(row: Row, version: Version) -> Guard {
+    Guard::Exact { row, version }
+}
+
+/// What became of a commit, for comparing with a whole value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Landed {
+    Yes(Committed),
+    Conflict,
+    Duplicate(ClaimName),
+    Port(PortErrorKind),
+}
+
+pub(super) fn landed(result: &Result<Committed, CommitError>) -> Landed {
+    match result {
+        Ok(committed) => Landed::Yes(*committed),
+        Err(CommitError::Conflict) => Landed::Conflict,
+        Err(CommitError::Duplicate(duplicate)) => Landed::Duplicate(duplicate.claim.clone()),
+        Err(CommitError::Port(error)) => Landed::Port(error.kind()),
+    }
+}
+
+/// Nothing to number.
+pub(super) const UNNUMBERED: Landed = Landed::Yes(Committed { number: None });
+
+pub(super) fn request(account: AccountId, key: &str, body: &[u8]) -> IdempotentRequest {
+    IdempotentRequest::new(account, "POST", "/conformance", key, body).expect("a key")
+}
+
+pub(super) fn is_mail(due: &Due) -> bool {
+    matches!(due.effect, DueEffect::Mail(_))
+}
+
+pub(super) fn delivery_id(due: &Due) -> DeliveryId {
+    match due.id {
+        EffectId::Delivery(id) => id,
+        EffectId::Mail(_) | EffectId::Removal(_) => panic!("a delivery"),
+    }
+}
+
+/// Runs all of them as tasks, so that they really meet.
+pub(super) async fn at_once<T: Send + 'static>(
+    tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+    let mut outputs = Vec::with_capacity(running.len());
+    for task in running {
+        outputs.push(task.await.expect("a task that ends well"));
+    }
+    outputs
+}
+
+/// Commits all of them at once.
+pub(super) async fn commit_at_once(storage: &Arc<dyn WorkStorage>, changes: Vec<ChangeSet>) -> Vec<Landed> {
+    at_once(changes.into_iter().map(|change| {
+        let storage = Arc::clone(storage);
+        async move { landed(&storage.commit(&change).await) }
+    }))
+    .await
+}

@@ -1,0 +1,198 @@
+//! Names that must be unique.
+
+use std::time::Duration;
+
+use serront_core::change::{ChangeSet, Claim, ClaimName, Duplicate, Write};
+use serront_core::idempotency::{Kept, KeptOutcome};
+use serront_core::ids::AccountId;
+use serront_core::key::ApiKey;
+use serront_core::marked::MarkedText;
+use serront_core::ports::CommitError;
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+
+use super::Harness;
+use super::bench::{Bench, Landed, UNNUMBERED, landed, request};
+
+fn slug(text: &str) -> Slug {
+    Slug::parse("slug", text).unwrap()
+}
+
+/// One name of each kind; the first three belong to their account, the others to everybody.
+fn names<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> [ClaimName; 6] {
+    [
+        ClaimName::Confirmation(bench.context(None).ids.payment()),
+        ClaimName::ServiceSlug(slug("name")),
+        ClaimName::Idempotency(Digest256::of(b"name")),
+        ClaimName::StorefrontSlug(slug("name")),
+        ClaimName::KeyHash(Digest256::of(b"name")),
+        ClaimName::AccessToken(Digest256::of(b"name")),
+    ]
+}
+
+fn kept(outcome: &str, until: Timestamp) -> KeptOutcome {
+    KeptOutcome { fingerprint: Digest256::of(b"body"), outcome: MarkedText::plain(outcome.to_owned()), until }
+}
+
+fn read_back(outcome: &str, until: Timestamp) -> Kept {
+    Kept { fingerprint: Digest256::of(b"body"), outcome: outcome.to_owned(), until }
+}
+
+/// A change set that claims a name, with an outcome beside it where its kind wants one.
+fn claim<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: AccountId, name: &ClaimName) -> ChangeSet {
+    let until = bench.now().plus(Duration::from_secs(60));
+    let outcome = matches!(name, ClaimName::Idempotency(_)).then(|| kept("{\"first\":true}", until));
+    let claims = vec![Claim { name: name.clone(), kept: outcome }];
+    ChangeSet { claims, ..bench.change(account_id) }
+}
+
+async fn two_accounts<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (AccountId, AccountId) {
+    let ((one, opening_one), (two, opening_two)) = (bench.opening(), bench.opening());
+    bench.lands(&opening_one).await;
+    bench.lands(&opening_two).await;
+    (one, two)
+}
+
+/// The second claim of a name is a duplicate, of whatever kind it is.
+pub async fn each_kind_of_name_is_claimed_once(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, _) = two_accounts(&bench).await;
+    for name in names(&bench) {
+        bench.lands(&claim(&bench, account_id, &name)).await;
+        let again = bench.commit(&claim(&bench, account_id, &name)).await;
+        assert_eq!(landed(&again), Landed::Duplicate(name));
+    }
+}
+
+/// Directories reach across accounts; the other names are each account's own.
+pub async fn names_across_accounts_and_names_within(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (one, two) = two_accounts(&bench).await;
+    for name in names(&bench) {
+        bench.lands(&claim(&bench, one, &name)).await;
+        let within = matches!(name, ClaimName::Confirmation(_) | ClaimName::ServiceSlug(_) | ClaimName::Idempotency(_));
+        let other = landed(&bench.commit(&claim(&bench, two, &name)).await);
+        let expected = if within { UNNUMBERED } else { Landed::Duplicate(name) };
+        assert_eq!(other, expected);
+    }
+}
+
+/// The kept outcome comes back with the duplicate and with every read that asks for it, and only in its account.
+pub async fn a_duplicate_tells_what_was_kept(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (other, foreign) = bench.world.seller_with_order("other").await;
+    let scope = request(seller.account_id, "key-1", b"body").scope;
+    let until = bench.now().plus(Duration::from_secs(60));
+    let text = "{\"v\":1,\"note\":\"kopi 'susu' — 日本\"}";
+    let claims = vec![Claim { name: ClaimName::Idempotency(scope), kept: Some(kept(text, until)) }];
+    let change = ChangeSet { claims, ..bench.change(seller.account_id) };
+    bench.lands(&change).await;
+    let expected = read_back(text, until);
+    let again = ChangeSet { id: bench.change(seller.account_id).id, ..change };
+    match bench.commit(&again).await {
+        Err(CommitError::Duplicate(duplicate)) => {
+            assert_eq!(*duplicate, Duplicate { claim: ClaimName::Idempotency(scope), kept: Some(expected.clone()) })
+        }
+        other => panic!("a duplicate, not {other:?}"),
+    }
+    let storage = bench.storage();
+    let service = storage.service(seller.account_id, seller.service_id, Some(scope)).await.unwrap().unwrap();
+    let account = storage.account(seller.account_id, Some(scope)).await.unwrap().unwrap();
+    let key = serront_core::ports::OrderKey::Token(placed.token.hash());
+    let order = storage.order(key, Some(scope)).await.unwrap().unwrap();
+    assert_eq!([account.kept, service.kept, order.kept], [(); 3].map(|()| Some(expected.clone())));
+    let foreign = serront_core::ports::OrderKey::Id(other.account_id, foreign.id);
+    assert_eq!(storage.order(foreign, Some(scope)).await.unwrap().unwrap().kept, None);
+    assert_eq!(storage.account(seller.account_id, None).await.unwrap().unwrap().kept, None);
+}
+
+/// A kept outcome counts until its time, by the time of the change set that asks.
+pub async fn an_expired_outcome_is_replaced(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, _) = two_accounts(&bench).await;
+    let scope = request(account_id, "key-1", b"body").scope;
+    let name = ClaimName::Idempotency(scope);
+    let until = bench.now().plus(Duration::from_secs(60));
+    let next_until = until.plus(Duration::from_secs(60));
+    let keeping = |text: &str, at: Timestamp, until: Timestamp| {
+        let claims = vec![Claim { name: name.clone(), kept: Some(kept(text, until)) }];
+        ChangeSet { claims, at, ..bench.change(account_id) }
+    };
+    let found = async || bench.storage().account(account_id, Some(scope)).await.unwrap().unwrap().kept;
+    bench.lands(&keeping("1", bench.now(), until)).await;
+    let early = keeping("2", until.minus(Duration::from_millis(1)), next_until);
+    assert_eq!(landed(&bench.commit(&early).await), Landed::Duplicate(name.clone()));
+    assert_eq!(found().await, Some(read_back("1", until)));
+    let late = keeping("3", until, next_until);
+    assert_eq!(landed(&bench.commit(&late).await), UNNUMBERED);
+    assert_eq!(found().await, Some(read_back("3", next_until)));
+    let again = keeping("4", until, next_until);
+    assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(name.clone()));
+}
+
+/// A name given up is free, for others and in the very same change set.
+pub async fn a_released_name_can_be_claimed_again(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (one, two) = two_accounts(&bench).await;
+    for name in names(&bench) {
+        bench.lands(&claim(&bench, one, &name)).await;
+        let renewed = ChangeSet { releases: vec![name.clone()], ..claim(&bench, one, &name) };
+        bench.lands(&renewed).await;
+        assert_eq!(landed(&bench.commit(&claim(&bench, one, &name)).await), Landed::Duplicate(name.clone()));
+        bench.lands(&ChangeSet { releases: vec![name.clone()], ..bench.change(one) }).await;
+        bench.lands(&claim(&bench, two, &name)).await;
+    }
+}
+
+/// A change set touches one account: it can't give up a name that another one holds.
+pub async fn only_its_holder_gives_a_name_up(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (one, two) = two_accounts(&bench).await;
+    for name in names(&bench) {
+        bench.lands(&claim(&bench, one, &name)).await;
+        // Whether this is refused or does nothing is the adapter's own.
+        let _ = bench.commit(&ChangeSet { releases: vec![name.clone()], ..bench.change(two) }).await;
+        assert_eq!(landed(&bench.commit(&claim(&bench, one, &name)).await), Landed::Duplicate(name));
+    }
+}
+
+/// In the order in which the change set claims them, whatever their kinds.
+pub async fn of_two_taken_names_the_first_is_told(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, _) = two_accounts(&bench).await;
+    let taken = names(&bench);
+    for name in &taken {
+        bench.lands(&claim(&bench, account_id, name)).await;
+    }
+    let free = Claim::of(ClaimName::ServiceSlug(slug("free")));
+    for first in 0..taken.len() {
+        let mut claims = vec![free.clone()];
+        for name in taken[first..].iter().chain(&taken[..first]) {
+            claims.extend(claim(&bench, account_id, name).claims);
+        }
+        let change = ChangeSet { claims, ..bench.change(account_id) };
+        assert_eq!(landed(&bench.commit(&change).await), Landed::Duplicate(taken[first].clone()));
+    }
+}
+
+/// A key that was deleted opens nothing from the commit on; a second deletion is a conflict.
+pub async fn a_deleted_key_opens_nothing_and_frees_its_hash(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let hash = ApiKey::parse(seller.key.reveal()).unwrap().hash();
+    let record = bench.storage().key(hash).await.unwrap().unwrap();
+    assert_eq!((record.id, record.account_id, record.hash), (seller.key_id, seller.account_id, hash));
+    assert_eq!(bench.storage().key(Digest256::of(b"no key")).await.unwrap(), None);
+    // The deletion takes what the hash claims with it; no release is needed.
+    let deletion = ChangeSet { writes: vec![Write::DeleteKey(seller.key_id)], ..bench.change(seller.account_id) };
+    bench.lands(&deletion).await;
+    assert_eq!(bench.storage().key(hash).await.unwrap(), None);
+    assert_eq!(bench.storage().keys(seller.account_id).await.unwrap(), []);
+    let second = ChangeSet { id: bench.change(seller.account_id).id, ..deletion };
+    assert_eq!(landed(&bench.commit(&second).await), Landed::Conflict);
+    bench.lands(&bench.claiming(seller.account_id, ClaimName::KeyHash(hash))).await;
+    let bench = bench.reopen().await;
+    assert_eq!(bench.storage().key(hash).await.unwrap(), None);
+}

@@ -1,0 +1,314 @@
+//! Due work is taken under a lease, and only its holder records what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serront_core::effect::{EffectId, EffectStatus};
+use serront_core::ids::SubscriptionId;
+use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, RecordError};
+use serront_core::subscription::SubscriptionInput;
+
+use super::Harness;
+use super::bench::{Bench, LEASE, at_once, delivery_id, is_mail};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ids(taken: &[Due]) -> Vec<EffectId> {
+    taken.iter().map(|due| due.id).collect()
+}
+
+fn lost(result: &Result<(), RecordError>) -> bool {
+    matches!(result, Err(RecordError::LeaseLost(_)))
+}
+
+/// Many takers at the same time: every effect goes to one of them.
+pub async fn each_effect_is_taken_once(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let mut queued = bench.queue_removals(seller.account_id, 30, bench.now()).await;
+    let takers = (0..8).map(|_| {
+        let storage = bench.world.storage.clone();
+        async move {
+            let mut taken = Vec::new();
+            loop {
+                let some = storage.take_due(3, 100, LEASE).await.unwrap();
+                assert!(some.len() <= 3);
+                if some.is_empty() {
+                    return taken;
+                }
+                taken.extend(some);
+            }
+        }
+    });
+    let taken: Vec<_> = at_once(takers).await.into_iter().flatten().collect();
+    let mut taken_ids = ids(&taken);
+    taken_ids.sort();
+    queued.sort();
+    assert_eq!(taken_ids, queued);
+    assert!(taken.iter().all(|due| due.attempts == 0 && due.account_id == seller.account_id));
+    assert_eq!(bench.storage().next_due().await.unwrap(), None, "everything is under lease");
+}
+
+/// A lease that ran out gives the effect to the next who asks, under a higher fence.
+pub async fn an_expired_lease_raises_the_fence(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    let first = bench.take_one().await;
+    bench.advance(LEASE - Duration::from_millis(1)).await;
+    assert_eq!(bench.take(10).await, []);
+    bench.advance(Duration::from_millis(1)).await;
+    assert!(bench.storage().next_due().await.unwrap().is_some(), "a lease that ran out holds nothing");
+    let second = bench.take_one().await;
+    assert!(second.fence > first.fence);
+    assert_eq!(second, Due { fence: second.fence, ..first });
+    bench.advance(LEASE).await;
+    let bench = bench.reopen().await;
+    assert!(bench.take_one().await.fence > second.fence);
+}
+
+/// Whoever lost the lease writes nothing, and does not disturb who has it.
+pub async fn a_late_record_is_refused(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
+    bench.queue_deliveries(seller.account_id, subscription_id, 1).await;
+    let late = bench.take_one().await;
+    bench.advance(LEASE).await;
+    let present = bench.take_one().await;
+    assert!(lost(&bench.record(&late, NextAttempt::Succeeded).await));
+    let record = bench.storage().delivery(seller.account_id, delivery_id(&late)).await.unwrap().unwrap();
+    assert_eq!((record.status, record.attempts), (EffectStatus::Pending, vec![]));
+    bench.record(&present, NextAttempt::Failed).await.unwrap();
+    assert!(lost(&bench.record(&late, NextAttempt::Succeeded).await));
+    let record = bench.storage().delivery(seller.account_id, delivery_id(&late)).await.unwrap().unwrap();
+    assert_eq!(record.status, EffectStatus::Failed);
+    assert_eq!(record.attempts, [bench.attempt(&present, NextAttempt::Failed)]);
+}
+
+/// A worker that was slow, and that nobody overtook, still has its say.
+pub async fn an_expired_lease_that_nobody_took_can_be_recorded(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    let slow = bench.take_one().await;
+    bench.advance(LEASE * 2).await;
+    bench.record(&slow, NextAttempt::Succeeded).await.unwrap();
+    assert_eq!(bench.take(10).await, []);
+}
+
+/// The same record sent again says that the lease is lost, whatever came next.
+pub async fn a_record_lands_once(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
+    for next in [NextAttempt::Succeeded, NextAttempt::Failed, NextAttempt::At(bench.now().plus(SECOND))] {
+        bench.queue_deliveries(seller.account_id, subscription_id, 1).await;
+        let due = bench.take_one().await;
+        let again = (0..4).map(|_| {
+            let (storage, due, attempt) = (bench.world.storage.clone(), due.clone(), bench.attempt(&due, next));
+            async move { storage.record_attempt(due.account_id, due.id, due.fence, &attempt, next).await }
+        });
+        let results = at_once(again).await;
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{next:?}");
+        assert_eq!(results.iter().filter(|result| lost(result)).count(), 3, "{next:?}");
+        let record = bench.storage().delivery(seller.account_id, delivery_id(&due)).await.unwrap().unwrap();
+        assert_eq!(record.attempts, [bench.attempt(&due, next)]);
+    }
+}
+
+/// Nobody holds what does not exist, what nobody took, or what belongs to another account.
+pub async fn an_unknown_effect_has_no_lease(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
+    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    let due = bench.take_one().await;
+    let unknown = EffectId::Removal(bench.context(None).ids.removal());
+    for wrong in [
+        Due { id: unknown, ..due.clone() },
+        Due { account_id: other.account_id, ..due.clone() },
+        Due { fence: Fence(due.fence.0 + 1), ..due.clone() },
+        Due { fence: Fence(due.fence.0 - 1), ..due.clone() },
+    ] {
+        assert!(lost(&bench.record(&wrong, NextAttempt::Succeeded).await), "{wrong:?}");
+    }
+    let waiting = bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    for fence in [0, 1] {
+        let untaken = Due { id: waiting[0], fence: Fence(fence), ..due.clone() };
+        assert!(lost(&bench.record(&untaken, NextAttempt::Succeeded).await), "fence {fence}");
+    }
+    bench.record(&due, NextAttempt::Succeeded).await.unwrap();
+    assert_eq!(ids(&bench.take(10).await), waiting);
+}
+
+fn per_subscription(taken: &[Due]) -> BTreeMap<SubscriptionId, usize> {
+    taken.iter().fold(BTreeMap::new(), |mut counts, due| {
+        if let DueEffect::Delivery { target: Some(target), .. } = &due.effect {
+            *counts.entry(target.subscription.id).or_default() += 1;
+        }
+        counts
+    })
+}
+
+/// So many deliveries to one subscription are under lease, over all takers; others go past those that wait.
+pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let slow = bench.world.subscribe(&seller, "https://slow.example", &["serront.billing.*"]).await;
+    let quick = bench.world.subscribe(&seller, "https://quick.example", &["serront.billing.*"]).await;
+    bench.queue_deliveries(seller.account_id, slow, 20).await;
+    bench.advance(SECOND).await;
+    bench.queue_deliveries(seller.account_id, quick, 3).await;
+    bench.lands(&bench.confirming(&placed, None).await).await;
+    let take = async |limit| bench.storage().take_due(limit, 2, LEASE).await.unwrap();
+    let taken = take(5).await;
+    assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
+    assert_eq!(taken.iter().filter(|due| is_mail(due)).count(), 1, "mails have no such limit");
+    assert_eq!(take(5).await, []);
+    let done = taken.iter().find(|due| per_subscription(std::slice::from_ref(due)).contains_key(&quick)).unwrap();
+    bench.record(done, NextAttempt::Succeeded).await.unwrap();
+    assert_eq!(per_subscription(&take(5).await), BTreeMap::from([(quick, 1)]));
+    bench.advance(LEASE).await;
+    let storage = &bench.world.storage;
+    let takers = (0..8).map(|_| {
+        let storage = storage.clone();
+        async move { storage.take_due(3, 2, LEASE).await.unwrap() }
+    });
+    let taken: Vec<_> = at_once(takers).await.into_iter().flatten().collect();
+    assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
+}
+
+/// Whatever the order in which they were committed.
+pub async fn the_longest_due_comes_first(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let now = bench.now();
+    let mut queued = Vec::new();
+    for seconds in [3, 9, 1, 7, 5] {
+        let due = now.minus(SECOND * seconds);
+        queued.push((due, bench.queue_removals(seller.account_id, 1, due).await[0]));
+    }
+    queued.sort();
+    let expected: Vec<_> = queued.iter().map(|(_, id)| *id).collect();
+    assert_eq!(bench.storage().next_due().await.unwrap(), Some(queued[0].0));
+    assert_eq!(ids(&bench.take(2).await), expected[..2]);
+    assert_eq!(bench.storage().next_due().await.unwrap(), Some(queued[2].0));
+    assert_eq!(ids(&bench.take(10).await), expected[2..]);
+}
+
+/// Due by the storage's own clock, to the millisecond.
+pub async fn nothing_is_due_before_its_time(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    assert_eq!(bench.storage().next_due().await.unwrap(), None);
+    assert_eq!(bench.take(10).await, []);
+    let at = bench.now().plus(SECOND);
+    bench.queue_removals(seller.account_id, 2, at).await;
+    assert_eq!(bench.storage().next_due().await.unwrap(), Some(at));
+    bench.advance(SECOND - Duration::from_millis(1)).await;
+    assert_eq!(bench.take(10).await, []);
+    bench.advance(Duration::from_millis(1)).await;
+    assert_eq!(bench.take(0).await, [], "nothing was asked for");
+    assert_eq!(bench.take(1).await.len(), 1);
+    assert_eq!(bench.take(10).await.len(), 1);
+}
+
+/// A retry comes at the time that was recorded, not before, and counts the attempts so far.
+pub async fn a_retry_waits_for_its_time(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    for attempts in 0..4 {
+        let due = bench.take_one().await;
+        assert_eq!(due.attempts, attempts);
+        let at = bench.now().plus(SECOND * (attempts + 1));
+        bench.record(&due, NextAttempt::At(at)).await.unwrap();
+        assert_eq!(bench.storage().next_due().await.unwrap(), Some(at));
+        bench.advance(SECOND * (attempts + 1) - Duration::from_millis(1)).await;
+        assert_eq!(bench.take(10).await, []);
+        bench.advance(Duration::from_millis(1)).await;
+    }
+}
+
+/// Attempts in the order in which they were made, whole.
+pub async fn a_log_holds_every_attempt(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
+    bench.queue_deliveries(seller.account_id, subscription_id, 1).await;
+    let id = delivery_id(&bench.take_one().await);
+    let made = bench.storage().delivery(seller.account_id, id).await.unwrap().unwrap();
+    let queued_at = bench.now();
+    assert_eq!((made.created_at, made.next_attempt_at), (queued_at, Some(queued_at)));
+    assert_eq!((made.status, &made.attempts), (EffectStatus::Pending, &vec![]));
+    let mut log = Vec::new();
+    for index in 0..4_u32 {
+        bench.advance(LEASE).await;
+        let due = bench.take_one().await;
+        let next = if index == 3 { NextAttempt::Succeeded } else { NextAttempt::At(bench.now().plus(SECOND)) };
+        log.push(bench.attempt(&due, next));
+        bench.record(&due, next).await.unwrap();
+        let record = bench.storage().delivery(seller.account_id, id).await.unwrap().unwrap();
+        let expected = serront_core::effect::DeliveryRecord {
+            status: if index == 3 { EffectStatus::Succeeded } else { EffectStatus::Pending },
+            next_attempt_at: (index < 3).then(|| bench.now().plus(SECOND)),
+            attempts: log.clone(),
+            ..made.clone()
+        };
+        assert_eq!(record, expected);
+    }
+    assert_eq!(log.iter().map(|attempt| attempt.attempt_number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+/// What succeeded or was given up is over, also after a reopen.
+pub async fn finished_effects_are_not_taken_again(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    bench.queue_removals(seller.account_id, 2, bench.now()).await;
+    let taken = bench.take(10).await;
+    bench.record(&taken[0], NextAttempt::Succeeded).await.unwrap();
+    bench.record(&taken[1], NextAttempt::Failed).await.unwrap();
+    bench.advance(LEASE * 100).await;
+    assert_eq!(bench.storage().next_due().await.unwrap(), None);
+    assert_eq!(bench.take(10).await, []);
+    let bench = bench.reopen().await;
+    assert_eq!(bench.take(10).await, []);
+}
+
+/// The subscription as it stands when the delivery is taken: changed, paused, or gone.
+pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let account_id = seller.account_id;
+    let changed = bench.world.subscribe(&seller, "https://old.example", &["*"]).await;
+    let deleted = bench.world.subscribe(&seller, "https://gone.example", &["*"]).await;
+    let untouched = bench.world.subscribe(&seller, "https://same.example", &["*"]).await;
+    let mut expected = BTreeMap::new();
+    for id in [changed, deleted, untouched] {
+        expected.insert(bench.queue_deliveries(account_id, id, 1).await[0], id);
+    }
+    let input = SubscriptionInput { url: Some("https://new.example".to_owned()), events: None, active: Some(false) };
+    bench.world.service().update_subscription(account_id, changed, &input, None).await.unwrap();
+    bench.world.local().delete_subscription(account_id, deleted).await.unwrap();
+    let subscriptions = bench.account(account_id).await.subscriptions;
+    let taken = bench.take(10).await;
+    assert_eq!(taken.len(), 3);
+    let mut secrets = BTreeSet::new();
+    for due in taken {
+        let DueEffect::Delivery { target, .. } = due.effect else { panic!("a delivery") };
+        let id = expected[&due.id];
+        if id == deleted {
+            assert_eq!(target, None);
+        } else {
+            let target = target.unwrap();
+            assert!(secrets.insert(target.secret.reveal().to_owned()));
+            assert_eq!(Some(&target.subscription), subscriptions.iter().find(|row| row.id == id));
+            let address = if id == changed { "https://new.example" } else { "https://same.example" };
+            assert_eq!(target.subscription.state.url, address);
+            assert_eq!(target.subscription.state.active, id == untouched);
+        }
+    }
+    // The log of what was queued for the subscription stays.
+    let filter = serront_core::page::DeliveryFilter { subscription_id: Some(deleted), ..Default::default() };
+    assert_eq!(bench.all_deliveries(account_id, &filter).await.len(), 1);
+}

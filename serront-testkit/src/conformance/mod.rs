@@ -1,0 +1,169 @@
+//! The storage conformance suite: what [`Storage`](serront_core::ports::Storage) and
+//! [`WorkStorage`] promise, as one named test per promise.
+//!
+//! An adapter implements [`Harness`] and calls [`storage_conformance!`](crate::storage_conformance) once, as
+//! `tests/memory_conformance.rs` of this crate does.
+//!
+//! The list of cases is in that macro, so no adapter can forget one; a test of this crate compares the list with the
+//! functions that there are.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "test support: a failed expectation ends the test"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::ports::WorkStorage;
+use serront_core::time::Timestamp;
+
+mod bench;
+
+pub mod accounts;
+pub mod claims;
+pub mod commits;
+pub mod durability;
+pub mod guards;
+pub mod leases;
+pub mod numbers;
+pub mod pages;
+pub mod pruning;
+pub mod workers;
+
+/// One fresh, empty durable store, as an adapter's tests bring it.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// The storage as it is open now.
+    fn storage(&self) -> Arc<dyn WorkStorage>;
+
+    /// Closes the storage and opens the same durable store again. What [`Harness::storage`] answered before is not used
+    /// any more.
+    async fn reopen(&self);
+
+    /// The time by the storage's own clock.
+    fn now(&self) -> Timestamp;
+
+    /// Moves the storage's own clock forward. Nothing else moves it.
+    async fn advance(&self, by: Duration);
+}
+
+/// Expands to one `#[tokio::test]` for each case of the suite. The expression makes a fresh [`Harness`](crate::conformance::Harness);
+/// it is evaluated once for each test, and may await.
+///
+/// The crate that calls it needs `tokio` with `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! storage_conformance {
+    ($fresh:expr) => {
+        $crate::storage_conformance! { @cases $fresh;
+            accounts::another_accounts_rows_are_not_written,
+            accounts::another_accounts_things_read_as_nothing,
+            claims::a_deleted_key_opens_nothing_and_frees_its_hash,
+            claims::a_duplicate_tells_what_was_kept,
+            claims::a_released_name_can_be_claimed_again,
+            claims::an_expired_outcome_is_replaced,
+            claims::each_kind_of_name_is_claimed_once,
+            claims::names_across_accounts_and_names_within,
+            claims::of_two_taken_names_the_first_is_told,
+            claims::only_its_holder_gives_a_name_up,
+            commits::a_change_set_lands_once_across_a_reopen,
+            commits::a_change_set_lands_once_in_sequence,
+            commits::a_change_set_lands_once_side_by_side,
+            commits::a_failing_guard_leaves_nothing,
+            commits::a_failing_write_leaves_nothing,
+            commits::a_missing_row_is_never_written,
+            commits::a_second_first_write_is_a_conflict,
+            commits::a_taken_claim_leaves_nothing,
+            commits::an_inconsistent_change_set_leaves_nothing,
+            commits::failing_neighbours_do_no_harm,
+            commits::the_outcome_of_a_change_set_can_be_asked_for,
+            durability::everything_is_there_after_a_reopen,
+            durability::values_come_back_as_they_went,
+            guards::a_guard_without_a_write_holds_as_well,
+            guards::a_settings_witness_sees_every_change,
+            guards::a_storefront_is_put_first_only_once,
+            guards::an_absent_guard_wants_no_row,
+            guards::an_exact_guard_wants_its_version,
+            guards::contradicting_commits_never_both_land,
+            guards::ordering_and_deleting_a_service_never_both_land,
+            guards::services_below_counts_the_catalog,
+            guards::the_last_free_place_is_given_once,
+            leases::a_late_record_is_refused,
+            leases::a_log_holds_every_attempt,
+            leases::a_record_lands_once,
+            leases::a_retry_waits_for_its_time,
+            leases::a_subscription_has_so_many_at_once,
+            leases::a_target_is_told_as_it_stands,
+            leases::an_expired_lease_raises_the_fence,
+            leases::an_expired_lease_that_nobody_took_can_be_recorded,
+            leases::an_unknown_effect_has_no_lease,
+            leases::each_effect_is_taken_once,
+            leases::finished_effects_are_not_taken_again,
+            leases::nothing_is_due_before_its_time,
+            leases::the_longest_due_comes_first,
+            numbers::counts_are_kept,
+            numbers::each_account_counts_for_itself,
+            numbers::orders_placed_at_once_are_numbered_without_gaps,
+            numbers::the_number_is_filled_in_everywhere,
+            pages::deliveries_of_one_moment_are_paged_by_id,
+            pages::each_filter_of_deliveries_selects,
+            pages::each_filter_of_orders_selects,
+            pages::lists_come_in_their_order,
+            pages::pages_of_orders_hold_each_once,
+            pages::pages_stay_whole_while_orders_come,
+            pages::words_are_found_in_any_case_and_literally,
+            pruning::a_keys_last_use_only_goes_forward,
+            pruning::named_uploads_are_those_of_payments,
+            pruning::only_what_is_old_and_finished_goes,
+            pruning::the_limit_of_a_prune_holds,
+            workers::a_repeated_key_acts_once,
+            workers::dispatchers_side_by_side_send_everything_once,
+            workers::many_workers_confirm_the_same_orders_once,
+        }
+    };
+    (@cases $fresh:expr; $($module:ident::$name:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            let harness = $fresh;
+            $crate::conformance::$module::$name(&harness).await;
+        }
+    )*};
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_list_holds_every_case() {
+        let files = [
+            ("accounts", include_str!("accounts.rs")),
+            ("claims", include_str!("claims.rs")),
+            ("commits", include_str!("commits.rs")),
+            ("durability", include_str!("durability.rs")),
+            ("guards", include_str!("guards.rs")),
+            ("leases", include_str!("leases.rs")),
+            ("numbers", include_str!("numbers.rs")),
+            ("pages", include_str!("pages.rs")),
+            ("pruning", include_str!("pruning.rs")),
+            ("workers", include_str!("workers.rs")),
+        ];
+        let mut functions: Vec<String> = files
+            .iter()
+            .flat_map(|(module, text)| text.lines().map(move |line| (module, line)))
+            .filter_map(|(module, line)| Some((module, line.strip_prefix("pub async fn ")?.split('(').next()?)))
+            .map(|(module, name)| format!("{module}::{name}"))
+            .collect();
+        functions.sort();
+        let mut listed: Vec<_> = include_str!("mod.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(','))
+            .filter(|line| !line.starts_with("clippy"))
+            .filter(|line| line.contains("::") && line.chars().all(|c| c.is_ascii_lowercase() || "_:".contains(c)))
+            .map(str::to_owned)
+            .collect();
+        listed.sort();
+        assert_eq!(listed, functions);
+    }
+}

@@ -1,0 +1,152 @@
+//! What is old goes, what is needed stays; and the small notes beside the change sets.
+
+use std::time::Duration;
+
+use serront_core::change::{ChangeSet, Claim, ClaimName};
+use serront_core::idempotency::KeptOutcome;
+use serront_core::ids::{AccountId, UploadId};
+use serront_core::marked::MarkedText;
+use serront_core::ports::{NextAttempt, Prune, Pruned};
+use serront_core::receipt::{Digest256, samples};
+use serront_core::time::Timestamp;
+
+use super::Harness;
+use super::bench::{Bench, Landed, UNNUMBERED, landed};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn keeping<H: Harness + ?Sized>(bench: &Bench<'_, H>, account: AccountId, name: &str, until: Timestamp) -> ChangeSet {
+    let outcome = MarkedText::plain("{}".to_owned());
+    let kept = KeptOutcome { fingerprint: Digest256::of(b"body"), outcome, until };
+    let claims = vec![Claim { name: ClaimName::Idempotency(Digest256::of(name.as_bytes())), kept: Some(kept) }];
+    ChangeSet { claims, ..bench.change(account) }
+}
+
+/// Nothing goes for its effects, its kept outcomes or its change sets unless that is asked for.
+fn nothing() -> Prune {
+    let never = Timestamp::from_millis(0);
+    Prune { kept_until: never, effects_before: never, change_sets_before: never, limit: 1_000 }
+}
+
+/// Kept outcomes whose time ended, finished effects, and ids of change sets; nothing else.
+pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let account_id = seller.account_id;
+    let start = bench.now();
+    bench.lands(&bench.confirming(&placed, None).await).await;
+    let mail = bench.take_one().await;
+    bench.record(&mail, NextAttempt::Succeeded).await.unwrap();
+    let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
+    let old = bench.queue_deliveries(account_id, subscription_id, 3).await;
+    let taken = bench.take(10).await;
+    assert_eq!(taken.len(), 3);
+    let find = |id| taken.iter().find(|due| due.id == id).unwrap();
+    bench.record(find(old[0]), NextAttempt::Failed).await.unwrap();
+    bench.record(find(old[1]), NextAttempt::At(start.plus(SECOND * 5))).await.unwrap();
+    bench.lands(&keeping(&bench, account_id, "old", start.plus(SECOND))).await;
+    bench.lands(&keeping(&bench, account_id, "new", start.plus(SECOND * 2))).await;
+    let old_change = bench.change(account_id);
+    bench.lands(&old_change).await;
+    bench.advance(SECOND).await;
+    let young = bench.queue_deliveries(account_id, subscription_id, 1).await;
+    bench.record(&bench.take_one().await, NextAttempt::Succeeded).await.unwrap();
+    let young_change = bench.change(account_id);
+    bench.lands(&young_change).await;
+    let storage = bench.storage();
+
+    assert_eq!(storage.prune(nothing()).await.unwrap(), Pruned::default());
+    let kept = storage.prune(Prune { kept_until: start.plus(SECOND), ..nothing() }).await.unwrap();
+    assert_eq!(kept, Pruned { kept: 1, ..Pruned::default() });
+    let claim =
+        async |name: &str| landed(&bench.commit(&keeping(&bench, account_id, name, start.plus(SECOND * 9))).await);
+    assert_eq!(claim("old").await, UNNUMBERED);
+    assert!(matches!(claim("new").await, Landed::Duplicate(_)));
+
+    assert_eq!(storage.prune(Prune { effects_before: start, ..nothing() }).await.unwrap(), Pruned::default());
+    let effects = storage.prune(Prune { effects_before: start.plus(SECOND), ..nothing() }).await.unwrap();
+    assert_eq!(effects, Pruned { effects: 2, ..Pruned::default() }, "a mail and a delivery given up");
+    let stays = async |id| match id {
+        serront_core::effect::EffectId::Delivery(id) => storage.delivery(account_id, id).await.unwrap().is_some(),
+        serront_core::effect::EffectId::Mail(_) | serront_core::effect::EffectId::Removal(_) => panic!("a delivery"),
+    };
+    let there = [stays(old[0]).await, stays(old[1]).await, stays(old[2]).await, stays(young[0]).await];
+    assert_eq!(there, [false, true, true, true], "pending ones stay, and finished ones that are young");
+
+    let change_sets = storage.prune(Prune { change_sets_before: start.plus(SECOND), ..nothing() }).await.unwrap();
+    assert!(change_sets.change_sets > 0);
+    assert_eq!(change_sets, Pruned { change_sets: change_sets.change_sets, ..Pruned::default() });
+    assert_eq!(storage.outcome(account_id, old_change.id).await.unwrap(), None);
+    assert!(storage.outcome(account_id, young_change.id).await.unwrap().is_some());
+
+    let far = start.plus(SECOND * 1_000);
+    let everything = Prune { kept_until: far, effects_before: far, change_sets_before: far, limit: 1_000 };
+    storage.prune(everything).await.unwrap();
+    let snapshot = bench.snapshot(account_id, placed.id).await;
+    let confirmation = ClaimName::Confirmation(snapshot.payment.id);
+    let again = bench.claiming(account_id, confirmation.clone());
+    assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(confirmation), "claims stay for good");
+    assert!(storage.key(seller.key.hash()).await.unwrap().is_some());
+    assert_eq!(storage.audit(account_id, placed.id).await.unwrap().len(), 2);
+}
+
+/// At most so many of each go at once; the rest goes next time.
+pub async fn the_limit_of_a_prune_holds(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, opening) = bench.opening();
+    bench.lands(&opening).await;
+    bench.queue_removals(account_id, 5, bench.now()).await;
+    for due in bench.take(5).await {
+        bench.record(&due, NextAttempt::Succeeded).await.unwrap();
+    }
+    for index in 0..3 {
+        bench.lands(&keeping(&bench, account_id, &format!("key {index}"), bench.now())).await;
+    }
+    let far = bench.now().plus(SECOND);
+    let prune = Prune { kept_until: far, effects_before: far, change_sets_before: far, limit: 2 };
+    let mut steps = Vec::new();
+    for _ in 0..4 {
+        let Pruned { kept, effects, change_sets } = bench.storage().prune(prune).await.unwrap();
+        steps.push((kept, effects, change_sets));
+    }
+    // The change sets are the opening, the removals and the three keys.
+    assert_eq!(steps, [(2, 2, 2), (1, 2, 2), (0, 1, 1), (0, 0, 0)]);
+}
+
+/// An earlier time than the one noted changes nothing.
+pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let last_use = async || bench.storage().key(seller.key.hash()).await.unwrap().unwrap().last_used_at;
+    let touch = async |at| bench.storage().touch_key(seller.account_id, seller.key_id, at).await.unwrap();
+    assert_eq!(last_use().await, None);
+    let now = bench.now();
+    touch(now).await;
+    assert_eq!(last_use().await, Some(now));
+    touch(now.minus(SECOND)).await;
+    assert_eq!(last_use().await, Some(now));
+    touch(now.plus(SECOND)).await;
+    assert_eq!(last_use().await, Some(now.plus(SECOND)));
+    bench.world.local().delete_key(seller.account_id, seller.key_id).await.unwrap();
+    touch(now.plus(SECOND * 2)).await;
+    assert_eq!(bench.storage().key(seller.key.hash()).await.unwrap(), None);
+    assert_eq!(bench.storage().keys(seller.account_id).await.unwrap(), []);
+}
+
+/// A receipt that was replaced is named no more.
+pub async fn named_uploads_are_those_of_payments(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let service = bench.world.service();
+    let upload = async |bytes: &[u8], media_type: &str| -> UploadId {
+        service.upload_receipt(&placed.token, media_type, bytes).await.unwrap();
+        let snapshot = bench.snapshot(seller.account_id, placed.id).await;
+        snapshot.payment.state.receipt.unwrap().upload_id
+    };
+    let first = upload(samples::PNG, "image/png").await;
+    let second = upload(samples::GIF, "image/gif").await;
+    let unknown = bench.context(None).ids.upload();
+    let asked = [first, second, unknown].map(|id| (seller.account_id, id));
+    assert_eq!(bench.storage().named_uploads(&asked).await.unwrap(), [second]);
+    assert_eq!(bench.storage().named_uploads(&[]).await.unwrap(), []);
+}

@@ -1,0 +1,209 @@
+//! The outside world as a test sees it: mails, posts and receipts, kept for looking at, failing as told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use serront_core::ids::{AccountId, UploadId};
+use serront_core::mail::MailMessage;
+use serront_core::ports::{
+    Clock, Mailer, PortError, PortErrorKind, Post, Posted, Receipts, Sink, StoredReceipt, TargetRefused,
+};
+use serront_core::time::Timestamp;
+
+use super::locked;
+
+#[derive(Debug, Default)]
+struct Failures(VecDeque<PortErrorKind>);
+
+impl Failures {
+    fn add(&mut self, count: usize, kind: PortErrorKind) {
+        self.0.extend(std::iter::repeat_n(kind, count));
+    }
+
+    fn next(&mut self) -> Option<PortErrorKind> {
+        self.0.pop_front()
+    }
+}
+
+fn told(kind: PortErrorKind) -> PortError {
+    PortError::new(kind, "told to fail")
+}
+
+/// Keeps every mail that was sent.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    inner: Mutex<(Vec<MailMessage>, Failures)>,
+}
+
+impl Mailbox {
+    /// Everything that arrived, in order. A message whose outcome was told as unknown has arrived, and comes again.
+    #[must_use]
+    pub fn messages(&self) -> Vec<MailMessage> {
+        locked(&self.inner).0.clone()
+    }
+
+    /// Lets the next `count` mails fail this way. One of unknown outcome arrives all the same: that is the harder case.
+    pub fn fail_next(&self, count: usize, kind: PortErrorKind) {
+        locked(&self.inner).1.add(count, kind);
+    }
+}
+
+#[async_trait]
+impl Mailer for Mailbox {
+    async fn send(&self, message: &MailMessage) -> Result<(), PortError> {
+        tokio::task::yield_now().await;
+        let (messages, failures) = &mut *locked(&self.inner);
+        let failure = failures.next();
+        if matches!(failure, None | Some(PortErrorKind::OutcomeUnknown)) {
+            messages.push(message.clone());
+        }
+        failure.map_or(Ok(()), |kind| Err(told(kind)))
+    }
+}
+
+#[derive(Debug, Default)]
+struct SinkState {
+    posts: Vec<Post>,
+    answers: VecDeque<Posted>,
+    refused: Vec<String>,
+}
+
+/// Keeps every post, and answers as told; 200 if nothing was told.
+#[derive(Debug, Default)]
+pub struct RecordingSink {
+    inner: Mutex<SinkState>,
+}
+
+impl RecordingSink {
+    /// Everything that was posted, in order.
+    #[must_use]
+    pub fn posts(&self) -> Vec<Post> {
+        locked(&self.inner).posts.clone()
+    }
+
+    /// Answers the next posts like this, one after the other.
+    pub fn answer_next(&self, answers: impl IntoIterator<Item = Posted>) {
+        locked(&self.inner).answers.extend(answers);
+    }
+
+    /// Refuses this address from now on.
+    pub fn refuse(&self, url: impl Into<String>) {
+        locked(&self.inner).refused.push(url.into());
+    }
+}
+
+#[async_trait]
+impl Sink for RecordingSink {
+    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
+        tokio::task::yield_now().await;
+        if locked(&self.inner).refused.iter().any(|refused| refused == url) {
+            return Err(TargetRefused("must not be posted to"));
+        }
+        Ok(())
+    }
+
+    async fn post(&self, post: &Post) -> Posted {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.inner);
+        if state.refused.contains(&post.url) {
+            return Posted::Failed("must not be posted to".to_owned());
+        }
+        state.posts.push(post.clone());
+        state.answers.pop_front().unwrap_or(Posted::Answered(200))
+    }
+}
+
+#[derive(Debug, Default)]
+struct ReceiptsState {
+    stored: BTreeMap<(AccountId, UploadId), (Timestamp, Vec<u8>)>,
+    failures: Failures,
+}
+
+/// Keeps the bytes of receipts.
+pub struct MemoryReceipts {
+    clock: Arc<dyn Clock>,
+    inner: Mutex<ReceiptsState>,
+}
+
+impl std::fmt::Debug for MemoryReceipts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("MemoryReceipts").finish_non_exhaustive()
+    }
+}
+
+impl MemoryReceipts {
+    /// An empty store with this clock.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, inner: Mutex::default() }
+    }
+
+    /// What is there, in ascending order.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<(AccountId, UploadId)> {
+        locked(&self.inner).stored.keys().copied().collect()
+    }
+
+    /// Lets the next `count` calls fail this way. What a `put` or `delete` of unknown outcome asked for has happened.
+    pub fn fail_next(&self, count: usize, kind: PortErrorKind) {
+        locked(&self.inner).failures.add(count, kind);
+    }
+}
+
+#[async_trait]
+impl Receipts for MemoryReceipts {
+    async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError> {
+        tokio::task::yield_now().await;
+        let now = self.clock.now();
+        let mut state = locked(&self.inner);
+        let failure = state.failures.next();
+        if matches!(failure, None | Some(PortErrorKind::OutcomeUnknown)) {
+            let (_, stored) = state.stored.entry((account_id, upload_id)).or_insert_with(|| (now, bytes.to_vec()));
+            if stored != bytes {
+                return Err(PortError::permanent("the same upload came with other bytes"));
+            }
+        }
+        failure.map_or(Ok(()), |kind| Err(told(kind)))
+    }
+
+    async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.inner);
+        if let Some(kind) = state.failures.next() {
+            return Err(told(kind));
+        }
+        Ok(state.stored.get(&(account_id, upload_id)).map(|(_, bytes)| bytes.clone()))
+    }
+
+    async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.inner);
+        let failure = state.failures.next();
+        if matches!(failure, None | Some(PortErrorKind::OutcomeUnknown)) {
+            state.stored.remove(&(account_id, upload_id));
+        }
+        failure.map_or(Ok(()), |kind| Err(told(kind)))
+    }
+
+    async fn list(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<StoredReceipt>, PortError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.inner);
+        if let Some(kind) = state.failures.next() {
+            return Err(told(kind));
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(state
+            .stored
+            .iter()
+            .filter(|(key, (stored_at, _))| after.is_none_or(|after| **key > after) && *stored_at < before)
+            .map(|(&(account_id, upload_id), &(stored_at, _))| StoredReceipt { account_id, upload_id, stored_at })
+            .take(limit)
+            .collect())
+    }
+}

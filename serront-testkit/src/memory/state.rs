@@ -1,0 +1,372 @@
+//! What the memory storage holds, and how a change set changes it. Pure: the lock and the clock are in `storage`.
+//!
+//! Every map is persistent (two versions share what they have in common), so a commit works on a clone and throws the
+//! clone away if anything fails. That is the whole of its atomicity.
+
+use imbl::{OrdMap, Vector};
+use serront_core::account::{Account, Version};
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, Write};
+use serront_core::effect::{Attempt, Delivery, Effect, EffectId, EffectStatus};
+use serront_core::event::EventType;
+use serront_core::idempotency::Kept;
+use serront_core::ids::{AccountId, ChangeSetId, EventId, KeyId, OrderId, ServiceId, SubscriptionId, UploadId};
+use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::mail::Mail;
+use serront_core::order::{Order, OrderNumber, WorkCounts};
+use serront_core::payment::Payment;
+use serront_core::ports::{CommitError, PortError};
+use serront_core::receipt::Digest256;
+use serront_core::storefront::Storefront;
+use serront_core::subscription::Subscription;
+use serront_core::time::Timestamp;
+
+/// An effect with its bookkeeping.
+#[derive(Debug, Clone)]
+pub(super) struct StoredEffect {
+    pub(super) created_at: Timestamp,
+    pub(super) due: Timestamp,
+    pub(super) status: EffectStatus,
+    pub(super) fence: u64,
+    /// Until when a lease holds it; `None` if nobody took it since it was last recorded.
+    pub(super) leased_until: Option<Timestamp>,
+    pub(super) content: Content,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// What is to be done, with every marked place filled.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Mail(Mail),
+    Delivery { subscription_id: SubscriptionId, event_id: EventId, event_type: EventType, body: String },
+    Removal(UploadId),
+}
+
+impl StoredEffect {
+    pub(super) fn is_leased(&self, now: Timestamp) -> bool {
+        self.leased_until.is_some_and(|until| until > now)
+    }
+
+    pub(super) const fn subscription_id(&self) -> Option<SubscriptionId> {
+        match &self.content {
+            Content::Delivery { subscription_id, .. } => Some(*subscription_id),
+            Content::Mail(_) | Content::Removal(_) => None,
+        }
+    }
+}
+
+/// A name with its holder. Names within an account carry it in their key; names across accounts do not.
+#[derive(Debug, Clone)]
+pub(super) struct StoredClaim {
+    pub(super) holder: AccountId,
+    pub(super) kept: Option<Kept>,
+}
+
+/// Everything that is durable.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub(super) accounts: OrdMap<AccountId, Account>,
+    pub(super) storefronts: OrdMap<AccountId, Storefront>,
+    pub(super) services: OrdMap<(AccountId, ServiceId), Service>,
+    pub(super) orders: OrdMap<(AccountId, OrderNumber), Order>,
+    pub(super) numbers: OrdMap<(AccountId, OrderId), OrderNumber>,
+    pub(super) tokens: OrdMap<Digest256, (AccountId, OrderId)>,
+    pub(super) payments: OrdMap<(AccountId, OrderId), Payment>,
+    pub(super) counts: OrdMap<AccountId, WorkCounts>,
+    pub(super) keys: OrdMap<(AccountId, KeyId), KeyRecord>,
+    pub(super) subscriptions: OrdMap<(AccountId, SubscriptionId), (Subscription, WebhookSecret)>,
+    pub(super) audit: OrdMap<(AccountId, OrderId), Vector<AuditRecord>>,
+    pub(super) claims: OrdMap<(Option<AccountId>, ClaimName), StoredClaim>,
+    pub(super) change_sets: OrdMap<(AccountId, ChangeSetId), (Timestamp, Committed)>,
+    pub(super) effects: OrdMap<(AccountId, EffectId), StoredEffect>,
+}
+
+/// A row that is not there, or does not fit: a bug in the decision, so trying again does not help.
+fn permanent(what: &'static str) -> CommitError {
+    PortError::permanent(what).into()
+}
+
+/// The claim's key: names across accounts have one space, the others one for each account.
+fn claim_key(account_id: AccountId, name: &ClaimName) -> (Option<AccountId>, ClaimName) {
+    let space = match name {
+        ClaimName::Confirmation(_) | ClaimName::ServiceSlug(_) | ClaimName::Idempotency(_) => Some(account_id),
+        ClaimName::StorefrontSlug(_) | ClaimName::KeyHash(_) | ClaimName::AccessToken(_) => None,
+    };
+    (space, name.clone())
+}
+
+impl State {
+    /// The values of one account, from a map that is keyed by account and something else.
+    pub(super) fn of_account<'s, K: Copy + Ord, V>(
+        map: &'s OrdMap<(AccountId, K), V>,
+        account_id: AccountId,
+        lowest: K,
+    ) -> impl Iterator<Item = &'s V> {
+        map.range((account_id, lowest)..)
+            .take_while(move |((owner, _), _)| *owner == account_id)
+            .map(|(_, value)| value)
+    }
+
+    pub(super) fn services_of(&self, account_id: AccountId) -> impl Iterator<Item = &Service> {
+        Self::of_account(&self.services, account_id, ServiceId::from_ulid(ulid::Ulid::nil()))
+    }
+
+    pub(super) fn subscriptions_of(&self, account_id: AccountId) -> impl Iterator<Item = &Subscription> {
+        let lowest = SubscriptionId::from_ulid(ulid::Ulid::nil());
+        Self::of_account(&self.subscriptions, account_id, lowest).map(|(subscription, _)| subscription)
+    }
+
+    pub(super) fn orders_of(&self, account_id: AccountId) -> impl Iterator<Item = &Order> {
+        Self::of_account(&self.orders, account_id, OrderNumber(0))
+    }
+
+    pub(super) fn has_orders_of(&self, account_id: AccountId, service_id: ServiceId) -> bool {
+        self.orders_of(account_id).any(|order| order.service_id == service_id)
+    }
+
+    /// Who holds a name, if anybody does.
+    pub(super) fn claim(&self, account_id: AccountId, name: ClaimName) -> Option<&StoredClaim> {
+        self.claims.get(&claim_key(account_id, &name))
+    }
+
+    /// Who holds a name of the directories across accounts.
+    pub(super) fn holder(&self, name: ClaimName) -> Option<AccountId> {
+        self.claims.get(&(None, name)).map(|claim| claim.holder)
+    }
+
+    fn version(&self, account_id: AccountId, row: Row) -> Version {
+        match row {
+            Row::Account => self.accounts.get(&account_id).map(|account| account.state.version),
+            Row::Storefront => self.storefronts.get(&account_id).map(|storefront| storefront.version),
+            Row::Service(id) => self.services.get(&(account_id, id)).map(|service| service.version),
+            Row::Order(id) => self.order(account_id, id).map(|(_, order)| order.state.version),
+            Row::Subscription(id) => {
+                self.subscriptions.get(&(account_id, id)).map(|(subscription, _)| subscription.state.version)
+            }
+        }
+        .unwrap_or(Version::ABSENT)
+    }
+
+    pub(super) fn order(&self, account_id: AccountId, id: OrderId) -> Option<(OrderNumber, &Order)> {
+        let number = *self.numbers.get(&(account_id, id))?;
+        self.orders.get(&(account_id, number)).map(|order| (number, order))
+    }
+
+    fn holds(&self, account_id: AccountId, guard: &Guard) -> bool {
+        match guard {
+            Guard::Exact { row, version } => self.version(account_id, *row) == *version,
+            Guard::ServicesBelow(limit) => {
+                u32::try_from(self.services_of(account_id).count()).is_ok_and(|count| count < *limit)
+            }
+            Guard::NoOrdersOf(id) => !self.has_orders_of(account_id, *id),
+            Guard::Settings(version) => self.version(account_id, Row::Account) == *version,
+        }
+    }
+
+    /// The state after this change set, and what it answers. The order of the steps is the port's.
+    pub(super) fn after(&self, change: &ChangeSet) -> Result<(Self, Committed), CommitError> {
+        change.check().map_err(PortError::permanent)?;
+        let account_id = change.account_id;
+        if let Some((_, committed)) = self.change_sets.get(&(account_id, change.id)) {
+            return Ok((self.clone(), *committed));
+        }
+        if !change.guards.iter().all(|guard| self.holds(account_id, guard)) {
+            return Err(CommitError::Conflict);
+        }
+        let mut next = self.clone();
+        for name in &change.releases {
+            next.release(account_id, name);
+        }
+        for claim in &change.claims {
+            next.take(change, claim)?;
+        }
+        let mut committed = Committed { number: None };
+        for write in &change.writes {
+            if let Some(number) = next.write(account_id, write)? {
+                committed.number = Some(number);
+            }
+        }
+        if !next.accounts.contains_key(&account_id) {
+            return Err(permanent("a change of an account that does not exist"));
+        }
+        next.keep(change, committed)?;
+        for effect in &change.effects {
+            next.queue(change, effect, committed)?;
+        }
+        next.change_sets.insert((account_id, change.id), (change.at, committed));
+        Ok((next, committed))
+    }
+
+    /// Only the holder can give a name up.
+    fn release(&mut self, account_id: AccountId, name: &ClaimName) {
+        let key = claim_key(account_id, name);
+        if self.claims.get(&key).is_some_and(|claim| claim.holder == account_id) {
+            self.claims.remove(&key);
+        }
+    }
+
+    fn take(&mut self, change: &ChangeSet, claim: &Claim) -> Result<(), CommitError> {
+        let key = claim_key(change.account_id, &claim.name);
+        if let Some(held) = self.claims.get(&key)
+            && held.kept.as_ref().is_none_or(|kept| kept.until > change.at)
+        {
+            return Err(CommitError::Duplicate(Box::new(Duplicate {
+                claim: claim.name.clone(),
+                kept: held.kept.clone(),
+            })));
+        }
+        self.claims.insert(key, StoredClaim { holder: change.account_id, kept: None });
+        Ok(())
+    }
+
+    /// Keeps the outcomes beside their claims, once the number is known.
+    fn keep(&mut self, change: &ChangeSet, committed: Committed) -> Result<(), CommitError> {
+        for claim in &change.claims {
+            let Some(kept) = &claim.kept else { continue };
+            let outcome =
+                kept.outcome.fill(committed.number).ok_or_else(|| permanent("a marked place without a new order"))?;
+            let kept = Kept { fingerprint: kept.fingerprint, outcome, until: kept.until };
+            let stored = StoredClaim { holder: change.account_id, kept: Some(kept) };
+            self.claims.insert(claim_key(change.account_id, &claim.name), stored);
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, change: &ChangeSet, effect: &Effect, committed: Committed) -> Result<(), CommitError> {
+        let content = match effect {
+            Effect::Mail { mail, .. } => Content::Mail(mail.clone()),
+            Effect::Delivery(Delivery { subscription_id, event_id, event_type, body, .. }) => Content::Delivery {
+                subscription_id: *subscription_id,
+                event_id: *event_id,
+                event_type: *event_type,
+                body: body.fill(committed.number).ok_or_else(|| permanent("a marked place without a new order"))?,
+            },
+            Effect::Removal { upload_id, .. } => Content::Removal(*upload_id),
+        };
+        let stored = StoredEffect {
+            created_at: change.at,
+            due: change.at,
+            status: EffectStatus::Pending,
+            fence: 0,
+            leased_until: None,
+            content,
+            attempts: Vec::new(),
+        };
+        insert_new(&mut self.effects, (change.account_id, effect.id()), stored)
+    }
+
+    fn write(&mut self, account_id: AccountId, write: &Write) -> Result<Option<OrderNumber>, CommitError> {
+        match write {
+            Write::InsertAccount(account) => insert_new(&mut self.accounts, account_id, account.clone())?,
+            Write::UpdateAccount(state) => {
+                found(self.accounts.get_mut(&account_id), "an update of a missing account")?.state = state.clone();
+            }
+            Write::PutStorefront(storefront) => {
+                put(&mut self.storefronts, account_id, storefront.version, storefront.clone())?;
+            }
+            Write::PutService(service) => {
+                put(&mut self.services, (account_id, service.id), service.version, service.clone())?;
+            }
+            Write::DeleteService(id) => {
+                found(self.services.remove(&(account_id, *id)), "a deletion of a missing service")?;
+                if self.has_orders_of(account_id, *id) {
+                    return Err(permanent("a deletion of a service that orders name"));
+                }
+            }
+            Write::InsertOrder(order, payment) => return self.insert_order(account_id, order, payment).map(Some),
+            Write::UpdateOrder { id, was, state } => {
+                let number = *found(self.numbers.get(&(account_id, *id)), "an update of a missing order")?;
+                let order = found(self.orders.get_mut(&(account_id, number)), "an update of a missing order")?;
+                if order.state.status != *was {
+                    return Err(permanent("an update from a state that the order is not in"));
+                }
+                order.state = state.clone();
+                let counts = self.counts.entry(account_id).or_default();
+                *counts.of(*was) = counts.of(*was).saturating_sub(1);
+                *counts.of(state.status) += 1;
+            }
+            Write::UpdatePayment { id, order_id, state } => {
+                let payment = self.payments.get_mut(&(account_id, *order_id)).filter(|payment| payment.id == *id);
+                found(payment, "an update of a missing payment")?.state = state.clone();
+            }
+            Write::InsertKey(key) => insert_new(&mut self.keys, (account_id, key.id), key.clone())?,
+            Write::DeleteKey(id) => {
+                let key = self.keys.remove(&(account_id, *id)).ok_or(CommitError::Conflict)?;
+                self.release(account_id, &ClaimName::KeyHash(key.hash));
+            }
+            Write::InsertSubscription(subscription, secret) => {
+                let row = (subscription.clone(), secret.clone());
+                insert_new(&mut self.subscriptions, (account_id, subscription.id), row)?;
+            }
+            Write::UpdateSubscription(id, state) => {
+                let row = self.subscriptions.get_mut(&(account_id, *id));
+                found(row, "an update of a missing subscription")?.0.state = state.clone();
+            }
+            Write::DeleteSubscription(id) => {
+                found(self.subscriptions.remove(&(account_id, *id)), "a deletion of a missing subscription")?;
+            }
+            Write::AppendAudit(record) => {
+                let of_order = self.payments.get(&(account_id, record.order_id));
+                found(of_order.filter(|payment| payment.id == record.payment_id), "an audit record of no payment")?;
+                let trail = self.audit.entry((account_id, record.order_id)).or_default();
+                if trail.iter().any(|written| written.id == record.id) {
+                    return Err(CommitError::Conflict);
+                }
+                trail.push_back(record.clone());
+            }
+        }
+        Ok(None)
+    }
+
+    fn insert_order(
+        &mut self,
+        account_id: AccountId,
+        order: &Order,
+        payment: &Payment,
+    ) -> Result<OrderNumber, CommitError> {
+        found(self.services.get(&(account_id, order.service_id)), "an order of a missing service")?;
+        if self.payments_of(account_id).any(|known| known.id == payment.id) {
+            return Err(CommitError::Conflict);
+        }
+        let last = self.orders.get_prev(&(account_id, OrderNumber(u32::MAX)));
+        let last = last.filter(|((owner, _), _)| *owner == account_id).map_or(0, |((_, number), _)| number.0);
+        let number = OrderNumber(last.checked_add(1).ok_or_else(|| permanent("no number is left"))?);
+        insert_new(&mut self.numbers, (account_id, order.id), number)?;
+        insert_new(&mut self.tokens, order.access_token.hash(), (account_id, order.id))?;
+        insert_new(&mut self.payments, (account_id, order.id), payment.clone())?;
+        self.orders.insert((account_id, number), order.clone());
+        *self.counts.entry(account_id).or_default().of(order.state.status) += 1;
+        Ok(number)
+    }
+
+    fn payments_of(&self, account_id: AccountId) -> impl Iterator<Item = &Payment> {
+        Self::of_account(&self.payments, account_id, OrderId::from_ulid(ulid::Ulid::nil()))
+    }
+}
+
+/// A first write without a guard says that there is no such row; one that is there is a conflict.
+fn insert_new<K: Clone + Ord, V: Clone>(map: &mut OrdMap<K, V>, key: K, value: V) -> Result<(), CommitError> {
+    match map.insert(key, value) {
+        None => Ok(()),
+        Some(_) => Err(CommitError::Conflict),
+    }
+}
+
+/// Writes a row as its version says: the first time there is none yet, later there is one.
+fn put<K: Clone + Ord, V: Clone>(
+    map: &mut OrdMap<K, V>,
+    key: K,
+    version: Version,
+    value: V,
+) -> Result<(), CommitError> {
+    match (map.insert(key, value), version == Version::FIRST) {
+        (None, true) | (Some(_), false) => Ok(()),
+        (Some(_), true) => Err(CommitError::Conflict),
+        (None, false) => Err(permanent("a later version of a missing row")),
+    }
+}
+
+fn found<T>(row: Option<T>, what: &'static str) -> Result<T, CommitError> {
+    row.ok_or_else(|| permanent(what))
+}

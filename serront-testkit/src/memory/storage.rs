@@ -1,0 +1,431 @@
+//! The storage port over the state in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, ClaimName, Committed};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectStatus};
+use serront_core::idempotency::{Kept, Scope};
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, SubscriptionId, UploadId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{Order, OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, Clock, CommitError, Due, DueEffect, Fence, LeaseLost, NextAttempt, OrderKey, OrderSnapshot,
+    PortError, Prune, Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::subscription::Subscription;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+
+use super::locked;
+use super::state::{Content, State, StoredEffect};
+
+/// A storage in memory. Clones share what is durable, as two connections to one database do.
+#[derive(Clone)]
+pub struct MemoryStorage {
+    clock: Arc<dyn Clock>,
+    state: Arc<Mutex<State>>,
+}
+
+impl std::fmt::Debug for MemoryStorage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("MemoryStorage").finish_non_exhaustive()
+    }
+}
+
+impl MemoryStorage {
+    /// An empty storage. The clock is the storage's own: leases and due times go by it.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Arc::default() }
+    }
+
+    /// The same durable state behind a new handle.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        self.clone()
+    }
+
+    /// What was committed so far. Others run first, as they would while a real storage waits for its disk.
+    async fn read(&self) -> State {
+        tokio::task::yield_now().await;
+        locked(&self.state).clone()
+    }
+}
+
+fn kept(state: &State, account_id: AccountId, scope: Option<Scope>) -> Option<Kept> {
+    scope.and_then(|scope| state.claim(account_id, ClaimName::Idempotency(scope))).and_then(|claim| claim.kept.clone())
+}
+
+fn subscriptions(state: &State, account_id: AccountId) -> Vec<Subscription> {
+    let mut rows: Vec<_> = state.subscriptions_of(account_id).cloned().collect();
+    rows.sort_by_key(|row| (row.created_at, row.id));
+    rows
+}
+
+fn services(state: &State, account_id: AccountId) -> Vec<Service> {
+    let mut rows: Vec<_> = state.services_of(account_id).cloned().collect();
+    rows.sort_by_key(|row| (row.offer.sort_order, row.created_at, row.id));
+    rows
+}
+
+fn row(state: &State, number: OrderNumber, order: &Order) -> Option<OrderRow> {
+    let payment = state.payments.get(&(order.account_id, order.id))?.clone();
+    let service = state.services.get(&(order.account_id, order.service_id))?.clone();
+    Some(OrderRow { order: order.clone(), number, payment, service })
+}
+
+fn matches(filter: &OrderFilter, row: &OrderRow) -> bool {
+    let state = &row.order.state;
+    filter.status.is_none_or(|status| status == state.status)
+        && filter.payment_status.is_none_or(|status| status == state.payment_status)
+        && filter.service_id.is_none_or(|id| id == row.order.service_id)
+        && filter.words.iter().all(|word| {
+            let buyer = &row.order.buyer;
+            [&buyer.name, buyer.email.as_str(), row.order.notes.as_deref().unwrap_or_default(), &row.service.offer.name]
+                .into_iter()
+                .any(|text| text.to_lowercase().contains(word))
+        })
+}
+
+fn delivery(id: EffectId, stored: &StoredEffect) -> Option<DeliveryRecord> {
+    let (EffectId::Delivery(id), Content::Delivery { subscription_id, event_id, event_type, body }) =
+        (id, &stored.content)
+    else {
+        return None;
+    };
+    Some(DeliveryRecord {
+        id,
+        subscription_id: *subscription_id,
+        event_id: *event_id,
+        event_type: *event_type,
+        body: body.clone(),
+        status: stored.status,
+        created_at: stored.created_at,
+        next_attempt_at: (stored.status == EffectStatus::Pending).then_some(stored.due),
+        attempts: stored.attempts.clone(),
+    })
+}
+
+fn wanted(filter: &DeliveryFilter, row: &DeliveryRecord) -> bool {
+    filter.subscription_id.is_none_or(|id| id == row.subscription_id)
+        && filter.status.is_none_or(|status| status == row.status)
+        && filter.event_type.is_none_or(|event_type| event_type == row.event_type)
+        && filter.event_id.is_none_or(|id| id == row.event_id)
+}
+
+/// What the dispatcher needs to carry an effect out, as things stand now.
+fn due_effect(state: &State, account_id: AccountId, stored: &StoredEffect) -> DueEffect {
+    match &stored.content {
+        Content::Mail(mail) => DueEffect::Mail(mail.clone()),
+        Content::Removal(upload_id) => DueEffect::Removal(*upload_id),
+        Content::Delivery { subscription_id, event_id, event_type, body } => DueEffect::Delivery {
+            event_id: *event_id,
+            event_type: *event_type,
+            body: body.clone(),
+            target: state.subscriptions.get(&(account_id, *subscription_id)).map(|(subscription, secret)| {
+                Box::new(Target { subscription: subscription.clone(), secret: secret.clone() })
+            }),
+        },
+    }
+}
+
+#[async_trait]
+impl Storage for MemoryStorage {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        let state = self.read().await;
+        Ok(state.accounts.get(&id).map(|account| AccountSnapshot {
+            account: account.clone(),
+            storefront: state.storefronts.get(&id).cloned(),
+            subscriptions: subscriptions(&state, id),
+            services: u32::try_from(state.services_of(id).count()).unwrap_or(u32::MAX),
+            kept: kept(&state, id, key),
+        }))
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        let state = self.read().await;
+        let found = (state.accounts.get(&account_id), state.services.get(&(account_id, id)));
+        let (Some(account), Some(service)) = found else { return Ok(None) };
+        Ok(Some(ServiceSnapshot {
+            account: account.clone(),
+            service: service.clone(),
+            has_orders: state.has_orders_of(account_id, id),
+            kept: kept(&state, account_id, key),
+        }))
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        let state = self.read().await;
+        let Some(id) = state.holder(ClaimName::StorefrontSlug(slug.clone())) else { return Ok(None) };
+        let storefront = state.storefronts.get(&id).filter(|storefront| storefront.profile.slug == *slug);
+        let (Some(account), Some(storefront)) = (state.accounts.get(&id), storefront) else { return Ok(None) };
+        Ok(Some(ShopSnapshot {
+            account: account.clone(),
+            storefront: storefront.clone(),
+            services: services(&state, id),
+            subscriptions: subscriptions(&state, id),
+        }))
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        let state = self.read().await;
+        let found = match key {
+            OrderKey::Id(account_id, id) => Some((account_id, id)),
+            OrderKey::Token(hash) => state
+                .holder(ClaimName::AccessToken(hash))
+                .and_then(|holder| state.tokens.get(&hash).copied().filter(|(account_id, _)| *account_id == holder)),
+        };
+        let Some((account_id, id)) = found else { return Ok(None) };
+        let row = state.order(account_id, id).and_then(|(number, order)| row(&state, number, order));
+        let (Some(row), Some(account)) = (row, state.accounts.get(&account_id)) else { return Ok(None) };
+        Ok(Some(OrderSnapshot {
+            account: account.clone(),
+            storefront: state.storefronts.get(&account_id).cloned(),
+            order: row.order,
+            number: row.number,
+            payment: row.payment,
+            service: row.service,
+            subscriptions: subscriptions(&state, account_id),
+            kept: kept(&state, account_id, scope),
+        }))
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        let state = self.read().await;
+        let Some(holder) = state.holder(ClaimName::KeyHash(hash)) else { return Ok(None) };
+        let lowest = KeyId::from_ulid(ulid::Ulid::nil());
+        Ok(State::of_account(&state.keys, holder, lowest).find(|key| key.hash == hash).cloned())
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        let state = self.read().await;
+        let lowest = KeyId::from_ulid(ulid::Ulid::nil());
+        let mut rows: Vec<_> = State::of_account(&state.keys, account_id, lowest).cloned().collect();
+        rows.sort_by_key(|row| (row.created_at, row.id));
+        Ok(rows)
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        Ok(services(&self.read().await, account_id))
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        let state = self.read().await;
+        let one_more = usize::try_from(limit.get()).unwrap_or(usize::MAX).saturating_add(1);
+        let below = (account_id, after.unwrap_or(OrderNumber(u32::MAX)));
+        let rows = state
+            .orders
+            .range((account_id, OrderNumber(0))..below)
+            .rev()
+            .filter_map(|((_, number), order)| row(&state, *number, order))
+            .filter(|row| matches(filter, row))
+            .take(one_more)
+            .collect();
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        Ok(self.read().await.counts.get(&account_id).copied().unwrap_or_default())
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        let state = self.read().await;
+        Ok(state.audit.get(&(account_id, order_id)).into_iter().flatten().cloned().collect())
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        let state = self.read().await;
+        let mut rows: Vec<_> = state
+            .effects
+            .iter()
+            .filter(|((owner, _), _)| *owner == account_id)
+            .filter_map(|((_, id), stored)| delivery(*id, stored))
+            .filter(|row| wanted(filter, row) && after.is_none_or(|after| row.position() < after))
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        let id = EffectId::Delivery(id);
+        Ok(self.read().await.effects.get(&(account_id, id)).and_then(|stored| delivery(id, stored)))
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        Ok(self.read().await.change_sets.get(&(account_id, id)).map(|(_, committed)| *committed))
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.state);
+        let (next, committed) = state.after(change)?;
+        *state = next;
+        Ok(committed)
+    }
+}
+
+#[async_trait]
+impl WorkStorage for MemoryStorage {
+    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+        tokio::task::yield_now().await;
+        let now = self.clock.now();
+        let mut guard = locked(&self.state);
+        let state = &mut *guard;
+        let mut under_way = BTreeMap::<(AccountId, SubscriptionId), u32>::new();
+        let mut candidates = Vec::new();
+        for (&(account_id, id), stored) in &state.effects {
+            if stored.status != EffectStatus::Pending {
+                continue;
+            }
+            if stored.is_leased(now) {
+                if let Some(subscription_id) = stored.subscription_id() {
+                    *under_way.entry((account_id, subscription_id)).or_default() += 1;
+                }
+            } else if stored.due <= now {
+                candidates.push((stored.due, account_id, id));
+            }
+        }
+        candidates.sort_unstable();
+        let mut taken = Vec::new();
+        for (_, account_id, id) in candidates {
+            if u32::try_from(taken.len()).is_ok_and(|count| count >= limit) {
+                break;
+            }
+            let Some(mut stored) = state.effects.get(&(account_id, id)).cloned() else { continue };
+            if let Some(subscription_id) = stored.subscription_id() {
+                let count = under_way.entry((account_id, subscription_id)).or_default();
+                if *count >= per_subscription {
+                    continue;
+                }
+                *count += 1;
+            }
+            stored.fence = stored.fence.saturating_add(1);
+            stored.leased_until = Some(now.plus(lease));
+            taken.push(Due {
+                id,
+                account_id,
+                fence: Fence(stored.fence),
+                attempts: u32::try_from(stored.attempts.len()).unwrap_or(u32::MAX),
+                effect: due_effect(state, account_id, &stored),
+            });
+            state.effects.insert((account_id, id), stored);
+        }
+        Ok(taken)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+        let state = self.read().await;
+        let now = self.clock.now();
+        let waiting = state.effects.values().filter(|stored| stored.status == EffectStatus::Pending);
+        Ok(waiting.filter(|stored| !stored.is_leased(now)).map(|stored| stored.due).min())
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.state);
+        let stored = state.effects.get_mut(&(account_id, id));
+        // A lease that ran out and that nobody took over is still this worker's: the fence says so.
+        let held = stored.filter(|stored| stored.leased_until.is_some() && Fence(stored.fence) == fence);
+        let stored = held.ok_or(LeaseLost)?;
+        stored.attempts.push(attempt.clone());
+        stored.leased_until = None;
+        match next {
+            NextAttempt::Succeeded => stored.status = EffectStatus::Succeeded,
+            NextAttempt::Failed => stored.status = EffectStatus::Failed,
+            NextAttempt::At(time) => stored.due = time,
+        }
+        Ok(())
+    }
+
+    /// Counts are kept in place here, so there are no deltas.
+    async fn fold_deltas(&self, _limit: u32) -> Result<u64, PortError> {
+        Ok(0)
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        tokio::task::yield_now().await;
+        let limit = usize::try_from(prune.limit).unwrap_or(usize::MAX);
+        let mut guard = locked(&self.state);
+        let state = &mut *guard;
+        let expired = |until: Timestamp| until <= prune.kept_until;
+        let claims =
+            state.claims.iter().filter(|(_, claim)| claim.kept.as_ref().is_some_and(|kept| expired(kept.until)));
+        let claims: Vec<_> = claims.map(|(key, _)| key.clone()).take(limit).collect();
+        let effects = state
+            .effects
+            .iter()
+            .filter(|(_, stored)| stored.status != EffectStatus::Pending && stored.created_at < prune.effects_before);
+        let effects: Vec<_> = effects.map(|(key, _)| *key).take(limit).collect();
+        let change_sets = state.change_sets.iter().filter(|(_, (at, _))| *at < prune.change_sets_before);
+        let change_sets: Vec<_> = change_sets.map(|(key, _)| *key).take(limit).collect();
+        for key in &claims {
+            state.claims.remove(key);
+        }
+        for key in &effects {
+            state.effects.remove(key);
+        }
+        for key in &change_sets {
+            state.change_sets.remove(key);
+        }
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        Ok(Pruned { kept: count(claims.len()), effects: count(effects.len()), change_sets: count(change_sets.len()) })
+    }
+
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
+        tokio::task::yield_now().await;
+        if let Some(key) = locked(&self.state).keys.get_mut(&(account_id, id)) {
+            key.last_used_at = key.last_used_at.max(Some(at));
+        }
+        Ok(())
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        let state = self.read().await;
+        let named = |&(account_id, upload_id): &(AccountId, UploadId)| {
+            let mut orders = state.orders_of(account_id);
+            orders
+                .any(|order| {
+                    let payment = state.payments.get(&(account_id, order.id));
+                    let receipt = payment.and_then(|payment| payment.state.receipt.as_ref());
+                    receipt.is_some_and(|receipt| receipt.upload_id == upload_id)
+                })
+                .then_some(upload_id)
+        };
+        Ok(uploads.iter().filter_map(named).collect())
+    }
+
+    async fn ready(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
