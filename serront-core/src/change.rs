@@ -91,7 +91,7 @@ pub enum Write {
     },
     /// A new API key.
     InsertKey(KeyRecord),
-    /// An API key goes, with what its hash claims. `Conflict` if it is gone already.
+    /// An API key goes. `Conflict` if it is gone already.
     DeleteKey(KeyId),
     /// A new subscription, with its secret.
     InsertSubscription(Subscription, WebhookSecret),
@@ -160,7 +160,7 @@ pub struct ChangeSet {
     pub guards: Vec<Guard>,
     /// What it writes.
     pub writes: Vec<Write>,
-    /// Names given up, before the claims are made.
+    /// Names given up, before the claims are made. `Conflict` if the account does not hold one of them.
     pub releases: Vec<ClaimName>,
     /// Names that must be unique.
     pub claims: Vec<Claim>,

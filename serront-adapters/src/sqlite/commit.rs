@@ -96,12 +96,13 @@ pub(super) async fn apply(connection: &mut SqliteConnection, change: &ChangeSet)
 }
 
 async fn next_number(connection: &mut SqliteConnection, account: AccountId) -> Applied<OrderNumber> {
-    let row =
-        sqlx::query("UPDATE accounts SET last_number = last_number + 1 WHERE account_id = ? RETURNING last_number")
-            .bind(account.to_string())
-            .fetch_optional(connection)
-            .await?
-            .ok_or(Failed::Refused("an order in an account that is not there"))?;
+    let row = sqlx::query(
+        "INSERT INTO order_numbers (account_id, last_number) VALUES (?, 1) \
+         ON CONFLICT (account_id) DO UPDATE SET last_number = last_number + 1 RETURNING last_number",
+    )
+    .bind(account.to_string())
+    .fetch_one(connection)
+    .await?;
     Ok(OrderNumber(rows::whole(&row, "last_number")?))
 }
 
@@ -375,13 +376,14 @@ async fn put_storefront(connection: &mut SqliteConnection, storefront: &Storefro
 
 async fn put_service(connection: &mut SqliteConnection, service: &Service) -> Applied<()> {
     let Service { id, account_id, version, offer, created_at, updated_at } = service;
+    // A first write has no version before it to guard on; a row that is there already is a conflict.
     let statement = sqlx::query(
         "INSERT INTO services (service_id, account_id, version, slug, name, search_text, description, pricing, active, \
          sort_order, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (account_id, service_id) DO UPDATE SET version = excluded.version, slug = excluded.slug, \
          name = excluded.name, search_text = excluded.search_text, description = excluded.description, \
          pricing = excluded.pricing, active = excluded.active, sort_order = excluded.sort_order, \
-         updated_at = excluded.updated_at",
+         updated_at = excluded.updated_at WHERE excluded.version > 1",
     )
     .bind(id.to_string())
     .bind(account_id.to_string())
@@ -395,7 +397,8 @@ async fn put_service(connection: &mut SqliteConnection, service: &Service) -> Ap
     .bind(offer.sort_order)
     .bind(created_at.millis())
     .bind(updated_at.millis());
-    one(connection, statement).await
+    let written = statement.execute(connection).await?.rows_affected();
+    if written == 0 { Err(Refusal::Conflict) } else { Ok(()) }
 }
 
 async fn insert_order(connection: &mut SqliteConnection, order: &Order, number: OrderNumber) -> Applied<()> {

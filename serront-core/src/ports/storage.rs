@@ -224,7 +224,8 @@ pub trait Storage: Send + Sync {
     /// 2. The id: a change set that landed before answers what it answered then, and changes nothing.
     /// 3. The guards: one that does not hold is a [`CommitError::Conflict`]. Exact guards hold until the commit is done;
     ///    two commits that contradict each other's exact guards never both land.
-    /// 4. The releases, then the claims: the first name that is taken is a [`CommitError::Duplicate`] with what was kept. A
+    /// 4. The releases: a name that the account does not hold is a [`CommitError::Conflict`]. Then the claims: the first
+    ///    name that is taken is a [`CommitError::Duplicate`] with what was kept. A
     ///    kept outcome whose time ended by [`ChangeSet::at`] does not count and is replaced.
     /// 5. The writes. A new order takes the account's next number: 1, 2, …, without gaps, whatever races or fails. Marked
     ///    places are filled with it.

@@ -152,8 +152,8 @@ pub async fn only_its_holder_gives_a_name_up(harness: &impl Harness) {
     let (one, two) = two_accounts(&bench).await;
     for name in names(&bench) {
         bench.lands(&claim(&bench, one, &name)).await;
-        // Whether this is refused or does nothing is the adapter's own.
-        let _ = bench.commit(&ChangeSet { releases: vec![name.clone()], ..bench.change(two) }).await;
+        let release = ChangeSet { releases: vec![name.clone()], ..bench.change(two) };
+        assert_eq!(landed(&bench.commit(&release).await), Landed::Conflict);
         assert_eq!(landed(&bench.commit(&claim(&bench, one, &name)).await), Landed::Duplicate(name));
     }
 }
@@ -185,8 +185,11 @@ pub async fn a_deleted_key_opens_nothing_and_frees_its_hash(harness: &impl Harne
     let record = bench.storage().key(hash).await.unwrap().unwrap();
     assert_eq!((record.id, record.account_id, record.hash), (seller.key_id, seller.account_id, hash));
     assert_eq!(bench.storage().key(Digest256::of(b"no key")).await.unwrap(), None);
-    // The deletion takes what the hash claims with it; no release is needed.
-    let deletion = ChangeSet { writes: vec![Write::DeleteKey(seller.key_id)], ..bench.change(seller.account_id) };
+    let deletion = ChangeSet {
+        writes: vec![Write::DeleteKey(seller.key_id)],
+        releases: vec![ClaimName::KeyHash(hash)],
+        ..bench.change(seller.account_id)
+    };
     bench.lands(&deletion).await;
     assert_eq!(bench.storage().key(hash).await.unwrap(), None);
     assert_eq!(bench.storage().keys(seller.account_id).await.unwrap(), []);

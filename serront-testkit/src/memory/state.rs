@@ -176,7 +176,7 @@ impl State {
         }
         let mut next = self.clone();
         for name in &change.releases {
-            next.release(account_id, name);
+            next.release(account_id, name)?;
         }
         for claim in &change.claims {
             next.take(change, claim)?;
@@ -199,10 +199,14 @@ impl State {
     }
 
     /// Only the holder can give a name up.
-    fn release(&mut self, account_id: AccountId, name: &ClaimName) {
+    fn release(&mut self, account_id: AccountId, name: &ClaimName) -> Result<(), CommitError> {
         let key = claim_key(account_id, name);
-        if self.claims.get(&key).is_some_and(|claim| claim.holder == account_id) {
-            self.claims.remove(&key);
+        match self.claims.get(&key) {
+            Some(claim) if claim.holder == account_id => {
+                self.claims.remove(&key);
+                Ok(())
+            }
+            Some(_) | None => Err(CommitError::Conflict),
         }
     }
 
@@ -292,8 +296,7 @@ impl State {
             }
             Write::InsertKey(key) => insert_new(&mut self.keys, (account_id, key.id), key.clone())?,
             Write::DeleteKey(id) => {
-                let key = self.keys.remove(&(account_id, *id)).ok_or(CommitError::Conflict)?;
-                self.release(account_id, &ClaimName::KeyHash(key.hash));
+                self.keys.remove(&(account_id, *id)).ok_or(CommitError::Conflict)?;
             }
             Write::InsertSubscription(subscription, secret) => {
                 let row = (subscription.clone(), secret.clone());

@@ -9,8 +9,13 @@ CREATE TABLE accounts (
     version INTEGER NOT NULL,
     tier TEXT NOT NULL,
     modules TEXT NOT NULL,
-    plugipay_account_id TEXT,
-    last_number INTEGER NOT NULL DEFAULT 0
+    plugipay_account_id TEXT
+) STRICT, WITHOUT ROWID;
+
+-- Apart from the account's row, so that numbering moves no version.
+CREATE TABLE order_numbers (
+    account_id TEXT PRIMARY KEY,
+    last_number INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE storefronts (
