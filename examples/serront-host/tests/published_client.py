@@ -30,7 +30,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def refused(code, status, call, *arguments, param=None, **keywords):
+def refused(code, status, call, /, *arguments, param=None, **keywords):
     try:
         call(*arguments, **keywords)
     except SerrontError as error:
@@ -102,7 +102,7 @@ hook = client.webhook_subscriptions.create(url=f"http://127.0.0.1:{server.server
 assert hook["events"] == ["*"] and hook["secret"].startswith("whsec_")
 refused("VALIDATION_ERROR", 400, client.webhook_subscriptions.create, url="ftp://example.com/", param="url")
 refused(
-    "VALIDATION_ERROR", 400, client.webhook_subscriptions.create, url="https://example.com/", events=["nope"],
+    "VALIDATION_ERROR", 400, client.webhook_subscriptions.create, url="https://127.0.0.1/", events=["nope"],
     param="events[0]",
 )
 

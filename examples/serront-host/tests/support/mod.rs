@@ -1,5 +1,5 @@
 //! The real binary under test: a host in a folder of its own, admin subcommands beside it, and a receiver of webhooks.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
