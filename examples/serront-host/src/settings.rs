@@ -95,7 +95,6 @@ pub(crate) struct Settings {
         env = "SERRONT_DEV",
         value_name = "true|false",
         num_args = 0..=1,
-        require_equals = true,
         default_missing_value = "true",
         value_parser = switch
     )]
