@@ -2,9 +2,10 @@
 //!
 //! | feature | module | port |
 //! |---|---|---|
+//! | `postgres` | `postgres` | `Storage` and `WorkStorage`, for several hosts |
 //! | `proofs` | `proofs` | `Receipts`: the bytes of receipts, in a folder or another object store |
 //! | `smtp` | `smtp` | `Mailer`: mail over SMTP, or as files |
-//! | `sqlite` | `sqlite` | `Storage` and `WorkStorage` |
+//! | `sqlite` | `sqlite` | `Storage` and `WorkStorage`, in one file |
 //! | `system` | `system` | `Clock`, `Ids` and `Secrets` of the operating system |
 //! | `webhooks` | `webhooks` | `Sink`: signed events to the sellers' systems |
 //!
@@ -12,10 +13,14 @@
 //! a wire library appears in a port; each module's own constructors may take one.
 #![deny(missing_docs)]
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "proofs")]
 pub mod proofs;
 #[cfg(feature = "smtp")]
 pub mod smtp;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "system")]

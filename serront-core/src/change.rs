@@ -104,6 +104,18 @@ pub enum Write {
 }
 
 impl Write {
+    /// Whether it changes or deletes a versioned row, so that there has to be one.
+    const fn wants_row(&self) -> bool {
+        matches!(
+            self,
+            Self::UpdateAccount(_)
+                | Self::DeleteService(_)
+                | Self::UpdateOrder { .. }
+                | Self::UpdateSubscription(..)
+                | Self::DeleteSubscription(_)
+        )
+    }
+
     /// Whether the write makes a row under a new id, so that there is no version before to guard on.
     const fn may_be_first(&self) -> bool {
         matches!(
@@ -221,7 +233,8 @@ impl ChangeSet {
     /// Whether it holds together. A storage calls this first and refuses what does not.
     ///
     /// # Errors
-    /// [`Inconsistent`]: a versioned row written without an exact guard on the version before; two guards, writes or
+    /// [`Inconsistent`]: a versioned row written without an exact guard on the version before, or changed though the guard
+    /// says that it is not there; two guards, writes or
     /// claims of one thing; another account's row; at most one new order; a marked place without a new order; a kept
     /// outcome beside anything but an idempotency key.
     pub fn check(&self) -> Result<(), Inconsistent> {
@@ -240,6 +253,9 @@ impl ChangeSet {
                 if !written.insert(row) {
                     return Err(Inconsistent("two writes of one row"));
                 }
+                if write.wants_row() && self.guarded(row) == Some(Version::ABSENT) {
+                    return Err(Inconsistent("a write of a row that is not there"));
+                }
                 match (self.guarded(row), version) {
                     (Some(_), None) => {}
                     (Some(before), Some(version)) if before.next() == version => {}
@@ -253,7 +269,7 @@ impl ChangeSet {
         }
         for write in &self.writes {
             if let Write::UpdatePayment { order_id, .. } = write
-                && self.guarded(Row::Order(*order_id)).is_none()
+                && self.guarded(Row::Order(*order_id)).is_none_or(|version| version == Version::ABSENT)
             {
                 return Err(Inconsistent("a payment written without a guard on its order"));
             }

@@ -59,7 +59,7 @@ impl Outcome {
     fn of(result: Result<(), PortError>, what: &str) -> Self {
         match result.map_err(|error| error.kind()) {
             Ok(()) => Self::DONE,
-            Err(PortErrorKind::Transient) => Self::failed(format!("{what} failed for now"), true),
+            Err(PortErrorKind::Transient | PortErrorKind::Busy) => Self::failed(format!("{what} failed for now"), true),
             Err(PortErrorKind::OutcomeUnknown) => Self::failed(format!("{what} did not answer"), true),
             Err(PortErrorKind::Permanent) => Self::failed(format!("{what} refused for good"), false),
         }

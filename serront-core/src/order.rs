@@ -264,7 +264,9 @@ impl OrderInput {
         };
         let preferred_date = text::optional_name("preferredDate", self.preferred_date.as_deref())?;
         if preferred_date.as_deref().is_some_and(|date| {
-            date.parse::<chrono::NaiveDate>().is_err() && chrono::DateTime::parse_from_rfc3339(date).is_err()
+            // chrono also reads single digits and blanks in between; a date that is written back the same has neither.
+            let is_date = date.parse::<chrono::NaiveDate>().is_ok_and(|day| day.to_string() == date);
+            !is_date && chrono::DateTime::parse_from_rfc3339(date).is_err()
         }) {
             return Err(Invalid::new("preferredDate", "must be a date such as 2026-11-22, or RFC 3339"));
         }
@@ -319,6 +321,7 @@ mod tests {
             (OrderInput { buyer_email: "budi".into(), ..good.clone() }, "buyerEmail"),
             (OrderInput { buyer_phone: Some("1".repeat(101)), ..good.clone() }, "buyerPhone"),
             (OrderInput { preferred_date: Some("soon".into()), ..good.clone() }, "preferredDate"),
+            (OrderInput { preferred_date: Some("2026-1-2".into()), ..good.clone() }, "preferredDate"),
             (OrderInput { notes: Some("\0".into()), ..good.clone() }, "notes"),
             (OrderInput { discount_code: Some("WELCOME10".into()), ..good.clone() }, "discountCode"),
         ] {

@@ -119,7 +119,7 @@ pub enum Rejection {
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
     /// More bytes than a receipt may have.
-    #[error("must be at most {bytes_max} bytes")]
+    #[error("the body must be at most {bytes_max} bytes")]
     PayloadTooLarge {
         /// The limit, in bytes.
         bytes_max: usize,

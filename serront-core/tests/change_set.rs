@@ -107,6 +107,20 @@ fn contradictions_are_named() {
             }),
             Err("a write without a guard on the version before"),
         ),
+        (
+            Box::new(|change| {
+                change.guards = vec![guard(0)];
+                change.writes = vec![order(1)];
+            }),
+            Err("a write of a row that is not there"),
+        ),
+        (
+            Box::new(|change| {
+                change.guards = vec![guard(0)];
+                change.writes = vec![payment()];
+            }),
+            Err("a payment written without a guard on its order"),
+        ),
         (Box::new(|change| change.writes = vec![payment()]), Err("a payment written without a guard on its order")),
         (Box::new(|change| change.writes = vec![other_account()]), Err("a write in another account")),
         (

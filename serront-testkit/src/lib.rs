@@ -4,6 +4,7 @@
 //! - [`conformance`]: the suite that every storage adapter runs, one named test per case, from one list.
 //! - [`faults`]: a storage that fails before or after the commit, as told.
 //! - [`generators`]: proptest strategies for the domain's types.
+//! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
 //! - [`world`]: all memory ports as one bundle, so that a test is short.
 //! - `mocks` (feature `mocks`): mockall's mocks of every port.
 //!
@@ -16,4 +17,6 @@ pub mod generators;
 pub mod memory;
 #[cfg(feature = "mocks")]
 pub mod mocks;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod world;

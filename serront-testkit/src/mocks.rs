@@ -1,1 +1,233 @@
-//! x
+//! Mocks of every port, made by mockall: for a test that wants to say which calls are made, and with what.
+//!
+//! A test that cares about outcomes is better off with [`crate::memory`] and [`crate::faults`], which behave; a mock
+//! only answers what it was told.
+#![allow(missing_docs, reason = "the methods are mockall's; what they stand for is documented on the ports")]
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mockall::mock;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, IdSequence, KeyId, OrderId, ServiceId, UploadId};
+use serront_core::key::{KeyRecord, SecretBytes};
+use serront_core::mail::MailMessage;
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, Clock, CommitError, Due, Fence, Ids, Mailer, NextAttempt, OrderKey, OrderSnapshot, Plugipay,
+    PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts, RecordError, Secrets, ServiceSnapshot,
+    ShopSnapshot, Sink, Storage, StoredReceipt, TargetRefused, WorkStorage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+
+mock! {
+    /// A mock of [`WorkStorage`], and so of [`Storage`] too.
+    #[derive(Debug)]
+    pub WorkStorage {}
+
+    #[async_trait]
+    impl Storage for WorkStorage {
+        async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError>;
+        async fn service(
+            &self,
+            account_id: AccountId,
+            id: ServiceId,
+            key: Option<Scope>,
+        ) -> Result<Option<ServiceSnapshot>, PortError>;
+        async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError>;
+        async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError>;
+        async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError>;
+        async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError>;
+        async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError>;
+        async fn orders(
+            &self,
+            account_id: AccountId,
+            filter: &OrderFilter,
+            after: Option<OrderNumber>,
+            limit: Limit,
+        ) -> Result<Page<OrderRow>, PortError>;
+        async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError>;
+        async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError>;
+        async fn deliveries(
+            &self,
+            account_id: AccountId,
+            filter: &DeliveryFilter,
+            after: Option<DeliveryPosition>,
+            limit: Limit,
+        ) -> Result<Page<DeliveryRecord>, PortError>;
+        async fn delivery(
+            &self,
+            account_id: AccountId,
+            id: DeliveryId,
+        ) -> Result<Option<DeliveryRecord>, PortError>;
+        async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError>;
+        async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError>;
+    }
+
+    #[async_trait]
+    impl WorkStorage for WorkStorage {
+        async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError>;
+        async fn next_due(&self) -> Result<Option<Timestamp>, PortError>;
+        async fn record_attempt(
+            &self,
+            account_id: AccountId,
+            id: EffectId,
+            fence: Fence,
+            attempt: &Attempt,
+            next: NextAttempt,
+        ) -> Result<(), RecordError>;
+        async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError>;
+        async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
+        async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;
+        async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;
+        async fn ready(&self) -> Result<(), PortError>;
+    }
+}
+
+mock! {
+    /// A mock of [`Receipts`].
+    #[derive(Debug)]
+    pub Receipts {}
+
+    #[async_trait]
+    impl Receipts for Receipts {
+        async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError>;
+        async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError>;
+        async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
+        async fn list(
+            &self,
+            before: Timestamp,
+            after: Option<(AccountId, UploadId)>,
+            limit: u32,
+        ) -> Result<Vec<StoredReceipt>, PortError>;
+    }
+}
+
+mock! {
+    /// A mock of [`Mailer`].
+    #[derive(Debug)]
+    pub Mailer {}
+
+    #[async_trait]
+    impl Mailer for Mailer {
+        async fn send(&self, message: &MailMessage) -> Result<(), PortError>;
+    }
+}
+
+mock! {
+    /// A mock of [`Sink`].
+    #[derive(Debug)]
+    pub Sink {}
+
+    #[async_trait]
+    impl Sink for Sink {
+        async fn check_target(&self, url: &str) -> Result<(), TargetRefused>;
+        async fn post(&self, post: &Post) -> Posted;
+    }
+}
+
+mock! {
+    /// A mock of [`Plugipay`].
+    #[derive(Debug)]
+    pub Plugipay {}
+
+    #[async_trait]
+    impl Plugipay for Plugipay {
+        async fn call(&self, call: &PlugipayCall) -> Result<String, PortError>;
+    }
+}
+
+mock! {
+    /// A mock of [`Clock`].
+    #[derive(Debug)]
+    pub Clock {}
+
+    #[async_trait]
+    impl Clock for Clock {
+        fn now(&self) -> Timestamp;
+        async fn sleep(&self, duration: Duration);
+    }
+}
+
+mock! {
+    /// A mock of [`Ids`].
+    #[derive(Debug)]
+    pub Ids {}
+
+    impl Ids for Ids {
+        fn sequence(&self, now: Timestamp) -> IdSequence;
+    }
+}
+
+mock! {
+    /// A mock of [`Secrets`].
+    #[derive(Debug)]
+    pub Secrets {}
+
+    impl Secrets for Secrets {
+        fn draw(&self) -> Result<SecretBytes, PortError>;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mockall::Sequence;
+    use mockall::predicate::eq;
+    use serront_core::account::Modules;
+    use serront_core::change::ClaimName;
+    use serront_core::policy::Policy;
+    use serront_core::service::{Environment, Service};
+    use ulid::Ulid;
+
+    use super::*;
+    use crate::world::{self, World};
+
+    /// What the service does with its ports, call by call: it reads, commits, meets a conflict, waits, and does it again.
+    #[tokio::test]
+    async fn a_conflict_is_read_and_decided_anew() {
+        let world = World::new();
+        let (_, placed) = world.seller_with_order("studio").await;
+        let key = OrderKey::Id(placed.account_id, placed.id);
+        let snapshot = world.storage.order(key, None).await.unwrap();
+        let now = world.clock.now();
+        let confirms = move |change: &ChangeSet| {
+            change.account_id == placed.account_id
+                && matches!(change.claims.as_slice(), [claim] if matches!(claim.name, ClaimName::Confirmation(_)))
+        };
+
+        let mut order = Sequence::new();
+        let mut storage = MockWorkStorage::new();
+        let mut clock = MockClock::new();
+        let first = snapshot.clone();
+        storage
+            .expect_order()
+            .with(eq(key), eq(None))
+            .once()
+            .in_sequence(&mut order)
+            .return_once(move |_, _| Ok(first));
+        let conflict = storage.expect_commit().withf(confirms).once().in_sequence(&mut order);
+        conflict.return_once(|_| Err(CommitError::Conflict));
+        clock.expect_sleep().once().in_sequence(&mut order).return_const(());
+        storage.expect_order().once().in_sequence(&mut order).return_once(move |_, _| Ok(snapshot));
+        let landing = storage.expect_commit().withf(confirms).once().in_sequence(&mut order);
+        landing.return_once(|_| Ok(Committed { number: None }));
+        clock.expect_now().return_const(now);
+        let mut ids = MockIds::new();
+        ids.expect_sequence().returning(|_| IdSequence::from_seed(Ulid::from_parts(1, 1)));
+        // A confirmation draws no secret, stores no bytes and tells nobody before its commit: no expectation, no call.
+        let (secrets, receipts, sink) = (MockSecrets::new(), MockReceipts::new(), MockSink::new());
+        let policy = Policy::default();
+        let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, policy: &policy };
+        let service = Service::new(&storage, &receipts, &sink, environment, Modules::default());
+
+        let confirmed = service.local().confirm_payment(placed.account_id, placed.id, &world::host(), None, None).await;
+        assert_eq!(confirmed.unwrap().value.id, placed.id);
+    }
+}

@@ -17,15 +17,9 @@ use serront_core::time::Timestamp;
 use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
-use super::error::{Failed, unique_violation};
-use super::rows;
-
-/// The kinds of name in the directory.
-pub(super) mod directory {
-    pub(crate) const STOREFRONT_SLUG: &str = "storefront_slug";
-    pub(crate) const KEY_HASH: &str = "key_hash";
-    pub(crate) const ACCESS_TOKEN: &str = "access_token";
-}
+use crate::sql::error::{Failed, unique_violation};
+use crate::sql::names::{Place, image_word, place};
+use crate::sql::rows;
 
 /// Why a change set was not applied.
 #[derive(Debug)]
@@ -148,24 +142,6 @@ async fn version_of(connection: &mut SqliteConnection, account: AccountId, row: 
     match query.fetch_optional(connection).await? {
         None => Ok(Version::ABSENT),
         Some(row) => Ok(Version(rows::whole(&row, "version")?)),
-    }
-}
-
-/// A name's place: its kind, its text, and whether it is unique across accounts.
-enum Place {
-    Directory(&'static str, String),
-    Claim(&'static str, String),
-    Kept(String),
-}
-
-fn place(name: &ClaimName) -> Place {
-    match name {
-        ClaimName::StorefrontSlug(slug) => Place::Directory(directory::STOREFRONT_SLUG, slug.to_string()),
-        ClaimName::KeyHash(hash) => Place::Directory(directory::KEY_HASH, hash.to_string()),
-        ClaimName::AccessToken(hash) => Place::Directory(directory::ACCESS_TOKEN, hash.to_string()),
-        ClaimName::Confirmation(payment) => Place::Claim("confirmation", payment.to_string()),
-        ClaimName::ServiceSlug(slug) => Place::Claim("service_slug", slug.to_string()),
-        ClaimName::Idempotency(scope) => Place::Kept(scope.to_string()),
     }
 }
 
@@ -464,17 +440,6 @@ fn bind_payment_state<'q>(statement: Statement<'q>, state: &'q PaymentState) -> 
         .bind(receipt.map(|receipt| receipt.bytes))
         .bind(receipt.map(|receipt| receipt.sha256.to_string()))
         .bind(receipt.map(|receipt| receipt.uploaded_at.millis()))
-}
-
-/// The image's name as its type reads itself back.
-const fn image_word(image: serront_core::receipt::ImageType) -> &'static str {
-    use serront_core::receipt::ImageType;
-    match image {
-        ImageType::Png => "png",
-        ImageType::Jpeg => "jpeg",
-        ImageType::Webp => "webp",
-        ImageType::Gif => "gif",
-    }
 }
 
 async fn insert_payment(connection: &mut SqliteConnection, account: AccountId, payment: &Payment) -> Applied<()> {

@@ -42,11 +42,12 @@ use tokio::sync::{mpsc, oneshot};
 mod commit;
 mod error;
 mod read;
-mod rows;
 mod work;
 mod writer;
 
-use error::Failed;
+pub(crate) use error::passes;
+
+use crate::sql::error::Failed;
 use writer::{Job, Record};
 
 /// How long a writer waits for another process's writer.

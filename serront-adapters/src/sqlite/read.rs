@@ -19,9 +19,9 @@ use serront_core::time::Timestamp;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 
-use super::commit::directory;
-use super::error::Failed;
-use super::rows::{self, account_columns, order_columns, service_columns, storefront_columns};
+use crate::sql::error::Failed;
+use crate::sql::names::directory;
+use crate::sql::rows::{self, account_columns, order_columns, service_columns, storefront_columns};
 
 type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;

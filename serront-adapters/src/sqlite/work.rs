@@ -11,8 +11,8 @@ use serront_core::time::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::error::Failed;
-use super::rows;
+use crate::sql::error::Failed;
+use crate::sql::rows;
 
 type Worked<T> = Result<T, Failed>;
 

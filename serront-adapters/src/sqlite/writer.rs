@@ -16,8 +16,9 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::commit::{self, Refusal};
-use super::error::{Failed, ends_transaction};
+use super::error::ends_transaction;
 use super::work;
+use crate::sql::error::Failed;
 
 /// Most pieces of work that share a transaction: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;

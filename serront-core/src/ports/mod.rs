@@ -31,6 +31,8 @@ pub enum PortErrorKind {
     Transient,
     /// It did not happen, and will not by trying again.
     Permanent,
+    /// It did not happen: too much is under way. Trying again at once makes it worse; the caller is told `BUSY`.
+    Busy,
     /// Whether it happened is not known (a time-out, a connection lost on the way back). Neither success nor failure.
     OutcomeUnknown,
 }
@@ -75,6 +77,7 @@ impl fmt::Display for PortError {
         formatter.write_str(match self.kind {
             PortErrorKind::Transient => "a port failed for now",
             PortErrorKind::Permanent => "a port failed",
+            PortErrorKind::Busy => "a port is busy",
             PortErrorKind::OutcomeUnknown => "a port did not say what became of a call",
         })
     }

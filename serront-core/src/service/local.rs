@@ -34,7 +34,7 @@ pub struct OrdersPage {
 }
 
 impl<S: Storage + ?Sized> Local<'_, S> {
-    async fn account_snapshot(
+    pub(super) async fn account_snapshot(
         &self,
         id: AccountId,
         request: Option<IdempotentRequest>,
@@ -367,8 +367,8 @@ impl<S: Storage + ?Sized> Local<'_, S> {
     /// refused.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] for an address; those of [`decide::update_subscription`]; [`Failure::Busy`]; a port's
-    /// failure.
+    /// [`Rejection::NotFound`]; [`Rejection::Invalid`] for an address; those of [`decide::update_subscription`];
+    /// [`Failure::Busy`]; a port's failure.
     pub async fn update_subscription(
         &self,
         account_id: AccountId,
@@ -377,7 +377,12 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<SubscriptionView>, Failure> {
         if input.url.is_some() {
-            return Err(crate::rejection::Invalid::new("url", "can't be changed inside a transaction").into());
+            let known = self.subscriptions(account_id).await?.iter().any(|subscription| subscription.id == id);
+            return Err(if known {
+                crate::rejection::Invalid::new("url", "can't be changed inside a transaction").into()
+            } else {
+                Rejection::NotFound("webhook subscription").into()
+            });
         }
         self.write_subscription(account_id, id, input, request).await
     }

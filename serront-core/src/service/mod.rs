@@ -68,6 +68,9 @@ pub enum Failure {
 
 impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
+        if error.kind() == PortErrorKind::Busy {
+            return Self::Busy;
+        }
         Self::Port { error, change_set: None }
     }
 }
@@ -181,6 +184,7 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
                 PortErrorKind::Transient | PortErrorKind::OutcomeUnknown => {
                     !self.local.bound && sent < self.local.environment.policy.resend_max
                 }
+                PortErrorKind::Busy => return Err(Failure::Busy),
                 PortErrorKind::Permanent => false,
             };
             if !again {

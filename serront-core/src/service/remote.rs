@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Answer, Environment, Failure, Local, rounds};
 use crate::account::Modules;
 use crate::audit::Actor;
-use crate::decide::{self, ModuleSwitches};
+use crate::decide::{self, Decision, ModuleSwitches};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, OrderId, SubscriptionId};
 use crate::key::{AccessToken, ApiKey, Caller, WebhookSecret};
@@ -146,6 +146,9 @@ where
     }
 
     /// Whether the caller may subscribe this address, as the sink sees it.
+    ///
+    /// Asked only after a first decision: what is refused anyway costs no look-up, and a repeated request has the same
+    /// answer, whatever the name resolves to by now.
     async fn check_target(&self, input: &SubscriptionInput) -> Result<(), Failure> {
         let Some(url) = input.address()? else {
             return Ok(());
@@ -156,19 +159,21 @@ where
     /// Subscribes an address. The secret is shown this once.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`], also for an address that must not be posted to; those of
-    /// [`decide::create_subscription`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::create_subscription`]; [`Rejection::Invalid`] for an address that must
+    /// not be posted to; [`Failure::Busy`]; a port's failure.
     pub async fn create_subscription(
         &self,
         id: AccountId,
         input: &SubscriptionInput,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<NewSubscriptionView>, Failure> {
-        self.check_target(input).await?;
         let local = self.local();
+        let snapshot = local.account_snapshot(id, request).await?;
+        let secret = WebhookSecret::from_bytes(&self.environment.secrets.draw()?);
+        decide::create_subscription(&snapshot, input, secret, &mut local.context(request))?;
+        self.check_target(input).await?;
         let (answer, _) = rounds!(&local, request, |context| {
-            let scope = request.map(|request| request.scope);
-            let snapshot = self.storage.account(id, scope).await?.ok_or(Rejection::NotFound("account"))?;
+            let snapshot = local.account_snapshot(id, request).await?;
             let secret = WebhookSecret::from_bytes(&self.environment.secrets.draw()?);
             decide::create_subscription(&snapshot, input, secret, &mut context)?
         });
@@ -178,8 +183,8 @@ where
     /// Changes a subscription, its address included.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; [`Rejection::Invalid`], also for an address that must not be posted to; those of
-    /// [`decide::update_subscription`]; [`Failure::Busy`]; a port's failure.
+    /// Those of [`decide::update_subscription`]; [`Rejection::Invalid`] for an address that must not be posted to;
+    /// [`Failure::Busy`]; a port's failure.
     pub async fn update_subscription(
         &self,
         account_id: AccountId,
@@ -188,8 +193,10 @@ where
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<SubscriptionView>, Failure> {
         let local = self.local();
-        if !local.subscriptions(account_id).await?.iter().any(|subscription| subscription.id == id) {
-            return Err(Rejection::NotFound("webhook subscription").into());
+        let snapshot = local.account_snapshot(account_id, request).await?;
+        let foreseen = decide::update_subscription(&snapshot, id, input, &mut local.context(request))?;
+        if let Decision::Replayed(value) = foreseen {
+            return Ok(Answer { value, replayed: true, change_set: None });
         }
         self.check_target(input).await?;
         local.write_subscription(account_id, id, input, request).await

@@ -276,7 +276,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
     let token = OrderKey::Token(expected.order.access_token.hash());
     assert_eq!(storage.order(token, None).await.unwrap().as_ref(), Some(&expected));
     assert_eq!(storage.services(account_id).await.unwrap(), services);
-    assert_eq!(storage.keys(account_id).await.unwrap(), [key.clone()]);
+    assert_eq!(storage.keys(account_id).await.unwrap(), std::slice::from_ref(&key));
     assert_eq!(storage.key(key.hash).await.unwrap(), Some(key));
     assert_eq!(storage.audit(account_id, expected.order.id).await.unwrap(), audit);
     let shop = storage.shop(&storefront.profile.slug).await.unwrap().unwrap();

@@ -15,6 +15,6 @@ pub use outside::{Mailbox, MemoryReceipts, RecordingSink};
 pub use storage::MemoryStorage;
 
 /// The value in the lock. A test that panicked while holding it must not hide the first failure behind a second.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

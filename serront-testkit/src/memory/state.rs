@@ -98,11 +98,11 @@ fn claim_key(account_id: AccountId, name: &ClaimName) -> (Option<AccountId>, Cla
 
 impl State {
     /// The values of one account, from a map that is keyed by account and something else.
-    pub(super) fn of_account<'s, K: Copy + Ord, V>(
-        map: &'s OrdMap<(AccountId, K), V>,
+    pub(super) fn of_account<K: Copy + Ord, V>(
+        map: &OrdMap<(AccountId, K), V>,
         account_id: AccountId,
         lowest: K,
-    ) -> impl Iterator<Item = &'s V> {
+    ) -> impl Iterator<Item = &V> {
         map.range((account_id, lowest)..)
             .take_while(move |((owner, _), _)| *owner == account_id)
             .map(|(_, value)| value)

@@ -19,48 +19,86 @@ use serront_core::subscription::{Subscription, SubscriptionState};
 use serront_core::text::{EmailAddress, Slug};
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::error::Failed;
 
 type Read<T> = Result<T, Failed>;
 
-pub(super) fn id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Read<T> {
-    row.try_get::<&str, _>(column)?.parse().map_err(|_| Failed::Unreadable(column))
+/// The columns of a row, whatever the engine: every column of ours is one of three types.
+pub(crate) trait Cells {
+    fn text(&self, column: &str) -> Result<&str, sqlx::Error>;
+    fn optional_text(&self, column: &str) -> Result<Option<&str>, sqlx::Error>;
+    fn int(&self, column: &str) -> Result<i64, sqlx::Error>;
+    fn optional_int(&self, column: &str) -> Result<Option<i64>, sqlx::Error>;
+    fn flag(&self, column: &str) -> Result<bool, sqlx::Error>;
 }
 
-fn optional_id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Read<Option<T>> {
-    row.try_get::<Option<&str>, _>(column)?.map(|text| text.parse().map_err(|_| Failed::Unreadable(column))).transpose()
+macro_rules! cells {
+    ($row:ty) => {
+        impl Cells for $row {
+            fn text(&self, column: &str) -> Result<&str, sqlx::Error> {
+                sqlx::Row::try_get(self, column)
+            }
+            fn optional_text(&self, column: &str) -> Result<Option<&str>, sqlx::Error> {
+                sqlx::Row::try_get(self, column)
+            }
+            fn int(&self, column: &str) -> Result<i64, sqlx::Error> {
+                sqlx::Row::try_get(self, column)
+            }
+            fn optional_int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+                sqlx::Row::try_get(self, column)
+            }
+            fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
+                sqlx::Row::try_get(self, column)
+            }
+        }
+    };
+}
+#[cfg(feature = "postgres")]
+cells!(sqlx::postgres::PgRow);
+#[cfg(feature = "sqlite")]
+cells!(sqlx::sqlite::SqliteRow);
+
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Read<T> {
-    from_str(row.try_get(column)?).map_err(|_| Failed::Unreadable(column))
+pub(crate) fn id<T: FromStr>(row: &impl Cells, column: &'static str) -> Read<T> {
+    row.text(column)?.parse().map_err(|_| Failed::Unreadable(column))
+}
+
+fn optional_id<T: FromStr>(row: &impl Cells, column: &'static str) -> Read<Option<T>> {
+    row.optional_text(column)?.map(|text| text.parse().map_err(|_| Failed::Unreadable(column))).transpose()
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &impl Cells, column: &'static str) -> Read<T> {
+    from_str(row.text(column)?).map_err(|_| Failed::Unreadable(column))
 }
 
 /// A value that was validated before it was stored, and whose type reads itself back from its JSON.
-fn word<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Read<T> {
-    serde_json::from_value(serde_json::Value::String(row.try_get(column)?)).map_err(|_| Failed::Unreadable(column))
+fn word<T: serde::de::DeserializeOwned>(row: &impl Cells, column: &'static str) -> Read<T> {
+    serde_json::from_value(serde_json::Value::String(row.text(column)?.to_owned()))
+        .map_err(|_| Failed::Unreadable(column))
 }
 
-fn time(row: &SqliteRow, column: &'static str) -> Read<Timestamp> {
-    Ok(Timestamp::from_millis(row.try_get(column)?))
+fn time(row: &impl Cells, column: &'static str) -> Read<Timestamp> {
+    Ok(Timestamp::from_millis(row.int(column)?))
 }
 
-fn optional_time(row: &SqliteRow, column: &'static str) -> Read<Option<Timestamp>> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
+fn optional_time(row: &impl Cells, column: &'static str) -> Read<Option<Timestamp>> {
+    Ok(row.optional_int(column)?.map(Timestamp::from_millis))
 }
 
-pub(super) fn whole<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Read<T> {
-    T::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Failed::Unreadable(column))
+pub(crate) fn whole<T: TryFrom<i64>>(row: &impl Cells, column: &'static str) -> Read<T> {
+    T::try_from(row.int(column)?).map_err(|_| Failed::Unreadable(column))
 }
 
-fn version(row: &SqliteRow, column: &'static str) -> Read<Version> {
+fn version(row: &impl Cells, column: &'static str) -> Read<Version> {
     Ok(Version(whole(row, column)?))
 }
 
-fn digest(row: &SqliteRow, column: &'static str) -> Read<Digest256> {
-    Digest256::from_hex(row.try_get(column)?).ok_or(Failed::Unreadable(column))
+fn digest(row: &impl Cells, column: &'static str) -> Read<Digest256> {
+    Digest256::from_hex(row.text(column)?).ok_or(Failed::Unreadable(column))
 }
 
 /// Columns of an account, for a table named `a`.
@@ -95,25 +133,25 @@ macro_rules! order_columns {
          p.receipt_upload_id, p.receipt_type, p.receipt_bytes, p.receipt_sha256, p.receipt_at"
     };
 }
-pub(super) use {account_columns, order_columns, service_columns, storefront_columns};
+pub(crate) use {account_columns, order_columns, service_columns, storefront_columns};
 
-pub(super) fn account(row: &SqliteRow) -> Read<Account> {
+pub(crate) fn account(row: &impl Cells) -> Read<Account> {
     Ok(Account {
         id: id(row, "a_account_id")?,
-        name: row.try_get("a_name")?,
+        name: row.text("a_name")?.to_owned(),
         created_at: time(row, "a_created_at")?,
         state: AccountState {
             version: version(row, "a_version")?,
             tier: id::<Tier>(row, "a_tier")?,
             modules: json(row, "a_modules")?,
-            plugipay_account_id: row.try_get("a_plugipay_account_id")?,
+            plugipay_account_id: owned(row.optional_text("a_plugipay_account_id")?),
         },
     })
 }
 
 /// The storefront of a row that was joined from the left: `None` where there is none.
-pub(super) fn storefront(row: &SqliteRow) -> Read<Option<Storefront>> {
-    if row.try_get::<Option<&str>, _>("f_account_id")?.is_none() {
+pub(crate) fn storefront(row: &impl Cells) -> Read<Option<Storefront>> {
+    if row.optional_text("f_account_id")?.is_none() {
         return Ok(None);
     }
     Ok(Some(Storefront {
@@ -121,28 +159,28 @@ pub(super) fn storefront(row: &SqliteRow) -> Read<Option<Storefront>> {
         version: version(row, "f_version")?,
         profile: Profile {
             slug: word::<Slug>(row, "f_slug")?,
-            display_name: row.try_get("f_display_name")?,
-            bio: row.try_get("f_bio")?,
+            display_name: row.text("f_display_name")?.to_owned(),
+            bio: owned(row.optional_text("f_bio")?),
             payment: json(row, "f_payment")?,
-            hide_branding: row.try_get("f_hide_branding")?,
-            published: row.try_get("f_published")?,
+            hide_branding: row.flag("f_hide_branding")?,
+            published: row.flag("f_published")?,
         },
         created_at: time(row, "f_created_at")?,
         updated_at: time(row, "f_updated_at")?,
     }))
 }
 
-pub(super) fn service(row: &SqliteRow) -> Read<Service> {
+pub(crate) fn service(row: &impl Cells) -> Read<Service> {
     Ok(Service {
         id: id(row, "s_service_id")?,
         account_id: id(row, "s_account_id")?,
         version: version(row, "s_version")?,
         offer: Offer {
             slug: word::<Slug>(row, "s_slug")?,
-            name: row.try_get("s_name")?,
-            description: row.try_get("s_description")?,
+            name: row.text("s_name")?.to_owned(),
+            description: owned(row.optional_text("s_description")?),
             pricing: json(row, "s_pricing")?,
-            active: row.try_get("s_active")?,
+            active: row.flag("s_active")?,
             sort_order: whole(row, "s_sort_order")?,
         },
         created_at: time(row, "s_created_at")?,
@@ -150,34 +188,34 @@ pub(super) fn service(row: &SqliteRow) -> Read<Service> {
     })
 }
 
-pub(super) fn number(row: &SqliteRow) -> Read<OrderNumber> {
+pub(crate) fn number(row: &impl Cells) -> Read<OrderNumber> {
     Ok(OrderNumber(whole(row, "number")?))
 }
 
-fn rupiah(row: &SqliteRow, column: &'static str) -> Read<Rupiah> {
-    Rupiah::new(row.try_get(column)?).map_err(|_| Failed::Unreadable(column))
+fn rupiah(row: &impl Cells, column: &'static str) -> Read<Rupiah> {
+    Rupiah::new(row.int(column)?).map_err(|_| Failed::Unreadable(column))
 }
 
-pub(super) fn order(row: &SqliteRow) -> Read<Order> {
+pub(crate) fn order(row: &impl Cells) -> Read<Order> {
     Ok(Order {
         id: id(row, "order_id")?,
         account_id: id(row, "account_id")?,
         service_id: id(row, "service_id")?,
-        access_token: AccessToken::parse(row.try_get("access_token")?).ok_or(Failed::Unreadable("access_token"))?,
+        access_token: AccessToken::parse(row.text("access_token")?).ok_or(Failed::Unreadable("access_token"))?,
         buyer: Buyer {
-            name: row.try_get("buyer_name")?,
+            name: row.text("buyer_name")?.to_owned(),
             email: word::<EmailAddress>(row, "buyer_email")?,
-            phone: row.try_get("buyer_phone")?,
+            phone: owned(row.optional_text("buyer_phone")?),
         },
-        package_name: row.try_get("package_name")?,
-        preferred_date: row.try_get("preferred_date")?,
-        notes: row.try_get("notes")?,
-        language: Language::parse(row.try_get("language")?).ok_or(Failed::Unreadable("language"))?,
+        package_name: owned(row.optional_text("package_name")?),
+        preferred_date: owned(row.optional_text("preferred_date")?),
+        notes: owned(row.optional_text("notes")?),
+        language: Language::parse(row.text("language")?).ok_or(Failed::Unreadable("language"))?,
         created_at: time(row, "created_at")?,
         state: OrderState {
             version: version(row, "version")?,
-            status: WorkStatus::parse(row.try_get("status")?).ok_or(Failed::Unreadable("status"))?,
-            payment_status: PaymentStatus::parse(row.try_get("payment_status")?)
+            status: WorkStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))?,
+            payment_status: PaymentStatus::parse(row.text("payment_status")?)
                 .ok_or(Failed::Unreadable("payment_status"))?,
             quoted_price: rupiah(row, "quoted_price")?,
             updated_at: time(row, "updated_at")?,
@@ -185,7 +223,7 @@ pub(super) fn order(row: &SqliteRow) -> Read<Order> {
     })
 }
 
-pub(super) fn payment(row: &SqliteRow) -> Read<Payment> {
+pub(crate) fn payment(row: &impl Cells) -> Read<Payment> {
     let upload_id = optional_id(row, "receipt_upload_id")?;
     let receipt = upload_id
         .map(|upload_id| {
@@ -202,44 +240,48 @@ pub(super) fn payment(row: &SqliteRow) -> Read<Payment> {
         id: id(row, "payment_id")?,
         order_id: id(row, "order_id")?,
         state: PaymentState {
-            status: PaymentStatus::parse(row.try_get("p_status")?).ok_or(Failed::Unreadable("p_status"))?,
+            status: PaymentStatus::parse(row.text("p_status")?).ok_or(Failed::Unreadable("p_status"))?,
             amount_due: rupiah(row, "amount_due")?,
             receipt,
         },
     })
 }
 
-pub(super) fn subscription(row: &SqliteRow) -> Read<Subscription> {
+pub(crate) fn subscription(row: &impl Cells) -> Read<Subscription> {
     Ok(Subscription {
         id: id(row, "subscription_id")?,
         account_id: id(row, "account_id")?,
         created_at: time(row, "created_at")?,
         state: SubscriptionState {
             version: version(row, "version")?,
-            url: row.try_get("url")?,
+            url: row.text("url")?.to_owned(),
             events: json(row, "events")?,
-            active: row.try_get("active")?,
+            active: row.flag("active")?,
         },
     })
 }
 
-pub(super) fn key(row: &SqliteRow) -> Read<KeyRecord> {
+pub(crate) fn key(row: &impl Cells) -> Read<KeyRecord> {
     Ok(KeyRecord {
         id: id(row, "key_id")?,
         account_id: id(row, "account_id")?,
-        name: row.try_get("name")?,
-        prefix: row.try_get("prefix")?,
+        name: row.text("name")?.to_owned(),
+        prefix: row.text("prefix")?.to_owned(),
         hash: digest(row, "hash")?,
         created_at: time(row, "created_at")?,
         last_used_at: optional_time(row, "last_used_at")?,
     })
 }
 
-pub(super) fn kept(row: &SqliteRow) -> Read<Kept> {
-    Ok(Kept { fingerprint: digest(row, "fingerprint")?, outcome: row.try_get("outcome")?, until: time(row, "until")? })
+pub(crate) fn kept(row: &impl Cells) -> Read<Kept> {
+    Ok(Kept {
+        fingerprint: digest(row, "fingerprint")?,
+        outcome: row.text("outcome")?.to_owned(),
+        until: time(row, "until")?,
+    })
 }
 
-pub(super) fn audit(row: &SqliteRow) -> Read<AuditRecord> {
+pub(crate) fn audit(row: &impl Cells) -> Read<AuditRecord> {
     Ok(AuditRecord {
         id: id(row, "audit_id")?,
         account_id: id(row, "account_id")?,
@@ -248,42 +290,42 @@ pub(super) fn audit(row: &SqliteRow) -> Read<AuditRecord> {
         at: time(row, "at")?,
         actor: json(row, "actor")?,
         act: json(row, "act")?,
-        note: row.try_get("note")?,
+        note: owned(row.optional_text("note")?),
     })
 }
 
-pub(super) fn attempt(row: &SqliteRow) -> Read<Attempt> {
+pub(crate) fn attempt(row: &impl Cells) -> Read<Attempt> {
     Ok(Attempt {
         attempt_number: whole(row, "attempt_number")?,
         status: status(row)?,
         response_code: row
-            .try_get::<Option<i64>, _>("response_code")?
+            .optional_int("response_code")?
             .map(|code| u16::try_from(code).map_err(|_| Failed::Unreadable("response_code")))
             .transpose()?,
-        error: row.try_get("error")?,
+        error: owned(row.optional_text("error")?),
         duration_ms: whole(row, "duration_ms")?,
         attempted_at: time(row, "attempted_at")?,
         next_retry_at: optional_time(row, "next_retry_at")?,
     })
 }
 
-fn status(row: &SqliteRow) -> Read<EffectStatus> {
-    EffectStatus::parse(row.try_get("status")?).ok_or(Failed::Unreadable("status"))
+fn status(row: &impl Cells) -> Read<EffectStatus> {
+    EffectStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))
 }
 
-pub(super) fn event_type(row: &SqliteRow) -> Read<EventType> {
-    EventType::parse(row.try_get("event_type")?).ok_or(Failed::Unreadable("event_type"))
+pub(crate) fn event_type(row: &impl Cells) -> Read<EventType> {
+    EventType::parse(row.text("event_type")?).ok_or(Failed::Unreadable("event_type"))
 }
 
 /// A delivery without its log.
-pub(super) fn delivery(row: &SqliteRow) -> Read<DeliveryRecord> {
+pub(crate) fn delivery(row: &impl Cells) -> Read<DeliveryRecord> {
     let status = status(row)?;
     Ok(DeliveryRecord {
         id: id(row, "effect_id")?,
         subscription_id: id(row, "subscription_id")?,
         event_id: id(row, "event_id")?,
         event_type: event_type(row)?,
-        body: row.try_get("content")?,
+        body: row.text("content")?.to_owned(),
         status,
         created_at: time(row, "created_at")?,
         next_attempt_at: (status == EffectStatus::Pending).then(|| time(row, "due_at")).transpose()?,

@@ -1,0 +1,99 @@
+//! Coalescing: callers that come while others are at work share the next round trip.
+//!
+//! ```text
+//! a slot is free ─▶ go at once, alone ──────────────┐
+//! none is free   ─▶ queue ─▶ whoever's slot ends takes the queue, together, in a task of its own
+//! ```
+//!
+//! A lone caller waits for nobody and changes no thread. A caller that goes away in the middle strands nobody: giving its
+//! slot back is what starts the next round. It is a queue in memory, not a scheduler: it knows no fairness but order.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// Most jobs in one round: bounds the size of a statement and how long its first job waits.
+const ROUND_MAX: usize = 256;
+
+/// Jobs that can be done together.
+#[async_trait]
+pub(super) trait Together: Send + Sync + 'static {
+    type Job: Send + 'static;
+    type Answer: Send + 'static;
+
+    /// Does all of them and answers each, in order.
+    async fn together(&self, jobs: Vec<Self::Job>) -> Vec<Self::Answer>;
+}
+
+type Waiting<W> = (<W as Together>::Job, oneshot::Sender<<W as Together>::Answer>);
+
+struct Queue<W: Together> {
+    free: usize,
+    waiting: Vec<Waiting<W>>,
+}
+
+/// The slots and the queue in front of them.
+pub(super) struct Coalescer<W: Together> {
+    work: Arc<W>,
+    queue: Mutex<Queue<W>>,
+    runtime: Handle,
+}
+
+/// A place at work. Dropping it lets the queue go on.
+pub(super) struct Slot<W: Together>(Arc<Coalescer<W>>);
+
+pub(super) enum Entry<W: Together> {
+    /// Go at once, alone, and drop the slot afterwards.
+    Alone(Slot<W>),
+    /// Others do it; the answer comes here.
+    Queued(oneshot::Receiver<W::Answer>),
+}
+
+impl<W: Together> Coalescer<W> {
+    pub(super) fn new(work: Arc<W>, slots: usize) -> Arc<Self> {
+        let queue = Mutex::new(Queue { free: slots, waiting: Vec::new() });
+        Arc::new(Self { work, queue, runtime: Handle::current() })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<W>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a free slot, or queues the job.
+    pub(super) fn enter(self: &Arc<Self>, job: impl FnOnce() -> W::Job) -> Entry<W> {
+        let mut queue = self.queue();
+        if queue.free > 0 {
+            queue.free -= 1;
+            return Entry::Alone(Slot(Arc::clone(self)));
+        }
+        let (sender, answer) = oneshot::channel();
+        queue.waiting.push((job(), sender));
+        Entry::Queued(answer)
+    }
+}
+
+impl<W: Together> Drop for Slot<W> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        if queue.waiting.is_empty() {
+            queue.free += 1;
+            return;
+        }
+        let taken = queue.waiting.len().min(ROUND_MAX);
+        let round: Vec<Waiting<W>> = queue.waiting.drain(..taken).collect();
+        drop(queue);
+        let slot = Self(Arc::clone(&self.0));
+        self.0.runtime.spawn(async move {
+            let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
+            let answers = slot.0.work.together(jobs).await;
+            for (sender, answer) in senders.into_iter().zip(answers) {
+                // A caller that went away wants no answer.
+                let _ = sender.send(answer);
+            }
+            // Dropped last: the next round begins here.
+            drop(slot);
+        });
+    }
+}

@@ -1,0 +1,392 @@
+//! Storage in PostgreSQL (15 or later): for several hosts, and for a team that has one already.
+//!
+//! ```text
+//! reads   ─▶ one statement each; concurrent ones of the hot kinds share it
+//! commits ─▶ one statement each, one round trip; concurrent ones share it, a failing one fails alone
+//! ```
+//!
+//! Everything is in one schema of the host's choice, and every statement names it, so that a host's own search path does
+//! not matter. Commits run at `READ COMMITTED`: what a decision relied on is compared with rows that the statement has
+//! locked, in the order that `commit.rs` documents.
+//!
+//! What it does not do: it does not change the server's durability (`synchronous_commit` is the host's to set), and it
+//! keeps no connection across a statement but the pool's.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, UploadId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
+    RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+mod coalesce;
+mod commit;
+mod error;
+mod read;
+mod statement;
+mod together;
+mod work;
+
+pub(crate) use error::{busy, passes};
+
+use crate::sql::error::Failed;
+use coalesce::{Coalescer, Entry};
+use together::{Commits, Keys, Orders};
+
+/// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
+/// that a host of the version before goes on working beside it.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
+
+/// The schema if none is chosen.
+pub const SCHEMA_DEFAULT: &str = "serront";
+
+/// How the storage is opened.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// Where the server is.
+    pub connect: PgConnectOptions,
+    /// The schema for everything; it is made if it is not there.
+    pub schema: String,
+    /// Most connections at the same time.
+    pub connections_max: u32,
+    /// How long a caller waits for a connection before it is told that the storage is busy.
+    pub acquire_time_max: Duration,
+    /// How long a commit waits for a row that somebody else has locked, as a rule a host's own transaction.
+    pub lock_time_max: Duration,
+    /// How long one statement may take.
+    pub statement_time_max: Duration,
+    /// The storage's own clock, by which leases run. `None`: the server's, which all hosts share.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresOptions").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl PostgresOptions {
+    /// With this library's defaults: schema `serront`, 16 connections, 5 s for a connection or a lock, 30 s for a
+    /// statement.
+    #[must_use]
+    pub fn new(connect: PgConnectOptions) -> Self {
+        Self {
+            connect,
+            schema: SCHEMA_DEFAULT.to_owned(),
+            connections_max: 16,
+            acquire_time_max: Duration::from_secs(5),
+            lock_time_max: Duration::from_secs(5),
+            statement_time_max: Duration::from_secs(30),
+            clock: None,
+        }
+    }
+}
+
+/// Storage in PostgreSQL.
+pub struct PostgresStorage {
+    base: Arc<Base>,
+    commits: Arc<Coalescer<Commits>>,
+    orders: Arc<Coalescer<Orders>>,
+    keys: Arc<Coalescer<Keys>>,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl fmt::Debug for PostgresStorage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresStorage").finish_non_exhaustive()
+    }
+}
+
+/// What every statement needs.
+struct Base {
+    pool: PgPool,
+    /// The quoted schema and a dot.
+    schema: String,
+}
+
+/// How many rounds of each kind are under way at once. Two keep the server busy while one round's answers are read; more
+/// make the rounds smaller.
+const SLOTS: usize = 2;
+
+/// A name that needs no escaping in quotes.
+fn quoted(schema: &str) -> Result<String, PortError> {
+    let fits = (1..=63).contains(&schema.len())
+        && schema.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && !schema.starts_with(|first: char| first.is_ascii_digit())
+        && !schema.starts_with("pg_");
+    if fits {
+        Ok(format!("\"{schema}\"."))
+    } else {
+        Err(PortError::permanent("a schema's name is 1 to 63 of a-z, 0-9 and _, and begins with a letter or _"))
+    }
+}
+
+impl PostgresStorage {
+    /// Connects and applies pending migrations.
+    ///
+    /// # Errors
+    /// [`PortError`] if the server can't be reached, if the schema's name is not 1 to 63 of `a-z 0-9 _`, or if a
+    /// migration fails.
+    pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
+        let schema = quoted(&options.schema)?;
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        let connect = options
+            .connect
+            .application_name("serront")
+            // One text for each shape of a commit.
+            .statement_cache_capacity(512)
+            .options([
+                ("lock_timeout", millis(options.lock_time_max).as_str()),
+                ("statement_timeout", millis(options.statement_time_max).as_str()),
+                // Every statement here is a few lookups by key: one plan fits all of its arguments, compiling it never
+                // pays, and a plan made while a table was empty must not scan it when it is full.
+                ("plan_cache_mode", "force_generic_plan"),
+                ("jit", "off"),
+                ("enable_seqscan", "off"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(options.acquire_time_max)
+            // A lost connection is told by the statement that meets it; asking first would double the round trips.
+            .test_before_acquire(false)
+            .connect_with(connect)
+            .await
+            .map_err(Failed::from)?;
+        migrate(&pool, &options.schema, &schema).await?;
+        let base = Arc::new(Base { pool, schema });
+        Ok(Self {
+            commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base))), SLOTS),
+            orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base))), SLOTS),
+            keys: Coalescer::new(Arc::new(Keys(Arc::clone(&base))), SLOTS),
+            base,
+            clock: options.clock,
+        })
+    }
+
+    /// Closes the pool. What comes later is refused.
+    pub async fn close(&self) {
+        self.base.pool.close().await;
+    }
+}
+
+/// Applies what is pending. Hosts that start at once wait for each other by an advisory lock; one of an older version
+/// finds migrations that it does not know, and leaves them alone.
+async fn migrate(pool: &PgPool, name: &str, schema: &str) -> Result<(), PortError> {
+    let migrations = MIGRATIONS.map(|(version, description, sql)| {
+        let sql = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.replace("@.", schema)));
+        Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql, false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.to_vec());
+    migrator.set_ignore_missing(true);
+    migrator.create_schema(format!("\"{name}\""));
+    migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
+    migrator.run(pool).await.map_err(PortError::permanent)
+}
+
+/// Runs a read on a connection of the pool, and once more if the connection turned out to be dead.
+macro_rules! on_connection {
+    ($base:expr, |$connection:ident, $schema:ident| $read:expr) => {{
+        let base = &$base;
+        let $schema = base.schema.as_str();
+        let mut attempts = 0;
+        loop {
+            let result = match base.pool.acquire().await {
+                Err(error) => Err(Failed::from(error)),
+                Ok(mut connection) => {
+                    let $connection = &mut *connection;
+                    $read.await
+                }
+            };
+            match result {
+                Err(Failed::Engine(error)) if error::is_lost(&error) && attempts < $crate::postgres::RECONNECTS_MAX => {
+                    attempts += 1;
+                }
+                other => break other,
+            }
+        }
+    }};
+}
+use on_connection;
+
+/// How often a statement that can be sent again is, on another connection, before the caller is told. After a restart of
+/// the server every connection of the pool is dead, and each is found out by one statement.
+const RECONNECTS_MAX: u32 = 32;
+
+#[async_trait]
+impl Storage for PostgresStorage {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::account(connection, schema, id, key))?)
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::service(connection, schema, account_id, id, key))?)
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::shop(connection, schema, slug))?)
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        let found = match self.orders.enter(|| (key, scope)) {
+            Entry::Alone(_slot) => {
+                together::orders(&self.base, &[(key, scope)]).await.map(|found| found.into_iter().next())
+            }
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)).map(Some),
+        };
+        Ok(found?.flatten())
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        let found = match self.keys.enter(|| hash) {
+            Entry::Alone(_slot) => together::keys(&self.base, &[hash]).await.map(|found| found.into_iter().next()),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)).map(Some),
+        };
+        Ok(found?.flatten())
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::keys(connection, schema, account_id))?)
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::services(connection, schema, account_id))?)
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::orders(
+            connection, schema, account_id, filter, after, limit
+        ))?)
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::counts(connection, schema, account_id))?)
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::audit(connection, schema, account_id, order_id))?)
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| {
+            read::deliveries(connection, schema, account_id, filter, after, limit)
+        })?)
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::delivery(connection, schema, account_id, id))?)
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        let wanted = [(account_id, id)];
+        let found = on_connection!(self.base, |connection, schema| read::outcomes(connection, schema, &wanted))?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        match self.commits.enter(|| Box::new(change.clone())) {
+            Entry::Alone(_slot) => together::commit(&self.base, change).await,
+            Entry::Queued(answer) => answer.await.unwrap_or_else(|_| Err(Failed::Lost.into())),
+        }
+    }
+}
+
+impl PostgresStorage {
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        match &self.clock {
+            Some(clock) => Ok(clock.now()),
+            None => Ok(on_connection!(self.base, |connection, _schema| work::now(connection))?),
+        }
+    }
+}
+
+#[async_trait]
+impl WorkStorage for PostgresStorage {
+    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+        let now = self.now().await?;
+        if !on_connection!(self.base, |connection, schema| work::any_due(connection, schema, now))? {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.base.pool.begin().await.map_err(Failed::from)?;
+        let taken = work::take_due(&mut transaction, &self.base.schema, now, limit, per_subscription, lease).await?;
+        transaction.commit().await.map_err(error::of_write)?;
+        Ok(taken)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+        let now = self.now().await?;
+        Ok(on_connection!(self.base, |connection, schema| work::next_due(connection, schema, now))?)
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        let recorded = on_connection!(self.base, |connection, schema| {
+            work::record_attempt(connection, schema, account_id, id, fence, attempt, next)
+        });
+        Ok(recorded.map_err(PortError::from)??)
+    }
+
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit))?)
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| work::prune(connection, schema, prune))?)
+    }
+
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
+        Ok(on_connection!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at))?)
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::named_uploads(connection, schema, uploads))?)
+    }
+
+    async fn ready(&self) -> Result<(), PortError> {
+        let applied = on_connection!(self.base, |connection, schema| read::schema_version(connection, schema))?;
+        let expected = MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0);
+        // A newer layout only adds to this one.
+        if applied >= expected { Ok(()) } else { Err(PortError::permanent("migrations are pending")) }
+    }
+}

@@ -1,0 +1,564 @@
+//! Reads. Each is one statement, so that it sees one snapshot; the hot ones are shared by concurrent callers.
+
+use serde_json::from_str;
+use serront_core::account::Version;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::Committed;
+use serront_core::effect::DeliveryRecord;
+use serront_core::idempotency::{Kept, Scope};
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId, UploadId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::payment::PaymentStatus;
+use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
+use serront_core::receipt::Digest256;
+use serront_core::subscription::{Subscription, SubscriptionState};
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{Arguments as _, AssertSqlSafe};
+
+use super::statement::{Builder, Cell, Relation};
+use crate::sql::error::Failed;
+use crate::sql::names::directory;
+use crate::sql::rows::{self, Cells as _, account_columns, order_columns, service_columns, storefront_columns};
+
+type Read<T> = Result<T, Failed>;
+
+/// A statement with its schema filled in and its arguments.
+struct Query {
+    sql: String,
+    arguments: PgArguments,
+}
+
+impl Query {
+    fn new(schema: &str, sql: &str) -> Self {
+        Self { sql: sql.replace("@.", schema), arguments: PgArguments::default() }
+    }
+
+    fn bind<'q, T>(mut self, value: T) -> Read<Self>
+    where
+        T: sqlx::Encode<'q, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        self.arguments.add(value).map_err(|_| Failed::Refused("a value that can't be sent"))?;
+        Ok(self)
+    }
+
+    async fn all(self, connection: &mut PgConnection) -> Read<Vec<PgRow>> {
+        Ok(sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_all(connection).await?)
+    }
+
+    async fn optional(self, connection: &mut PgConnection) -> Read<Option<PgRow>> {
+        Ok(sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_optional(connection).await?)
+    }
+}
+
+/// The subscriptions of the account of a table's rows, as one text.
+macro_rules! subscriptions_of {
+    ($account:literal) => {
+        concat!(
+            "(SELECT json_agg(json_build_array(u.subscription_id, u.created_at, u.version, u.url, u.events, u.active) \
+             ORDER BY u.subscription_id)::text FROM @.subscriptions u WHERE u.account_id = ",
+            $account,
+            ") AS subscriptions"
+        )
+    };
+}
+
+fn subscriptions(row: &PgRow, account_id: AccountId) -> Read<Vec<Subscription>> {
+    let Some(text) = row.optional_text("subscriptions")? else { return Ok(Vec::new()) };
+    let unreadable = || Failed::Unreadable("subscriptions");
+    from_str::<Vec<(String, i64, u32, String, String, bool)>>(text)
+        .map_err(|_| unreadable())?
+        .into_iter()
+        .map(|(id, created_at, version, url, events, active)| {
+            Ok(Subscription {
+                id: id.parse().map_err(|_| unreadable())?,
+                account_id,
+                created_at: Timestamp::from_millis(created_at),
+                state: SubscriptionState {
+                    version: Version(version),
+                    url,
+                    events: from_str(&events).map_err(|_| unreadable())?,
+                    active,
+                },
+            })
+        })
+        .collect()
+}
+
+const KEPT: &str = "k.fingerprint, k.outcome, k.until";
+
+/// The kept outcome of a row that was joined from the left.
+fn kept(row: &PgRow) -> Read<Option<Kept>> {
+    if row.optional_text("fingerprint")?.is_none() { Ok(None) } else { Ok(Some(rows::kept(row)?)) }
+}
+
+pub(super) async fn account(
+    connection: &mut PgConnection,
+    schema: &str,
+    id: AccountId,
+    scope: Option<Scope>,
+) -> Read<Option<AccountSnapshot>> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            account_columns!(),
+            ", ",
+            storefront_columns!(),
+            ", ",
+            subscriptions_of!("a.account_id"),
+            ", coalesce(c.services, 0) AS services, {KEPT} FROM @.accounts a \
+             LEFT JOIN @.storefronts f ON f.account_id = a.account_id \
+             LEFT JOIN @.service_counts c ON c.account_id = a.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 WHERE a.account_id = $1"
+        ),
+        KEPT = KEPT
+    );
+    let query = Query::new(schema, &sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
+    let Some(row) = query.optional(connection).await? else { return Ok(None) };
+    Ok(Some(AccountSnapshot {
+        account: rows::account(&row)?,
+        storefront: rows::storefront(&row)?,
+        services: rows::whole(&row, "services")?,
+        subscriptions: subscriptions(&row, id)?,
+        kept: kept(&row)?,
+    }))
+}
+
+pub(super) async fn service(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: ServiceId,
+    scope: Option<Scope>,
+) -> Read<Option<ServiceSnapshot>> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            account_columns!(),
+            ", ",
+            service_columns!(),
+            ", s.has_orders, {KEPT} FROM @.services s JOIN @.accounts a ON a.account_id = s.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $3 \
+             WHERE s.account_id = $1 AND s.service_id = $2"
+        ),
+        KEPT = KEPT
+    );
+    let query = Query::new(schema, &sql)
+        .bind(account.to_string())?
+        .bind(id.to_string())?
+        .bind(scope.map(|scope| scope.to_string()))?;
+    let Some(row) = query.optional(connection).await? else { return Ok(None) };
+    Ok(Some(ServiceSnapshot {
+        account: rows::account(&row)?,
+        service: rows::service(&row)?,
+        has_orders: row.flag("has_orders")?,
+        kept: kept(&row)?,
+    }))
+}
+
+pub(super) async fn services(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<Service>> {
+    let sql = concat!(
+        "SELECT ",
+        service_columns!(),
+        " FROM @.services s WHERE s.account_id = $1 ORDER BY s.sort_order, s.service_id"
+    );
+    let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(rows::service).collect()
+}
+
+pub(super) async fn shop(connection: &mut PgConnection, schema: &str, slug: &Slug) -> Read<Option<ShopSnapshot>> {
+    // One row for each service, and one without any for an empty catalog.
+    let sql = concat!(
+        "SELECT ",
+        account_columns!(),
+        ", ",
+        storefront_columns!(),
+        ", ",
+        service_columns!(),
+        ", ",
+        subscriptions_of!("d.account_id"),
+        " FROM @.directory d JOIN @.accounts a ON a.account_id = d.account_id \
+         JOIN @.storefronts f ON f.account_id = d.account_id LEFT JOIN @.services s ON s.account_id = d.account_id \
+         WHERE d.kind = $1 AND d.name = $2 ORDER BY s.sort_order, s.service_id"
+    );
+    let query = Query::new(schema, sql).bind(directory::STOREFRONT_SLUG)?.bind(slug.as_str().to_owned())?;
+    let rows = query.all(connection).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let account = rows::account(row)?;
+    Ok(Some(ShopSnapshot {
+        storefront: rows::storefront(row)?.ok_or(Failed::Unreadable("storefront"))?,
+        services: rows
+            .iter()
+            .filter_map(|row| match row.optional_text("s_service_id") {
+                Ok(None) => None,
+                Ok(Some(_)) => Some(rows::service(row)),
+                Err(error) => Some(Err(error.into())),
+            })
+            .collect::<Read<_>>()?,
+        subscriptions: subscriptions(row, account.id)?,
+        account,
+    }))
+}
+
+/// An order to be read, with the idempotency key to look up beside it.
+pub(super) type OrderWanted = (OrderKey, Option<Scope>);
+
+/// Reads orders that were all asked for in one way: by id, or by token.
+pub(super) async fn orders_by_key(
+    connection: &mut PgConnection,
+    schema: &str,
+    wanted: &[OrderWanted],
+) -> Read<Vec<Option<OrderSnapshot>>> {
+    let mut found: Vec<Option<OrderSnapshot>> = wanted.iter().map(|_| None).collect();
+    let mut by_id = Relation::new("wanted", &["account_id", "key", "scope"]);
+    let mut by_token = Relation::new("wanted", &["key", "scope"]);
+    for (n, (key, scope)) in (0_i64..).zip(wanted) {
+        let scope = Cell::from(scope.map(|scope| scope.to_string()));
+        match key {
+            OrderKey::Id(account, id) => by_id.push(n, vec![account.to_string().into(), id.to_string().into(), scope]),
+            OrderKey::Token(hash) => by_token.push(n, vec![hash.to_string().into(), scope]),
+        }
+    }
+    for (relation, from) in [
+        (by_id, " JOIN @.orders o ON o.order_id = w.key AND o.account_id = w.account_id"),
+        (
+            by_token,
+            " JOIN @.directory d ON d.kind = 'access_token' AND d.name = w.key \
+             JOIN @.orders o ON o.access_token_hash = w.key AND o.account_id = d.account_id",
+        ),
+    ] {
+        if relation.is_empty() {
+            continue;
+        }
+        let mut sql = Builder::new();
+        sql.relation(&relation, wanted.len() > 1)?;
+        sql.push(concat!(
+            "\nSELECT w.n, ",
+            account_columns!(),
+            ", ",
+            storefront_columns!(),
+            ", ",
+            service_columns!(),
+            ", ",
+            order_columns!(),
+            ", ",
+            subscriptions_of!("o.account_id"),
+            ", "
+        ))
+        .push(KEPT)
+        .push(" FROM wanted w")
+        .push(from)
+        .push(
+            " JOIN @.accounts a ON a.account_id = o.account_id \
+             JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+             JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+             LEFT JOIN @.storefronts f ON f.account_id = o.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope",
+        );
+        let (sql, arguments) = sql.finish(schema);
+        for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(&mut *connection).await? {
+            let n = rows::whole::<usize>(&row, "n")?;
+            let account = rows::account(&row)?;
+            let snapshot = OrderSnapshot {
+                storefront: rows::storefront(&row)?,
+                order: rows::order(&row)?,
+                number: rows::number(&row)?,
+                payment: rows::payment(&row)?,
+                service: rows::service(&row)?,
+                subscriptions: subscriptions(&row, account.id)?,
+                kept: kept(&row)?,
+                account,
+            };
+            *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(snapshot);
+        }
+    }
+    Ok(found)
+}
+
+const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
+
+/// Reads API keys by their hashes.
+pub(super) async fn keys_by_hash(
+    connection: &mut PgConnection,
+    schema: &str,
+    wanted: &[Digest256],
+) -> Read<Vec<Option<KeyRecord>>> {
+    let mut found: Vec<Option<KeyRecord>> = wanted.iter().map(|_| None).collect();
+    let mut relation = Relation::new("wanted", &["hash"]);
+    for (n, hash) in (0_i64..).zip(wanted) {
+        relation.push(n, vec![hash.to_string().into()]);
+    }
+    let mut sql = Builder::new();
+    sql.relation(&relation, wanted.len() > 1)?;
+    sql.push("\nSELECT w.n, ").push(KEY_COLUMNS).push(
+        " FROM wanted w JOIN @.directory d ON d.kind = 'key_hash' AND d.name = w.hash \
+         JOIN @.api_keys k ON k.account_id = d.account_id AND k.hash = w.hash",
+    );
+    let (sql, arguments) = sql.finish(schema);
+    for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
+        let n = rows::whole::<usize>(&row, "n")?;
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(rows::key(&row)?);
+    }
+    Ok(found)
+}
+
+pub(super) async fn keys(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<KeyRecord>> {
+    let sql = format!("SELECT {KEY_COLUMNS} FROM @.api_keys k WHERE k.account_id = $1 ORDER BY k.key_id");
+    let rows = Query::new(schema, &sql).bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(rows::key).collect()
+}
+
+/// The states that a page has to be merged from, so that each part is read in order from an index: one part where an
+/// index begins with what is filtered, otherwise one for each value of the state in between.
+fn parts(filter: &OrderFilter) -> Vec<(Option<WorkStatus>, Option<PaymentStatus>)> {
+    match (filter.service_id, filter.status, filter.payment_status) {
+        (_, None, None) | (None, None, Some(_)) | (_, Some(_), Some(_)) => {
+            vec![(filter.status, filter.payment_status)]
+        }
+        (_, Some(status), None) => PaymentStatus::ALL.map(|payment| (Some(status), Some(payment))).to_vec(),
+        (Some(_), None, Some(payment)) => WorkStatus::ALL.map(|status| (Some(status), Some(payment))).to_vec(),
+    }
+}
+
+/// `LIKE` with its two wildcards taken literally.
+fn like(word: &str) -> String {
+    let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
+}
+
+pub(super) async fn orders(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    filter: &OrderFilter,
+    after: Option<OrderNumber>,
+    limit: Limit,
+) -> Read<Page<OrderRow>> {
+    let below = after.map_or(i64::MAX, |number| i64::from(number.0));
+    // $1 account, $2 below, $3 limit, $4 service, then the words.
+    let first_word = if filter.service_id.is_some() { 5 } else { 4 };
+    let mut selects = Vec::new();
+    for (status, payment_status) in parts(filter) {
+        let mut conditions = String::from("o.account_id = $1 AND o.number < $2");
+        if filter.service_id.is_some() {
+            conditions.push_str(" AND o.service_id = $4");
+        }
+        // The states' names are ours.
+        if let Some(status) = status {
+            conditions.push_str(&format!(" AND o.status = '{}'", status.as_str()));
+        }
+        if let Some(status) = payment_status {
+            conditions.push_str(&format!(" AND o.payment_status = '{}'", status.as_str()));
+        }
+        for word in 0..filter.words.len() {
+            let word = first_word + word;
+            conditions.push_str(&format!(
+                " AND (o.search_text LIKE ${word} OR o.service_id IN (SELECT n.service_id FROM @.services n \
+                 WHERE n.account_id = $1 AND n.search_text LIKE ${word}))"
+            ));
+        }
+        selects.push(format!(
+            "(SELECT o.order_id, o.number FROM @.orders o WHERE {conditions} ORDER BY o.number DESC LIMIT $3)"
+        ));
+    }
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            order_columns!(),
+            ", ",
+            service_columns!(),
+            " FROM (SELECT * FROM ({}) every ORDER BY number DESC LIMIT $3) AS page \
+             JOIN @.orders o ON o.order_id = page.order_id AND o.account_id = $1 \
+             JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = $1 \
+             JOIN @.services s ON s.account_id = $1 AND s.service_id = o.service_id ORDER BY o.number DESC"
+        ),
+        selects.join(" UNION ALL ")
+    );
+    let mut query =
+        Query::new(schema, &sql).bind(account.to_string())?.bind(below)?.bind(i64::from(limit.get()) + 1)?;
+    if let Some(service) = filter.service_id {
+        query = query.bind(service.to_string())?;
+    }
+    for word in &filter.words {
+        query = query.bind(like(word))?;
+    }
+    let rows = query
+        .all(connection)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(OrderRow {
+                order: rows::order(row)?,
+                number: rows::number(row)?,
+                payment: rows::payment(row)?,
+                service: rows::service(row)?,
+            })
+        })
+        .collect::<Read<Vec<_>>>()?;
+    Ok(Page::cut(rows, limit))
+}
+
+/// The totals and what is not folded into them yet, in one snapshot.
+pub(super) async fn counts(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<WorkCounts> {
+    let sql = "SELECT status, sum(orders)::int8 AS orders FROM (\
+               SELECT status, orders FROM @.order_counts WHERE account_id = $1 UNION ALL \
+               SELECT status, delta FROM @.order_count_deltas WHERE account_id = $1) every GROUP BY status";
+    let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
+    let mut counts = WorkCounts::default();
+    for row in &rows {
+        let status = WorkStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))?;
+        *counts.of(status) = rows::whole(row, "orders")?;
+    }
+    Ok(counts)
+}
+
+pub(super) async fn audit(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    order: OrderId,
+) -> Read<Vec<AuditRecord>> {
+    let sql = "SELECT audit_id, account_id, order_id, payment_id, at, actor, act, note FROM @.audit \
+               WHERE order_id = $1 AND account_id = $2 ORDER BY at, audit_id";
+    let rows = Query::new(schema, sql).bind(order.to_string())?.bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(rows::audit).collect()
+}
+
+/// A delivery's columns, with its log as one text.
+const DELIVERY: &str = "e.effect_id, e.subscription_id, e.event_id, e.event_type, e.content, e.status, e.created_at, \
+    e.due_at, (SELECT json_agg(json_build_object('attemptNumber', t.attempt_number, 'status', t.status, \
+    'responseCode', t.response_code, 'error', t.error, 'durationMs', t.duration_ms, 'attemptedAt', t.attempted_at, \
+    'nextRetryAt', t.next_retry_at) ORDER BY t.attempt_number)::text FROM @.attempts t \
+    WHERE t.effect_id = e.effect_id AND t.account_id = e.account_id) AS log FROM @.effects e WHERE e.kind = 'delivery'";
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogRow {
+    attempt_number: u32,
+    status: serront_core::effect::EffectStatus,
+    response_code: Option<u16>,
+    error: Option<String>,
+    duration_ms: u64,
+    attempted_at: i64,
+    next_retry_at: Option<i64>,
+}
+
+fn logged_delivery(row: &PgRow) -> Read<DeliveryRecord> {
+    let mut delivery = rows::delivery(row)?;
+    let Some(log) = row.optional_text("log")? else { return Ok(delivery) };
+    let log: Vec<LogRow> = from_str(log).map_err(|_| Failed::Unreadable("log"))?;
+    delivery.attempts = log
+        .into_iter()
+        .map(|row| serront_core::effect::Attempt {
+            attempt_number: row.attempt_number,
+            status: row.status,
+            response_code: row.response_code,
+            error: row.error,
+            duration_ms: row.duration_ms,
+            attempted_at: Timestamp::from_millis(row.attempted_at),
+            next_retry_at: row.next_retry_at.map(Timestamp::from_millis),
+        })
+        .collect();
+    Ok(delivery)
+}
+
+pub(super) async fn deliveries(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    filter: &DeliveryFilter,
+    after: Option<DeliveryPosition>,
+    limit: Limit,
+) -> Read<Page<DeliveryRecord>> {
+    let mut sql = format!("SELECT {DELIVERY} AND e.account_id = $1");
+    let mut texts = Vec::new();
+    for (column, value) in [
+        ("subscription_id", filter.subscription_id.map(|id| id.to_string())),
+        ("status", filter.status.map(|status| status.as_str().to_owned())),
+        ("event_type", filter.event_type.map(|event_type| event_type.as_str().to_owned())),
+        ("event_id", filter.event_id.map(|id| id.to_string())),
+    ] {
+        if let Some(value) = value {
+            texts.push(value);
+            sql.push_str(&format!(" AND e.{column} = ${}", texts.len() + 2));
+        }
+    }
+    if after.is_some() {
+        sql.push_str(&format!(" AND (e.created_at, e.effect_id) < (${}, ${})", texts.len() + 3, texts.len() + 4));
+    }
+    sql.push_str(" ORDER BY e.created_at DESC, e.effect_id DESC LIMIT $2");
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    for text in texts {
+        query = query.bind(text)?;
+    }
+    if let Some(after) = after {
+        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+    }
+    let rows = query.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(logged_delivery).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn delivery(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: DeliveryId,
+) -> Read<Option<DeliveryRecord>> {
+    let sql = format!("SELECT {DELIVERY} AND e.effect_id = $1 AND e.account_id = $2");
+    let query = Query::new(schema, &sql).bind(id.to_string())?.bind(account.to_string())?;
+    query.optional(connection).await?.as_ref().map(logged_delivery).transpose()
+}
+
+/// What became of these change sets, in their order.
+pub(super) async fn outcomes(
+    connection: &mut PgConnection,
+    schema: &str,
+    wanted: &[(AccountId, ChangeSetId)],
+) -> Read<Vec<Option<Committed>>> {
+    let mut found: Vec<Option<Committed>> = wanted.iter().map(|_| None).collect();
+    let sql = "SELECT w.n, c.number FROM unnest($1::int8[], $2::text[], $3::text[]) AS w (n, account_id, id) \
+               CROSS JOIN LATERAL (SELECT number FROM @.change_sets c WHERE c.change_set_id = w.id \
+               AND c.account_id = w.account_id LIMIT 1) c";
+    let rows = Query::new(schema, sql)
+        .bind((0_i64..).take(wanted.len()).collect::<Vec<_>>())?
+        .bind(wanted.iter().map(|(account, _)| account.to_string()).collect::<Vec<_>>())?
+        .bind(wanted.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>())?
+        .all(connection)
+        .await?;
+    for row in &rows {
+        let n = rows::whole::<usize>(row, "n")?;
+        let number = match row.optional_int("number")? {
+            None => None,
+            Some(_) => Some(rows::number(row)?),
+        };
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(Committed { number });
+    }
+    Ok(found)
+}
+
+pub(super) async fn named_uploads(
+    connection: &mut PgConnection,
+    schema: &str,
+    uploads: &[(AccountId, UploadId)],
+) -> Read<Vec<UploadId>> {
+    let sql = "SELECT p.receipt_upload_id AS upload_id FROM unnest($1::text[], $2::text[]) AS w (account_id, id) \
+               CROSS JOIN LATERAL (SELECT receipt_upload_id FROM @.payments p WHERE p.receipt_upload_id = w.id \
+               AND p.account_id = w.account_id LIMIT 1) p";
+    let rows = Query::new(schema, sql)
+        .bind(uploads.iter().map(|(account, _)| account.to_string()).collect::<Vec<_>>())?
+        .bind(uploads.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>())?
+        .all(connection)
+        .await?;
+    rows.iter().map(|row| rows::id(row, "upload_id")).collect()
+}
+
+/// The newest migration that was applied.
+pub(super) async fn schema_version(connection: &mut PgConnection, schema: &str) -> Read<i64> {
+    let sql = "SELECT coalesce(max(version), 0) AS version FROM @._sqlx_migrations WHERE success";
+    let row = Query::new(schema, sql).optional(connection).await?.ok_or(Failed::Unreadable("version"))?;
+    Ok(row.int("version")?)
+}

@@ -1,0 +1,182 @@
+//! What concurrent callers do together, and what one does alone.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::key::KeyRecord;
+use serront_core::ports::{CommitError, OrderKey, OrderSnapshot};
+use serront_core::receipt::Digest256;
+
+use super::coalesce::Together;
+use super::commit::{self, Batch, Refusal, Status};
+use super::read::OrderWanted;
+use super::{Base, RECONNECTS_MAX, error, read};
+use crate::sql::error::Failed;
+
+/// How often a statement that the engine gave up for another one is run again.
+const VICTIM_ROUNDS_MAX: u32 = 8;
+
+/// A failure that many share: the engine's own error can't be copied.
+fn shared(failed: &Failed) -> Failed {
+    match failed {
+        Failed::Engine(error) if error::is_lost(error) => Failed::Lost,
+        Failed::Engine(error) if error::busy(error) => Failed::Busy,
+        Failed::Engine(_) | Failed::RolledBack => Failed::RolledBack,
+        Failed::Unreadable(column) => Failed::Unreadable(column),
+        Failed::Refused(why) => Failed::Refused(why),
+        Failed::Closed => Failed::Closed,
+        Failed::Lost => Failed::Lost,
+        Failed::Busy => Failed::Busy,
+    }
+}
+
+/// Orders by key.
+pub(super) async fn orders(base: &Base, wanted: &[OrderWanted]) -> Result<Vec<Option<OrderSnapshot>>, Failed> {
+    super::on_connection!(base, |connection, schema| read::orders_by_key(connection, schema, wanted))
+}
+
+/// API keys by hash.
+pub(super) async fn keys(base: &Base, wanted: &[Digest256]) -> Result<Vec<Option<KeyRecord>>, Failed> {
+    super::on_connection!(base, |connection, schema| read::keys_by_hash(connection, schema, wanted))
+}
+
+fn spread<T>(found: Result<Vec<Option<T>>, Failed>, jobs: usize) -> Vec<Result<Option<T>, Failed>> {
+    match found {
+        Ok(found) => found.into_iter().map(Ok).collect(),
+        Err(failed) => (0..jobs).map(|_| Err(shared(&failed))).collect(),
+    }
+}
+
+/// Reads of orders.
+pub(super) struct Orders(pub(super) Arc<Base>);
+
+#[async_trait]
+impl Together for Orders {
+    type Job = OrderWanted;
+    type Answer = Result<Option<OrderSnapshot>, Failed>;
+
+    async fn together(&self, jobs: Vec<OrderWanted>) -> Vec<Self::Answer> {
+        // By id or by token: two statements, and only those that are needed.
+        let (by_id, by_token): (Vec<_>, Vec<_>) =
+            jobs.iter().copied().enumerate().partition(|(_, (key, _))| matches!(key, OrderKey::Id(..)));
+        let mut answers: Vec<Option<Self::Answer>> = jobs.iter().map(|_| None).collect();
+        for group in [by_id, by_token] {
+            if group.is_empty() {
+                continue;
+            }
+            let (places, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            let found = orders(&self.0, &wanted).await;
+            for (place, answer) in places.into_iter().zip(spread(found, wanted.len())) {
+                if let Some(slot) = answers.get_mut(place) {
+                    *slot = Some(answer);
+                }
+            }
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or(Err(Failed::Lost))).collect()
+    }
+}
+
+/// Reads of API keys.
+pub(super) struct Keys(pub(super) Arc<Base>);
+
+#[async_trait]
+impl Together for Keys {
+    type Job = Digest256;
+    type Answer = Result<Option<KeyRecord>, Failed>;
+
+    async fn together(&self, jobs: Vec<Digest256>) -> Vec<Self::Answer> {
+        spread(keys(&self.0, &jobs).await, jobs.len())
+    }
+}
+
+/// Runs a statement over these change sets, and again where the engine gave it up or the connection was lost: the ids make
+/// that harmless.
+async fn apply(base: &Base, changes: &[&ChangeSet], many: bool) -> Result<Vec<Status>, Refusal> {
+    let (mut victim, mut lost) = (0, 0);
+    loop {
+        let mut connection = base.pool.acquire().await.map_err(Failed::from)?;
+        let result = commit::apply(&mut connection, &base.schema, changes, many).await;
+        match result {
+            Err(Refusal::Failed(Failed::Engine(error))) if error::is_victim(&error) && victim < VICTIM_ROUNDS_MAX => {
+                victim += 1;
+            }
+            Err(Refusal::Failed(Failed::Lost)) if lost < RECONNECTS_MAX => lost += 1,
+            other => return other,
+        }
+    }
+}
+
+/// A conflict, unless it was this very change set that moved what it guards: sent before, or beside this one.
+async fn unless_landed(base: &Base, change: &ChangeSet) -> Result<Committed, CommitError> {
+    let wanted = [(change.account_id, change.id)];
+    let found = super::on_connection!(base, |connection, schema| read::outcomes(connection, schema, &wanted))?;
+    found.into_iter().next().flatten().ok_or(CommitError::Conflict)
+}
+
+/// One change set by itself.
+pub(super) async fn commit(base: &Base, change: &ChangeSet) -> Result<Committed, CommitError> {
+    match apply(base, &[change], false).await {
+        Ok(statuses) => match statuses.into_iter().next() {
+            Some(Status::Conflict | Status::Alone) => unless_landed(base, change).await,
+            Some(status) => status.into(),
+            None => Err(Failed::Unreadable("status").into()),
+        },
+        Err(Refusal::Raced) => unless_landed(base, change).await,
+        Err(Refusal::Failed(failed)) => Err(failed.into()),
+    }
+}
+
+/// Commits.
+pub(super) struct Commits(pub(super) Arc<Base>);
+
+#[async_trait]
+impl Together for Commits {
+    type Job = Box<ChangeSet>;
+    type Answer = Result<Committed, CommitError>;
+
+    async fn together(&self, jobs: Vec<Box<ChangeSet>>) -> Vec<Self::Answer> {
+        let mut answers: Vec<Option<Self::Answer>> = jobs.iter().map(|_| None).collect();
+        let mut left: Vec<usize> = (0..jobs.len()).collect();
+        // What contradicts another in the round goes into the next statement. One is admitted in each, so it ends.
+        while !left.is_empty() {
+            let mut batch = Batch::default();
+            let (admitted, mut rest): (Vec<usize>, Vec<usize>) =
+                left.into_iter().partition(|at| jobs.get(*at).is_some_and(|change| batch.admit(change)));
+            let mut alone = Vec::new();
+            if admitted.len() > 1 {
+                let changes: Vec<&ChangeSet> =
+                    admitted.iter().filter_map(|at| jobs.get(*at)).map(AsRef::as_ref).collect();
+                match apply(&self.0, &changes, true).await {
+                    Ok(statuses) => {
+                        for (at, status) in admitted.into_iter().zip(statuses) {
+                            match status {
+                                // It may be its own first sending that moved the row.
+                                Status::Alone | Status::Conflict => alone.push(at),
+                                status => {
+                                    if let Some(answer) = answers.get_mut(at) {
+                                        *answer = Some(status.into());
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    // One of them made the statement fail: each for itself, so that it fails alone.
+                    Err(_) => alone.extend(admitted),
+                }
+            } else if admitted.is_empty() {
+                // None can share a statement.
+                alone.append(&mut rest);
+            } else {
+                alone.extend(admitted);
+            }
+            for at in alone {
+                if let (Some(change), Some(answer)) = (jobs.get(at), answers.get_mut(at)) {
+                    *answer = Some(commit(&self.0, change).await);
+                }
+            }
+            left = rest;
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Failed::Lost.into()))).collect()
+    }
+}

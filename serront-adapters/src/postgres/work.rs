@@ -1,0 +1,251 @@
+//! The dispatcher's bookkeeping: leases, attempts, folding, pruning.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serront_core::effect::{Attempt, EffectId};
+use serront_core::ids::{AccountId, KeyId};
+use serront_core::key::WebhookSecret;
+use serront_core::ports::{Due, DueEffect, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
+use serront_core::time::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::error::of_write;
+use crate::sql::error::Failed;
+use crate::sql::rows::{self, Cells as _};
+
+type Worked<T> = Result<T, Failed>;
+
+/// How many due effects are looked at for each one wanted, so that a subscription with a long queue does not hide the
+/// others behind it.
+const LOOK_AHEAD: u32 = 8;
+
+fn at(schema: &str, sql: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(sql.replace("@.", schema))
+}
+
+/// The storage's clock: the server's, unless one was given.
+pub(super) async fn now(connection: &mut PgConnection) -> Worked<Timestamp> {
+    let row = sqlx::query("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now")
+        .fetch_one(connection)
+        .await?;
+    Ok(Timestamp::from_millis(row.int("now")?))
+}
+
+/// Whether anything is due, without a lock.
+pub(super) async fn any_due(connection: &mut PgConnection, schema: &str, now: Timestamp) -> Worked<bool> {
+    let sql = "SELECT 1 FROM @.effects WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 LIMIT 1";
+    Ok(sqlx::query(at(schema, sql)).bind(now.millis()).fetch_optional(connection).await?.is_some())
+}
+
+/// Takes work, inside a transaction. Hosts take one after another, so that what one subscription has under way is
+/// counted right.
+pub(super) async fn take_due(
+    connection: &mut PgConnection,
+    schema: &str,
+    now: Timestamp,
+    limit: u32,
+    per_subscription: u32,
+    lease: Duration,
+) -> Worked<Vec<Due>> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1), 1)").bind(schema).execute(&mut *connection).await?;
+    let sql = "SELECT effect_id, account_id, kind, content, subscription_id, event_id, event_type, attempts, fence, \
+               under_way FROM (SELECT e.*, (SELECT count(*) FROM @.effects l WHERE l.status = 'pending' \
+               AND l.lease_until > 0 AND l.lease_until > $1 AND l.subscription_id = e.subscription_id) AS under_way \
+               FROM @.effects e WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 \
+               ORDER BY due_at, effect_id LIMIT $2) due WHERE under_way < $3 ORDER BY due_at, effect_id";
+    let rows = sqlx::query(at(schema, sql))
+        .bind(now.millis())
+        .bind(i64::from(limit.saturating_mul(LOOK_AHEAD)))
+        .bind(i64::from(per_subscription))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut under_way = BTreeMap::<String, i64>::new();
+    let mut chosen = Vec::new();
+    for row in &rows {
+        if chosen.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+            break;
+        }
+        if let Some(subscription) = row.optional_text("subscription_id")? {
+            let before = row.int("under_way")?;
+            let count = under_way.entry(subscription.to_owned()).or_insert(before);
+            if *count >= i64::from(per_subscription) {
+                continue;
+            }
+            *count += 1;
+        }
+        chosen.push(row);
+    }
+    if chosen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = |column: &'static str| -> Worked<Vec<String>> {
+        chosen.iter().map(|row| Ok(row.text(column)?.to_owned())).collect()
+    };
+    let sql = "UPDATE @.effects e SET lease_until = $1, fence = fence + 1 \
+               FROM unnest($2::text[], $3::text[]) AS w (effect_id, account_id) \
+               WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id";
+    sqlx::query(at(schema, sql))
+        .bind(now.plus(lease).millis())
+        .bind(ids("effect_id")?)
+        .bind(ids("account_id")?)
+        .execute(&mut *connection)
+        .await?;
+    let targets = targets(connection, schema, &chosen).await?;
+    chosen.into_iter().map(|row| due(row, &targets)).collect()
+}
+
+fn due(row: &PgRow, targets: &HashMap<String, Target>) -> Worked<Due> {
+    let id: EffectId = rows::id(row, "effect_id")?;
+    let content = row.text("content")?;
+    let effect = match id {
+        EffectId::Mail(_) => DueEffect::Mail(serde_json::from_str(content).map_err(|_| Failed::Unreadable("mail"))?),
+        EffectId::Removal(_) => DueEffect::Removal(content.parse().map_err(|_| Failed::Unreadable("upload"))?),
+        EffectId::Delivery(_) => DueEffect::Delivery {
+            event_id: rows::id(row, "event_id")?,
+            event_type: rows::event_type(row)?,
+            body: content.to_owned(),
+            target: targets.get(row.text("subscription_id")?).cloned().map(Box::new),
+        },
+    };
+    let fence = Fence(rows::whole::<u64>(row, "fence")?.saturating_add(1));
+    Ok(Due { id, account_id: rows::id(row, "account_id")?, fence, attempts: rows::whole(row, "attempts")?, effect })
+}
+
+/// The subscriptions that deliveries go to, by their ids.
+async fn targets(connection: &mut PgConnection, schema: &str, chosen: &[&PgRow]) -> Worked<HashMap<String, Target>> {
+    let (mut accounts, mut ids) = (Vec::new(), Vec::new());
+    for row in chosen {
+        if let Some(id) = row.optional_text("subscription_id")? {
+            accounts.push(row.text("account_id")?.to_owned());
+            ids.push(id.to_owned());
+        }
+    }
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "SELECT subscription_id, account_id, created_at, version, url, events, active, secret \
+               FROM @.subscriptions WHERE (subscription_id, account_id) IN \
+               (SELECT id, account_id FROM unnest($1::text[], $2::text[]) AS w (id, account_id))";
+    let rows = sqlx::query(at(schema, sql)).bind(ids).bind(accounts).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let secret = WebhookSecret::parse(row.text("secret")?).ok_or(Failed::Unreadable("secret"))?;
+            let target = Target { subscription: rows::subscription(row)?, secret };
+            Ok((row.text("subscription_id")?.to_owned(), target))
+        })
+        .collect()
+}
+
+/// When the earliest effect that no lease holds becomes due.
+pub(super) async fn next_due(connection: &mut PgConnection, schema: &str, now: Timestamp) -> Worked<Option<Timestamp>> {
+    let sql = "SELECT due_at FROM @.effects WHERE status = 'pending' AND lease_until <= $1 ORDER BY due_at, effect_id \
+               LIMIT 1";
+    let row = sqlx::query(at(schema, sql)).bind(now.millis()).fetch_optional(connection).await?;
+    row.map(|row| Ok(Timestamp::from_millis(row.int("due_at")?))).transpose()
+}
+
+/// One statement: the log's row is written if the lease still was the one told.
+pub(super) async fn record_attempt(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: EffectId,
+    fence: Fence,
+    attempt: &Attempt,
+    next: NextAttempt,
+) -> Worked<Result<(), LeaseLost>> {
+    let (status, due_at) = match next {
+        NextAttempt::Succeeded => ("succeeded", None),
+        NextAttempt::Failed => ("failed", None),
+        NextAttempt::At(time) => ("pending", Some(time.millis())),
+    };
+    let sql = "WITH kept AS (UPDATE @.effects SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
+               lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
+               AND lease_until > 0 RETURNING 1) \
+               INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
+               duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept";
+    let written = sqlx::query(at(schema, sql))
+        .bind(status)
+        .bind(due_at)
+        .bind(id.to_string())
+        .bind(account.to_string())
+        .bind(i64::try_from(fence.0).unwrap_or(i64::MAX))
+        .bind(i64::from(attempt.attempt_number))
+        .bind(attempt.status.as_str())
+        .bind(attempt.response_code.map(i64::from))
+        .bind(&attempt.error)
+        .bind(i64::try_from(attempt.duration_ms).unwrap_or(i64::MAX))
+        .bind(attempt.attempted_at.millis())
+        .bind(attempt.next_retry_at.map(Timestamp::millis))
+        .execute(connection)
+        .await
+        .map_err(of_write)?
+        .rows_affected();
+    Ok(if written == 0 { Err(LeaseLost) } else { Ok(()) })
+}
+
+/// One statement deletes the deltas and adds what it deleted. One folder at a time; who comes second finds nothing.
+pub(super) async fn fold_deltas(connection: &mut PgConnection, schema: &str, limit: u32) -> Worked<u64> {
+    let sql = "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext($2), 2) AS mine), \
+               chosen AS (SELECT ctid FROM @.order_count_deltas WHERE (SELECT mine FROM turn) LIMIT $1 \
+               FOR UPDATE SKIP LOCKED), \
+               gone AS (DELETE FROM @.order_count_deltas WHERE ctid IN (SELECT ctid FROM chosen) \
+               RETURNING account_id, status, delta), \
+               added AS (INSERT INTO @.order_counts AS t (account_id, status, orders) \
+               SELECT account_id, status, sum(delta)::int8 FROM gone GROUP BY account_id, status \
+               ORDER BY account_id, status ON CONFLICT (account_id, status) DO UPDATE \
+               SET orders = t.orders + excluded.orders) \
+               SELECT count(*) AS folded FROM gone";
+    let row = sqlx::query(at(schema, sql))
+        .bind(i64::from(limit))
+        .bind(schema)
+        .fetch_one(connection)
+        .await
+        .map_err(of_write)?;
+    rows::whole(&row, "folded")
+}
+
+pub(super) async fn prune(connection: &mut PgConnection, schema: &str, prune: Prune) -> Worked<Pruned> {
+    let limit = i64::from(prune.limit);
+    let kept = "DELETE FROM @.kept_outcomes WHERE ctid IN \
+                (SELECT ctid FROM @.kept_outcomes WHERE until <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    let change_sets = "DELETE FROM @.change_sets WHERE ctid IN \
+                       (SELECT ctid FROM @.change_sets WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    let effects = "WITH gone AS (DELETE FROM @.effects WHERE ctid IN (SELECT ctid FROM @.effects \
+                   WHERE status <> 'pending' AND created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
+                   RETURNING effect_id, account_id), \
+                   logs AS (DELETE FROM @.attempts t USING gone g WHERE t.effect_id = g.effect_id \
+                   AND t.account_id = g.account_id) SELECT 1 FROM gone";
+    let mut gone = [0; 3];
+    for (count, (sql, before)) in gone.iter_mut().zip([
+        (kept, prune.kept_until),
+        (change_sets, prune.change_sets_before),
+        (effects, prune.effects_before),
+    ]) {
+        let done = sqlx::query(at(schema, sql)).bind(before.millis()).bind(limit).execute(&mut *connection).await;
+        *count = done.map_err(of_write)?.rows_affected();
+    }
+    let [kept, change_sets, effects] = gone;
+    Ok(Pruned { kept, effects, change_sets })
+}
+
+pub(super) async fn touch_key(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: KeyId,
+    used_at: Timestamp,
+) -> Worked<()> {
+    let sql = "UPDATE @.api_keys SET last_used_at = $1 WHERE key_id = $2 AND account_id = $3 \
+               AND (last_used_at IS NULL OR last_used_at < $1)";
+    sqlx::query(at(schema, sql))
+        .bind(used_at.millis())
+        .bind(id.to_string())
+        .bind(account.to_string())
+        .execute(connection)
+        .await
+        .map_err(of_write)?;
+    Ok(())
+}

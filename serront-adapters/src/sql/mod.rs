@@ -1,0 +1,5 @@
+//! What the SQL engines share: rows to domain types, the places of names, and failures. No statement: those differ.
+
+pub(crate) mod error;
+pub(crate) mod names;
+pub(crate) mod rows;

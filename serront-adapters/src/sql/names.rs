@@ -1,0 +1,39 @@
+//! Where names and enumerations are kept, in words that both engines use.
+
+use serront_core::change::ClaimName;
+
+/// The kinds of name in the directory.
+pub(crate) mod directory {
+    pub(crate) const STOREFRONT_SLUG: &str = "storefront_slug";
+    pub(crate) const KEY_HASH: &str = "key_hash";
+    pub(crate) const ACCESS_TOKEN: &str = "access_token";
+}
+
+/// A name's place: its kind, its text, and whether it is unique across accounts.
+pub(crate) enum Place {
+    Directory(&'static str, String),
+    Claim(&'static str, String),
+    Kept(String),
+}
+
+pub(crate) fn place(name: &ClaimName) -> Place {
+    match name {
+        ClaimName::StorefrontSlug(slug) => Place::Directory(directory::STOREFRONT_SLUG, slug.to_string()),
+        ClaimName::KeyHash(hash) => Place::Directory(directory::KEY_HASH, hash.to_string()),
+        ClaimName::AccessToken(hash) => Place::Directory(directory::ACCESS_TOKEN, hash.to_string()),
+        ClaimName::Confirmation(payment) => Place::Claim("confirmation", payment.to_string()),
+        ClaimName::ServiceSlug(slug) => Place::Claim("service_slug", slug.to_string()),
+        ClaimName::Idempotency(scope) => Place::Kept(scope.to_string()),
+    }
+}
+
+/// The image's name as its type reads itself back.
+pub(crate) const fn image_word(image: serront_core::receipt::ImageType) -> &'static str {
+    use serront_core::receipt::ImageType;
+    match image {
+        ImageType::Png => "png",
+        ImageType::Jpeg => "jpeg",
+        ImageType::Webp => "webp",
+        ImageType::Gif => "gif",
+    }
+}

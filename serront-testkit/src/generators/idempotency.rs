@@ -1,0 +1,67 @@
+//! Idempotency keys, and what pages are asked for.
+
+use proptest::prelude::*;
+use serront_core::idempotency::{IdempotentRequest, KEY_CHARACTERS_MAX, Kept, KeptOutcome};
+use serront_core::marked::MarkedText;
+use serront_core::page::{LIMIT_MAX, Limit, OrderFilter};
+
+use super::{digest, payment_status, service_id, timestamp, work_status};
+
+/// Keys: 1–255 characters from `!` to `~`.
+pub fn idempotency_key() -> impl Strategy<Value = String> {
+    prop_oneof![8 => "[!-~]{1,40}", 1 => "[!-~]{255}"]
+}
+
+/// Texts that are not quite a key.
+pub fn almost_idempotency_key() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::new()),
+        Just("x".repeat(KEY_CHARACTERS_MAX + 1)),
+        (idempotency_key(), proptest::sample::select(vec![' ', '\n', '\0', 'é', '\u{7f}']))
+            .prop_map(|(key, foreign)| format!("{key}{foreign}")),
+    ]
+}
+
+/// Requests that carry a key.
+pub fn idempotent_request() -> impl Strategy<Value = IdempotentRequest> {
+    (digest(), digest()).prop_map(|(scope, fingerprint)| IdempotentRequest { scope, fingerprint })
+}
+
+/// Kept outcomes as a change set carries them. None of them waits for a number.
+pub fn kept_outcome() -> impl Strategy<Value = KeptOutcome> {
+    kept().prop_map(|kept| KeptOutcome {
+        fingerprint: kept.fingerprint,
+        outcome: MarkedText::plain(kept.outcome),
+        until: kept.until,
+    })
+}
+
+/// Kept outcomes as read back.
+pub fn kept() -> impl Strategy<Value = Kept> {
+    (digest(), "[a-z ]{0,40}", timestamp()).prop_map(|(fingerprint, text, until)| Kept {
+        fingerprint,
+        outcome: format!("{{\"v\":1,\"kind\":\"text\",\"data\":\"{text}\"}}"),
+        until,
+    })
+}
+
+/// How many rows a page may hold.
+pub fn limit() -> impl Strategy<Value = Limit> {
+    (1..=LIMIT_MAX).prop_map(|limit| Limit::parse(Some(&limit.to_string())).expect("a limit in range"))
+}
+
+/// Which orders may be wanted.
+pub fn order_filter() -> impl Strategy<Value = OrderFilter> {
+    (
+        proptest::option::of(work_status()),
+        proptest::option::of(payment_status()),
+        proptest::option::weighted(0.2, service_id()),
+        proptest::collection::vec("[a-z]{1,6}", 0..3),
+    )
+        .prop_map(|(status, payment_status, service_id, words)| OrderFilter {
+            status,
+            payment_status,
+            service_id,
+            words,
+        })
+}

@@ -1,0 +1,107 @@
+//! Receipts: images that are taken, and files that must not be.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serront_core::receipt::{CheckedImage, Digest256, ImageType, RECEIPT_BYTES_MAX, Receipt, samples};
+
+use super::{timestamp, upload_id};
+
+/// SHA-256 digests.
+pub fn digest() -> impl Strategy<Value = Digest256> {
+    any::<[u8; 8]>().prop_map(|bytes| Digest256::of(&bytes))
+}
+
+/// Kinds of image.
+pub fn image_type() -> impl Strategy<Value = ImageType> {
+    proptest::sample::select(ImageType::ALL.to_vec())
+}
+
+/// The sample of this kind.
+#[must_use]
+pub const fn sample(kind: ImageType) -> &'static [u8] {
+    match kind {
+        ImageType::Png => samples::PNG,
+        ImageType::Jpeg => samples::JPEG,
+        ImageType::Webp => samples::WEBP,
+        ImageType::Gif => samples::GIF,
+    }
+}
+
+/// Complete images with their kind. Most carry a comment where their format allows one, so that no two have the same
+/// digest.
+pub fn image() -> impl Strategy<Value = (ImageType, Vec<u8>)> {
+    (image_type(), vec(b'a'..=b'z', 0..40)).prop_map(|(kind, comment)| (kind, commented(kind, &comment))).boxed()
+}
+
+/// The sample of this kind with a comment of at most 255 bytes in it.
+#[must_use]
+pub fn commented(kind: ImageType, comment: &[u8]) -> Vec<u8> {
+    let sample = sample(kind);
+    let length = u8::try_from(comment.len()).unwrap_or(u8::MAX);
+    let comment = comment.get(..usize::from(length)).unwrap_or_default();
+    // Where the format lets a comment begin: after the PNG's header chunk, after JPEG's first segment, after the GIF's
+    // colour table. The checksum of the PNG's chunk is nobody's business here.
+    let (at, block) = match kind {
+        ImageType::Png => (33, [&[0, 0, 0, length], &b"tEXt"[..], comment, &[0; 4]].concat()),
+        ImageType::Jpeg => (20, [&[0xff, 0xfe, 0, length.saturating_add(2)][..], comment].concat()),
+        ImageType::Gif if length == 0 => (19, Vec::new()),
+        ImageType::Gif => (19, [&[0x21, 0xfe, length][..], comment, &[0]].concat()),
+        ImageType::Webp => (0, Vec::new()),
+    };
+    let (before, after) = sample.split_at_checked(at).unwrap_or((sample, &[]));
+    [before, &block, after].concat()
+}
+
+/// Uploads that must be refused, as their declared type and bytes: cut short, two kinds at once, of another type than
+/// declared, no image at all, empty. Those that are too large are [`too_large_image`].
+pub fn almost_image() -> impl Strategy<Value = (String, Vec<u8>)> {
+    let declared = |kind: ImageType| kind.media_type().to_owned();
+    prop_oneof![
+        (image(), any::<prop::sample::Index>()).prop_map(move |((kind, bytes), cut)| {
+            let length = cut.index(bytes.len());
+            (declared(kind), bytes.into_iter().take(length).collect())
+        }),
+        image().prop_map(move |(kind, bytes)| (declared(kind), [bytes.as_slice(), b"PK\x03\x04an archive"].concat())),
+        image().prop_map(move |(kind, bytes)| {
+            let other = if kind == ImageType::Png { ImageType::Jpeg } else { ImageType::Png };
+            (declared(other), bytes)
+        }),
+        image().prop_map(|(_, bytes)| ("image/svg+xml".to_owned(), bytes)),
+        image().prop_map(|(_, bytes)| (String::new(), bytes)),
+        (
+            image_type(),
+            proptest::sample::select(vec![
+                &b""[..],
+                b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+                b"<!doctype html><html></html>",
+                b"%PDF-1.7\n%%EOF",
+                b"just text",
+            ])
+        )
+            .prop_map(move |(kind, bytes)| (declared(kind), bytes.to_vec())),
+    ]
+}
+
+/// One byte more than a receipt may have.
+#[must_use]
+pub fn too_large_image() -> Vec<u8> {
+    let mut bytes = samples::JPEG.to_vec();
+    bytes.resize(RECEIPT_BYTES_MAX.saturating_add(1), 0);
+    bytes
+}
+
+/// Images whose bytes were checked.
+pub fn checked_image() -> impl Strategy<Value = CheckedImage> {
+    image().prop_map(|(kind, bytes)| CheckedImage::check(kind.media_type(), &bytes).expect("a complete image"))
+}
+
+/// What is known of an uploaded receipt.
+pub fn receipt() -> impl Strategy<Value = Receipt> {
+    (upload_id(), checked_image(), timestamp()).prop_map(|(upload_id, image, uploaded_at)| Receipt {
+        upload_id,
+        image_type: image.image_type,
+        bytes: image.bytes,
+        sha256: image.sha256,
+        uploaded_at,
+    })
+}
