@@ -3,45 +3,79 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::smtp::{MailFiles, SmtpMailer};
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
-use serront_core::ports::{Clock, Mailer};
+use serront_core::ports::{Clock, Mailer, WorkStorage};
 use serront_host::Ports;
 
 use crate::Fatal;
-use crate::settings::Settings;
+use crate::settings::{Database, Settings};
+
+/// The storage, whichever engine it is.
+pub(crate) enum Engine {
+    Sqlite(Arc<SqliteStorage>),
+    Postgres(Arc<PostgresStorage>),
+}
+
+impl Engine {
+    /// As the port.
+    pub(crate) fn storage(&self) -> Arc<dyn WorkStorage> {
+        match self {
+            Self::Sqlite(storage) => Arc::clone(storage) as Arc<dyn WorkStorage>,
+            Self::Postgres(storage) => Arc::clone(storage) as Arc<dyn WorkStorage>,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(storage) => storage.close().await,
+            Self::Postgres(storage) => storage.close().await,
+        }
+    }
+}
 
 /// The ports, and what has to be closed in the end.
 pub(crate) struct Adapters {
     pub(crate) ports: Ports,
-    pub(crate) storage: Arc<SqliteStorage>,
+    pub(crate) engine: Engine,
 }
 
 /// Opens the database alone, for the subcommands that need nothing else. Applies pending migrations.
-pub(crate) async fn storage(settings: &Settings) -> Result<Arc<SqliteStorage>, Fatal> {
-    let file = settings.sqlite_file()?;
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        private_folder(folder)?;
+pub(crate) async fn engine(settings: &Settings) -> Result<Engine, Fatal> {
+    match settings.database()? {
+        Database::Sqlite(file) => {
+            if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                private_folder(folder)?;
+            }
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            Ok(Engine::Sqlite(Arc::new(SqliteStorage::open(&file, clock).await?)))
+        }
+        Database::Postgres { url, schema } => {
+            let mut options = PostgresOptions::at(&url)?;
+            if let Some(schema) = schema {
+                options.schema = schema;
+            }
+            Ok(Engine::Postgres(Arc::new(PostgresStorage::open(options).await?)))
+        }
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(Arc::new(SqliteStorage::open(&file, clock).await?))
 }
 
 /// Opens everything.
 pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
     let proofs = settings.proofs_folder()?;
     private_folder(&settings.data_dir())?;
-    let storage = storage(settings).await?;
+    let engine = engine(settings).await?;
     let mailer: Arc<dyn Mailer> = match settings.smtp() {
         Some(server) => Arc::new(SmtpMailer::new(server, settings.mail_from())?),
         None => Arc::new(MailFiles::new(settings.data_dir().join("mail"), settings.mail_from())?),
     };
     let targets = if settings.dev() { Targets::Development } else { Targets::Public };
     let ports = Ports {
-        storage: storage.clone(),
+        storage: engine.storage(),
         receipts: Arc::new(ObjectReceipts::local(proofs)?),
         mailer,
         sink: Arc::new(HttpSink::new(targets)?),
@@ -49,7 +83,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
         ids: Arc::new(RandomIds),
         secrets: Arc::new(SystemSecrets),
     };
-    Ok(Adapters { ports, storage })
+    Ok(Adapters { ports, engine })
 }
 
 /// Creates a folder that only its owner may enter: database, receipts and mail hold buyers' data.

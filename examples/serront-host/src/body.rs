@@ -9,10 +9,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
@@ -29,8 +29,10 @@ use crate::envelope::Problem;
 pub(crate) const JSON_BYTES_MAX: usize = 1024 * 1024;
 /// Most bytes read of one body, refused ones included: room for a receipt a little over its bound.
 const DRAIN_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How long a refused body is waited for.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a refused body may pause before it is given up.
+const DRAIN_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long it may take in all: 8 MiB at about a megabit a second.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What became of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,10 +86,12 @@ impl Intake {
         let body = std::mem::take(request.body_mut());
         let headers = request.headers();
         let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let expected = headers.get(header::EXPECT).map(HeaderValue::as_bytes);
+        let ended = body.is_end_stream();
         Self {
             announced: length.and_then(|length| length.parse().ok()),
-            asked: headers.contains_key(header::EXPECT),
-            stream: Arc::new(Mutex::new(Stream { body, bytes_read: 0, ended: false })),
+            asked: expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue")),
+            stream: Arc::new(Mutex::new(Stream { body, bytes_read: 0, ended })),
         }
     }
 
@@ -130,10 +134,10 @@ impl Intake {
         }
         let drained = tokio::time::timeout(DRAIN_TIME_MAX, async {
             while stream.bytes_read <= DRAIN_BYTES_MAX {
-                match stream.next().await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return Drained::Wholly,
-                    Err(_) => return Drained::Partly,
+                match tokio::time::timeout(DRAIN_PAUSE_MAX, stream.next()).await {
+                    Ok(Ok(Some(_))) => {}
+                    Ok(Ok(None)) => return Drained::Wholly,
+                    Ok(Err(_)) | Err(_) => return Drained::Partly,
                 }
             }
             Drained::Partly
@@ -233,7 +237,12 @@ impl<'de> Deserializer<'de> for Strict {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        self.0.deserialize_enum(name, variants, visitor)
+        // serde would also take an object of one field; on the wire there are only names.
+        if self.0.is_string() {
+            self.0.deserialize_enum(name, variants, visitor)
+        } else {
+            Err(Self::Error::unknown_variant("", variants))
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
@@ -294,6 +303,8 @@ mod tests {
     fn a_refusal_does_not_repeat_the_value() {
         for (json, param, reason) in [
             (r#"{"pricingType":", expected "}"#, "pricingType", "must be one of fixed, hourly, package"),
+            (r#"{"pricingType":{"fixed":null}}"#, "pricingType", "must be one of fixed, hourly, package"),
+            (r#"{"pricingType":7}"#, "pricingType", "must be one of fixed, hourly, package"),
             (r#"{"priceIdr":"sk_live_1"}"#, "priceIdr", "must be a whole number within its range"),
             (r#"{"priceIdr":1.5}"#, "priceIdr", "must be a whole number within its range"),
             (r#"{"priceIdr":1e300}"#, "priceIdr", "must be a whole number within its range"),

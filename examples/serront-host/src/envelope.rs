@@ -21,6 +21,7 @@ use serront_core::ids::RequestId;
 use serront_core::rejection::{Code, Invalid, Rejection};
 use serront_core::service::{self, Failure};
 use serront_core::time::Timestamp;
+use tracing::Instrument as _;
 
 use crate::body::{Drained, Intake};
 use crate::log::{self, Line, Note};
@@ -130,6 +131,11 @@ impl Problem {
         Self::of(Code::Busy, message)
     }
 
+    /// The same, for this reason. It goes to the log, and must hold nothing that a caller sent.
+    pub(crate) fn because(self, cause: String) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
     /// What a response without an envelope means. Only a framework's own answer gets here.
     fn of_status(status: StatusCode) -> Self {
         let code = match status.as_u16() {
@@ -236,7 +242,9 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
     request.extensions_mut().insert(note.clone());
     request.extensions_mut().insert(intake.clone());
 
-    let result = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    // Whatever is logged on the way, a panic's place included, carries the request's id.
+    let span = tracing::error_span!("request", %request_id);
+    let result = AssertUnwindSafe(next.run(request).instrument(span)).catch_unwind().await;
     let mut response = result.unwrap_or_else(|_| Problem::internal("a handler panicked").into_response());
     if response.status().is_success() && method != Method::GET && method != Method::HEAD {
         host.wake();

@@ -62,10 +62,12 @@ pub(crate) fn line(line: &Line) {
     let duration_ms = u64::try_from(line.took.as_millis()).unwrap_or(u64::MAX);
     let account_id = line.account_id.map(tracing::field::display);
     let code = line.code.map(Code::as_str);
-    // Busy and not configured are 5xx too, and nothing to look into.
+    let cause = line.cause.as_deref();
+    // Busy and not configured are 5xx too; without a cause they are nothing to look into.
     if line.code == Some(Code::InternalError) {
-        let cause = line.cause.as_deref();
         tracing::error!(request_id, method, route, status, duration_ms, account_id, code, cause, "answered");
+    } else if cause.is_some() {
+        tracing::warn!(request_id, method, route, status, duration_ms, account_id, code, cause, "answered");
     } else {
         tracing::info!(request_id, method, route, status, duration_ms, account_id, code, "answered");
     }
@@ -85,6 +87,7 @@ pub(crate) fn describe(error: &PortError) -> String {
     let mut text = match error.kind() {
         PortErrorKind::Transient => "transient",
         PortErrorKind::Permanent => "permanent",
+        PortErrorKind::Busy => "busy",
         PortErrorKind::OutcomeUnknown => "outcome unknown",
     }
     .to_owned();

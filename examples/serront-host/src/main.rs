@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser as _;
 use serde_json::json;
@@ -48,7 +47,7 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
         Command::Account(AccountCommand::Create { name, tier }) => create_account(&settings, &name, tier).await,
         Command::Account(AccountCommand::SetTier { account, tier }) => set_tier(&settings, account, tier).await,
         Command::Migrate => {
-            adapters::storage(&settings).await?.close().await;
+            adapters::engine(&settings).await?.close().await;
             process::result(&json!({ "migrated": true }))
         }
     }
@@ -59,19 +58,21 @@ fn environment(policy: &Policy) -> Environment<'_> {
 }
 
 async fn create_account(settings: &Settings, name: &str, tier: Tier) -> Result<(), Fatal> {
-    let storage = adapters::storage(settings).await?;
+    let engine = adapters::engine(settings).await?;
+    let storage = engine.storage();
     let policy = Policy::default();
-    let opened = Local::new(Arc::as_ref(&storage), environment(&policy)).open_account(name, tier).await;
-    storage.close().await;
+    let opened = Local::new(storage.as_ref(), environment(&policy)).open_account(name, tier).await;
+    engine.close().await;
     let (account, key) = opened?.value;
     process::result(&json!({ "accountId": account.id, "apiKey": key.key }))
 }
 
 async fn set_tier(settings: &Settings, account: AccountId, tier: Tier) -> Result<(), Fatal> {
-    let storage = adapters::storage(settings).await?;
+    let engine = adapters::engine(settings).await?;
+    let storage = engine.storage();
     let policy = Policy::default();
-    let set = Local::new(Arc::as_ref(&storage), environment(&policy)).set_tier(account, tier).await;
-    storage.close().await;
+    let set = Local::new(storage.as_ref(), environment(&policy)).set_tier(account, tier).await;
+    engine.close().await;
     let account = set?.value;
     process::result(&json!({ "accountId": account.id, "tier": account.state.tier }))
 }

@@ -42,7 +42,7 @@ pub(crate) fn logs(plain: bool) -> Result<(), Fatal> {
     let layer = if plain {
         format.without_time().with_filter(filter).boxed()
     } else {
-        format.json().flatten_event(true).with_filter(filter).boxed()
+        format.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
     };
     tracing_subscriber::registry().with(layer).try_init()?;
     // A panic's message may hold what a request said; its place is enough to find it.
@@ -141,7 +141,7 @@ impl Running {
         if tokio::time::timeout(FINISH_TIME_MAX, finishing).await.is_err() {
             tracing::warn!("not everything finished in time; unfinished work is taken up by the next start");
         }
-        let _ = tokio::time::timeout(CLOSE_TIME_MAX, self.adapters.storage.close()).await;
+        let _ = tokio::time::timeout(CLOSE_TIME_MAX, self.adapters.engine.close()).await;
         tracing::info!("stopped");
         match ended {
             None => Ok(()),

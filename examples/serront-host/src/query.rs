@@ -26,10 +26,14 @@ impl Query {
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Invalid> {
         let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
         let first = values.next();
-        match values.next() {
-            None => Ok(first),
-            Some(_) => Err(Invalid::new(name, "must be given once")),
+        if values.next().is_some() {
+            return Err(Invalid::new(name, "must be given once"));
         }
+        // Decoding puts this in the place of what is no UTF-8.
+        if first.is_some_and(|value| value.contains(char::REPLACEMENT_CHARACTER)) {
+            return Err(Invalid::new(name, "must be UTF-8 text"));
+        }
+        Ok(first)
     }
 
     /// The value of a filter that takes one of a list of names, or `all` for no filter.
@@ -57,10 +61,12 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_and_given_once() {
-        let query = Query::parse("q=kopi%20susu+x&limit=1&limit=2&status=all&other=bad");
+        let query = Query::parse("q=kopi%20susu+x&limit=1&limit=2&status=all&other=bad&cut=%e6%97&bare=100%");
         assert_eq!(query.one("q"), Ok(Some("kopi susu x")));
         assert_eq!(query.one("cursor"), Ok(None));
         assert_eq!(query.one("limit").unwrap_err().param, "limit");
+        assert_eq!(query.one("cut").unwrap_err().param, "cut");
+        assert_eq!(query.one("bare"), Ok(Some("100%")));
         assert_eq!(query.filter("status", |_| Some(()), ""), Ok(None));
         assert_eq!(query.filter("other", |_| None::<()>, "must be good").unwrap_err().param, "other");
     }

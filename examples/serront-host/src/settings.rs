@@ -64,9 +64,12 @@ pub(crate) struct Settings {
     /// Where buyers and sellers reach this host [default: http:// and where it listens].
     #[arg(long, global = true, env = "SERRONT_PUBLIC_URL")]
     public_url: Option<String>,
-    /// The database [default: sqlite://<data dir>/serront.db].
+    /// The database, sqlite:// or postgres:// [default: sqlite://<data dir>/serront.db].
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// The schema, on PostgreSQL [default: serront].
+    #[arg(long, global = true, env = "SERRONT_DATABASE_SCHEMA")]
+    database_schema: Option<String>,
     /// Where database, proofs and mail are kept unless said otherwise [default: ./serront-data].
     #[arg(long, global = true, env = "SERRONT_DATA_DIR")]
     data_dir: Option<String>,
@@ -109,6 +112,15 @@ fn switch(raw: &str) -> Result<bool, &'static str> {
     }
 }
 
+/// Which engine, and where.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Database {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server, and the schema if one was chosen. The address may hold a password.
+    Postgres { url: String, schema: Option<String> },
+}
+
 /// A setting that can't be used. Its text never repeats the setting, which may hold a password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("--{setting} {reason}")]
@@ -128,6 +140,7 @@ impl Settings {
             listen: self.listen.clone(),
             public_url: self.public_url.clone(),
             database_url: None,
+            database_schema: None,
             data_dir: Some(folder.to_string_lossy().into_owned()),
             proofs: None,
             smtp: None,
@@ -169,25 +182,26 @@ impl Settings {
         given(self.data_dir.as_deref()).unwrap_or("./serront-data").into()
     }
 
-    /// The file of the embedded database.
-    pub(crate) fn sqlite_file(&self) -> Result<PathBuf, BadSetting> {
+    /// The database.
+    pub(crate) fn database(&self) -> Result<Database, BadSetting> {
         let bad = |reason| BadSetting { setting: "database-url", reason };
         let Some(raw) = given(self.database_url.as_deref()) else {
-            return Ok(self.data_dir().join("serront.db"));
+            return Ok(Database::Sqlite(self.data_dir().join("serront.db")));
         };
         if raw.starts_with("postgres://") || raw.starts_with("postgresql://") {
-            return Err(bad("names PostgreSQL, which is not built yet: use sqlite://<file>"));
+            let schema = given(self.database_schema.as_deref()).map(str::to_owned);
+            return Ok(Database::Postgres { url: raw.to_owned(), schema });
         }
         let path = raw
             .strip_prefix("sqlite://")
             .or_else(|| raw.strip_prefix("sqlite:"))
-            .ok_or(bad("must be sqlite://<file>"))?;
+            .ok_or(bad("must be sqlite://<file> or postgres://<user>@<host>/<database>"))?;
         // What other tools on the same address write there, and what is done anyway.
         let path = path.strip_suffix("?mode=rwc").unwrap_or(path);
         if path.is_empty() || path.starts_with(':') || path.contains('?') {
             return Err(bad("must be sqlite://<file>, without options"));
         }
-        Ok(path.into())
+        Ok(Database::Sqlite(path.into()))
     }
 
     /// The folder of receipts.
@@ -245,7 +259,11 @@ mod tests {
 
     #[test]
     fn addresses_name_what_is_built() {
-        let file = |url: &str| settings(&["serve", "--database-url", url]).sqlite_file().ok();
+        let file = |url: &str| match settings(&["serve", "--database-url", url]).database() {
+            Ok(Database::Sqlite(file)) => Some(file),
+            Ok(Database::Postgres { .. }) => Some(PathBuf::from("PostgreSQL")),
+            Err(_) => None,
+        };
         for (url, path) in [
             ("sqlite:///var/a b.db", Some("/var/a b.db")),
             ("sqlite://a.db?mode=rwc", Some("a.db")),
@@ -253,7 +271,7 @@ mod tests {
             ("sqlite::memory:", None),
             ("sqlite://", None),
             ("sqlite://a.db?cache=shared", None),
-            ("postgres://user:secret@host/db", None),
+            ("postgres://user:secret@host/db", Some("PostgreSQL")),
             ("mysql://x", None),
         ] {
             assert_eq!(file(url), path.map(PathBuf::from), "{url}");
@@ -268,7 +286,7 @@ mod tests {
         ] {
             assert_eq!(folder(url), path.map(PathBuf::from), "{url}");
         }
-        let bad = settings(&["serve", "--database-url", "postgres://user:secret@host/db"]).sqlite_file().unwrap_err();
+        let bad = settings(&["serve", "--database-url", "mysql://user:secret@host/db"]).database().err().unwrap();
         assert!(!bad.to_string().contains("secret"));
         let public = |url: &str| settings(&["serve", "--public-url", url]).public_url();
         assert_eq!(public("https://pay.example.com/x/"), Ok(Some("https://pay.example.com/x".to_owned())));

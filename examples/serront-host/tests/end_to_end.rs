@@ -9,13 +9,20 @@ use serront_core::key::WebhookSecret;
 use serront_core::receipt::samples;
 use serront_core::signature::sign;
 use serront_core::time::Timestamp;
-use support::{Client, Installation, Receiver, eventually};
+use support::{Client, Engine, Installation, Receiver, eventually};
 
 mod support;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_is_claimed_confirmed_mailed_and_told() {
-    let installation = Installation::new();
+on_both_engines!(
+    a_transfer_is_claimed_confirmed_mailed_and_told,
+    of_twelve_confirmations_at_once_one_wins,
+    a_killed_host_loses_nothing_that_it_acknowledged,
+    admin_subcommands_work_beside_a_running_host,
+    two_hosts_on_one_database_have_one_winner_for_each_order,
+);
+
+async fn a_transfer_is_claimed_confirmed_mailed_and_told(engine: Engine) {
+    let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
     let host = installation.serve();
     let client = Client::new(&host, &key);
@@ -72,9 +79,8 @@ async fn a_transfer_is_claimed_confirmed_mailed_and_told() {
     assert!(host.stop(), "SIGTERM ends the host with status 0");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_twelve_confirmations_at_once_one_wins() {
-    let installation = Installation::new();
+async fn of_twelve_confirmations_at_once_one_wins(engine: Engine) {
+    let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
     let host = installation.serve();
     let client = Client::new(&host, &key);
@@ -97,10 +103,9 @@ async fn of_twelve_confirmations_at_once_one_wins() {
     assert_eq!((installation.mails().len(), receiver.received().len()), (1, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_host_loses_nothing_that_it_acknowledged() {
+async fn a_killed_host_loses_nothing_that_it_acknowledged(engine: Engine) {
     const ORDERS: usize = 60;
-    let installation = Installation::new();
+    let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
     let host = installation.serve();
     let client = Client::new(&host, &key);
@@ -163,9 +168,8 @@ async fn a_killed_host_loses_nothing_that_it_acknowledged() {
     assert_eq!(subjects.len(), confirmed, "an order has one mail");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn admin_subcommands_work_beside_a_running_host() {
-    let installation = Installation::new();
+async fn admin_subcommands_work_beside_a_running_host(engine: Engine) {
+    let installation = Installation::new(engine);
     let host = installation.serve();
     let (account, key) = installation.account("free");
     let client = Client::new(&host, &key);
@@ -184,4 +188,41 @@ async fn admin_subcommands_work_beside_a_running_host() {
     let path = format!("/api/v1/api-keys/{}", made["id"].as_str().unwrap());
     assert_eq!(client.call("DELETE", &path, None).await.data(), json!({"deleted": true}));
     assert_eq!(second.call("GET", "/api/v1/billing", None).await.refusal(), (401, "UNAUTHORIZED".into()));
+}
+
+async fn two_hosts_on_one_database_have_one_winner_for_each_order(engine: Engine) {
+    const ORDERS: usize = 40;
+    let installation = Installation::new(engine);
+    let (_, key) = installation.account("free");
+    // Both migrate at once.
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| installation.serve());
+        let other = scope.spawn(|| installation.serve());
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    let clients = [Client::new(&one, &key), Client::new(&other, &key)];
+    let receiver = Receiver::start().await;
+    clients[0].open_shop("s").await;
+    let subscription = json!({"url": receiver.url, "events": ["serront.order.payment_confirmed.v1"]});
+    clients[0].call("POST", "/api/v1/webhook-subscriptions", Some(subscription)).await.data();
+    let placed = join_all((0..ORDERS).map(|at| clients[at % 2].order("s"))).await;
+    let numbers: BTreeSet<u64> = placed.into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, (1..=ORDERS as u64).collect());
+
+    let paths: Vec<String> =
+        clients[1].order_ids().await.iter().map(|id| format!("/api/v1/orders/{id}/confirm-payment")).collect();
+    let replies =
+        join_all(paths.iter().flat_map(|path| (0..4).map(|at| clients[at % 2].call("POST", path, None)))).await;
+    for replies in replies.chunks(4) {
+        let mut statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409, 409, 409]);
+    }
+    let told = || -> BTreeSet<String> {
+        receiver.received().iter().map(|received| received.event()["data"]["orderId"].to_string()).collect()
+    };
+    eventually("every mail and event", || installation.mails().len() == ORDERS && told().len() == ORDERS).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!((installation.mails().len(), receiver.received().len()), (ORDERS, ORDERS));
+    assert!(one.stop() && other.stop());
 }

@@ -3,10 +3,11 @@
 //! The client's licence is proprietary: it is installed to test with, into the build folder, and nothing of it is in
 //! this repository.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use support::Installation;
+use support::{Engine, Installation};
 
 mod support;
 
@@ -23,16 +24,35 @@ fn run(command: &mut Command) {
 }
 
 #[test]
-fn an_unmodified_published_client_gets_along() {
+fn an_unmodified_published_client_gets_along_on_sqlite() {
+    gets_along(Engine::Sqlite);
+}
+
+#[test]
+fn an_unmodified_published_client_gets_along_on_postgres() {
+    gets_along(Engine::Postgres);
+}
+
+/// The client's Python, made once.
+fn python() -> PathBuf {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(install).clone()
+}
+
+fn install() -> PathBuf {
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("published-client");
     let python = environment.join("bin/python");
     if !python.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
     }
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", CLIENT]));
-    let installation = Installation::new();
+    python
+}
+
+fn gets_along(engine: Engine) {
+    let installation = Installation::new(engine);
     let host = installation.serve();
     let (_, key) = installation.account("free");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published_client.py");
-    run(Command::new(&python).arg(script).args([&host.url, &key]));
+    run(Command::new(python()).arg(script).args([&host.url, &key]));
 }

@@ -85,6 +85,15 @@ impl fmt::Debug for PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// The server at this address, `postgres://user:password@host:port/database`, with this library's defaults.
+    ///
+    /// # Errors
+    /// [`PortError`] if it is no such address. Its text is not repeated, for it may hold a password.
+    pub fn at(url: &str) -> Result<Self, PortError> {
+        let connect = url.parse().map_err(|_| PortError::permanent("not an address of a PostgreSQL server"))?;
+        Ok(Self::new(connect))
+    }
+
     /// With this library's defaults: schema `serront`, 16 connections, 5 s for a connection or a lock, 30 s for a
     /// statement.
     #[must_use]

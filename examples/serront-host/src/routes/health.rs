@@ -20,11 +20,7 @@ pub(super) async fn process() -> Reply {
 
 /// Storage reachable, migrations current.
 pub(super) async fn ready(State(host): State<Arc<Host>>) -> Reply {
-    match host.ports.storage.ready().await {
-        Ok(()) => Answer::ok(&Health { status: "ready" }),
-        Err(error) => {
-            tracing::warn!(cause = describe(&error), "the storage is not ready");
-            Err(Problem::busy("the storage is not ready"))
-        }
-    }
+    let not_ready = |error| Problem::busy("the storage is not ready").because(describe(&error));
+    host.ports.storage.ready().await.map_err(not_ready)?;
+    Answer::ok(&Health { status: "ready" })
 }

@@ -1,5 +1,6 @@
 //! The real binary under test: a host in a folder of its own, admin subcommands beside it, and a receiver of webhooks.
 #![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,9 +22,37 @@ pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_serront-host"))
 }
 
+/// Which database an installation is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
 /// A folder for one installation, with as many starts of the host on it as a test wants.
 pub struct Installation {
     pub folder: TempDir,
+    /// Address and schema, where the database is a server's.
+    server: Option<(String, String)>,
+}
+
+/// Makes a test of each function for each engine.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::support::Engine::Sqlite).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::support::Engine::Postgres).await;
+            })+
+        }
+    };
 }
 
 /// A running host; killed at the end of the test.
@@ -33,13 +62,18 @@ pub struct Host {
 }
 
 impl Installation {
-    pub fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+    pub fn new(engine: Engine) -> Self {
+        let server = (engine == Engine::Postgres)
+            .then(|| (serront_testkit::postgres::server_url(), serront_testkit::postgres::fresh_schema()));
+        Self { folder: TempDir::new().unwrap(), server }
     }
 
     fn command(&self) -> Command {
         let mut command = binary();
         command.env("SERRONT_DATA_DIR", self.folder.path()).env("SERRONT_DEV", "true").env("SERRONT_LOG", "warn");
+        if let Some((url, schema)) = &self.server {
+            command.env("DATABASE_URL", url).env("SERRONT_DATABASE_SCHEMA", schema);
+        }
         command
     }
 

@@ -1,0 +1,298 @@
+//! The shape of every answer, whole, beside the file that holds it: `tests/golden/answer_*.json` for what succeeds,
+//! `tests/golden/error_*.json` for each kind of refusal. `UPDATE_GOLDEN=1` writes them anew; read the difference then.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "helpers of tests"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use in_process::{Ask, HOOK, House, PANIC, Reply, ask, but, buyers_order, service, storefront};
+use serde_json::{Map, Value, json};
+use serront_core::ports::Posted;
+use serront_core::receipt::samples;
+use serront_core::tier::Tier;
+
+mod in_process;
+
+/// The golden files of one kind, and which of them were compared.
+struct Golden {
+    kind: &'static str,
+    pinned: BTreeSet<String>,
+}
+
+impl Golden {
+    fn of(kind: &'static str) -> Self {
+        Self { kind, pinned: BTreeSet::new() }
+    }
+
+    fn folder() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    }
+
+    /// Compares an answer with its file: status, headers and body.
+    #[track_caller]
+    fn pin(&mut self, name: &str, reply: &Reply) {
+        let body = if reply.header("content-type") == Some("application/json") {
+            assert_eq!(reply.header("x-request-id"), reply.body()["meta"]["requestId"].as_str(), "{name}");
+            reply.body()
+        } else {
+            json!(format!("{} bytes", reply.bytes.len()))
+        };
+        let headers: Map<String, Value> = reply
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "content-length")
+            .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())))
+            .collect();
+        let answer = json!({"status": reply.status, "headers": headers, "body": without_cursors(body)});
+        let text = without_ids(&serde_json::to_string_pretty(&answer).unwrap()) + "\n";
+        let file = format!("{}_{name}.json", self.kind);
+        let path = Self::folder().join(&file);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(golden == text, "{file} differs. It should be\n{golden}\nand is\n{text}");
+        assert!(self.pinned.insert(file), "{name} is pinned twice");
+    }
+
+    /// No file is left that nothing is compared with.
+    fn end(self) {
+        let files = std::fs::read_dir(Self::folder()).unwrap();
+        let files: BTreeSet<String> = files
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|file| file.starts_with(self.kind))
+            .collect();
+        assert_eq!(files, self.pinned);
+    }
+}
+
+/// Cursors are opaque: only that there is one is compared.
+fn without_cursors(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                let opaque = name == "cursor" && field.is_string();
+                *field = if opaque { json!("(a cursor)") } else { without_cursors(field.take()) };
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_cursors(item.take())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    value
+}
+
+/// Ids, tokens, keys and secrets as their prefix and a number, the same number for the same id.
+fn without_ids(text: &str) -> String {
+    let mut numbers: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    let mut shown = String::new();
+    let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|character| is_word(character) != is_word(first)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let prefix = &word[..word.rfind('_').map_or(0, |at| at + 1)];
+        let tail = &word[prefix.len()..];
+        let is_ulid = tail.len() == 26 && !prefix.is_empty();
+        let is_secret = tail.len() == 48 && tail.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_ulid || is_secret {
+            let seen = numbers.entry(prefix.to_owned()).or_default();
+            let next = seen.len() + 1;
+            let number = *seen.entry(tail.to_owned()).or_insert(next);
+            shown.push_str(&format!("{prefix}#{number}"));
+        } else if prefix == "sk_live_" && tail.len() == 4 {
+            shown.push_str("sk_live_####");
+        } else {
+            shown.push_str(word);
+        }
+        rest = after;
+    }
+    shown
+}
+
+#[tokio::test]
+async fn every_route_answers_its_whole_shape() {
+    let house = House::open().await;
+    let key = house.account(Tier::Starter).await;
+    let mut golden = Golden::of("answer");
+    let get = |path: &str| house.send(ask("GET", path).key(&key));
+    let send = |method: &str, path: &str, body: Value| house.send(ask(method, path).key(&key).json(&body));
+    let text = |reply: &Reply, name: &str| reply.data()[name].as_str().unwrap().to_owned();
+
+    golden.pin("healthz", &get("/healthz").await);
+    golden.pin("readyz", &get("/readyz").await);
+    golden.pin("billing_get", &get("/api/v1/billing").await);
+    golden.pin("modules_get", &get("/api/v1/modules").await);
+    golden.pin("modules_patch", &send("PATCH", "/api/v1/modules", json!({"payment": false})).await);
+    let off = json!({"module": "marketing", "enabled": false});
+    golden.pin("modules_post", &send("POST", "/api/v1/modules", off).await);
+
+    golden.pin("storefront_get_before_the_first_put", &get("/api/v1/storefront").await);
+    let least = json!({"slug": "renata", "displayName": "R"});
+    golden.pin("storefront_put_least", &send("PUT", "/api/v1/storefront", least).await);
+    let most = but(storefront("renata"), json!({"hideBranding": true}));
+    golden.pin("storefront_put_most", &send("PUT", "/api/v1/storefront", most).await);
+    golden.pin("storefront_get", &get("/api/v1/storefront").await);
+
+    let logo = but(service("logo"), json!({"description": "One logo, three drafts.", "sortOrder": 1}));
+    let logo = send("POST", "/api/v1/services", logo).await;
+    golden.pin("services_post_fixed", &logo);
+    let logo_path = format!("/api/v1/services/{}", text(&logo, "id"));
+    let hours = json!({"slug": "hours", "name": "Hours", "pricingType": "hourly", "priceIdr": 100_000, "sortOrder": 2});
+    golden.pin("services_post_hourly", &send("POST", "/api/v1/services", hours).await);
+    let packages = json!([{"name": "Basic", "priceIdr": 1}, {"name": "Full", "priceIdr": 2, "description": "All."}]);
+    let packs =
+        json!({"slug": "packs", "name": "Packs", "pricingType": "package", "packages": packages, "sortOrder": 0});
+    golden.pin("services_post_package", &send("POST", "/api/v1/services", packs).await);
+    golden.pin("services_get", &get("/api/v1/services").await);
+    golden.pin("service_get", &get(&logo_path).await);
+    golden.pin("service_patch", &send("PATCH", &logo_path, json!({"name": "Logo"})).await);
+    let gone = but(service("gone"), json!({"active": false}));
+    let gone = format!("/api/v1/services/{}", text(&send("POST", "/api/v1/services", gone).await, "id"));
+    golden.pin("public_storefront_get", &house.send(ask("GET", "/api/v1/public/storefront/renata")).await);
+    golden.pin("service_delete", &house.send(ask("DELETE", gone).key(&key)).await);
+
+    golden.pin("event_types_get", &get("/api/v1/webhook-subscriptions/event-types").await);
+    let everything = send("POST", "/api/v1/webhook-subscriptions", json!({"url": HOOK})).await;
+    golden.pin("subscriptions_post_least", &everything);
+    let filters = json!({"url": format!("{HOOK}/2"), "events": ["serront.order.*", "serront.billing.subscribed.v1"]});
+    let filtered = send("POST", "/api/v1/webhook-subscriptions", filters).await;
+    golden.pin("subscriptions_post_most", &filtered);
+    golden.pin("subscriptions_get", &get("/api/v1/webhook-subscriptions").await);
+    let path = format!("/api/v1/webhook-subscriptions/{}", text(&filtered, "id"));
+    golden.pin("subscription_patch", &send("PATCH", &path, json!({"events": ["*"], "active": false})).await);
+    golden.pin("subscription_delete", &house.send(ask("DELETE", path).key(&key)).await);
+
+    golden.pin("orders_get_none", &get("/api/v1/orders").await);
+    let order_path = "/api/v1/public/storefront/renata/order";
+    golden.pin("public_order_post_least", &house.send(ask("POST", order_path).json(&buyers_order())).await);
+    let most = json!({
+        "serviceSlug": "packs", "packageName": "Full", "buyerPhone": "+62 812", "preferredDate": "2026-12-24",
+        "notes": "Merah, ya."
+    });
+    let placed = house.send(ask("POST", order_path).json(&but(buyers_order(), most))).await;
+    golden.pin("public_order_post_most", &placed);
+    golden.pin("orders_get_page", &get("/api/v1/orders?limit=1").await);
+    golden.pin("orders_get_last_page", &get("/api/v1/orders?status=requested").await);
+    let buyer = format!("/api/v1/public/orders/{}", text(&placed, "accessToken"));
+    golden.pin("public_order_get", &house.send(ask("GET", &buyer)).await);
+    let image = ask("PUT", format!("{buyer}/proof")).image("image/png", samples::PNG);
+    golden.pin("public_order_proof_put", &house.send(image).await);
+    let claim = ask("POST", format!("{buyer}/claim-payment"));
+    golden.pin("public_order_claim", &house.send(claim.clone()).await);
+    golden.pin("public_order_claim_again", &house.send(claim).await);
+
+    let orders = get("/api/v1/orders?paymentStatus=payment_claimed").await;
+    let order = format!("/api/v1/orders/{}", orders.data()["orders"][0]["id"].as_str().unwrap());
+    golden.pin("order_get", &get(&order).await);
+    golden.pin("order_proof_get", &get(&format!("{order}/proof")).await);
+    let change = json!({"status": "confirmed", "quotedPriceIdr": 3});
+    golden.pin("order_patch", &send("PATCH", &order, change).await);
+    let confirm = ask("POST", format!("{order}/confirm-payment")).key(&key).idempotent("once");
+    golden.pin("order_confirm", &house.send(confirm.clone()).await);
+    golden.pin("order_confirm_replayed", &house.send(confirm).await);
+    golden.pin("public_order_get_confirmed", &house.send(ask("GET", &buyer)).await);
+
+    let deliveries = "/api/v1/webhook-subscriptions/deliveries";
+    let confirmed = format!("{deliveries}?type=serront.order.payment_confirmed.v1");
+    golden.pin("deliveries_get_pending", &get(&confirmed).await);
+    house.posts.answer_next([Posted::Failed("the receiver did not answer in time".into()), Posted::Answered(500)]);
+    house.dispatch().await;
+    golden.pin("deliveries_get_page", &get(&format!("{deliveries}?limit=1")).await);
+    golden.pin("deliveries_get_failing", &get(&format!("{deliveries}?status=pending")).await);
+    for (name, status) in [("delivery_get_succeeded", "succeeded"), ("delivery_get_failing", "pending")] {
+        let found = get(&format!("{deliveries}?status={status}&limit=1")).await;
+        let id = found.data()[0]["id"].as_str().unwrap().to_owned();
+        golden.pin(name, &get(&format!("{deliveries}/{id}")).await);
+    }
+
+    golden.pin("api_keys_get", &get("/api/v1/api-keys").await);
+    let made = send("POST", "/api/v1/api-keys", json!({"name": "Toko"})).await;
+    golden.pin("api_keys_post", &made);
+    let delete = ask("DELETE", format!("/api/v1/api-keys/{}", text(&made, "id"))).key(&key);
+    golden.pin("api_key_delete", &house.send(delete).await);
+    golden.end();
+}
+
+#[tokio::test]
+async fn every_kind_of_refusal_has_its_envelope() {
+    let house = House::open().await;
+    let (key, other) = (house.account(Tier::Free).await, house.account(Tier::Starter).await);
+    house.open_shop(&key, "renata").await;
+    let (order, token) = house.order(&key, "renata").await;
+    let mut golden = Golden::of("error");
+    let send = |ask: Ask| house.send(ask.key(&key));
+
+    let six = json!({"manualBankAccounts": vec![storefront("s")["manualBankAccounts"][0].clone(); 6]});
+    let six = ask("PUT", "/api/v1/storefront").json(&but(storefront("renata"), six));
+    golden.pin("400_with_a_param", &send(six).await);
+    golden.pin("400_without_a_param", &send(ask("POST", "/api/v1/services").body("{")).await);
+    golden.pin("401", &house.send(ask("GET", "/api/v1/orders")).await);
+    let branding = but(storefront("renata"), json!({"hideBranding": true}));
+    golden.pin("403_upgrade", &send(ask("PUT", "/api/v1/storefront").json(&branding)).await);
+    for slug in ["b", "c"] {
+        send(ask("POST", "/api/v1/services").json(&service(slug))).await.data();
+    }
+    golden.pin("403_limit", &send(ask("POST", "/api/v1/services").json(&service("d"))).await);
+    golden.pin("404_route", &send(ask("GET", "/api/v1/nothing")).await);
+    golden.pin("404_thing", &house.send(ask("GET", format!("/api/v1/orders/{order}")).key(&other)).await);
+    golden.pin("405", &send(ask("DELETE", "/api/v1/storefront")).await);
+    let confirm = ask("POST", format!("/api/v1/orders/{order}/confirm-payment")).idempotent("once");
+    send(confirm.clone()).await.data();
+    golden.pin("409_idempotency_key", &send(confirm.body("{}")).await);
+    let new_key = ask("POST", "/api/v1/api-keys").idempotent("once").json(&json!({"name": "Toko"}));
+    send(new_key.clone()).await.data();
+    golden.pin("409_idempotency_key_of_a_secret", &send(new_key).await);
+    golden
+        .pin("409_transition", &house.send(ask("POST", format!("/api/v1/public/orders/{token}/claim-payment"))).await);
+    let slug = ask("PUT", "/api/v1/storefront").key(&other).json(&storefront("renata"));
+    golden.pin("409_conflict", &house.send(slug).await);
+    golden.pin("413", &send(ask("POST", "/api/v1/services").body(vec![b' '; 1_048_577])).await);
+    let (_, token) = house.order(&key, "renata").await;
+    let proof = ask("PUT", format!("/api/v1/public/orders/{token}/proof")).image("image/jpeg", samples::PNG);
+    golden.pin("415", &house.send(proof).await);
+    let on = ask("PATCH", "/api/v1/modules").key(&other).json(&json!({"payment": true}));
+    golden.pin("503_not_configured", &house.send(on).await);
+    let panic = ask("POST", "/api/v1/webhook-subscriptions").json(&json!({"url": PANIC}));
+    golden.pin("500_panic", &send(panic).await);
+    send(ask("GET", "/api/v1/orders")).await.data();
+
+    house.storage.close().await;
+    golden.pin("500_storage", &send(ask("GET", "/api/v1/orders")).await);
+    golden.pin("503_busy", &send(ask("GET", "/readyz")).await);
+    golden.pin("404_route_without_a_storage", &send(ask("GET", "/api/v1/nothing")).await);
+    golden.end();
+}
+
+#[tokio::test]
+async fn head_answers_what_get_would_without_the_body() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    for path in ["/healthz", "/api/v1/storefront", "/api/v1/orders", "/api/v1/orders/nothing", "/api/v1/nothing"] {
+        let (head, get) = (house.send(ask("HEAD", path).key(&key)).await, house.send(ask("GET", path).key(&key)).await);
+        assert_eq!((head.status, head.bytes.len()), (get.status, 0), "{path}");
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{name} of {path}");
+        }
+        assert_eq!(get.header("content-length"), Some(get.bytes.len().to_string().as_str()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_router_answers_the_same_nested_in_another_app() {
+    let mut house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.router = axum::Router::new().nest("/pay/{shop}", house.router);
+    let call = |method: &str, path: &str| ask(method, format!("/pay/renata{path}")).key(&key);
+    let made = house.send(call("POST", "/api/v1/services").json(&service("logo"))).await.data();
+    let path = format!("/api/v1/services/{}", made["id"].as_str().unwrap());
+    assert_eq!(house.send(call("GET", &path)).await.data(), made);
+    assert_eq!(house.send(call("GET", "/api/v1/nothing")).await.refusal().0, 404);
+    let wrong = house.send(call("PUT", &path)).await;
+    assert_eq!((wrong.refusal().0, wrong.header("allow")), (405, Some("GET,HEAD,PATCH,DELETE")));
+}

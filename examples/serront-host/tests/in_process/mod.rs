@@ -1,0 +1,330 @@
+//! The router inside the test's process: a real database and real receipts in a folder of their own, a clock that the
+//! test moves, and an outside world that only remembers.
+#![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request};
+use futures_util::future::join_all;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use serront_adapters::proofs::ObjectReceipts;
+use serront_adapters::sqlite::SqliteStorage;
+use serront_adapters::system::SystemSecrets;
+use serront_adapters::webhooks::{HttpSink, Targets};
+use serront_core::account::Modules;
+use serront_core::dispatch::Dispatcher;
+use serront_core::policy::Policy;
+use serront_core::ports::{Post, Posted, Sink, TargetRefused};
+use serront_core::receipt::samples;
+use serront_core::service::{Environment, Local};
+use serront_core::tier::Tier;
+use serront_host::{Host, Ports};
+use serront_testkit::memory::{CountingIds, Mailbox, ManualClock, RecordingSink};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// A target that the public check lets through without asking a name server.
+pub const HOOK: &str = "https://hooks.example.com/serront";
+/// A target whose check panics: the way to a panic inside a handler.
+pub const PANIC: &str = "https://hooks.example.com/panic";
+
+/// Checks targets as `serve` does, and posts nowhere.
+#[derive(Debug)]
+struct TestSink {
+    checks: HttpSink,
+    posts: Arc<RecordingSink>,
+}
+
+#[async_trait::async_trait]
+impl Sink for TestSink {
+    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
+        assert_ne!(url, PANIC, "as told");
+        if url.starts_with(HOOK) { Ok(()) } else { self.checks.check_target(url).await }
+    }
+
+    async fn post(&self, post: &Post) -> Posted {
+        self.posts.post(post).await
+    }
+}
+
+/// A router with everything under it.
+pub struct House {
+    pub router: Router,
+    pub host: Arc<Host>,
+    pub clock: Arc<ManualClock>,
+    pub mailbox: Arc<Mailbox>,
+    pub posts: Arc<RecordingSink>,
+    pub storage: Arc<SqliteStorage>,
+    pub folder: TempDir,
+    ports: Ports,
+    policy: Policy,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    method: Method,
+    path: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+pub fn ask(method: &str, path: impl Into<String>) -> Ask {
+    Ask { method: method.parse().unwrap(), path: path.into(), headers: Vec::new(), body: Vec::new() }
+}
+
+impl Ask {
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    pub fn key(self, key: &str) -> Self {
+        self.header("authorization", format!("Bearer {key}"))
+    }
+
+    pub fn idempotent(self, key: &str) -> Self {
+        self.header("idempotency-key", key)
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+
+    pub fn image(self, media_type: &str, bytes: &[u8]) -> Self {
+        self.header("content-type", media_type).body(bytes)
+    }
+
+    pub fn request(self) -> Request<Body> {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Body::from(self.body)).unwrap()
+    }
+}
+
+impl Reply {
+    pub fn body(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn data(&self) -> Value {
+        assert!((200..300).contains(&self.status), "{} {}", self.status, String::from_utf8_lossy(&self.bytes));
+        let body = self.body();
+        assert_eq!(body["error"], Value::Null);
+        body["data"].clone()
+    }
+
+    /// Status, code and param of a refusal.
+    #[track_caller]
+    pub fn refusal(&self) -> (u16, String, Option<String>) {
+        let body = self.body();
+        assert_eq!(body["data"], Value::Null, "{body}");
+        let text = |name: &str| body["error"][name].as_str().map(str::to_owned);
+        (self.status, text("code").expect("a code"), text("param"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+impl House {
+    pub async fn open() -> Self {
+        Self::with(Policy::default()).await
+    }
+
+    pub async fn with(policy: Policy) -> Self {
+        static PROVIDER: std::sync::Once = std::sync::Once::new();
+        PROVIDER.call_once(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let (mailbox, posts) = (Arc::new(Mailbox::default()), Arc::new(RecordingSink::default()));
+        let storage = Arc::new(SqliteStorage::open(&folder.path().join("serront.db"), clock.clone()).await.unwrap());
+        let checks = HttpSink::new(Targets::Public).unwrap();
+        let ports = Ports {
+            storage: storage.clone(),
+            receipts: Arc::new(ObjectReceipts::local(folder.path().join("proofs")).unwrap()),
+            mailer: mailbox.clone(),
+            sink: Arc::new(TestSink { checks, posts: posts.clone() }),
+            clock: clock.clone(),
+            ids: Arc::new(CountingIds::default()),
+            secrets: Arc::new(SystemSecrets),
+        };
+        let host = Host::new(ports.clone(), policy.clone(), Modules::default(), "http://localhost");
+        let host = Arc::new(host);
+        Self { router: serront_host::router(host.clone()), host, clock, mailbox, posts, storage, folder, ports, policy }
+    }
+
+    fn environment(&self) -> Environment<'_> {
+        let Ports { clock, ids, secrets, .. } = &self.ports;
+        Environment { clock: clock.as_ref(), ids: ids.as_ref(), secrets: secrets.as_ref(), policy: &self.policy }
+    }
+
+    /// The commands that have no route.
+    pub fn local(&self) -> Local<'_, SqliteStorage> {
+        Local::new(&self.storage, self.environment())
+    }
+
+    /// Opens an account and answers its key.
+    pub async fn account(&self, tier: Tier) -> String {
+        let (_, key) = self.local().open_account("Studio Renata", tier).await.unwrap().value;
+        key.key.reveal().to_owned()
+    }
+
+    pub async fn send(&self, ask: Ask) -> Reply {
+        self.answer(ask.request()).await
+    }
+
+    pub async fn answer(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+        Reply { status: parts.status.as_u16(), headers: parts.headers, bytes }
+    }
+
+    /// All of them at once.
+    pub async fn send_all(self: &Arc<Self>, asks: impl IntoIterator<Item = Ask>) -> Vec<Reply> {
+        let tasks = asks.into_iter().map(|ask| {
+            let house = Arc::clone(self);
+            tokio::spawn(async move { house.send(ask).await })
+        });
+        join_all(tasks).await.into_iter().map(Result::unwrap).collect()
+    }
+
+    pub async fn get(&self, key: &str, path: &str) -> Value {
+        self.send(ask("GET", path).key(key)).await.data()
+    }
+
+    /// Carries out what is due.
+    pub async fn dispatch(&self) {
+        let Ports { storage, mailer, sink, receipts, .. } = &self.ports;
+        let (storage, mailer) = (storage.as_ref(), mailer.as_ref());
+        let dispatcher = Dispatcher::new(storage, mailer, sink.as_ref(), receipts.as_ref(), self.environment());
+        while dispatcher.step(self.ports.clock.now(), 64).await.unwrap().attempted > 0 {}
+    }
+
+    /// Serves on loopback, for what only a connection shows, and answers the address.
+    pub async fn listen(&self) -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, self.router.clone()).into_future());
+        address
+    }
+
+    /// A published storefront at this slug with a service of 750,000 rupiah.
+    pub async fn open_shop(&self, key: &str, slug: &str) {
+        self.send(ask("PUT", "/api/v1/storefront").key(key).json(&storefront(slug))).await.data();
+        self.send(ask("POST", "/api/v1/services").key(key).json(&service("logo"))).await.data();
+    }
+
+    /// Places an order and answers its id and token.
+    pub async fn order(&self, key: &str, slug: &str) -> (String, String) {
+        let path = format!("/api/v1/public/storefront/{slug}/order");
+        let placed = self.send(ask("POST", path).json(&buyers_order())).await.data();
+        let page = self.get(key, "/api/v1/orders?limit=1").await;
+        (page["orders"][0]["id"].as_str().unwrap().to_owned(), placed["accessToken"].as_str().unwrap().to_owned())
+    }
+
+    /// Uploads a receipt.
+    pub async fn upload(&self, token: &str) {
+        let path = format!("/api/v1/public/orders/{token}/proof");
+        self.send(ask("PUT", path).image("image/png", samples::PNG)).await.data();
+    }
+
+    /// Everything that a seller and its buyers can see, the audit trail, and how much is in the folder of receipts.
+    pub async fn picture(&self, key: &str, slug: &str) -> Value {
+        let orders = self.get(key, "/api/v1/orders?limit=100").await;
+        let mut each = Vec::new();
+        for order in orders["orders"].as_array().unwrap() {
+            let (id, token) = (order["id"].as_str().unwrap(), order["accessToken"].as_str().unwrap());
+            let account = order["accountId"].as_str().unwrap().parse().unwrap();
+            let proof = self.send(ask("GET", format!("/api/v1/orders/{id}/proof")).key(key)).await;
+            let audit = self.local().audit(account, id.parse().unwrap()).await.unwrap();
+            each.push(json!({
+                "seller's": self.get(key, &format!("/api/v1/orders/{id}")).await,
+                "buyer's": self.send(ask("GET", format!("/api/v1/public/orders/{token}"))).await.data(),
+                "proof": if proof.status == 200 { json!(proof.bytes) } else { Value::Null },
+                "audit": format!("{audit:?}"),
+            }));
+        }
+        let shop = self.send(ask("GET", format!("/api/v1/public/storefront/{slug}"))).await;
+        json!({
+            "storefront": self.get(key, "/api/v1/storefront").await,
+            "shop": (shop.status, shop.body()["data"].clone()),
+            "services": self.get(key, "/api/v1/services").await,
+            "orders": orders,
+            "each": each,
+            "modules": self.get(key, "/api/v1/modules").await,
+            "keys": self.get(key, "/api/v1/api-keys").await,
+            "subscriptions": self.get(key, "/api/v1/webhook-subscriptions").await,
+            "deliveries": self.get(key, "/api/v1/webhook-subscriptions/deliveries?limit=100").await,
+            "billing": self.get(key, "/api/v1/billing").await,
+            "uploads": self.uploads(),
+        })
+    }
+
+    /// How many files the folder of receipts holds.
+    pub fn uploads(&self) -> usize {
+        let mut folders = vec![self.folder.path().join("proofs")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { files += 1 }
+            }
+        }
+        files
+    }
+}
+
+pub fn storefront(slug: &str) -> Value {
+    json!({
+        "slug": slug, "displayName": "Studio Renata", "bio": "Logos since 2019.", "whatsappNumber": "+628120000000",
+        "manualBankAccounts": [{"bankName": "BCA", "accountNumber": "123-456-7890", "accountHolder": "Renata"}],
+        "manualInstructions": "Tulis nomor pesanan sebagai berita.", "published": true
+    })
+}
+
+pub fn service(slug: &str) -> Value {
+    json!({"slug": slug, "name": "Logo design", "pricingType": "fixed", "priceIdr": 750_000})
+}
+
+pub fn buyers_order() -> Value {
+    json!({"serviceSlug": "logo", "buyerName": "Budi", "buyerEmail": "budi@example.com"})
+}
+
+/// An object with some fields replaced; null included.
+pub fn but(mut object: Value, fields: Value) -> Value {
+    for (name, value) in fields.as_object().unwrap() {
+        object[name] = value.clone();
+    }
+    object
+}
+
+/// The same without one field.
+pub fn without(mut object: Value, field: &str) -> Value {
+    object.as_object_mut().unwrap().remove(field).unwrap();
+    object
+}

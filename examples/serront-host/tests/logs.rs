@@ -1,0 +1,199 @@
+//! What is logged: one line a request with its id, by an allow-list, and nothing of anybody's.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use in_process::{Ask, HOOK, House, PANIC, ask, but, buyers_order, storefront};
+use serde_json::{Value, json};
+use serront_core::receipt::samples;
+use serront_core::tier::Tier;
+use tracing_subscriber::fmt::MakeWriter;
+
+mod in_process;
+
+/// Keeps what is written.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Paper {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines so far, which are taken away.
+    fn lines(&self) -> Vec<Value> {
+        let text = self.text();
+        self.0.lock().unwrap().clear();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Every line of every crate, as `serve` writes them.
+fn listen() -> (Paper, tracing::subscriber::DefaultGuard) {
+    let paper = Paper::default();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(paper.clone())
+        .finish();
+    (paper, tracing::subscriber::set_default(subscriber))
+}
+
+fn ours(lines: Vec<Value>) -> Vec<Value> {
+    lines.into_iter().filter(|line| line["target"].as_str().is_some_and(|of| of.starts_with("serront"))).collect()
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_of_allowed_fields() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "renata").await;
+    let (order, token) = house.order(&key, "renata").await;
+    let account = house.get(&key, &format!("/api/v1/orders/{order}")).await["accountId"].clone();
+    let (paper, _guard) = listen();
+    for (ask, expected) in [
+        (
+            ask("GET", format!("/api/v1/orders/{order}?q=secret")).key(&key),
+            json!({"level": "INFO", "method": "GET", "route": "/api/v1/orders/{id}", "status": 200, "account_id": account}),
+        ),
+        (
+            ask("POST", format!("/api/v1/public/orders/{token}/claim-payment")),
+            json!({"level": "INFO", "method": "POST", "route": "/api/v1/public/orders/{token}/claim-payment", "status": 200}),
+        ),
+        (
+            ask("GET", format!("/{token}")),
+            json!({"level": "INFO", "method": "GET", "route": "none", "status": 404, "code": "NOT_FOUND"}),
+        ),
+        (
+            ask("STEAL", "/healthz"),
+            json!({"level": "INFO", "method": "other", "route": "/healthz", "status": 405, "code": "METHOD_NOT_ALLOWED"}),
+        ),
+        (
+            ask("GET", "/api/v1/orders").key("nobody"),
+            json!({"level": "INFO", "method": "GET", "route": "/api/v1/orders", "status": 401, "code": "UNAUTHORIZED"}),
+        ),
+    ] {
+        let reply = house.send(ask).await;
+        let mut lines = ours(paper.lines());
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let mut line = lines.remove(0);
+        let fields = line.as_object_mut().unwrap();
+        assert_eq!(fields.remove("request_id").unwrap().as_str(), reply.header("x-request-id"));
+        assert!(fields.remove("duration_ms").unwrap().is_u64());
+        assert!(fields.remove("timestamp").unwrap().is_string());
+        assert_eq!(fields.remove("message").unwrap(), "answered");
+        assert_eq!(fields.remove("target").unwrap(), "serront_host::log");
+        assert_eq!(line, expected);
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_logged_on_the_way_carries_the_requests_id() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    let (paper, _guard) = listen();
+    std::panic::set_hook(Box::new(|_| tracing::error!("a panic")));
+    let panic = ask("POST", "/api/v1/webhook-subscriptions").key(&key).json(&json!({"url": PANIC}));
+    let reply = house.send(panic).await;
+    let _ = std::panic::take_hook();
+    assert_eq!(reply.status, 500);
+    let lines = paper.lines();
+    let on_the_way = lines.iter().find(|line| line["message"] == "a panic").unwrap();
+    assert_eq!(on_the_way["span"]["request_id"].as_str(), reply.header("x-request-id"));
+    let answered = ours(lines).pop().unwrap();
+    assert_eq!((&answered["level"], &answered["cause"]), (&json!("ERROR"), &json!("a handler panicked")));
+
+    house.storage.close().await;
+    for (path, level, code) in [("/readyz", "WARN", "BUSY"), ("/api/v1/orders", "ERROR", "INTERNAL_ERROR")] {
+        let reply = house.send(ask("GET", path).key(&key)).await;
+        let lines = ours(paper.lines());
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(lines[0]["request_id"].as_str(), reply.header("x-request-id"));
+        assert_eq!((&lines[0]["level"], &lines[0]["code"]), (&json!(level), &json!(code)));
+        assert!(lines[0]["cause"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_anybodys_is_in_the_log() {
+    let (paper, _guard) = listen();
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "renata").await;
+    let send = |ask: Ask| house.send(ask);
+    let made = send(ask("POST", "/api/v1/api-keys").key(&key).json(&json!({"name": "Toko"}))).await.data();
+    let hook = format!("{HOOK}?token=a-secret-of-the-hook");
+    let subscription = ask("POST", "/api/v1/webhook-subscriptions").key(&key).json(&json!({"url": hook}));
+    let subscription = send(subscription).await.data();
+    let buyer = json!({"buyerPhone": "+62 812 555", "notes": "a note of Budi's"});
+    let path = "/api/v1/public/storefront/renata/order";
+    let placed = send(ask("POST", path).json(&but(buyers_order(), buyer))).await.data();
+    let token = placed["accessToken"].as_str().unwrap();
+    let order = format!("/api/v1/public/orders/{token}");
+    send(ask("GET", &order)).await.data();
+    send(ask("PUT", format!("{order}/proof")).image("image/png", samples::PNG)).await.data();
+    send(ask("PUT", format!("{order}/proof")).image("image/png", b"<svg>a bad image</svg>")).await;
+    send(ask("POST", format!("{order}/claim-payment"))).await.data();
+    let page = house.get(&key, "/api/v1/orders?q=budi@example.com").await;
+    let id = page["orders"][0]["id"].as_str().unwrap();
+    let confirm = ask("POST", format!("/api/v1/orders/{id}/confirm-payment")).key(&key).idempotent("my-own-key");
+    send(confirm).await.data();
+    let typo = but(storefront("renata"), json!({"whatsappNumber": "0812-777", "bio": 5_550_123}));
+    send(ask("PUT", "/api/v1/storefront").key(&key).json(&typo)).await;
+    send(ask("PUT", format!("/{token}?key={key}")).key(&key).body("a bad body")).await;
+    house.dispatch().await;
+    house.storage.close().await;
+    send(ask("GET", &order)).await;
+    send(ask("GET", format!("/api/v1/orders/{id}")).key(&key)).await;
+
+    let text = paper.text();
+    assert!(text.lines().count() > 10, "{text}");
+    let secret = |value: &Value| value.as_str().unwrap().to_owned();
+    for private in [
+        key.as_str(),
+        token,
+        &secret(&made["key"]),
+        &secret(&subscription["secret"]),
+        "sk_live_",
+        "whsec_",
+        "123-456-7890",
+        "628120000000",
+        "Renata",
+        "BCA",
+        "Tulis",
+        "Budi",
+        "budi@",
+        "812 555",
+        "a note",
+        "a-secret-of",
+        "my-own-key",
+        "0812-777",
+        "5550123",
+        "a bad",
+        "Logo",
+    ] {
+        assert!(!text.contains(private), "{private}: {text}");
+    }
+}

@@ -1,0 +1,299 @@
+//! What the dispatcher does with the effects of commits: at least once, on schedule, with the same ids and bytes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed assumption ends the test")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serront_core::effect::{Attempt, EffectStatus};
+use serront_core::ids::SubscriptionId;
+use serront_core::page::{DeliveryFilter, Limit};
+use serront_core::ports::{Clock, PortErrorKind, Posted, WorkStorage};
+use serront_core::signature;
+use serront_core::subscription::SubscriptionInput;
+use serront_core::view::{DeliveryView, NewSubscriptionView};
+use serront_testkit::faults::{Call, Fault, FaultyStorage};
+use serront_testkit::memory::{ManualClock, MemoryStorage};
+use serront_testkit::world::{Placed, Seller, World, host, subscription_input};
+
+const URL: &str = "https://one.example/hook";
+const CONFIRMED: &str = "serront.order.payment_confirmed.v1";
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+async fn subscribe<S: WorkStorage>(world: &World<S>, seller: &Seller) -> NewSubscriptionView {
+    let input = subscription_input(URL, &[CONFIRMED]);
+    world.service().create_subscription(seller.account_id, &input, None).await.unwrap().value
+}
+
+async fn confirm<S: WorkStorage>(world: &World<S>, placed: &Placed) {
+    world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
+}
+
+/// The account's only delivery.
+async fn delivery<S: WorkStorage>(world: &World<S>, seller: &Seller) -> DeliveryView {
+    let (filter, limit) = (DeliveryFilter::default(), Limit::parse(None).unwrap());
+    let (log, _) = world.local().deliveries(seller.account_id, &filter, None, limit).await.unwrap();
+    <[_; 1]>::try_from(log).map(|[delivery]| delivery).unwrap()
+}
+
+async fn attempted<S: WorkStorage>(world: &World<S>) -> usize {
+    world.dispatcher().step(world.clock.now(), 16).await.unwrap().attempted
+}
+
+fn faulty() -> World<FaultyStorage<MemoryStorage>> {
+    let clock = Arc::new(ManualClock::default());
+    World::over(Arc::new(FaultyStorage::new(Arc::new(MemoryStorage::new(clock.clone())))), clock)
+}
+
+#[tokio::test]
+async fn a_webhook_is_retried_on_the_contracts_schedule_and_then_failed() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    let subscribed = subscribe(&world, &seller).await;
+    world.sink.answer_next([
+        Posted::Answered(500),
+        Posted::Answered(302),
+        Posted::Answered(404),
+        Posted::Failed("timed out".to_owned()),
+        Posted::Answered(199),
+        Posted::Answered(503),
+    ]);
+    confirm(&world, &placed).await;
+    assert_eq!(attempted(&world).await, 2, "a mail and a delivery");
+    let mut expected = Vec::new();
+    let failures = [
+        (Some(500), "the receiver answered 500"),
+        (Some(302), "the receiver answered 302"),
+        (Some(404), "the receiver answered 404"),
+        (None, "timed out"),
+        (Some(199), "the receiver answered 199"),
+        (Some(503), "the receiver answered 503"),
+    ];
+    let pauses = [minutes(1), minutes(5), minutes(25), minutes(120), minutes(720)];
+    for (index, (response_code, error)) in failures.into_iter().enumerate() {
+        let now = world.clock.now();
+        let next = pauses.get(index).map(|pause| now.plus(*pause));
+        expected.push(Attempt {
+            attempt_number: u32::try_from(index).unwrap() + 1,
+            status: EffectStatus::Failed,
+            response_code,
+            error: Some(error.to_owned()),
+            duration_ms: 0,
+            attempted_at: now,
+            next_retry_at: next,
+        });
+        let delivery = delivery(&world, &seller).await;
+        assert_eq!(delivery.attempt_log, expected);
+        let status = if next.is_some() { EffectStatus::Pending } else { EffectStatus::Failed };
+        assert_eq!((delivery.status, delivery.next_retry_at), (status, next));
+        if let Some(pause) = pauses.get(index) {
+            world.clock.advance(*pause - MILLISECOND);
+            assert_eq!(attempted(&world).await, 0, "before its time");
+            world.clock.advance(MILLISECOND);
+            assert_eq!(attempted(&world).await, 1);
+        }
+    }
+    world.clock.advance(minutes(60 * 24 * 365));
+    assert_eq!(attempted(&world).await, 0, "given up");
+
+    let posts = world.sink.posts();
+    assert_eq!(posts.iter().map(|post| post.attempt).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    let unchanged: BTreeSet<_> =
+        posts.iter().map(|post| (&post.url, post.event_id, post.event_type, post.delivery_id, &post.body)).collect();
+    assert_eq!(unchanged.len(), 1, "the same ids and bytes on every attempt");
+    for (post, attempt) in posts.iter().zip(&expected) {
+        assert_eq!(post.signature, signature::sign(&subscribed.secret, attempt.attempted_at, &post.body));
+    }
+}
+
+#[tokio::test]
+async fn every_answer_from_200_to_299_is_success_and_nothing_else_is() {
+    for (answer, status) in [
+        (Posted::Answered(200), EffectStatus::Succeeded),
+        (Posted::Answered(204), EffectStatus::Succeeded),
+        (Posted::Answered(299), EffectStatus::Succeeded),
+        (Posted::Answered(199), EffectStatus::Pending),
+        (Posted::Answered(300), EffectStatus::Pending),
+        (Posted::Answered(307), EffectStatus::Pending),
+        (Posted::Answered(410), EffectStatus::Pending),
+        (Posted::Failed("refused".to_owned()), EffectStatus::Pending),
+    ] {
+        let world = World::new();
+        let (seller, placed) = world.seller_with_order("studio").await;
+        subscribe(&world, &seller).await;
+        world.sink.answer_next([answer.clone()]);
+        confirm(&world, &placed).await;
+        attempted(&world).await;
+        assert_eq!(delivery(&world, &seller).await.status, status, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_is_retried_on_its_schedule_under_one_id_and_then_given_up() {
+    for (kind, arrives) in [(PortErrorKind::Transient, 0), (PortErrorKind::OutcomeUnknown, 7)] {
+        let world = World::new();
+        let (_, placed) = world.seller_with_order("studio").await;
+        world.mailbox.fail_next(100, kind);
+        confirm(&world, &placed).await;
+        assert_eq!(attempted(&world).await, 1);
+        for pause in [minutes(1), minutes(5), minutes(15), minutes(60), minutes(240), minutes(720)] {
+            world.clock.advance(pause - MILLISECOND);
+            assert_eq!(attempted(&world).await, 0, "{kind:?}: before its time");
+            world.clock.advance(MILLISECOND);
+            assert_eq!(attempted(&world).await, 1, "{kind:?}");
+        }
+        assert_eq!(world.storage.next_due().await.unwrap(), None, "{kind:?}: given up");
+        let messages = world.mailbox.messages();
+        assert_eq!(messages.len(), arrives);
+        assert!(messages.iter().all(|message| *message == messages[0]), "the same mail each time");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_is_refused_for_good_is_not_tried_again() {
+    let world = World::new();
+    let (_, placed) = world.seller_with_order("studio").await;
+    world.mailbox.fail_next(1, PortErrorKind::Permanent);
+    confirm(&world, &placed).await;
+    assert_eq!(attempted(&world).await, 1);
+    assert_eq!(world.storage.next_due().await.unwrap(), None);
+    assert_eq!(world.mailbox.messages(), []);
+}
+
+#[tokio::test]
+async fn a_mail_that_arrived_in_the_end_is_not_sent_again() {
+    let world = World::new();
+    let (_, placed) = world.seller_with_order("studio").await;
+    world.mailbox.fail_next(2, PortErrorKind::Transient);
+    confirm(&world, &placed).await;
+    for _ in 0..5 {
+        world.dispatch_all().await;
+        world.clock.advance(minutes(60));
+    }
+    assert_eq!(world.mailbox.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn a_delivery_to_a_subscription_that_is_gone_or_paused_is_given_up_unsent() {
+    for (gone, reason) in [(true, "the subscription was deleted"), (false, "the subscription is inactive")] {
+        let world = World::new();
+        let (seller, placed) = world.seller_with_order("studio").await;
+        let id: SubscriptionId = subscribe(&world, &seller).await.shown.id;
+        confirm(&world, &placed).await;
+        let local = world.local();
+        if gone {
+            local.delete_subscription(seller.account_id, id).await.unwrap();
+        } else {
+            let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
+            local.update_subscription(seller.account_id, id, &pause, None).await.unwrap();
+        }
+        world.dispatch_all().await;
+        assert_eq!(world.sink.posts(), [], "{reason}");
+        let delivery = delivery(&world, &seller).await;
+        assert_eq!((delivery.status, delivery.attempts), (EffectStatus::Failed, 1));
+        assert_eq!(delivery.last_error.as_deref(), Some(reason));
+        assert_eq!(world.storage.next_due().await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_for_a_commit_that_did_not_land() {
+    for fault in [Fault::FailBefore, Fault::LoseRequest, Fault::Conflict] {
+        let world = faulty();
+        let (seller, placed) = world.seller_with_order("studio").await;
+        subscribe(&world, &seller).await;
+        world.storage.faults().rule(move |call, _| (call == Call::Commit).then_some(fault));
+        let failed = world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
+        assert!(failed.is_err());
+        assert_eq!(attempted(&world).await, 0, "{fault:?}");
+        assert_eq!((world.mailbox.messages().len(), world.sink.posts().len()), (0, 0), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_sends_all_the_same() {
+    let world = faulty();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    subscribe(&world, &seller).await;
+    world.storage.faults().rule(|call, _| (call == Call::Commit).then_some(Fault::LoseAnswer));
+    let lost = world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
+    assert!(lost.is_err());
+    assert_eq!(attempted(&world).await, 2);
+    assert_eq!((world.mailbox.messages().len(), world.sink.posts().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_was_sent_and_not_recorded_is_sent_again_with_the_same_ids_after_its_lease() {
+    let world = faulty();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    subscribe(&world, &seller).await;
+    confirm(&world, &placed).await;
+    let faults = world.storage.faults();
+    faults.script(Call::RecordAttempt, [Fault::LoseRequest; 2]);
+    assert_eq!(attempted(&world).await, 2);
+    world.clock.advance(world.policy.lease - MILLISECOND);
+    assert_eq!(attempted(&world).await, 0, "the lease still runs");
+    world.clock.advance(MILLISECOND);
+    assert_eq!(attempted(&world).await, 2);
+    world.clock.advance(world.policy.lease * 10);
+    assert_eq!(attempted(&world).await, 0, "recorded");
+
+    let (posts, messages) = (world.sink.posts(), world.mailbox.messages());
+    assert_eq!((posts.len(), messages.len()), (2, 2));
+    assert_eq!(messages[0], messages[1]);
+    let shown = |index: usize| {
+        let post = &posts[index];
+        (post.event_id, post.delivery_id, &post.body, post.attempt)
+    };
+    assert_eq!(shown(0), shown(1));
+    let delivery = delivery(&world, &seller).await;
+    assert_eq!((delivery.status, delivery.attempts), (EffectStatus::Succeeded, 1), "the log knows of one attempt");
+}
+
+#[tokio::test]
+async fn what_was_recorded_without_an_answer_is_not_sent_again() {
+    let world = faulty();
+    let (_, placed) = world.seller_with_order("studio").await;
+    confirm(&world, &placed).await;
+    world.storage.faults().script(Call::RecordAttempt, [Fault::LoseAnswer]);
+    assert_eq!(attempted(&world).await, 1);
+    world.clock.advance(world.policy.lease * 10);
+    assert_eq!(attempted(&world).await, 0);
+    assert_eq!(world.mailbox.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_taken_by_a_host_that_died_comes_back_after_its_lease() {
+    let world = faulty();
+    let (_, placed) = world.seller_with_order("studio").await;
+    confirm(&world, &placed).await;
+    world.storage.faults().script(Call::TakeDue, [Fault::LoseAnswer]);
+    assert!(world.dispatcher().step(world.clock.now(), 16).await.is_err());
+    assert_eq!(attempted(&world).await, 0);
+    world.clock.advance(world.policy.lease);
+    assert_eq!(attempted(&world).await, 1);
+    assert_eq!(world.mailbox.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn a_step_says_when_to_come_again() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    let now = world.clock.now();
+    let step = async |capacity| world.dispatcher().step(world.clock.now(), capacity).await.unwrap();
+    let idle = now.plus(world.policy.dispatch_idle);
+    assert_eq!((step(16).await.attempted, step(16).await.next), (0, idle), "nothing to do");
+    subscribe(&world, &seller).await;
+    confirm(&world, &placed).await;
+    world.mailbox.fail_next(1, PortErrorKind::Transient);
+    let first = step(1).await;
+    assert_eq!((first.attempted, first.next), (1, now), "more may be due");
+    let rest = step(16).await;
+    assert_eq!((rest.attempted, rest.next), (1, idle), "the retry is further off than an idle look");
+    world.clock.advance(minutes(1) - Duration::from_secs(2));
+    assert_eq!(step(16).await.next, now.plus(minutes(1)), "the retry comes before an idle look");
+}

@@ -1,0 +1,111 @@
+//! What other systems and people read, compared whole with the files in `tests/golden`.
+//!
+//! A missing file is a failure. To change one on purpose, take over what the failure shows.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed assumption ends the test")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serront_core::catalog::{PackageInput, PricingType, ServiceInput};
+use serront_core::decide::OrderPatch;
+use serront_core::mail::MailMessage;
+use serront_core::order::{Language, OrderInput, WorkStatus};
+use serront_testkit::world::{World, host, order_input};
+
+const FILES: [&str; 7] = [
+    "event-order-created.json",
+    "event-order-payment-confirmed.json",
+    "event-order-status-changed.json",
+    "mail-payment-confirmed-en-unquoted.txt",
+    "mail-payment-confirmed-en.txt",
+    "mail-payment-confirmed-id-unquoted.txt",
+    "mail-payment-confirmed-id.txt",
+];
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
+}
+
+/// The file holds exactly this, and ends with a line break also where this does not.
+fn check(name: &str, actual: &str) {
+    let actual = format!("{}\n", actual.strip_suffix('\n').unwrap_or(actual));
+    assert!(FILES.contains(&name), "{name} is not in the list of golden files");
+    match std::fs::read_to_string(folder().join(name)) {
+        Ok(golden) => assert_eq!(golden, actual, "{name}"),
+        Err(error) => panic!("{name}: {error}; it would have to hold\n{actual}"),
+    }
+}
+
+#[test]
+fn every_golden_file_is_compared() {
+    let found: BTreeSet<_> =
+        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(found, FILES.map(str::to_owned).into());
+}
+
+/// One order through everything that a seller's system is told of.
+#[tokio::test]
+async fn events_are_told_in_these_bytes() {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    world.subscribe(&seller, "https://one.example/hook", &["*"]).await;
+    let packages = vec![PackageInput {
+        // Looks like the place that is kept free for the order's number, and must not be taken for it.
+        name: "Lengkap \"number\":null".to_owned(),
+        price_idr: 1_250_000,
+        description: None,
+    }];
+    let service = ServiceInput {
+        slug: Some("paket-cetak".to_owned()),
+        name: Some("Cetak — 日本".to_owned()),
+        pricing_type: Some(PricingType::Package),
+        packages: Some(Some(packages)),
+        ..ServiceInput::default()
+    };
+    world.local().create_service(seller.account_id, &service, None).await.unwrap();
+    let input = OrderInput {
+        service_slug: "paket-cetak".to_owned(),
+        package_name: Some("Lengkap \"number\":null".to_owned()),
+        ..order_input("Budi")
+    };
+    world.place(&seller, "Ani").await;
+    world.dispatch_all().await;
+    let before = world.sink.posts().len();
+    let placed = world.place_with(&seller, &input).await;
+    let patch = OrderPatch { status: Some(WorkStatus::Confirmed), quoted_price_idr: Some(1_300_000) };
+    world.local().patch_order(placed.account_id, placed.id, patch, &host(), None).await.unwrap();
+    world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
+    world.dispatch_all().await;
+    let posts = world.sink.posts().split_off(before);
+    assert_eq!(posts.len(), 3);
+    for post in posts {
+        let name = post.event_type.as_str().trim_start_matches("serront.").trim_end_matches(".v1");
+        check(&format!("event-{}.json", name.replace(['.', '_'], "-")), &post.body);
+    }
+}
+
+async fn mail(language: Language, quote: i64) -> MailMessage {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    let local = world.local();
+    let placed = local.place_order(&seller.slug, &order_input("Budi"), language).await.unwrap().value;
+    let id = placed.order_id.unwrap();
+    let patch = OrderPatch { status: None, quoted_price_idr: Some(quote) };
+    local.patch_order(seller.account_id, id, patch, &host(), None).await.unwrap();
+    local.confirm_payment(seller.account_id, id, &host(), None, None).await.unwrap();
+    world.dispatch_all().await;
+    <[_; 1]>::try_from(world.mailbox.messages()).map(|[message]| message).unwrap()
+}
+
+#[tokio::test]
+async fn mails_read_like_this_in_both_languages() {
+    for (name, language, quote) in [
+        ("mail-payment-confirmed-id.txt", Language::Id, 1_250_000),
+        ("mail-payment-confirmed-en.txt", Language::En, 1_250_000),
+        ("mail-payment-confirmed-id-unquoted.txt", Language::Id, 0),
+        ("mail-payment-confirmed-en-unquoted.txt", Language::En, 0),
+    ] {
+        let MailMessage { id, to, to_name, subject, text } = mail(language, quote).await;
+        check(name, &format!("id: {id}\nto: {to_name} <{}>\nsubject: {subject}\n\n{text}", to.as_str()));
+    }
+}

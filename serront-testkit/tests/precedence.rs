@@ -1,0 +1,402 @@
+//! Where several refusals apply, the first of the documented order is told.
+//!
+//! A row is a command with the flaws that a request of it can have, in the order in which they must be told. For each
+//! row every flaw is tried alone, and every pair of them together: the pair must answer what its first answers alone.
+//! Pairs that can't meet are named with the row.
+//!
+//! Who calls is settled by the host before a command exists, so it has no row here.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed assumption ends the test")]
+
+use serront_core::account::Modules;
+use serront_core::catalog::ServiceInput;
+use serront_core::decide::{ModuleSwitches, OrderPatch};
+use serront_core::idempotency::IdempotentRequest;
+use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
+use serront_core::key::AccessToken;
+use serront_core::order::{Language, OrderInput};
+use serront_core::ports::Ids;
+use serront_core::receipt::{Digest256, samples};
+use serront_core::service::{Answer, Failure};
+use serront_core::storefront::StorefrontInput;
+use serront_core::subscription::{SUBSCRIPTIONS_MAX, SubscriptionInput};
+use serront_core::tier::Tier;
+use serront_testkit::generators;
+use serront_testkit::world::{self, Placed, Seller, World, host, service_input, storefront_input, subscription_input};
+
+/// What can be wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// What it names is not there for this caller.
+    Missing,
+    /// The upload is larger than a receipt may be.
+    TooLarge,
+    /// The upload is no image.
+    NoImage,
+    /// A field is not well formed.
+    Malformed,
+    /// Its idempotency key was used for another request.
+    KeyUsed,
+    /// It was answered before, which is no refusal and has its place in the order all the same.
+    Answered,
+    /// The plan does not include it.
+    Plan,
+    /// The plan's limit, or another, is used up.
+    Limit,
+    /// This installation lacks what it needs.
+    NotConfigured,
+    /// The payment is confirmed already.
+    Confirmed,
+    /// The address must not be posted to.
+    Target,
+    /// Somebody else has the name.
+    NameTaken,
+}
+
+use Flaw::{
+    Answered, Confirmed, KeyUsed, Limit, Malformed, Missing, NameTaken, NoImage, NotConfigured, Plan, Target, TooLarge,
+};
+
+impl Flaw {
+    const fn told(self) -> &'static str {
+        match self {
+            Missing => "NOT_FOUND",
+            TooLarge => "PAYLOAD_TOO_LARGE",
+            NoImage => "UNSUPPORTED_MEDIA_TYPE",
+            Malformed | Target => "VALIDATION_ERROR",
+            KeyUsed => "IDEMPOTENCY_KEY_IN_USE",
+            Answered => "replayed",
+            Plan => "UPGRADE_REQUIRED",
+            Limit => "LIMIT_REACHED",
+            NotConfigured => "NOT_CONFIGURED",
+            Confirmed => "INVALID_TRANSITION",
+            NameTaken => "CONFLICT",
+        }
+    }
+}
+
+/// No request meets both: a key was used for this request or for another one.
+const KEYS: (Flaw, Flaw) = (KeyUsed, Answered);
+
+/// Tries every flaw alone and every pair, each in a world of its own.
+async fn check(order: &[Flaw], apart: &[(Flaw, Flaw)], ask: impl AsyncFn(&[Flaw]) -> &'static str) {
+    assert_eq!(ask(&[]).await, "done", "nothing is wrong");
+    for (index, first) in order.iter().enumerate() {
+        assert_eq!(ask(&[*first]).await, first.told(), "{first:?} alone");
+        for second in order.iter().skip(index + 1).filter(|second| !apart.contains(&(*first, **second))) {
+            assert_eq!(ask(&[*first, *second]).await, first.told(), "{first:?} goes before {second:?}");
+        }
+    }
+}
+
+fn told<T>(result: Result<Answer<T>, Failure>) -> &'static str {
+    match result {
+        Ok(Answer { replayed: true, .. }) => "replayed",
+        Ok(_) => "done",
+        Err(Failure::Rejected(rejection)) => rejection.code().as_str(),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// A seller with an order, and the idempotency key that the request in question carries.
+struct Scene {
+    world: World,
+    seller: Seller,
+    placed: Placed,
+    request: Option<IdempotentRequest>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let world = World::new();
+        let (seller, placed) = world.seller_with_order("studio").await;
+        let request = IdempotentRequest::new(seller.account_id, "POST", "/somewhere", "key", b"body").ok();
+        Self { world, seller, placed, request }
+    }
+
+    /// Uses the request's key for something else.
+    async fn use_key(&self) {
+        let other = self.request.map(|request| IdempotentRequest { fingerprint: Digest256::of(b"other"), ..request });
+        let account_id = self.seller.account_id;
+        let input = ServiceInput { sort_order: Some(7), ..ServiceInput::default() };
+        let used = self.world.local().update_service(account_id, self.seller.service_id, &input, other).await;
+        assert_eq!(told(used), "done");
+    }
+
+    async fn downgrade(&self) {
+        self.world.local().set_tier(self.seller.account_id, Tier::Free).await.unwrap();
+    }
+
+    fn nobody(&self) -> AccountId {
+        self.world.ids.sequence(self.placed_at()).account()
+    }
+
+    fn placed_at(&self) -> serront_core::time::Timestamp {
+        serront_core::ports::Clock::now(&*self.world.clock)
+    }
+
+    fn account(&self, flaws: &[Flaw]) -> AccountId {
+        if flaws.contains(&Missing) { self.nobody() } else { self.seller.account_id }
+    }
+}
+
+/// Another account's order is as good as none.
+async fn order_of(scene: &Scene, flaws: &[Flaw]) -> OrderId {
+    if flaws.contains(&Missing) { scene.world.seller_with_order("other").await.1.id } else { scene.placed.id }
+}
+
+async fn confirm_payment(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let confirm = async |id, note, request| told(local.confirm_payment(account_id, id, &host(), note, request).await);
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        confirm(scene.placed.id, None, scene.request).await;
+    } else if flaws.contains(&Confirmed) {
+        confirm(scene.placed.id, None, None).await;
+    }
+    let note = flaws.contains(&Malformed).then_some("\0");
+    confirm(order_of(&scene, flaws).await, note, scene.request).await
+}
+
+async fn patch_order(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let patch = async |id, quote| {
+        let patch = OrderPatch { status: None, quoted_price_idr: Some(quote) };
+        told(local.patch_order(account_id, id, patch, &host(), scene.request).await)
+    };
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        patch(scene.placed.id, 5).await;
+    }
+    if flaws.contains(&Confirmed) {
+        local.confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+    }
+    patch(order_of(&scene, flaws).await, if flaws.contains(&Malformed) { -1 } else { 5 }).await
+}
+
+async fn upload_receipt(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    if flaws.contains(&Confirmed) {
+        let (account_id, id) = (scene.seller.account_id, scene.placed.id);
+        scene.world.local().confirm_payment(account_id, id, &host(), None, None).await.unwrap();
+    }
+    let unknown = AccessToken::from_bytes(&[7; 24]);
+    let token = if flaws.contains(&Missing) { &unknown } else { &scene.placed.token };
+    let large = generators::too_large_image();
+    let bytes = if flaws.contains(&TooLarge) { &large } else { samples::JPEG };
+    let declared = if flaws.contains(&NoImage) { "image/svg+xml" } else { "image/jpeg" };
+    told(scene.world.service().upload_receipt(token, declared, bytes).await)
+}
+
+async fn place_order(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let good = world::order_input("Budi");
+    let service_slug = if flaws.contains(&Missing) { "nothing".to_owned() } else { good.service_slug.clone() };
+    let buyer_email = if flaws.contains(&Malformed) { "nobody".to_owned() } else { good.buyer_email.clone() };
+    let input = OrderInput { service_slug, buyer_email, ..good };
+    told(scene.world.local().place_order(&scene.seller.slug, &input, Language::Id).await)
+}
+
+async fn put_storefront(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let input = StorefrontInput { hide_branding: Some(true), ..storefront_input("wanted") };
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        local.put_storefront(account_id, &input, scene.request).await.unwrap();
+        // The name that was got so is given up, so that somebody else can have it.
+        local.put_storefront(account_id, &storefront_input("studio"), None).await.unwrap();
+    }
+    if flaws.contains(&NameTaken) {
+        scene.world.seller("wanted").await;
+    }
+    if flaws.contains(&Plan) {
+        scene.downgrade().await;
+    }
+    let bio = flaws.contains(&Malformed).then(|| "\0".to_owned());
+    told(local.put_storefront(scene.account(flaws), &StorefrontInput { bio, ..input }, scene.request).await)
+}
+
+async fn create_service(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let input = service_input("wanted", 5);
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        local.create_service(account_id, &input, scene.request).await.unwrap();
+    } else if flaws.contains(&NameTaken) {
+        local.create_service(account_id, &input, None).await.unwrap();
+    }
+    if flaws.contains(&Limit) {
+        for slug in ["second", "third"] {
+            local.create_service(account_id, &service_input(slug, 5), None).await.unwrap();
+        }
+        scene.downgrade().await;
+    }
+    let price = if flaws.contains(&Malformed) { -1 } else { 5 };
+    told(local.create_service(scene.account(flaws), &service_input("wanted", price), scene.request).await)
+}
+
+async fn update_service(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let input = |price| ServiceInput { slug: Some("wanted".to_owned()), ..service_input("wanted", price) };
+    let update =
+        async |id: ServiceId, price| told(local.update_service(account_id, id, &input(price), scene.request).await);
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        update(scene.seller.service_id, 5).await;
+        let back = ServiceInput { slug: Some("given-back".to_owned()), ..ServiceInput::default() };
+        local.update_service(account_id, scene.seller.service_id, &back, None).await.unwrap();
+    }
+    if flaws.contains(&NameTaken) {
+        local.create_service(account_id, &input(5), None).await.unwrap();
+    }
+    let id =
+        if flaws.contains(&Missing) { scene.world.seller("other").await.service_id } else { scene.seller.service_id };
+    update(id, if flaws.contains(&Malformed) { -1 } else { 5 }).await
+}
+
+async fn create_key(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    let name = if flaws.contains(&Malformed) { " " } else { "laptop" };
+    told(scene.world.local().create_key(scene.account(flaws), name, scene.request).await)
+}
+
+const URL: &str = "https://one.example/hook";
+
+async fn create_subscription(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Limit) {
+        for _ in 0..SUBSCRIPTIONS_MAX {
+            scene.world.subscribe(&scene.seller, URL, &["*"]).await;
+        }
+    }
+    if flaws.contains(&Target) {
+        scene.world.sink.refuse(URL);
+    }
+    let input = subscription_input(URL, &[if flaws.contains(&Malformed) { "nothing" } else { "*" }]);
+    told(scene.world.service().create_subscription(scene.account(flaws), &input, scene.request).await)
+}
+
+async fn update_subscription(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (service, account_id) = (scene.world.service(), scene.seller.account_id);
+    let mine = scene.world.subscribe(&scene.seller, "https://before.example", &["*"]).await;
+    let update = async |id: SubscriptionId, filter| {
+        let input = subscription_input(URL, &[filter]);
+        told(service.update_subscription(account_id, id, &input, scene.request).await)
+    };
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        update(mine, "*").await;
+    }
+    if flaws.contains(&Target) {
+        scene.world.sink.refuse(URL);
+    }
+    let id = if flaws.contains(&Missing) {
+        let other = scene.world.seller("other").await;
+        scene.world.subscribe(&other, "https://other.example", &["*"]).await
+    } else {
+        mine
+    };
+    update(id, if flaws.contains(&Malformed) { "nothing" } else { "*" }).await
+}
+
+/// The local form takes no address, and says so only of a subscription that is there.
+async fn update_subscription_locally(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let mine = scene.world.subscribe(&scene.seller, URL, &["*"]).await;
+    let id = if flaws.contains(&Missing) {
+        let other = scene.world.seller("other").await;
+        scene.world.subscribe(&other, URL, &["*"]).await
+    } else {
+        mine
+    };
+    let url = flaws.contains(&Malformed).then(|| URL.to_owned());
+    let input = SubscriptionInput { url, active: Some(false), events: None };
+    told(scene.world.local().update_subscription(scene.seller.account_id, id, &input, scene.request).await)
+}
+
+async fn switch_modules(flaws: &[Flaw]) -> &'static str {
+    let mut scene = Scene::new().await;
+    let on = ModuleSwitches { payment: Some(true), marketing: None };
+    let account_id = scene.account(flaws);
+    scene.world.available.payment = true;
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        let off = ModuleSwitches { payment: Some(false), marketing: None };
+        for (switches, request) in [(on, scene.request), (off, None)] {
+            scene.world.service().switch_modules(account_id, switches, request).await.unwrap();
+        }
+    }
+    if flaws.contains(&Plan) {
+        scene.downgrade().await;
+    }
+    if flaws.contains(&NotConfigured) {
+        scene.world.available = Modules::default();
+    }
+    let switches = if flaws.contains(&Malformed) { ModuleSwitches::default() } else { on };
+    told(scene.world.service().switch_modules(account_id, switches, scene.request).await)
+}
+
+#[tokio::test]
+async fn of_two_refusals_of_an_order_the_first_is_told() {
+    let money = [Missing, Malformed, KeyUsed, Answered, Confirmed];
+    check(&money, &[KEYS], confirm_payment).await;
+    check(&money, &[KEYS], patch_order).await;
+    check(&[Missing, TooLarge, NoImage, Confirmed], &[], upload_receipt).await;
+    check(&[Missing, Malformed], &[], place_order).await;
+}
+
+/// An account that is not there has used no key, has no plan, and no limit.
+const NO_ACCOUNT: [(Flaw, Flaw); 7] = [
+    (Missing, KeyUsed),
+    (Missing, Answered),
+    (Missing, Plan),
+    (Missing, Limit),
+    (Missing, NotConfigured),
+    (Missing, NameTaken),
+    KEYS,
+];
+
+#[tokio::test]
+async fn of_two_refusals_of_a_shop_the_first_is_told() {
+    check(&[Missing, Malformed, KeyUsed, Answered, Plan, NameTaken], &NO_ACCOUNT, put_storefront).await;
+    check(&[Missing, Malformed, KeyUsed, Answered, Limit, NameTaken], &NO_ACCOUNT, create_service).await;
+    check(&[Missing, Malformed, KeyUsed, Answered, NameTaken], &[KEYS], update_service).await;
+}
+
+#[tokio::test]
+async fn of_two_refusals_of_settings_the_first_is_told() {
+    check(&[Missing, Malformed, KeyUsed], &NO_ACCOUNT, create_key).await;
+    // What a name resolves to is no property of the input: the address is asked after last, and never for a repeated
+    // request.
+    check(&[Missing, Malformed, KeyUsed, Limit, Target], &NO_ACCOUNT, create_subscription).await;
+    check(&[Missing, Malformed, KeyUsed, Answered, Target], &[KEYS], update_subscription).await;
+    check(&[Missing, Malformed], &[], update_subscription_locally).await;
+    // Switches that ask for nothing ask for nothing that a plan could lack.
+    let apart = [&NO_ACCOUNT[..], &[(Malformed, Plan), (Malformed, NotConfigured)]].concat();
+    check(&[Missing, Malformed, KeyUsed, Answered, Plan, NotConfigured], &apart, switch_modules).await;
+}

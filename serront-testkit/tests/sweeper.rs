@@ -1,0 +1,129 @@
+//! The sweeper deletes receipts that nothing names, once they are old enough, and nothing else.
+#![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
+
+use std::time::Duration;
+
+use serront_core::ids::{AccountId, UploadId};
+use serront_core::ports::{Clock, Ids, PortErrorKind, Receipts};
+use serront_core::receipt::samples;
+use serront_testkit::world::{Placed, World};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Stores an upload that no payment will ever name, as a crash before the commit does.
+async fn orphan(world: &World, account_id: AccountId) -> UploadId {
+    let upload_id = world.ids.sequence(world.clock.now()).upload();
+    world.receipts.put(account_id, upload_id, samples::GIF).await.unwrap();
+    upload_id
+}
+
+async fn upload(world: &World, placed: &Placed, bytes: &[u8], media_type: &str) {
+    world.service().upload_receipt(&placed.token, media_type, bytes).await.unwrap();
+}
+
+async fn sweep(world: &World) -> usize {
+    world.sweeper().step(world.clock.now()).await.unwrap().receipts
+}
+
+#[tokio::test]
+async fn only_orphans_older_than_a_day_go() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    upload(&world, &placed, samples::PNG, "image/png").await;
+    let named = world.receipts.uploads();
+    let old = (seller.account_id, orphan(&world, seller.account_id).await);
+    world.clock.advance(HOUR);
+    let young = (seller.account_id, orphan(&world, seller.account_id).await);
+    world.clock.advance(23 * HOUR);
+    assert_eq!(sweep(&world).await, 0, "a day old, and not older");
+    world.clock.advance(MILLISECOND);
+    assert_eq!(sweep(&world).await, 1);
+    let left = world.receipts.uploads();
+    assert!(!left.contains(&old) && left.contains(&young));
+    world.clock.advance(1_000 * HOUR);
+    assert_eq!(sweep(&world).await, 1);
+    assert_eq!(world.receipts.uploads(), named, "what a payment names stays, however old");
+    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
+}
+
+#[tokio::test]
+async fn a_name_in_one_account_keeps_nothing_in_another() {
+    let world = World::new();
+    let (_, placed) = world.seller_with_order("studio").await;
+    let other = world.seller("other").await;
+    upload(&world, &placed, samples::PNG, "image/png").await;
+    let [(owner, upload_id)] = <[_; 1]>::try_from(world.receipts.uploads()).unwrap();
+    world.receipts.put(other.account_id, upload_id, samples::GIF).await.unwrap();
+    world.clock.advance(25 * HOUR);
+    sweep(&world).await;
+    assert!(world.receipts.uploads().contains(&(owner, upload_id)));
+}
+
+#[tokio::test]
+async fn a_replaced_receipt_is_removed_at_once_and_leaves_nothing_to_sweep() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    upload(&world, &placed, samples::PNG, "image/png").await;
+    upload(&world, &placed, samples::JPEG, "image/jpeg").await;
+    assert_eq!(world.receipts.uploads().len(), 2, "nothing is removed before the dispatcher comes");
+    assert_eq!(world.dispatch_all().await, 1);
+    assert_eq!(world.receipts.uploads().len(), 1);
+    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::JPEG);
+    world.clock.advance(25 * HOUR);
+    assert_eq!(sweep(&world).await, 0);
+}
+
+#[tokio::test]
+async fn a_removal_that_was_given_up_is_swept() {
+    let world = World::new();
+    let (_, placed) = world.seller_with_order("studio").await;
+    upload(&world, &placed, samples::PNG, "image/png").await;
+    upload(&world, &placed, samples::JPEG, "image/jpeg").await;
+    world.receipts.fail_next(4, PortErrorKind::Transient);
+    for _ in 0..10 {
+        world.dispatch_all().await;
+        world.clock.advance(6 * HOUR);
+    }
+    assert_eq!(world.receipts.uploads().len(), 2, "given up");
+    assert_eq!(sweep(&world).await, 1);
+}
+
+#[tokio::test]
+async fn a_refused_upload_leaves_nothing_behind() {
+    let world = World::new();
+    let (_, placed) = world.seller_with_order("studio").await;
+    let refused = world.service().upload_receipt(&placed.token, "image/png", samples::GIF).await;
+    assert!(refused.is_err());
+    assert_eq!(world.receipts.uploads(), []);
+}
+
+#[tokio::test]
+async fn many_orphans_go_in_bounded_steps() {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    for _ in 0..501 {
+        orphan(&world, seller.account_id).await;
+    }
+    world.clock.advance(25 * HOUR);
+    let (mut sweeper, now) = (world.sweeper(), world.clock.now());
+    let first = sweeper.step(now).await.unwrap();
+    assert_eq!((first.receipts, first.next), (500, now), "more may be there");
+    let second = sweeper.step(now).await.unwrap();
+    assert_eq!((second.receipts, second.next), (1, now.plus(world.policy.sweep_interval)));
+    assert_eq!(world.receipts.uploads(), []);
+}
+
+#[tokio::test]
+async fn a_step_that_failed_is_made_up_for_by_the_next() {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    for _ in 0..3 {
+        orphan(&world, seller.account_id).await;
+    }
+    world.clock.advance(25 * HOUR);
+    world.receipts.fail_next(1, PortErrorKind::Transient);
+    let mut sweeper = world.sweeper();
+    assert!(sweeper.step(world.clock.now()).await.is_err());
+    assert_eq!(sweeper.step(world.clock.now()).await.unwrap().receipts, 3);
+}
