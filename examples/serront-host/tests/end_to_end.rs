@@ -1,4 +1,5 @@
 //! The real binary, over HTTP, as a seller and a buyer use it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

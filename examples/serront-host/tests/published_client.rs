@@ -2,6 +2,7 @@
 //!
 //! The client's licence is proprietary: it is installed to test with, into the build folder, and nothing of it is in
 //! this repository.
+#![allow(clippy::panic, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -38,6 +38,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+mod bound;
 mod coalesce;
 mod commit;
 mod error;
@@ -46,6 +47,7 @@ mod statement;
 mod together;
 mod work;
 
+pub use bound::BoundPostgres;
 pub(crate) use error::{busy, passes};
 
 use crate::sql::error::Failed;

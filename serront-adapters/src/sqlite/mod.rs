@@ -39,12 +39,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, SqlSafeStr};
 use tokio::sync::{mpsc, oneshot};
 
+mod bound;
 mod commit;
 mod error;
 mod read;
 mod work;
 mod writer;
 
+pub use bound::SqliteTransaction;
 pub(crate) use error::passes;
 
 use crate::sql::error::Failed;

@@ -4,6 +4,8 @@
 //! Nothing is answered before the transaction is on the disk. If the engine gives up the whole transaction (the disk is
 //! full), everyone in it is told that nothing happened; if the commit itself fails, that the outcome is unknown.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serront_core::change::{ChangeSet, Committed};
@@ -13,8 +15,10 @@ use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::bound::{End, Loan, Shared};
 use super::commit::{self, Refusal};
 use super::error::ends_transaction;
 use super::work;
@@ -31,10 +35,18 @@ type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 /// A piece of work for the writer.
 pub(super) enum Job {
     Commit(Box<ChangeSet>, Reply<Committed, Refusal>),
-    TakeDue { now: Timestamp, limit: u32, per_subscription: u32, lease: Duration, reply: Reply<Vec<Due>, Failed> },
+    TakeDue {
+        now: Timestamp,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+        reply: Reply<Vec<Due>, Failed>,
+    },
     RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
     Prune(Prune, Reply<Pruned, Failed>),
     TouchKey(AccountId, KeyId, Timestamp, Reply<(), Failed>),
+    /// Lends the connection, with a transaction begun, for at most this long.
+    Lend(Duration, Reply<Loan, Failed>),
     Close(oneshot::Sender<()>),
 }
 
@@ -70,17 +82,39 @@ fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E
     })
 }
 
-pub(super) async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+pub(super) async fn run(connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+    let connection = Arc::new(Mutex::new(connection));
     let mut group = Vec::new();
     while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
         let mut closing = None;
+        let mut loans = Vec::new();
         let mut answers = Vec::with_capacity(group.len());
-        let ended = transact(&mut connection, group.drain(..), &mut answers, &mut closing).await;
-        for answer in answers {
-            answer(ended);
+        let jobs = group.drain(..).filter_map(|job| match job {
+            Job::Lend(time_max, reply) => {
+                loans.push((time_max, reply));
+                None
+            }
+            Job::Close(closed) => {
+                closing = Some(closed);
+                None
+            }
+            job => Some(job),
+        });
+        let jobs: Vec<Job> = jobs.collect();
+        if !jobs.is_empty() {
+            let ended = transact(&mut *connection.lock().await, jobs, &mut answers).await;
+            for answer in answers {
+                answer(ended);
+            }
+        }
+        for (time_max, reply) in loans {
+            lend(&connection, time_max, reply).await;
         }
         if let Some(closed) = closing {
-            let _ = connection.close().await;
+            // A transaction of a host's that is still held keeps the file open, and can't be used.
+            if let Ok(connection) = Arc::try_unwrap(connection) {
+                let _ = connection.into_inner().close().await;
+            }
             let _ = closed.send(());
             return;
         }
@@ -88,18 +122,9 @@ pub(super) async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiv
 }
 
 /// Runs a group in one transaction.
-async fn transact(
-    connection: &mut SqliteConnection,
-    group: impl Iterator<Item = Job> + Send,
-    answers: &mut Vec<Answer>,
-    closing: &mut Option<oneshot::Sender<()>>,
-) -> Ended {
+async fn transact(connection: &mut SqliteConnection, group: Vec<Job>, answers: &mut Vec<Answer>) -> Ended {
     let mut open = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.is_ok();
     for job in group {
-        if let Job::Close(closed) = job {
-            *closing = Some(closed);
-            continue;
-        }
         open &= perform(connection, job, open, answers).await;
     }
     if !open {
@@ -112,6 +137,40 @@ async fn transact(
         Err(_) => {
             let _ = sqlx::query("ROLLBACK").execute(connection).await;
             Ended::Unknown
+        }
+    }
+}
+
+/// Lends the connection to a host's transaction and takes it back, at the latest when the time is over.
+async fn lend(connection: &Shared, time_max: Duration, reply: Reply<Loan, Failed>) {
+    if let Err(error) = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection.lock().await).await {
+        let _ = reply.send(Err(error.into()));
+        return;
+    }
+    let deadline = Instant::now() + time_max;
+    let over = Arc::new(AtomicBool::new(false));
+    let (end, ended) = oneshot::channel();
+    // If the caller went away meanwhile, the loan is dropped, and that ends it.
+    let _ = reply.send(Ok(Loan { connection: Arc::clone(connection), over: Arc::clone(&over), end, deadline }));
+    let ended = tokio::time::timeout_at(deadline, ended).await;
+    let mut connection = connection.lock().await;
+    over.store(true, Ordering::Release);
+    let rollback = sqlx::query("ROLLBACK");
+    match ended {
+        Ok(Ok(End::Commit(reply))) => {
+            let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
+            if committed.is_err() {
+                let _ = rollback.execute(&mut *connection).await;
+            }
+            let _ = reply.send(committed.map(drop).map_err(|_| Failed::Lost));
+        }
+        Ok(Ok(End::Rollback(reply))) => {
+            let _ = rollback.execute(&mut *connection).await;
+            let _ = reply.send(());
+        }
+        // Dropped, or out of time.
+        Ok(Err(_)) | Err(_) => {
+            let _ = rollback.execute(&mut *connection).await;
         }
     }
 }
@@ -149,7 +208,8 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
         }
         Job::Prune(prune, reply) => work!(reply, work::prune(connection, prune)),
         Job::TouchKey(account, id, at, reply) => work!(reply, work::touch_key(connection, account, id, at)),
-        Job::Close(_) => return open,
+        // Neither is part of a group.
+        Job::Lend(..) | Job::Close(_) => return open,
     };
     begun && !lost && commit::release_savepoint(connection, keep).await.is_ok()
 }

@@ -1,0 +1,170 @@
+//! The storage bound to a transaction of the host's own: what the library changes and what the host writes become durable
+//! together, or not at all.
+
+use async_trait::async_trait;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::DeliveryRecord;
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, CommitError, OrderKey, OrderSnapshot, PortError, ServiceSnapshot, ShopSnapshot, Storage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use sqlx::postgres::PgConnection;
+use tokio::sync::Mutex;
+
+use super::commit::{self, Refusal};
+use super::{PostgresStorage, error, read};
+use crate::sql::error::Failed;
+
+/// A storage that reads and commits inside a transaction of the host's own.
+///
+/// Give it to [`Local::bound`](serront_core::service::Local::bound). What it commits is durable when the host commits, and
+/// gone when the host rolls back; nothing leaves the process before.
+///
+/// - It works at `READ COMMITTED` and above. [`CommitError::Conflict`] means that what was decided on has changed: at
+///   `READ COMMITTED` the host may read and decide again in the same transaction, above it only a new one helps.
+/// - The transaction stays usable after a conflict and after a duplicate: each commit has a savepoint of its own.
+/// - The order in which rows are locked is that of every commit: service counts, accounts, storefronts, services, orders,
+///   subscriptions, keys, released names, each by key; then order numbers. A host that locks rows of its own always before
+///   its calls, or always after them, meets no deadlock with another such transaction.
+/// - The rows stay locked until the host ends its transaction. Whoever else wants to change the same order waits, up to
+///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and is then told that the storage is busy.
+///   How long the host itself waits for a lock is its own `lock_timeout`.
+/// - What became of a change set whose transaction's end was not heard of can be asked for afterwards, by its id, from the
+///   storage that is not bound.
+pub struct BoundPostgres<'t> {
+    connection: Mutex<&'t mut PgConnection>,
+    schema: &'t str,
+}
+
+impl std::fmt::Debug for BoundPostgres<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("BoundPostgres").finish_non_exhaustive()
+    }
+}
+
+impl PostgresStorage {
+    /// Binds the storage to a transaction that the host opened, on a connection of the same database and of whatever pool.
+    pub fn bind<'t>(&'t self, connection: &'t mut PgConnection) -> BoundPostgres<'t> {
+        BoundPostgres { connection: Mutex::new(connection), schema: &self.base.schema }
+    }
+}
+
+macro_rules! read {
+    ($self:expr, |$connection:ident, $schema:ident| $read:expr) => {{
+        let mut locked = $self.connection.lock().await;
+        let ($connection, $schema) = (&mut **locked, $self.schema);
+        $read.await
+    }};
+}
+
+#[async_trait]
+impl Storage for BoundPostgres<'_> {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        Ok(read!(self, |connection, schema| read::account(connection, schema, id, key))?)
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        Ok(read!(self, |connection, schema| read::service(connection, schema, account_id, id, key))?)
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        Ok(read!(self, |connection, schema| read::shop(connection, schema, slug))?)
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        let wanted = [(key, scope)];
+        let found = read!(self, |connection, schema| read::orders_by_key(connection, schema, &wanted))?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        let found = read!(self, |connection, schema| read::keys_by_hash(connection, schema, &[hash]))?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        Ok(read!(self, |connection, schema| read::keys(connection, schema, account_id))?)
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        Ok(read!(self, |connection, schema| read::services(connection, schema, account_id))?)
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        Ok(read!(self, |connection, schema| read::orders(connection, schema, account_id, filter, after, limit))?)
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        Ok(read!(self, |connection, schema| read::counts(connection, schema, account_id))?)
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        Ok(read!(self, |connection, schema| read::audit(connection, schema, account_id, order_id))?)
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        Ok(read!(self, |connection, schema| read::deliveries(connection, schema, account_id, filter, after, limit))?)
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        Ok(read!(self, |connection, schema| read::delivery(connection, schema, account_id, id))?)
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        let wanted = [(account_id, id)];
+        let found = read!(self, |connection, schema| read::outcomes(connection, schema, &wanted))?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        let mut locked = self.connection.lock().await;
+        let connection = &mut **locked;
+        // For a race on a unique constraint, the one thing that raises: the host's transaction has to survive it.
+        run(connection, "SAVEPOINT serront").await?;
+        let applied = commit::apply(&mut *connection, self.schema, &[change], false).await;
+        let status = match applied {
+            Ok(statuses) => statuses.into_iter().next().ok_or(Failed::Unreadable("status"))?,
+            Err(refusal) => {
+                // If the connection is gone, this fails too, and there is nothing to roll back.
+                let _ = run(connection, "ROLLBACK TO SAVEPOINT serront").await;
+                let _ = run(connection, "RELEASE SAVEPOINT serront").await;
+                return Err(match refusal {
+                    Refusal::Raced => CommitError::Conflict,
+                    Refusal::Failed(Failed::Engine(error)) if error::is_victim(&error) => CommitError::Conflict,
+                    Refusal::Failed(failed) => failed.into(),
+                });
+            }
+        };
+        run(connection, "RELEASE SAVEPOINT serront").await?;
+        status.into()
+    }
+}
+
+async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(), Failed> {
+    sqlx::query(statement).execute(connection).await.map(drop).map_err(error::of_write)
+}

@@ -1,0 +1,215 @@
+//! A transaction that the host shares with the library: what the library changes and what the host writes become durable
+//! together, or not at all.
+//!
+//! ```text
+//! begin ─▶ the writer lends its connection ─▶ run · commit · rollback ─▶ the writer goes on
+//!                                          └─▶ out of time: rolled back, and the writer goes on
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::DeliveryRecord;
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, CommitError, OrderKey, OrderSnapshot, PortError, ServiceSnapshot, ShopSnapshot, Storage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::Instant;
+
+use super::writer::Job;
+use super::{SqliteStorage, commit, read};
+use crate::sql::error::Failed;
+
+/// The writer's connection. Whoever holds the lock uses it; a loan that is over must not.
+pub(super) type Shared = Arc<Mutex<SqliteConnection>>;
+
+/// How the host ends its transaction.
+pub(super) enum End {
+    Commit(oneshot::Sender<Result<(), Failed>>),
+    Rollback(oneshot::Sender<()>),
+}
+
+/// What the writer lends.
+pub(super) struct Loan {
+    pub(super) connection: Shared,
+    pub(super) over: Arc<AtomicBool>,
+    pub(super) end: oneshot::Sender<End>,
+    pub(super) deadline: Instant,
+}
+
+/// A transaction on the storage's one writer.
+///
+/// Give it to [`Local::bound`](serront_core::service::Local::bound), and run the host's own statements with
+/// [`SqliteTransaction::run`]. What either writes is durable when [`SqliteTransaction::commit`] has answered, and gone if it
+/// is never called; nothing leaves the process before.
+///
+/// - The isolation is that of SQLite: no other writer is there, so what was read stays as it was.
+///   [`CommitError::Conflict`] comes only from a decision on something read before the transaction began.
+/// - Everybody else's changes wait meanwhile, in this process and, up to [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), in others.
+///   So it is bounded in time: when the time given to [`SqliteStorage::begin`] is over, it is rolled back, and whatever is
+///   tried in it fails as transient.
+/// - What became of a change set whose commit was not heard of can be asked for afterwards, by its id, from the storage.
+pub struct SqliteTransaction {
+    loan: Loan,
+}
+
+impl std::fmt::Debug for SqliteTransaction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SqliteTransaction").field("deadline", &self.loan.deadline).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStorage {
+    /// Begins a transaction for the host and the library together, which lasts at most this long.
+    ///
+    /// # Errors
+    /// [`PortError`] if the storage is closed or another process writes for too long.
+    pub async fn begin(&self, time_max: Duration) -> Result<SqliteTransaction, PortError> {
+        let loan = self.write(|reply| Job::Lend(time_max, reply)).await;
+        Ok(SqliteTransaction { loan: loan.map_err(|failed: Failed| PortError::from(failed))? })
+    }
+}
+
+impl SqliteTransaction {
+    /// Runs the host's own statements. Tables of the host's may be in the same file.
+    ///
+    /// # Errors
+    /// A transient [`PortError`] if the time is over before the work is done.
+    pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> Result<T, PortError> {
+        Ok(self.within(async |connection| Ok(work(connection).await)).await?)
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// [`PortError`]: transient if the time was over, so that nothing is there; *outcome unknown* if the disk failed.
+    pub async fn commit(self) -> Result<(), PortError> {
+        let (reply, answer) = oneshot::channel();
+        self.loan.end.send(End::Commit(reply)).map_err(|_| Failed::RolledBack)?;
+        // The writer may have given up just before it heard of this.
+        Ok(answer.await.unwrap_or(Err(Failed::RolledBack))?)
+    }
+
+    /// Undoes everything. Dropping the transaction does the same.
+    pub async fn rollback(self) {
+        let (reply, answer) = oneshot::channel();
+        if self.loan.end.send(End::Rollback(reply)).is_ok() {
+            let _ = answer.await;
+        }
+    }
+
+    async fn within<T>(&self, work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Failed>) -> Result<T, Failed> {
+        tokio::time::timeout_at(self.loan.deadline, async {
+            let mut connection = self.loan.connection.lock().await;
+            if self.loan.over.load(Ordering::Acquire) {
+                return Err(Failed::RolledBack);
+            }
+            work(&mut connection).await
+        })
+        .await
+        .unwrap_or(Err(Failed::RolledBack))
+    }
+}
+
+macro_rules! read {
+    ($self:expr, |$connection:ident| $read:expr) => {
+        Ok($self.within(async |$connection| $read.await).await?)
+    };
+}
+
+#[async_trait]
+impl Storage for SqliteTransaction {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        read!(self, |connection| read::account(connection, id, key))
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        read!(self, |connection| read::service(connection, account_id, id, key))
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        read!(self, |connection| read::shop(connection, slug))
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        read!(self, |connection| read::order(connection, key, scope))
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        read!(self, |connection| read::key(connection, hash))
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        read!(self, |connection| read::keys(connection, account_id))
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        read!(self, |connection| read::services(connection, account_id))
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        read!(self, |connection| read::orders(connection, account_id, filter, after, limit))
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        read!(self, |connection| read::counts(connection, account_id))
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        read!(self, |connection| read::audit(connection, account_id, order_id))
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        read!(self, |connection| read::deliveries(connection, account_id, filter, after, limit))
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        read!(self, |connection| read::delivery(connection, account_id, id))
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        read!(self, |connection| read::outcome(connection, account_id, id))
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        let applied = self
+            .within(async |connection| {
+                commit::savepoint(connection).await?;
+                let applied = commit::apply(connection, change).await;
+                commit::release_savepoint(connection, applied.is_ok()).await?;
+                Ok(applied)
+            })
+            .await?;
+        Ok(applied?)
+    }
+}
