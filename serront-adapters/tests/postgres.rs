@@ -54,3 +54,57 @@ impl Harness for Postgres {
 }
 
 serront_testkit::storage_conformance!(Postgres::fresh().await);
+
+/// The tables that change sets write can be distributed by account. The directories are what they exist beside.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_unique_constraint_includes_the_account() {
+    let postgres = Postgres::fresh().await;
+    let pool = sqlx::PgPool::connect(&server_url()).await.unwrap();
+    let rows: Vec<(String, String, Vec<String>)> = sqlx::query_as(
+        "SELECT t.relname::text, i.relname::text, array_agg(a.attname::text) FROM pg_index x \
+         JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid \
+         JOIN pg_namespace n ON n.oid = t.relnamespace \
+         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY (x.indkey) \
+         WHERE n.nspname = $1 AND x.indisunique GROUP BY t.relname, i.relname ORDER BY 1, 2",
+    )
+    .bind(&postgres.options.schema)
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let without: Vec<&str> = rows
+        .iter()
+        .filter(|(_, _, columns)| !columns.iter().any(|column| column == "account_id"))
+        .map(|(table, _, _)| table.as_str())
+        .collect();
+    assert_eq!(without, ["_sqlx_migrations", "directory"]);
+    assert!(rows.len() > 20, "{rows:?}");
+}
+
+/// Hosts that start at once wait for each other; one of the version before leaves a newer layout alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_start_at_once_migrate_once() {
+    let mut options = PostgresOptions::at(&server_url()).unwrap();
+    options.schema = fresh_schema();
+    options.connections_max = 2;
+    let opened = futures_util::future::join_all((0..8).map(|_| PostgresStorage::open(options.clone()))).await;
+    for storage in opened {
+        storage.unwrap().ready().await.unwrap();
+    }
+    let pool = sqlx::PgPool::connect(&server_url()).await.unwrap();
+    let newer = format!(
+        "INSERT INTO {}._sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (999, 'of a newer version', true, '', 0)",
+        options.schema
+    );
+    sqlx::query(sqlx::AssertSqlSafe(newer)).execute(&pool).await.unwrap();
+    PostgresStorage::open(options).await.unwrap().ready().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_needs_escaping_is_refused() {
+    for schema in ["", "a b", "A", "1a", "pg_x", "x\"; drop table y", &"x".repeat(64)] {
+        let mut options = PostgresOptions::at(&server_url()).unwrap();
+        options.schema = schema.to_owned();
+        assert!(PostgresStorage::open(options).await.is_err(), "{schema}");
+    }
+}

@@ -50,3 +50,19 @@ impl Harness for Sqlite {
 }
 
 serront_testkit::storage_conformance!(Sqlite::fresh().await);
+
+/// As on the other engine, where it is what allows partitioning.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_unique_constraint_includes_the_account() {
+    let sqlite = Sqlite::fresh().await;
+    let file = sqlite.folder.path().join("test.db").display().to_string();
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{file}")).await.unwrap();
+    let without: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT t.name FROM sqlite_schema t JOIN pragma_index_list(t.name) i WHERE t.type = 'table' AND i.\"unique\" \
+         AND NOT EXISTS (SELECT 1 FROM pragma_index_info(i.name) c WHERE c.name = 'account_id') ORDER BY t.name",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(without, ["_sqlx_migrations", "directory"]);
+}

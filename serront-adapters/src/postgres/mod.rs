@@ -38,12 +38,15 @@ use sqlx::AssertSqlSafe;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+mod batch;
 mod bound;
 mod coalesce;
 mod commit;
 mod error;
+mod input;
 mod read;
 mod statement;
+mod steps;
 mod together;
 mod work;
 

@@ -8,8 +8,9 @@ use serront_core::key::KeyRecord;
 use serront_core::ports::{CommitError, OrderKey, OrderSnapshot};
 use serront_core::receipt::Digest256;
 
+use super::batch::Batch;
 use super::coalesce::Together;
-use super::commit::{self, Batch, Refusal, Status};
+use super::commit::{self, Refusal, Status};
 use super::read::OrderWanted;
 use super::{Base, RECONNECTS_MAX, error, read};
 use crate::sql::error::Failed;
@@ -153,7 +154,7 @@ impl Together for Commits {
                             match status {
                                 // It may be its own first sending that moved the row.
                                 Status::Alone | Status::Conflict => alone.push(at),
-                                status => {
+                                status @ (Status::Committed(_) | Status::Duplicate(_)) => {
                                     if let Some(answer) = answers.get_mut(at) {
                                         *answer = Some(status.into());
                                     }

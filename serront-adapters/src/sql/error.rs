@@ -42,11 +42,10 @@ fn kind(error: &sqlx::Error) -> PortErrorKind {
     if crate::postgres::passes(error) {
         return PortErrorKind::Transient;
     }
-    match error {
-        sqlx::Error::PoolTimedOut => PortErrorKind::Busy,
-        sqlx::Error::Io(_) => PortErrorKind::Transient,
-        _ => PortErrorKind::Permanent,
+    if matches!(error, sqlx::Error::PoolTimedOut) {
+        return PortErrorKind::Busy;
     }
+    if matches!(error, sqlx::Error::Io(_)) { PortErrorKind::Transient } else { PortErrorKind::Permanent }
 }
 
 impl From<Failed> for PortError {

@@ -98,7 +98,11 @@ pub(super) async fn run(connection: SqliteConnection, mut jobs: mpsc::Receiver<J
                 closing = Some(closed);
                 None
             }
-            job => Some(job),
+            job @ (Job::Commit(..)
+            | Job::TakeDue { .. }
+            | Job::RecordAttempt(..)
+            | Job::Prune(..)
+            | Job::TouchKey(..)) => Some(job),
         });
         let jobs: Vec<Job> = jobs.collect();
         if !jobs.is_empty() {

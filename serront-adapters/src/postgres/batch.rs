@@ -1,0 +1,74 @@
+//! Which change sets can share a statement: those that contradict each other in nothing.
+
+use std::collections::HashSet;
+
+use serront_core::account::Version;
+use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
+use serront_core::ids::{AccountId, ChangeSetId};
+
+use crate::sql::names::{Place, place};
+
+/// What two change sets of one statement must not both touch.
+#[derive(PartialEq, Eq, Hash)]
+enum Touched {
+    Set(ChangeSetId),
+    Row(AccountId, Row),
+    Services(AccountId),
+    Name(Option<AccountId>, ClaimName),
+}
+
+/// Chooses change sets that can share a statement.
+#[derive(Default)]
+pub(super) struct Batch {
+    guarded: HashSet<Touched>,
+    written: HashSet<Touched>,
+}
+
+impl Batch {
+    /// Takes a change set in, if it contradicts nothing that is in already.
+    pub(super) fn admit(&mut self, change: &ChangeSet) -> bool {
+        let account = change.account_id;
+        let mut guarded = Vec::new();
+        let mut written = vec![Touched::Set(change.id)];
+        for guard in &change.guards {
+            match guard {
+                // A row that is locked by somebody else would look as if it was not there.
+                Guard::Exact { version: Version::ABSENT, .. } => return false,
+                Guard::Exact { row, .. } => guarded.push(Touched::Row(account, *row)),
+                Guard::ServicesBelow(_) => written.push(Touched::Services(account)),
+                Guard::NoOrdersOf(_) | Guard::Settings(_) => {}
+            }
+        }
+        for write in &change.writes {
+            match write {
+                Write::UpdateAccount(_) | Write::InsertAccount(_) => written.push(Touched::Row(account, Row::Account)),
+                Write::PutStorefront(_) => written.push(Touched::Row(account, Row::Storefront)),
+                Write::PutService(service) => written.push(Touched::Row(account, Row::Service(service.id))),
+                Write::DeleteService(id) => written.push(Touched::Row(account, Row::Service(*id))),
+                Write::UpdateOrder { id, .. } => written.push(Touched::Row(account, Row::Order(*id))),
+                Write::UpdatePayment { order_id, .. } => written.push(Touched::Row(account, Row::Order(*order_id))),
+                Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) => {
+                    written.push(Touched::Row(account, Row::Subscription(*id)));
+                }
+                // Two deletions of one key release the same name.
+                Write::InsertOrder(..)
+                | Write::InsertKey(_)
+                | Write::DeleteKey(_)
+                | Write::InsertSubscription(..)
+                | Write::AppendAudit(_) => {}
+            }
+        }
+        for name in change.releases.iter().chain(change.claims.iter().map(|claim| &claim.name)) {
+            let within = !matches!(place(name), Place::Directory(..));
+            written.push(Touched::Name(within.then_some(account), name.clone()));
+        }
+        let clashes = written.iter().any(|touched| self.written.contains(touched) || self.guarded.contains(touched))
+            || guarded.iter().any(|touched| self.written.contains(touched));
+        if clashes {
+            return false;
+        }
+        self.guarded.extend(guarded);
+        self.written.extend(written);
+        true
+    }
+}

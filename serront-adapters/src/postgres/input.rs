@@ -1,0 +1,521 @@
+//! Change sets as the relations that a statement takes in.
+
+use serde_json::to_string;
+use serront_core::account::{Account, Version};
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Guard, Row, Write};
+use serront_core::effect::Effect;
+use serront_core::order::Order;
+use serront_core::payment::PaymentState;
+use serront_core::storefront::Storefront;
+use serront_core::time::Timestamp;
+
+use super::statement::{Cell, Relation};
+use crate::sql::error::Failed;
+use crate::sql::names::{Place, image_word, place};
+
+/// Everything that a statement takes in.
+pub(super) struct Input {
+    pub(super) sets: Relation,
+    pub(super) storefront_guards: Relation,
+    pub(super) service_guards: Relation,
+    pub(super) order_guards: Relation,
+    pub(super) subscription_guards: Relation,
+    pub(super) account_guards: Relation,
+    pub(super) settings: Relation,
+    pub(super) services_below: Relation,
+    pub(super) no_orders_of: Relation,
+    pub(super) directory_releases: Relation,
+    pub(super) claim_releases: Relation,
+    pub(super) kept_releases: Relation,
+    pub(super) directory_claims: Relation,
+    pub(super) claims: Relation,
+    pub(super) kept_claims: Relation,
+    pub(super) new_accounts: Relation,
+    pub(super) accounts: Relation,
+    pub(super) new_storefronts: Relation,
+    pub(super) storefronts: Relation,
+    pub(super) new_services: Relation,
+    pub(super) services: Relation,
+    pub(super) deleted_services: Relation,
+    pub(super) service_deltas: Relation,
+    pub(super) new_orders: Relation,
+    pub(super) orders: Relation,
+    pub(super) new_payments: Relation,
+    pub(super) payments: Relation,
+    pub(super) keys: Relation,
+    pub(super) deleted_keys: Relation,
+    pub(super) new_subscriptions: Relation,
+    pub(super) subscriptions: Relation,
+    pub(super) deleted_subscriptions: Relation,
+    pub(super) audit: Relation,
+    pub(super) effects: Relation,
+    pub(super) deltas: Relation,
+}
+
+const GUARD: &[&str] = &["account_id", "id", "version"];
+const OWNED: &[&str] = &["account_id", "id"];
+const PLACE: &[&str] = &["i", "account_id", "kind", "name"];
+pub(super) const PAYMENT: &[&str] = &[
+    "payment_id",
+    "account_id",
+    "order_id",
+    "status",
+    "amount_due",
+    "receipt_upload_id",
+    "receipt_type",
+    "receipt_bytes",
+    "receipt_sha256",
+    "receipt_at",
+];
+const STOREFRONT: &[&str] = &[
+    "account_id",
+    "version",
+    "slug",
+    "display_name",
+    "bio",
+    "payment",
+    "hide_branding",
+    "published",
+    "created_at",
+    "updated_at",
+];
+const SERVICE: &[&str] = &[
+    "service_id",
+    "account_id",
+    "version",
+    "slug",
+    "name",
+    "search_text",
+    "description",
+    "pricing",
+    "active",
+    "sort_order",
+    "created_at",
+    "updated_at",
+];
+
+fn json<T: serde::Serialize>(value: &T) -> Result<Cell, Failed> {
+    Ok(to_string(value).map_err(|_| Failed::Refused("a value that can't be written as JSON"))?.into())
+}
+
+fn int(value: u32) -> Cell {
+    i64::from(value).into()
+}
+
+fn time(at: Timestamp) -> Cell {
+    Cell::Int(Some(at.millis()))
+}
+
+impl Input {
+    pub(super) fn new() -> Self {
+        Self {
+            sets: Relation::new("sets", &["id", "account_id", "at"]),
+            storefront_guards: Relation::new("storefront_guards", &["account_id", "version"]),
+            service_guards: Relation::new("service_guards", GUARD),
+            order_guards: Relation::new("order_guards", GUARD),
+            subscription_guards: Relation::new("subscription_guards", GUARD),
+            account_guards: Relation::new("account_guards", &["account_id", "version"]),
+            settings: Relation::new("settings", &["account_id", "version"]),
+            services_below: Relation::new("services_below", &["account_id", "below"]),
+            no_orders_of: Relation::new("no_orders_of", OWNED),
+            directory_releases: Relation::new("directory_releases", PLACE),
+            claim_releases: Relation::new("claim_releases", PLACE),
+            kept_releases: Relation::new("kept_releases", &["account_id", "scope"]),
+            directory_claims: Relation::new("directory_claims", PLACE),
+            claims: Relation::new("new_claims", PLACE),
+            kept_claims: Relation::new(
+                "kept_claims",
+                &["i", "account_id", "scope", "fingerprint", "before", "after", "until"],
+            ),
+            new_accounts: Relation::new(
+                "new_accounts",
+                &["account_id", "name", "created_at", "version", "tier", "modules", "plugipay_account_id"],
+            ),
+            accounts: Relation::new(
+                "set_accounts",
+                &["account_id", "version", "tier", "modules", "plugipay_account_id"],
+            ),
+            new_storefronts: Relation::new("new_storefronts", STOREFRONT),
+            storefronts: Relation::new("set_storefronts", STOREFRONT),
+            new_services: Relation::new("new_services", SERVICE),
+            services: Relation::new("set_services", SERVICE),
+            deleted_services: Relation::new("deleted_services", OWNED),
+            service_deltas: Relation::new("service_deltas", &["account_id", "delta"]),
+            new_orders: Relation::new(
+                "new_orders",
+                &[
+                    "order_id",
+                    "account_id",
+                    "service_id",
+                    "access_token",
+                    "access_token_hash",
+                    "buyer_name",
+                    "buyer_email",
+                    "buyer_phone",
+                    "package_name",
+                    "preferred_date",
+                    "notes",
+                    "search_text",
+                    "language",
+                    "created_at",
+                    "version",
+                    "status",
+                    "payment_status",
+                    "quoted_price",
+                    "updated_at",
+                ],
+            ),
+            orders: Relation::new(
+                "set_orders",
+                &["order_id", "account_id", "version", "status", "payment_status", "quoted_price", "updated_at"],
+            ),
+            new_payments: Relation::new("new_payments", PAYMENT),
+            payments: Relation::new("set_payments", PAYMENT),
+            keys: Relation::new(
+                "new_keys",
+                &["key_id", "account_id", "name", "prefix", "hash", "created_at", "last_used_at"],
+            ),
+            deleted_keys: Relation::new("deleted_keys", OWNED),
+            new_subscriptions: Relation::new(
+                "new_subscriptions",
+                &["subscription_id", "account_id", "created_at", "version", "url", "events", "active", "secret"],
+            ),
+            subscriptions: Relation::new(
+                "set_subscriptions",
+                &["subscription_id", "account_id", "version", "url", "events", "active"],
+            ),
+            deleted_subscriptions: Relation::new("deleted_subscriptions", OWNED),
+            audit: Relation::new(
+                "new_audit",
+                &["audit_id", "account_id", "order_id", "payment_id", "at", "actor", "act", "note"],
+            ),
+            effects: Relation::new(
+                "new_effects",
+                &[
+                    "effect_id",
+                    "account_id",
+                    "kind",
+                    "before",
+                    "after",
+                    "subscription_id",
+                    "event_id",
+                    "event_type",
+                    "created_at",
+                ],
+            ),
+            deltas: Relation::new("deltas", &["change_set_id", "account_id", "status", "delta"]),
+        }
+    }
+
+    /// Takes in the `n`th change set.
+    pub(super) fn add(&mut self, n: i64, change: &ChangeSet) -> Result<(), Failed> {
+        change.check().map_err(|inconsistent| Failed::Refused(inconsistent.0))?;
+        let account = change.account_id.to_string();
+        self.sets.push(n, vec![change.id.to_string().into(), account.clone().into(), time(change.at)]);
+        for guard in &change.guards {
+            self.add_guard(n, &account, guard);
+        }
+        for (i, name) in (0_i64..).zip(&change.releases) {
+            match place(name) {
+                Place::Directory(kind, name) => {
+                    self.directory_releases.push(n, vec![i.into(), account.clone().into(), kind.into(), name.into()])
+                }
+                Place::Claim(kind, name) => {
+                    self.claim_releases.push(n, vec![i.into(), account.clone().into(), kind.into(), name.into()]);
+                }
+                Place::Kept(scope) => self.kept_releases.push(n, vec![account.clone().into(), scope.into()]),
+            }
+        }
+        for (i, claim) in (0_i64..).zip(&change.claims) {
+            match place(&claim.name) {
+                Place::Directory(kind, name) => {
+                    self.directory_claims.push(n, vec![i.into(), account.clone().into(), kind.into(), name.into()]);
+                }
+                Place::Claim(kind, name) => {
+                    self.claims.push(n, vec![i.into(), account.clone().into(), kind.into(), name.into()]);
+                }
+                Place::Kept(scope) => {
+                    let kept = claim.kept.as_ref().ok_or(Failed::Refused("an idempotency key with nothing kept"))?;
+                    let (before, after) = kept.outcome.parts();
+                    self.kept_claims.push(
+                        n,
+                        vec![
+                            i.into(),
+                            account.clone().into(),
+                            scope.into(),
+                            kept.fingerprint.to_string().into(),
+                            before.into(),
+                            after.map(str::to_owned).into(),
+                            time(kept.until),
+                        ],
+                    );
+                }
+            }
+        }
+        for write in &change.writes {
+            self.add_write(n, &account, change, write)?;
+        }
+        for effect in &change.effects {
+            self.add_effect(n, &account, change.at, effect)?;
+        }
+        Ok(())
+    }
+
+    fn add_guard(&mut self, n: i64, account: &str, guard: &Guard) {
+        let account = Cell::from(account);
+        match guard {
+            Guard::Exact { row, version } => {
+                let version = int(version.0);
+                match row {
+                    Row::Account => self.account_guards.push(n, vec![account, version]),
+                    Row::Storefront => self.storefront_guards.push(n, vec![account, version]),
+                    Row::Service(id) => self.service_guards.push(n, vec![account, id.to_string().into(), version]),
+                    Row::Order(id) => self.order_guards.push(n, vec![account, id.to_string().into(), version]),
+                    Row::Subscription(id) => {
+                        self.subscription_guards.push(n, vec![account, id.to_string().into(), version]);
+                    }
+                }
+            }
+            Guard::ServicesBelow(limit) => self.services_below.push(n, vec![account, i64::from(*limit).into()]),
+            Guard::NoOrdersOf(id) => self.no_orders_of.push(n, vec![account, id.to_string().into()]),
+            Guard::Settings(version) => self.settings.push(n, vec![account, int(version.0)]),
+        }
+    }
+
+    fn add_write(&mut self, n: i64, account: &str, change: &ChangeSet, write: &Write) -> Result<(), Failed> {
+        let owned = |id: String| vec![Cell::from(account), id.into()];
+        match write {
+            Write::InsertAccount(Account { id, name, created_at, state }) => {
+                self.new_accounts.push(
+                    n,
+                    vec![
+                        id.to_string().into(),
+                        name.as_str().into(),
+                        time(*created_at),
+                        int(state.version.0),
+                        state.tier.as_str().into(),
+                        json(&state.modules)?,
+                        (&state.plugipay_account_id).into(),
+                    ],
+                );
+                // The row to lock has to be there before the first service.
+                self.service_deltas.push(n, vec![account.into(), 0_i64.into()]);
+            }
+            Write::UpdateAccount(state) => self.accounts.push(
+                n,
+                vec![
+                    account.into(),
+                    int(state.version.0),
+                    state.tier.as_str().into(),
+                    json(&state.modules)?,
+                    (&state.plugipay_account_id).into(),
+                ],
+            ),
+            Write::PutStorefront(Storefront { account_id, version, profile, created_at, updated_at }) => {
+                // A first write has nothing before it: a row that is there already is told by the constraint.
+                let relation =
+                    if *version == Version::FIRST { &mut self.new_storefronts } else { &mut self.storefronts };
+                relation.push(
+                    n,
+                    vec![
+                        account_id.to_string().into(),
+                        int(version.0),
+                        profile.slug.as_str().into(),
+                        profile.display_name.as_str().into(),
+                        (&profile.bio).into(),
+                        json(&profile.payment)?,
+                        profile.hide_branding.into(),
+                        profile.published.into(),
+                        time(*created_at),
+                        time(*updated_at),
+                    ],
+                );
+            }
+            Write::PutService(service) => {
+                let cells = service_cells(service)?;
+                if service.version == Version::FIRST {
+                    self.new_services.push(n, cells);
+                    self.service_deltas.push(n, vec![account.into(), 1_i64.into()]);
+                } else {
+                    self.services.push(n, cells);
+                }
+            }
+            Write::DeleteService(id) => {
+                self.deleted_services.push(n, owned(id.to_string()));
+                self.service_deltas.push(n, vec![account.into(), (-1_i64).into()]);
+            }
+            Write::InsertOrder(order, payment) => {
+                self.new_orders.push(n, order_cells(order));
+                let (payment_id, order_id) = (payment.id.to_string(), payment.order_id.to_string());
+                self.new_payments.push(n, payment_cells(payment_id, account, order_id, &payment.state));
+                self.delta(n, change, order.state.status.as_str(), 1);
+            }
+            Write::UpdateOrder { id, was, state } => {
+                self.orders.push(
+                    n,
+                    vec![
+                        id.to_string().into(),
+                        account.into(),
+                        int(state.version.0),
+                        state.status.as_str().into(),
+                        state.payment_status.as_str().into(),
+                        state.quoted_price.get().into(),
+                        time(state.updated_at),
+                    ],
+                );
+                if *was != state.status {
+                    self.delta(n, change, was.as_str(), -1);
+                    self.delta(n, change, state.status.as_str(), 1);
+                }
+            }
+            Write::UpdatePayment { id, order_id, state } => {
+                self.payments.push(n, payment_cells(id.to_string(), account, order_id.to_string(), state));
+            }
+            Write::InsertKey(key) => self.keys.push(
+                n,
+                vec![
+                    key.id.to_string().into(),
+                    key.account_id.to_string().into(),
+                    key.name.as_str().into(),
+                    key.prefix.as_str().into(),
+                    key.hash.to_string().into(),
+                    time(key.created_at),
+                    key.last_used_at.map(Timestamp::millis).into(),
+                ],
+            ),
+            Write::DeleteKey(id) => self.deleted_keys.push(n, owned(id.to_string())),
+            Write::InsertSubscription(subscription, secret) => self.new_subscriptions.push(
+                n,
+                vec![
+                    subscription.id.to_string().into(),
+                    subscription.account_id.to_string().into(),
+                    time(subscription.created_at),
+                    int(subscription.state.version.0),
+                    subscription.state.url.as_str().into(),
+                    json(&subscription.state.events)?,
+                    subscription.state.active.into(),
+                    secret.reveal().into(),
+                ],
+            ),
+            Write::UpdateSubscription(id, state) => self.subscriptions.push(
+                n,
+                vec![
+                    id.to_string().into(),
+                    account.into(),
+                    int(state.version.0),
+                    state.url.as_str().into(),
+                    json(&state.events)?,
+                    state.active.into(),
+                ],
+            ),
+            Write::DeleteSubscription(id) => self.deleted_subscriptions.push(n, owned(id.to_string())),
+            Write::AppendAudit(record) => self.audit.push(
+                n,
+                vec![
+                    record.id.to_string().into(),
+                    record.account_id.to_string().into(),
+                    record.order_id.to_string().into(),
+                    record.payment_id.to_string().into(),
+                    time(record.at),
+                    json(&record.actor)?,
+                    json(&record.act)?,
+                    (&record.note).into(),
+                ],
+            ),
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, n: i64, change: &ChangeSet, status: &str, by: i64) {
+        let cells = vec![change.id.to_string().into(), change.account_id.to_string().into(), status.into(), by.into()];
+        self.deltas.push(n, cells);
+    }
+
+    fn add_effect(&mut self, n: i64, account: &str, at: Timestamp, effect: &Effect) -> Result<(), Failed> {
+        let (kind, before, after, delivery) = match effect {
+            Effect::Mail { mail, .. } => ("mail", json(mail)?, None, None),
+            Effect::Removal { upload_id, .. } => ("removal", upload_id.to_string().into(), None, None),
+            Effect::Delivery(delivery) => {
+                let (before, after) = delivery.body.parts();
+                ("delivery", before.into(), after.map(str::to_owned), Some(delivery))
+            }
+        };
+        self.effects.push(
+            n,
+            vec![
+                effect.id().to_string().into(),
+                account.into(),
+                kind.into(),
+                before,
+                after.into(),
+                delivery.map(|delivery| delivery.subscription_id.to_string()).into(),
+                delivery.map(|delivery| delivery.event_id.to_string()).into(),
+                delivery.map(|delivery| delivery.event_type.as_str().to_owned()).into(),
+                time(at),
+            ],
+        );
+        Ok(())
+    }
+}
+
+fn service_cells(service: &Service) -> Result<Vec<Cell>, Failed> {
+    let Service { id, account_id, version, offer, created_at, updated_at } = service;
+    Ok(vec![
+        id.to_string().into(),
+        account_id.to_string().into(),
+        int(version.0),
+        offer.slug.as_str().into(),
+        offer.name.as_str().into(),
+        offer.name.to_lowercase().into(),
+        (&offer.description).into(),
+        json(&offer.pricing)?,
+        offer.active.into(),
+        i64::from(offer.sort_order).into(),
+        time(*created_at),
+        time(*updated_at),
+    ])
+}
+
+fn order_cells(order: &Order) -> Vec<Cell> {
+    let Order { buyer, state, .. } = order;
+    let notes = order.notes.as_deref().unwrap_or_default();
+    let search_text = format!("{}\n{}\n{notes}", buyer.name, buyer.email.as_str()).to_lowercase();
+    vec![
+        order.id.to_string().into(),
+        order.account_id.to_string().into(),
+        order.service_id.to_string().into(),
+        order.access_token.reveal().into(),
+        order.access_token.hash().to_string().into(),
+        buyer.name.as_str().into(),
+        buyer.email.as_str().into(),
+        (&buyer.phone).into(),
+        (&order.package_name).into(),
+        (&order.preferred_date).into(),
+        (&order.notes).into(),
+        search_text.into(),
+        order.language.as_str().into(),
+        time(order.created_at),
+        int(state.version.0),
+        state.status.as_str().into(),
+        state.payment_status.as_str().into(),
+        state.quoted_price.get().into(),
+        time(state.updated_at),
+    ]
+}
+
+fn payment_cells(id: String, account: &str, order: String, state: &PaymentState) -> Vec<Cell> {
+    let receipt = state.receipt.as_ref();
+    vec![
+        id.into(),
+        account.into(),
+        order.into(),
+        state.status.as_str().into(),
+        state.amount_due.get().into(),
+        receipt.map(|receipt| receipt.upload_id.to_string()).into(),
+        receipt.map(|receipt| image_word(receipt.image_type).to_owned()).into(),
+        receipt.map(|receipt| i64::from(receipt.bytes)).into(),
+        receipt.map(|receipt| receipt.sha256.to_string()).into(),
+        receipt.map(|receipt| receipt.uploaded_at.millis()).into(),
+    ]
+}
