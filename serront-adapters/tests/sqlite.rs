@@ -1,5 +1,6 @@
 //! SQLite under the storage conformance suite.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
