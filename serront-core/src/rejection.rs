@@ -3,7 +3,8 @@
 //! Precedence, first to last: who are you; may you do this at all; for money routes, is the module on; does it exist
 //! for you; is the input well formed; has this idempotency key been used; does the plan allow it; is it configured;
 //! is the payment confirmed already; is the order closed; is there a quote; is there a bank account; is there enough
-//! money. The decisions check in this order, and each has a test where two refusals meet.
+//! money; last, what only the outside or the commit can tell: an address that must not be posted to, a name that is
+//! taken. The decisions check in this order, and each has a test where two refusals meet.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -6,6 +6,7 @@
 //!                             LoseRequest  never asked, and nobody knows: outcome unknown
 //!                             LoseAnswer   asked and done, and nobody knows: outcome unknown
 //!                             Conflict     never asked, a guard is said not to hold
+//!                             Busy         never asked, too much is said to be under way
 //! ```
 //!
 //! What strikes is told beforehand, either as a script (the next call fails so, the one after it so) or as a rule that
@@ -47,8 +48,8 @@ use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{
-    AccountSnapshot, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
-    RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+    AccountSnapshot, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, PortErrorKind, Prune,
+    Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
 };
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
@@ -69,13 +70,15 @@ pub enum Fault {
     /// A commit answers that a guard does not hold, and nothing happens; one that landed before answers what it answered
     /// then, as it must. Any other call fails as with [`Fault::FailBefore`].
     Conflict,
+    /// Nothing happens, and the caller is told that too much is under way.
+    Busy,
 }
 
 /// What a call is, as far as faults tell calls apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Call {
-    /// Any read. A read's outcome is never unknown, so each fault makes it fail for now.
+    /// Any read. A read's outcome is never unknown, so each fault but [`Fault::Busy`] makes it fail for now.
     Read,
     /// [`Storage::commit`].
     Commit,
@@ -165,6 +168,7 @@ impl Faults {
     async fn read<T>(&self, read: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
         match self.next(Call::Read) {
             None => read.await,
+            Some(Fault::Busy) => Err(PortError::new(PortErrorKind::Busy, TOLD)),
             Some(_) => Err(PortError::transient(TOLD)),
         }
     }
@@ -185,6 +189,7 @@ async fn told<T, E: From<PortError>>(fault: Option<Fault>, write: impl Future<Ou
     match fault {
         None => write.await,
         Some(Fault::FailBefore | Fault::Conflict) => Err(PortError::transient(TOLD).into()),
+        Some(Fault::Busy) => Err(PortError::new(PortErrorKind::Busy, TOLD).into()),
         Some(Fault::LoseRequest) => Err(PortError::outcome_unknown(TOLD).into()),
         Some(Fault::LoseAnswer) => {
             let _lost = write.await;
@@ -362,7 +367,6 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
 mod tests {
     use serront_core::account::{Account, AccountState, Modules, Version};
     use serront_core::change::Write;
-    use serront_core::ports::PortErrorKind;
     use serront_core::tier::Tier;
 
     use super::*;
@@ -397,6 +401,7 @@ mod tests {
             (Fault::LoseRequest, Some(PortErrorKind::OutcomeUnknown), false),
             (Fault::LoseAnswer, Some(PortErrorKind::OutcomeUnknown), true),
             (Fault::Conflict, None, false),
+            (Fault::Busy, Some(PortErrorKind::Busy), false),
         ]
         .into_iter()
         .enumerate()
@@ -412,7 +417,7 @@ mod tests {
             let outcome = storage.outcome(change.account_id, change.id).await.unwrap();
             assert_eq!(outcome.is_some(), landed, "{fault:?}");
         }
-        assert_eq!(storage.sent().len(), 4);
+        assert_eq!(storage.sent().len(), 5);
         assert!(storage.commit(&change(9)).await.is_ok(), "nothing more was told");
     }
 

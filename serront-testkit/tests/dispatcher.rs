@@ -1,5 +1,5 @@
 //! What the dispatcher does with the effects of commits: at least once, on schedule, with the same ids and bytes.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed assumption ends the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

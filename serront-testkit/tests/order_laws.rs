@@ -8,7 +8,12 @@
 //! A case plays one random script against the real service over a storage that fails as told, and the same script
 //! against a model. The model knows nothing of the library's types: it edits the JSON that the wire contract shows, by
 //! rules written down here a second time. After each step the two are compared whole.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed assumption ends the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which clippy.toml does not reach"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -99,8 +104,8 @@ enum Told {
     Done(Value, bool),
     /// This code.
     Refused(&'static str),
-    /// The storage failed; what became of this change set can be asked for.
-    Lost(ChangeSetId),
+    /// The storage failed in this way; what became of this change set can be asked for.
+    Lost(PortErrorKind, ChangeSetId),
 }
 
 #[derive(Debug, Clone)]
@@ -287,7 +292,7 @@ fn told<T: serde::Serialize>(result: Result<Answer<T>, Failure>) -> Told {
     match result {
         Ok(answer) => Told::Done(serde_json::to_value(answer.value).unwrap(), answer.replayed),
         Err(Failure::Rejected(rejection)) => Told::Refused(rejection.code().as_str()),
-        Err(Failure::Port { change_set: Some(id), .. }) => Told::Lost(id),
+        Err(Failure::Port { error, change_set: Some(id) }) => Told::Lost(error.kind(), id),
         Err(other) => panic!("{other:?}"),
     }
 }
@@ -375,8 +380,11 @@ impl Case {
                 self.faults.script(Call::Commit, faults.iter().copied());
                 let answer = self.ask(ask).await;
                 let exhausted = faults.len() >= EXHAUSTING && after.writes > before.writes;
-                if let (true, Told::Lost(change_set)) = (exhausted, &answer) {
+                if let (true, Told::Lost(kind, change_set)) = (exhausted, &answer) {
                     let landed = faults.contains(&Fault::LoseAnswer);
+                    let known = !landed && !faults.contains(&Fault::LoseRequest);
+                    let expected = if known { PortErrorKind::Transient } else { PortErrorKind::OutcomeUnknown };
+                    assert_eq!(*kind, expected, "{faults:?}");
                     self.faults.heal();
                     let outcome = self.world.storage.outcome(self.placed.account_id, *change_set).await.unwrap();
                     assert_eq!(outcome.is_some(), landed, "{faults:?}");

@@ -5,7 +5,7 @@
 //! Pairs that can't meet are named with the row.
 //!
 //! Who calls is settled by the host before a command exists, so it has no row here.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed assumption ends the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use serront_core::account::Modules;
 use serront_core::catalog::ServiceInput;
@@ -14,7 +14,7 @@ use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
 use serront_core::key::AccessToken;
 use serront_core::order::{Language, OrderInput};
-use serront_core::ports::Ids;
+use serront_core::ports::{Clock, Ids};
 use serront_core::receipt::{Digest256, samples};
 use serront_core::service::{Answer, Failure};
 use serront_core::storefront::StorefrontInput;
@@ -127,11 +127,7 @@ impl Scene {
     }
 
     fn nobody(&self) -> AccountId {
-        self.world.ids.sequence(self.placed_at()).account()
-    }
-
-    fn placed_at(&self) -> serront_core::time::Timestamp {
-        serront_core::ports::Clock::now(&*self.world.clock)
+        self.world.ids.sequence(self.world.clock.now()).account()
     }
 
     fn account(&self, flaws: &[Flaw]) -> AccountId {

@@ -1,6 +1,11 @@
 //! What the service does around a decision: rounds after a conflict, the same change set again after an unknown outcome,
 //! and the answers to repeated idempotency keys.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed assumption ends the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which clippy.toml does not reach"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -106,6 +111,33 @@ async fn a_storage_that_refuses_for_now_is_told_as_transient_and_nothing_changed
     faults.heal();
     let order = world.local().order(placed.account_id, placed.id).await.unwrap();
     assert_eq!(order.payment_status, PaymentStatus::Unpaid);
+}
+
+#[tokio::test]
+async fn a_busy_storage_is_left_alone() {
+    let (world, faults, _, placed) = faulty().await;
+    let before = world.storage.sent().len();
+    faults.script(Call::Commit, [Fault::Busy]);
+    let busy = world.local().claim_payment(&placed.token).await;
+    assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
+    assert_eq!(sent_since(&world, before).len(), 1);
+    faults.script(Call::Read, [Fault::Busy]);
+    let busy = world.local().claim_payment(&placed.token).await;
+    assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
+}
+
+/// That a later sending surely failed says nothing of the one before.
+#[tokio::test]
+async fn once_an_outcome_is_unknown_no_later_failure_makes_it_known() {
+    use Fault::{Busy, FailBefore, LoseAnswer};
+    for script in [vec![LoseAnswer, Busy], vec![FailBefore, LoseAnswer, FailBefore, FailBefore, FailBefore]] {
+        let (world, faults, _, placed) = faulty().await;
+        faults.script(Call::Commit, script.iter().copied());
+        let lost = world.local().claim_payment(&placed.token).await;
+        let Err(Failure::Port { error, change_set: Some(id) }) = lost else { panic!("{script:?}: {lost:?}") };
+        assert_eq!(error.kind(), PortErrorKind::OutcomeUnknown, "{script:?}");
+        assert!(world.local().outcome(placed.account_id, id).await.unwrap().is_some(), "{script:?}: it had landed");
+    }
 }
 
 #[tokio::test]

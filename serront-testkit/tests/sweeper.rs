@@ -1,5 +1,5 @@
 //! The sweeper deletes receipts that nothing names, once they are old enough, and nothing else.
-#![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::time::Duration;
 

@@ -160,6 +160,7 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
 
     async fn commit(&mut self, change: &ChangeSet) -> Result<Option<Committed>, Failure> {
         let mut sent = 0;
+        let mut unknown = None;
         loop {
             let error = match self.local.storage.commit(change).await {
                 Ok(committed) => return Ok(Some(committed)),
@@ -184,12 +185,19 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
                 PortErrorKind::Transient | PortErrorKind::OutcomeUnknown => {
                     !self.local.bound && sent < self.local.environment.policy.resend_max
                 }
-                PortErrorKind::Busy => return Err(Failure::Busy),
-                PortErrorKind::Permanent => false,
+                PortErrorKind::Busy | PortErrorKind::Permanent => false,
             };
+            // Once a sending's outcome is unknown, no later failure makes it known: it may have landed.
+            let error = unknown.take().unwrap_or(error);
             if !again {
-                return Err(Failure::Port { error, change_set: Some(change.id) });
+                return Err(match error.kind() {
+                    PortErrorKind::Busy => Failure::Busy,
+                    PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => {
+                        Failure::Port { error, change_set: Some(change.id) }
+                    }
+                });
             }
+            unknown = Some(error).filter(|error| error.kind() == PortErrorKind::OutcomeUnknown);
             sent += 1;
             self.pause(sent).await;
         }
