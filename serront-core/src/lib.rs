@@ -26,6 +26,7 @@ pub mod decide;
 pub mod dispatch;
 pub mod effect;
 pub mod event;
+pub mod fold;
 pub mod idempotency;
 pub mod ids;
 pub mod key;

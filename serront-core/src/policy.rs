@@ -36,6 +36,8 @@ pub struct Policy {
     pub effects_kept: Duration,
     /// How long the ids of change sets are kept. Longer than anybody asks after an outcome.
     pub change_sets_kept: Duration,
+    /// How often the folder runs: how many deltas of counts a read has to add up at most is what came in since.
+    pub fold_interval: Duration,
     /// How often the sweeper runs.
     pub sweep_interval: Duration,
 }
@@ -62,6 +64,7 @@ impl Default for Policy {
             orphan_age: DAY,
             effects_kept: 90 * DAY,
             change_sets_kept: 30 * DAY,
+            fold_interval: Duration::from_secs(2),
             sweep_interval: HOUR,
         }
     }

@@ -1,4 +1,4 @@
-//! The sweeper: deletes receipts that nothing names, folds kept counts, and prunes what has had its time.
+//! The sweeper: deletes receipts that nothing names, and prunes what has had its time.
 //!
 //! As the dispatcher, it is a `step(now)`: it does a bounded piece of work and says when to be called next.
 
@@ -15,8 +15,6 @@ const BATCH: u32 = 500;
 pub struct Swept {
     /// Receipts deleted.
     pub receipts: usize,
-    /// Deltas of kept counts folded.
-    pub folded: u64,
     /// Rows pruned.
     pub pruned: Pruned,
     /// When to call again at the latest.
@@ -41,10 +39,9 @@ impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
     /// Sweeps once.
     ///
     /// # Errors
-    /// The first failure of a port; the next step goes on.
+    /// The first failure of a port; the next step goes on. A receipt that can't be deleted does not keep those behind it.
     pub async fn step(&mut self, now: Timestamp) -> Result<Swept, PortError> {
         let policy = self.environment.policy;
-        let folded = self.storage.fold_deltas(BATCH).await?;
         let pruned = self
             .storage
             .prune(Prune {
@@ -57,17 +54,21 @@ impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
         let uploads = self.receipts.list(now.minus(policy.orphan_age), self.after, BATCH).await?;
         let ids: Vec<_> = uploads.iter().map(|upload| (upload.account_id, upload.upload_id)).collect();
         let named = self.storage.named_uploads(&ids).await?;
-        let mut receipts = 0;
-        for (account_id, upload_id) in ids.iter().filter(|(_, upload_id)| !named.contains(upload_id)) {
-            self.receipts.delete(*account_id, *upload_id).await?;
-            receipts += 1;
-        }
         let full = |count: u64| count >= u64::from(BATCH);
         let more_uploads = full(u64::try_from(ids.len()).unwrap_or(u64::MAX));
         self.after = ids.last().copied().filter(|_| more_uploads);
-        let more =
-            more_uploads || full(folded) || full(pruned.kept) || full(pruned.effects) || full(pruned.change_sets);
+        let (mut receipts, mut failed) = (0, None);
+        for (account_id, upload_id) in ids.iter().filter(|(_, upload_id)| !named.contains(upload_id)) {
+            match self.receipts.delete(*account_id, *upload_id).await {
+                Ok(()) => receipts += 1,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let more = more_uploads || full(pruned.kept) || full(pruned.effects) || full(pruned.change_sets);
         let next = if more { now } else { now.plus(policy.sweep_interval) };
-        Ok(Swept { receipts, folded, pruned, next })
+        Ok(Swept { receipts, pruned, next })
     }
 }

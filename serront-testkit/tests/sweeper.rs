@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serront_core::ids::{AccountId, UploadId};
-use serront_core::ports::{Clock, Ids, PortErrorKind, Receipts};
+use serront_core::ports::{Clock, Ids, PortError, PortErrorKind, Receipts, StoredReceipt};
 use serront_core::receipt::samples;
+use serront_core::sweep::Sweeper;
+use serront_core::time::Timestamp;
+use serront_testkit::memory::MemoryReceipts;
 use serront_testkit::world::{Placed, World};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -126,4 +130,52 @@ async fn a_step_that_failed_is_made_up_for_by_the_next() {
     let mut sweeper = world.sweeper();
     assert!(sweeper.step(world.clock.now()).await.is_err());
     assert_eq!(sweeper.step(world.clock.now()).await.unwrap().receipts, 3);
+}
+
+/// Receipts of which one can't be deleted.
+struct Stubborn<'w> {
+    inner: &'w MemoryReceipts,
+    stays: UploadId,
+}
+
+#[async_trait]
+impl Receipts for Stubborn<'_> {
+    async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError> {
+        self.inner.put(account_id, upload_id, bytes).await
+    }
+
+    async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {
+        self.inner.get(account_id, upload_id).await
+    }
+
+    async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        if upload_id == self.stays {
+            return Err(PortError::permanent("not this one"));
+        }
+        self.inner.delete(account_id, upload_id).await
+    }
+
+    async fn list(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<StoredReceipt>, PortError> {
+        self.inner.list(before, after, limit).await
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_that_cant_be_deleted_does_not_keep_the_others() {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    let stays = orphan(&world, seller.account_id).await;
+    for _ in 0..3 {
+        orphan(&world, seller.account_id).await;
+    }
+    world.clock.advance(25 * HOUR);
+    let receipts = Stubborn { inner: &world.receipts, stays };
+    let mut sweeper = Sweeper::new(world.storage.as_ref(), &receipts, world.environment());
+    assert!(sweeper.step(world.clock.now()).await.is_err());
+    assert_eq!(world.receipts.uploads(), [(seller.account_id, stays)]);
 }

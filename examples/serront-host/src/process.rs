@@ -104,6 +104,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let (stop, stopping) = watch::channel(false);
     let loops = vec![
         tokio::spawn(work::dispatch(Arc::clone(&host), stopping.clone())),
+        tokio::spawn(work::fold(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::sweep(Arc::clone(&host), stopping.clone())),
     ];
     // Answers are small and wait for nothing to be joined with.

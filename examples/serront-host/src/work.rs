@@ -6,13 +6,14 @@
 //! a task has finished ───────────────┘
 //! ```
 //!
-//! Both end when the stop signal turns true. The dispatcher's loop then finishes what runs; what it does not get to
+//! All end when the stop signal turns true. The dispatcher's loop then finishes what runs; what it does not get to
 //! finish comes back when its lease runs out, here or on another host.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serront_core::dispatch::Dispatcher;
+use serront_core::fold::Folder;
 use serront_core::ports::{Due, Mailer, Receipts, Sink, WorkStorage};
 use serront_core::sweep::Sweeper;
 use serront_core::time::Timestamp;
@@ -125,11 +126,31 @@ pub async fn sweep(host: Arc<Host>, mut stop: Stop) {
         let now: Timestamp = ports.clock.now();
         let pause = match sweeper.step(now).await {
             Ok(swept) => {
-                tracing::debug!(receipts = swept.receipts, folded = swept.folded, "swept");
+                tracing::debug!(receipts = swept.receipts, "swept");
                 swept.next.since(now)
             }
             Err(error) => {
                 tracing::warn!(cause = describe(&error), "sweeping failed");
+                SWEEP_RETRY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stopped(&mut stop) => {}
+        }
+    }
+}
+
+/// Folds until it is told to stop.
+pub async fn fold(host: Arc<Host>, mut stop: Stop) {
+    let ports = &host.ports;
+    let folder = Folder::new(ports.storage.as_ref(), host.environment());
+    while !*stop.borrow() {
+        let now: Timestamp = ports.clock.now();
+        let pause = match folder.step(now).await {
+            Ok(folded) => folded.next.since(now),
+            Err(error) => {
+                tracing::warn!(cause = describe(&error), "folding failed");
                 SWEEP_RETRY
             }
         };
