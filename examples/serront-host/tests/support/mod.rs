@@ -190,6 +190,19 @@ impl Client {
         self.send(method, path, &[("content-type", "application/json")], body).await
     }
 
+    /// Asks for a bare list until it holds so many.
+    pub async fn list_of(&self, path: &str, count: usize) -> Reply {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let reply = self.call("GET", path, None).await;
+            if reply.body["data"].as_array().is_some_and(|rows| rows.len() == count) {
+                return reply;
+            }
+            assert!(Instant::now() < deadline, "not {count} at {path}: {reply:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Reply {
         let mut request =
             self.http.request(method.parse().unwrap(), format!("{}{path}", self.url)).bearer_auth(&self.key);
