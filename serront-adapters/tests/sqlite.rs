@@ -65,5 +65,7 @@ async fn every_unique_constraint_includes_the_account() {
     .fetch_all(&pool)
     .await
     .unwrap();
+    // Those of the index of words are the engine's own.
+    let without: Vec<_> = without.iter().filter(|name| !name.starts_with("order_words")).collect();
     assert_eq!(without, ["_sqlx_migrations", "directory"]);
 }

@@ -133,11 +133,31 @@ pub struct OrderFilter {
     pub payment_status: Option<PaymentStatus>,
     /// Of this service.
     pub service_id: Option<ServiceId>,
-    /// Each of these words, lowered, is in the buyer's name or e-mail address, the notes, or the service's name.
+    /// Each of these, as [`words_of`] makes them, begins a word of the buyer's name or e-mail address, of the notes, or of
+    /// the service's name.
     pub words: Vec<String>,
 }
 
-/// Splits a search text into its lowered words.
+/// Longest word that is told apart, in characters: more is cut, here as there.
+const WORD_CHARACTERS_MAX: usize = 64;
+
+/// The words of a text, lowered: runs of letters and digits. An engine that indexes words indexes these.
+#[must_use]
+pub fn words_of(text: &str) -> Vec<String> {
+    text.to_lowercase()
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| word.chars().take(WORD_CHARACTERS_MAX).collect())
+        .collect()
+}
+
+/// Whether a text has a word that begins with this one.
+#[must_use]
+pub fn has_word(text: &str, beginning: &str) -> bool {
+    words_of(text).iter().any(|word| word.starts_with(beginning))
+}
+
+/// Splits a search text into its words. A text without a letter or a digit searches for nothing.
 ///
 /// # Errors
 /// [`Invalid`] naming `q` above 200 characters or with control characters in it.
@@ -145,7 +165,7 @@ pub fn search_words(raw: &str) -> Result<Vec<String>, Invalid> {
     if raw.chars().count() > SEARCH_CHARACTERS_MAX || raw.chars().any(char::is_control) {
         return Err(Invalid::new("q", "must be at most 200 characters, none of them a control character"));
     }
-    Ok(raw.split_whitespace().map(str::to_lowercase).collect())
+    Ok(words_of(raw))
 }
 
 /// An order with what its list shows beside it.

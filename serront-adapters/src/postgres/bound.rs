@@ -1,6 +1,8 @@
 //! The storage bound to a transaction of the host's own: what the library changes and what the host writes become durable
 //! together, or not at all.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
@@ -17,9 +19,9 @@ use serront_core::ports::{
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use sqlx::postgres::PgConnection;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::commit::{self, Refusal};
+use super::commit::{self, Refusal, Status};
 use super::{PostgresStorage, error, read};
 use crate::sql::error::Failed;
 
@@ -37,11 +39,19 @@ use crate::sql::error::Failed;
 /// - The rows stay locked until the host ends its transaction. Whoever else wants to change the same order waits, up to
 ///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and is then told that the storage is busy.
 ///   How long the host itself waits for a lock is its own `lock_timeout`.
+/// - At `SERIALIZABLE` a read may fail as transient, and the host's own `COMMIT` with SQLSTATE 40001; a deadlock is a conflict
+///   for the one that is its victim. All three: roll back and begin anew.
+/// - A command whose future is dropped in the middle may or may not have changed something, never half of it. The bound
+///   storage refuses everything afterwards: roll back.
+/// - If the connection is lost, everything in the transaction is gone, and what is tried in it fails as transient. Only
+///   after the host has sent its `COMMIT` is the outcome unknown.
 /// - What became of a change set whose transaction's end was not heard of can be asked for afterwards, by its id, from the
 ///   storage that is not bound.
 pub struct BoundPostgres<'t> {
     connection: Mutex<&'t mut PgConnection>,
     schema: &'t str,
+    /// A commit is under way, or was when its future was dropped.
+    midway: AtomicBool,
 }
 
 impl std::fmt::Debug for BoundPostgres<'_> {
@@ -52,14 +62,15 @@ impl std::fmt::Debug for BoundPostgres<'_> {
 
 impl PostgresStorage {
     /// Binds the storage to a transaction that the host opened, on a connection of the same database and of whatever pool.
+    /// Where no transaction is open, every commit is refused.
     pub fn bind<'t>(&'t self, connection: &'t mut PgConnection) -> BoundPostgres<'t> {
-        BoundPostgres { connection: Mutex::new(connection), schema: &self.base.schema }
+        BoundPostgres { connection: Mutex::new(connection), schema: &self.base.schema, midway: AtomicBool::new(false) }
     }
 }
 
 macro_rules! read {
     ($self:expr, |$connection:ident, $schema:ident| $read:expr) => {{
-        let mut locked = $self.connection.lock().await;
+        let mut locked = $self.entered().await?;
         let ($connection, $schema) = (&mut **locked, $self.schema);
         $read.await
     }};
@@ -142,29 +153,48 @@ impl Storage for BoundPostgres<'_> {
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-        let mut locked = self.connection.lock().await;
-        let connection = &mut **locked;
-        // For a race on a unique constraint, the one thing that raises: the host's transaction has to survive it.
-        run(connection, "SAVEPOINT serront").await?;
-        let applied = commit::apply(&mut *connection, self.schema, &[change], false).await;
-        let status = match applied {
-            Ok(statuses) => statuses.into_iter().next().ok_or(Failed::Unreadable("status"))?,
-            Err(refusal) => {
-                // If the connection is gone, this fails too, and there is nothing to roll back.
-                let _ = run(connection, "ROLLBACK TO SAVEPOINT serront").await;
-                let _ = run(connection, "RELEASE SAVEPOINT serront").await;
-                return Err(match refusal {
-                    Refusal::Raced => CommitError::Conflict,
-                    Refusal::Failed(Failed::Engine(error)) if error::is_victim(&error) => CommitError::Conflict,
-                    Refusal::Failed(failed) => failed.into(),
-                });
-            }
-        };
-        run(connection, "RELEASE SAVEPOINT serront").await?;
-        status.into()
+        let mut locked = self.entered().await?;
+        self.midway.store(true, Ordering::Relaxed);
+        let status = apply(&mut locked, self.schema, change).await;
+        self.midway.store(false, Ordering::Relaxed);
+        status?.into()
     }
 }
 
+impl<'t> BoundPostgres<'t> {
+    async fn entered(&self) -> Result<MutexGuard<'_, &'t mut PgConnection>, Failed> {
+        let locked = self.connection.lock().await;
+        if self.midway.load(Ordering::Relaxed) {
+            return Err(Failed::Refused("a command was dropped in the middle: the transaction is to be rolled back"));
+        }
+        Ok(locked)
+    }
+}
+
+/// Applies a change set in a savepoint, for a race on a unique constraint and a deadlock raise, and the host's transaction
+/// has to survive that. Its name may be the host's too: of several, the one made last is meant.
+async fn apply(connection: &mut PgConnection, schema: &str, change: &ChangeSet) -> Result<Status, CommitError> {
+    run(connection, "SAVEPOINT serront").await?;
+    let applied = commit::apply(connection, schema, &[change], false).await;
+    let refusal = match applied {
+        Ok(statuses) => {
+            run(connection, "RELEASE SAVEPOINT serront").await?;
+            return Ok(statuses.into_iter().next().ok_or(Failed::Unreadable("status"))?);
+        }
+        Err(refusal) => refusal,
+    };
+    // If the connection is gone, these fail too, and there is nothing to roll back.
+    let _ = run(connection, "ROLLBACK TO SAVEPOINT serront").await;
+    let _ = run(connection, "RELEASE SAVEPOINT serront").await;
+    Err(match refusal {
+        Refusal::Raced => CommitError::Conflict,
+        Refusal::Failed(Failed::Engine(error)) if error::is_victim(&error) => CommitError::Conflict,
+        // It had not been committed, so it is known what became of it.
+        Refusal::Failed(Failed::Lost) => Failed::RolledBack.into(),
+        Refusal::Failed(failed) => failed.into(),
+    })
+}
+
 async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(), Failed> {
-    sqlx::query(statement).execute(connection).await.map(drop).map_err(error::of_write)
+    Ok(sqlx::query(statement).execute(connection).await.map(drop)?)
 }

@@ -9,11 +9,13 @@ pub(super) fn state(error: &sqlx::Error) -> Option<&str> {
 }
 
 /// What may pass, with nothing done: out of resources (class 53), read-only after a failover (25006), the statement's
-/// time-out (57014), starting up (57P03), and what was tried again inside and still failed (class 40).
+/// time-out (57014), starting up (57P03), what was tried again inside and still failed (class 40), and a connection lost
+/// where nothing could have been committed ([`of_write`] tells the others).
 pub(crate) fn passes(error: &sqlx::Error) -> bool {
-    state(error).is_some_and(|state| {
-        matches!(state, "25006" | "57014" | "57P03") || state.starts_with("53") || state.starts_with("40")
-    })
+    is_lost(error)
+        || state(error).is_some_and(|state| {
+            matches!(state, "25006" | "57014" | "57P03") || state.starts_with("53") || state.starts_with("40")
+        })
 }
 
 /// Somebody holds a lock for longer than the lock time-out: the host's own transaction, as a rule.

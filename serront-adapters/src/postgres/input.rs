@@ -13,6 +13,7 @@ use serront_core::time::Timestamp;
 use super::statement::{Cell, Relation};
 use crate::sql::error::Failed;
 use crate::sql::names::{Place, image_word, place};
+use crate::sql::search::indexed;
 
 /// Everything that a statement takes in.
 pub(super) struct Input {
@@ -86,7 +87,6 @@ const SERVICE: &[&str] = &[
     "version",
     "slug",
     "name",
-    "search_text",
     "description",
     "pricing",
     "active",
@@ -156,7 +156,7 @@ impl Input {
                     "package_name",
                     "preferred_date",
                     "notes",
-                    "search_text",
+                    "search",
                     "language",
                     "created_at",
                     "version",
@@ -467,7 +467,6 @@ fn service_cells(service: &Service) -> Result<Vec<Cell>, Failed> {
         int(version.0),
         offer.slug.as_str().into(),
         offer.name.as_str().into(),
-        offer.name.to_lowercase().into(),
         (&offer.description).into(),
         json(&offer.pricing)?,
         offer.active.into(),
@@ -479,8 +478,6 @@ fn service_cells(service: &Service) -> Result<Vec<Cell>, Failed> {
 
 fn order_cells(order: &Order) -> Vec<Cell> {
     let Order { buyer, state, .. } = order;
-    let notes = order.notes.as_deref().unwrap_or_default();
-    let search_text = format!("{}\n{}\n{notes}", buyer.name, buyer.email.as_str()).to_lowercase();
     vec![
         order.id.to_string().into(),
         order.account_id.to_string().into(),
@@ -493,7 +490,7 @@ fn order_cells(order: &Order) -> Vec<Cell> {
         (&order.package_name).into(),
         (&order.preferred_date).into(),
         (&order.notes).into(),
-        search_text.into(),
+        indexed(order).into(),
         order.language.as_str().into(),
         time(order.created_at),
         int(state.version.0),

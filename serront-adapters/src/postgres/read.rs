@@ -11,7 +11,6 @@ use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId, 
 use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::payment::PaymentStatus;
 use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
 use serront_core::receipt::Digest256;
 use serront_core::subscription::{Subscription, SubscriptionState};
@@ -24,6 +23,7 @@ use super::statement::{Builder, Cell, Relation};
 use crate::sql::error::Failed;
 use crate::sql::names::directory;
 use crate::sql::rows::{self, Cells as _, account_columns, order_columns, service_columns, storefront_columns};
+use crate::sql::search::{Way, marked, ways};
 
 type Read<T> = Result<T, Failed>;
 
@@ -312,24 +312,23 @@ pub(super) async fn keys(connection: &mut PgConnection, schema: &str, account: A
     rows.iter().map(rows::key).collect()
 }
 
-/// The states that a page has to be merged from, so that each part is read in order from an index: one part where an
-/// index begins with what is filtered, otherwise one for each value of the state in between.
-fn parts(filter: &OrderFilter) -> Vec<(Option<WorkStatus>, Option<PaymentStatus>)> {
-    match (filter.service_id, filter.status, filter.payment_status) {
-        (_, None, None) | (None, None, Some(_)) | (_, Some(_), Some(_)) => {
-            vec![(filter.status, filter.payment_status)]
-        }
-        (_, Some(status), None) => PaymentStatus::ALL.map(|payment| (Some(status), Some(payment))).to_vec(),
-        (Some(_), None, Some(payment)) => WorkStatus::ALL.map(|status| (Some(status), Some(payment))).to_vec(),
-    }
+/// The names of the account's services, by id.
+async fn names(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<(String, String)>> {
+    let sql = "SELECT service_id, name FROM @.services WHERE account_id = $1";
+    let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(|row| Ok((row.text("service_id")?.to_owned(), row.text("name")?.to_owned()))).collect()
 }
 
-/// `LIKE` with its two wildcards taken literally.
-fn like(word: &str) -> String {
-    let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    format!("%{escaped}%")
+/// A piece of the statement that reads a page.
+enum Select {
+    /// A step before: all that a search finds.
+    Found { query: String },
+    /// One of those that the page is merged from.
+    Part(String),
 }
 
+/// A page of orders. While words are searched for, the services' names are read first, in a statement of their own: an order
+/// whose service is renamed in between may be found by either name.
 pub(super) async fn orders(
     connection: &mut PgConnection,
     schema: &str,
@@ -339,13 +338,18 @@ pub(super) async fn orders(
     limit: Limit,
 ) -> Read<Page<OrderRow>> {
     let below = after.map_or(i64::MAX, |number| i64::from(number.0));
-    // $1 account, $2 below, $3 limit, $4 service, then the words.
-    let first_word = if filter.service_id.is_some() { 5 } else { 4 };
+    let names = if filter.words.is_empty() { Vec::new() } else { names(connection, schema, account).await? };
+    // $1 account, $2 below, $3 limit, then what each way needs.
+    let mut texts = Vec::new();
+    let mut argument = |text: String| {
+        texts.push(text);
+        format!("${}", texts.len() + 3)
+    };
     let mut selects = Vec::new();
-    for (status, payment_status) in parts(filter) {
-        let mut conditions = String::from("o.account_id = $1 AND o.number < $2");
-        if filter.service_id.is_some() {
-            conditions.push_str(" AND o.service_id = $4");
+    for Way { service, status, payment_status, words } in ways(filter, &names) {
+        let mut conditions = String::from("o.number < $2");
+        if let Some(service) = service {
+            conditions.push_str(&format!(" AND o.service_id = {}", argument(service)));
         }
         // The states' names are ours.
         if let Some(status) = status {
@@ -354,37 +358,50 @@ pub(super) async fn orders(
         if let Some(status) = payment_status {
             conditions.push_str(&format!(" AND o.payment_status = '{}'", status.as_str()));
         }
-        for word in 0..filter.words.len() {
-            let word = first_word + word;
-            conditions.push_str(&format!(
-                " AND (o.search_text LIKE ${word} OR o.service_id IN (SELECT n.service_id FROM @.services n \
-                 WHERE n.account_id = $1 AND n.search_text LIKE ${word}))"
-            ));
-        }
-        selects.push(format!(
-            "(SELECT o.order_id, o.number FROM @.orders o WHERE {conditions} ORDER BY o.number DESC LIMIT $3)"
-        ));
+        let from = if words.is_empty() {
+            conditions.push_str(" AND o.account_id = $1");
+            "@.orders o".to_owned()
+        } else {
+            // All that is found, by the index of words and no other: they are this account's.
+            let query = marked(account, &words).map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & ");
+            let at = selects.len();
+            selects.push(Select::Found { query: argument(query) });
+            format!("found_{at} o")
+        };
+        selects.push(Select::Part(format!(
+            "(SELECT o.order_id, o.number FROM {from} WHERE {conditions} ORDER BY o.number DESC LIMIT $3)"
+        )));
     }
+    let mut found = Vec::new();
+    let mut parts = Vec::new();
+    for (at, select) in selects.into_iter().enumerate() {
+        match select {
+            Select::Part(sql) => parts.push(sql),
+            Select::Found { query } => found.push(format!(
+                "found_{at} AS MATERIALIZED (SELECT f.order_id, f.number, f.service_id, f.status, f.payment_status \
+                 FROM @.orders f WHERE f.search @@ {query}::text::tsquery)"
+            )),
+        }
+    }
+    let with = if found.is_empty() { String::new() } else { format!("WITH {} ", found.join(", ")) };
     let sql = format!(
         concat!(
-            "SELECT ",
+            "{with}SELECT ",
             order_columns!(),
             ", ",
             service_columns!(),
-            " FROM (SELECT * FROM ({}) every ORDER BY number DESC LIMIT $3) AS page \
+            " FROM (SELECT DISTINCT order_id, number FROM ({parts}) every ORDER BY number DESC LIMIT $3) AS page \
              JOIN @.orders o ON o.order_id = page.order_id AND o.account_id = $1 \
              JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = $1 \
              JOIN @.services s ON s.account_id = $1 AND s.service_id = o.service_id ORDER BY o.number DESC"
         ),
-        selects.join(" UNION ALL ")
+        with = with,
+        parts = parts.join(" UNION ALL ")
     );
     let mut query =
         Query::new(schema, &sql).bind(account.to_string())?.bind(below)?.bind(i64::from(limit.get()) + 1)?;
-    if let Some(service) = filter.service_id {
-        query = query.bind(service.to_string())?;
-    }
-    for word in &filter.words {
-        query = query.bind(like(word))?;
+    for text in texts {
+        query = query.bind(text)?;
     }
     let rows = query
         .all(connection)

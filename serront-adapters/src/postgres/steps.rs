@@ -358,7 +358,13 @@ impl Input {
         }
         if !self.new_orders.is_empty() {
             let columns = self.new_orders.columns;
-            let from: Vec<_> = columns.iter().map(|column| format!("r.{column}")).collect();
+            let from: Vec<_> = columns
+                .iter()
+                .map(|column| match *column {
+                    "search" => "array_to_tsvector(string_to_array(r.search, ' '))".to_owned(),
+                    column => format!("r.{column}"),
+                })
+                .collect();
             sql.step("orders_made").push(&format!(
                 "(INSERT INTO @.orders ({}, number) SELECT {}, m.number FROM new_orders r JOIN good USING (n) \
                  JOIN numbers m USING (n))",

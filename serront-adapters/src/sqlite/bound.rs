@@ -5,6 +5,10 @@
 //! begin ─▶ the writer lends its connection ─▶ run · commit · rollback ─▶ the writer goes on
 //!                                          └─▶ out of time: rolled back, and the writer goes on
 //! ```
+//!
+//! The engine may roll a transaction back by itself (a full disk, an interrupted statement), and would then make each
+//! further statement durable alone. So while the connection is lent, a hook refuses every commit but the writer's own, and
+//! another one notes every rollback.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,10 +48,91 @@ pub(super) enum End {
 
 /// What the writer lends.
 pub(super) struct Loan {
-    pub(super) connection: Shared,
-    pub(super) over: Arc<AtomicBool>,
-    pub(super) end: oneshot::Sender<End>,
-    pub(super) deadline: Instant,
+    connection: Shared,
+    /// Nothing can become of it any more: it has ended, the engine rolled it back, or a command was dropped half done.
+    over: Arc<AtomicBool>,
+    end: oneshot::Sender<End>,
+    deadline: Instant,
+}
+
+/// Longest time of a loan. Nobody should need it; it keeps the sum of times in bounds.
+const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// After how many of the engine's instructions a statement of a loan is asked whether its time is over: often enough to be
+/// stopped within a millisecond, seldom enough to cost nothing.
+const INSTRUCTIONS: i32 = 10_000;
+
+/// Lends the connection to a host's transaction and takes it back, at the latest when the time is over.
+pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot::Sender<Result<Loan, Failed>>) {
+    let deadline = Instant::now() + time_max.min(TIME_MAX);
+    let over = Arc::new(AtomicBool::new(false));
+    let ending = Arc::new(AtomicBool::new(false));
+    if let Err(failed) = begin(&mut *connection.lock().await, deadline, &over, &ending).await {
+        let _ = reply.send(Err(failed));
+        return;
+    }
+    let (end, ended) = oneshot::channel();
+    // If the caller went away meanwhile, the loan is dropped, and that ends it.
+    let _ = reply.send(Ok(Loan { connection: Arc::clone(connection), over: Arc::clone(&over), end, deadline }));
+    let ended = tokio::time::timeout_at(deadline, ended).await;
+    let mut connection = connection.lock().await;
+    match ended {
+        Ok(Ok(End::Commit(reply))) => {
+            let _ = reply.send(commit_loan(&mut connection, &over, &ending).await);
+        }
+        Ok(Ok(End::Rollback(reply))) => {
+            take_back(&mut connection, &over).await;
+            let _ = reply.send(());
+        }
+        // Dropped, or out of time.
+        Ok(Err(_)) | Err(_) => take_back(&mut connection, &over).await,
+    }
+}
+
+/// Begins a transaction that only [`commit_loan`] can commit.
+async fn begin(
+    connection: &mut SqliteConnection,
+    deadline: Instant,
+    over: &Arc<AtomicBool>,
+    ending: &Arc<AtomicBool>,
+) -> Result<(), Failed> {
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    let mut handle = connection.lock_handle().await?;
+    let (over, ending, deadline) = (Arc::clone(over), Arc::clone(ending), deadline.into_std());
+    handle.set_commit_hook(move || ending.load(Ordering::Acquire));
+    handle.set_rollback_hook(move || over.store(true, Ordering::Release));
+    handle.set_progress_handler(INSTRUCTIONS, move || std::time::Instant::now() < deadline);
+    Ok(())
+}
+
+async fn commit_loan(connection: &mut SqliteConnection, over: &AtomicBool, ending: &AtomicBool) -> Result<(), Failed> {
+    // Whatever was dropped in the middle of a statement has come to its end when the handle is there.
+    if let Ok(mut handle) = connection.lock_handle().await {
+        handle.remove_progress_handler();
+    }
+    if over.load(Ordering::Acquire) {
+        take_back(connection, over).await;
+        return Err(Failed::RolledBack);
+    }
+    ending.store(true, Ordering::Release);
+    let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
+    // Rolls back what could not be committed.
+    take_back(connection, over).await;
+    committed.map(drop).map_err(|_| Failed::Lost)
+}
+
+/// Rolls back what is not committed, and makes the connection the writer's again.
+async fn take_back(connection: &mut SqliteConnection, over: &AtomicBool) {
+    over.store(true, Ordering::Release);
+    if let Ok(mut handle) = connection.lock_handle().await {
+        handle.remove_progress_handler();
+    }
+    // Fails if there is nothing left to roll back.
+    let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+    if let Ok(mut handle) = connection.lock_handle().await {
+        handle.remove_commit_hook();
+        handle.remove_rollback_hook();
+    }
 }
 
 /// A transaction on the storage's one writer.
@@ -60,7 +145,10 @@ pub(super) struct Loan {
 ///   [`CommitError::Conflict`] comes only from a decision on something read before the transaction began.
 /// - Everybody else's changes wait meanwhile, in this process and, up to [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), in others.
 ///   So it is bounded in time: when the time given to [`SqliteStorage::begin`] is over, it is rolled back, and whatever is
-///   tried in it fails as transient.
+///   tried in it fails as transient. A future of the host's that is neither awaited nor dropped meanwhile holds the writer
+///   up.
+/// - A conflict or a duplicate leaves it usable. A command whose future is dropped in the middle does not: what follows
+///   fails as transient, and so does the commit.
 /// - What became of a change set whose commit was not heard of can be asked for afterwards, by its id, from the storage.
 pub struct SqliteTransaction {
     loan: Loan,
@@ -86,6 +174,9 @@ impl SqliteStorage {
 impl SqliteTransaction {
     /// Runs the host's own statements. Tables of the host's may be in the same file.
     ///
+    /// The transaction is begun already, and ends by [`SqliteTransaction::commit`] or [`SqliteTransaction::rollback`] only; a
+    /// part that may fail alone is between `SAVEPOINT` and `RELEASE`.
+    ///
     /// # Errors
     /// A transient [`PortError`] if the time is over before the work is done.
     pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> Result<T, PortError> {
@@ -95,7 +186,8 @@ impl SqliteTransaction {
     /// Makes everything durable.
     ///
     /// # Errors
-    /// [`PortError`]: transient if the time was over, so that nothing is there; *outcome unknown* if the disk failed.
+    /// [`PortError`]: transient if it had been rolled back, since the time was over or the engine gave it up, so that nothing
+    /// is there; *outcome unknown* if the disk failed.
     pub async fn commit(self) -> Result<(), PortError> {
         let (reply, answer) = oneshot::channel();
         self.loan.end.send(End::Commit(reply)).map_err(|_| Failed::RolledBack)?;
@@ -121,6 +213,22 @@ impl SqliteTransaction {
         })
         .await
         .unwrap_or(Err(Failed::RolledBack))
+    }
+}
+
+/// A commit under way. Dropped in the middle it has left half of a change set behind, so nothing may become of the
+/// transaction.
+struct HalfDone<'l>(&'l AtomicBool);
+
+impl HalfDone<'_> {
+    fn whole(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for HalfDone<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -204,9 +312,14 @@ impl Storage for SqliteTransaction {
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let applied = self
             .within(async |connection| {
+                let half_done = HalfDone(&self.loan.over);
                 commit::savepoint(connection).await?;
                 let applied = commit::apply(connection, change).await;
-                commit::release_savepoint(connection, applied.is_ok()).await?;
+                // If the engine has rolled back, there is no savepoint left.
+                if !self.loan.over.load(Ordering::Acquire) {
+                    commit::release_savepoint(connection, applied.is_ok()).await?;
+                    half_done.whole();
+                }
                 Ok(applied)
             })
             .await?;

@@ -20,6 +20,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use crate::sql::error::{Failed, unique_violation};
 use crate::sql::names::{Place, image_word, place};
 use crate::sql::rows;
+use crate::sql::search::indexed;
 
 /// Why a change set was not applied.
 #[derive(Debug)]
@@ -354,10 +355,10 @@ async fn put_service(connection: &mut SqliteConnection, service: &Service) -> Ap
     let Service { id, account_id, version, offer, created_at, updated_at } = service;
     // A first write has no version before it to guard on; a row that is there already is a conflict.
     let statement = sqlx::query(
-        "INSERT INTO services (service_id, account_id, version, slug, name, search_text, description, pricing, active, \
-         sort_order, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO services (service_id, account_id, version, slug, name, description, pricing, active, \
+         sort_order, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (account_id, service_id) DO UPDATE SET version = excluded.version, slug = excluded.slug, \
-         name = excluded.name, search_text = excluded.search_text, description = excluded.description, \
+         name = excluded.name, description = excluded.description, \
          pricing = excluded.pricing, active = excluded.active, sort_order = excluded.sort_order, \
          updated_at = excluded.updated_at WHERE excluded.version > 1",
     )
@@ -366,7 +367,6 @@ async fn put_service(connection: &mut SqliteConnection, service: &Service) -> Ap
     .bind(version.0)
     .bind(offer.slug.as_str())
     .bind(&offer.name)
-    .bind(offer.name.to_lowercase())
     .bind(&offer.description)
     .bind(json(&offer.pricing)?)
     .bind(offer.active)
@@ -379,13 +379,11 @@ async fn put_service(connection: &mut SqliteConnection, service: &Service) -> Ap
 
 async fn insert_order(connection: &mut SqliteConnection, order: &Order, number: OrderNumber) -> Applied<()> {
     let Order { buyer, state, .. } = order;
-    let notes = order.notes.as_deref().unwrap_or_default();
-    let search_text = format!("{}\n{}\n{notes}", buyer.name, buyer.email.as_str()).to_lowercase();
     let statement = sqlx::query(
         "INSERT INTO orders (order_id, account_id, number, service_id, access_token, access_token_hash, buyer_name, \
-         buyer_email, buyer_phone, package_name, preferred_date, notes, search_text, language, created_at, version, \
+         buyer_email, buyer_phone, package_name, preferred_date, notes, language, created_at, version, \
          status, payment_status, quoted_price, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(order.id.to_string())
     .bind(order.account_id.to_string())
@@ -399,7 +397,6 @@ async fn insert_order(connection: &mut SqliteConnection, order: &Order, number: 
     .bind(&order.package_name)
     .bind(&order.preferred_date)
     .bind(&order.notes)
-    .bind(search_text)
     .bind(order.language.as_str())
     .bind(order.created_at.millis())
     .bind(state.version.0)
@@ -407,6 +404,9 @@ async fn insert_order(connection: &mut SqliteConnection, order: &Order, number: 
     .bind(state.payment_status.as_str())
     .bind(state.quoted_price.get())
     .bind(state.updated_at.millis());
+    one(connection, statement).await?;
+    let statement =
+        sqlx::query("INSERT INTO order_words (rowid, words) VALUES (last_insert_rowid(), ?)").bind(indexed(order));
     one(connection, statement).await
 }
 

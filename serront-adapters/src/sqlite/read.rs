@@ -10,7 +10,6 @@ use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId, 
 use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::payment::PaymentStatus;
 use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
 use serront_core::receipt::Digest256;
 use serront_core::subscription::Subscription;
@@ -22,6 +21,7 @@ use sqlx::{AssertSqlSafe, Row, Sqlite};
 use crate::sql::error::Failed;
 use crate::sql::names::directory;
 use crate::sql::rows::{self, account_columns, order_columns, service_columns, storefront_columns};
+use crate::sql::search::{marked, ways};
 
 type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -215,22 +215,13 @@ pub(super) async fn keys(connection: &mut SqliteConnection, account: AccountId) 
         .collect()
 }
 
-/// The states that a page has to be merged from, so that each part is read in order from an index: one part where an
-/// index begins with what is filtered, otherwise one for each value of the state in between.
-fn parts(filter: &OrderFilter) -> Vec<(Option<WorkStatus>, Option<PaymentStatus>)> {
-    match (filter.service_id, filter.status, filter.payment_status) {
-        (_, None, None) | (None, None, Some(_)) | (_, Some(_), Some(_)) => {
-            vec![(filter.status, filter.payment_status)]
-        }
-        (_, Some(status), None) => PaymentStatus::ALL.map(|payment| (Some(status), Some(payment))).to_vec(),
-        (Some(_), None, Some(payment)) => WorkStatus::ALL.map(|status| (Some(status), Some(payment))).to_vec(),
-    }
-}
-
-/// `LIKE` with its two wildcards taken literally.
-fn like(word: &str) -> String {
-    let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    format!("%{escaped}%")
+/// The names of the account's services, by id.
+async fn names(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<(String, String)>> {
+    let rows = sqlx::query("SELECT service_id, name FROM services WHERE account_id = ?")
+        .bind(account.to_string())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get("service_id")?, row.try_get("name")?))).collect()
 }
 
 pub(super) async fn orders(
@@ -242,29 +233,27 @@ pub(super) async fn orders(
 ) -> Read<Page<OrderRow>> {
     let below = after.map_or(i64::MAX, |number| i64::from(number.0));
     let wanted = i64::from(limit.get()) + 1;
+    let names = if filter.words.is_empty() { Vec::new() } else { names(connection, account).await? };
+    let ways = ways(filter, &names);
     let mut selects = Vec::new();
-    let parts = parts(filter);
-    for (status, payment_status) in &parts {
-        let mut conditions = String::from("o.account_id = ? AND o.number < ?");
+    for way in &ways {
+        // What a search finds is looked up from the index of words, in whatever order.
+        let mut select = String::from(if way.words.is_empty() {
+            "SELECT o.order_id, o.number FROM orders o WHERE o.account_id = ? AND o.number < ?"
+        } else {
+            "SELECT o.order_id, o.number FROM order_words w CROSS JOIN orders o ON o.place = w.rowid \
+             WHERE order_words MATCH ? AND o.account_id = ? AND o.number < ?"
+        });
         for (condition, given) in [
-            (" AND o.service_id = ?", filter.service_id.is_some()),
-            (" AND o.status = ?", status.is_some()),
-            (" AND o.payment_status = ?", payment_status.is_some()),
+            (" AND o.service_id = ?", way.service.is_some()),
+            (" AND o.status = ?", way.status.is_some()),
+            (" AND o.payment_status = ?", way.payment_status.is_some()),
         ] {
             if given {
-                conditions.push_str(condition);
+                select.push_str(condition);
             }
         }
-        for _ in &filter.words {
-            conditions.push_str(
-                " AND (o.search_text LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM services n \
-                 WHERE n.account_id = o.account_id AND n.service_id = o.service_id \
-                 AND n.search_text LIKE ? ESCAPE '\\'))",
-            );
-        }
-        selects.push(format!(
-            "SELECT * FROM (SELECT o.order_id FROM orders o WHERE {conditions} ORDER BY o.number DESC LIMIT ?)"
-        ));
+        selects.push(format!("SELECT * FROM ({select} ORDER BY o.number DESC LIMIT ?)"));
     }
     let sql = format!(
         concat!(
@@ -272,31 +261,33 @@ pub(super) async fn orders(
             order_columns!(),
             ", ",
             service_columns!(),
-            " FROM ({}) AS page JOIN orders o ON o.order_id = page.order_id AND o.account_id = ? \
+            " FROM (SELECT DISTINCT order_id FROM ({}) ORDER BY number DESC LIMIT ?) AS page \
+             JOIN orders o ON o.order_id = page.order_id AND o.account_id = ? \
              JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
              JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-             ORDER BY o.number DESC LIMIT ?"
+             ORDER BY o.number DESC"
         ),
         selects.join(" UNION ALL ")
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
-    for (status, payment_status) in parts {
-        query = query.bind(account.to_string()).bind(below);
-        if let Some(service) = filter.service_id {
-            query = query.bind(service.to_string());
+    for way in ways {
+        if !way.words.is_empty() {
+            let words: Vec<_> = marked(account, &way.words).map(|word| format!("\"{word}\"*")).collect();
+            query = query.bind(words.join(" AND "));
         }
-        if let Some(status) = status {
+        query = query.bind(account.to_string()).bind(below);
+        if let Some(service) = way.service {
+            query = query.bind(service);
+        }
+        if let Some(status) = way.status {
             query = query.bind(status.as_str());
         }
-        if let Some(payment_status) = payment_status {
+        if let Some(payment_status) = way.payment_status {
             query = query.bind(payment_status.as_str());
-        }
-        for word in &filter.words {
-            query = query.bind(like(word)).bind(like(word));
         }
         query = query.bind(wanted);
     }
-    let rows = query.bind(account.to_string()).bind(wanted).fetch_all(connection).await?;
+    let rows = query.bind(wanted).bind(account.to_string()).fetch_all(connection).await?;
     let rows = rows
         .iter()
         .map(|row| {

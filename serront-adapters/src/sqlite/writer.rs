@@ -4,8 +4,8 @@
 //! Nothing is answered before the transaction is on the disk. If the engine gives up the whole transaction (the disk is
 //! full), everyone in it is told that nothing happened; if the commit itself fails, that the outcome is unknown.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serront_core::change::{ChangeSet, Committed};
@@ -13,12 +13,11 @@ use serront_core::effect::{Attempt, EffectId};
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
-use sqlx::Connection;
+use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::Instant;
 
-use super::bound::{End, Loan, Shared};
+use super::bound::{self, Loan};
 use super::commit::{self, Refusal};
 use super::error::ends_transaction;
 use super::work;
@@ -82,16 +81,28 @@ fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E
     })
 }
 
-pub(super) async fn run(connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<Job>) {
     let connection = Arc::new(Mutex::new(connection));
     let mut group = Vec::new();
-    while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
+    let mut loans = VecDeque::new();
+    loop {
+        if loans.is_empty() {
+            if queue.recv_many(&mut group, GROUP_MAX).await == 0 {
+                return;
+            }
+        } else {
+            // Between two loans everybody else has a turn.
+            while group.len() < GROUP_MAX
+                && let Ok(job) = queue.try_recv()
+            {
+                group.push(job);
+            }
+        }
         let mut closing = None;
-        let mut loans = Vec::new();
         let mut answers = Vec::with_capacity(group.len());
         let jobs = group.drain(..).filter_map(|job| match job {
             Job::Lend(time_max, reply) => {
-                loans.push((time_max, reply));
+                loans.push_back((time_max, reply));
                 None
             }
             Job::Close(closed) => {
@@ -111,16 +122,19 @@ pub(super) async fn run(connection: SqliteConnection, mut jobs: mpsc::Receiver<J
                 answer(ended);
             }
         }
-        for (time_max, reply) in loans {
-            lend(&connection, time_max, reply).await;
-        }
         if let Some(closed) = closing {
+            for (_, reply) in loans {
+                let _ = reply.send(Err(Failed::Closed));
+            }
             // A transaction of a host's that is still held keeps the file open, and can't be used.
             if let Ok(connection) = Arc::try_unwrap(connection) {
                 let _ = connection.into_inner().close().await;
             }
             let _ = closed.send(());
             return;
+        }
+        if let Some((time_max, reply)) = loans.pop_front() {
+            bound::lend(&connection, time_max, reply).await;
         }
     }
 }
@@ -141,40 +155,6 @@ async fn transact(connection: &mut SqliteConnection, group: Vec<Job>, answers: &
         Err(_) => {
             let _ = sqlx::query("ROLLBACK").execute(connection).await;
             Ended::Unknown
-        }
-    }
-}
-
-/// Lends the connection to a host's transaction and takes it back, at the latest when the time is over.
-async fn lend(connection: &Shared, time_max: Duration, reply: Reply<Loan, Failed>) {
-    if let Err(error) = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection.lock().await).await {
-        let _ = reply.send(Err(error.into()));
-        return;
-    }
-    let deadline = Instant::now() + time_max;
-    let over = Arc::new(AtomicBool::new(false));
-    let (end, ended) = oneshot::channel();
-    // If the caller went away meanwhile, the loan is dropped, and that ends it.
-    let _ = reply.send(Ok(Loan { connection: Arc::clone(connection), over: Arc::clone(&over), end, deadline }));
-    let ended = tokio::time::timeout_at(deadline, ended).await;
-    let mut connection = connection.lock().await;
-    over.store(true, Ordering::Release);
-    let rollback = sqlx::query("ROLLBACK");
-    match ended {
-        Ok(Ok(End::Commit(reply))) => {
-            let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
-            if committed.is_err() {
-                let _ = rollback.execute(&mut *connection).await;
-            }
-            let _ = reply.send(committed.map(drop).map_err(|_| Failed::Lost));
-        }
-        Ok(Ok(End::Rollback(reply))) => {
-            let _ = rollback.execute(&mut *connection).await;
-            let _ = reply.send(());
-        }
-        // Dropped, or out of time.
-        Ok(Err(_)) | Err(_) => {
-            let _ = rollback.execute(&mut *connection).await;
         }
     }
 }

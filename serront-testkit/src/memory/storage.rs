@@ -13,7 +13,7 @@ use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, SubscriptionId, UploadId};
 use serront_core::key::KeyRecord;
 use serront_core::order::{Order, OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page, has_word};
 use serront_core::ports::{
     AccountSnapshot, Clock, CommitError, Due, DueEffect, Fence, LeaseLost, NextAttempt, OrderKey, OrderSnapshot,
     PortError, Prune, Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
@@ -90,7 +90,7 @@ fn matches(filter: &OrderFilter, row: &OrderRow) -> bool {
             let buyer = &row.order.buyer;
             [&buyer.name, buyer.email.as_str(), row.order.notes.as_deref().unwrap_or_default(), &row.service.offer.name]
                 .into_iter()
-                .any(|text| text.to_lowercase().contains(word))
+                .any(|text| has_word(text, word))
         })
 }
 

@@ -43,7 +43,6 @@ CREATE TABLE @.services (
     version bigint NOT NULL,
     slug text NOT NULL,
     name text NOT NULL,
-    search_text text NOT NULL,
     description text,
     pricing text NOT NULL,
     active boolean NOT NULL,
@@ -69,7 +68,8 @@ CREATE TABLE @.orders (
     package_name text,
     preferred_date text,
     notes text,
-    search_text text NOT NULL,
+    -- The words of the buyer's name, address and notes, each behind the account's id.
+    search tsvector NOT NULL,
     language text NOT NULL,
     created_at bigint NOT NULL,
     version bigint NOT NULL,
@@ -87,6 +87,8 @@ CREATE INDEX orders_by_states ON @.orders (account_id, status, payment_status, n
 CREATE INDEX orders_by_payment ON @.orders (account_id, payment_status, number);
 CREATE INDEX orders_by_service ON @.orders (account_id, service_id, number);
 CREATE INDEX orders_by_service_and_states ON @.orders (account_id, service_id, status, payment_status, number);
+
+CREATE INDEX orders_by_word ON @.orders USING gin (search);
 
 -- Counts are folded: a commit appends what it changes, and a folder moves that into the totals.
 CREATE TABLE @.order_counts (

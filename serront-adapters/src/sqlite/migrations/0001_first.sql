@@ -37,7 +37,6 @@ CREATE TABLE services (
     version INTEGER NOT NULL,
     slug TEXT NOT NULL,
     name TEXT NOT NULL,
-    search_text TEXT NOT NULL,
     description TEXT,
     pricing TEXT NOT NULL,
     active INTEGER NOT NULL,
@@ -49,6 +48,8 @@ CREATE TABLE services (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE orders (
+    -- Where the index of words finds the row.
+    place INTEGER PRIMARY KEY,
     order_id TEXT NOT NULL,
     account_id TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -61,7 +62,6 @@ CREATE TABLE orders (
     package_name TEXT,
     preferred_date TEXT,
     notes TEXT,
-    search_text TEXT NOT NULL,
     language TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     version INTEGER NOT NULL,
@@ -69,7 +69,7 @@ CREATE TABLE orders (
     payment_status TEXT NOT NULL,
     quoted_price INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
-    PRIMARY KEY (order_id, account_id),
+    UNIQUE (order_id, account_id),
     UNIQUE (account_id, number),
     UNIQUE (access_token_hash, account_id),
     FOREIGN KEY (account_id, service_id) REFERENCES services (account_id, service_id)
@@ -79,6 +79,9 @@ CREATE INDEX orders_by_states ON orders (account_id, status, payment_status, num
 CREATE INDEX orders_by_payment ON orders (account_id, payment_status, number);
 CREATE INDEX orders_by_service ON orders (account_id, service_id, number);
 CREATE INDEX orders_by_service_and_states ON orders (account_id, service_id, status, payment_status, number);
+
+-- The words of the buyer's name, address and notes, each behind the account's id.
+CREATE VIRTUAL TABLE order_words USING fts5 (words, content = '', tokenize = 'unicode61 remove_diacritics 0');
 
 CREATE TABLE order_counts (
     account_id TEXT NOT NULL,

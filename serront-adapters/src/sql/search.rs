@@ -1,0 +1,126 @@
+//! In which ways an order can match a search: its service's name has some of the words, its own texts have the rest.
+//!
+//! The names of services are not in the index of orders, so that renaming a service reindexes nothing but it. An account
+//! has few services, and those are looked through here.
+
+use std::collections::BTreeMap;
+
+use serront_core::ids::AccountId;
+use serront_core::order::{Order, WorkStatus};
+use serront_core::page::{OrderFilter, has_word, words_of};
+use serront_core::payment::PaymentStatus;
+
+/// One way to match. An order that matches in two ways is found twice.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// Of this service; `None`: of whichever.
+    pub(crate) service: Option<String>,
+    /// In this state of the work track.
+    pub(crate) status: Option<WorkStatus>,
+    /// In this state of the payment track.
+    pub(crate) payment_status: Option<PaymentStatus>,
+    /// These words begin words of the order's own texts.
+    pub(crate) words: Vec<String>,
+}
+
+/// The states that a page has to be merged from, so that each part is read in order from an index: one part where an index
+/// begins with what is filtered, otherwise one for each value of the state in between.
+fn states(filter: &OrderFilter, by_service: bool) -> Vec<(Option<WorkStatus>, Option<PaymentStatus>)> {
+    match (by_service, filter.status, filter.payment_status) {
+        (_, None, None) | (false, None, Some(_)) | (_, Some(_), Some(_)) => {
+            vec![(filter.status, filter.payment_status)]
+        }
+        (_, Some(status), None) => PaymentStatus::ALL.map(|payment| (Some(status), Some(payment))).to_vec(),
+        (true, None, Some(payment)) => WorkStatus::ALL.map(|status| (Some(status), Some(payment))).to_vec(),
+    }
+}
+
+/// The ways to match a filter. `services` are the account's, by id and name; they are needed only if words are searched for.
+pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)]) -> Vec<Way> {
+    let wanted = filter.service_id.map(|id| id.to_string());
+    let mut found = Vec::new();
+    let mut add = |service: Option<&String>, words: &[String]| {
+        // A search reads all that it finds, in whatever order.
+        let states = if words.is_empty() {
+            states(filter, service.is_some())
+        } else {
+            vec![(filter.status, filter.payment_status)]
+        };
+        found.extend(states.into_iter().map(|(status, payment_status)| Way {
+            service: service.cloned(),
+            status,
+            payment_status,
+            words: words.to_vec(),
+        }));
+    };
+    add(wanted.as_ref(), &filter.words);
+    if filter.words.is_empty() {
+        return found;
+    }
+    for (id, name) in services.iter().filter(|(id, _)| wanted.as_ref().is_none_or(|wanted| wanted == id)) {
+        let rest: Vec<String> = filter.words.iter().filter(|word| !has_word(name, word)).cloned().collect();
+        if rest.len() < filter.words.len() {
+            add(Some(id), &rest);
+        }
+    }
+    found
+}
+
+/// What stands before each word in the index, so that one account's words are apart from another's.
+fn mark(account: AccountId) -> String {
+    account.ulid().to_string().to_ascii_lowercase()
+}
+
+/// The words of an order's own texts, as the index holds them, with blanks in between.
+pub(crate) fn indexed(order: &Order) -> String {
+    let mark = mark(order.account_id);
+    let texts = [&order.buyer.name, order.buyer.email.as_str(), order.notes.as_deref().unwrap_or_default()];
+    let words: BTreeMap<String, ()> =
+        texts.into_iter().flat_map(words_of).map(|word| (format!("{mark}{word}"), ())).collect();
+    words.into_keys().collect::<Vec<_>>().join(" ")
+}
+
+/// Words as they are looked for in the index.
+pub(crate) fn marked(account: AccountId, words: &[String]) -> impl Iterator<Item = String> + '_ {
+    let mark = mark(account);
+    words.iter().map(move |word| format!("{mark}{word}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_has_a_word_spares_the_order_the_word() {
+        let services = [("svc_a".to_owned(), "Jasa Logo".to_owned()), ("svc_b".to_owned(), "Undangan".to_owned())];
+        let search = |words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            ways(&OrderFilter { words, ..OrderFilter::default() }, &services)
+                .into_iter()
+                .map(|way| (way.service, way.words.join(" ")))
+                .collect::<Vec<_>>()
+        };
+        let of = |service: Option<&str>, words: &str| (service.map(str::to_owned), words.to_owned());
+        assert_eq!(search(&[]), [of(None, "")]);
+        assert_eq!(search(&["budi"]), [of(None, "budi")]);
+        assert_eq!(search(&["logo", "budi"]), [of(None, "logo budi"), of(Some("svc_a"), "budi")]);
+        assert_eq!(search(&["lo", "jasa"]), [of(None, "lo jasa"), of(Some("svc_a"), "")]);
+        assert_eq!(search(&["u"]), [of(None, "u"), of(Some("svc_b"), "")]);
+    }
+
+    #[test]
+    fn each_part_of_a_page_is_read_from_one_index() {
+        let parts = |service: bool, status: bool, payment: bool| {
+            let filter = OrderFilter {
+                status: status.then_some(WorkStatus::Requested),
+                payment_status: payment.then_some(PaymentStatus::Unpaid),
+                service_id: service.then(|| "svc_01jtestvect0r0000000000000".parse().unwrap()),
+                words: Vec::new(),
+            };
+            ways(&filter, &[]).len()
+        };
+        let cases = [(false, false, false), (false, false, true), (false, true, false), (false, true, true)];
+        assert_eq!(cases.map(|(service, status, payment)| parts(service, status, payment)), [1, 1, 3, 1]);
+        assert_eq!(cases.map(|(_, status, payment)| parts(true, status, payment)), [1, 7, 3, 1]);
+    }
+}
