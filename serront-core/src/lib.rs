@@ -29,6 +29,7 @@ pub mod event;
 pub mod fold;
 pub mod idempotency;
 pub mod ids;
+mod image;
 pub mod key;
 pub mod mail;
 pub mod marked;

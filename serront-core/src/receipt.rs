@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::UploadId;
+use crate::image;
 use crate::rejection::Rejection;
 use crate::time::Timestamp;
 
@@ -91,138 +92,21 @@ impl ImageType {
         Self::ALL.into_iter().find(|kind| kind.media_type().eq_ignore_ascii_case(essence))
     }
 
-    /// Recognises an image by its bytes: the signature at its start, and the end that its format calls for, so that
-    /// a file which continues as something else after the image (an archive, a page, a script) is refused.
+    /// Recognises an image by its bytes.
+    ///
+    /// The format's own structure is walked to its end, so that a file which continues as something else (an archive, a page,
+    /// a script) is refused; comments and metadata are looked into for the same. Pixels are neither decoded nor searched.
     ///
     /// # Errors
     /// [`Rejection::UnsupportedMediaType`] if the bytes are no such image, or two kinds of file at once.
     pub fn recognise(bytes: &[u8]) -> Result<Self, Rejection> {
-        let (kind, ends) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-            (Self::Png, png_ends(bytes))
-        } else if bytes.starts_with(b"\xff\xd8\xff") {
-            (Self::Jpeg, jpeg_ends(bytes))
-        } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
-            (Self::Webp, webp_ends(bytes))
-        } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
-            (Self::Gif, gif_ends(bytes))
-        } else {
+        let Some(kind) = image::kind_of(bytes) else {
             return Err(Rejection::UnsupportedMediaType("the bytes must be a PNG, JPEG, WebP or GIF image"));
         };
-        if ends.is_none() || carries_active_content(bytes) {
-            return Err(Rejection::UnsupportedMediaType("the image must be complete, and nothing beside an image"));
-        }
-        Ok(kind)
-    }
-}
-
-/// Markup and document signatures that another program might act on. The walk over the format's own structure already
-/// refuses what follows an image; this looks into comments and metadata as well.
-fn carries_active_content(bytes: &[u8]) -> bool {
-    const SIGNATURES: [&[u8]; 5] = [b"<script", b"<!doctype", b"<html", b"<svg", b"%pdf-"];
-    bytes.windows(9).any(|window| {
-        matches!(window.first(), Some(b'<' | b'%'))
-            && SIGNATURES.iter().any(|signature| {
-                window.get(..signature.len()).is_some_and(|start| start.eq_ignore_ascii_case(signature))
-            })
-    })
-}
-
-/// Walks the chunks up to IEND, which has to be the last.
-fn png_ends(bytes: &[u8]) -> Option<()> {
-    let mut rest = bytes.get(8..)?;
-    let mut first = true;
-    loop {
-        let length = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?);
-        let kind = rest.get(4..8)?;
-        if first && kind != b"IHDR" {
-            return None;
-        }
-        first = false;
-        let end = usize::try_from(length).ok()?.checked_add(12)?;
-        let after = rest.get(end..)?;
-        if kind == b"IEND" {
-            return (length == 0 && after.is_empty()).then_some(());
-        }
-        rest = after;
-    }
-}
-
-/// Walks the segments up to the end-of-image marker, which has to be last but for zero padding that some cameras add.
-fn jpeg_ends(bytes: &[u8]) -> Option<()> {
-    let mut at = 2_usize;
-    let mut scanned = false;
-    loop {
-        if *bytes.get(at)? != 0xff {
-            return None;
-        }
-        let marker = *bytes.get(at.checked_add(1)?)?;
-        match marker {
-            0xff => at = at.checked_add(1)?,
-            0xd9 => {
-                let after = bytes.get(at.checked_add(2)?..)?;
-                return (scanned && after.iter().all(|byte| *byte == 0)).then_some(());
-            }
-            0x01 | 0xd0..=0xd7 => at = at.checked_add(2)?,
-            0x00 | 0xd8 => return None,
-            0x02..=0xcf | 0xda..=0xfe => {
-                let length_at = at.checked_add(2)?;
-                let length = u16::from_be_bytes(bytes.get(length_at..length_at.checked_add(2)?)?.try_into().ok()?);
-                if length < 2 {
-                    return None;
-                }
-                at = length_at.checked_add(usize::from(length))?;
-                if marker == 0xda {
-                    scanned = true;
-                    at = scan_end(bytes, at)?;
-                }
-            }
-        }
-    }
-}
-
-/// Where the entropy-coded data that begins here ends: at the next marker that is neither stuffing nor a restart.
-fn scan_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let data = bytes.get(from..)?;
-    let offset = data
-        .windows(2)
-        .position(|pair| matches!(pair, [0xff, second] if !matches!(second, 0x00 | 0xff | 0xd0..=0xd7)))?;
-    from.checked_add(offset)
-}
-
-/// The RIFF header states the file's length, padded to an even number.
-fn webp_ends(bytes: &[u8]) -> Option<()> {
-    let stated = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
-    let length = usize::try_from(stated).ok()?.checked_add(8)?;
-    let chunk = bytes.get(12..16)?;
-    (length == bytes.len() && length > 16 && matches!(chunk, b"VP8 " | b"VP8L" | b"VP8X")).then_some(())
-}
-
-/// Walks the blocks up to the trailer, which has to be the last byte.
-fn gif_ends(bytes: &[u8]) -> Option<()> {
-    let mut at = 13_usize.checked_add(color_table(*bytes.get(10)?))?;
-    loop {
-        match *bytes.get(at)? {
-            0x3b => return (at.checked_add(1)? == bytes.len()).then_some(()),
-            0x21 => at = sub_blocks_end(bytes, at.checked_add(2)?)?,
-            0x2c => {
-                let table = color_table(*bytes.get(at.checked_add(9)?)?);
-                at = sub_blocks_end(bytes, at.checked_add(11)?.checked_add(table)?)?;
-            }
-            _ => return None,
-        }
-    }
-}
-
-fn color_table(flags: u8) -> usize {
-    if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 0x07) + 1) }
-}
-
-fn sub_blocks_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        let length = usize::from(*bytes.get(at)?);
-        at = at.checked_add(1)?.checked_add(length)?;
-        if length == 0 {
-            return Some(at);
+        if image::is_whole(kind, bytes) && !image::carries_something_else(kind, bytes) {
+            Ok(kind)
+        } else {
+            Err(Rejection::UnsupportedMediaType("the image must be complete, and nothing beside an image"))
         }
     }
 }
@@ -307,27 +191,7 @@ mod tests {
     use crate::rejection::Code;
 
     #[test]
-    fn each_kind_is_recognised_and_nothing_may_follow() {
-        for (kind, sample) in [
-            (ImageType::Png, samples::PNG),
-            (ImageType::Jpeg, samples::JPEG),
-            (ImageType::Webp, samples::WEBP),
-            (ImageType::Gif, samples::GIF),
-        ] {
-            assert_eq!(ImageType::recognise(sample), Ok(kind));
-            assert_eq!(CheckedImage::check(kind.media_type(), sample).unwrap().image_type, kind);
-            let two_kinds = [sample, b"PK\x03\x04an archive"].concat();
-            assert!(ImageType::recognise(&two_kinds).is_err(), "{kind:?} and an archive");
-            for cut in 0..sample.len() {
-                assert!(ImageType::recognise(&sample[..cut]).is_err(), "{kind:?} cut at {cut}");
-            }
-        }
-    }
-
-    #[test]
     fn what_is_no_image_or_another_one_is_refused() {
-        let mut scripted = samples::GIF[..samples::GIF.len() - 1].to_vec();
-        scripted.extend_from_slice(b"\x21\xfe\x08<SCRIPT>\x00\x3b");
         for (declared, bytes) in [
             ("image/png", &b""[..]),
             ("image/png", samples::JPEG),
@@ -335,7 +199,6 @@ mod tests {
             ("image/png", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
             ("text/html", b"<html></html>"),
             ("image/jpeg", b"%PDF-1.7"),
-            ("image/gif", &scripted),
             ("", samples::PNG),
         ] {
             let code = CheckedImage::check(declared, bytes).unwrap_err().code();

@@ -50,11 +50,15 @@ pub(super) async fn take_due(
     lease: Duration,
 ) -> Worked<Vec<Due>> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1), 1)").bind(schema).execute(&mut *connection).await?;
-    let sql = "SELECT effect_id, account_id, kind, content, subscription_id, event_id, event_type, attempts, fence, \
-               under_way FROM (SELECT e.*, (SELECT count(*) FROM @.effects l WHERE l.status = 'pending' \
-               AND l.lease_until > 0 AND l.lease_until > $1 AND l.subscription_id = e.subscription_id) AS under_way \
-               FROM @.effects e WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 \
-               ORDER BY due_at, effect_id LIMIT $2) due WHERE under_way < $3 ORDER BY due_at, effect_id";
+    // Subscriptions that have enough under way are left out before anything is counted, or their queues would hide the rest.
+    let sql = "WITH leased AS MATERIALIZED (SELECT l.subscription_id, count(*) AS under_way FROM @.effects l \
+               WHERE l.status = 'pending' AND l.lease_until > 0 AND l.lease_until > $1 \
+               AND l.subscription_id IS NOT NULL GROUP BY l.subscription_id) \
+               SELECT e.effect_id, e.account_id, e.kind, e.content, e.subscription_id, e.event_id, e.event_type, \
+               e.attempts, e.fence, coalesce(l.under_way, 0) AS under_way FROM @.effects e \
+               LEFT JOIN leased l ON l.subscription_id = e.subscription_id \
+               WHERE e.status = 'pending' AND e.due_at <= $1 AND e.lease_until <= $1 \
+               AND coalesce(l.under_way, 0) < $3 ORDER BY e.due_at, e.effect_id LIMIT $2";
     let rows = sqlx::query(at(schema, sql))
         .bind(now.millis())
         .bind(i64::from(limit.saturating_mul(LOOK_AHEAD)))

@@ -178,6 +178,23 @@ pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
     assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
 }
 
+/// A subscription that has enough under way keeps nothing of the others' back, however long its queue.
+pub async fn a_long_queue_hides_nothing(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let slow = bench.world.subscribe(&seller, "https://slow.example", &["serront.billing.*"]).await;
+    let quick = bench.world.subscribe(&seller, "https://quick.example", &["serront.billing.*"]).await;
+    bench.queue_deliveries(seller.account_id, slow, 100).await;
+    bench.advance(SECOND).await;
+    bench.queue_deliveries(seller.account_id, quick, 1).await;
+    bench.lands(&bench.confirming(&placed, None).await).await;
+    let take = async || bench.storage().take_due(2, 2, LEASE).await.unwrap();
+    assert_eq!(per_subscription(&take().await), BTreeMap::from([(slow, 2)]));
+    let taken = take().await;
+    assert_eq!(per_subscription(&taken), BTreeMap::from([(quick, 1)]));
+    assert_eq!(taken.iter().filter(|due| is_mail(due)).count(), 1);
+}
+
 /// Whatever the order in which they were committed.
 pub async fn the_longest_due_comes_first(harness: &impl Harness) {
     let bench = Bench::new(harness);

@@ -92,6 +92,7 @@ macro_rules! storage_conformance {
             guards::services_below_counts_the_catalog,
             guards::the_last_free_place_is_given_once,
             leases::a_late_record_is_refused,
+            leases::a_long_queue_hides_nothing,
             leases::a_log_holds_every_attempt,
             leases::a_record_lands_once,
             leases::a_retry_waits_for_its_time,
