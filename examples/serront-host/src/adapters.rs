@@ -51,6 +51,7 @@ pub(crate) async fn engine(settings: &Settings) -> Result<Engine, Fatal> {
             if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 private_folder(folder)?;
             }
+            private_file(&file)?;
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             Ok(Engine::Sqlite(Arc::new(SqliteStorage::open(&file, clock).await?)))
         }
@@ -67,11 +68,14 @@ pub(crate) async fn engine(settings: &Settings) -> Result<Engine, Fatal> {
 /// Opens everything.
 pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
     let proofs = settings.proofs_folder()?;
-    private_folder(&settings.data_dir())?;
+    let mail = settings.data_dir().join("mail");
+    for folder in [&settings.data_dir(), &mail, &proofs] {
+        private_folder(folder)?;
+    }
     let engine = engine(settings).await?;
     let mailer: Arc<dyn Mailer> = match settings.smtp() {
         Some(server) => Arc::new(SmtpMailer::new(server, settings.mail_from())?),
-        None => Arc::new(MailFiles::new(settings.data_dir().join("mail"), settings.mail_from())?),
+        None => Arc::new(MailFiles::new(mail, settings.mail_from())?),
     };
     let targets = if settings.dev() { Targets::Development } else { Targets::Public };
     let ports = Ports {
@@ -93,4 +97,14 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// Makes the database's file before the engine does, so that only its owner may read it, in whatever folder it is. The files
+/// that the engine puts beside it take its permissions.
+fn private_file(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
 }

@@ -73,6 +73,10 @@ async fn a_transfer_is_claimed_confirmed_mailed_and_told(engine: Engine) {
         assert_eq!(received.header("user-agent"), "Serront-Webhooks/1.0");
     }
     // An attempt is recorded after it was received.
+    #[cfg(unix)]
+    for (file, mode) in installation.modes() {
+        assert_eq!(mode & 0o077, 0, "{} is for its owner alone", file.display());
+    }
     let log = client.list_of("/api/v1/webhook-subscriptions/deliveries?status=succeeded", 2).await;
     assert_eq!(log.body["meta"]["hasMore"], false);
     let log = log.data();

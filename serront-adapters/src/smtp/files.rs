@@ -79,7 +79,12 @@ fn write(folder: &Path, id: MailId, bytes: &[u8]) -> io::Result<()> {
 fn create_temporary(folder: &Path, id: MailId) -> io::Result<(PathBuf, File)> {
     for number in 0..TEMPORARY_NAMES_MAX {
         let path = folder.join(format!(".{id}.{}.{number}", process::id()));
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        // A buyer's mail is nobody else's on this machine.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

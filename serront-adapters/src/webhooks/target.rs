@@ -17,7 +17,7 @@ const USERINFO: TargetRefused = TargetRefused("must not hold a user name or pass
 pub enum Targets {
     /// Public addresses, by https.
     Public,
-    /// Those, and this machine and private networks as well, by http too. For development only.
+    /// Those, and this machine as well, by http too. For development only.
     Development,
 }
 
@@ -26,24 +26,24 @@ pub enum Targets {
 pub enum Reach {
     /// Routed on the internet.
     Public,
-    /// This machine, or a private network.
-    Local,
-    /// Anything else: never a seller's system. Cloud metadata services live here.
+    /// This machine.
+    Loopback,
+    /// Anything else, private networks included: never a seller's system. Cloud metadata services live here.
     Special,
 }
 
 /// Which IPv4 addresses are not public: network, length of its prefix, reach (IANA's special-purpose registry).
 const SPECIAL_V4: [(Ipv4Addr, u32, Reach); 16] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, Reach::Special),          // this network
-    (Ipv4Addr::new(10, 0, 0, 0), 8, Reach::Local),           // private
+    (Ipv4Addr::new(10, 0, 0, 0), 8, Reach::Special),         // private
     (Ipv4Addr::new(100, 64, 0, 0), 10, Reach::Special),      // shared by carriers
-    (Ipv4Addr::new(127, 0, 0, 0), 8, Reach::Local),          // loopback
+    (Ipv4Addr::new(127, 0, 0, 0), 8, Reach::Loopback),       // loopback
     (Ipv4Addr::new(169, 254, 0, 0), 16, Reach::Special),     // link-local
-    (Ipv4Addr::new(172, 16, 0, 0), 12, Reach::Local),        // private
+    (Ipv4Addr::new(172, 16, 0, 0), 12, Reach::Special),      // private
     (Ipv4Addr::new(192, 0, 0, 0), 24, Reach::Special),       // protocol assignments
     (Ipv4Addr::new(192, 0, 2, 0), 24, Reach::Special),       // documentation
     (Ipv4Addr::new(192, 88, 99, 0), 24, Reach::Special),     // 6to4 relays, withdrawn
-    (Ipv4Addr::new(192, 168, 0, 0), 16, Reach::Local),       // private
+    (Ipv4Addr::new(192, 168, 0, 0), 16, Reach::Special),     // private
     (Ipv4Addr::new(198, 18, 0, 0), 15, Reach::Special),      // benchmarking
     (Ipv4Addr::new(198, 51, 100, 0), 24, Reach::Special),    // documentation
     (Ipv4Addr::new(203, 0, 113, 0), 24, Reach::Special),     // documentation
@@ -62,7 +62,6 @@ const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
 ];
 
 const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
-const UNIQUE_LOCAL: (Ipv6Addr, u32) = (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
 const MAPPED: (Ipv6Addr, u32) = (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
 const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
@@ -98,8 +97,8 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
         let [.., a, b, c, d] = address.octets();
         return reach_v4(Ipv4Addr::new(a, b, c, d));
     }
-    if address.is_loopback() || in_v6(address, UNIQUE_LOCAL) {
-        return Reach::Local;
+    if address.is_loopback() {
+        return Reach::Loopback;
     }
     let public = in_v6(address, GLOBAL_UNICAST) && !SPECIAL_V6.into_iter().any(|network| in_v6(address, network));
     if public { Reach::Public } else { Reach::Special }
@@ -110,8 +109,8 @@ impl Targets {
     #[must_use]
     pub fn allow(self, address: IpAddr) -> bool {
         match (self, reach(address)) {
-            (_, Reach::Public) | (Self::Development, Reach::Local) => true,
-            (Self::Public, Reach::Local) | (_, Reach::Special) => false,
+            (_, Reach::Public) | (Self::Development, Reach::Loopback) => true,
+            (Self::Public, Reach::Loopback) | (_, Reach::Special) => false,
         }
     }
 
@@ -144,16 +143,16 @@ mod tests {
 
     #[test]
     fn addresses_reach_as_far_as_the_registries_say() {
-        use Reach::{Local, Public, Special};
+        use Reach::{Loopback, Public, Special};
         let rows = [
             (Public, "1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0"),
             (Public, "169.253.255.255 169.255.0.0 172.15.255.255 172.32.0.0 192.0.1.0 192.0.3.0 192.167.255.255"),
             (Public, "192.169.0.0 198.17.255.255 198.20.0.0 198.51.99.255 203.0.114.0 223.255.255.255 191.255.255.255"),
             (Public, "2606:4700:4700::1111 2a00:1450:4001::1 2400:cb00::1 2001:200::1 2001:4860:4860::8888 2003::1"),
             (Public, "::ffff:8.8.8.8 64:ff9b::8.8.8.8 3ffe:ffff::1 3fff:1000::1"),
-            (Local, "127.0.0.1 127.255.255.255 10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.1"),
-            (Local, "::1 fc00::1 fd12:3456::1 fdff:ffff::1 ::ffff:127.0.0.1 ::ffff:10.1.2.3 64:ff9b::127.0.0.1"),
-            (Local, "64:ff9b::c0a8:101"),
+            (Loopback, "127.0.0.1 127.255.255.255 ::1 ::ffff:127.0.0.1 64:ff9b::127.0.0.1"),
+            (Special, "10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.1"),
+            (Special, "fc00::1 fd12:3456::1 fdff:ffff::1 ::ffff:10.1.2.3 64:ff9b::c0a8:101"),
             (
                 Special,
                 "0.0.0.0 0.255.255.255 100.64.0.0 100.127.255.255 169.254.169.254 192.0.0.1 192.0.0.170 192.0.2.1",
@@ -196,7 +195,7 @@ mod tests {
             ("https://１２７.0.0.1/", Err(NOT_PUBLIC), Ok(())),
             ("https://[::1]/", Err(NOT_PUBLIC), Ok(())),
             ("https://[::ffff:127.0.0.1]/", Err(NOT_PUBLIC), Ok(())),
-            ("https://192.168.1.1/", Err(NOT_PUBLIC), Ok(())),
+            ("https://192.168.1.1/", Err(NOT_PUBLIC), Err(NOT_PUBLIC)),
             ("https://169.254.169.254/latest", Err(NOT_PUBLIC), Err(NOT_PUBLIC)),
             ("https://[::ffff:a9fe:a9fe]/", Err(NOT_PUBLIC), Err(NOT_PUBLIC)),
             ("https://0/", Err(NOT_PUBLIC), Err(NOT_PUBLIC)),

@@ -114,6 +114,18 @@ impl Installation {
         mails
     }
 
+    /// Who may do what with the database, and with the folders of mails and receipts.
+    #[cfg(unix)]
+    pub fn modes(&self) -> Vec<(PathBuf, u32)> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .map(|path| {
+                let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+                (path, mode)
+            })
+            .collect()
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
