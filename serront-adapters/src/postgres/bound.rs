@@ -21,7 +21,7 @@ use serront_core::text::Slug;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::commit::{self, Refusal, Status};
+use super::commit::{self, Mode, Refusal, Status};
 use super::{PostgresStorage, error, read};
 use crate::sql::error::Failed;
 
@@ -175,7 +175,7 @@ impl<'t> BoundPostgres<'t> {
 /// has to survive that. Its name may be the host's too: of several, the one made last is meant.
 async fn apply(connection: &mut PgConnection, schema: &str, change: &ChangeSet) -> Result<Status, CommitError> {
     run(connection, "SAVEPOINT serront").await?;
-    let applied = commit::apply(connection, schema, &[change], false).await;
+    let applied = commit::apply(connection, schema, &[change], Mode::Waiting).await;
     let refusal = match applied {
         Ok(statuses) => {
             run(connection, "RELEASE SAVEPOINT serront").await?;

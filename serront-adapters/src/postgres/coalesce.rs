@@ -19,15 +19,16 @@ const ROUND_MAX: usize = 256;
 
 /// Jobs that can be done together.
 #[async_trait]
-pub(super) trait Together: Send + Sync + 'static {
+pub(super) trait Together: Sized + Send + Sync + 'static {
     type Job: Send + 'static;
     type Answer: Send + 'static;
 
-    /// Does all of them and answers each, in order.
-    async fn together(&self, jobs: Vec<Self::Job>) -> Vec<Self::Answer>;
+    /// Does all of them and answers each. What has to wait for others it leaves to a task of its own.
+    async fn together(&self, round: Vec<Waiting<Self>>);
 }
 
-type Waiting<W> = (<W as Together>::Job, oneshot::Sender<<W as Together>::Answer>);
+/// A job and who waits for its answer.
+pub(super) type Waiting<W> = (<W as Together>::Job, oneshot::Sender<<W as Together>::Answer>);
 
 struct Queue<W: Together> {
     free: usize,
@@ -86,12 +87,7 @@ impl<W: Together> Drop for Slot<W> {
         drop(queue);
         let slot = Self(Arc::clone(&self.0));
         self.0.runtime.spawn(async move {
-            let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
-            let answers = slot.0.work.together(jobs).await;
-            for (sender, answer) in senders.into_iter().zip(answers) {
-                // A caller that went away wants no answer.
-                let _ = sender.send(answer);
-            }
+            slot.0.work.together(round).await;
             // Dropped last: the next round begins here.
             drop(slot);
         });

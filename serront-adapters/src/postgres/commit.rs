@@ -35,20 +35,31 @@ pub(super) enum Status {
     Alone,
 }
 
-/// Applies change sets that contradict each other in nothing, in one statement. `many`: none waits for a lock.
+/// How a statement meets rows that somebody else has locked, and what shape it has for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// For many change sets: passes them over.
+    Shared,
+    /// For one: passes them over.
+    Alone,
+    /// For one: waits.
+    Waiting,
+}
+
+/// Applies change sets that contradict each other in nothing, in one statement.
 ///
 /// On any error nothing of it is done, unless the connection was lost.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     schema: &str,
     changes: &[&ChangeSet],
-    many: bool,
+    mode: Mode,
 ) -> Result<Vec<Status>, Refusal> {
     let mut input = Input::new();
     for (n, change) in (0_i64..).zip(changes) {
         input.add(n, change)?;
     }
-    let (sql, arguments) = input.statement(many)?.finish(schema);
+    let (sql, arguments) = input.statement(mode)?.finish(schema);
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
     let mut statuses: Vec<Option<Status>> = changes.iter().map(|_| None).collect();
     for row in &rows {

@@ -37,6 +37,7 @@ use serront_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::sync::Semaphore;
 
 mod batch;
 mod bound;
@@ -135,6 +136,9 @@ struct Base {
     pool: PgPool,
     /// The quoted schema and a dot.
     schema: String,
+    /// Those who wait for rows that somebody else has locked: not on all connections, and not for ever.
+    waiting: Semaphore,
+    lock_time_max: Duration,
 }
 
 /// How many rounds of each kind are under way at once. Two keep the server busy while one round's answers are read; more
@@ -163,9 +167,9 @@ impl PostgresStorage {
     pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
         let schema = quoted(&options.schema)?;
         let millis = |duration: Duration| duration.as_millis().to_string();
-        let connect = options
-            .connect
-            .application_name("serront")
+        let connect = options.connect.application_name("serront");
+        migrate(&connect, &options.schema, &schema).await?;
+        let connect = connect
             // One text for each shape of a commit.
             .statement_cache_capacity(512)
             .options([
@@ -185,8 +189,8 @@ impl PostgresStorage {
             .connect_with(connect)
             .await
             .map_err(Failed::from)?;
-        migrate(&pool, &options.schema, &schema).await?;
-        let base = Arc::new(Base { pool, schema });
+        let waiting = Semaphore::new(usize::try_from(options.connections_max / 2).unwrap_or(1).max(1));
+        let base = Arc::new(Base { pool, schema, waiting, lock_time_max: options.lock_time_max });
         Ok(Self {
             commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base))), SLOTS),
             orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base))), SLOTS),
@@ -204,7 +208,9 @@ impl PostgresStorage {
 
 /// Applies what is pending. Hosts that start at once wait for each other by an advisory lock; one of an older version
 /// finds migrations that it does not know, and leaves them alone.
-async fn migrate(pool: &PgPool, name: &str, schema: &str) -> Result<(), PortError> {
+///
+/// On a connection of its own, without the storage's time-outs: a host that starts waits for the one that migrates.
+async fn migrate(connect: &PgConnectOptions, name: &str, schema: &str) -> Result<(), PortError> {
     let migrations = MIGRATIONS.map(|(version, description, sql)| {
         let sql = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.replace("@.", schema)));
         Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql, false)
@@ -213,7 +219,10 @@ async fn migrate(pool: &PgPool, name: &str, schema: &str) -> Result<(), PortErro
     migrator.set_ignore_missing(true);
     migrator.create_schema(format!("\"{name}\""));
     migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
-    migrator.run(pool).await.map_err(PortError::permanent)
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(connect.clone()).await.map_err(Failed::from)?;
+    migrator.run(&pool).await.map_err(PortError::permanent)?;
+    pool.close().await;
+    Ok(())
 }
 
 /// Runs a read on a connection of the pool, and once more if the connection turned out to be dead.
@@ -333,8 +342,15 @@ impl Storage for PostgresStorage {
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-        match self.commits.enter(|| Box::new(change.clone())) {
-            Entry::Alone(_slot) => together::commit(&self.base, change).await,
+        match self.commits.enter(|| Arc::new(change.clone())) {
+            Entry::Alone(slot) => match together::commit_at_once(&self.base, change).await {
+                Some(result) => result,
+                None => {
+                    // A slot is for work, not for waiting: those who wait for a host's transaction hold nobody up.
+                    drop(slot);
+                    together::commit_waiting(&self.base, change).await
+                }
+            },
             Entry::Queued(answer) => answer.await.unwrap_or_else(|_| Err(Failed::Lost.into())),
         }
     }

@@ -1,21 +1,22 @@
 //! The steps of a commit's statement, over the relations that it takes in.
 
+use super::commit::Mode;
 use super::input::{Input, PAYMENT};
 use super::statement::{Builder, Relation};
 use crate::sql::error::Failed;
 
 impl Input {
-    /// Writes the statement. `many`: it is shared, so rows that others hold are passed over instead of waited for.
-    pub(super) fn statement(&self, many: bool) -> Result<Builder, Failed> {
+    /// Writes the statement.
+    pub(super) fn statement(&self, mode: Mode) -> Result<Builder, Failed> {
         let mut sql = Builder::new();
         for relation in self.relations().into_iter().filter(|relation| !relation.is_empty()) {
-            sql.relation(relation, many)?;
+            sql.relation(relation, mode == Mode::Shared)?;
         }
         sql.step("landed").push(
             "(SELECT s.n, c.number FROM sets s CROSS JOIN LATERAL (SELECT number FROM @.change_sets c \
              WHERE c.change_set_id = s.id AND c.account_id = s.account_id LIMIT 1) c)",
         );
-        let failed = self.failed(&mut sql, many);
+        let failed = self.failed(&mut sql, mode != Mode::Waiting);
         let taken = self.taken(&mut sql);
         sql.step("good").push("MATERIALIZED (SELECT s.n FROM sets s WHERE s.n NOT IN (SELECT n FROM landed)");
         if failed {
@@ -102,9 +103,9 @@ impl Input {
     }
 
     /// Locks what is guarded and finds the change sets whose guards do not hold. `false` if there is nothing to find.
-    fn failed(&self, sql: &mut Builder, many: bool) -> bool {
-        let lock = if many { "FOR NO KEY UPDATE OF r SKIP LOCKED" } else { "FOR NO KEY UPDATE OF r" };
-        let lock_gone = if many { "FOR UPDATE OF r SKIP LOCKED" } else { "FOR UPDATE OF r" };
+    fn failed(&self, sql: &mut Builder, skip: bool) -> bool {
+        let lock = if skip { "FOR NO KEY UPDATE OF r SKIP LOCKED" } else { "FOR NO KEY UPDATE OF r" };
+        let lock_gone = if skip { "FOR UPDATE OF r SKIP LOCKED" } else { "FOR UPDATE OF r" };
         let mut branches = Vec::new();
         if !self.services_below.is_empty() {
             sql.step("count_locks").push(&format!(

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serront_core::change::{ChangeSet, Committed};
+use serront_core::account::Version;
+use serront_core::change::{ChangeSet, Committed, Guard};
 use serront_core::key::KeyRecord;
 use serront_core::ports::{CommitError, OrderKey, OrderSnapshot};
 use serront_core::receipt::Digest256;
+use tokio::sync::oneshot;
 
 use super::batch::Batch;
-use super::coalesce::Together;
-use super::commit::{self, Refusal, Status};
+use super::coalesce::{Together, Waiting};
+use super::commit::{self, Mode, Refusal, Status};
 use super::read::OrderWanted;
 use super::{Base, RECONNECTS_MAX, error, read};
 use crate::sql::error::Failed;
@@ -42,6 +44,13 @@ pub(super) async fn keys(base: &Base, wanted: &[Digest256]) -> Result<Vec<Option
     super::on_connection!(base, |connection, schema| read::keys_by_hash(connection, schema, wanted))
 }
 
+fn answer<T>(senders: Vec<oneshot::Sender<T>>, answers: impl IntoIterator<Item = T>) {
+    for (sender, answer) in senders.into_iter().zip(answers) {
+        // A caller that went away wants no answer.
+        let _ = sender.send(answer);
+    }
+}
+
 fn spread<T>(found: Result<Vec<Option<T>>, Failed>, jobs: usize) -> Vec<Result<Option<T>, Failed>> {
     match found {
         Ok(found) => found.into_iter().map(Ok).collect(),
@@ -57,7 +66,8 @@ impl Together for Orders {
     type Job = OrderWanted;
     type Answer = Result<Option<OrderSnapshot>, Failed>;
 
-    async fn together(&self, jobs: Vec<OrderWanted>) -> Vec<Self::Answer> {
+    async fn together(&self, round: Vec<Waiting<Self>>) {
+        let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
         // By id or by token: two statements, and only those that are needed.
         let (by_id, by_token): (Vec<_>, Vec<_>) =
             jobs.iter().copied().enumerate().partition(|(_, (key, _))| matches!(key, OrderKey::Id(..)));
@@ -74,7 +84,7 @@ impl Together for Orders {
                 }
             }
         }
-        answers.into_iter().map(|answer| answer.unwrap_or(Err(Failed::Lost))).collect()
+        answer(senders, answers.into_iter().map(|answer| answer.unwrap_or(Err(Failed::Lost))));
     }
 }
 
@@ -86,18 +96,19 @@ impl Together for Keys {
     type Job = Digest256;
     type Answer = Result<Option<KeyRecord>, Failed>;
 
-    async fn together(&self, jobs: Vec<Digest256>) -> Vec<Self::Answer> {
-        spread(keys(&self.0, &jobs).await, jobs.len())
+    async fn together(&self, round: Vec<Waiting<Self>>) {
+        let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
+        answer(senders, spread(keys(&self.0, &jobs).await, jobs.len()));
     }
 }
 
 /// Runs a statement over these change sets, and again where the engine gave it up or the connection was lost: the ids make
 /// that harmless.
-async fn apply(base: &Base, changes: &[&ChangeSet], many: bool) -> Result<Vec<Status>, Refusal> {
+async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode) -> Result<Vec<Status>, Refusal> {
     let (mut victim, mut lost) = (0, 0);
     loop {
         let mut connection = base.pool.acquire().await.map_err(Failed::from)?;
-        let result = commit::apply(&mut connection, &base.schema, changes, many).await;
+        let result = commit::apply(&mut connection, &base.schema, changes, mode).await;
         match result {
             Err(Refusal::Failed(Failed::Engine(error))) if error::is_victim(&error) && victim < VICTIM_ROUNDS_MAX => {
                 victim += 1;
@@ -115,49 +126,74 @@ async fn unless_landed(base: &Base, change: &ChangeSet) -> Result<Committed, Com
     found.into_iter().next().flatten().ok_or(CommitError::Conflict)
 }
 
-/// One change set by itself.
-pub(super) async fn commit(base: &Base, change: &ChangeSet) -> Result<Committed, CommitError> {
-    match apply(base, &[change], false).await {
+async fn commit(base: &Base, change: &ChangeSet, mode: Mode) -> Option<Result<Committed, CommitError>> {
+    Some(match apply(base, &[change], mode).await {
         Ok(statuses) => match statuses.into_iter().next() {
+            Some(Status::Alone) if mode != Mode::Waiting => return None,
             Some(Status::Conflict | Status::Alone) => unless_landed(base, change).await,
             Some(status) => status.into(),
             None => Err(Failed::Unreadable("status").into()),
         },
         Err(Refusal::Raced) => unless_landed(base, change).await,
         Err(Refusal::Failed(failed)) => Err(failed.into()),
-    }
+    })
+}
+
+/// One change set by itself; `None` if somebody else has locked what it needs, so that it would have to wait.
+pub(super) async fn commit_at_once(base: &Base, change: &ChangeSet) -> Option<Result<Committed, CommitError>> {
+    // A row passed over would look as if it was not there.
+    let wants_absence =
+        change.guards.iter().any(|guard| matches!(guard, Guard::Exact { version: Version::ABSENT, .. }));
+    if wants_absence { None } else { commit(base, change, Mode::Alone).await }
+}
+
+/// One change set by itself, once it has what it needs.
+pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet) -> Result<Committed, CommitError> {
+    let permit = tokio::time::timeout(base.lock_time_max, base.waiting.acquire()).await;
+    let Ok(Ok(_permit)) = permit else { return Err(Failed::Busy.into()) };
+    commit(base, change, Mode::Waiting).await.unwrap_or(Err(CommitError::Conflict))
 }
 
 /// Commits.
 pub(super) struct Commits(pub(super) Arc<Base>);
 
+impl Commits {
+    /// One of a round by itself; if it has to wait, in a task of its own.
+    async fn alone(&self, (change, sender): Waiting<Self>) {
+        if let Some(result) = commit_at_once(&self.0, &change).await {
+            let _ = sender.send(result);
+            return;
+        }
+        let base = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let _ = sender.send(commit_waiting(&base, &change).await);
+        });
+    }
+}
+
 #[async_trait]
 impl Together for Commits {
-    type Job = Box<ChangeSet>;
+    type Job = Arc<ChangeSet>;
     type Answer = Result<Committed, CommitError>;
 
-    async fn together(&self, jobs: Vec<Box<ChangeSet>>) -> Vec<Self::Answer> {
-        let mut answers: Vec<Option<Self::Answer>> = jobs.iter().map(|_| None).collect();
-        let mut left: Vec<usize> = (0..jobs.len()).collect();
+    async fn together(&self, round: Vec<Waiting<Self>>) {
+        let mut left = round;
         // What contradicts another in the round goes into the next statement. One is admitted in each, so it ends.
         while !left.is_empty() {
             let mut batch = Batch::default();
-            let (admitted, mut rest): (Vec<usize>, Vec<usize>) =
-                left.into_iter().partition(|at| jobs.get(*at).is_some_and(|change| batch.admit(change)));
+            let (admitted, mut rest): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(change, _): &Waiting<Self>| batch.admit(change));
             let mut alone = Vec::new();
             if admitted.len() > 1 {
-                let changes: Vec<&ChangeSet> =
-                    admitted.iter().filter_map(|at| jobs.get(*at)).map(AsRef::as_ref).collect();
-                match apply(&self.0, &changes, true).await {
+                let changes: Vec<&ChangeSet> = admitted.iter().map(|(change, _)| change.as_ref()).collect();
+                match apply(&self.0, &changes, Mode::Shared).await {
                     Ok(statuses) => {
-                        for (at, status) in admitted.into_iter().zip(statuses) {
+                        for (waiting, status) in admitted.into_iter().zip(statuses) {
                             match status {
                                 // It may be its own first sending that moved the row.
-                                Status::Alone | Status::Conflict => alone.push(at),
+                                Status::Alone | Status::Conflict => alone.push(waiting),
                                 status @ (Status::Committed(_) | Status::Duplicate(_)) => {
-                                    if let Some(answer) = answers.get_mut(at) {
-                                        *answer = Some(status.into());
-                                    }
+                                    let _ = waiting.1.send(status.into());
                                 }
                             }
                         }
@@ -171,13 +207,10 @@ impl Together for Commits {
             } else {
                 alone.extend(admitted);
             }
-            for at in alone {
-                if let (Some(change), Some(answer)) = (jobs.get(at), answers.get_mut(at)) {
-                    *answer = Some(commit(&self.0, change).await);
-                }
+            for waiting in alone {
+                self.alone(waiting).await;
             }
             left = rest;
         }
-        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Failed::Lost.into()))).collect()
     }
 }

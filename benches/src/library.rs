@@ -1,0 +1,165 @@
+//! (b) The library: its service over one of its storages, with the system's clock, ids and secrets.
+#![deny(clippy::missing_trait_methods)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
+use serront_core::account::Version;
+use serront_core::audit::{Actor, AuditRecord};
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::DeliveryRecord;
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::policy::Policy;
+use serront_core::ports::{
+    AccountSnapshot, CommitError, OrderKey, OrderSnapshot, PortError, ServiceSnapshot, ShopSnapshot, Storage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::service::{Environment, Local};
+use serront_core::text::Slug;
+
+use crate::stage::{PageSeen, Request, Trouble, Way};
+
+/// The library over a storage.
+pub(crate) struct Library<S> {
+    storage: Arc<S>,
+    policy: Policy,
+    actor: Actor,
+}
+
+impl<S: Storage> Library<S> {
+    pub(crate) fn new(storage: Arc<S>) -> Result<Self, Trouble> {
+        Ok(Self { storage, policy: Policy::default(), actor: Actor::host(crate::hand::ACTOR)? })
+    }
+
+    fn environment(&self) -> Environment<'_> {
+        Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy }
+    }
+
+    fn local(&self) -> Local<'_, S> {
+        Local::new(&*self.storage, self.environment())
+    }
+}
+
+#[async_trait]
+impl<S: Storage> Way for Library<S> {
+    async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
+        let Request { account, order, stale, .. } = request;
+        if *stale {
+            let storage = StaleOnce { storage: &*self.storage, stale: AtomicBool::new(true) };
+            let local = Local::new(&storage, self.environment());
+            local.confirm_payment(*account, *order, &self.actor, None, None).await?;
+        } else {
+            self.local().confirm_payment(*account, *order, &self.actor, None, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn page(&self, request: &Request) -> Result<PageSeen, Trouble> {
+        let (filter, limit) = (OrderFilter::default(), Limit::parse(None)?);
+        let page = self.local().orders(request.account, &filter, request.cursor.as_deref(), limit).await?;
+        let WorkCounts { requested, confirmed, declined, in_progress, delivered, completed, canceled } = page.counts;
+        let counts = [requested, confirmed, declined, in_progress, delivered, completed, canceled];
+        Ok(PageSeen {
+            rows: page.orders.len(),
+            first: page.orders.first().map_or(0, |order| order.number.0),
+            orders: counts.into_iter().sum(),
+        })
+    }
+}
+
+/// A storage whose first answer about an order is one version behind: what a caller sees whose order is written by
+/// somebody else between its read and its commit. The change set made of it conflicts, for certain and once.
+struct StaleOnce<'s, S> {
+    storage: &'s S,
+    stale: AtomicBool,
+}
+
+#[async_trait]
+impl<S: Storage> Storage for StaleOnce<'_, S> {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        self.storage.account(id, key).await
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        self.storage.service(account_id, id, key).await
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        self.storage.shop(slug).await
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        let mut found = self.storage.order(key, scope).await?;
+        if let Some(snapshot) = &mut found
+            && self.stale.swap(false, Ordering::Relaxed)
+        {
+            let version = &mut snapshot.order.state.version;
+            *version = Version(version.0.saturating_sub(1));
+        }
+        Ok(found)
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        self.storage.key(hash).await
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        self.storage.keys(account_id).await
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        self.storage.services(account_id).await
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        self.storage.orders(account_id, filter, after, limit).await
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        self.storage.counts(account_id).await
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        self.storage.audit(account_id, order_id).await
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        self.storage.deliveries(account_id, filter, after, limit).await
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        self.storage.delivery(account_id, id).await
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        self.storage.outcome(account_id, id).await
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        self.storage.commit(change).await
+    }
+}

@@ -1,0 +1,310 @@
+//! What was measured, as a table for people and as JSON, beside what was wanted.
+#![allow(clippy::float_arithmetic, reason = "ratios of measurements; no money is computed here")]
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::run::{Measured, Timing};
+use crate::scenario::{Engine, LARGE, Question, Scenario};
+use crate::stage::{Manner, Trouble};
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Results {
+    machine: Machine,
+    slice_ms: u128,
+    rounds: usize,
+    scenarios: Vec<Figures>,
+    wanted: Vec<Wanted>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    engine: Engine,
+    question: Question,
+    callers: usize,
+    orders: i64,
+    contenders: Vec<Figure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figure {
+    #[serde(skip)]
+    manner: Manner,
+    way: &'static str,
+    remark: &'static str,
+    /// The median over the slices.
+    per_second: f64,
+    p50_us: u32,
+    p99_us: u32,
+    /// The throughput as a multiple of that of the contender at this place.
+    ratio: f64,
+    against: usize,
+    /// Confirmations whose rows were counted afterwards.
+    checked: i64,
+    bytes_each: i64,
+    slices: Vec<f64>,
+}
+
+/// A figure that was asked for.
+#[derive(Debug, Serialize)]
+struct Wanted {
+    engine: Engine,
+    figure: String,
+    wanted: String,
+    measured: f64,
+    met: bool,
+}
+
+fn median(rates: &[f64]) -> f64 {
+    let mut sorted = rates.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
+    let half = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.saturating_sub(1)), at(half)) }
+}
+
+/// The latency below which this many thousandths are.
+fn quantile(sorted: &[u32], thousandths: usize) -> u32 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get(last * thousandths / 1_000).copied().unwrap_or_default()
+}
+
+fn rounded(value: f64, digits: i32) -> f64 {
+    let by = 10.0_f64.powi(digits);
+    (value * by).round() / by
+}
+
+impl Figures {
+    fn of(scenario: &Scenario, measured: &[Measured]) -> Self {
+        let medians: Vec<f64> = measured.iter().map(|one| median(&one.rates)).collect();
+        let contenders = measured
+            .iter()
+            .zip(&medians)
+            .map(|(one, per_second)| {
+                let contender = one.contender;
+                let base = medians.get(contender.against).copied().unwrap_or(f64::NAN);
+                Figure {
+                    manner: contender.manner,
+                    way: contender.manner.name(),
+                    remark: contender.remark,
+                    per_second: rounded(*per_second, 0),
+                    p50_us: quantile(&one.latencies, 500),
+                    p99_us: quantile(&one.latencies, 990),
+                    ratio: rounded(per_second / base, 3),
+                    against: contender.against,
+                    checked: one.checked,
+                    bytes_each: one.bytes.checked_div(one.checked).unwrap_or_default(),
+                    slices: one.rates.iter().map(|rate| rounded(*rate, 0)).collect(),
+                }
+            })
+            .collect();
+        let Scenario { engine, question, callers, orders, .. } = *scenario;
+        Self { engine, question, callers, orders, contenders }
+    }
+
+    fn title(&self) -> String {
+        let callers = if self.callers == 1 { "1 caller".to_owned() } else { format!("{} callers", self.callers) };
+        format!("{}, {callers}, {} orders", self.question.title(), thousands(self.orders))
+    }
+
+    fn figure(&self, manner: Manner, remark: &str) -> Option<&Figure> {
+        self.contenders.iter().find(|figure| figure.manner == manner && figure.remark == remark)
+    }
+
+    fn wanted(&self) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        let mut want = |figure: String, measured: f64, at_least: Option<f64>, at_most: Option<f64>| {
+            let (text, met) = match (at_least, at_most) {
+                (Some(least), _) => (format!("≥ {least:.2}"), measured >= least),
+                (None, Some(most)) => (format!("≤ {most:.2}"), measured <= most),
+                (None, None) => return,
+            };
+            wanted.push(Wanted { engine: self.engine, figure, wanted: text, measured, met });
+        };
+        match self.question {
+            Question::Confirm => {
+                let (Some(floor), Some(library)) = (self.figure(Manner::Floor, ""), self.figure(Manner::Library, ""))
+                else {
+                    return wanted;
+                };
+                let least = match (self.engine, self.callers) {
+                    (Engine::Postgres, 1) => Some(0.95),
+                    (Engine::Postgres, 32) => Some(1.4),
+                    (Engine::Postgres, 256) => Some(2.8),
+                    (Engine::Sqlite, 1) => Some(0.8),
+                    (Engine::Sqlite, 32) => Some(1.5),
+                    (Engine::Sqlite, 256) => Some(2.2),
+                    _ => None,
+                };
+                if self.orders < LARGE {
+                    want(format!("confirming, {} callers: (b) to (a)", self.callers), library.ratio, least, None);
+                    if self.engine == Engine::Postgres && self.callers > 1 {
+                        let ratio = rounded(f64::from(library.p99_us) / f64::from(floor.p99_us.max(1)), 3);
+                        want(format!("confirming, {} callers: p99, (b) to (a)", self.callers), ratio, None, Some(1.0));
+                    }
+                }
+                if let Some(small) =
+                    self.contenders.iter().find(|figure| figure.manner == Manner::Library && !figure.remark.is_empty())
+                {
+                    let figure = format!(
+                        "confirming, {} callers: time with {} orders to 1,000",
+                        self.callers,
+                        thousands(self.orders)
+                    );
+                    want(figure, small.ratio, None, Some(1.2));
+                }
+            }
+            Question::Conflicts => {
+                if let Some(conflicting) = self.contenders.iter().rev().find(|figure| figure.manner == Manner::Library)
+                {
+                    let figure = format!("{} callers: throughput left when 5 % conflict", self.callers);
+                    want(figure, conflicting.ratio, Some(0.9), None);
+                }
+            }
+            Question::Depth => {
+                if let Some(middle) = self.contenders.iter().rev().find(|figure| figure.manner == Manner::Library) {
+                    // What noise leaves of "the same".
+                    want("a page half-way down to the first page".to_owned(), middle.ratio, Some(0.9), None);
+                }
+            }
+            Question::Page => {}
+        }
+        wanted
+    }
+}
+
+fn thousands(number: i64) -> String {
+    let digits = number.to_string();
+    let mut told = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            told.push(',');
+        }
+        told.push(digit);
+    }
+    told
+}
+
+fn millis(micros: u32) -> String {
+    format!("{:.2}", f64::from(micros) / 1_000.0)
+}
+
+impl Results {
+    pub(crate) fn of(machine: Machine, timing: Timing, runs: &[(Scenario, Vec<Measured>)]) -> Self {
+        let scenarios: Vec<Figures> = runs.iter().map(|(scenario, measured)| Figures::of(scenario, measured)).collect();
+        let wanted = scenarios.iter().flat_map(Figures::wanted).collect();
+        Self { machine, slice_ms: timing.length.counted.as_millis(), rounds: timing.rounds, scenarios, wanted }
+    }
+
+    pub(crate) fn json(&self) -> Result<String, Trouble> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// `remarks` are what a person wrote about the figures.
+    pub(crate) fn markdown(&self, remarks: Option<&str>) -> Result<String, Trouble> {
+        let Self { machine, slice_ms, rounds, scenarios, wanted } = self;
+        let mut text = String::from("# Results\n\n");
+        writeln!(text, "Written by `{}` on {} ({} build).\n", machine.command, machine.date, machine.build)?;
+        writeln!(
+            text,
+            "- Machine: {} cores, {}; callers, engine and disk share it.",
+            machine.cores, machine.processor
+        )?;
+        writeln!(text, "- Disk: {} µs to append 8 KiB and have it on the disk (median).", machine.fsync_us)?;
+        writeln!(text, "- SQLite {}, WAL, `synchronous=FULL`.", machine.sqlite)?;
+        if !machine.postgres.is_empty() {
+            let settings: Vec<_> = machine.postgres.iter().map(|(name, value)| format!("`{name}` {value}")).collect();
+            writeln!(
+                text,
+                "- PostgreSQL over TCP on the loopback, 16 connections for each way: {}.",
+                settings.join(", ")
+            )?;
+        }
+        writeln!(
+            text,
+            "- Slices of {slice_ms} ms, {rounds} for each way, in turns, in a rotating order. Throughput is the median of the \
+             slices; latencies are of all operations of all slices. The ratio is to (a) unless said otherwise.\n"
+        )?;
+        text.push_str(ABOUT);
+        if !wanted.is_empty() {
+            text.push_str("\n## What was wanted\n\n| engine | figure | wanted | measured | |\n|---|---|---|---|---|\n");
+            for Wanted { engine, figure, wanted, measured, met } in wanted {
+                let met = if *met { "met" } else { "**missed**" };
+                writeln!(text, "| {} | {figure} | {wanted} | {measured:.2} | {met} |", engine.name())?;
+            }
+        }
+        if let Some(remarks) = remarks {
+            text.push('\n');
+            text.push_str(remarks.trim_end());
+            text.push('\n');
+        }
+        for engine in Engine::ALL {
+            let of_engine: Vec<_> = scenarios.iter().filter(|figures| figures.engine == engine).collect();
+            if of_engine.is_empty() {
+                continue;
+            }
+            writeln!(text, "\n## {}", engine.name())?;
+            for figures in of_engine {
+                let title = figures.title();
+                writeln!(
+                    text,
+                    "\n### {}{}\n",
+                    title.get(..1).unwrap_or_default().to_uppercase(),
+                    title.get(1..).unwrap_or_default()
+                )?;
+                text.push_str(&figures.table()?);
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl Figures {
+    fn table(&self) -> Result<String, Trouble> {
+        let confirms = self.contenders.iter().any(|figure| figure.checked > 0);
+        let mut text = String::from("| | per second | ratio | p50 ms | p99 ms |");
+        text.push_str(if confirms { " bytes |\n|---|--:|--:|--:|--:|--:|\n" } else { "\n|---|--:|--:|--:|--:|\n" });
+        for (place, figure) in self.contenders.iter().enumerate() {
+            let Figure { way, remark, per_second, ratio, p50_us, p99_us, bytes_each, against, .. } = figure;
+            let remark = if remark.is_empty() { String::new() } else { format!(", {remark}") };
+            let other = self.contenders.get(*against).filter(|_| *against != 0 && *against != place);
+            let to = other
+                .map_or_else(String::new, |other| format!(" to {}", other.way.split(' ').next().unwrap_or_default()));
+            let (p50, p99) = (millis(*p50_us), millis(*p99_us));
+            write!(text, "| {way}{remark} | {per_second:.0} | {ratio:.2}{to} | {p50} | {p99} |")?;
+            if confirms {
+                write!(text, " {bytes_each} |")?;
+            }
+            text.push('\n');
+        }
+        Ok(text)
+    }
+
+    /// For the terminal.
+    fn lines(&self) -> Result<String, Trouble> {
+        Ok(format!("{}: {}\n{}", self.engine.name(), self.title(), self.table()?))
+    }
+}
+
+/// One scenario's figures, to be shown at once.
+pub(crate) fn shown(scenario: &Scenario, measured: &[Measured]) -> Result<String, Trouble> {
+    Figures::of(scenario, measured).lines()
+}
+
+const ABOUT: &str = "\
+- (a) by hand: on PostgreSQL one statement that reads the order with payment, account, storefront, service and \
+subscriptions, and one written for nothing but this, which checks the version and writes order, payment, claim, audit \
+record, mail, delivery and change set. On SQLite rusqlite with prepared statements on a thread of its own, the read and \
+the writes in one transaction. No library, no other guards; ids from a counter.
+- (b) library: `Local::confirm_payment` and `Local::orders` over its storage, with the system's clock, ids and secrets.
+- (c) as an ORM: the same rows, statement by statement in a transaction (sqlx).
+- (d) write only: (a)'s write without its read; no correct program, only the limit.
+
+Every row that a slice promised was counted after it. `bytes` are those of audit records and effects, for each \
+confirmation. A database of 1,000 orders is filled anew before every slice, with as many orders as a slice confirms if \
+that is more; of 1,000,000 each order is confirmed once, in an order that jumps all over the table. A conflict is a read \
+that is one version behind: the change set conflicts, and the caller reads and decides again. The library inside a host's \
+own transaction is not measured yet.
+";

@@ -1,0 +1,106 @@
+//! One slice: so many callers, one way, for a short time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::scenario::Operation;
+use crate::stage::{Manner, PageSeen, Request, Stage, Trouble};
+
+/// How long a slice is, and how much of it comes before anything counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Length {
+    pub(crate) warm: Duration,
+    pub(crate) counted: Duration,
+}
+
+/// What one slice showed.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    /// Operations that ended in the counted time.
+    pub(crate) counted: usize,
+    /// The counted time; shorter if there was nothing left to do.
+    pub(crate) time: Duration,
+    /// All operations, counted or not.
+    pub(crate) performed: usize,
+    /// Of the counted operations, in microseconds.
+    pub(crate) latencies: Vec<u32>,
+}
+
+/// What is to be done, and what a page has to tell.
+pub(crate) struct Work {
+    pub(crate) operation: Operation,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) expected: Vec<PageSeen>,
+}
+
+async fn perform(stage: &dyn Stage, manner: Manner, work: &Work, at: usize) -> Result<bool, Trouble> {
+    let at = match work.operation {
+        // Each order is confirmed once; pages can be read again.
+        Operation::Confirm => at,
+        Operation::Page => at % work.requests.len(),
+    };
+    let Some(request) = work.requests.get(at) else { return Ok(false) };
+    match work.operation {
+        Operation::Confirm => stage.way(manner).confirm(request).await?,
+        Operation::Page => {
+            let seen = stage.way(manner).page(request).await?;
+            if work.expected.get(at) != Some(&seen) {
+                return Err(format!("a wrong page of {}: {seen:?}", request.account_text).into());
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Runs a slice: each caller does one operation after the other.
+pub(crate) async fn run(
+    stage: &Arc<dyn Stage>,
+    manner: Manner,
+    work: Work,
+    callers: usize,
+    length: Length,
+) -> Result<Slice, Trouble> {
+    let (work, next, dry) = (Arc::new(work), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let begin = Instant::now() + length.warm;
+    let end = begin + length.counted;
+    let mut tasks = JoinSet::new();
+    for _ in 0..callers {
+        let (stage, work, next, dry) = (Arc::clone(stage), Arc::clone(&work), Arc::clone(&next), Arc::clone(&dry));
+        tasks.spawn(async move {
+            let (mut performed, mut latencies, mut last) = (0, Vec::with_capacity(4_096), begin);
+            loop {
+                let started = Instant::now();
+                if started >= end || dry.load(Ordering::Relaxed) {
+                    return Ok::<_, Trouble>((performed, latencies, last));
+                }
+                if !perform(&*stage, manner, &work, next.fetch_add(1, Ordering::Relaxed)).await? {
+                    // Whoever still works is no longer measured under the full number of callers.
+                    dry.store(true, Ordering::Relaxed);
+                    continue;
+                }
+                performed += 1;
+                let ended = Instant::now();
+                if ended >= begin && ended <= end && !dry.load(Ordering::Relaxed) {
+                    last = ended;
+                    latencies.push(u32::try_from((ended - started).as_micros()).unwrap_or(u32::MAX));
+                }
+            }
+        });
+    }
+    let mut slice = Slice { counted: 0, time: length.counted, performed: 0, latencies: Vec::new() };
+    let mut last_of_all = begin;
+    while let Some(task) = tasks.join_next().await {
+        let (performed, latencies, last) = task??;
+        slice.performed += performed;
+        slice.latencies.extend(latencies);
+        last_of_all = last_of_all.max(last);
+    }
+    slice.counted = slice.latencies.len();
+    if dry.load(Ordering::Relaxed) {
+        slice.time = last_of_all - begin;
+    }
+    Ok(slice)
+}

@@ -1,0 +1,252 @@
+//! A service that sells seats: its bookings are in tables of its own, their payments are the library's, and a booking is
+//! confirmed together with its payment.
+//!
+//! What the library requires:
+//! - the host's tables are in the database of the library's storage; on SQLite they are written in transactions of the
+//!   storage's ([`SqliteStorage::begin`]), for there is one writer;
+//! - a [`Failure::Conflict`] means: roll back and begin a new transaction. Nothing is tried again inside;
+//! - what is to leave the process, the mail, is sent by a dispatcher after the commit, as `examples/embed` shows.
+//!
+//! What this example chose: that a departure has so many seats, that a confirmation which finds none left is rolled back
+//! whole, and how often it begins anew.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
+use serront_adapters::sqlite::SqliteStorage;
+use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
+use serront_core::audit::Actor;
+use serront_core::ids::{AccountId, OrderId};
+use serront_core::order::{Language, OrderInput};
+use serront_core::policy::Policy;
+use serront_core::ports::{PortError, WorkStorage};
+use serront_core::rejection::Invalid;
+use serront_core::service::{Environment, Failure, Local};
+use serront_core::tier::Tier;
+use sqlx::{PgPool, SqlitePool};
+
+mod confirm;
+
+/// The tables of this service. Both engines understand this, and `$1`.
+const TABLES: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS departures (departure TEXT PRIMARY KEY, seats_left BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS bookings (booking BIGINT PRIMARY KEY, seller TEXT NOT NULL, order_id TEXT NOT NULL, \
+     departure TEXT NOT NULL, seats BIGINT NOT NULL, state TEXT NOT NULL)",
+];
+const OPEN: &str = "INSERT INTO departures (departure, seats_left) VALUES ($1, $2)";
+const BOOK: &str = "INSERT INTO bookings (booking, seller, order_id, departure, seats, state) \
+                    VALUES ($1, $2, $3, $4, $5, 'held')";
+const SELECT: &str = "SELECT booking, seller, order_id, departure, seats, state FROM bookings ORDER BY booking";
+const TAKE_SEATS: &str = "UPDATE departures SET seats_left = seats_left - $1 WHERE departure = $2 AND seats_left >= $1";
+const CONFIRM: &str = "UPDATE bookings SET state = 'confirmed' WHERE booking = $1";
+
+/// How often a confirmation begins anew after a conflict: this example's choice.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// A booking, as the service keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booking {
+    /// Which one.
+    pub id: i64,
+    /// Who sells it: an account of the library's.
+    pub seller: AccountId,
+    /// What is paid for it: an order of the library's.
+    pub order: OrderId,
+    /// On which departure.
+    pub departure: String,
+    /// How many seats.
+    pub seats: i64,
+    /// Whether it is confirmed.
+    pub confirmed: bool,
+}
+
+/// A write of this service's alone, the same on either engine.
+macro_rules! write {
+    ($desk:expr, $sql:expr $(, $value:expr)*) => {
+        match &$desk.database {
+            Database::Sqlite { payments, .. } => {
+                let transaction = payments.begin(Duration::from_secs(2)).await?;
+                transaction.run(async |connection| sqlx::query($sql)$(.bind($value))*.execute(connection).await).await??;
+                transaction.commit().await?;
+            }
+            Database::Postgres { pool, .. } => {
+                sqlx::query($sql)$(.bind($value))*.execute(pool).await?;
+            }
+        }
+    };
+}
+
+/// Why something did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fewer seats are left than were booked; the payment is not confirmed either.
+    #[error("sold out")]
+    SoldOut,
+    /// There is no such booking, or it is not understood.
+    #[error("no such booking")]
+    Unknown,
+    /// The library's command.
+    #[error(transparent)]
+    Payment(#[from] Failure),
+    /// The library's storage.
+    #[error(transparent)]
+    Storage(#[from] PortError),
+    /// Something of this service's own was not accepted.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Who confirms, for the audit trail.
+fn desk() -> Result<Actor, Invalid> {
+    Actor::host("booking desk")
+}
+
+/// The library's storage and the host's own connections, to one database.
+enum Database {
+    Sqlite { payments: Arc<SqliteStorage>, pool: SqlitePool },
+    Postgres { payments: Arc<PostgresStorage>, pool: PgPool },
+}
+
+/// The booking desk.
+pub struct Desk {
+    database: Database,
+    clock: Arc<SystemClock>,
+    policy: Policy,
+}
+
+type Row = (i64, String, String, String, i64, String);
+
+impl TryFrom<Row> for Booking {
+    type Error = Error;
+
+    fn try_from((id, seller, order, departure, seats, state): Row) -> Result<Self, Error> {
+        let (Ok(seller), Ok(order)) = (seller.parse(), order.parse()) else { return Err(Error::Unknown) };
+        Ok(Self { id, seller, order, departure, seats, confirmed: state == "confirmed" })
+    }
+}
+
+impl Desk {
+    /// Opens `postgres://…` or `sqlite://<file>`, and makes what is missing there.
+    ///
+    /// # Errors
+    /// What the library's storage or the database says.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let clock = Arc::new(SystemClock);
+        let database = if let Some(file) = url.strip_prefix("sqlite://") {
+            let payments = SqliteStorage::open(Path::new(file), clock.clone()).await?;
+            Database::Sqlite { payments: Arc::new(payments), pool: SqlitePool::connect(url).await? }
+        } else {
+            let payments = PostgresStorage::open(PostgresOptions::at(url)?).await?;
+            Database::Postgres { payments: Arc::new(payments), pool: PgPool::connect(url).await? }
+        };
+        let desk = Self { database, clock, policy: Policy::default() };
+        for table in TABLES {
+            write!(desk, table);
+        }
+        Ok(desk)
+    }
+
+    /// Closes the database.
+    pub async fn close(self) {
+        match self.database {
+            Database::Sqlite { payments, pool } => {
+                pool.close().await;
+                payments.close().await;
+            }
+            Database::Postgres { payments, pool } => {
+                pool.close().await;
+                payments.close().await;
+            }
+        }
+    }
+
+    /// The library's storage, unbound: for reads, for commands that need no transaction, for the dispatcher.
+    #[must_use]
+    pub fn payments(&self) -> Arc<dyn WorkStorage> {
+        match &self.database {
+            Database::Sqlite { payments, .. } => payments.clone(),
+            Database::Postgres { payments, .. } => payments.clone(),
+        }
+    }
+
+    fn environment(&self) -> Environment<'_> {
+        Environment { clock: &*self.clock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy }
+    }
+
+    /// Opens a shop with a departure of so many seats, and answers whose it is.
+    ///
+    /// # Errors
+    /// What the library or the database says.
+    pub async fn open_departure(&self, departure: &str, seats: i64) -> Result<AccountId, Error> {
+        let payments = self.payments();
+        let payments = Local::new(&*payments, self.environment());
+        let (seller, _api_key) = payments.open_account(departure, Tier::Business).await?.value;
+        let profile = serde_json::json!({"slug": departure, "displayName": departure, "published": true,
+            "manualBankAccounts": [{"bankName": "BCA", "accountNumber": "123-456", "accountHolder": departure}]});
+        let seat = serde_json::json!({"slug": "seat", "name": "Seat", "pricingType": "fixed", "priceIdr": 150_000});
+        let (Ok(profile), Ok(seat)) = (serde_json::from_value(profile), serde_json::from_value(seat)) else {
+            return Err(Error::Unknown);
+        };
+        payments.put_storefront(seller.id, &profile, None).await?;
+        payments.create_service(seller.id, &seat, None).await?;
+        write!(self, OPEN, departure, seats);
+        Ok(seller.id)
+    }
+
+    /// Books seats: the order first, then the booking that names it. An order without its booking is merely never paid.
+    ///
+    /// # Errors
+    /// What the library or the database says.
+    pub async fn book(&self, id: i64, seller: AccountId, departure: &str, seats: i64) -> Result<Booking, Error> {
+        let payments = self.payments();
+        let payments = Local::new(&*payments, self.environment());
+        let input = OrderInput {
+            service_slug: "seat".to_owned(),
+            buyer_name: format!("Buyer {id}"),
+            buyer_email: format!("buyer-{id}@example.com"),
+            ..OrderInput::default()
+        };
+        let placed = payments.place_order(departure, &input, Language::Id).await?.value;
+        let order = placed.order_id.ok_or(Error::Unknown)?;
+        write!(self, BOOK, id, seller.to_string(), order.to_string(), departure, seats);
+        Ok(Booking { id, seller, order, departure: departure.to_owned(), seats, confirmed: false })
+    }
+
+    /// All bookings, by number.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn bookings(&self) -> Result<Vec<Booking>, Error> {
+        let rows: Vec<Row> = match &self.database {
+            Database::Sqlite { pool, .. } => sqlx::query_as(SELECT).fetch_all(pool).await?,
+            Database::Postgres { pool, .. } => sqlx::query_as(SELECT).fetch_all(pool).await?,
+        };
+        rows.into_iter().map(Booking::try_from).collect()
+    }
+
+    /// Confirms a booking and its payment, and begins a new transaction after a conflict.
+    ///
+    /// # Errors
+    /// [`Error::SoldOut`]; what the library or the database says.
+    pub async fn confirm(&self, booking: &Booking) -> Result<(), Error> {
+        let mut attempts = 0;
+        loop {
+            let confirmed = match &self.database {
+                Database::Sqlite { payments, .. } => confirm::on_sqlite(payments, self.environment(), booking).await,
+                Database::Postgres { payments, pool } => {
+                    confirm::on_postgres(payments, pool, self.environment(), booking).await
+                }
+            };
+            attempts += 1;
+            match confirmed {
+                Err(Error::Payment(Failure::Conflict)) if attempts < ATTEMPTS_MAX => {}
+                done => return done,
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The outside world, failing as told: receipts, mail, sellers' systems, Plugipay.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serront_core::ids::{AccountId, UploadId};
+use serront_core::mail::MailMessage;
+use serront_core::ports::{
+    Mailer, Plugipay, PlugipayCall, PortError, Post, Posted, Receipts, Sink, StoredReceipt, TargetRefused,
+};
+use serront_core::time::Timestamp;
+
+use super::{Call, Faults, TOLD, refused_read};
+
+/// Declares a wrapper that is nothing but a port and its faults.
+macro_rules! wrapper {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub struct $name<P: ?Sized> {
+            faults: Faults,
+            inner: Arc<P>,
+        }
+
+        impl<P: ?Sized> std::fmt::Debug for $name<P> {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+
+        impl<P: ?Sized> $name<P> {
+            /// Around this port, with nothing told yet.
+            #[must_use]
+            pub fn new(inner: Arc<P>) -> Self {
+                Self::told_by(inner, &Faults::default())
+            }
+
+            /// Around this port, under a plan that others share.
+            #[must_use]
+            pub fn told_by(inner: Arc<P>, faults: &Faults) -> Self {
+                Self { faults: faults.clone(), inner }
+            }
+
+            /// The plan, to tell what is to fail.
+            #[must_use]
+            pub fn faults(&self) -> Faults {
+                self.faults.clone()
+            }
+
+            /// The port within, which never fails.
+            #[must_use]
+            pub fn inner(&self) -> &Arc<P> {
+                &self.inner
+            }
+        }
+    };
+}
+pub(super) use wrapper;
+
+wrapper! {
+    /// Receipts around others, which fail as told.
+    FaultyReceipts
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<P: Receipts + ?Sized> Receipts for FaultyReceipts<P> {
+    async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError> {
+        self.faults.write(Call::PutReceipt, || self.inner.put(account_id, upload_id, bytes)).await
+    }
+
+    async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {
+        self.faults.around(Call::GetReceipt, || self.inner.get(account_id, upload_id), refused_read).await
+    }
+
+    async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.faults.write(Call::DeleteReceipt, || self.inner.delete(account_id, upload_id)).await
+    }
+
+    async fn list(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<StoredReceipt>, PortError> {
+        self.faults.around(Call::ListReceipts, || self.inner.list(before, after, limit), refused_read).await
+    }
+}
+
+wrapper! {
+    /// A mailer around another one, which fails as told.
+    FaultyMailer
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<P: Mailer + ?Sized> Mailer for FaultyMailer<P> {
+    async fn send(&self, message: &MailMessage) -> Result<(), PortError> {
+        self.faults.write(Call::SendMail, || self.inner.send(message)).await
+    }
+}
+
+wrapper! {
+    /// A way out to the sellers' systems around another one, which fails as told. The port has one word for every failure:
+    /// there was no answer.
+    FaultySink
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<P: Sink + ?Sized> Sink for FaultySink<P> {
+    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
+        self.faults.around(Call::CheckTarget, || self.inner.check_target(url), |_| Err(TargetRefused(TOLD))).await
+    }
+
+    async fn post(&self, post: &Post) -> Posted {
+        self.faults.around(Call::Post, || self.inner.post(post), |_| Posted::Failed(TOLD.to_owned())).await
+    }
+}
+
+wrapper! {
+    /// Plugipay around another one, which fails as told.
+    FaultyPlugipay
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<P: Plugipay + ?Sized> Plugipay for FaultyPlugipay<P> {
+    async fn call(&self, call: &PlugipayCall) -> Result<String, PortError> {
+        self.faults.write(Call::CallPlugipay, || self.inner.call(call)).await
+    }
+}

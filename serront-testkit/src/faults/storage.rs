@@ -1,0 +1,194 @@
+//! The storage that fails as told, and remembers what was sent to it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, UploadId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
+    RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+
+use super::{Call, Fault, Faults, refused};
+use crate::memory::locked;
+
+/// A storage around another one, which fails as told by its [`Faults`] and remembers what was sent to it.
+#[derive(Debug)]
+pub struct FaultyStorage<S: ?Sized> {
+    faults: Faults,
+    sent: Mutex<Vec<ChangeSet>>,
+    inner: Arc<S>,
+}
+
+impl<S: ?Sized> FaultyStorage<S> {
+    /// Around this storage, with nothing told yet.
+    #[must_use]
+    pub fn new(inner: Arc<S>) -> Self {
+        Self::told_by(inner, &Faults::default())
+    }
+
+    /// Around this storage, under a plan that others share.
+    #[must_use]
+    pub fn told_by(inner: Arc<S>, faults: &Faults) -> Self {
+        Self { faults: faults.clone(), sent: Mutex::default(), inner }
+    }
+
+    /// The plan, to tell what is to fail.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+
+    /// The storage within, which never fails.
+    #[must_use]
+    pub fn inner(&self) -> &Arc<S> {
+        &self.inner
+    }
+
+    /// Every change set that was sent, in order, also those that did not land.
+    #[must_use]
+    pub fn sent(&self) -> Vec<ChangeSet> {
+        locked(&self.sent).clone()
+    }
+}
+
+// A method that a port gains with a default would go past the faults.
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<S: Storage + ?Sized> Storage for FaultyStorage<S> {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        self.faults.read(|| self.inner.account(id, key)).await
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        self.faults.read(|| self.inner.service(account_id, id, key)).await
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        self.faults.read(|| self.inner.shop(slug)).await
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        self.faults.read(|| self.inner.order(key, scope)).await
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        self.faults.read(|| self.inner.key(hash)).await
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        self.faults.read(|| self.inner.keys(account_id)).await
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        self.faults.read(|| self.inner.services(account_id)).await
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        self.faults.read(|| self.inner.orders(account_id, filter, after, limit)).await
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        self.faults.read(|| self.inner.counts(account_id)).await
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        self.faults.read(|| self.inner.audit(account_id, order_id)).await
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        self.faults.read(|| self.inner.deliveries(account_id, filter, after, limit)).await
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        self.faults.read(|| self.inner.delivery(account_id, id)).await
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        self.faults.read(|| self.inner.outcome(account_id, id)).await
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        locked(&self.sent).push(change.clone());
+        let (life, fault) = self.faults.next(Call::Commit).await;
+        if fault == Some(Fault::Conflict) {
+            // A change set's id is tested before its guards: one that landed is never in conflict with itself.
+            let landed = self.inner.outcome(change.account_id, change.id).await?;
+            return landed.ok_or(CommitError::Conflict);
+        }
+        self.faults.carry_out(life, Call::Commit, fault, || self.inner.commit(change), refused).await
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
+    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+        self.faults.write(Call::TakeDue, || self.inner.take_due(limit, per_subscription, lease)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+        self.faults.read(|| self.inner.next_due()).await
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        let record = || self.inner.record_attempt(account_id, id, fence, attempt, next);
+        self.faults.write(Call::RecordAttempt, record).await
+    }
+
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        self.faults.write(Call::FoldDeltas, || self.inner.fold_deltas(limit)).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        self.faults.write(Call::Prune, || self.inner.prune(prune)).await
+    }
+
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
+        self.faults.write(Call::TouchKey, || self.inner.touch_key(account_id, id, at)).await
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        self.faults.read(|| self.inner.named_uploads(uploads)).await
+    }
+
+    async fn ready(&self) -> Result<(), PortError> {
+        self.faults.read(|| self.inner.ready()).await
+    }
+}

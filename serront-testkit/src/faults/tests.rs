@@ -1,0 +1,1 @@
+use serront_core::account::{Account, AccountState, Modules, Version};
