@@ -1,14 +1,16 @@
 //! Coalescing: callers that come while others are at work share the next round trip.
 //!
 //! ```text
-//! a slot is free ─▶ go at once, alone ──────────────┐
-//! none is free   ─▶ queue ─▶ whoever's slot ends takes the queue, together, in a task of its own
+//! nobody is at work ─▶ go at once, alone ───────┐
+//! somebody is       ─▶ queue ─▶ whoever ends takes the queue, together, in a task of its own
+//!                            └─▶ a second round beside the first, if the queue is long or the first is slow
 //! ```
 //!
 //! A lone caller waits for nobody and changes no thread. A caller that goes away in the middle strands nobody: giving its
 //! slot back is what starts the next round. It is a queue in memory, not a scheduler: it knows no fairness but order.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -16,6 +18,19 @@ use tokio::sync::oneshot;
 
 /// Most jobs in one round: bounds the size of a statement and how long its first job waits.
 const ROUND_MAX: usize = 256;
+
+/// How many jobs waiting are reason enough for a second round beside the first: a smaller one would only take the first one's
+/// company away.
+const FULL: usize = 64;
+
+/// How many rounds there are at once while they come quickly: two, so that the server works while one's answers are read.
+const ROUNDS_FULL: usize = 2;
+
+/// After which time the others go round a round that is still under way.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// Most rounds at once.
+const ROUNDS_MAX: usize = 4;
 
 /// Jobs that can be done together.
 #[async_trait]
@@ -31,11 +46,14 @@ pub(super) trait Together: Sized + Send + Sync + 'static {
 pub(super) type Waiting<W> = (<W as Together>::Job, oneshot::Sender<<W as Together>::Answer>);
 
 struct Queue<W: Together> {
-    free: usize,
+    /// How many rounds are under way.
+    rounds: usize,
+    /// When the last of them began.
+    began: Instant,
     waiting: Vec<Waiting<W>>,
 }
 
-/// The slots and the queue in front of them.
+/// The rounds under way and the queue behind them.
 pub(super) struct Coalescer<W: Together> {
     work: Arc<W>,
     queue: Mutex<Queue<W>>,
@@ -53,8 +71,8 @@ pub(super) enum Entry<W: Together> {
 }
 
 impl<W: Together> Coalescer<W> {
-    pub(super) fn new(work: Arc<W>, slots: usize) -> Arc<Self> {
-        let queue = Mutex::new(Queue { free: slots, waiting: Vec::new() });
+    pub(super) fn new(work: Arc<W>) -> Arc<Self> {
+        let queue = Mutex::new(Queue { rounds: 0, began: Instant::now(), waiting: Vec::new() });
         Arc::new(Self { work, queue, runtime: Handle::current() })
     }
 
@@ -62,15 +80,24 @@ impl<W: Together> Coalescer<W> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a free slot, or queues the job.
+    /// Lets a lone caller go, or queues its job.
     pub(super) fn enter(self: &Arc<Self>, job: impl FnOnce() -> W::Job) -> Entry<W> {
         let mut queue = self.queue();
-        if queue.free > 0 {
-            queue.free -= 1;
+        if queue.rounds == 0 {
+            queue.rounds = 1;
+            queue.began = Instant::now();
             return Entry::Alone(Slot(Arc::clone(self)));
         }
         let (sender, answer) = oneshot::channel();
         queue.waiting.push((job(), sender));
+        let full = queue.waiting.len() >= FULL && queue.rounds < ROUNDS_FULL;
+        let slow = queue.rounds < ROUNDS_MAX && queue.began.elapsed() >= SLOW;
+        if full || slow {
+            queue.rounds += 1;
+            drop(queue);
+            // Giving a slot back is what starts a round.
+            drop(Slot(Arc::clone(self)));
+        }
         Entry::Queued(answer)
     }
 }
@@ -79,9 +106,10 @@ impl<W: Together> Drop for Slot<W> {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         if queue.waiting.is_empty() {
-            queue.free += 1;
+            queue.rounds -= 1;
             return;
         }
+        queue.began = Instant::now();
         let taken = queue.waiting.len().min(ROUND_MAX);
         let round: Vec<Waiting<W>> = queue.waiting.drain(..taken).collect();
         drop(queue);

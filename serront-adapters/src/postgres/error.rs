@@ -39,3 +39,12 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
 pub(super) fn of_write(error: sqlx::Error) -> Failed {
     if is_lost(&error) { Failed::Lost } else { Failed::Engine(error) }
 }
+
+/// Whether a failure leaves a connection behind that can't be used again.
+pub(super) fn loses_connection(failed: &Failed) -> bool {
+    match failed {
+        Failed::Engine(error) => is_lost(error),
+        Failed::Lost | Failed::Closed => true,
+        Failed::Unreadable(_) | Failed::Refused(_) | Failed::RolledBack | Failed::Busy => false,
+    }
+}

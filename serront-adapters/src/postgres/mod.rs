@@ -10,7 +10,7 @@
 //! locked, in the order that `commit.rs` documents.
 //!
 //! What it does not do: it does not change the server's durability (`synchronous_commit` is the host's to set), and it
-//! keeps no connection across a statement but the pool's.
+//! keeps no transaction open between two statements.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,9 +34,9 @@ use serront_core::ports::{
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
-use sqlx::AssertSqlSafe;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres};
 use tokio::sync::Semaphore;
 
 mod batch;
@@ -54,9 +54,10 @@ mod work;
 pub use bound::BoundPostgres;
 pub(crate) use error::{busy, passes};
 
+use crate::sql::connections::Connections;
 use crate::sql::error::Failed;
 use coalesce::{Coalescer, Entry};
-use together::{Commits, Keys, Orders};
+use together::{Commits, Keys, Orders, Sent};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
@@ -133,17 +134,13 @@ impl fmt::Debug for PostgresStorage {
 
 /// What every statement needs.
 struct Base {
-    pool: PgPool,
+    connections: Connections<Postgres>,
     /// The quoted schema and a dot.
     schema: String,
     /// Those who wait for rows that somebody else has locked: not on all connections, and not for ever.
     waiting: Semaphore,
     lock_time_max: Duration,
 }
-
-/// How many rounds of each kind are under way at once. Two keep the server busy while one round's answers are read; more
-/// make the rounds smaller.
-const SLOTS: usize = 2;
 
 /// A name that needs no escaping in quotes.
 fn quoted(schema: &str) -> Result<String, PortError> {
@@ -167,7 +164,8 @@ impl PostgresStorage {
     pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
         let schema = quoted(&options.schema)?;
         let millis = |duration: Duration| duration.as_millis().to_string();
-        let connect = options.connect.application_name("serront");
+        // The statements are long, and their times are the host's to measure.
+        let connect = options.connect.application_name("serront").disable_statement_logging();
         migrate(&connect, &options.schema, &schema).await?;
         let connect = connect
             // One text for each shape of a commit.
@@ -181,28 +179,22 @@ impl PostgresStorage {
                 ("jit", "off"),
                 ("enable_seqscan", "off"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(options.connections_max)
-            .acquire_timeout(options.acquire_time_max)
-            // A lost connection is told by the statement that meets it; asking first would double the round trips.
-            .test_before_acquire(false)
-            .connect_with(connect)
-            .await
-            .map_err(Failed::from)?;
+        let most = usize::try_from(options.connections_max).unwrap_or(usize::MAX);
+        let connections = Connections::new(connect, most, options.acquire_time_max);
         let waiting = Semaphore::new(usize::try_from(options.connections_max / 2).unwrap_or(1).max(1));
-        let base = Arc::new(Base { pool, schema, waiting, lock_time_max: options.lock_time_max });
+        let base = Arc::new(Base { connections, schema, waiting, lock_time_max: options.lock_time_max });
         Ok(Self {
-            commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base))), SLOTS),
-            orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base))), SLOTS),
-            keys: Coalescer::new(Arc::new(Keys(Arc::clone(&base))), SLOTS),
+            commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base)))),
+            orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base)))),
+            keys: Coalescer::new(Arc::new(Keys(Arc::clone(&base)))),
             base,
             clock: options.clock,
         })
     }
 
-    /// Closes the pool. What comes later is refused.
+    /// Closes the connections. What comes later is refused.
     pub async fn close(&self) {
-        self.base.pool.close().await;
+        self.base.connections.close().await;
     }
 }
 
@@ -219,6 +211,8 @@ async fn migrate(connect: &PgConnectOptions, name: &str, schema: &str) -> Result
     migrator.set_ignore_missing(true);
     migrator.create_schema(format!("\"{name}\""));
     migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
+    // The first connection by itself, for a pool only says that it waited in vain.
+    let _ = PgConnection::connect_with(connect).await.map_err(Failed::from)?.close().await;
     let pool = PgPoolOptions::new().max_connections(1).connect_with(connect.clone()).await.map_err(Failed::from)?;
     migrator.run(&pool).await.map_err(PortError::permanent)?;
     pool.close().await;
@@ -232,16 +226,25 @@ macro_rules! on_connection {
         let $schema = base.schema.as_str();
         let mut attempts = 0;
         loop {
-            let result = match base.pool.acquire().await {
-                Err(error) => Err(Failed::from(error)),
-                Ok(mut connection) => {
-                    let $connection = &mut *connection;
-                    $read.await
-                }
+            let result = match base.connections.acquire().await {
+                Err(failed) => Err(failed),
+                Ok(mut lease) => match lease.connection() {
+                    Err(failed) => Err(failed),
+                    Ok($connection) => {
+                        let result = $read.await;
+                        if !matches!(&result, Err(failed) if $crate::postgres::error::loses_connection(failed)) {
+                            lease.keep();
+                        }
+                        result
+                    }
+                },
             };
             match result {
-                Err(Failed::Engine(error)) if error::is_lost(&error) && attempts < $crate::postgres::RECONNECTS_MAX => {
+                Err(Failed::Engine(error))
+                    if $crate::postgres::error::is_lost(&error) && attempts < $crate::postgres::RECONNECTS_MAX =>
+                {
                     attempts += 1;
+                    $crate::postgres::pause(attempts).await;
                 }
                 other => break other,
             }
@@ -253,6 +256,12 @@ use on_connection;
 /// How often a statement that can be sent again is, on another connection, before the caller is told. After a restart of
 /// the server every connection of the pool is dead, and each is found out by one statement.
 const RECONNECTS_MAX: u32 = 32;
+
+/// Before the next connection is tried: not at all at first, while dead ones are found out, then longer, while a server comes
+/// up again.
+async fn pause(attempts: u32) {
+    tokio::time::sleep(Duration::from_millis(10) * attempts.saturating_sub(2).min(16)).await;
+}
 
 #[async_trait]
 impl Storage for PostgresStorage {
@@ -343,14 +352,17 @@ impl Storage for PostgresStorage {
 
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         match self.commits.enter(|| Arc::new(change.clone())) {
-            Entry::Alone(slot) => match together::commit_at_once(&self.base, change).await {
-                Some(result) => result,
-                None => {
-                    // A slot is for work, not for waiting: those who wait for a host's transaction hold nobody up.
-                    drop(slot);
-                    together::commit_waiting(&self.base, change).await
+            Entry::Alone(slot) => {
+                let mut sent = Sent::default();
+                match together::commit_at_once(&self.base, change, &mut sent).await {
+                    Some(result) => result,
+                    None => {
+                        // A slot is for work, not for waiting: those who wait for a host's transaction hold nobody up.
+                        drop(slot);
+                        together::commit_waiting(&self.base, change, sent).await
+                    }
                 }
-            },
+            }
             Entry::Queued(answer) => answer.await.unwrap_or_else(|_| Err(Failed::Lost.into())),
         }
     }
@@ -372,9 +384,11 @@ impl WorkStorage for PostgresStorage {
         if !on_connection!(self.base, |connection, schema| work::any_due(connection, schema, now))? {
             return Ok(Vec::new());
         }
-        let mut transaction = self.base.pool.begin().await.map_err(Failed::from)?;
+        let mut connection = self.base.connections.acquire().await?;
+        let mut transaction = connection.connection()?.begin().await.map_err(Failed::from)?;
         let taken = work::take_due(&mut transaction, &self.base.schema, now, limit, per_subscription, lease).await?;
         transaction.commit().await.map_err(error::of_write)?;
+        connection.keep();
         Ok(taken)
     }
 

@@ -1,21 +1,17 @@
 //! Reads. Each is one statement, so that it sees one snapshot; the hot ones are shared by concurrent callers.
 
-use serde_json::from_str;
-use serront_core::account::Version;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
 use serront_core::effect::DeliveryRecord;
-use serront_core::idempotency::{Kept, Scope};
+use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId, UploadId};
 use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
 use serront_core::receipt::Digest256;
-use serront_core::subscription::{Subscription, SubscriptionState};
 use serront_core::text::Slug;
-use serront_core::time::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe};
 
@@ -67,34 +63,7 @@ macro_rules! subscriptions_of {
     };
 }
 
-fn subscriptions(row: &PgRow, account_id: AccountId) -> Read<Vec<Subscription>> {
-    let Some(text) = row.optional_text("subscriptions")? else { return Ok(Vec::new()) };
-    let unreadable = || Failed::Unreadable("subscriptions");
-    from_str::<Vec<(String, i64, u32, String, String, bool)>>(text)
-        .map_err(|_| unreadable())?
-        .into_iter()
-        .map(|(id, created_at, version, url, events, active)| {
-            Ok(Subscription {
-                id: id.parse().map_err(|_| unreadable())?,
-                account_id,
-                created_at: Timestamp::from_millis(created_at),
-                state: SubscriptionState {
-                    version: Version(version),
-                    url,
-                    events: from_str(&events).map_err(|_| unreadable())?,
-                    active,
-                },
-            })
-        })
-        .collect()
-}
-
 const KEPT: &str = "k.fingerprint, k.outcome, k.until";
-
-/// The kept outcome of a row that was joined from the left.
-fn kept(row: &PgRow) -> Read<Option<Kept>> {
-    if row.optional_text("fingerprint")?.is_none() { Ok(None) } else { Ok(Some(rows::kept(row)?)) }
-}
 
 pub(super) async fn account(
     connection: &mut PgConnection,
@@ -123,8 +92,8 @@ pub(super) async fn account(
         account: rows::account(&row)?,
         storefront: rows::storefront(&row)?,
         services: rows::whole(&row, "services")?,
-        subscriptions: subscriptions(&row, id)?,
-        kept: kept(&row)?,
+        subscriptions: rows::subscriptions(&row, id)?,
+        kept: rows::optional_kept(&row)?,
     }))
 }
 
@@ -156,7 +125,7 @@ pub(super) async fn service(
         account: rows::account(&row)?,
         service: rows::service(&row)?,
         has_orders: row.flag("has_orders")?,
-        kept: kept(&row)?,
+        kept: rows::optional_kept(&row)?,
     }))
 }
 
@@ -187,21 +156,7 @@ pub(super) async fn shop(connection: &mut PgConnection, schema: &str, slug: &Slu
     );
     let query = Query::new(schema, sql).bind(directory::STOREFRONT_SLUG)?.bind(slug.as_str().to_owned())?;
     let rows = query.all(connection).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let account = rows::account(row)?;
-    Ok(Some(ShopSnapshot {
-        storefront: rows::storefront(row)?.ok_or(Failed::Unreadable("storefront"))?,
-        services: rows
-            .iter()
-            .filter_map(|row| match row.optional_text("s_service_id") {
-                Ok(None) => None,
-                Ok(Some(_)) => Some(rows::service(row)),
-                Err(error) => Some(Err(error.into())),
-            })
-            .collect::<Read<_>>()?,
-        subscriptions: subscriptions(row, account.id)?,
-        account,
-    }))
+    rows::shop(&rows)
 }
 
 /// An order to be read, with the idempotency key to look up beside it.
@@ -269,8 +224,8 @@ pub(super) async fn orders_by_key(
                 number: rows::number(&row)?,
                 payment: rows::payment(&row)?,
                 service: rows::service(&row)?,
-                subscriptions: subscriptions(&row, account.id)?,
-                kept: kept(&row)?,
+                subscriptions: rows::subscriptions(&row, account.id)?,
+                kept: rows::optional_kept(&row)?,
                 account,
             };
             *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(snapshot);
@@ -452,37 +407,6 @@ const DELIVERY: &str = "e.effect_id, e.subscription_id, e.event_id, e.event_type
     'nextRetryAt', t.next_retry_at) ORDER BY t.attempt_number)::text FROM @.attempts t \
     WHERE t.effect_id = e.effect_id AND t.account_id = e.account_id) AS log FROM @.effects e WHERE e.kind = 'delivery'";
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LogRow {
-    attempt_number: u32,
-    status: serront_core::effect::EffectStatus,
-    response_code: Option<u16>,
-    error: Option<String>,
-    duration_ms: u64,
-    attempted_at: i64,
-    next_retry_at: Option<i64>,
-}
-
-fn logged_delivery(row: &PgRow) -> Read<DeliveryRecord> {
-    let mut delivery = rows::delivery(row)?;
-    let Some(log) = row.optional_text("log")? else { return Ok(delivery) };
-    let log: Vec<LogRow> = from_str(log).map_err(|_| Failed::Unreadable("log"))?;
-    delivery.attempts = log
-        .into_iter()
-        .map(|row| serront_core::effect::Attempt {
-            attempt_number: row.attempt_number,
-            status: row.status,
-            response_code: row.response_code,
-            error: row.error,
-            duration_ms: row.duration_ms,
-            attempted_at: Timestamp::from_millis(row.attempted_at),
-            next_retry_at: row.next_retry_at.map(Timestamp::from_millis),
-        })
-        .collect();
-    Ok(delivery)
-}
-
 pub(super) async fn deliveries(
     connection: &mut PgConnection,
     schema: &str,
@@ -516,7 +440,7 @@ pub(super) async fn deliveries(
         query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
     }
     let rows = query.all(connection).await?;
-    Ok(Page::cut(rows.iter().map(logged_delivery).collect::<Read<Vec<_>>>()?, limit))
+    Ok(Page::cut(rows.iter().map(rows::logged_delivery).collect::<Read<Vec<_>>>()?, limit))
 }
 
 pub(super) async fn delivery(
@@ -527,7 +451,7 @@ pub(super) async fn delivery(
 ) -> Read<Option<DeliveryRecord>> {
     let sql = format!("SELECT {DELIVERY} AND e.effect_id = $1 AND e.account_id = $2");
     let query = Query::new(schema, &sql).bind(id.to_string())?.bind(account.to_string())?;
-    query.optional(connection).await?.as_ref().map(logged_delivery).transpose()
+    query.optional(connection).await?.as_ref().map(rows::logged_delivery).transpose()
 }
 
 /// What became of these change sets, in their order.

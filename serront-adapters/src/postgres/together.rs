@@ -102,56 +102,90 @@ impl Together for Keys {
     }
 }
 
+/// What is known of the sendings of a change set so far.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sent {
+    /// One got no answer, so it may still land: whatever fails from then on, the outcome is not known.
+    lost: bool,
+}
+
+impl Sent {
+    fn failure(self, failed: Failed) -> CommitError {
+        if self.lost { Failed::Lost.into() } else { failed.into() }
+    }
+}
+
 /// Runs a statement over these change sets, and again where the engine gave it up or the connection was lost: the ids make
 /// that harmless.
-async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode) -> Result<Vec<Status>, Refusal> {
+async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent) -> Result<Vec<Status>, Refusal> {
     let (mut victim, mut lost) = (0, 0);
     loop {
-        let mut connection = base.pool.acquire().await.map_err(Failed::from)?;
-        let result = commit::apply(&mut connection, &base.schema, changes, mode).await;
+        let mut lease = base.connections.acquire().await?;
+        let result = commit::apply(lease.connection()?, &base.schema, changes, mode).await;
         match result {
             Err(Refusal::Failed(Failed::Engine(error))) if error::is_victim(&error) && victim < VICTIM_ROUNDS_MAX => {
+                lease.keep();
                 victim += 1;
             }
-            Err(Refusal::Failed(Failed::Lost)) if lost < RECONNECTS_MAX => lost += 1,
-            other => return other,
+            Err(Refusal::Failed(Failed::Lost)) => {
+                sent.lost = true;
+                drop(lease);
+                if lost >= RECONNECTS_MAX {
+                    return Err(Failed::Lost.into());
+                }
+                lost += 1;
+                super::pause(lost).await;
+            }
+            other => {
+                lease.keep();
+                return other;
+            }
         }
     }
 }
 
 /// A conflict, unless it was this very change set that moved what it guards: sent before, or beside this one.
-async fn unless_landed(base: &Base, change: &ChangeSet) -> Result<Committed, CommitError> {
+async fn unless_landed(base: &Base, change: &ChangeSet, sent: Sent) -> Result<Committed, CommitError> {
     let wanted = [(change.account_id, change.id)];
-    let found = super::on_connection!(base, |connection, schema| read::outcomes(connection, schema, &wanted))?;
-    found.into_iter().next().flatten().ok_or(CommitError::Conflict)
+    let found = super::on_connection!(base, |connection, schema| read::outcomes(connection, schema, &wanted));
+    found.map_err(|failed| sent.failure(failed))?.into_iter().next().flatten().ok_or(CommitError::Conflict)
 }
 
-async fn commit(base: &Base, change: &ChangeSet, mode: Mode) -> Option<Result<Committed, CommitError>> {
-    Some(match apply(base, &[change], mode).await {
+async fn commit(
+    base: &Base,
+    change: &ChangeSet,
+    mode: Mode,
+    sent: &mut Sent,
+) -> Option<Result<Committed, CommitError>> {
+    Some(match apply(base, &[change], mode, sent).await {
         Ok(statuses) => match statuses.into_iter().next() {
             Some(Status::Alone) if mode != Mode::Waiting => return None,
-            Some(Status::Conflict | Status::Alone) => unless_landed(base, change).await,
+            Some(Status::Conflict | Status::Alone) => unless_landed(base, change, *sent).await,
             Some(status) => status.into(),
-            None => Err(Failed::Unreadable("status").into()),
+            None => Err(sent.failure(Failed::Unreadable("status"))),
         },
-        Err(Refusal::Raced) => unless_landed(base, change).await,
-        Err(Refusal::Failed(failed)) => Err(failed.into()),
+        Err(Refusal::Raced) => unless_landed(base, change, *sent).await,
+        Err(Refusal::Failed(failed)) => Err(sent.failure(failed)),
     })
 }
 
 /// One change set by itself; `None` if somebody else has locked what it needs, so that it would have to wait.
-pub(super) async fn commit_at_once(base: &Base, change: &ChangeSet) -> Option<Result<Committed, CommitError>> {
+pub(super) async fn commit_at_once(
+    base: &Base,
+    change: &ChangeSet,
+    sent: &mut Sent,
+) -> Option<Result<Committed, CommitError>> {
     // A row passed over would look as if it was not there.
     let wants_absence =
         change.guards.iter().any(|guard| matches!(guard, Guard::Exact { version: Version::ABSENT, .. }));
-    if wants_absence { None } else { commit(base, change, Mode::Alone).await }
+    if wants_absence { None } else { commit(base, change, Mode::Alone, sent).await }
 }
 
 /// One change set by itself, once it has what it needs.
-pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet) -> Result<Committed, CommitError> {
+pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet, mut sent: Sent) -> Result<Committed, CommitError> {
     let permit = tokio::time::timeout(base.lock_time_max, base.waiting.acquire()).await;
-    let Ok(Ok(_permit)) = permit else { return Err(Failed::Busy.into()) };
-    commit(base, change, Mode::Waiting).await.unwrap_or(Err(CommitError::Conflict))
+    let Ok(Ok(_permit)) = permit else { return Err(sent.failure(Failed::Busy)) };
+    commit(base, change, Mode::Waiting, &mut sent).await.unwrap_or(Err(CommitError::Conflict))
 }
 
 /// Commits.
@@ -159,14 +193,14 @@ pub(super) struct Commits(pub(super) Arc<Base>);
 
 impl Commits {
     /// One of a round by itself; if it has to wait, in a task of its own.
-    async fn alone(&self, (change, sender): Waiting<Self>) {
-        if let Some(result) = commit_at_once(&self.0, &change).await {
+    async fn alone(&self, (change, sender): Waiting<Self>, mut sent: Sent) {
+        if let Some(result) = commit_at_once(&self.0, &change, &mut sent).await {
             let _ = sender.send(result);
             return;
         }
         let base = Arc::clone(&self.0);
         tokio::spawn(async move {
-            let _ = sender.send(commit_waiting(&base, &change).await);
+            let _ = sender.send(commit_waiting(&base, &change, sent).await);
         });
     }
 }
@@ -183,10 +217,10 @@ impl Together for Commits {
             let mut batch = Batch::default();
             let (admitted, mut rest): (Vec<_>, Vec<_>) =
                 left.into_iter().partition(|(change, _): &Waiting<Self>| batch.admit(change));
-            let mut alone = Vec::new();
+            let (mut alone, mut sent) = (Vec::new(), Sent::default());
             if admitted.len() > 1 {
                 let changes: Vec<&ChangeSet> = admitted.iter().map(|(change, _)| change.as_ref()).collect();
-                match apply(&self.0, &changes, Mode::Shared).await {
+                match apply(&self.0, &changes, Mode::Shared, &mut sent).await {
                     Ok(statuses) => {
                         for (waiting, status) in admitted.into_iter().zip(statuses) {
                             match status {
@@ -208,7 +242,7 @@ impl Together for Commits {
                 alone.extend(admitted);
             }
             for waiting in alone {
-                self.alone(waiting).await;
+                self.alone(waiting, sent).await;
             }
             left = rest;
         }

@@ -31,6 +31,10 @@ pub(crate) enum Failed {
 /// What an engine's failure means for the caller.
 fn kind(error: &sqlx::Error) -> PortErrorKind {
     #[cfg(feature = "sqlite")]
+    if crate::sqlite::is_busy(error) {
+        return PortErrorKind::Busy;
+    }
+    #[cfg(feature = "sqlite")]
     if crate::sqlite::passes(error) {
         return PortErrorKind::Transient;
     }

@@ -1,5 +1,6 @@
 //! What the SQL engines share: rows to domain types, the places of names, the ways of a search, and failures. No statement: those differ.
 
+pub(crate) mod connections;
 pub(crate) mod error;
 pub(crate) mod names;
 pub(crate) mod rows;

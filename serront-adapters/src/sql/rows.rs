@@ -9,10 +9,12 @@ use serront_core::catalog::{Offer, Service};
 use serront_core::effect::{Attempt, DeliveryRecord, EffectStatus};
 use serront_core::event::EventType;
 use serront_core::idempotency::Kept;
+use serront_core::ids::AccountId;
 use serront_core::key::{AccessToken, KeyRecord};
 use serront_core::money::Rupiah;
 use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
 use serront_core::payment::{Payment, PaymentState, PaymentStatus};
+use serront_core::ports::ShopSnapshot;
 use serront_core::receipt::{Digest256, ImageType, Receipt};
 use serront_core::storefront::{Profile, Storefront};
 use serront_core::subscription::{Subscription, SubscriptionState};
@@ -273,7 +275,7 @@ pub(crate) fn key(row: &impl Cells) -> Read<KeyRecord> {
     })
 }
 
-pub(crate) fn kept(row: &impl Cells) -> Read<Kept> {
+fn kept(row: &impl Cells) -> Read<Kept> {
     Ok(Kept {
         fingerprint: digest(row, "fingerprint")?,
         outcome: row.text("outcome")?.to_owned(),
@@ -294,21 +296,6 @@ pub(crate) fn audit(row: &impl Cells) -> Read<AuditRecord> {
     })
 }
 
-pub(crate) fn attempt(row: &impl Cells) -> Read<Attempt> {
-    Ok(Attempt {
-        attempt_number: whole(row, "attempt_number")?,
-        status: status(row)?,
-        response_code: row
-            .optional_int("response_code")?
-            .map(|code| u16::try_from(code).map_err(|_| Failed::Unreadable("response_code")))
-            .transpose()?,
-        error: owned(row.optional_text("error")?),
-        duration_ms: whole(row, "duration_ms")?,
-        attempted_at: time(row, "attempted_at")?,
-        next_retry_at: optional_time(row, "next_retry_at")?,
-    })
-}
-
 fn status(row: &impl Cells) -> Read<EffectStatus> {
     EffectStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))
 }
@@ -318,7 +305,7 @@ pub(crate) fn event_type(row: &impl Cells) -> Read<EventType> {
 }
 
 /// A delivery without its log.
-pub(crate) fn delivery(row: &impl Cells) -> Read<DeliveryRecord> {
+fn delivery(row: &impl Cells) -> Read<DeliveryRecord> {
     let status = status(row)?;
     Ok(DeliveryRecord {
         id: id(row, "effect_id")?,
@@ -331,4 +318,83 @@ pub(crate) fn delivery(row: &impl Cells) -> Read<DeliveryRecord> {
         next_attempt_at: (status == EffectStatus::Pending).then(|| time(row, "due_at")).transpose()?,
         attempts: Vec::new(),
     })
+}
+
+/// The account's subscriptions, from one text.
+pub(crate) fn subscriptions(row: &impl Cells, account_id: AccountId) -> Read<Vec<Subscription>> {
+    let Some(text) = row.optional_text("subscriptions")? else { return Ok(Vec::new()) };
+    let unreadable = || Failed::Unreadable("subscriptions");
+    from_str::<Vec<(String, i64, u32, String, String, bool)>>(text)
+        .map_err(|_| unreadable())?
+        .into_iter()
+        .map(|(id, created_at, version, url, events, active)| {
+            Ok(Subscription {
+                id: id.parse().map_err(|_| unreadable())?,
+                account_id,
+                created_at: Timestamp::from_millis(created_at),
+                state: SubscriptionState {
+                    version: Version(version),
+                    url,
+                    events: from_str(&events).map_err(|_| unreadable())?,
+                    active,
+                },
+            })
+        })
+        .collect()
+}
+
+/// The kept outcome of a row that was joined from the left.
+pub(crate) fn optional_kept(row: &impl Cells) -> Read<Option<Kept>> {
+    if row.optional_text("fingerprint")?.is_none() { Ok(None) } else { Ok(Some(kept(row)?)) }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogRow {
+    attempt_number: u32,
+    status: EffectStatus,
+    response_code: Option<u16>,
+    error: Option<String>,
+    duration_ms: u64,
+    attempted_at: i64,
+    next_retry_at: Option<i64>,
+}
+
+/// A delivery with its log, which is one text.
+pub(crate) fn logged_delivery(row: &impl Cells) -> Read<DeliveryRecord> {
+    let mut delivery = delivery(row)?;
+    let Some(log) = row.optional_text("log")? else { return Ok(delivery) };
+    let log: Vec<LogRow> = from_str(log).map_err(|_| Failed::Unreadable("log"))?;
+    delivery.attempts = log
+        .into_iter()
+        .map(|row| Attempt {
+            attempt_number: row.attempt_number,
+            status: row.status,
+            response_code: row.response_code,
+            error: row.error,
+            duration_ms: row.duration_ms,
+            attempted_at: Timestamp::from_millis(row.attempted_at),
+            next_retry_at: row.next_retry_at.map(Timestamp::from_millis),
+        })
+        .collect();
+    Ok(delivery)
+}
+
+/// A shop from its rows: one for each service, or one without any.
+pub(crate) fn shop<R: Cells>(rows: &[R]) -> Read<Option<ShopSnapshot>> {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let account = account(row)?;
+    Ok(Some(ShopSnapshot {
+        storefront: storefront(row)?.ok_or(Failed::Unreadable("storefront"))?,
+        services: rows
+            .iter()
+            .filter_map(|row| match row.optional_text("s_service_id") {
+                Ok(None) => None,
+                Ok(Some(_)) => Some(service(row)),
+                Err(error) => Some(Err(error.into())),
+            })
+            .collect::<Read<_>>()?,
+        subscriptions: subscriptions(row, account.id)?,
+        account,
+    }))
 }

@@ -10,9 +10,14 @@ fn code(error: &sqlx::Error) -> Option<u32> {
     Some(code & 0xff)
 }
 
-/// What may pass: BUSY (5), LOCKED (6), IOERR (10), FULL (13).
+/// Another process writes for longer than we wait: BUSY (5), LOCKED (6).
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(5 | 6))
+}
+
+/// What may pass: IOERR (10), FULL (13).
 pub(crate) fn passes(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some(5 | 6 | 10 | 13))
+    matches!(code(error), Some(10 | 13))
 }
 
 /// Whether the engine may have ended the whole transaction by itself, as it does when memory (7), the disk (10, 13) or

@@ -36,27 +36,30 @@ use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlSafeStr};
+use sqlx::{ConnectOptions as _, SqlSafeStr, Sqlite};
 use tokio::sync::{mpsc, oneshot};
 
 mod bound;
 mod commit;
 mod error;
 mod read;
+mod script;
 mod work;
 mod writer;
+mod writes;
 
 pub use bound::SqliteTransaction;
-pub(crate) use error::passes;
+pub(crate) use error::{is_busy, passes};
 
+use crate::sql::connections::Connections;
 use crate::sql::error::Failed;
 use writer::{Job, Record};
 
 /// How long a writer waits for another process's writer.
-pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many reads run at the same time.
-const READERS: u32 = 8;
+const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
 const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
@@ -64,7 +67,7 @@ const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migration
 /// Storage in one SQLite file.
 pub struct SqliteStorage {
     jobs: mpsc::Sender<Job>,
-    readers: SqlitePool,
+    readers: Connections<Sqlite>,
     clock: Arc<dyn Clock>,
 }
 
@@ -89,16 +92,15 @@ impl SqliteStorage {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(512)
             .disable_statement_logging();
-        let writers = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+        // A checkpoint holds the writer up: ten times as seldom as the engine would, for as much more of a log.
+        let writer = options.clone().pragma("wal_autocheckpoint", "10000");
+        let writers = SqlitePoolOptions::new().max_connections(1).connect_with(writer).await;
         let writers = writers.map_err(Failed::from)?;
         migrate(&writers).await?;
         let connection = writers.acquire().await.map_err(Failed::from)?.detach();
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(options.pragma("query_only", "on"))
-            .await
-            .map_err(Failed::from)?;
+        let readers = Connections::new(options.pragma("query_only", "on"), READERS, BUSY_TIMEOUT);
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
         tokio::spawn(writer::run(connection, queue));
         Ok(Self { jobs, readers, clock })
@@ -147,13 +149,13 @@ async fn migrate(writers: &SqlitePool) -> Result<(), PortError> {
     }
 }
 
-/// Runs a read in a transaction of its own, so that its statements see one snapshot.
+/// Runs a read of one statement.
 macro_rules! read {
     ($self:expr, |$connection:ident| $read:expr) => {{
-        let mut transaction = $self.readers.begin().await.map_err(Failed::from)?;
-        let $connection = &mut *transaction;
+        let mut lease = $self.readers.acquire().await?;
+        let $connection = lease.connection()?;
         let value = $read.await?;
-        transaction.rollback().await.map_err(Failed::from)?;
+        lease.keep();
         Ok::<_, PortError>(value)
     }};
 }

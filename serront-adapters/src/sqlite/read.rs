@@ -1,6 +1,5 @@
 //! Reads. Each is one statement, or several in one read transaction: a consistent snapshot either way.
 
-use serront_core::account::Account;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
@@ -12,7 +11,6 @@ use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
 use serront_core::receipt::Digest256;
-use serront_core::subscription::Subscription;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -26,28 +24,28 @@ use crate::sql::search::{marked, ways};
 type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-async fn kept(connection: &mut SqliteConnection, account: AccountId, scope: Option<Scope>) -> Read<Option<Kept>> {
-    let Some(scope) = scope else { return Ok(None) };
+/// What is kept under an idempotency key.
+pub(super) async fn kept(connection: &mut SqliteConnection, account: AccountId, scope: Scope) -> Read<Option<Kept>> {
     sqlx::query("SELECT fingerprint, outcome, until FROM kept_outcomes WHERE scope = ? AND account_id = ?")
         .bind(scope.to_string())
         .bind(account.to_string())
         .fetch_optional(connection)
         .await?
-        .map(|row| rows::kept(&row))
+        .map(|row| rows::optional_kept(&row))
         .transpose()
+        .map(Option::flatten)
 }
 
-async fn subscriptions(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<Subscription>> {
-    sqlx::query(
-        "SELECT subscription_id, account_id, created_at, version, url, events, active FROM subscriptions \
-         WHERE account_id = ? ORDER BY subscription_id",
-    )
-    .bind(account.to_string())
-    .fetch_all(connection)
-    .await?
-    .iter()
-    .map(rows::subscription)
-    .collect()
+/// The subscriptions of the account of a table's rows, as one text.
+macro_rules! subscriptions_of {
+    ($account:literal) => {
+        concat!(
+            "(SELECT json_group_array(json_array(u.subscription_id, u.created_at, u.version, u.url, u.events, \
+             json(iif(u.active, 'true', 'false')))) FROM (SELECT * FROM subscriptions WHERE account_id = ",
+            $account,
+            " ORDER BY subscription_id) u) AS subscriptions"
+        )
+    };
 }
 
 pub(super) async fn account(
@@ -60,9 +58,13 @@ pub(super) async fn account(
         account_columns!(),
         ", ",
         storefront_columns!(),
-        ", (SELECT count(*) FROM services s WHERE s.account_id = a.account_id) AS services \
-         FROM accounts a LEFT JOIN storefronts f ON f.account_id = a.account_id WHERE a.account_id = ?"
+        ", ",
+        subscriptions_of!("a.account_id"),
+        ", (SELECT count(*) FROM services s WHERE s.account_id = a.account_id) AS services, \
+         k.fingerprint, k.outcome, k.until FROM accounts a LEFT JOIN storefronts f ON f.account_id = a.account_id \
+         LEFT JOIN kept_outcomes k ON k.scope = ? AND k.account_id = a.account_id WHERE a.account_id = ?"
     ))
+    .bind(scope.map(|scope| scope.to_string()))
     .bind(id.to_string())
     .fetch_optional(&mut *connection)
     .await?;
@@ -71,8 +73,8 @@ pub(super) async fn account(
         account: rows::account(&row)?,
         storefront: rows::storefront(&row)?,
         services: rows::whole(&row, "services")?,
-        subscriptions: subscriptions(connection, id).await?,
-        kept: kept(connection, id, scope).await?,
+        subscriptions: rows::subscriptions(&row, id)?,
+        kept: rows::optional_kept(&row)?,
     }))
 }
 
@@ -88,9 +90,12 @@ pub(super) async fn service(
         ", ",
         service_columns!(),
         ", EXISTS (SELECT 1 FROM orders o WHERE o.account_id = s.account_id AND o.service_id = s.service_id) \
-         AS has_orders FROM services s JOIN accounts a ON a.account_id = s.account_id \
+         AS has_orders, k.fingerprint, k.outcome, k.until FROM services s \
+         JOIN accounts a ON a.account_id = s.account_id \
+         LEFT JOIN kept_outcomes k ON k.scope = ? AND k.account_id = s.account_id \
          WHERE s.account_id = ? AND s.service_id = ?"
     ))
+    .bind(scope.map(|scope| scope.to_string()))
     .bind(account.to_string())
     .bind(id.to_string())
     .fetch_optional(&mut *connection)
@@ -100,7 +105,7 @@ pub(super) async fn service(
         account: rows::account(&row)?,
         service: rows::service(&row)?,
         has_orders: row.try_get("has_orders")?,
-        kept: kept(connection, account, scope).await?,
+        kept: rows::optional_kept(&row)?,
     }))
 }
 
@@ -119,27 +124,25 @@ pub(super) async fn services(connection: &mut SqliteConnection, account: Account
 }
 
 pub(super) async fn shop(connection: &mut SqliteConnection, slug: &Slug) -> Read<Option<ShopSnapshot>> {
-    let row = sqlx::query(concat!(
+    // One row for each service, and one without any for an empty catalog.
+    let rows = sqlx::query(concat!(
         "SELECT ",
         account_columns!(),
         ", ",
         storefront_columns!(),
+        ", ",
+        service_columns!(),
+        ", ",
+        subscriptions_of!("d.account_id"),
         " FROM directory d JOIN accounts a ON a.account_id = d.account_id \
-         JOIN storefronts f ON f.account_id = d.account_id WHERE d.kind = ? AND d.name = ?"
+         JOIN storefronts f ON f.account_id = d.account_id LEFT JOIN services s ON s.account_id = d.account_id \
+         WHERE d.kind = ? AND d.name = ? ORDER BY s.sort_order, s.service_id"
     ))
     .bind(directory::STOREFRONT_SLUG)
     .bind(slug.as_str())
-    .fetch_optional(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let account: Account = rows::account(&row)?;
-    let storefront = rows::storefront(&row)?.ok_or(Failed::Unreadable("storefront"))?;
-    Ok(Some(ShopSnapshot {
-        services: services(connection, account.id).await?,
-        subscriptions: subscriptions(connection, account.id).await?,
-        account,
-        storefront,
-    }))
+    rows::shop(&rows)
 }
 
 pub(super) async fn order(
@@ -156,21 +159,29 @@ pub(super) async fn order(
         service_columns!(),
         ", ",
         order_columns!(),
-        " FROM orders o JOIN accounts a ON a.account_id = o.account_id \
+        ", ",
+        subscriptions_of!("o.account_id"),
+        ", k.fingerprint, k.outcome, k.until FROM orders o JOIN accounts a ON a.account_id = o.account_id \
          JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
          JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
-         LEFT JOIN storefronts f ON f.account_id = o.account_id"
+         LEFT JOIN storefronts f ON f.account_id = o.account_id \
+         LEFT JOIN kept_outcomes k ON k.scope = ? AND k.account_id = o.account_id"
     );
+    let scope = scope.map(|scope| scope.to_string());
     let sql: &'static str;
     let query: Bound<'_> = match key {
         OrderKey::Id(account, id) => {
             sql = " WHERE o.order_id = ? AND o.account_id = ?";
-            sqlx::query(AssertSqlSafe(format!("{SELECT}{sql}"))).bind(id.to_string()).bind(account.to_string())
+            sqlx::query(AssertSqlSafe(format!("{SELECT}{sql}")))
+                .bind(scope)
+                .bind(id.to_string())
+                .bind(account.to_string())
         }
         OrderKey::Token(hash) => {
             sql = " WHERE o.access_token_hash = ? AND o.account_id = \
                    (SELECT d.account_id FROM directory d WHERE d.kind = ? AND d.name = ?)";
             sqlx::query(AssertSqlSafe(format!("{SELECT}{sql}")))
+                .bind(scope)
                 .bind(hash.to_string())
                 .bind(directory::ACCESS_TOKEN)
                 .bind(hash.to_string())
@@ -184,8 +195,8 @@ pub(super) async fn order(
         number: rows::number(&row)?,
         payment: rows::payment(&row)?,
         service: rows::service(&row)?,
-        subscriptions: subscriptions(connection, account.id).await?,
-        kept: kept(connection, account.id, scope).await?,
+        subscriptions: rows::subscriptions(&row, account.id)?,
+        kept: rows::optional_kept(&row)?,
         account,
     }))
 }
@@ -333,22 +344,12 @@ pub(super) async fn audit(
     .collect()
 }
 
-const DELIVERY_COLUMNS: &str = "effect_id, subscription_id, event_id, event_type, content, status, created_at, due_at";
-
-async fn log(connection: &mut SqliteConnection, account: AccountId, delivery: &mut DeliveryRecord) -> Read<()> {
-    delivery.attempts = sqlx::query(
-        "SELECT attempt_number, status, response_code, error, duration_ms, attempted_at, next_retry_at FROM attempts \
-         WHERE effect_id = ? AND account_id = ? ORDER BY attempt_number",
-    )
-    .bind(delivery.id.to_string())
-    .bind(account.to_string())
-    .fetch_all(connection)
-    .await?
-    .iter()
-    .map(rows::attempt)
-    .collect::<Read<_>>()?;
-    Ok(())
-}
+/// A delivery's columns, with its log as one text.
+const DELIVERY: &str = "effect_id, subscription_id, event_id, event_type, content, status, created_at, due_at, \
+    (SELECT json_group_array(json_object('attemptNumber', t.attempt_number, 'status', t.status, \
+    'responseCode', t.response_code, 'error', t.error, 'durationMs', t.duration_ms, 'attemptedAt', t.attempted_at, \
+    'nextRetryAt', t.next_retry_at)) FROM (SELECT * FROM attempts a WHERE a.effect_id = e.effect_id \
+    AND a.account_id = e.account_id ORDER BY a.attempt_number) t) AS log FROM effects e WHERE kind = 'delivery'";
 
 pub(super) async fn deliveries(
     connection: &mut SqliteConnection,
@@ -357,7 +358,7 @@ pub(super) async fn deliveries(
     after: Option<DeliveryPosition>,
     limit: Limit,
 ) -> Read<Page<DeliveryRecord>> {
-    let mut sql = format!("SELECT {DELIVERY_COLUMNS} FROM effects WHERE kind = 'delivery' AND account_id = ?");
+    let mut sql = format!("SELECT {DELIVERY} AND account_id = ?");
     let filters = [
         (" AND subscription_id = ?", filter.subscription_id.map(|id| id.to_string())),
         (" AND status = ?", filter.status.map(|status| status.as_str().to_owned())),
@@ -380,12 +381,8 @@ pub(super) async fn deliveries(
     if let Some(after) = after {
         query = query.bind(after.created_at.millis()).bind(after.id.to_string());
     }
-    let rows = query.bind(i64::from(limit.get()) + 1).fetch_all(&mut *connection).await?;
-    let mut page = Page::cut(rows.iter().map(rows::delivery).collect::<Read<Vec<_>>>()?, limit);
-    for delivery in &mut page.rows {
-        log(connection, account, delivery).await?;
-    }
-    Ok(page)
+    let rows = query.bind(i64::from(limit.get()) + 1).fetch_all(connection).await?;
+    Ok(Page::cut(rows.iter().map(rows::logged_delivery).collect::<Read<Vec<_>>>()?, limit))
 }
 
 pub(super) async fn delivery(
@@ -393,17 +390,14 @@ pub(super) async fn delivery(
     account: AccountId,
     id: DeliveryId,
 ) -> Read<Option<DeliveryRecord>> {
-    let row = sqlx::query(AssertSqlSafe(format!(
-        "SELECT {DELIVERY_COLUMNS} FROM effects WHERE kind = 'delivery' AND effect_id = ? AND account_id = ?"
-    )))
-    .bind(id.to_string())
-    .bind(account.to_string())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let mut delivery = rows::delivery(&row)?;
-    log(connection, account, &mut delivery).await?;
-    Ok(Some(delivery))
+    sqlx::query(AssertSqlSafe(format!("SELECT {DELIVERY} AND effect_id = ? AND account_id = ?")))
+        .bind(id.to_string())
+        .bind(account.to_string())
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(rows::logged_delivery)
+        .transpose()
 }
 
 pub(super) async fn outcome(

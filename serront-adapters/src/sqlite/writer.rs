@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::bound::{self, Loan};
 use super::commit::{self, Refusal};
-use super::error::ends_transaction;
+use super::error::{ends_transaction, is_busy};
 use super::work;
 use crate::sql::error::Failed;
 
@@ -63,6 +63,8 @@ pub(super) struct Record {
 enum Ended {
     Committed,
     RolledBack,
+    /// It never began: another process writes for too long.
+    Busy,
     Unknown,
 }
 
@@ -74,6 +76,7 @@ fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E
         let result = match ended {
             Ended::Committed => result,
             Ended::RolledBack => Err(Failed::RolledBack.into()),
+            Ended::Busy => Err(Failed::Busy.into()),
             Ended::Unknown => Err(Failed::Lost.into()),
         };
         // A caller that went away wants no answer.
@@ -141,14 +144,16 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
 
 /// Runs a group in one transaction.
 async fn transact(connection: &mut SqliteConnection, group: Vec<Job>, answers: &mut Vec<Answer>) -> Ended {
-    let mut open = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.is_ok();
+    let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await;
+    let busy = begun.as_ref().is_err_and(is_busy);
+    let mut open = begun.is_ok();
     for job in group {
         open &= perform(connection, job, open, answers).await;
     }
     if !open {
         // May fail because the engine has rolled back already; either way nothing of the group is left.
         let _ = sqlx::query("ROLLBACK").execute(connection).await;
-        return Ended::RolledBack;
+        return if busy { Ended::Busy } else { Ended::RolledBack };
     }
     match sqlx::query("COMMIT").execute(&mut *connection).await {
         Ok(_) => Ended::Committed,
@@ -166,6 +171,13 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
     fn lost<T>(result: &Result<T, Failed>) -> bool {
         result.as_ref().is_err_and(ends_transaction)
     }
+    // A change set has a savepoint of its own.
+    if let Job::Commit(change, reply) = job {
+        let result = if open { commit::apply(connection, &change).await } else { Err(Failed::RolledBack.into()) };
+        let lost = matches!(&result, Err(Refusal::Failed(failed)) if ends_transaction(failed));
+        answers.push(answer(reply, result));
+        return open && !lost;
+    }
     let begun = open && commit::savepoint(connection).await.is_ok();
     macro_rules! work {
         ($reply:expr, $work:expr) => {{
@@ -176,13 +188,6 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
         }};
     }
     let (keep, lost) = match job {
-        Job::Commit(change, reply) => {
-            let result = if begun { commit::apply(connection, &change).await } else { Err(Failed::RolledBack.into()) };
-            let lost = matches!(&result, Err(Refusal::Failed(failed)) if ends_transaction(failed));
-            let keep = result.is_ok();
-            answers.push(answer(reply, result));
-            (keep, lost)
-        }
         Job::TakeDue { now, limit, per_subscription, lease, reply } => {
             work!(reply, work::take_due(connection, now, limit, per_subscription, lease))
         }
@@ -192,8 +197,8 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
         }
         Job::Prune(prune, reply) => work!(reply, work::prune(connection, prune)),
         Job::TouchKey(account, id, at, reply) => work!(reply, work::touch_key(connection, account, id, at)),
-        // Neither is part of a group.
-        Job::Lend(..) | Job::Close(_) => return open,
+        // Done above, or not part of a group.
+        Job::Commit(..) | Job::Lend(..) | Job::Close(_) => return open,
     };
     begun && !lost && commit::release_savepoint(connection, keep).await.is_ok()
 }

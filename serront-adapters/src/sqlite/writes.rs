@@ -1,0 +1,393 @@
+//! What a change set writes, as statements of one script.
+
+use serde_json::to_string;
+use serront_core::account::{Account, AccountState, Version};
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{Claim, ClaimName, Write};
+use serront_core::effect::Effect;
+use serront_core::ids::{AccountId, OrderId, PaymentId};
+use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::order::{Order, OrderState, WorkStatus};
+use serront_core::payment::{Payment, PaymentState};
+use serront_core::storefront::Storefront;
+use serront_core::subscription::{Subscription, SubscriptionState};
+use serront_core::time::Timestamp;
+
+use super::script::Script;
+use crate::sql::error::Failed;
+use crate::sql::names::{Place, image_word, place};
+use crate::sql::search::indexed;
+
+const STOREFRONT_AGAIN: &str = " ON CONFLICT (account_id) DO UPDATE SET version = excluded.version, \
+    slug = excluded.slug, display_name = excluded.display_name, bio = excluded.bio, payment = excluded.payment, \
+    hide_branding = excluded.hide_branding, published = excluded.published, updated_at = excluded.updated_at";
+
+const SERVICE_AGAIN: &str = " ON CONFLICT (account_id, service_id) DO UPDATE SET version = excluded.version, \
+    slug = excluded.slug, name = excluded.name, description = excluded.description, pricing = excluded.pricing, \
+    active = excluded.active, sort_order = excluded.sort_order, updated_at = excluded.updated_at";
+
+/// Adds what a write does.
+pub(super) fn write(script: &mut Script, account: AccountId, write: &Write) -> Result<(), Failed> {
+    match write {
+        Write::InsertAccount(new) => insert_account(script, new),
+        Write::UpdateAccount(state) => update_account(script, account, state),
+        Write::PutStorefront(storefront) => put_storefront(script, storefront),
+        Write::PutService(service) => put_service(script, service),
+        Write::DeleteService(id) => {
+            script
+                .add("DELETE FROM services WHERE service_id = ? AND account_id = ?")
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
+        Write::InsertOrder(order, payment) => {
+            insert_order(script, order);
+            insert_payment(script, account, payment);
+            count(script, account, order.state.status, 1);
+            Ok(())
+        }
+        Write::UpdateOrder { id, was, state } => {
+            update_order(script, account, *id, state);
+            if *was != state.status {
+                count(script, account, *was, -1);
+                count(script, account, state.status, 1);
+            }
+            Ok(())
+        }
+        Write::UpdatePayment { id, order_id, state } => {
+            update_payment(script, account, *id, *order_id, state);
+            Ok(())
+        }
+        Write::InsertKey(key) => {
+            insert_key(script, key);
+            Ok(())
+        }
+        Write::DeleteKey(id) => {
+            script
+                .add("DELETE FROM api_keys WHERE key_id = ? AND account_id = ?")
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
+        Write::InsertSubscription(subscription, secret) => insert_subscription(script, subscription, secret),
+        Write::UpdateSubscription(id, SubscriptionState { version, url, events, active }) => {
+            script
+                .add(
+                    "UPDATE subscriptions SET version = ?, url = ?, events = ?, active = ? \
+                 WHERE subscription_id = ? AND account_id = ?",
+                )
+                .bind(version.0)
+                .bind(url)
+                .bind(json(events)?)
+                .bind(active)
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
+        Write::DeleteSubscription(id) => {
+            script
+                .add("DELETE FROM subscriptions WHERE subscription_id = ? AND account_id = ?")
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
+        Write::AppendAudit(record) => append_audit(script, record),
+    }
+}
+
+fn insert_account(script: &mut Script, account: &Account) -> Result<(), Failed> {
+    let Account { id, name, created_at, state } = account;
+    script
+        .add(
+            "INSERT INTO accounts (account_id, name, created_at, version, tier, modules, plugipay_account_id) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id.to_string())
+        .bind(name)
+        .bind(created_at.millis())
+        .bind(state.version.0)
+        .bind(state.tier.as_str())
+        .bind(json(&state.modules)?)
+        .bind(&state.plugipay_account_id);
+    Ok(())
+}
+
+fn update_account(script: &mut Script, account: AccountId, state: &AccountState) -> Result<(), Failed> {
+    script
+        .add("UPDATE accounts SET version = ?, tier = ?, modules = ?, plugipay_account_id = ? WHERE account_id = ?")
+        .bind(state.version.0)
+        .bind(state.tier.as_str())
+        .bind(json(&state.modules)?)
+        .bind(&state.plugipay_account_id)
+        .bind(account.to_string());
+    Ok(())
+}
+
+fn put_storefront(script: &mut Script, storefront: &Storefront) -> Result<(), Failed> {
+    let Storefront { account_id, version, profile, created_at, updated_at } = storefront;
+    let again = if *version == Version::FIRST { "" } else { STOREFRONT_AGAIN };
+    script
+        .add(&format!(
+            "INSERT INTO storefronts (account_id, version, slug, display_name, bio, payment, hide_branding, published, \
+         created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?){again}"
+        ))
+        .bind(account_id.to_string())
+        .bind(version.0)
+        .bind(profile.slug.as_str())
+        .bind(&profile.display_name)
+        .bind(&profile.bio)
+        .bind(json(&profile.payment)?)
+        .bind(profile.hide_branding)
+        .bind(profile.published)
+        .bind(created_at.millis())
+        .bind(updated_at.millis());
+    Ok(())
+}
+
+fn put_service(script: &mut Script, service: &Service) -> Result<(), Failed> {
+    let Service { id, account_id, version, offer, created_at, updated_at } = service;
+    // A first write has no version before it to guard on: a row that is there already is told by the constraint.
+    let again = if *version == Version::FIRST { "" } else { SERVICE_AGAIN };
+    script
+        .add(&format!(
+            "INSERT INTO services (service_id, account_id, version, slug, name, description, pricing, active, \
+         sort_order, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?){again}"
+        ))
+        .bind(id.to_string())
+        .bind(account_id.to_string())
+        .bind(version.0)
+        .bind(offer.slug.as_str())
+        .bind(&offer.name)
+        .bind(&offer.description)
+        .bind(json(&offer.pricing)?)
+        .bind(offer.active)
+        .bind(offer.sort_order)
+        .bind(created_at.millis())
+        .bind(updated_at.millis());
+    Ok(())
+}
+
+fn insert_order(script: &mut Script, order: &Order) {
+    let Order { buyer, state, .. } = order;
+    script.add(
+        "INSERT INTO orders (order_id, account_id, number, service_id, access_token, access_token_hash, buyer_name, \
+         buyer_email, buyer_phone, package_name, preferred_date, notes, language, created_at, version, \
+         status, payment_status, quoted_price, updated_at) \
+         VALUES (?, ?, (SELECT last_number FROM order_numbers WHERE account_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+         ?, ?, ?, ?, ?)",
+    )
+    .bind(order.id.to_string())
+    .bind(order.account_id.to_string())
+    .bind(order.account_id.to_string())
+    .bind(order.service_id.to_string())
+    .bind(order.access_token.reveal())
+    .bind(order.access_token.hash().to_string())
+    .bind(&buyer.name)
+    .bind(buyer.email.as_str())
+    .bind(&buyer.phone)
+    .bind(&order.package_name)
+    .bind(&order.preferred_date)
+    .bind(&order.notes)
+    .bind(order.language.as_str())
+    .bind(order.created_at.millis())
+    .bind(state.version.0)
+    .bind(state.status.as_str())
+    .bind(state.payment_status.as_str())
+    .bind(state.quoted_price.get())
+    .bind(state.updated_at.millis());
+    script.add("INSERT INTO order_words (rowid, words) VALUES (last_insert_rowid(), ?)").bind(indexed(order));
+}
+
+fn update_order(script: &mut Script, account: AccountId, id: OrderId, state: &OrderState) {
+    script
+        .add(
+            "UPDATE orders SET version = ?, status = ?, payment_status = ?, quoted_price = ?, updated_at = ? \
+         WHERE order_id = ? AND account_id = ?",
+        )
+        .bind(state.version.0)
+        .bind(state.status.as_str())
+        .bind(state.payment_status.as_str())
+        .bind(state.quoted_price.get())
+        .bind(state.updated_at.millis())
+        .bind(id.to_string())
+        .bind(account.to_string());
+}
+
+fn bind_payment_state<'s>(script: &'s mut Script, state: &PaymentState) -> &'s mut Script {
+    let receipt = state.receipt.as_ref();
+    script
+        .bind(state.status.as_str())
+        .bind(state.amount_due.get())
+        .bind(receipt.map(|receipt| receipt.upload_id.to_string()))
+        .bind(receipt.map(|receipt| image_word(receipt.image_type)))
+        .bind(receipt.map(|receipt| receipt.bytes))
+        .bind(receipt.map(|receipt| receipt.sha256.to_string()))
+        .bind(receipt.map(|receipt| receipt.uploaded_at.millis()))
+}
+
+fn insert_payment(script: &mut Script, account: AccountId, payment: &Payment) {
+    script.add(
+        "INSERT INTO payments (status, amount_due, receipt_upload_id, receipt_type, receipt_bytes, receipt_sha256, \
+         receipt_at, payment_id, account_id, order_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    bind_payment_state(script, &payment.state)
+        .bind(payment.id.to_string())
+        .bind(account.to_string())
+        .bind(payment.order_id.to_string());
+}
+
+fn update_payment(script: &mut Script, account: AccountId, id: PaymentId, order: OrderId, state: &PaymentState) {
+    script.add(
+        "UPDATE payments SET status = ?, amount_due = ?, receipt_upload_id = ?, receipt_type = ?, receipt_bytes = ?, \
+         receipt_sha256 = ?, receipt_at = ? WHERE payment_id = ? AND account_id = ? AND order_id = ?",
+    );
+    bind_payment_state(script, state).bind(id.to_string()).bind(account.to_string()).bind(order.to_string());
+}
+
+fn count(script: &mut Script, account: AccountId, status: WorkStatus, by: i64) {
+    script
+        .add(if by > 0 {
+            "INSERT INTO order_counts (orders, account_id, status) VALUES (?, ?, ?) \
+             ON CONFLICT (account_id, status) DO UPDATE SET orders = orders + excluded.orders"
+        } else {
+            "UPDATE order_counts SET orders = orders + ? WHERE account_id = ? AND status = ?"
+        })
+        .bind(by)
+        .bind(account.to_string())
+        .bind(status.as_str());
+}
+
+fn insert_key(script: &mut Script, key: &KeyRecord) {
+    script
+        .add(
+            "INSERT INTO api_keys (key_id, account_id, name, prefix, hash, created_at, last_used_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(key.id.to_string())
+        .bind(key.account_id.to_string())
+        .bind(&key.name)
+        .bind(&key.prefix)
+        .bind(key.hash.to_string())
+        .bind(key.created_at.millis())
+        .bind(key.last_used_at.map(Timestamp::millis));
+}
+
+fn insert_subscription(script: &mut Script, subscription: &Subscription, secret: &WebhookSecret) -> Result<(), Failed> {
+    let Subscription { id, account_id, created_at, state } = subscription;
+    script
+        .add(
+            "INSERT INTO subscriptions (subscription_id, account_id, created_at, version, url, events, active, secret) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id.to_string())
+        .bind(account_id.to_string())
+        .bind(created_at.millis())
+        .bind(state.version.0)
+        .bind(&state.url)
+        .bind(json(&state.events)?)
+        .bind(state.active)
+        .bind(secret.reveal());
+    Ok(())
+}
+
+fn append_audit(script: &mut Script, record: &AuditRecord) -> Result<(), Failed> {
+    script
+        .add(
+            "INSERT INTO audit (audit_id, account_id, order_id, payment_id, at, actor, act, note) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(record.id.to_string())
+        .bind(record.account_id.to_string())
+        .bind(record.order_id.to_string())
+        .bind(record.payment_id.to_string())
+        .bind(record.at.millis())
+        .bind(json(&record.actor)?)
+        .bind(json(&record.act)?)
+        .bind(&record.note);
+    Ok(())
+}
+
+/// Adds an effect, with the number of a new order in its marked place.
+pub(super) fn effect(script: &mut Script, account: AccountId, effect: &Effect, at: Timestamp) -> Result<(), Failed> {
+    let (kind, before, after, delivery) = match effect {
+        Effect::Mail { mail, .. } => ("mail", json(mail)?, None, None),
+        Effect::Removal { upload_id, .. } => ("removal", upload_id.to_string(), None, None),
+        Effect::Delivery(delivery) => {
+            let (before, after) = delivery.body.parts();
+            ("delivery", before.to_owned(), after, Some(delivery))
+        }
+    };
+    script
+        .add(&format!(
+            "INSERT INTO effects (effect_id, account_id, kind, content, subscription_id, event_id, event_type, \
+             created_at, status, due_at) VALUES (?, ?, ?, {}, ?, ?, ?, ?, 'pending', ?)",
+            place_for(after)
+        ))
+        .bind(effect.id().to_string())
+        .bind(account.to_string())
+        .bind(kind)
+        .marked(account, before, after)
+        .bind(delivery.map(|delivery| delivery.subscription_id.to_string()))
+        .bind(delivery.map(|delivery| delivery.event_id.to_string()))
+        .bind(delivery.map(|delivery| delivery.event_type.as_str()))
+        .bind(at.millis())
+        .bind(at.millis());
+    Ok(())
+}
+
+/// Adds the claim of a name.
+pub(super) fn claim(script: &mut Script, account: AccountId, claim: &Claim) -> Result<(), Failed> {
+    match place(&claim.name) {
+        Place::Directory(kind, name) => script
+            .add("INSERT INTO directory (account_id, kind, name) VALUES (?, ?, ?)")
+            .bind(account.to_string())
+            .bind(kind)
+            .bind(name),
+        Place::Claim(kind, name) => script
+            .add("INSERT INTO claims (account_id, kind, name) VALUES (?, ?, ?)")
+            .bind(account.to_string())
+            .bind(kind)
+            .bind(name),
+        Place::Kept(scope) => {
+            let kept = claim.kept.as_ref().ok_or(Failed::Refused("an idempotency key with nothing kept"))?;
+            let (before, after) = kept.outcome.parts();
+            // What is there already has ended: it was looked at.
+            script
+                .add(&format!(
+                    "INSERT INTO kept_outcomes (account_id, scope, fingerprint, outcome, until) VALUES (?, ?, ?, {}, ?) \
+                     ON CONFLICT (scope, account_id) DO UPDATE SET fingerprint = excluded.fingerprint, \
+                     outcome = excluded.outcome, until = excluded.until",
+                    place_for(after)
+                ))
+                .bind(account.to_string())
+                .bind(scope)
+                .bind(kept.fingerprint.to_string())
+                .marked(account, before.to_owned(), after)
+                .bind(kept.until.millis())
+        }
+    };
+    Ok(())
+}
+
+/// Adds the release of a name.
+pub(super) fn release(script: &mut Script, account: AccountId, name: &ClaimName) {
+    match place(name) {
+        Place::Directory(kind, name) => {
+            script.add("DELETE FROM directory WHERE kind = ? AND name = ? AND account_id = ?").bind(kind).bind(name)
+        }
+        Place::Claim(kind, name) => {
+            script.add("DELETE FROM claims WHERE kind = ? AND name = ? AND account_id = ?").bind(kind).bind(name)
+        }
+        Place::Kept(scope) => script.add("DELETE FROM kept_outcomes WHERE scope = ? AND account_id = ?").bind(scope),
+    }
+    .bind(account.to_string());
+}
+
+const fn place_for(after: Option<&str>) -> &'static str {
+    if after.is_some() { "? || (SELECT last_number FROM order_numbers WHERE account_id = ?) || ?" } else { "?" }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, Failed> {
+    to_string(value).map_err(|_| Failed::Refused("a value that can't be written as JSON"))
+}
