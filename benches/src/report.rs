@@ -301,10 +301,10 @@ the writes in one transaction. No library, no other guards; ids from a counter.
 - (b) library: `Local::confirm_payment` and `Local::orders` over its storage, with the system's clock, ids and secrets.
 - (c) as an ORM: the same rows, statement by statement in a transaction (sqlx).
 - (d) write only: (a)'s write without its read; no correct program, only the limit.
+- (e) in a host's transaction: (b) bound to a transaction that the host opens and commits, one confirmation in each.
 
 Every row that a slice promised was counted after it. `bytes` are those of audit records and effects, for each \
 confirmation. A database of 1,000 orders is filled anew before every slice, with as many orders as a slice confirms if \
 that is more; of 1,000,000 each order is confirmed once, in an order that jumps all over the table. A conflict is a read \
-that is one version behind: the change set conflicts, and the caller reads and decides again. The library inside a host's \
-own transaction is not measured yet.
+that is one version behind: the change set conflicts, and the caller reads and decides again.
 ";

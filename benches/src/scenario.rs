@@ -118,6 +118,7 @@ impl Scenario {
                     [Manner::Floor, Manner::Library, Manner::Orm].map(|way| Contender::new(way, orders)).into();
                 if question == Question::Confirm {
                     contenders.push(Contender::new(Manner::Limit, orders));
+                    contenders.push(Contender::new(Manner::Bound, orders));
                 }
                 if orders > SMALL {
                     // The same beside it on the small database, in the same run: what does size cost?

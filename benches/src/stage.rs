@@ -21,7 +21,8 @@ pub(crate) enum Manner {
     Orm,
     /// (d) The floor's write without its read: no correct program, only the limit.
     Limit,
-    // The library inside a host's own transaction goes here: a manner of its own, against the floor inside one.
+    /// (e) The library inside a transaction that the host opens and commits.
+    Bound,
 }
 
 impl Manner {
@@ -31,6 +32,7 @@ impl Manner {
             Self::Library => "(b) library",
             Self::Orm => "(c) as an ORM",
             Self::Limit => "(d) write only",
+            Self::Bound => "(e) in a host's transaction",
         }
     }
 }

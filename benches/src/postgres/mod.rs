@@ -14,6 +14,7 @@ use crate::fill::{self, Columns, Dialect};
 use crate::library::Library;
 use crate::stage::{Manner, Size, Stage, Trouble, Way, Written};
 
+mod bound;
 mod hand;
 mod orm;
 
@@ -49,6 +50,7 @@ pub(crate) struct PostgresStage {
     library: Library<PostgresStorage>,
     floor: hand::Floor,
     limit: hand::Limit,
+    bound: bound::Bound,
     orm: orm::Orm,
 }
 
@@ -76,6 +78,7 @@ impl PostgresStage {
             library: Library::new(Arc::clone(&storage))?,
             floor: hand::Floor::new(pool.clone()),
             limit: hand::Limit::new(pool.clone()),
+            bound: bound::Bound::new(Arc::clone(&storage), pool.clone())?,
             orm: orm::Orm::new(pool.clone()),
             schema,
             pool,
@@ -109,6 +112,7 @@ impl Stage for PostgresStage {
             Manner::Library => &self.library,
             Manner::Orm => &self.orm,
             Manner::Limit => &self.limit,
+            Manner::Bound => &self.bound,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::fill::{self, Columns, Dialect};
 use crate::library::Library;
 use crate::stage::{Manner, Size, Stage, Trouble, Way, Written};
 
+mod bound;
 mod hand;
 mod orm;
 
@@ -37,6 +38,7 @@ pub(crate) struct SqliteStage {
     library: Library<SqliteStorage>,
     floor: hand::Floor,
     limit: hand::Limit,
+    bound: bound::Bound,
     orm: orm::Orm,
 }
 
@@ -72,6 +74,7 @@ impl SqliteStage {
             library: Library::new(Arc::clone(&storage))?,
             floor: hand::Floor::new(writer.clone(), hand::Readers::open(&path)?),
             limit: hand::Limit::new(writer),
+            bound: bound::Bound::new(Arc::clone(&storage))?,
             orm: orm::Orm::open(&path).await?,
             storage,
         };
@@ -109,6 +112,7 @@ impl Stage for SqliteStage {
             Manner::Library => &self.library,
             Manner::Orm => &self.orm,
             Manner::Limit => &self.limit,
+            Manner::Bound => &self.bound,
         }
     }
 

@@ -1,0 +1,45 @@
+//! (e) The library inside a transaction that the host begins on the storage's writer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_adapters::sqlite::SqliteStorage;
+use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
+use serront_core::audit::Actor;
+use serront_core::policy::Policy;
+use serront_core::service::{Environment, Local};
+
+use crate::stage::{PageSeen, Request, Trouble, Way};
+
+/// Longer than any of them takes.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct Bound {
+    storage: Arc<SqliteStorage>,
+    policy: Policy,
+    actor: Actor,
+}
+
+impl Bound {
+    pub(super) fn new(storage: Arc<SqliteStorage>) -> Result<Self, Trouble> {
+        Ok(Self { storage, policy: Policy::default(), actor: Actor::host(crate::hand::ACTOR)? })
+    }
+}
+
+#[async_trait]
+impl Way for Bound {
+    async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
+        let environment =
+            Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy };
+        let transaction = self.storage.begin(TIME_MAX).await?;
+        Local::bound(&transaction, environment)
+            .confirm_payment(request.account, request.order, &self.actor, None, None)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn page(&self, _request: &Request) -> Result<PageSeen, Trouble> {
+        Err("pages are not read in transactions".into())
+    }
+}
