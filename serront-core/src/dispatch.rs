@@ -26,6 +26,10 @@ use crate::signature;
 use crate::subscription::Subscription;
 use crate::time::Timestamp;
 
+/// How long a step that was given nothing, though something is due, waits before it asks again. Asking at once would spin;
+/// due work is to start within a second.
+const NOT_GIVEN_OUT: Duration = Duration::from_millis(500);
+
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
@@ -206,6 +210,8 @@ where
         let full = u32::try_from(due.len()).unwrap_or(u32::MAX) >= capacity;
         let idle = now.plus(self.environment.policy.dispatch_idle);
         let next = if full { now } else { self.storage.next_due().await?.map_or(idle, |due| due.min(idle)) };
+        // Due, and not given out: the storage's clock is behind this host's, or a subscription has enough under way.
+        let next = if due.is_empty() && next <= now { now.plus(NOT_GIVEN_OUT) } else { next };
         Ok(Step { attempted: due.len(), next: next.max(now) })
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Not to be mixed up with the key that we send to a provider, or with the delivery id that a receiver sees.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +47,8 @@ impl IdempotentRequest {
     }
 }
 
-/// What is kept beside an idempotency claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is kept beside an idempotency claim. `Debug` does not show the outcome: it may hold a token or a bank account.
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeptOutcome {
     /// The first request's body.
     pub fingerprint: Digest256,
@@ -56,8 +58,8 @@ pub struct KeptOutcome {
     pub until: Timestamp,
 }
 
-/// A kept outcome as read back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A kept outcome as read back. `Debug` does not show the outcome: it may hold a token or a bank account.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Kept {
     /// The first request's body.
     pub fingerprint: Digest256,
@@ -65,6 +67,18 @@ pub struct Kept {
     pub outcome: String,
     /// Until when it counts.
     pub until: Timestamp,
+}
+
+impl fmt::Debug for KeptOutcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeptOutcome(until {}, …)", self.until)
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Kept(until {}, …)", self.until)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,6 +166,8 @@ mod tests {
         assert!(replay::<Plain>(Some(&request(b"2")), Some(&first), before).is_err());
         assert!(replay::<Secret>(Some(&request(b"1")), Some(&kept(&Secret(3))), before).is_err());
         assert!(!kept(&Secret(3)).outcome.contains('3'));
+        // An outcome holds tokens and bank accounts; what is debugged may be logged.
+        assert!(!format!("{first:?}").contains("plain"));
     }
 
     #[test]

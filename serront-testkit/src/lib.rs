@@ -2,9 +2,11 @@
 //!
 //! - [`memory`]: strict adapters in memory, for every port that a test has to bring.
 //! - [`conformance`]: the suite that every storage adapter runs, one named test per case, from one list.
-//! - [`faults`]: a storage that fails before or after the commit, as told.
+//! - [`faults`]: every port wrapped so that it fails as told, by script, rule or seed.
 //! - [`generators`]: proptest strategies for the domain's types.
 //! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
+//! - [`sim`]: a deterministic simulator with an oracle; the binary `sim` runs it.
+//! - `proxy` (feature `proxy`): a TCP proxy that cuts connections as told, for whatever speaks to a server.
 //! - [`world`]: all memory ports as one bundle, so that a test is short.
 //! - `mocks` (feature `mocks`): mockall's mocks of every port.
 //!
@@ -19,4 +21,7 @@ pub mod memory;
 pub mod mocks;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "proxy")]
+pub mod proxy;
+pub mod sim;
 pub mod world;

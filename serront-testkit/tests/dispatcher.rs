@@ -297,3 +297,16 @@ async fn a_step_says_when_to_come_again() {
     world.clock.advance(minutes(1) - Duration::from_secs(2));
     assert_eq!(step(16).await.next, now.plus(minutes(1)), "the retry comes before an idle look");
 }
+
+/// Found by the simulator: a host whose clock is ahead of the storage's asked again and again without a pause.
+#[tokio::test]
+async fn what_is_due_and_not_given_out_is_not_asked_for_without_a_pause() {
+    let world = World::new();
+    let (_, placed) = world.seller_with_order("studio").await;
+    confirm(&world, &placed).await;
+    world.mailbox.fail_next(1, PortErrorKind::Transient);
+    assert_eq!(attempted(&world).await, 1);
+    let ahead = world.clock.now().plus(minutes(10));
+    let step = world.dispatcher().step(ahead, 16).await.unwrap();
+    assert_eq!((step.attempted, step.next), (0, ahead.plus(Duration::from_millis(500))));
+}

@@ -31,12 +31,11 @@ impl Way for Bound {
         let environment =
             Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy };
         let mut transaction = self.pool.begin().await?;
-        let bound = self.storage.bind(&mut transaction);
-        let confirmed = Local::bound(&bound, environment)
-            .confirm_payment(request.account, request.order, &self.actor, None, None)
-            .await;
-        drop(bound);
-        confirmed?;
+        {
+            let bound = self.storage.bind(&mut transaction);
+            let local = Local::bound(&bound, environment);
+            local.confirm_payment(request.account, request.order, &self.actor, None, None).await?;
+        }
         Ok(transaction.commit().await?)
     }
 

@@ -40,6 +40,19 @@ pub(super) fn of_write(error: sqlx::Error) -> Failed {
     if is_lost(&error) { Failed::Lost } else { Failed::Engine(error) }
 }
 
+/// A read, which has done nothing whether it arrived or not.
+pub(super) fn of_read(failed: Failed) -> Failed {
+    match failed {
+        Failed::Lost => Failed::RolledBack,
+        Failed::Engine(_)
+        | Failed::Unreadable(_)
+        | Failed::Refused(_)
+        | Failed::Closed
+        | Failed::RolledBack
+        | Failed::Busy => failed,
+    }
+}
+
 /// Whether a failure leaves a connection behind that can't be used again.
 pub(super) fn loses_connection(failed: &Failed) -> bool {
     match failed {

@@ -79,7 +79,8 @@ pub struct PostgresOptions {
     pub acquire_time_max: Duration,
     /// How long a commit waits for a row that somebody else has locked, as a rule a host's own transaction.
     pub lock_time_max: Duration,
-    /// How long one statement may take.
+    /// How long one statement may take. The server stops it then; if nothing is heard of that either, for another
+    /// [`PostgresOptions::acquire_time_max`], the connection is given up.
     pub statement_time_max: Duration,
     /// The storage's own clock, by which leases run. `None`: the server's, which all hosts share.
     pub clock: Option<Arc<dyn Clock>>,
@@ -140,6 +141,8 @@ struct Base {
     /// Those who wait for rows that somebody else has locked: not on all connections, and not for ever.
     waiting: Semaphore,
     lock_time_max: Duration,
+    /// After which time a server that says nothing is given up.
+    answer_time_max: Duration,
 }
 
 /// A name that needs no escaping in quotes.
@@ -177,12 +180,20 @@ impl PostgresStorage {
                 // pays, and a plan made while a table was empty must not scan it when it is full.
                 ("plan_cache_mode", "force_generic_plan"),
                 ("jit", "off"),
+                // Whatever the database's default is.
+                ("default_transaction_isolation", "read committed"),
                 ("enable_seqscan", "off"),
             ]);
         let most = usize::try_from(options.connections_max).unwrap_or(usize::MAX);
         let connections = Connections::new(connect, most, options.acquire_time_max);
         let waiting = Semaphore::new(usize::try_from(options.connections_max / 2).unwrap_or(1).max(1));
-        let base = Arc::new(Base { connections, schema, waiting, lock_time_max: options.lock_time_max });
+        // As for the server, less than a millisecond is no limit.
+        let answer_time_max = match options.statement_time_max.as_millis() {
+            0 => Duration::MAX,
+            _ => options.statement_time_max.saturating_add(options.acquire_time_max),
+        };
+        let lock_time_max = options.lock_time_max;
+        let base = Arc::new(Base { connections, schema, waiting, lock_time_max, answer_time_max });
         Ok(Self {
             commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base)))),
             orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base)))),
@@ -219,9 +230,10 @@ async fn migrate(connect: &PgConnectOptions, name: &str, schema: &str) -> Result
     Ok(())
 }
 
-/// Runs a read on a connection of the pool, and once more if the connection turned out to be dead.
-macro_rules! on_connection {
-    ($base:expr, |$connection:ident, $schema:ident| $read:expr) => {{
+/// Runs statements on a connection of the pool, and once more if the connection turned out to be dead. What writes says by
+/// itself whether it may have arrived.
+macro_rules! writing {
+    ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {{
         let base = &$base;
         let $schema = base.schema.as_str();
         let mut attempts = 0;
@@ -231,7 +243,9 @@ macro_rules! on_connection {
                 Ok(mut lease) => match lease.connection() {
                     Err(failed) => Err(failed),
                     Ok($connection) => {
-                        let result = $read.await;
+                        let worked = tokio::time::timeout(base.answer_time_max, $work).await;
+                        // Not known to be done, and not tried again: the next one would wait as long.
+                        let result = worked.unwrap_or(Err(Failed::Lost));
                         if !matches!(&result, Err(failed) if $crate::postgres::error::loses_connection(failed)) {
                             lease.keep();
                         }
@@ -250,6 +264,14 @@ macro_rules! on_connection {
             }
         }
     }};
+}
+use writing;
+
+/// The same for reads, of which it does not matter whether they arrived.
+macro_rules! on_connection {
+    ($base:expr, |$connection:ident, $schema:ident| $read:expr) => {
+        $crate::postgres::writing!($base, |$connection, $schema| $read).map_err($crate::postgres::error::of_read)
+    };
 }
 use on_connection;
 
@@ -385,9 +407,15 @@ impl WorkStorage for PostgresStorage {
             return Ok(Vec::new());
         }
         let mut connection = self.base.connections.acquire().await?;
-        let mut transaction = connection.connection()?.begin().await.map_err(Failed::from)?;
-        let taken = work::take_due(&mut transaction, &self.base.schema, now, limit, per_subscription, lease).await?;
-        transaction.commit().await.map_err(error::of_write)?;
+        let taking = async {
+            let mut transaction = connection.connection()?.begin().await?;
+            let schema = &self.base.schema;
+            let taken = work::take_due(&mut transaction, schema, now, limit, per_subscription, lease).await?;
+            transaction.commit().await.map_err(error::of_write)?;
+            Ok(taken)
+        };
+        // What was taken and not heard of comes back when its lease runs out.
+        let taken = tokio::time::timeout(self.base.answer_time_max, taking).await.unwrap_or(Err(Failed::Lost))?;
         connection.keep();
         Ok(taken)
     }
@@ -405,22 +433,22 @@ impl WorkStorage for PostgresStorage {
         attempt: &Attempt,
         next: NextAttempt,
     ) -> Result<(), RecordError> {
-        let recorded = on_connection!(self.base, |connection, schema| {
+        let recorded = writing!(self.base, |connection, schema| {
             work::record_attempt(connection, schema, account_id, id, fence, attempt, next)
         });
         Ok(recorded.map_err(PortError::from)??)
     }
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit))?)
+        Ok(writing!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit))?)
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| work::prune(connection, schema, prune))?)
+        Ok(writing!(self.base, |connection, schema| work::prune(connection, schema, prune))?)
     }
 
     async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
-        Ok(on_connection!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at))?)
+        Ok(writing!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at))?)
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {

@@ -20,16 +20,14 @@ use crate::sql::error::Failed;
 /// How often a statement that the engine gave up for another one is run again.
 const VICTIM_ROUNDS_MAX: u32 = 8;
 
-/// A failure that many share: the engine's own error can't be copied.
+/// A failure that many share, with nothing done: the engine's own error can't be copied.
 fn shared(failed: &Failed) -> Failed {
     match failed {
-        Failed::Engine(error) if error::is_lost(error) => Failed::Lost,
         Failed::Engine(error) if error::busy(error) => Failed::Busy,
-        Failed::Engine(_) | Failed::RolledBack => Failed::RolledBack,
+        Failed::Engine(_) | Failed::RolledBack | Failed::Lost => Failed::RolledBack,
         Failed::Unreadable(column) => Failed::Unreadable(column),
         Failed::Refused(why) => Failed::Refused(why),
         Failed::Closed => Failed::Closed,
-        Failed::Lost => Failed::Lost,
         Failed::Busy => Failed::Busy,
     }
 }
@@ -107,6 +105,8 @@ impl Together for Keys {
 pub(super) struct Sent {
     /// One got no answer, so it may still land: whatever fails from then on, the outcome is not known.
     lost: bool,
+    /// There was no connection, or its server fell silent: whoever comes next would wait as long for the same.
+    cut_off: bool,
 }
 
 impl Sent {
@@ -120,8 +120,18 @@ impl Sent {
 async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent) -> Result<Vec<Status>, Refusal> {
     let (mut victim, mut lost) = (0, 0);
     loop {
-        let mut lease = base.connections.acquire().await?;
-        let result = commit::apply(lease.connection()?, &base.schema, changes, mode).await;
+        let mut lease = match base.connections.acquire().await {
+            Ok(lease) => lease,
+            Err(failed) => {
+                sent.cut_off = true;
+                return Err(failed.into());
+            }
+        };
+        let applied = commit::apply(lease.connection()?, &base.schema, changes, mode);
+        let Ok(result) = tokio::time::timeout(base.answer_time_max, applied).await else {
+            (sent.lost, sent.cut_off) = (true, true);
+            return Err(Failed::Lost.into());
+        };
         match result {
             Err(Refusal::Failed(Failed::Engine(error))) if error::is_victim(&error) && victim < VICTIM_ROUNDS_MAX => {
                 lease.keep();
@@ -131,6 +141,7 @@ async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent)
                 sent.lost = true;
                 drop(lease);
                 if lost >= RECONNECTS_MAX {
+                    sent.cut_off = true;
                     return Err(Failed::Lost.into());
                 }
                 lost += 1;
@@ -192,16 +203,24 @@ pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet, mut sent: Se
 pub(super) struct Commits(pub(super) Arc<Base>);
 
 impl Commits {
-    /// One of a round by itself; if it has to wait, in a task of its own.
-    async fn alone(&self, (change, sender): Waiting<Self>, mut sent: Sent) {
+    /// One of a round by itself; if it has to wait, in a task of its own. Answers whether the others can go on.
+    async fn alone(&self, (change, sender): Waiting<Self>, mut sent: Sent) -> bool {
         if let Some(result) = commit_at_once(&self.0, &change, &mut sent).await {
             let _ = sender.send(result);
-            return;
+            return !sent.cut_off;
         }
         let base = Arc::clone(&self.0);
         tokio::spawn(async move {
             let _ = sender.send(commit_waiting(&base, &change, sent).await);
         });
+        true
+    }
+}
+
+/// Tells them that they can't be sent now.
+fn refuse(waiting: impl IntoIterator<Item = Waiting<Commits>>, sent: Sent, failed: &Failed) {
+    for (_, sender) in waiting {
+        let _ = sender.send(Err(sent.failure(shared(failed))));
     }
 }
 
@@ -232,6 +251,12 @@ impl Together for Commits {
                             }
                         }
                     }
+                    // Nobody's fault. If each tried for itself, the last would wait many times as long as the first.
+                    Err(Refusal::Failed(failed)) if sent.cut_off => {
+                        refuse(admitted, sent, &failed);
+                        refuse(rest, Sent::default(), &failed);
+                        return;
+                    }
                     // One of them made the statement fail: each for itself, so that it fails alone.
                     Err(_) => alone.extend(admitted),
                 }
@@ -241,8 +266,13 @@ impl Together for Commits {
             } else {
                 alone.extend(admitted);
             }
-            for waiting in alone {
-                self.alone(waiting, sent).await;
+            let mut alone = alone.into_iter();
+            while let Some(waiting) = alone.next() {
+                if !self.alone(waiting, sent).await {
+                    refuse(alone, sent, &Failed::Busy);
+                    refuse(rest, Sent::default(), &Failed::Busy);
+                    return;
+                }
             }
             left = rest;
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sqlx::{ConnectOptions as _, Connection, Database};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::error::Failed;
 
@@ -42,12 +43,13 @@ impl<DB: Database> Connections<DB> {
 
     /// Waits for a free one, for a bounded time.
     pub(crate) async fn acquire(&self) -> Result<Lease<'_, DB>, Failed> {
-        let free = tokio::time::timeout(self.wait_max, self.free.acquire()).await.map_err(|_| Failed::Busy)?;
+        let until = Instant::now().checked_add(self.wait_max);
+        let free = in_time(until, self.free.acquire()).await?;
         let free = free.map_err(|_| Failed::Closed)?;
         let idle = self.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.options.connect().await?,
+            None => in_time(until, self.options.connect()).await??,
         };
         Ok(Lease { connection: Some(connection), of: self, kept: false, _free: free })
     }
@@ -59,6 +61,14 @@ impl<DB: Database> Connections<DB> {
         for connection in idle {
             let _ = connection.close().await;
         }
+    }
+}
+
+/// Bounds a wait. Beyond what a clock can show there is no bound.
+async fn in_time<T>(until: Option<Instant>, waiting: impl Future<Output = T>) -> Result<T, Failed> {
+    match until {
+        Some(until) => tokio::time::timeout_at(until, waiting).await.map_err(|_| Failed::Busy),
+        None => Ok(waiting.await),
     }
 }
 

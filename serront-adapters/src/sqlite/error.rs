@@ -15,9 +15,9 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(5 | 6))
 }
 
-/// What may pass: IOERR (10), FULL (13).
+/// What may pass: READONLY (8), IOERR (10), FULL (13).
 pub(crate) fn passes(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some(10 | 13))
+    matches!(code(error), Some(8 | 10 | 13))
 }
 
 /// Whether the engine may have ended the whole transaction by itself, as it does when memory (7), the disk (10, 13) or

@@ -95,7 +95,8 @@ impl SqliteStorage {
             .statement_cache_capacity(512)
             .disable_statement_logging();
         // A checkpoint holds the writer up: ten times as seldom as the engine would, for as much more of a log.
-        let writer = options.clone().pragma("wal_autocheckpoint", "10000");
+        // What a savepoint would need to undo is kept in memory, not in a file.
+        let writer = options.clone().pragma("wal_autocheckpoint", "10000").pragma("temp_store", "memory");
         let writers = SqlitePoolOptions::new().max_connections(1).connect_with(writer).await;
         let writers = writers.map_err(Failed::from)?;
         migrate(&writers).await?;

@@ -143,6 +143,13 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         change_of(decided.expect("a confirmation"))
     }
 
+    /// The same, unless the payment is confirmed already.
+    pub(super) async fn confirming_if_open(&self, placed: &Placed) -> Option<ChangeSet> {
+        let snapshot = self.snapshot(placed.account_id, placed.id).await;
+        let decided = decide::confirm_payment(&snapshot, &world::host(), None, &mut self.context(None));
+        decided.ok().map(change_of)
+    }
+
     /// The change set that sets a quote, decided and not committed.
     pub(super) async fn quoting(&self, placed: &Placed, quote: i64) -> ChangeSet {
         let snapshot = self.snapshot(placed.account_id, placed.id).await;

@@ -27,6 +27,7 @@ pub mod accounts;
 pub mod claims;
 pub mod commits;
 pub mod durability;
+pub mod faults;
 pub mod guards;
 pub mod leases;
 pub mod numbers;
@@ -82,6 +83,10 @@ macro_rules! storage_conformance {
             commits::the_outcome_of_a_change_set_can_be_asked_for,
             durability::everything_is_there_after_a_reopen,
             durability::values_come_back_as_they_went,
+            faults::a_lone_caller_waits_for_nobody,
+            faults::callers_that_go_away_strand_nobody,
+            faults::in_a_mixed_crowd_each_fails_for_itself,
+            faults::lost_answers_change_nothing,
             guards::a_guard_without_a_write_holds_as_well,
             guards::a_settings_witness_sees_every_change,
             guards::a_storefront_is_put_first_only_once,
@@ -144,6 +149,7 @@ mod tests {
             ("claims", include_str!("claims.rs")),
             ("commits", include_str!("commits.rs")),
             ("durability", include_str!("durability.rs")),
+            ("faults", include_str!("faults.rs")),
             ("guards", include_str!("guards.rs")),
             ("leases", include_str!("leases.rs")),
             ("numbers", include_str!("numbers.rs")),

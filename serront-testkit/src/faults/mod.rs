@@ -366,10 +366,7 @@ impl Faults {
     }
 
     /// A read that may fail. That it is not known whether it happened matters to nobody.
-    async fn read<T, F: Future<Output = Result<T, PortError>>>(
-        &self,
-        read: impl Fn() -> F,
-    ) -> Result<T, PortError> {
+    async fn read<T, F: Future<Output = Result<T, PortError>>>(&self, read: impl Fn() -> F) -> Result<T, PortError> {
         self.around(Call::Read, read, refused_read).await
     }
 

@@ -1,0 +1,53 @@
+//! Planted bugs of a host: in its views, in its use of idempotency keys, in what it sends when.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serront_core::view::PaymentInstructions;
+
+use super::Bug;
+use crate::memory::locked;
+use crate::sim::events::{Call, Reply};
+
+/// The bug that this run's hosts have, and what they wrongly remember. They share it, as hosts share a cache.
+#[derive(Default)]
+pub(crate) struct HostBugs {
+    bug: Option<Bug>,
+    refusals: Mutex<BTreeMap<String, Reply>>,
+    instructions: Mutex<BTreeMap<String, PaymentInstructions>>,
+}
+
+impl HostBugs {
+    pub(crate) fn new(bug: Option<Bug>) -> Self {
+        Self { bug, ..Self::default() }
+    }
+
+    pub(crate) fn is(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    fn scope(call: &Call) -> Option<String> {
+        let key = call.idempotency_key.as_ref()?;
+        Some(format!("{} {:?} {key}", call.seller, call.verb.route()))
+    }
+
+    pub(crate) fn remembered_refusal(&self, call: &Call) -> Option<Reply> {
+        self.is(Bug::RefusalsKept).then(|| locked(&self.refusals).get(&Self::scope(call)?).cloned()).flatten()
+    }
+
+    pub(crate) fn remember_refusal(&self, call: &Call, reply: &Reply) {
+        if let (true, Some(scope), Reply::Refused(_)) = (self.is(Bug::RefusalsKept), Self::scope(call), reply) {
+            locked(&self.refusals).insert(scope, reply.clone());
+        }
+    }
+
+    pub(crate) fn remembered_instructions(&self, token: &str) -> Option<PaymentInstructions> {
+        locked(&self.instructions).get(token).cloned()
+    }
+
+    pub(crate) fn remember_instructions(&self, token: &str, shown: Option<&PaymentInstructions>) {
+        if let (true, Some(shown)) = (self.is(Bug::BankDetailsAfterConfirmation), shown) {
+            locked(&self.instructions).insert(token.to_owned(), shown.clone());
+        }
+    }
+}

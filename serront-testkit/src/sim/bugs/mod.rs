@@ -1,0 +1,124 @@
+//! Planted bugs: what an adapter, a view or a host could get wrong, one at a time. Each has to be caught by name.
+//!
+//! To add one: its line in the list below, and the few lines that get it wrong in `storage.rs` (the storage, or the way to
+//! it), in `host.rs` or in a port of `outside.rs`. `docs/planted-bugs.md` then wants its row.
+
+use std::sync::Arc;
+
+use serront_core::ports::{Clock, Mailer, WorkStorage};
+
+pub(crate) mod host;
+mod storage;
+
+use self::storage::Planted;
+
+/// Where a bug sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the storage.
+    Storage,
+    /// In a host's way to the storage.
+    Link,
+    /// In a host, or in another port.
+    Host,
+}
+
+macro_rules! bugs {
+    ($($variant:ident: $name:literal, $place:ident, $doc:literal;)+) => {
+        /// A bug to be planted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Bug {
+            $(#[doc = $doc] $variant,)+
+        }
+
+        impl Bug {
+            /// Every bug.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The bug's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// What is wrong with it, in a sentence.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $doc),+ }
+            }
+
+            const fn place(self) -> Place {
+                match self { $(Self::$variant => Place::$place),+ }
+            }
+        }
+    };
+}
+
+bugs! {
+    OrderGuardDropped: "guard-dropped", Storage, "A commit looks at no order's version: the last writer wins.";
+    WitnessDropped: "witness-dropped", Storage, "A commit does not look at the settings epoch.";
+    IdempotencyNotStored: "key-not-stored", Storage, "An idempotency key is not stored with its outcome.";
+    ChangeSetIdForgotten: "change-set-id-forgotten", Storage, "A change set's id is not tested: sent again, it lands again.";
+    ConflictSwallowed: "conflict-swallowed", Storage, "A conflict is answered as a success.";
+    MailForgotten: "mail-forgotten", Storage, "A commit forgets the mails among its effects.";
+    MailTwice: "mail-twice", Link, "A decision asks for each mail twice, under two ids.";
+    AuditForgotten: "audit-forgotten", Storage, "A commit forgets the audit records.";
+    NumberBeforeCommit: "number-gap", Storage, "Numbers are drawn before the commit, and lost with it.";
+    AccountIgnored: "account-ignored", Storage, "An order is found by its id alone, whoever asks.";
+    KeyCached: "key-cached", Storage, "A key once seen opens for ever.";
+    StaleRead: "stale-read", Storage, "An order is read from a cache for a minute.";
+    LeaseIgnored: "lease-ignored", Storage, "Work that is under a lease is taken again.";
+    FenceIgnored: "fence-ignored", Storage, "Who has lost the lease may still write into the log.";
+    SubscriptionLimitIgnored: "subscription-limit-ignored", Storage, "One subscription has any number of deliveries under way.";
+    DoneWhenTaken: "done-when-taken", Storage, "Work is marked as done when it is taken.";
+    BodyRenderedAgain: "body-rendered-again", Storage, "A retry has other bytes than the first attempt.";
+    EventIdRenewed: "event-id-renewed", Storage, "A retry has another event id than the first attempt.";
+    PausedPosted: "paused-posted", Storage, "A paused subscription is posted to.";
+    RetriedEarly: "retried-early", Storage, "A retry comes before its time.";
+    GivenUpEarly: "given-up-early", Storage, "An effect is given up before its schedule ends.";
+    FoldedTwice: "folded-twice", Storage, "The folder adds deltas that it does not delete.";
+    PendingPruned: "pending-pruned", Storage, "Pruning takes effects that are still pending.";
+    NamedUploadsForgotten: "named-uploads-forgotten", Storage, "The sweeper is told that no payment names anything.";
+    SentBeforeCommit: "sent-before-commit", Link, "A mail is sent before the commit that makes it.";
+    UnknownIsConflict: "unknown-is-conflict", Link, "A lost answer to a commit is taken for a conflict.";
+    UnknownIsSuccess: "unknown-is-success", Link, "A lost answer to a commit is taken for success.";
+    UnknownIsFailure: "unknown-is-failure", Link, "A lost answer to a commit is taken for failure.";
+    BankDetailsAfterConfirmation: "bank-details-stay", Host, "A view goes on showing the bank details after the confirmation.";
+    BankDetailsOnStorefront: "bank-details-on-storefront", Host, "The storefront's page shows what is for buyers with an order.";
+    IdempotencyByKeyOnly: "key-without-body", Host, "An idempotency key counts whatever the body is.";
+    RefusalsKept: "refusals-kept", Host, "A refusal is kept under its idempotency key, and answered again.";
+    ModuleAlwaysAvailable: "module-always-available", Host, "A module can be switched on though nothing is set up for it.";
+    SecretLogged: "secret-logged", Host, "A refused request is logged with its credential.";
+    RedirectIsSuccess: "redirect-is-success", Host, "A redirect counts as a successful delivery.";
+    NothingSwept: "nothing-swept", Host, "The receipts' store lists nothing, so that orphans stay.";
+}
+
+impl Bug {
+    /// The bug of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|bug| bug.name() == name)
+    }
+
+    /// The storage with the bug in it, if it is one of the storage's.
+    pub(crate) fn plant(self, storage: Arc<dyn WorkStorage>, clock: Arc<dyn Clock>) -> Arc<dyn WorkStorage> {
+        match self.place() {
+            Place::Storage => Arc::new(Planted::new(self, storage, clock, None)),
+            Place::Link | Place::Host => storage,
+        }
+    }
+
+    /// A host's way to the storage with the bug in it, if it is one of those.
+    pub(crate) fn plant_in_link(
+        self,
+        storage: Arc<dyn WorkStorage>,
+        clock: Arc<dyn Clock>,
+        mailer: Arc<dyn Mailer>,
+    ) -> Arc<dyn WorkStorage> {
+        match self.place() {
+            Place::Link => Arc::new(Planted::new(self, storage, clock, Some(mailer))),
+            Place::Storage | Place::Host => storage,
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! Planted bugs of a storage adapter, or of the way to it: a storage around another one, which gets one thing wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, ClaimName, Committed, Guard, Row, Write};
+use serront_core::effect::{Attempt, DeliveryRecord, Effect, EffectId, EffectStatus};
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, EventId, KeyId, MailId, OrderId, ServiceId, UploadId};
+use serront_core::key::KeyRecord;
+use serront_core::mail::render;
+use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, Clock, CommitError, Due, DueEffect, Fence, Mailer, NextAttempt, OrderKey, OrderSnapshot,
+    PortError, PortErrorKind, Prune, Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+use ulid::Ulid;
+
+use super::Bug;
+use crate::memory::locked;
+
+/// What the bugs wrongly remember.
+#[derive(Default)]
+struct Memory {
+    made: u64,
+    taken: BTreeMap<EffectId, Due>,
+    gone: BTreeSet<EffectId>,
+    pending: BTreeSet<EffectId>,
+    tokens: BTreeMap<OrderId, Digest256>,
+    keys: BTreeMap<Digest256, KeyRecord>,
+    orders: BTreeMap<OrderId, (Timestamp, OrderSnapshot)>,
+    deltas: Vec<(AccountId, WorkStatus, bool)>,
+    folded: Vec<(AccountId, WorkStatus, bool)>,
+    /// From these numbers on, each number is one higher.
+    gaps: BTreeMap<AccountId, Vec<u32>>,
+}
+
+/// A storage with one bug.
+pub(super) struct Planted {
+    bug: Bug,
+    inner: Arc<dyn WorkStorage>,
+    clock: Arc<dyn Clock>,
+    mailer: Option<Arc<dyn Mailer>>,
+    memory: Mutex<Memory>,
+}
+
+impl Planted {
+    pub(super) fn new(
+        bug: Bug,
+        inner: Arc<dyn WorkStorage>,
+        clock: Arc<dyn Clock>,
+        mailer: Option<Arc<dyn Mailer>>,
+    ) -> Self {
+        Self { bug, inner, clock, mailer, memory: Mutex::default() }
+    }
+
+    fn is(&self, bug: Bug) -> bool {
+        self.bug == bug
+    }
+
+    fn fresh(&self) -> Ulid {
+        let mut memory = locked(&self.memory);
+        memory.made += 1;
+        Ulid::from_parts(1, memory.made.into())
+    }
+
+    /// Writes whatever was decided over whatever is there.
+    async fn without_order_guards(&self, change: &mut ChangeSet) -> Result<(), PortError> {
+        for guard in &mut change.guards {
+            let Guard::Exact { row: Row::Order(id), version } = guard else { continue };
+            let Some(order) = self.inner.order(OrderKey::Id(change.account_id, *id), None).await? else { continue };
+            *version = order.order.state.version;
+            for write in &mut change.writes {
+                if let Write::UpdateOrder { was, state, .. } = write {
+                    *was = order.order.state.status;
+                    state.version = order.order.state.version.next();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the change set becomes on its way.
+    async fn spoilt(&self, change: &ChangeSet) -> Result<ChangeSet, PortError> {
+        let mut change = change.clone();
+        let places = change.places_order();
+        match self.bug {
+            Bug::OrderGuardDropped => self.without_order_guards(&mut change).await?,
+            Bug::WitnessDropped => change.guards.retain(|guard| !matches!(guard, Guard::Settings(_))),
+            Bug::IdempotencyNotStored => {
+                change.claims.retain(|claim| !matches!(claim.name, ClaimName::Idempotency(_)));
+            }
+            Bug::ChangeSetIdForgotten => change.id = ChangeSetId::from_ulid(self.fresh()),
+            Bug::MailForgotten => change.effects.retain(|effect| !matches!(effect, Effect::Mail { .. })),
+            Bug::MailTwice => {
+                let mut copies = Vec::new();
+                for effect in &change.effects {
+                    if let Effect::Mail { mail, .. } = effect {
+                        copies.push(Effect::Mail { id: MailId::from_ulid(self.fresh()), mail: mail.clone() });
+                    }
+                }
+                change.effects.extend(copies);
+            }
+            Bug::AuditForgotten if !places => {
+                change.writes.retain(|write| !matches!(write, Write::AppendAudit(_)));
+            }
+            _ => {}
+        }
+        Ok(change)
+    }
+
+    fn remember(&self, change: &ChangeSet) {
+        let mut memory = locked(&self.memory);
+        memory.pending.extend(change.effects.iter().map(Effect::id));
+        for write in &change.writes {
+            match write {
+                Write::InsertOrder(order, _) => {
+                    memory.tokens.insert(order.id, order.access_token.hash());
+                    memory.deltas.push((change.account_id, order.state.status, true));
+                }
+                Write::UpdateOrder { was, state, .. } if *was != state.status => {
+                    memory.deltas.push((change.account_id, *was, false));
+                    memory.deltas.push((change.account_id, state.status, true));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The number that is told instead of this one.
+    fn shifted(&self, account: AccountId, number: OrderNumber) -> OrderNumber {
+        let memory = locked(&self.memory);
+        let gaps = memory.gaps.get(&account).into_iter().flatten().filter(|from| **from <= number.0).count();
+        OrderNumber(number.0.saturating_add(u32::try_from(gaps).unwrap_or(0)))
+    }
+
+    /// A number was drawn before the commit failed, and is lost.
+    async fn lose_number(&self, account: AccountId) -> Result<(), PortError> {
+        let limit = Limit::parse(None).map_err(PortError::permanent)?;
+        let newest = self.inner.orders(account, &OrderFilter::default(), None, limit).await?;
+        let next = newest.rows.first().map_or(1, |row| row.number.0.saturating_add(1));
+        locked(&self.memory).gaps.entry(account).or_default().push(next);
+        Ok(())
+    }
+
+    /// Sends the mails of a change set that may never land.
+    async fn send_early(&self, change: &ChangeSet) {
+        for effect in &change.effects {
+            if let (Effect::Mail { id, mail }, Some(mailer)) = (effect, &self.mailer) {
+                let _ = mailer.send(&render(*id, mail)).await;
+            }
+        }
+    }
+
+    fn spoil_due(&self, due: &mut Due) {
+        let bug = self.bug;
+        let fresh = self.fresh();
+        if let DueEffect::Delivery { event_id, body, target, .. } = &mut due.effect {
+            match bug {
+                Bug::BodyRenderedAgain if due.attempts > 0 => body.push(' '),
+                Bug::EventIdRenewed if due.attempts > 0 => *event_id = EventId::from_ulid(fresh),
+                Bug::PausedPosted => {
+                    if let Some(target) = target {
+                        target.subscription.state.active = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Storage for Planted {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        self.inner.account(id, key).await
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        self.inner.service(account_id, id, key).await
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        self.inner.shop(slug).await
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        let mut key = key;
+        if let (Bug::AccountIgnored, OrderKey::Id(_, id)) = (self.bug, key)
+            && let Some(token) = locked(&self.memory).tokens.get(&id)
+        {
+            key = OrderKey::Token(*token);
+        }
+        let now = self.clock.now();
+        if let (Bug::StaleRead, OrderKey::Id(_, id), None) = (self.bug, key, scope)
+            && let Some((at, snapshot)) = locked(&self.memory).orders.get(&id)
+            && now.since(*at) < Duration::from_secs(60)
+        {
+            return Ok(Some(snapshot.clone()));
+        }
+        let mut found = self.inner.order(key, scope).await?;
+        if let Some(snapshot) = &mut found {
+            snapshot.number = self.shifted(snapshot.account.id, snapshot.number);
+            if self.is(Bug::StaleRead) {
+                locked(&self.memory).orders.insert(snapshot.order.id, (now, snapshot.clone()));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        if self.is(Bug::KeyCached)
+            && let Some(known) = locked(&self.memory).keys.get(&hash)
+        {
+            return Ok(Some(known.clone()));
+        }
+        let found = self.inner.key(hash).await?;
+        if let Some(found) = &found {
+            locked(&self.memory).keys.insert(hash, found.clone());
+        }
+        Ok(found)
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        self.inner.keys(account_id).await
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        self.inner.services(account_id).await
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        let mut page = self.inner.orders(account_id, filter, after, limit).await?;
+        for row in &mut page.rows {
+            row.number = self.shifted(account_id, row.number);
+        }
+        Ok(page)
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        let mut counts = self.inner.counts(account_id).await?;
+        for (_, status, more) in locked(&self.memory).folded.iter().filter(|(account, ..)| *account == account_id) {
+            let count = counts.of(*status);
+            *count = if *more { count.saturating_add(1) } else { count.saturating_sub(1) };
+        }
+        Ok(counts)
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        self.inner.audit(account_id, order_id).await
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        self.inner.deliveries(account_id, filter, after, limit).await
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        self.inner.delivery(account_id, id).await
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        self.inner.outcome(account_id, id).await
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        let spoilt = self.spoilt(change).await?;
+        if self.is(Bug::SentBeforeCommit) {
+            self.send_early(change).await;
+        }
+        let result = self.inner.commit(&spoilt).await;
+        match (self.bug, result) {
+            (_, Ok(mut committed)) => {
+                self.remember(change);
+                committed.number = committed.number.map(|number| self.shifted(change.account_id, number));
+                Ok(committed)
+            }
+            (Bug::ConflictSwallowed, Err(CommitError::Conflict)) => Ok(Committed { number: None }),
+            (Bug::NumberBeforeCommit, Err(CommitError::Conflict)) if change.places_order() => {
+                self.lose_number(change.account_id).await?;
+                Err(CommitError::Conflict)
+            }
+            (bug, Err(CommitError::Port(error))) if error.kind() == PortErrorKind::OutcomeUnknown => match bug {
+                Bug::UnknownIsConflict => Err(CommitError::Conflict),
+                Bug::UnknownIsSuccess => Ok(Committed { number: None }),
+                Bug::UnknownIsFailure => Err(PortError::transient("it surely did not happen").into()),
+                _ => Err(error.into()),
+            },
+            (_, Err(error)) => Err(error),
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl WorkStorage for Planted {
+    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+        let most = if self.is(Bug::SubscriptionLimitIgnored) { u32::MAX } else { per_subscription };
+        let mut due = self.inner.take_due(limit, most, lease).await?;
+        let mut lost = Vec::new();
+        {
+            let mut memory = locked(&self.memory);
+            if self.is(Bug::LeaseIgnored) {
+                due.extend(memory.taken.values().cloned().map(|due| Due { fence: Fence(due.fence.0 + 1), ..due }));
+            }
+            due.retain(|due| !memory.gone.contains(&due.id));
+            for due in &due {
+                memory.taken.insert(due.id, due.clone());
+            }
+            if self.is(Bug::DoneWhenTaken) {
+                lost.extend(due.iter().cloned());
+            }
+        }
+        for due in lost {
+            let attempt = Attempt {
+                attempt_number: due.attempts.saturating_add(1),
+                status: EffectStatus::Succeeded,
+                response_code: None,
+                error: None,
+                duration_ms: 0,
+                attempted_at: self.clock.now(),
+                next_retry_at: None,
+            };
+            let _ =
+                self.inner.record_attempt(due.account_id, due.id, due.fence, &attempt, NextAttempt::Succeeded).await;
+        }
+        due.iter_mut().for_each(|due| self.spoil_due(due));
+        Ok(due)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+        if !locked(&self.memory).gone.is_empty() {
+            return Ok(None);
+        }
+        self.inner.next_due().await
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        if self.is(Bug::DoneWhenTaken) {
+            return Ok(());
+        }
+        let known = locked(&self.memory).taken.get(&id).map(|due| due.fence);
+        let fence = if self.is(Bug::FenceIgnored) { known.unwrap_or(fence) } else { fence };
+        let next = match (self.bug, next) {
+            (Bug::RetriedEarly, NextAttempt::At(time)) => {
+                NextAttempt::At(self.clock.now().plus(time.since(self.clock.now()) / 4))
+            }
+            (Bug::GivenUpEarly, NextAttempt::At(_)) if attempt.attempt_number >= 3 => NextAttempt::Failed,
+            (_, next) => next,
+        };
+        self.inner.record_attempt(account_id, id, fence, attempt, next).await?;
+        let mut memory = locked(&self.memory);
+        memory.taken.remove(&id);
+        if !matches!(next, NextAttempt::At(_)) {
+            memory.pending.remove(&id);
+        }
+        Ok(())
+    }
+
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        if self.is(Bug::FoldedTwice) {
+            let mut memory = locked(&self.memory);
+            let deltas = std::mem::take(&mut memory.deltas);
+            memory.folded.extend(deltas);
+        }
+        self.inner.fold_deltas(limit).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        if self.is(Bug::PendingPruned) {
+            let mut memory = locked(&self.memory);
+            let pending = memory.pending.clone();
+            memory.gone.extend(pending);
+        }
+        self.inner.prune(prune).await
+    }
+
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
+        self.inner.touch_key(account_id, id, at).await
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        if self.is(Bug::NamedUploadsForgotten) {
+            return Ok(Vec::new());
+        }
+        self.inner.named_uploads(uploads).await
+    }
+
+    async fn ready(&self) -> Result<(), PortError> {
+        self.inner.ready().await
+    }
+}

@@ -1,0 +1,365 @@
+//! The clients: sellers' devices, buyers and the admin. Each does what the plan says, one thing after the other, against
+//! whichever host answers, and asks again under the same idempotency key if no answer comes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use serde_json::Value;
+use serront_core::receipt::ImageType;
+
+use super::events::{Call, Event, Reply, SellerFacts, Verb};
+use super::executor::answer;
+use super::host::Host;
+use super::outside::hook_url;
+use super::plan::{Act, Actor, DEVICES, Item, Link, STATUSES, TIERS};
+use super::random::Random;
+use super::world::World;
+use crate::generators::commented;
+use crate::memory::locked;
+
+/// How long a client waits for an answer.
+const GIVE_UP_MS: u64 = 60_000;
+/// How often a client asks again under the same key.
+const REPEATS_MAX: u32 = 3;
+
+/// An order as its buyer or seller came to know it.
+#[derive(Debug, Clone)]
+struct KnownOrder {
+    id: String,
+    token: String,
+}
+
+/// A seller's key on one of its devices.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceKey {
+    pub(crate) id: String,
+    pub(crate) key: String,
+}
+
+/// What the clients know of one seller's shop.
+#[derive(Debug)]
+struct Shop {
+    facts: SellerFacts,
+    slug: String,
+    keys: Vec<DeviceKey>,
+    revoked: Vec<String>,
+    orders: Vec<KnownOrder>,
+    subscriptions: Vec<String>,
+    services: Vec<String>,
+}
+
+/// What the clients know, and the way to the hosts.
+pub(crate) struct Clients {
+    world: Arc<World>,
+    hosts: Mutex<Vec<Option<Arc<Host>>>>,
+    shops: Mutex<Vec<Shop>>,
+    last: Mutex<BTreeMap<Actor, Call>>,
+    calls: Mutex<u64>,
+}
+
+impl Clients {
+    pub(crate) fn new(world: Arc<World>, hosts: usize) -> Self {
+        let hosts = Mutex::new((0..hosts).map(|_| None).collect());
+        Self { world, hosts, shops: Mutex::default(), last: Mutex::default(), calls: Mutex::default() }
+    }
+
+    pub(crate) fn open_shop(&self, facts: SellerFacts) {
+        let slug = facts.slug.clone();
+        let (keys, revoked, orders) = (Vec::new(), Vec::new(), Vec::new());
+        let (subscriptions, services) = (Vec::new(), Vec::new());
+        locked(&self.shops).push(Shop { facts, slug, keys, revoked, orders, subscriptions, services });
+    }
+
+    pub(crate) fn give_keys(&self, seller: usize, keys: Vec<DeviceKey>) {
+        if let Some(shop) = locked(&self.shops).get_mut(seller) {
+            shop.keys = keys;
+        }
+    }
+
+    /// Which host answers at this place; `None` while it is down.
+    pub(crate) fn connect(&self, at: usize, host: Option<Arc<Host>>) {
+        if let Some(slot) = locked(&self.hosts).get_mut(at) {
+            *slot = host;
+        }
+    }
+
+    pub(crate) fn host(&self, at: usize) -> Option<Arc<Host>> {
+        locked(&self.hosts).get(at).cloned().flatten()
+    }
+
+    /// Asks once, of some host.
+    async fn ask(&self, call: &Call, random: &mut Random) -> Reply {
+        let handle = &self.world.handle;
+        let id = {
+            let mut calls = locked(&self.calls);
+            *calls += 1;
+            *calls
+        };
+        self.world.line(&format!("ask {id} {} {:?} {:?}", call.seller, call.verb, call.idempotency_key));
+        self.world.see(&Event::Asked { id, call });
+        let reply = self.send(id, call, random).await;
+        self.world.line(&format!("told {id} {reply:?}"));
+        self.world.see(&Event::Told { id, call, reply: &reply });
+        handle.sleep_ms(1).await;
+        reply
+    }
+
+    async fn send(&self, id: u64, call: &Call, random: &mut Random) -> Reply {
+        let handle = &self.world.handle;
+        let fate = locked(&self.world.network).fate(Link::Clients, handle.now());
+        handle.sleep_ms(fate.request_ms).await;
+        if fate.refused || fate.busy {
+            self.world.see(&Event::Ended { id });
+            return Reply::NotDone;
+        }
+        let at = random.index(locked(&self.hosts).len());
+        let Some(host) = self.host(at) else {
+            self.world.see(&Event::Ended { id });
+            return Reply::NotDone;
+        };
+        if fate.loses_request {
+            self.world.see(&Event::Ended { id });
+            return Reply::Unknown;
+        }
+        let (answerer, awaited) = answer();
+        host.serve(id, call.clone(), answerer);
+        drop(host);
+        let reply = handle.within(GIVE_UP_MS, awaited).await.flatten();
+        handle.sleep_ms(fate.answer_ms).await;
+        reply.filter(|_| !fate.loses_answer).unwrap_or(Reply::Unknown)
+    }
+
+    /// Asks, learns from the answer, and asks again under the same key while nobody knows.
+    pub(crate) async fn settle(&self, call: Call, random: &mut Random) -> Reply {
+        let mut reply = self.ask(&call, random).await;
+        for _ in 0..REPEATS_MAX {
+            let open = matches!(reply, Reply::Unknown | Reply::NotDone);
+            if !open || call.idempotency_key.is_none() {
+                break;
+            }
+            self.world.handle.sleep_ms(random.pick(&[10, 1_000, 30_000], 10)).await;
+            reply = self.ask(&call, random).await;
+        }
+        self.learn(&call, &reply);
+        reply
+    }
+
+    fn learn(&self, call: &Call, reply: &Reply) {
+        let Reply::Done { data, .. } = reply else { return };
+        let mut shops = locked(&self.shops);
+        let Some(shop) = shops.get_mut(call.seller) else { return };
+        let text = |data: &Value, field: &str| data.get(field).and_then(Value::as_str).map(str::to_owned);
+        match &call.verb {
+            Verb::Place { .. } => {
+                if let (Some(id), Some(token)) = (text(data, "orderId"), text(data, "accessToken")) {
+                    shop.orders.push(KnownOrder { id, token });
+                }
+            }
+            Verb::List => {
+                for order in data.get("orders").and_then(Value::as_array).into_iter().flatten() {
+                    let (Some(id), Some(token)) = (text(order, "id"), text(order, "accessToken")) else { continue };
+                    if !shop.orders.iter().any(|known| known.id == id) {
+                        shop.orders.push(KnownOrder { id, token });
+                    }
+                }
+            }
+            Verb::PutStorefront { slug, .. } => shop.slug.clone_from(slug),
+            Verb::Subscribe { .. } => shop.subscriptions.extend(text(data, "id")),
+            Verb::AddService { .. } => shop.services.extend(text(data, "id")),
+            _ => {}
+        }
+    }
+
+    /// Does everything that the plan has for one actor.
+    pub(crate) async fn act(&self, begin: i64, items: Vec<Item>) {
+        for item in items {
+            let due = begin.saturating_add(item.at);
+            let pause = u64::try_from(due.saturating_sub(self.world.handle.now())).unwrap_or(0);
+            self.world.handle.sleep_ms(pause).await;
+            let mut random = Random::new(item.salt);
+            self.perform(&item, &mut random).await;
+        }
+    }
+
+    async fn perform(&self, item: &Item, random: &mut Random) {
+        if let (Actor::Admin, Act::RevokeKey { device }) = (item.actor, &item.act) {
+            self.replace_key(device / DEVICES, device % DEVICES, random).await;
+            return;
+        }
+        let again = || locked(&self.last).get(&item.actor).cloned();
+        let call = if item.act == Act::Again { again() } else { self.call(item, random) };
+        let Some(call) = call else { return };
+        if call.idempotency_key.is_some() {
+            locked(&self.last).insert(item.actor, call.clone());
+        }
+        self.settle(call, random).await;
+    }
+
+    /// A device gets a new key, and its old one is revoked.
+    async fn replace_key(&self, seller: usize, device: usize, random: &mut Random) {
+        let account = {
+            let shops = locked(&self.shops);
+            let Some(shop) = shops.get(seller) else { return };
+            shop.facts.account.to_string()
+        };
+        let call = |verb| Call { seller, bearer: None, idempotency_key: None, verb };
+        let issued = self.settle(call(Verb::IssueKey { account: account.clone() }), random).await;
+        let Reply::Done { data, .. } = issued else { return };
+        let text = |field: &str| data.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let new = DeviceKey { id: text("id"), key: text("key") };
+        let old = {
+            let mut shops = locked(&self.shops);
+            let key = shops.get_mut(seller).and_then(|shop| shop.keys.get_mut(device));
+            let Some(key) = key else { return };
+            std::mem::replace(key, new)
+        };
+        let revoked = self.settle(call(Verb::RevokeKey { account, id: old.id }), random).await;
+        if let (Reply::Done { .. } | Reply::Unknown, Some(shop)) = (revoked, locked(&self.shops).get_mut(seller)) {
+            shop.revoked.push(old.key);
+        }
+    }
+
+    /// The request that an entry of the plan stands for; `None` if what it needs is not there.
+    fn call(&self, item: &Item, random: &mut Random) -> Option<Call> {
+        let shops = locked(&self.shops);
+        let (seller, device) = match item.actor {
+            Actor::Device { seller, device } => (seller, Some(device)),
+            Actor::Buyer { seller, .. } => (seller, None),
+            Actor::Admin => match item.act {
+                Act::SetTier { seller, .. } => (seller, None),
+                _ => return None,
+            },
+        };
+        let shop = shops.get(seller)?;
+        let order = |place: &usize| shop.orders.get(place.checked_rem(shop.orders.len())?);
+        let subscription = |place: &usize| shop.subscriptions.get(place.checked_rem(shop.subscriptions.len())?);
+        let number = item.salt % 1_000_000;
+        let mut idempotency_key = None;
+        let keyed = |key: &Option<u8>| key.map(|key| format!("key-{key}"));
+        let verb = match &item.act {
+            // At the name that nobody else can take meanwhile.
+            Act::Place => Verb::Place {
+                slug: shop.facts.slug.clone(),
+                buyer: format!("Buyer {number}"),
+                email: format!("buyer-{seller}-{number}@example.com"),
+            },
+            Act::Claim { order: place } => Verb::Claim { token: order(place)?.token.clone() },
+            Act::Upload { order: place, image } => {
+                Verb::Upload { token: order(place)?.token.clone(), bytes: image_bytes(seller, *image) }
+            }
+            Act::View { order: place } => Verb::View { token: order(place)?.token.clone() },
+            Act::Visit => Verb::Visit { slug: shop.slug.clone() },
+            Act::Confirm { order: place, key, note } => {
+                idempotency_key = keyed(key);
+                let note = (*note > 0).then(|| format!("note {note}"));
+                Verb::Confirm { order: order(place)?.id.clone(), note }
+            }
+            Act::Patch { order: place, status, quote, key } => {
+                idempotency_key = keyed(key);
+                let status = status.filter(|status| STATUSES.contains(status));
+                Verb::Patch { order: order(place)?.id.clone(), status, quote: *quote }
+            }
+            Act::Read { order: place } => Verb::Read { order: order(place)?.id.clone() },
+            Act::List => Verb::List,
+            Act::Receipt { order: place } => Verb::Receipt { order: order(place)?.id.clone() },
+            Act::Trespass { order: place } => {
+                let other = shops.get(seller.checked_add(1)?.checked_rem(shops.len())?)?;
+                if other.facts.account == shop.facts.account {
+                    return None;
+                }
+                let foreign = other.orders.get(place.checked_rem(other.orders.len())?)?.id.clone();
+                match random.below(3) {
+                    0 => Verb::Read { order: foreign },
+                    1 => Verb::Receipt { order: foreign },
+                    _ => Verb::Confirm { order: foreign, note: None },
+                }
+            }
+            Act::PutStorefront { variant, contended, hide_branding, published } => {
+                // A name that several want, or one of one's own.
+                let slug = if *contended { "wanted".to_owned() } else { shop.facts.slug.clone() };
+                let (hide_branding, published) = (*hide_branding, *published);
+                Verb::PutStorefront { slug, variant: *variant, hide_branding, published }
+            }
+            Act::GetStorefront => Verb::GetStorefront,
+            Act::Reprice { price } => Verb::Reprice { service: shop.facts.service.clone(), price: *price },
+            Act::AddService => Verb::AddService { slug: format!("extra-{}", number % 4) },
+            Act::DropService => {
+                let last = shop.services.get(random.index(shop.services.len()))?;
+                Verb::DropService { service: last.clone() }
+            }
+            Act::Subscribe { hook, filter } => {
+                Verb::Subscribe { url: hook_url(seller, *hook), events: filters(*filter) }
+            }
+            Act::Pause { subscription: place, active } => {
+                Verb::Pause { subscription: subscription(place)?.clone(), active: *active }
+            }
+            Act::Unsubscribe { subscription: place } => {
+                Verb::Unsubscribe { subscription: subscription(place)?.clone() }
+            }
+            Act::Deliveries => Verb::Deliveries,
+            Act::AddKey => Verb::AddKey { name: format!("key {number}") },
+            Act::SwitchPayment { on } => Verb::SwitchPayment { on: *on },
+            Act::SetTier { seller, tier } => {
+                let account = shops.get(*seller)?.facts.account.to_string();
+                Verb::SetTier { account, tier: TIERS.get(*tier).copied()? }
+            }
+            Act::Again | Act::RevokeKey { .. } => return None,
+        };
+        let bearer = match device {
+            None => None,
+            Some(device) => {
+                // Now and then somebody still has a key that was revoked.
+                let old = shop.revoked.last().filter(|_| random.per_mille(250)).cloned();
+                Some(match old {
+                    Some(old) => old,
+                    None => shop.keys.get(device)?.key.clone(),
+                })
+            }
+        };
+        Some(Call { seller, bearer, idempotency_key, verb })
+    }
+
+    /// Looks at everything there is, as its owners see it. Asked when the world has healed.
+    pub(crate) async fn look_around(&self) {
+        let mut random = Random::new(7);
+        let count = locked(&self.shops).len();
+        for seller in 0..count {
+            let bearer = {
+                let shops = locked(&self.shops);
+                shops.get(seller).and_then(|shop| shop.keys.first()).map(|key| key.key.clone())
+            };
+            let call = |verb| Call { seller, bearer: bearer.clone(), idempotency_key: None, verb };
+            self.settle(call(Verb::List), &mut random).await;
+            let (orders, slug) = {
+                let shops = locked(&self.shops);
+                let Some(shop) = shops.get(seller) else { continue };
+                (shop.orders.clone(), shop.slug.clone())
+            };
+            for KnownOrder { id, token } in orders {
+                self.settle(call(Verb::Read { order: id.clone() }), &mut random).await;
+                let view = Call { bearer: None, ..call(Verb::View { token }) };
+                self.settle(view, &mut random).await;
+                self.settle(call(Verb::Receipt { order: id }), &mut random).await;
+            }
+            for verb in [Verb::GetStorefront, Verb::Services, Verb::Subscriptions, Verb::Deliveries] {
+                self.settle(call(verb), &mut random).await;
+            }
+            self.settle(Call { bearer: None, ..call(Verb::Visit { slug }) }, &mut random).await;
+        }
+    }
+}
+
+fn filters(which: usize) -> Vec<&'static str> {
+    match which {
+        0 => vec!["*"],
+        1 => vec!["serront.order.payment_confirmed.v1"],
+        2 => vec!["serront.order.*"],
+        _ => vec!["serront.billing.subscribed.v1", "serront.order.created.v1"],
+    }
+}
+
+/// A receipt that tells whose it is.
+pub(crate) fn image_bytes(seller: usize, image: u32) -> Vec<u8> {
+    commented(ImageType::Jpeg, format!("seller {seller} image {image}").as_bytes())
+}

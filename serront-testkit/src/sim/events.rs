@@ -1,0 +1,246 @@
+//! What can be seen of a run from outside the core: what landed in the storage, what left the process, what was asked and
+//! answered. The invariants and the oracle see these, and nothing else.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::{Attempt, EffectId};
+use serront_core::ids::{AccountId, UploadId};
+use serront_core::mail::MailMessage;
+use serront_core::policy::Policy;
+use serront_core::ports::{Due, Fence, NextAttempt, Post, WorkStorage};
+
+use crate::memory::MemoryReceipts;
+
+/// A request as its client sends it. Ids, tokens and keys are text here, as on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// The seller's place in the plan, whose things are asked for.
+    pub(crate) seller: usize,
+    /// The API key, where one is needed.
+    pub(crate) bearer: Option<String>,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) verb: Verb,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Place {
+        slug: String,
+        buyer: String,
+        email: String,
+    },
+    Claim {
+        token: String,
+    },
+    Upload {
+        token: String,
+        bytes: Vec<u8>,
+    },
+    View {
+        token: String,
+    },
+    Visit {
+        slug: String,
+    },
+    Confirm {
+        order: String,
+        note: Option<String>,
+    },
+    Patch {
+        order: String,
+        status: Option<&'static str>,
+        quote: Option<i64>,
+    },
+    Read {
+        order: String,
+    },
+    List,
+    Receipt {
+        order: String,
+    },
+    PutStorefront {
+        slug: String,
+        variant: u32,
+        hide_branding: bool,
+        published: bool,
+    },
+    GetStorefront,
+    Reprice {
+        service: String,
+        price: i64,
+    },
+    AddService {
+        slug: String,
+    },
+    Services,
+    DropService {
+        service: String,
+    },
+    Subscribe {
+        url: String,
+        events: Vec<&'static str>,
+    },
+    Pause {
+        subscription: String,
+        active: bool,
+    },
+    Unsubscribe {
+        subscription: String,
+    },
+    Subscriptions,
+    Deliveries,
+    AddKey {
+        name: String,
+    },
+    /// By the admin, who needs no key.
+    RevokeKey {
+        account: String,
+        id: String,
+    },
+    /// By the admin: a device gets a key.
+    IssueKey {
+        account: String,
+    },
+    SwitchPayment {
+        on: bool,
+    },
+    SetTier {
+        account: String,
+        tier: &'static str,
+    },
+}
+
+impl Verb {
+    /// The method and path that the request has on the wire, which are part of an idempotency key's scope.
+    pub(crate) fn route(&self) -> (&'static str, String) {
+        match self {
+            Self::Confirm { order, .. } => ("POST", format!("/api/v1/orders/{order}/confirm-payment")),
+            Self::Patch { order, .. } => ("PATCH", format!("/api/v1/orders/{order}")),
+            other => ("POST", format!("/{}", other.name())),
+        }
+    }
+
+    /// The bytes that stand for the body.
+    pub(crate) fn body(&self) -> String {
+        match self {
+            Self::Confirm { note, .. } => format!("{note:?}"),
+            Self::Patch { status, quote, .. } => format!("{status:?} {quote:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Place { .. } => "place",
+            Self::Claim { .. } => "claim",
+            Self::Upload { .. } => "upload",
+            Self::View { .. } => "view",
+            Self::Visit { .. } => "visit",
+            Self::Confirm { .. } => "confirm",
+            Self::Patch { .. } => "patch",
+            Self::Read { .. } => "read",
+            Self::List => "list",
+            Self::Receipt { .. } => "receipt",
+            Self::PutStorefront { .. } => "put-storefront",
+            Self::GetStorefront => "get-storefront",
+            Self::Reprice { .. } => "reprice",
+            Self::AddService { .. } => "add-service",
+            Self::Services => "services",
+            Self::DropService { .. } => "drop-service",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Pause { .. } => "pause",
+            Self::Unsubscribe { .. } => "unsubscribe",
+            Self::Subscriptions => "subscriptions",
+            Self::Deliveries => "deliveries",
+            Self::AddKey { .. } => "add-key",
+            Self::RevokeKey { .. } => "revoke-key",
+            Self::IssueKey { .. } => "issue-key",
+            Self::SwitchPayment { .. } => "switch-payment",
+            Self::SetTier { .. } => "set-tier",
+        }
+    }
+}
+
+/// What the client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// It is done, and this is what there is to see.
+    Done { data: Value, replayed: bool },
+    /// A receipt's bytes.
+    Bytes(Vec<u8>),
+    /// It is refused with this code; nothing was changed.
+    Refused(String),
+    /// It did not happen, and the client knows.
+    NotDone,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// One thing seen.
+pub(crate) enum Event<'a> {
+    /// A change set landed, for the first time.
+    Landed { change: &'a ChangeSet, committed: Committed },
+    /// Due work was taken.
+    Taken { due: &'a [Due], lease: Duration },
+    /// The storage took an attempt into its log.
+    Recorded { id: EffectId, fence: Fence, attempt: &'a Attempt, next: NextAttempt },
+    /// A mail arrived at the mail server.
+    Mailed(&'a MailMessage),
+    /// A post arrived at its receiver, who answers with this status; `None`: the receiver answers nothing.
+    Posted { post: &'a Post, seller: usize, status: Option<u16> },
+    /// A receipt's bytes were removed.
+    Removed { upload: UploadId },
+    /// A client asks.
+    Asked { id: u64, call: &'a Call },
+    /// The client is told.
+    Told { id: u64, call: &'a Call, reply: &'a Reply },
+    /// The host is through with it, or died over it; what it sent to the storage may still arrive.
+    Ended { id: u64 },
+    /// Something that a host might write into its log.
+    Said(&'a str),
+    /// A secret came into the world, which must be in no log.
+    Secret(&'a str),
+}
+
+/// A seller of the plan, as set up.
+#[derive(Debug, Clone)]
+pub(crate) struct SellerFacts {
+    pub(crate) account: AccountId,
+    pub(crate) slug: String,
+    pub(crate) service: String,
+}
+
+/// What an invariant may look at besides the events.
+pub(crate) struct View<'a> {
+    /// True time in milliseconds.
+    pub(crate) now: i64,
+    pub(crate) storage: &'a dyn WorkStorage,
+    pub(crate) receipts: &'a MemoryReceipts,
+    pub(crate) policy: &'a Policy,
+    pub(crate) sellers: &'a [SellerFacts],
+    /// By how much a host's clock may be off, in milliseconds.
+    pub(crate) skew_ms: i64,
+}
+
+/// `Err` says what is wrong, in words.
+pub(crate) type Verdict = Result<(), String>;
+
+/// Something that must always be true.
+pub(crate) trait Invariant: Send {
+    /// Its name in reports and in the table of planted bugs.
+    fn name(&self) -> &'static str;
+
+    /// What cannot be checked yet, and why; `None` if all of it is.
+    fn not_yet(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Looks at one event.
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict;
+
+    /// Looks at the world after it has healed and come to rest.
+    fn end(&mut self, view: &View<'_>) -> Verdict;
+}

@@ -1,0 +1,429 @@
+//! A host: it answers requests with the real service, and runs the real dispatcher, sweeper and folder. It can die between
+//! any two polls, and start again with nothing but what is in the storage.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use serde::Serialize;
+use serde_json::Value;
+use serront_core::account::Modules;
+use serront_core::audit::Actor;
+use serront_core::catalog::ServiceInput;
+use serront_core::decide::{ModuleSwitches, OrderPatch};
+use serront_core::dispatch::Dispatcher;
+use serront_core::fold::Folder;
+use serront_core::idempotency::IdempotentRequest;
+use serront_core::ids::AccountId;
+use serront_core::key::{AccessToken, Caller};
+use serront_core::order::{Language, OrderInput, WorkStatus};
+use serront_core::page::{DeliveryFilter, Limit, OrderFilter};
+use serront_core::ports::{Clock, Mailer, PortErrorKind, Receipts, Sink, WorkStorage};
+use serront_core::service::{Answer, Environment, Failure, Service};
+use serront_core::subscription::SubscriptionInput;
+use serront_core::sweep::Sweeper;
+
+use super::bugs::Bug;
+use super::bugs::host::HostBugs;
+use super::events::{Call, Event, Reply, Verb};
+use super::executor::{Answerer, Handle, Owner};
+use super::world::{SimClock, World};
+use crate::memory::{CountingIds, CountingSecrets, locked};
+use crate::world::{SERVICE_SLUG, order_input, service_input, storefront_input};
+
+/// A flag that one task waits for and others raise.
+#[derive(Debug, Default)]
+struct Poke {
+    raised: bool,
+    waker: Option<Waker>,
+}
+
+/// The ports of one host in one of its lives.
+pub(crate) struct Host {
+    pub(crate) world: Arc<World>,
+    pub(crate) owner: Owner,
+    storage: Arc<dyn WorkStorage>,
+    mailer: Arc<dyn Mailer>,
+    sink: Arc<dyn Sink>,
+    receipts: Arc<dyn Receipts>,
+    clock: Arc<SimClock>,
+    ids: CountingIds,
+    secrets: CountingSecrets,
+    bugs: Arc<HostBugs>,
+    poke: Mutex<Poke>,
+}
+
+/// What a host is connected to.
+pub(crate) struct Ports {
+    pub(crate) storage: Arc<dyn WorkStorage>,
+    pub(crate) mailer: Arc<dyn Mailer>,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) receipts: Arc<dyn Receipts>,
+    pub(crate) clock: Arc<SimClock>,
+}
+
+type Shown = Result<(Value, bool), Failure>;
+
+/// Tells the judge that the host is through with a request, also when it dies over it.
+struct Through {
+    world: Arc<World>,
+    id: u64,
+}
+
+impl Drop for Through {
+    fn drop(&mut self) {
+        self.world.see(&Event::Ended { id: self.id });
+    }
+}
+
+impl Host {
+    pub(crate) fn new(world: Arc<World>, owner: Owner, ports: Ports, bugs: Arc<HostBugs>) -> Arc<Self> {
+        let Ports { storage, mailer, sink, receipts, clock } = ports;
+        // Every life draws ids and secrets of its own.
+        let start = u32::try_from(owner.host).unwrap_or(0).saturating_mul(10_000).saturating_add(owner.life + 1);
+        let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
+        let poke = Mutex::default();
+        Arc::new(Self { world, owner, storage, mailer, sink, receipts, clock, ids, secrets, bugs, poke })
+    }
+
+    fn environment(&self) -> Environment<'_> {
+        Environment { clock: &*self.clock, ids: &self.ids, secrets: &self.secrets, policy: &self.world.policy }
+    }
+
+    fn service(&self) -> Service<'_, dyn WorkStorage, dyn Receipts, dyn Sink> {
+        let available = Modules { payment: self.bugs.is(Bug::ModuleAlwaysAvailable), marketing: false };
+        Service::new(&*self.storage, &*self.receipts, &*self.sink, self.environment(), available)
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.world.handle
+    }
+
+    /// Starts the loops of the periodic halves.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let (dispatching, sweeping, folding) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        self.handle().spawn(Some(self.owner), async move { dispatching.dispatch().await });
+        self.handle().spawn(Some(self.owner), async move { sweeping.sweep().await });
+        self.handle().spawn(Some(self.owner), async move { folding.fold().await });
+    }
+
+    fn wake(&self) {
+        let waker = {
+            let mut poke = locked(&self.poke);
+            poke.raised = true;
+            poke.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn woken(&self) {
+        std::future::poll_fn(|context| {
+            let mut poke = locked(&self.poke);
+            if std::mem::take(&mut poke.raised) {
+                return Poll::Ready(());
+            }
+            poke.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    async fn dispatch(&self) {
+        let (mailer, sink, receipts) = (&*self.mailer, &*self.sink, &*self.receipts);
+        let dispatcher = Dispatcher::new(&*self.storage, mailer, sink, receipts, self.environment());
+        loop {
+            let now = self.clock.now();
+            match dispatcher.step(now, 16).await {
+                Ok(step) => {
+                    let pause = step.next.since(self.clock.now());
+                    let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+                    let _ = self.handle().within(pause, self.woken()).await;
+                }
+                Err(_) => self.handle().sleep_ms(2_000).await,
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        let mut sweeper = Sweeper::new(&*self.storage, &*self.receipts, self.environment());
+        loop {
+            let now = self.clock.now();
+            let pause = match sweeper.step(now).await {
+                Ok(swept) => swept.next.since(now),
+                Err(_) => std::time::Duration::from_secs(60),
+            };
+            self.handle().sleep(pause.max(std::time::Duration::from_millis(1))).await;
+        }
+    }
+
+    async fn fold(&self) {
+        let folder = Folder::new(&*self.storage, self.environment());
+        loop {
+            let now = self.clock.now();
+            let pause = match folder.step(now).await {
+                Ok(folded) => folded.next.since(now),
+                Err(_) => std::time::Duration::from_secs(60),
+            };
+            self.handle().sleep(pause.max(std::time::Duration::from_millis(1))).await;
+        }
+    }
+
+    /// Answers one request, in a task that dies with the host.
+    pub(crate) fn serve(self: &Arc<Self>, id: u64, call: Call, answerer: Answerer<Reply>) {
+        let host = Arc::clone(self);
+        let through = Through { world: Arc::clone(&self.world), id };
+        self.handle().spawn(Some(self.owner), async move {
+            let _through = through;
+            let reply = host.answer(&call).await;
+            host.wake();
+            answerer.answer(reply);
+        });
+    }
+
+    async fn answer(&self, call: &Call) -> Reply {
+        let caller = match &call.bearer {
+            None => None,
+            Some(bearer) => match self.service().authenticate(bearer).await {
+                Ok(None) => return Reply::Refused("UNAUTHORIZED".to_owned()),
+                Ok(caller) => caller,
+                Err(failure) => return self.failed(&failure),
+            },
+        };
+        if let (Verb::Receipt { order }, Some(caller)) = (&call.verb, caller) {
+            let Ok(order) = order.parse() else { return Reply::Refused("NOT_FOUND".to_owned()) };
+            return match self.service().receipt(caller.account_id, order).await {
+                Ok(image) => {
+                    self.world.see(&Event::Said(&format!("{image:?}")));
+                    Reply::Bytes(image.bytes)
+                }
+                Err(failure) => self.failed(&failure),
+            };
+        }
+        if let Some(reply) = self.bugs.remembered_refusal(call) {
+            return reply;
+        }
+        let reply = match self.carry_out(call, caller).await {
+            Ok((data, replayed)) => Reply::Done { data, replayed },
+            Err(failure) => self.failed(&failure),
+        };
+        self.bugs.remember_refusal(call, &reply);
+        if let (true, Reply::Refused(code), Some(bearer)) = (self.bugs.is(Bug::SecretLogged), &reply, &call.bearer) {
+            self.world.see(&Event::Said(&format!("{code} for {bearer}")));
+        }
+        reply
+    }
+
+    fn failed(&self, failure: &Failure) -> Reply {
+        self.world.see(&Event::Said(&format!("{failure} {failure:?}")));
+        match failure {
+            Failure::Rejected(rejection) => Reply::Refused(rejection.code().as_str().to_owned()),
+            Failure::Port { error, .. } if error.kind() == PortErrorKind::Transient => Reply::NotDone,
+            Failure::Busy | Failure::Conflict => Reply::NotDone,
+            Failure::Port { .. } => Reply::Unknown,
+            // The list of failures may grow; one that is not known here is an answer that nobody understands.
+            _ => Reply::Unknown,
+        }
+    }
+
+    fn shown<T: Serialize + Debug>(&self, answer: &Answer<T>) -> (Value, bool) {
+        self.world.see(&Event::Said(&format!("{answer:?}")));
+        (serde_json::to_value(&answer.value).unwrap_or_default(), answer.replayed)
+    }
+
+    fn seen<T: Serialize + Debug>(&self, value: &T) -> (Value, bool) {
+        self.world.see(&Event::Said(&format!("{value:?}")));
+        (serde_json::to_value(value).unwrap_or_default(), false)
+    }
+
+    async fn carry_out(&self, call: &Call, caller: Option<Caller>) -> Shown {
+        match caller {
+            None => self.carry_out_open(call).await,
+            Some(caller) => self.carry_out_keyed(call, caller).await,
+        }
+    }
+
+    /// What buyers and the admin ask: there is no API key.
+    async fn carry_out_open(&self, call: &Call) -> Shown {
+        let service = self.service();
+        let local = service.local();
+        match &call.verb {
+            Verb::Place { slug, buyer, email } => {
+                let input = OrderInput { buyer_email: email.clone(), ..order_input(buyer) };
+                let answer = local.place_order(slug, &input, Language::Id).await?;
+                let id = answer.value.order_id.map(|id| id.to_string());
+                let (mut data, replayed) = self.shown(&answer);
+                if let (Value::Object(fields), Some(id)) = (&mut data, id) {
+                    fields.insert("orderId".to_owned(), Value::String(id));
+                }
+                Ok((data, replayed))
+            }
+            Verb::Claim { token } => Ok(self.shown(&local.claim_payment(&parse_token(token)?).await?)),
+            Verb::Upload { token, bytes } => {
+                let answer = service.upload_receipt(&parse_token(token)?, "image/jpeg", bytes).await?;
+                Ok(self.shown(&answer))
+            }
+            Verb::View { token } => {
+                let mut view = local.buyer_order(&parse_token(token)?).await?;
+                if self.bugs.is(Bug::BankDetailsAfterConfirmation) && view.payment.is_none() {
+                    view.payment = self.bugs.remembered_instructions(token);
+                } else {
+                    self.bugs.remember_instructions(token, view.payment.as_ref());
+                }
+                Ok(self.seen(&view))
+            }
+            Verb::Visit { slug } => Ok(self.shown_shop(local.shop(slug).await?)),
+            Verb::RevokeKey { account, id } => {
+                local.delete_key(parse(account)?, parse(id)?).await?;
+                Ok((Value::Null, false))
+            }
+            Verb::IssueKey { account } => {
+                let answer = local.create_key(parse(account)?, "issued", None).await?;
+                self.world.see(&Event::Secret(answer.value.key.reveal()));
+                Ok(self.shown(&answer))
+            }
+            Verb::SetTier { account, tier } => {
+                let tier = tier.parse().map_err(|_| not_found())?;
+                let answer = local.set_tier(parse(account)?, tier).await?;
+                self.world.see(&Event::Said(&format!("{answer:?}")));
+                Ok((Value::String(answer.value.state.tier.as_str().to_owned()), answer.replayed))
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn shown_shop(&self, shop: serront_core::view::ShopView) -> (Value, bool) {
+        let mut shop = shop;
+        if self.bugs.is(Bug::BankDetailsOnStorefront) {
+            // What a careless page does: it prints everything that the seller typed.
+            let typed = storefront_input(shop.storefront.slug.as_str()).manual_instructions;
+            shop.storefront.bio = typed.or(shop.storefront.bio);
+        }
+        self.seen(&shop)
+    }
+
+    async fn carry_out_keyed(&self, call: &Call, caller: Caller) -> Shown {
+        let service = self.service();
+        let local = service.local();
+        let account = caller.account_id;
+        let actor = Actor::Key { id: caller.key_id };
+        let request = self.request(call, account)?;
+        let limit = Limit::parse(Some("100"))?;
+        match &call.verb {
+            Verb::Confirm { order, note } => {
+                let answer = local.confirm_payment(account, parse(order)?, &actor, note.as_deref(), request).await?;
+                Ok(self.shown(&answer))
+            }
+            Verb::Patch { order, status, quote } => {
+                let patch = OrderPatch { status: status.and_then(WorkStatus::parse), quoted_price_idr: *quote };
+                let answer = local.patch_order(account, parse(order)?, patch, &actor, request).await?;
+                Ok(self.shown(&answer))
+            }
+            Verb::Read { order } => Ok(self.seen(&local.order(account, parse(order)?).await?)),
+            Verb::List => {
+                let page = local.orders(account, &OrderFilter::default(), None, limit).await?;
+                Ok((serde_json::json!({"orders": self.seen(&page.orders).0, "counts": page.counts}), false))
+            }
+            Verb::PutStorefront { slug, variant, hide_branding, published } => {
+                let input = storefront(call.seller, slug, *variant, *hide_branding, *published);
+                Ok(self.shown(&local.put_storefront(account, &input, request).await?))
+            }
+            Verb::GetStorefront => Ok(self.seen(&local.storefront(account).await?)),
+            Verb::Reprice { service, price } => {
+                let input = ServiceInput { price_idr: Some(Some(*price)), ..ServiceInput::default() };
+                Ok(self.shown(&local.update_service(account, parse(service)?, &input, request).await?))
+            }
+            Verb::AddService { slug } => {
+                Ok(self.shown(&local.create_service(account, &service_input(slug, 5_000), request).await?))
+            }
+            Verb::Services => Ok(self.seen(&local.services(account).await?)),
+            Verb::DropService { service } => {
+                local.delete_service(account, parse(service)?).await?;
+                Ok((Value::Null, false))
+            }
+            Verb::Subscribe { url, events } => {
+                let events = Some(events.iter().map(|event| (*event).to_owned()).collect());
+                let input = SubscriptionInput { url: Some(url.clone()), events, active: None };
+                let answer = service.create_subscription(account, &input, request).await?;
+                self.world.see(&Event::Secret(answer.value.secret.reveal()));
+                Ok(self.shown(&answer))
+            }
+            Verb::Pause { subscription, active } => {
+                let input = SubscriptionInput { active: Some(*active), ..SubscriptionInput::default() };
+                let answer = local.update_subscription(account, parse(subscription)?, &input, request).await?;
+                Ok(self.shown(&answer))
+            }
+            Verb::Unsubscribe { subscription } => {
+                local.delete_subscription(account, parse(subscription)?).await?;
+                Ok((Value::Null, false))
+            }
+            Verb::Subscriptions => Ok(self.seen(&local.subscriptions(account).await?)),
+            Verb::Deliveries => {
+                let (log, _) = local.deliveries(account, &DeliveryFilter::default(), None, limit).await?;
+                Ok(self.seen(&log))
+            }
+            Verb::AddKey { name } => {
+                let answer = local.create_key(account, name, request).await?;
+                self.world.see(&Event::Secret(answer.value.key.reveal()));
+                Ok(self.shown(&answer))
+            }
+            Verb::SwitchPayment { on } => {
+                let switches = ModuleSwitches { payment: Some(*on), marketing: None };
+                Ok(self.shown(&service.switch_modules(account, switches, request).await?))
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn request(&self, call: &Call, account: AccountId) -> Result<Option<IdempotentRequest>, Failure> {
+        let Some(key) = &call.idempotency_key else { return Ok(None) };
+        let (method, path) = call.verb.route();
+        let body = if self.bugs.is(Bug::IdempotencyByKeyOnly) { String::new() } else { call.verb.body() };
+        Ok(Some(IdempotentRequest::new(account, method, &path, key, body.as_bytes())?))
+    }
+}
+
+/// What seller number so puts as its storefront. The bank account's number carries the variant, so that a view tells
+/// which storefront it was taken from.
+pub(crate) fn storefront(
+    seller: usize,
+    slug: &str,
+    variant: u32,
+    hide_branding: bool,
+    published: bool,
+) -> serront_core::storefront::StorefrontInput {
+    let mut input = storefront_input(slug);
+    input.display_name = format!("Studio {seller}");
+    for account in input.manual_bank_accounts.iter_mut().flatten() {
+        account.account_number = bank_account(seller, variant);
+    }
+    input.hide_branding = Some(hide_branding);
+    input.published = Some(published);
+    input
+}
+
+/// The bank account's number in this variant of a seller's storefront.
+pub(crate) fn bank_account(seller: usize, variant: u32) -> String {
+    format!("7700-{seller:04}-{variant:08}")
+}
+
+/// The slug of the service that every seller has.
+pub(crate) const SERVICE: &str = SERVICE_SLUG;
+
+fn not_found() -> serront_core::rejection::Rejection {
+    serront_core::rejection::Rejection::NotFound("thing")
+}
+
+/// As the reference host: an id that is not well formed names nothing.
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| not_found().into())
+}
+
+fn parse_token(text: &str) -> Result<AccessToken, Failure> {
+    AccessToken::parse(text).ok_or_else(|| not_found().into())
+}
+
+fn unexpected(_verb: &Verb) -> Failure {
+    serront_core::ports::PortError::permanent("a request without its credential").into()
+}

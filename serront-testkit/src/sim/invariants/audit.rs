@@ -1,0 +1,101 @@
+//! The audit trail explains the state: folded from the placing on, each record begins where the one before ended, and the
+//! last one ends where the order is.
+
+use serront_core::audit::{Act, AuditRecord};
+use serront_core::change::Write;
+use serront_core::ids::{AccountId, OrderId};
+use serront_core::money::Rupiah;
+use serront_core::order::WorkStatus;
+use serront_core::payment::PaymentStatus;
+use serront_core::ports::OrderKey;
+use serront_core::receipt::Digest256;
+
+use super::books;
+use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::executor::at_once;
+
+#[derive(Default)]
+pub(super) struct Audit;
+
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    status: WorkStatus,
+    payment: PaymentStatus,
+    quote: Rupiah,
+    receipt: Option<Digest256>,
+}
+
+fn fold(trail: &[AuditRecord]) -> Result<Told, String> {
+    let quote = match trail.first().map(|record| &record.act) {
+        Some(Act::Placed { quote }) => *quote,
+        _ => return Err("the trail does not begin with the placing".to_owned()),
+    };
+    let mut told = Told { status: WorkStatus::Requested, payment: PaymentStatus::Unpaid, quote, receipt: None };
+    for record in trail.iter().skip(1) {
+        let follows = match &record.act {
+            Act::Payment { from, to, proof_sha256 } => {
+                let follows = *from == told.payment && *proof_sha256 == told.receipt;
+                told.payment = *to;
+                follows
+            }
+            Act::Receipt { proof_sha256, replaced_sha256 } => {
+                let follows = *replaced_sha256 == told.receipt;
+                told.receipt = Some(*proof_sha256);
+                follows
+            }
+            Act::Quote { from, to } => {
+                let follows = *from == told.quote;
+                told.quote = *to;
+                follows
+            }
+            Act::Work { from, to } => {
+                let follows = *from == told.status;
+                told.status = *to;
+                follows
+            }
+            _ => false,
+        };
+        if !follows {
+            return Err(format!("a record does not follow from the one before: {:?}", record.act));
+        }
+    }
+    Ok(told)
+}
+
+fn check(view: &View<'_>, account: AccountId, id: OrderId) -> Verdict {
+    let failed = |error: serront_core::ports::PortError| error.to_string();
+    let trail = at_once(view.storage.audit(account, id)).map_err(failed)?;
+    let Some(order) = at_once(view.storage.order(OrderKey::Id(account, id), None)).map_err(failed)? else {
+        return Ok(());
+    };
+    let state = Told {
+        status: order.order.state.status,
+        payment: order.payment.state.status,
+        quote: order.order.state.quoted_price,
+        receipt: order.payment.state.receipt.map(|receipt| receipt.sha256),
+    };
+    let told = fold(&trail).map_err(|what| format!("order {id}: {what}"))?;
+    if told == state { Ok(()) } else { Err(format!("order {id} is {state:?}, and its trail tells {told:?}")) }
+}
+
+impl Invariant for Audit {
+    fn name(&self) -> &'static str {
+        "audit trail"
+    }
+
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        let Event::Landed { change, .. } = event else { return Ok(()) };
+        for write in &change.writes {
+            match write {
+                Write::UpdateOrder { id, .. } => check(view, change.account_id, *id)?,
+                Write::InsertOrder(order, _) => check(view, change.account_id, order.id)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        books::all_orders(view)?.iter().try_for_each(|row| check(view, row.order.account_id, row.order.id))
+    }
+}

@@ -1,0 +1,148 @@
+//! Deliveries: the same bytes and ids on every attempt, signed for this receiver; success only if the receiver said so;
+//! retries on the schedule, given up only at its end; nothing to who paused or left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serront_core::change::Write;
+use serront_core::effect::{Attempt, EffectId, EffectStatus};
+use serront_core::ids::{DeliveryId, SubscriptionId};
+use serront_core::key::WebhookSecret;
+use serront_core::ports::{NextAttempt, Post};
+use serront_core::signature;
+use serront_core::time::Timestamp;
+
+use crate::sim::events::{Event, Invariant, Verdict, View};
+
+/// How long an attempt may be under way that was begun before a pause.
+const UNDER_WAY_MS: i64 = 120_000;
+
+#[derive(Default)]
+pub(super) struct Deliveries {
+    first: BTreeMap<DeliveryId, Post>,
+    accepted: BTreeSet<DeliveryId>,
+    to: BTreeMap<DeliveryId, SubscriptionId>,
+    secrets: BTreeMap<SubscriptionId, WebhookSecret>,
+    /// Since when nothing is to be sent there, in true time.
+    silent: BTreeMap<SubscriptionId, i64>,
+}
+
+impl Deliveries {
+    fn posted(&mut self, post: &Post, status: Option<u16>, view: &View<'_>) -> Verdict {
+        let id = post.delivery_id;
+        let first = self.first.entry(id).or_insert_with(|| post.clone());
+        let same = (&first.url, first.event_id, first.event_type, &first.body)
+            == (&post.url, post.event_id, post.event_type, &post.body);
+        if !same {
+            return Err(format!("{id} came again with other bytes or ids"));
+        }
+        if status.is_some_and(|status| (200..300).contains(&status)) {
+            self.accepted.insert(id);
+        }
+        let Some(subscription) = self.to.get(&id) else { return Ok(()) };
+        if self.silent.get(subscription).is_some_and(|since| since + UNDER_WAY_MS < view.now) {
+            return Err(format!("{id} was posted to {subscription}, which wants nothing"));
+        }
+        let signed = self.secrets.get(subscription).is_some_and(|secret| {
+            let time = post.signature.strip_prefix("t=").and_then(|rest| rest.split(',').next()?.parse::<i64>().ok());
+            time.is_some_and(|seconds| {
+                let at = Timestamp::from_millis(seconds.saturating_mul(1_000));
+                let near = (view.now - at.millis()).abs() <= view.skew_ms + UNDER_WAY_MS;
+                near && signature::sign(secret, at, &post.body) == post.signature
+            })
+        });
+        if signed { Ok(()) } else { Err(format!("{id} is not signed as its receiver expects")) }
+    }
+
+    fn recorded(&self, id: EffectId, attempt: &Attempt, next: NextAttempt, view: &View<'_>) -> Verdict {
+        let schedule = match id {
+            EffectId::Mail(_) => &view.policy.mail_retry_after,
+            EffectId::Delivery(_) => &view.policy.webhook_retry_after,
+            EffectId::Removal(_) => &view.policy.removal_retry_after,
+        };
+        if let (EffectId::Delivery(delivery), EffectStatus::Succeeded) = (id, attempt.status)
+            && !self.accepted.contains(&delivery)
+        {
+            return Err(format!("{delivery} is recorded as delivered, and its receiver never took it"));
+        }
+        let nth = usize::try_from(attempt.attempt_number).unwrap_or(usize::MAX);
+        let pause = schedule.get(nth.saturating_sub(1));
+        match (attempt.status, next, pause) {
+            (EffectStatus::Succeeded, NextAttempt::Succeeded, _) => Ok(()),
+            (EffectStatus::Failed, NextAttempt::At(time), Some(pause)) => {
+                let ended = attempt.attempted_at.plus(std::time::Duration::from_millis(attempt.duration_ms));
+                // A clock that was set in the middle of an attempt moves both ends of it.
+                let off = (time.millis() - ended.plus(*pause).millis()).abs();
+                if off <= view.skew_ms { Ok(()) } else { Err(format!("{id} is retried {off} ms off its schedule")) }
+            }
+            (EffectStatus::Failed, NextAttempt::Failed, None) => Ok(()),
+            // There is nobody to send it to.
+            (EffectStatus::Failed, NextAttempt::Failed, Some(_)) if attempt.response_code.is_none() => {
+                let gone = match id {
+                    EffectId::Delivery(delivery) => {
+                        self.to.get(&delivery).is_some_and(|to| self.silent.contains_key(to))
+                    }
+                    EffectId::Mail(_) | EffectId::Removal(_) => false,
+                };
+                // Whoever was paused and is active again may have been asked in between.
+                if gone { Ok(()) } else { Err(format!("{id} was given up before its schedule ended")) }
+            }
+            (status, next, _) => Err(format!("{id}: attempt {nth} is {status:?} and goes on as {next:?}")),
+        }
+    }
+}
+
+impl Invariant for Deliveries {
+    fn name(&self) -> &'static str {
+        "deliveries"
+    }
+
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        match event {
+            Event::Landed { change, .. } => {
+                for write in &change.writes {
+                    match write {
+                        Write::InsertSubscription(subscription, secret) => {
+                            self.secrets.insert(subscription.id, secret.clone());
+                        }
+                        Write::UpdateSubscription(id, state) if !state.active => {
+                            self.silent.entry(*id).or_insert(view.now);
+                        }
+                        Write::UpdateSubscription(id, _) => {
+                            self.silent.insert(*id, i64::MAX - UNDER_WAY_MS);
+                        }
+                        Write::DeleteSubscription(id) => {
+                            self.silent.insert(*id, view.now);
+                        }
+                        _ => {}
+                    }
+                }
+                for effect in &change.effects {
+                    if let serront_core::effect::Effect::Delivery(delivery) = effect {
+                        self.to.insert(delivery.id, delivery.subscription_id);
+                    }
+                }
+                Ok(())
+            }
+            Event::Posted { post, status, .. } => self.posted(post, *status, view),
+            Event::Recorded { id, attempt, next, .. } => self.recorded(*id, attempt, *next, view),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        // What the seller's log says of each delivery has to be true of its receiver.
+        for seller in view.sellers {
+            let limit = serront_core::page::Limit::parse(Some("100")).map_err(|error| error.to_string())?;
+            let filter = serront_core::page::DeliveryFilter::default();
+            let log = crate::sim::executor::at_once(view.storage.deliveries(seller.account, &filter, None, limit));
+            for delivery in log.map_err(|error| error.to_string())?.rows {
+                let tried = delivery.attempts.len();
+                let gone = self.silent.contains_key(&delivery.subscription_id);
+                if delivery.status == EffectStatus::Failed && !gone && tried <= view.policy.webhook_retry_after.len() {
+                    return Err(format!("{} was given up after {tried} attempts", delivery.id));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! What must always be true, one file each: the ten rules of the design, and what they rest on.
+//!
+//! A file says what it sees and what it makes of it; one whose rule has no code yet says so in `not_yet`.
+
+use super::events::Invariant;
+use super::oracle::Oracle;
+
+mod audit;
+mod books;
+mod deliveries;
+mod events;
+mod leases;
+mod receipts;
+mod rule_01_confirmed_once;
+mod rule_02_settlements;
+mod rule_03_double_entry;
+mod rule_04_payouts;
+mod rule_05_one_account;
+mod rule_06_outbox;
+mod rule_07_bank_details;
+mod rule_08_module_off;
+mod rule_09_idempotency;
+mod rule_10_secrets;
+
+/// Every invariant, the oracle last: what a rule has a name for is reported by that name.
+pub(super) fn all() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::<rule_01_confirmed_once::ConfirmedOnce>::default(),
+        Box::<rule_02_settlements::Settlements>::default(),
+        Box::<rule_03_double_entry::DoubleEntry>::default(),
+        Box::<rule_04_payouts::Payouts>::default(),
+        Box::<rule_05_one_account::OneAccount>::default(),
+        Box::<rule_06_outbox::Outbox>::default(),
+        Box::<rule_07_bank_details::BankDetails>::default(),
+        Box::<rule_08_module_off::ModuleOff>::default(),
+        Box::<rule_09_idempotency::Idempotency>::default(),
+        Box::<rule_10_secrets::Secrets>::default(),
+        Box::<audit::Audit>::default(),
+        Box::<books::Books>::default(),
+        Box::<deliveries::Deliveries>::default(),
+        Box::<events::Events>::default(),
+        Box::<leases::Leases>::default(),
+        Box::<receipts::Receipts>::default(),
+        Box::<Oracle>::default(),
+    ]
+}

@@ -1,0 +1,79 @@
+//! Rule 6: nothing leaves the process before its commit; everything committed leaves, across a crash at any point.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serront_core::effect::EffectId;
+use serront_core::ports::NextAttempt;
+
+use crate::sim::events::{Event, Invariant, Verdict, View};
+
+/// What became of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Pending,
+    Succeeded,
+    GivenUp,
+}
+
+#[derive(Default)]
+pub(super) struct Outbox {
+    effects: BTreeMap<EffectId, Fate>,
+    arrived: BTreeSet<EffectId>,
+}
+
+impl Outbox {
+    fn leaves(&self, id: EffectId) -> Verdict {
+        if self.effects.contains_key(&id) { Ok(()) } else { Err(format!("{id} left before its commit")) }
+    }
+}
+
+impl Invariant for Outbox {
+    fn name(&self) -> &'static str {
+        "rule 6: outbox"
+    }
+
+    fn see(&mut self, event: &Event<'_>, _view: &View<'_>) -> Verdict {
+        match event {
+            Event::Landed { change, .. } => {
+                self.effects.extend(change.effects.iter().map(|effect| (effect.id(), Fate::Pending)));
+                Ok(())
+            }
+            Event::Mailed(message) => {
+                self.arrived.insert(EffectId::Mail(message.id));
+                self.leaves(EffectId::Mail(message.id))
+            }
+            Event::Posted { post, status, .. } => {
+                let id = EffectId::Delivery(post.delivery_id);
+                if status.is_some_and(|status| (200..300).contains(&status)) {
+                    self.arrived.insert(id);
+                }
+                self.leaves(id)
+            }
+            Event::Recorded { id, next, .. } => {
+                let fate = match next {
+                    NextAttempt::Succeeded => Fate::Succeeded,
+                    NextAttempt::Failed => Fate::GivenUp,
+                    NextAttempt::At(_) => Fate::Pending,
+                };
+                let leaves = !matches!(id, EffectId::Removal(_));
+                if fate == Fate::Succeeded && leaves && !self.arrived.contains(id) {
+                    return Err(format!("{id} is recorded as done, and never arrived"));
+                }
+                self.effects.insert(*id, fate);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        if let Some((id, _)) = self.effects.iter().find(|(_, fate)| **fate == Fate::Pending) {
+            return Err(format!("{id} was committed and did not come to its end"));
+        }
+        match crate::sim::executor::at_once(view.storage.next_due()) {
+            Ok(None) => Ok(()),
+            Ok(Some(due)) => Err(format!("something is still pending, due at {due}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The judge: shows every event to every invariant and to the oracle, writes the trace, and keeps the first violation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serront_core::policy::Policy;
+use serront_core::ports::WorkStorage;
+
+use super::events::{Event, Invariant, SellerFacts, View};
+use super::invariants;
+use super::plan::SKEW_MS_MAX;
+use super::trace::Trace;
+use crate::memory::MemoryReceipts;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: String,
+    /// What is wrong.
+    pub what: String,
+    /// When, in milliseconds since the beginning.
+    pub at_ms: i64,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {} (after {} ms)", self.invariant, self.what, self.at_ms)
+    }
+}
+
+pub(crate) struct Judge {
+    invariants: Vec<Box<dyn Invariant>>,
+    storage: Arc<dyn WorkStorage>,
+    receipts: Arc<MemoryReceipts>,
+    policy: Policy,
+    sellers: Vec<SellerFacts>,
+    begin: i64,
+    found: Option<Violation>,
+    closed: bool,
+    pub(crate) trace: Trace,
+}
+
+impl Judge {
+    pub(crate) fn new(
+        storage: Arc<dyn WorkStorage>,
+        receipts: Arc<MemoryReceipts>,
+        policy: Policy,
+        begin: i64,
+        trace: Trace,
+    ) -> Self {
+        let invariants = invariants::all();
+        Self { invariants, storage, receipts, policy, sellers: Vec::new(), begin, found: None, closed: false, trace }
+    }
+
+    pub(crate) fn introduce(&mut self, seller: SellerFacts) {
+        self.sellers.push(seller);
+    }
+
+    pub(crate) const fn found(&self) -> Option<&Violation> {
+        self.found.as_ref()
+    }
+
+    /// From now on nothing is seen any more: the world is being taken down.
+    pub(crate) const fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) fn line(&mut self, now: i64, line: &str) {
+        if self.closed {
+            return;
+        }
+        let since = now - self.begin;
+        self.trace.line(&format!("{since} {line}"));
+    }
+
+    /// `false` once something is wrong.
+    pub(crate) fn see(&mut self, event: &Event<'_>, now: i64) -> bool {
+        self.ask(now, |invariant, view| invariant.see(event, view))
+    }
+
+    pub(crate) fn end(&mut self, now: i64) -> bool {
+        self.ask(now, |invariant, view| invariant.end(view))
+    }
+
+    /// Something else that is wrong, found by the simulator itself.
+    pub(crate) fn accuse(&mut self, now: i64, invariant: &str, what: String) {
+        if self.found.is_none() {
+            let at_ms = now - self.begin;
+            self.line(now, &format!("VIOLATION {invariant}: {what}"));
+            self.found = Some(Violation { invariant: invariant.to_owned(), what, at_ms });
+        }
+    }
+
+    fn ask(&mut self, now: i64, verdict: impl Fn(&mut dyn Invariant, &View<'_>) -> Result<(), String>) -> bool {
+        if self.found.is_some() || self.closed {
+            return false;
+        }
+        let Self { invariants, storage, receipts, policy, sellers, .. } = self;
+        let view = View { now, storage: &**storage, receipts, policy, sellers, skew_ms: 2 * SKEW_MS_MAX };
+        let wrong = invariants
+            .iter_mut()
+            .find_map(|invariant| verdict(&mut **invariant, &view).err().map(|what| (invariant.name(), what)));
+        match wrong {
+            None => true,
+            Some((name, what)) => {
+                self.accuse(now, name, what);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! The oracle: what each command may do and tell, modelled without the core's code, from requests and answers alone.
+//!
+//! ```text
+//! asked ─▶ open in each object that it may touch ─▶ told ─▶ which states explain this answer?  none ─▶ violation
+//!                                                   lost ─▶ stays open: it may have happened, or may yet
+//! ```
+//!
+//! It knows the wire contract and JSON; ids, tokens and keys are text to it. To extend it: a model of the new object
+//! beside `order.rs`, its commands here in `opens`, its answers in `fits`.
+
+mod engine;
+mod key;
+mod order;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use serront_core::page::{Limit, OrderFilter};
+
+use self::engine::Engine;
+use self::key::KeyModel;
+use self::order::{Keyed, OrderModel, Shown};
+use self::settings::{Front, SettingsModel};
+use super::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};
+use super::executor::at_once;
+use super::host::bank_account;
+
+/// What is on its way to the storage arrives within this time after its host is through with it.
+const ARRIVES_WITHIN_MS: i64 = 120_000;
+/// A request is under way for at most this long; added to what the clocks are off, it says how exactly the age of an
+/// idempotency key is known.
+const REQUEST_MS_MAX: i64 = 40 * 60_000;
+
+/// Where a command is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    Order(String),
+    Key(String),
+    Settings,
+}
+
+struct Pending {
+    at: Vec<At>,
+    told_unknown: bool,
+    ended: Option<i64>,
+}
+
+struct Order {
+    engine: Engine<OrderModel>,
+    number: i64,
+    buyer: String,
+}
+
+/// How far a buyer's request for an order has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Placing {
+    /// It may be there.
+    Open,
+    /// It is this order.
+    Done(String),
+    /// It is not there.
+    Never,
+}
+
+/// See the module's documentation.
+pub(super) struct Oracle {
+    orders: BTreeMap<String, Order>,
+    tokens: BTreeMap<String, String>,
+    placings: BTreeMap<(usize, String), Placing>,
+    prices: BTreeSet<i64>,
+    keys: BTreeMap<String, Engine<KeyModel>>,
+    key_ids: BTreeMap<String, String>,
+    settings: Engine<SettingsModel>,
+    pending: BTreeMap<u64, Pending>,
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        Self {
+            orders: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            placings: BTreeMap::new(),
+            prices: BTreeSet::from([750_000]),
+            keys: BTreeMap::new(),
+            key_ids: BTreeMap::new(),
+            settings: Engine::new(SettingsModel, [settings::State::default()]),
+            pending: BTreeMap::new(),
+        }
+    }
+}
+
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl Oracle {
+    /// The order that a call is about, as the oracle knows it.
+    fn order_of(&self, verb: &Verb) -> Option<String> {
+        match verb {
+            Verb::Claim { token } | Verb::Upload { token, .. } | Verb::View { token } => {
+                self.tokens.get(token).cloned()
+            }
+            Verb::Confirm { order, .. }
+            | Verb::Patch { order, .. }
+            | Verb::Read { order }
+            | Verb::Receipt { order } => self.orders.contains_key(order).then(|| order.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the caller's own account has this order: another's is not there for it.
+    fn is_foreign(&self, call: &Call, order: &str) -> bool {
+        let owner = |placing: &Placing| *placing == Placing::Done(order.to_owned());
+        let seller = self.placings.iter().find(|(_, placing)| owner(placing)).map(|((seller, _), _)| *seller);
+        call.bearer.is_some() && seller.is_some_and(|seller| seller != call.seller)
+    }
+
+    fn order_command(call: &Call, asked_at: i64) -> Option<order::Command> {
+        let keyed = || Keyed { key: call.idempotency_key.clone(), body: call.verb.body(), asked_at };
+        Some(match &call.verb {
+            Verb::Claim { .. } => order::Command::Claim,
+            Verb::Upload { bytes, .. } => order::Command::Upload(bytes.clone()),
+            Verb::Confirm { .. } => order::Command::Confirm(keyed()),
+            Verb::Patch { status, quote, .. } => {
+                order::Command::Patch { keyed: keyed(), status: *status, quote: *quote }
+            }
+            Verb::View { .. } | Verb::Read { .. } => order::Command::View,
+            Verb::Receipt { .. } => order::Command::Receipt,
+            _ => return None,
+        })
+    }
+
+    fn settings_command(call: &Call) -> Option<settings::Command> {
+        let seller = call.seller;
+        Some(match &call.verb {
+            Verb::PutStorefront { slug, variant, hide_branding, published } => {
+                let (variant, hide_branding, published) = (*variant, *hide_branding, *published);
+                settings::Command::Put {
+                    seller,
+                    front: Front { slug: slug.clone(), variant, hide_branding, published },
+                }
+            }
+            Verb::GetStorefront => settings::Command::Get { seller },
+            Verb::Visit { slug } => settings::Command::Visit { slug: slug.clone() },
+            Verb::View { .. } => settings::Command::Shown { seller },
+            Verb::SetTier { tier, .. } => settings::Command::SetTier { seller, tier },
+            Verb::SwitchPayment { on } => settings::Command::SwitchPayment { seller, on: *on },
+            _ => return None,
+        })
+    }
+
+    /// Opens a command wherever it may do something.
+    fn asked(&mut self, id: u64, call: &Call, view: &View<'_>) {
+        let mut at = Vec::new();
+        if let Some(bearer) = &call.bearer {
+            let key = self.keys.entry(bearer.clone()).or_insert_with(|| Engine::new(KeyModel, [true]));
+            key.asked(id, key::Command::Use);
+            at.push(At::Key(bearer.clone()));
+        }
+        if let Verb::RevokeKey { id: key_id, .. } = &call.verb
+            && let Some(key) = self.key_ids.get(key_id)
+            && let Some(engine) = self.keys.get_mut(key)
+        {
+            engine.asked(id, key::Command::Revoke);
+            at.push(At::Key(key.clone()));
+        }
+        if let Some(order) = self.order_of(&call.verb)
+            && !self.is_foreign(call, &order)
+            && let Some(command) = Self::order_command(call, view.now)
+            && let Some(known) = self.orders.get_mut(&order)
+        {
+            known.engine.asked(id, command);
+            at.push(At::Order(order));
+        }
+        if matches!(call.verb, Verb::List) {
+            let placings = &self.placings;
+            let own = |buyer: &str| placings.contains_key(&(call.seller, buyer.to_owned()));
+            for (order, known) in self.orders.iter_mut().filter(|(_, known)| own(&known.buyer)) {
+                known.engine.asked(id, order::Command::View);
+                at.push(At::Order(order.clone()));
+            }
+        }
+        if let Some(command) = Self::settings_command(call) {
+            self.settings.asked(id, command);
+            at.push(At::Settings);
+        }
+        match &call.verb {
+            Verb::Place { buyer, .. } => {
+                self.placings.insert((call.seller, buyer.clone()), Placing::Open);
+            }
+            Verb::Reprice { price, .. } => {
+                self.prices.insert(*price);
+            }
+            _ => {}
+        }
+        self.pending.insert(id, Pending { at, told_unknown: false, ended: None });
+    }
+
+    fn told(&mut self, id: u64, call: &Call, reply: &Reply, view: &View<'_>) -> Verdict {
+        let Some(mut pending) = self.pending.remove(&id) else { return Ok(()) };
+        if *reply == Reply::Unknown {
+            pending.told_unknown = true;
+            let ended = pending.ended;
+            self.pending.insert(id, pending);
+            if let Some(ended) = ended {
+                self.lose(id, ended);
+            }
+            return Ok(());
+        }
+        // Without the right key nothing else is looked at, so nothing else happened.
+        let shut = *reply == Reply::Refused("UNAUTHORIZED".to_owned());
+        for at in pending.at {
+            let fits = match &at {
+                At::Key(key) => self.told_key(key, id, call, reply, view),
+                At::Order(order) => self.told_order(order, id, call, reply, shut, view)?,
+                At::Settings => self.told_settings(id, call, reply, shut, view),
+            };
+            if !fits {
+                return Err(format!("nothing explains the answer to {call:?} at {at:?}: {reply:?}"));
+            }
+        }
+        self.told_beside(call, reply)?;
+        self.learn(call, reply, view)
+    }
+
+    fn told_key(&mut self, key: &str, id: u64, call: &Call, reply: &Reply, view: &View<'_>) -> bool {
+        let Some(engine) = self.keys.get_mut(key) else { return true };
+        let expected = match (&call.verb, reply) {
+            (_, Reply::NotDone | Reply::Unknown) => return engine.did_not_happen(id),
+            (Verb::RevokeKey { .. }, Reply::Done { .. }) => key::Told::Revoked,
+            (Verb::RevokeKey { .. }, Reply::Refused(_) | Reply::Bytes(_)) => key::Told::NotFound,
+            (_, Reply::Refused(code)) if code == "UNAUTHORIZED" => key::Told::Shut,
+            (_, Reply::Refused(_) | Reply::Done { .. } | Reply::Bytes(_)) => key::Told::Open,
+        };
+        engine.told(id, view.now, |told| *told == expected)
+    }
+
+    fn told_order(
+        &mut self,
+        order: &str,
+        id: u64,
+        call: &Call,
+        reply: &Reply,
+        shut: bool,
+        view: &View<'_>,
+    ) -> Result<bool, String> {
+        let Some(known) = self.orders.get_mut(order) else { return Ok(true) };
+        let engine = &mut known.engine;
+        Ok(match reply {
+            _ if shut => engine.did_not_happen(id),
+            Reply::NotDone | Reply::Unknown => engine.did_not_happen(id),
+            Reply::Bytes(bytes) => engine.told(id, view.now, |told| *told == order::Told::Bytes(bytes.clone())),
+            Reply::Refused(code) => {
+                engine.told(id, view.now, |told| matches!(told, order::Told::Refused(expected) if expected == code))
+            }
+            Reply::Done { data, replayed } => {
+                let row = match &call.verb {
+                    Verb::List => {
+                        let rows = data.get("orders").and_then(Value::as_array);
+                        rows.into_iter().flatten().find(|row| text(row, "id") == order)
+                    }
+                    _ => Some(data),
+                };
+                // A list shows the hundred newest orders, which is all that there are here.
+                let Some(row) = row else { return Err(format!("order {order} is missing in the list")) };
+                if let Some(number) = row.get("number").and_then(Value::as_i64)
+                    && number != known.number
+                {
+                    return Err(format!("order {order} has number {}, and is shown with {number}", known.number));
+                }
+                let seen = Shown::of(row);
+                engine.told(id, view.now, |told| match (told, &seen) {
+                    // An upload shows nothing of the order.
+                    (order::Told::Done { .. }, None) => matches!(call.verb, Verb::Upload { .. }),
+                    (order::Told::Done { shown, replayed: expected }, Some(seen)) => {
+                        (shown, expected) == (seen, replayed)
+                    }
+                    (order::Told::Bytes(_) | order::Told::Refused(_), _) => false,
+                })
+            }
+        })
+    }
+
+    fn told_settings(&mut self, id: u64, call: &Call, reply: &Reply, shut: bool, view: &View<'_>) -> bool {
+        use settings::Told;
+        let data = match reply {
+            _ if shut => return self.settings.did_not_happen(id),
+            Reply::NotDone | Reply::Unknown => return self.settings.did_not_happen(id),
+            Reply::Refused(code) => {
+                return self.settings.told(
+                    id,
+                    view.now,
+                    |told| matches!(told, Told::Refused(expected) if expected == code),
+                );
+            }
+            Reply::Bytes(_) => return false,
+            Reply::Done { data, .. } => data,
+        };
+        let hidden = |of: &Value| of.get("hideBranding").and_then(Value::as_bool).unwrap_or(false);
+        let number = |accounts: Option<&Value>| {
+            let account = accounts.and_then(Value::as_array).and_then(|accounts| accounts.first());
+            account.map(|account| text(account, "accountNumber").to_owned()).unwrap_or_default()
+        };
+        self.settings.told(id, view.now, |told| match (&call.verb, told) {
+            (Verb::GetStorefront, Told::Front(None)) => data.is_null(),
+            (Verb::GetStorefront, Told::Front(Some(front))) => {
+                text(data, "slug") == front.slug
+                    && number(data.get("manualBankAccounts")) == bank_account(call.seller, front.variant)
+                    && hidden(data) == front.hide_branding
+                    && data.get("published").and_then(Value::as_bool) == Some(front.published)
+            }
+            (Verb::Visit { .. }, Told::Shop(seller, hides)) => {
+                let front = data.get("storefront").unwrap_or(&Value::Null);
+                text(front, "displayName") == format!("Studio {seller}") && hidden(front) == *hides
+            }
+            (Verb::View { .. }, Told::Shown { slug, variant, hidden: hides }) => {
+                let front = data.get("storefront").unwrap_or(&Value::Null);
+                let accounts = data.get("payment").and_then(|payment| payment.get("bankAccounts"));
+                text(front, "slug") == slug
+                    && hidden(front) == *hides
+                    && accounts.is_none_or(|accounts| number(Some(accounts)) == bank_account(call.seller, *variant))
+            }
+            (_, Told::Done) => true,
+            (_, Told::Front(_) | Told::Shop(..) | Told::Shown { .. } | Told::Refused(_)) => false,
+        })
+    }
+
+    /// Answers to what no object of ours is touched by.
+    fn told_beside(&mut self, call: &Call, reply: &Reply) -> Verdict {
+        let placing = |oracle: &mut Self, buyer: &str, now: Placing| {
+            oracle.placings.insert((call.seller, buyer.to_owned()), now);
+        };
+        match (&call.verb, reply) {
+            (Verb::Place { buyer, .. }, Reply::Refused(code)) => {
+                placing(self, buyer, Placing::Never);
+                if code == "NOT_FOUND" { Ok(()) } else { Err(format!("an order was refused with {code}")) }
+            }
+            (Verb::Place { buyer, .. }, Reply::NotDone) => {
+                placing(self, buyer, Placing::Never);
+                Ok(())
+            }
+            (Verb::Read { order } | Verb::Receipt { order } | Verb::Confirm { order, .. }, reply)
+                if self.is_foreign(call, order) =>
+            {
+                match reply {
+                    Reply::Done { .. } | Reply::Bytes(_) => Err(format!("another account's order was given: {call:?}")),
+                    Reply::Refused(_) | Reply::NotDone | Reply::Unknown => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What an answer tells of things that were not known before.
+    fn learn(&mut self, call: &Call, reply: &Reply, view: &View<'_>) -> Verdict {
+        let Reply::Done { data, .. } = reply else { return Ok(()) };
+        match &call.verb {
+            Verb::Place { buyer, .. } => {
+                let order = text(data, "orderId").to_owned();
+                let number = data.get("number").and_then(Value::as_i64).unwrap_or(-1);
+                let quote = data.get("quotedPriceIdr").and_then(Value::as_i64).unwrap_or(-1);
+                self.tokens.insert(text(data, "accessToken").to_owned(), order.clone());
+                self.learn_order(call.seller, buyer, &order, number, Shown::placed(quote), view)
+            }
+            Verb::List => {
+                for row in data.get("orders").and_then(Value::as_array).into_iter().flatten() {
+                    let (order, buyer) = (text(row, "id"), text(row, "buyerName"));
+                    let number = row.get("number").and_then(Value::as_i64).unwrap_or(-1);
+                    let shown = Shown::of(row).unwrap_or_else(|| Shown::placed(-1));
+                    self.tokens.insert(text(row, "accessToken").to_owned(), order.to_owned());
+                    // One that is known by now is compared by its own views.
+                    if !self.orders.contains_key(order) {
+                        self.learn_order(call.seller, buyer, order, number, shown, view)?;
+                    }
+                }
+                Ok(())
+            }
+            Verb::IssueKey { .. } | Verb::AddKey { .. } => {
+                let (id, key) = (text(data, "id").to_owned(), text(data, "key").to_owned());
+                self.keys.insert(key.clone(), Engine::new(KeyModel, [true]));
+                self.key_ids.insert(id, key);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn learn_order(
+        &mut self,
+        seller: usize,
+        buyer: &str,
+        order: &str,
+        number: i64,
+        shown: Shown,
+        view: &View<'_>,
+    ) -> Verdict {
+        let place = (seller, buyer.to_owned());
+        match self.placings.get(&place) {
+            None => return Err(format!("order {order} was placed by nobody")),
+            Some(Placing::Never) => {
+                return Err(format!("order {order} is there, and its buyer was told that it is not"));
+            }
+            Some(Placing::Done(other)) if other != order => {
+                return Err(format!("one request placed two orders, {other} and {order}"));
+            }
+            Some(Placing::Done(_) | Placing::Open) => {}
+        }
+        // Nobody but its buyer and its seller can have touched it, and neither knew of it.
+        if shown != Shown::placed(shown.quote) || !self.prices.contains(&shown.quote) {
+            return Err(format!("a new order looks like {shown:?}"));
+        }
+        self.placings.insert(place, Placing::Done(order.to_owned()));
+        if self.orders.contains_key(order) {
+            return Ok(());
+        }
+        let model = OrderModel {
+            key_kept_ms: i64::try_from(view.policy.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4),
+            slack_ms: view.skew_ms + REQUEST_MS_MAX,
+        };
+        let engine = Engine::new(model, [order::State::new(shown)]);
+        self.orders.insert(order.to_owned(), Order { engine, number, buyer: buyer.to_owned() });
+        Ok(())
+    }
+
+    fn ended(&mut self, id: u64, now: i64) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.ended = Some(now);
+        if pending.told_unknown {
+            self.lose(id, now);
+        }
+    }
+
+    /// The command's answer is lost: it may have happened, or may until what is on its way has arrived.
+    fn lose(&mut self, id: u64, ended: i64) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        let until = ended.saturating_add(ARRIVES_WITHIN_MS);
+        for at in pending.at {
+            match at {
+                At::Order(order) => {
+                    if let Some(known) = self.orders.get_mut(&order) {
+                        known.engine.may_happen_until(id, until);
+                    }
+                }
+                At::Key(key) => {
+                    if let Some(engine) = self.keys.get_mut(&key) {
+                        engine.may_happen_until(id, until);
+                    }
+                }
+                At::Settings => self.settings.may_happen_until(id, until),
+            }
+        }
+    }
+
+    fn check_books(&mut self, view: &View<'_>) -> Verdict {
+        let limit = Limit::parse(Some("100")).map_err(|error| error.to_string())?;
+        let mut there = BTreeSet::new();
+        self.orders.values_mut().for_each(|known| known.engine.settle());
+        for seller in view.sellers {
+            let rows = at_once(view.storage.orders(seller.account, &OrderFilter::default(), None, limit));
+            for row in rows.map_err(|error| error.to_string())?.rows {
+                let order = row.order.id.to_string();
+                let shown = Shown {
+                    status: row.order.state.status.as_str().to_owned(),
+                    payment: row.payment.state.status.as_str().to_owned(),
+                    quote: row.order.state.quoted_price.get(),
+                    proof: row.payment.state.receipt.is_some(),
+                };
+                let Some(known) = self.orders.get(&order) else {
+                    return Err(format!("order {order} is in the books, and nobody knows of it"));
+                };
+                if !known.engine.gave_up() && !known.engine.states().any(|state| state.shown == shown) {
+                    return Err(format!("order {order} ends as {shown:?}, which nothing explains"));
+                }
+                there.insert(order);
+            }
+        }
+        match self.orders.keys().find(|order| !there.contains(*order)) {
+            Some(order) => Err(format!("order {order} was acknowledged and is not in the books")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Invariant for Oracle {
+    fn name(&self) -> &'static str {
+        "oracle"
+    }
+
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        match event {
+            Event::Asked { id, call } => {
+                self.asked(*id, call, view);
+                Ok(())
+            }
+            Event::Told { id, call, reply } => self.told(*id, call, reply, view),
+            Event::Ended { id } => {
+                self.ended(*id, view.now);
+                Ok(())
+            }
+            Event::Landed { .. }
+            | Event::Taken { .. }
+            | Event::Recorded { .. }
+            | Event::Mailed(_)
+            | Event::Posted { .. }
+            | Event::Removed { .. }
+            | Event::Said(_)
+            | Event::Secret(_) => Ok(()),
+        }
+    }
+
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        self.check_books(view)
+    }
+}

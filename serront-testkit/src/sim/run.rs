@@ -1,0 +1,348 @@
+//! One run: found the shops, let chaos go on as planned, heal, wait, look around, judge.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serront_core::policy::Policy;
+use serront_core::ports::{Clock, WorkStorage};
+use serront_core::service::{Environment, Local};
+use serront_core::tier::Tier;
+
+use super::bugs::Bug;
+use super::bugs::host::HostBugs;
+use super::clients::{Clients, DeviceKey};
+use super::events::{Call, Reply, SellerFacts, Verb};
+use super::executor::{Ended, Executor, Handle, Owner, answer};
+use super::host::{Host, Ports, SERVICE};
+use super::judge::{Judge, Violation};
+use super::network::Network;
+use super::outside::{SimMailer, SimReceipts, SimSink, hook_url};
+use super::plan::{Actor, DEVICES, Fault, Plan, SKEW_MS_MAX, Trouble};
+use super::random::Random;
+use super::storage::{NetStorage, Server};
+use super::trace::Trace;
+use super::world::{SimClock, World};
+use crate::memory::{CountingIds, CountingSecrets, MemoryReceipts, locked};
+use crate::world::service_input;
+
+/// 2026-11-22T09:36:00.000Z, as everywhere in the testkit.
+const BEGIN_MS: i64 = 1_795_340_160_000;
+/// How long the shops are founded, in fair weather.
+const FOUNDING_MS: i64 = 60_000;
+
+/// Makes a storage; the clock is the storage's own.
+pub(super) type StorageFactory = dyn Fn(Arc<dyn Clock>) -> Arc<dyn WorkStorage> + Send + Sync;
+
+/// What a run needs besides its plan.
+pub(super) struct Setting<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) storage: &'a StorageFactory,
+    pub(super) bug: Option<Bug>,
+    pub(super) keep_trace: bool,
+}
+
+/// What came of a run.
+pub(super) struct Came {
+    pub(super) violation: Option<Violation>,
+    pub(super) simulated_ms: i64,
+    pub(super) polls: u64,
+    pub(super) digest: u64,
+    pub(super) trace: Option<String>,
+}
+
+/// Starts hosts, lets them die, starts them again.
+struct Supervisor {
+    world: Arc<World>,
+    server: Arc<Server>,
+    clients: Arc<Clients>,
+    clocks: Vec<Arc<SimClock>>,
+    bugs: Arc<HostBugs>,
+    bug: Option<Bug>,
+    lives: Mutex<Vec<u32>>,
+    down_ms: Mutex<Vec<u64>>,
+}
+
+impl Supervisor {
+    fn ports(&self, at: usize) -> Ports {
+        let world = &self.world;
+        let clock = self.clocks.get(at).cloned().unwrap_or_else(|| Arc::new(SimClock::new(world.handle.clone())));
+        let is = |bug| self.bug == Some(bug);
+        let mailer = Arc::new(SimMailer { world: Arc::clone(world) });
+        let storage: Arc<dyn WorkStorage> = Arc::new(NetStorage::new(Arc::clone(&self.server)));
+        let storage = match self.bug {
+            None => storage,
+            Some(bug) => bug.plant_in_link(storage, clock.clone(), mailer.clone()),
+        };
+        Ports {
+            storage,
+            mailer,
+            sink: Arc::new(SimSink { world: Arc::clone(world), redirect_is_success: is(Bug::RedirectIsSuccess) }),
+            receipts: Arc::new(SimReceipts { world: Arc::clone(world), lists_nothing: is(Bug::NothingSwept) }),
+            clock,
+        }
+    }
+
+    fn start(&self, at: usize) {
+        let life = {
+            let mut lives = locked(&self.lives);
+            let Some(life) = lives.get_mut(at) else { return };
+            *life += 1;
+            *life
+        };
+        self.world.line(&format!("host {at} starts life {life}"));
+        let owner = Owner { host: at, life };
+        let host = Host::new(Arc::clone(&self.world), owner, self.ports(at), Arc::clone(&self.bugs));
+        host.start();
+        self.clients.connect(at, Some(host));
+    }
+
+    fn kill(&self, at: usize) {
+        if let Some(host) = self.clients.host(at) {
+            self.world.line(&format!("host {at} dies"));
+            self.world.handle.kill(host.owner);
+            self.clients.connect(at, None);
+        }
+    }
+
+    async fn crash(&self, at: usize, down_ms: u64) {
+        self.kill(at);
+        self.world.handle.sleep_ms(down_ms).await;
+        if self.clients.host(at).is_none() {
+            self.start(at);
+        }
+    }
+
+    /// Brings one trouble about that is not the network's to know.
+    async fn trouble(&self, begin: i64, fault: Fault) {
+        let due = begin.saturating_add(fault.from);
+        self.world.handle.sleep_ms(u64::try_from(due - self.world.handle.now()).unwrap_or(0)).await;
+        match fault.trouble {
+            Trouble::Crash { host, down_ms } => self.crash(host, down_ms).await,
+            Trouble::CrashInside { host, polls, down_ms } => {
+                if let Some(slot) = locked(&self.down_ms).get_mut(host) {
+                    *slot = down_ms;
+                }
+                self.world.handle.light_fuse(host, polls);
+            }
+            Trouble::ClockStep { host, by_ms } => {
+                if let Some(clock) = self.clocks.get(host) {
+                    self.world.line(&format!("host {host}'s clock is off by {by_ms} ms"));
+                    clock.set_offset(by_ms.clamp(-SKEW_MS_MAX, SKEW_MS_MAX));
+                }
+            }
+            Trouble::Storm { .. } | Trouble::Receivers { .. } | Trouble::Mail { .. } => {}
+        }
+    }
+}
+
+/// Waits for hosts whose fuse burned down, and starts them again.
+async fn revive(supervisor: Arc<Supervisor>) {
+    loop {
+        let at = supervisor.world.handle.next_blown().await;
+        let down_ms = locked(&supervisor.down_ms).get(at).copied().unwrap_or(0);
+        let crashed = Arc::clone(&supervisor);
+        supervisor.world.handle.spawn(None, async move { crashed.crash(at, down_ms).await });
+    }
+}
+
+fn duration_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// How long after healing everything has come to its end: the longest pause between two attempts, twice, and what the
+/// sweeper waits for.
+fn rest_ms(policy: &Policy) -> i64 {
+    let schedules = [&policy.webhook_retry_after, &policy.mail_retry_after, &policy.removal_retry_after];
+    let longest = schedules.into_iter().flatten().max().copied().unwrap_or_default();
+    let sweeping = policy.orphan_age + 2 * policy.sweep_interval;
+    duration_ms(sweeping.max(2 * longest)) + 2 * SKEW_MS_MAX + 3_600_000
+}
+
+struct Director {
+    world: Arc<World>,
+    clients: Arc<Clients>,
+    supervisor: Arc<Supervisor>,
+    plan: Plan,
+}
+
+impl Director {
+    /// Opens the shops through the hosts, as everything else is done.
+    async fn found(&self) -> Result<(), String> {
+        let world = &self.world;
+        let mut random = Random::of(self.plan.seed, "founding");
+        for seller in 0..self.plan.sellers {
+            // The account and its service come from nowhere, as an operator's tool would make them.
+            let clock = SimClock::new(world.handle.clone());
+            let start = 900_000 + u32::try_from(seller).unwrap_or(0);
+            let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
+            let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, policy: &world.policy };
+            let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
+            let local = Local::new(&storage, environment);
+            let name = format!("Studio {seller}");
+            let founded = async {
+                let (account, _) = local.open_account(&name, Tier::Business).await?.value;
+                let service = local.create_service(account.id, &service_input(SERVICE, 750_000), None).await?.value;
+                Ok::<_, serront_core::service::Failure>((account.id, service.id.to_string()))
+            };
+            let (account, service) = founded.await.map_err(|failure| format!("founding failed: {failure}"))?;
+            let facts = SellerFacts { account, slug: format!("studio-{seller}"), service };
+            locked(&world.judge).introduce(facts.clone());
+            self.clients.open_shop(facts);
+            let mut keys = Vec::new();
+            for _ in 0..DEVICES {
+                let verb = Verb::IssueKey { account: account.to_string() };
+                let data = self.ask(seller, None, verb, &mut random).await?;
+                let text =
+                    |field: &str| data.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+                keys.push(DeviceKey { id: text("id"), key: text("key") });
+            }
+            let bearer = keys.first().map(|key| key.key.clone());
+            self.clients.give_keys(seller, keys);
+            let slug = format!("studio-{seller}");
+            let front = Verb::PutStorefront { slug, variant: 0, hide_branding: false, published: true };
+            self.ask(seller, bearer.clone(), front, &mut random).await?;
+            for (hook, events) in [(0, vec!["*"]), (1, vec!["serront.order.payment_confirmed.v1"])] {
+                let verb = Verb::Subscribe { url: hook_url(seller, hook), events };
+                self.ask(seller, bearer.clone(), verb, &mut random).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        seller: usize,
+        bearer: Option<String>,
+        verb: Verb,
+        random: &mut Random,
+    ) -> Result<serde_json::Value, String> {
+        let call = Call { seller, bearer, idempotency_key: None, verb };
+        match self.clients.settle(call, random).await {
+            Reply::Done { data, .. } => Ok(data),
+            other => Err(format!("founding failed: {other:?}")),
+        }
+    }
+
+    async fn direct(self) {
+        let (world, plan) = (&self.world, &self.plan);
+        let begin = BEGIN_MS + FOUNDING_MS;
+        world.handle.spawn(None, revive(Arc::clone(&self.supervisor)));
+        (0..plan.hosts).for_each(|at| self.supervisor.start(at));
+        if let Err(what) = self.found().await {
+            world.accuse("founding", what);
+            return;
+        }
+        for fault in plan.faults.clone() {
+            let supervisor = Arc::clone(&self.supervisor);
+            world.handle.spawn(None, async move { supervisor.trouble(begin, fault).await });
+        }
+        let mut done = Vec::new();
+        for actor in actors(plan) {
+            let items: Vec<_> = plan.items.iter().filter(|item| item.actor == actor).cloned().collect();
+            let (answerer, awaited) = answer();
+            let clients = Arc::clone(&self.clients);
+            world.handle.spawn(None, async move {
+                clients.act(begin, items).await;
+                answerer.answer(());
+            });
+            done.push(awaited);
+        }
+        for awaited in done {
+            awaited.await;
+        }
+        self.wait_until(begin + plan.chaos_ms).await;
+        self.heal();
+        // What is still on its way arrives.
+        world.handle.sleep_ms(200_000).await;
+        self.clients.look_around().await;
+        world.handle.sleep_ms(u64::try_from(rest_ms(&world.policy)).unwrap_or(0)).await;
+        self.clients.look_around().await;
+        let now = world.handle.now();
+        locked(&world.judge).end(now);
+        world.handle.stop();
+    }
+
+    async fn wait_until(&self, time: i64) {
+        let pause = time.saturating_sub(self.world.handle.now());
+        self.world.handle.sleep_ms(u64::try_from(pause).unwrap_or(0)).await;
+    }
+
+    fn heal(&self) {
+        self.world.line("everything heals");
+        locked(&self.world.network).heal();
+        for (at, clock) in self.supervisor.clocks.iter().enumerate() {
+            clock.set_offset(0);
+            self.world.handle.light_fuse(at, u64::MAX);
+            if self.clients.host(at).is_none() {
+                self.supervisor.start(at);
+            }
+        }
+    }
+}
+
+fn actors(plan: &Plan) -> Vec<Actor> {
+    let mut actors: Vec<_> = plan.items.iter().map(|item| item.actor).collect();
+    actors.sort_unstable();
+    actors.dedup();
+    actors
+}
+
+/// Plays a plan.
+pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
+    let handle = Handle::default();
+    handle.set_now(BEGIN_MS);
+    let storage_clock = Arc::new(SimClock::new(handle.clone()));
+    let storage = (setting.storage)(storage_clock.clone());
+    let storage = match setting.bug {
+        None => storage,
+        Some(bug) => bug.plant(storage, storage_clock.clone()),
+    };
+    let receipts = Arc::new(MemoryReceipts::new(storage_clock));
+    let begin = BEGIN_MS + FOUNDING_MS;
+    let trace = Trace::new(setting.keep_trace);
+    let policy = setting.policy.clone();
+    let judge = Judge::new(Arc::clone(&storage), Arc::clone(&receipts), policy.clone(), begin, trace);
+    let network = Network::new(Random::of(plan.seed, "network"), plan.faults.clone(), begin);
+    let world = Arc::new(World {
+        handle: handle.clone(),
+        network: Mutex::new(network),
+        judge: Mutex::new(judge),
+        storage,
+        receipts,
+        policy,
+    });
+    let clients = Arc::new(Clients::new(Arc::clone(&world), plan.hosts));
+    let supervisor = Arc::new(Supervisor {
+        world: Arc::clone(&world),
+        server: Arc::new(Server::new(Arc::clone(&world))),
+        clients: Arc::clone(&clients),
+        clocks: (0..plan.hosts).map(|_| Arc::new(SimClock::new(handle.clone()))).collect(),
+        bugs: Arc::new(HostBugs::new(setting.bug)),
+        bug: setting.bug,
+        lives: Mutex::new(vec![0; plan.hosts]),
+        down_ms: Mutex::new(vec![0; plan.hosts]),
+    });
+    let mut executor = Executor::new(handle.clone(), Random::of(plan.seed, "order"));
+    let director =
+        Director { world: Arc::clone(&world), clients: Arc::clone(&clients), supervisor, plan: plan.clone() };
+    handle.spawn(None, director.direct());
+    match executor.run() {
+        Ended::Stopped => {}
+        Ended::Stuck => world.accuse("progress", "nobody is ready and nobody sleeps".to_owned()),
+        Ended::Spinning => world.accuse("progress", "something spins".to_owned()),
+    }
+    // The verdict is in: what is dropped from here on is not judged.
+    let polls = executor.polls();
+    let simulated_ms = handle.now() - BEGIN_MS;
+    let (violation, digest, kept) = {
+        let mut judge = locked(&world.judge);
+        judge.close();
+        let found = judge.found().cloned();
+        (found, judge.trace.digest(), judge.trace.take())
+    };
+    for at in 0..plan.hosts {
+        clients.connect(at, None);
+    }
+    drop(executor);
+    Came { violation, simulated_ms, polls, digest, trace: kept }
+}

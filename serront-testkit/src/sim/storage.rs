@@ -1,0 +1,311 @@
+//! The storage behind the simulated network.
+//!
+//! A call is a message that arrives some time later, by itself; what it does there happens at one moment, and its answer
+//! is another message. A commit may arrive twice, or long after whoever sent it has given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::audit::AuditRecord;
+use serront_core::catalog::Service;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, UploadId};
+use serront_core::key::KeyRecord;
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::ports::{
+    AccountSnapshot, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, PortErrorKind, Prune,
+    Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+};
+use serront_core::receipt::Digest256;
+use serront_core::text::Slug;
+use serront_core::time::Timestamp;
+
+use super::events::Event;
+use super::executor::{answer, at_once};
+use super::network::Fate;
+use super::plan::Link;
+use super::world::World;
+use crate::memory::locked;
+
+/// How long the client side of the storage waits for an answer.
+const GIVE_UP_MS: u64 = 10_000;
+
+/// The far end of the network.
+pub(crate) struct Server {
+    world: Arc<World>,
+    landed: std::sync::Mutex<std::collections::BTreeSet<ChangeSetId>>,
+    sent: std::sync::Mutex<std::collections::BTreeSet<ChangeSetId>>,
+}
+
+impl Server {
+    pub(crate) fn new(world: Arc<World>) -> Self {
+        Self { world, landed: std::sync::Mutex::default(), sent: std::sync::Mutex::default() }
+    }
+
+    fn commit(&self, change: &ChangeSet, conflict: bool) -> Result<Committed, CommitError> {
+        if conflict {
+            return Err(CommitError::Conflict);
+        }
+        let result = at_once(self.world.storage.commit(change));
+        let told = match &result {
+            Ok(committed) => format!("landed {:?}", committed.number.map(|number| number.0)),
+            Err(error) => error.to_string(),
+        };
+        self.world.line(&format!("commit {} {told}", change.id));
+        match &result {
+            Ok(committed) => {
+                if locked(&self.landed).insert(change.id) {
+                    self.world.see(&Event::Landed { change, committed: *committed });
+                    self.world.see(&Event::Said(&format!("{change:?}")));
+                }
+            }
+            Err(error) => self.world.see(&Event::Said(&format!("{error} {error:?}"))),
+        }
+        result
+    }
+
+    fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+        let due = at_once(self.world.storage.take_due(limit, per_subscription, lease))?;
+        if !due.is_empty() {
+            self.world.line(&format!("take {:?}", due.iter().map(|due| due.id.to_string()).collect::<Vec<_>>()));
+            self.world.see(&Event::Said(&format!("{due:?}")));
+            self.world.see(&Event::Taken { due: &due, lease });
+        }
+        Ok(due)
+    }
+
+    fn record_attempt(
+        &self,
+        account: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        let result = at_once(self.world.storage.record_attempt(account, id, fence, attempt, next));
+        self.world.line(&format!("record {id} {} {next:?} {}", attempt.attempt_number, result.is_ok()));
+        if result.is_ok() {
+            self.world.see(&Event::Said(&format!("{attempt:?}")));
+            self.world.see(&Event::Recorded { id, fence, attempt, next });
+        }
+        result
+    }
+}
+
+/// One host's connection to the storage.
+#[derive(Clone)]
+pub(crate) struct NetStorage {
+    server: Arc<Server>,
+}
+
+const ON_ITS_WAY: &str = "lost on its way";
+
+impl NetStorage {
+    pub(crate) const fn new(server: Arc<Server>) -> Self {
+        Self { server }
+    }
+
+    fn fate(&self) -> Fate {
+        let world = &self.server.world;
+        locked(&world.network).fate(Link::Storage, world.handle.now())
+    }
+
+    /// One call. `PortError` says what the network did to it; what the storage answered is inside.
+    async fn call<T: Send + 'static>(
+        &self,
+        fate: Fate,
+        work: impl Fn(&Server) -> T + Send + Sync + 'static,
+        again: impl Fn(&Server) + Send + Sync + 'static,
+    ) -> Result<T, PortError> {
+        let handle = &self.server.world.handle;
+        if fate.refused || fate.busy {
+            handle.sleep_ms(fate.request_ms).await;
+            let kind = if fate.busy { PortErrorKind::Busy } else { PortErrorKind::Transient };
+            return Err(PortError::new(kind, "turned away"));
+        }
+        let (answerer, awaited) = answer();
+        let server = Arc::clone(&self.server);
+        handle.spawn(None, async move {
+            let handle = server.world.handle.clone();
+            handle.sleep_ms(fate.request_ms).await;
+            if !fate.loses_request {
+                let result = work(&server);
+                handle.sleep_ms(fate.answer_ms).await;
+                if fate.loses_answer {
+                    drop(answerer);
+                } else {
+                    answerer.answer(result);
+                }
+                if let Some(pause) = fate.again_after {
+                    handle.sleep_ms(pause).await;
+                    again(&server);
+                }
+            }
+        });
+        let answered = handle.within(GIVE_UP_MS, awaited).await;
+        answered.flatten().ok_or_else(|| PortError::outcome_unknown(ON_ITS_WAY))
+    }
+
+    /// A read changes nothing, so its outcome is never unknown: it failed.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl Fn(&dyn WorkStorage) -> Result<T, PortError> + Send + Sync + 'static,
+    ) -> Result<T, PortError> {
+        let fate = Fate { again_after: None, ..self.fate() };
+        let result = self.call(fate, move |server| read(&*server.world.storage), |_| {}).await;
+        result.map_err(|error| PortError::new(known(error.kind()), ON_ITS_WAY))?
+    }
+}
+
+const fn known(kind: PortErrorKind) -> PortErrorKind {
+    match kind {
+        PortErrorKind::Busy => PortErrorKind::Busy,
+        PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => PortErrorKind::Transient,
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Storage for NetStorage {
+    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
+        self.read(move |storage| at_once(storage.account(id, key))).await
+    }
+
+    async fn service(
+        &self,
+        account_id: AccountId,
+        id: ServiceId,
+        key: Option<Scope>,
+    ) -> Result<Option<ServiceSnapshot>, PortError> {
+        self.read(move |storage| at_once(storage.service(account_id, id, key))).await
+    }
+
+    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+        let slug = slug.clone();
+        self.read(move |storage| at_once(storage.shop(&slug))).await
+    }
+
+    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        self.read(move |storage| at_once(storage.order(key, scope))).await
+    }
+
+    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        self.read(move |storage| at_once(storage.key(hash))).await
+    }
+
+    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
+        self.read(move |storage| at_once(storage.keys(account_id))).await
+    }
+
+    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
+        self.read(move |storage| at_once(storage.services(account_id))).await
+    }
+
+    async fn orders(
+        &self,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        after: Option<OrderNumber>,
+        limit: Limit,
+    ) -> Result<Page<OrderRow>, PortError> {
+        let filter = filter.clone();
+        self.read(move |storage| at_once(storage.orders(account_id, &filter, after, limit))).await
+    }
+
+    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
+        self.read(move |storage| at_once(storage.counts(account_id))).await
+    }
+
+    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
+        self.read(move |storage| at_once(storage.audit(account_id, order_id))).await
+    }
+
+    async fn deliveries(
+        &self,
+        account_id: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPosition>,
+        limit: Limit,
+    ) -> Result<Page<DeliveryRecord>, PortError> {
+        let filter = filter.clone();
+        self.read(move |storage| at_once(storage.deliveries(account_id, &filter, after, limit))).await
+    }
+
+    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        self.read(move |storage| at_once(storage.delivery(account_id, id))).await
+    }
+
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        self.read(move |storage| at_once(storage.outcome(account_id, id))).await
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        let mut fate = self.fate();
+        // A conflict that is none is told of a first sending only: an earlier one, still on its way, could land after it.
+        let first = locked(&self.server.sent).insert(change.id);
+        fate.conflict &= first;
+        let (change, copy) = (change.clone(), change.clone());
+        let again = move |server: &Server| {
+            // No storage's protocol repeats a request that was answered with a refusal.
+            if locked(&server.landed).contains(&copy.id) {
+                let _ = server.commit(&copy, false);
+            }
+        };
+        self.call(fate, move |server| server.commit(&change, fate.conflict), again).await?
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl WorkStorage for NetStorage {
+    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+        let take = move |server: &Server| server.take_due(limit, per_subscription, lease);
+        self.call(self.fate(), take, move |server| drop(take(server))).await?
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+        self.read(move |storage| at_once(storage.next_due())).await
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        let (attempt, copy) = (attempt.clone(), attempt.clone());
+        let again = move |server: &Server| drop(server.record_attempt(account_id, id, fence, &copy, next));
+        let record = move |server: &Server| server.record_attempt(account_id, id, fence, &attempt, next);
+        self.call(self.fate(), record, again).await?
+    }
+
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        let work = move |server: &Server| at_once(server.world.storage.fold_deltas(limit));
+        self.call(self.fate(), work, move |server| drop(work(server))).await?
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        let work = move |server: &Server| at_once(server.world.storage.prune(prune));
+        self.call(self.fate(), work, move |server| drop(work(server))).await?
+    }
+
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
+        let work = move |server: &Server| at_once(server.world.storage.touch_key(account_id, id, at));
+        self.call(self.fate(), work, move |server| drop(work(server))).await?
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        let uploads = uploads.to_vec();
+        self.read(move |storage| at_once(storage.named_uploads(&uploads))).await
+    }
+
+    async fn ready(&self) -> Result<(), PortError> {
+        self.read(move |storage| at_once(storage.ready())).await
+    }
+}
