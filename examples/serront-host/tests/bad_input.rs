@@ -513,7 +513,7 @@ async fn what_is_no_receipt_is_not_kept() {
         let html = b"<!doctype html><html><body><script>alert(1)</script></body></html>";
         let mut scripted = samples::GIF[..samples::GIF.len() - 1].to_vec();
         scripted.extend_from_slice(b"\x21\xfe\x08<script>\x00\x3b");
-        let large = png_of(RECEIPT_BYTES_MAX + 1);
+        let large = jpeg_of(RECEIPT_BYTES_MAX + 1);
         vec![
             unsupported("nothing", put("image/png", b"")),
             unsupported("SVG as itself", put("image/svg+xml", svg)),
