@@ -40,9 +40,12 @@ pub fn commented(kind: ImageType, comment: &[u8]) -> Vec<u8> {
     let length = u8::try_from(comment.len()).unwrap_or(u8::MAX);
     let comment = comment.get(..usize::from(length)).unwrap_or_default();
     // Where the format lets a comment begin: after the PNG's header chunk, after JPEG's first segment, after the GIF's
-    // colour table. The checksum of the PNG's chunk is nobody's business here.
+    // colour table.
     let (at, block) = match kind {
-        ImageType::Png => (33, [&[0, 0, 0, length], &b"tEXt"[..], comment, &[0; 4]].concat()),
+        ImageType::Png => {
+            let body = [&b"tEXt"[..], comment].concat();
+            (33, [&[0, 0, 0, length], body.as_slice(), &png_checksum(&body).to_be_bytes()].concat())
+        }
         ImageType::Jpeg => (20, [&[0xff, 0xfe, 0, length.saturating_add(2)][..], comment].concat()),
         ImageType::Gif if length == 0 => (19, Vec::new()),
         ImageType::Gif => (19, [&[0x21, 0xfe, length][..], comment, &[0]].concat()),
@@ -50,6 +53,12 @@ pub fn commented(kind: ImageType, comment: &[u8]) -> Vec<u8> {
     };
     let (before, after) = sample.split_at_checked(at).unwrap_or((sample, &[]));
     [before, &block, after].concat()
+}
+
+/// The checksum of a PNG's chunk (ISO 3309), bit by bit.
+fn png_checksum(bytes: &[u8]) -> u32 {
+    let step = |sum: u32| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 };
+    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| step(sum)))
 }
 
 /// Uploads that must be refused, as their declared type and bytes: cut short, two kinds at once, of another type than
