@@ -12,18 +12,15 @@
 //! always the latest, but what landed meanwhile is found only by the look at `change_sets` that follows a conflict.
 
 use serront_core::change::{ChangeSet, Committed, Duplicate};
-use serront_core::idempotency::Kept;
 use serront_core::order::OrderNumber;
 use serront_core::ports::CommitError;
-use serront_core::receipt::Digest256;
-use serront_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::error::of_write;
 use super::input::Input;
 use crate::sql::error::{Failed, unique_violation};
-use crate::sql::rows::Cells as _;
+use crate::sql::rows::{self, Cells as _};
 
 /// What became of one change set.
 #[derive(Debug)]
@@ -86,15 +83,7 @@ fn read(row: &PgRow, change: &ChangeSet) -> Result<Status, Failed> {
     }
     if let Some(at) = row.optional_int("taken")? {
         let claim = usize::try_from(at).ok().and_then(|at| change.claims.get(at)).ok_or(Failed::Unreadable("taken"))?;
-        let kept = match (row.optional_text("fingerprint")?, row.optional_text("outcome")?, row.optional_int("until")?)
-        {
-            (Some(fingerprint), Some(outcome), Some(until)) => Some(Kept {
-                fingerprint: Digest256::from_hex(fingerprint).ok_or(Failed::Unreadable("fingerprint"))?,
-                outcome: outcome.to_owned(),
-                until: Timestamp::from_millis(until),
-            }),
-            _ => None,
-        };
+        let kept = rows::optional_kept(row)?;
         return Ok(Status::Duplicate(Box::new(Duplicate { claim: claim.name.clone(), kept })));
     }
     Ok(Status::Committed(Committed { number }))

@@ -87,14 +87,7 @@ pub(super) async fn account(
         KEPT = KEPT
     );
     let query = Query::new(schema, &sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
-    let Some(row) = query.optional(connection).await? else { return Ok(None) };
-    Ok(Some(AccountSnapshot {
-        account: rows::account(&row)?,
-        storefront: rows::storefront(&row)?,
-        services: rows::whole(&row, "services")?,
-        subscriptions: rows::subscriptions(&row, id)?,
-        kept: rows::optional_kept(&row)?,
-    }))
+    query.optional(connection).await?.as_ref().map(rows::account_snapshot).transpose()
 }
 
 pub(super) async fn service(
@@ -120,13 +113,7 @@ pub(super) async fn service(
         .bind(account.to_string())?
         .bind(id.to_string())?
         .bind(scope.map(|scope| scope.to_string()))?;
-    let Some(row) = query.optional(connection).await? else { return Ok(None) };
-    Ok(Some(ServiceSnapshot {
-        account: rows::account(&row)?,
-        service: rows::service(&row)?,
-        has_orders: row.flag("has_orders")?,
-        kept: rows::optional_kept(&row)?,
-    }))
+    query.optional(connection).await?.as_ref().map(rows::service_snapshot).transpose()
 }
 
 pub(super) async fn services(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<Service>> {
@@ -217,18 +204,7 @@ pub(super) async fn orders_by_key(
         let (sql, arguments) = sql.finish(schema);
         for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(&mut *connection).await? {
             let n = rows::whole::<usize>(&row, "n")?;
-            let account = rows::account(&row)?;
-            let snapshot = OrderSnapshot {
-                storefront: rows::storefront(&row)?,
-                order: rows::order(&row)?,
-                number: rows::number(&row)?,
-                payment: rows::payment(&row)?,
-                service: rows::service(&row)?,
-                subscriptions: rows::subscriptions(&row, account.id)?,
-                kept: rows::optional_kept(&row)?,
-                account,
-            };
-            *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(snapshot);
+            *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(rows::order_snapshot(&row)?);
         }
     }
     Ok(found)
@@ -358,19 +334,7 @@ pub(super) async fn orders(
     for text in texts {
         query = query.bind(text)?;
     }
-    let rows = query
-        .all(connection)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(OrderRow {
-                order: rows::order(row)?,
-                number: rows::number(row)?,
-                payment: rows::payment(row)?,
-                service: rows::service(row)?,
-            })
-        })
-        .collect::<Read<Vec<_>>>()?;
+    let rows = query.all(connection).await?.iter().map(rows::order_row).collect::<Read<Vec<_>>>()?;
     Ok(Page::cut(rows, limit))
 }
 

@@ -1,12 +1,11 @@
 //! The dispatcher's bookkeeping: leases, attempts, folding, pruning.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serront_core::effect::{Attempt, EffectId};
 use serront_core::ids::{AccountId, KeyId};
-use serront_core::key::WebhookSecret;
-use serront_core::ports::{Due, DueEffect, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
+use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
 use serront_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -14,12 +13,9 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::error::of_write;
 use crate::sql::error::Failed;
 use crate::sql::rows::{self, Cells as _};
+use crate::sql::work::{LOOK_AHEAD, after, choose, due, target};
 
 type Worked<T> = Result<T, Failed>;
-
-/// How many due effects are looked at for each one wanted, so that a subscription with a long queue does not hide the
-/// others behind it.
-const LOOK_AHEAD: u32 = 8;
 
 fn at(schema: &str, sql: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(sql.replace("@.", schema))
@@ -65,22 +61,7 @@ pub(super) async fn take_due(
         .bind(i64::from(per_subscription))
         .fetch_all(&mut *connection)
         .await?;
-    let mut under_way = BTreeMap::<String, i64>::new();
-    let mut chosen = Vec::new();
-    for row in &rows {
-        if chosen.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-            break;
-        }
-        if let Some(subscription) = row.optional_text("subscription_id")? {
-            let before = row.int("under_way")?;
-            let count = under_way.entry(subscription.to_owned()).or_insert(before);
-            if *count >= i64::from(per_subscription) {
-                continue;
-            }
-            *count += 1;
-        }
-        chosen.push(row);
-    }
+    let chosen = choose(&rows, limit, per_subscription)?;
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
@@ -97,24 +78,13 @@ pub(super) async fn take_due(
         .execute(&mut *connection)
         .await?;
     let targets = targets(connection, schema, &chosen).await?;
-    chosen.into_iter().map(|row| due(row, &targets)).collect()
-}
-
-fn due(row: &PgRow, targets: &HashMap<String, Target>) -> Worked<Due> {
-    let id: EffectId = rows::id(row, "effect_id")?;
-    let content = row.text("content")?;
-    let effect = match id {
-        EffectId::Mail(_) => DueEffect::Mail(serde_json::from_str(content).map_err(|_| Failed::Unreadable("mail"))?),
-        EffectId::Removal(_) => DueEffect::Removal(content.parse().map_err(|_| Failed::Unreadable("upload"))?),
-        EffectId::Delivery(_) => DueEffect::Delivery {
-            event_id: rows::id(row, "event_id")?,
-            event_type: rows::event_type(row)?,
-            body: content.to_owned(),
-            target: targets.get(row.text("subscription_id")?).cloned().map(Box::new),
-        },
-    };
-    let fence = Fence(rows::whole::<u64>(row, "fence")?.saturating_add(1));
-    Ok(Due { id, account_id: rows::id(row, "account_id")?, fence, attempts: rows::whole(row, "attempts")?, effect })
+    chosen
+        .into_iter()
+        .map(|row| {
+            let target = row.optional_text("subscription_id")?.and_then(|id| targets.get(id)).cloned();
+            due(row, target)
+        })
+        .collect()
 }
 
 /// The subscriptions that deliveries go to, by their ids.
@@ -133,13 +103,7 @@ async fn targets(connection: &mut PgConnection, schema: &str, chosen: &[&PgRow])
                FROM @.subscriptions WHERE (subscription_id, account_id) IN \
                (SELECT id, account_id FROM unnest($1::text[], $2::text[]) AS w (id, account_id))";
     let rows = sqlx::query(at(schema, sql)).bind(ids).bind(accounts).fetch_all(connection).await?;
-    rows.iter()
-        .map(|row| {
-            let secret = WebhookSecret::parse(row.text("secret")?).ok_or(Failed::Unreadable("secret"))?;
-            let target = Target { subscription: rows::subscription(row)?, secret };
-            Ok((row.text("subscription_id")?.to_owned(), target))
-        })
-        .collect()
+    rows.iter().map(|row| Ok((row.text("subscription_id")?.to_owned(), target(row)?))).collect()
 }
 
 /// When the earliest effect that no lease holds becomes due.
@@ -160,11 +124,7 @@ pub(super) async fn record_attempt(
     attempt: &Attempt,
     next: NextAttempt,
 ) -> Worked<Result<(), LeaseLost>> {
-    let (status, due_at) = match next {
-        NextAttempt::Succeeded => ("succeeded", None),
-        NextAttempt::Failed => ("failed", None),
-        NextAttempt::At(time) => ("pending", Some(time.millis())),
-    };
+    let (status, due_at) = after(next);
     let sql = "WITH kept AS (UPDATE @.effects SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
                lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
                AND lease_until > 0 RETURNING 1) \

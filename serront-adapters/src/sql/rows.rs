@@ -13,8 +13,9 @@ use serront_core::ids::AccountId;
 use serront_core::key::{AccessToken, KeyRecord};
 use serront_core::money::Rupiah;
 use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
+use serront_core::page::OrderRow;
 use serront_core::payment::{Payment, PaymentState, PaymentStatus};
-use serront_core::ports::ShopSnapshot;
+use serront_core::ports::{AccountSnapshot, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
 use serront_core::receipt::{Digest256, ImageType, Receipt};
 use serront_core::storefront::{Profile, Storefront};
 use serront_core::subscription::{Subscription, SubscriptionState};
@@ -397,4 +398,46 @@ pub(crate) fn shop<R: Cells>(rows: &[R]) -> Read<Option<ShopSnapshot>> {
         subscriptions: subscriptions(row, account.id)?,
         account,
     }))
+}
+
+/// An account with its settings.
+pub(crate) fn account_snapshot(row: &impl Cells) -> Read<AccountSnapshot> {
+    let account = account(row)?;
+    Ok(AccountSnapshot {
+        storefront: storefront(row)?,
+        services: whole(row, "services")?,
+        subscriptions: subscriptions(row, account.id)?,
+        kept: optional_kept(row)?,
+        account,
+    })
+}
+
+/// A service with its account.
+pub(crate) fn service_snapshot(row: &impl Cells) -> Read<ServiceSnapshot> {
+    Ok(ServiceSnapshot {
+        account: account(row)?,
+        service: service(row)?,
+        has_orders: row.flag("has_orders")?,
+        kept: optional_kept(row)?,
+    })
+}
+
+/// An order with everything that a decision about it needs.
+pub(crate) fn order_snapshot(row: &impl Cells) -> Read<OrderSnapshot> {
+    let account = account(row)?;
+    Ok(OrderSnapshot {
+        storefront: storefront(row)?,
+        order: order(row)?,
+        number: number(row)?,
+        payment: payment(row)?,
+        service: service(row)?,
+        subscriptions: subscriptions(row, account.id)?,
+        kept: optional_kept(row)?,
+        account,
+    })
+}
+
+/// An order as its list shows it.
+pub(crate) fn order_row(row: &impl Cells) -> Read<OrderRow> {
+    Ok(OrderRow { order: order(row)?, number: number(row)?, payment: payment(row)?, service: service(row)? })
 }

@@ -68,14 +68,7 @@ pub(super) async fn account(
     .bind(id.to_string())
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(AccountSnapshot {
-        account: rows::account(&row)?,
-        storefront: rows::storefront(&row)?,
-        services: rows::whole(&row, "services")?,
-        subscriptions: rows::subscriptions(&row, id)?,
-        kept: rows::optional_kept(&row)?,
-    }))
+    row.as_ref().map(rows::account_snapshot).transpose()
 }
 
 pub(super) async fn service(
@@ -100,13 +93,7 @@ pub(super) async fn service(
     .bind(id.to_string())
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(ServiceSnapshot {
-        account: rows::account(&row)?,
-        service: rows::service(&row)?,
-        has_orders: row.try_get("has_orders")?,
-        kept: rows::optional_kept(&row)?,
-    }))
+    row.as_ref().map(rows::service_snapshot).transpose()
 }
 
 pub(super) async fn services(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<Service>> {
@@ -187,18 +174,7 @@ pub(super) async fn order(
                 .bind(hash.to_string())
         }
     };
-    let Some(row) = query.fetch_optional(&mut *connection).await? else { return Ok(None) };
-    let account = rows::account(&row)?;
-    Ok(Some(OrderSnapshot {
-        storefront: rows::storefront(&row)?,
-        order: rows::order(&row)?,
-        number: rows::number(&row)?,
-        payment: rows::payment(&row)?,
-        service: rows::service(&row)?,
-        subscriptions: rows::subscriptions(&row, account.id)?,
-        kept: rows::optional_kept(&row)?,
-        account,
-    }))
+    query.fetch_optional(&mut *connection).await?.as_ref().map(rows::order_snapshot).transpose()
 }
 
 const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
@@ -299,17 +275,7 @@ pub(super) async fn orders(
         query = query.bind(wanted);
     }
     let rows = query.bind(wanted).bind(account.to_string()).fetch_all(connection).await?;
-    let rows = rows
-        .iter()
-        .map(|row| {
-            Ok(OrderRow {
-                order: rows::order(row)?,
-                number: rows::number(row)?,
-                payment: rows::payment(row)?,
-                service: rows::service(row)?,
-            })
-        })
-        .collect::<Read<Vec<_>>>()?;
+    let rows = rows.iter().map(rows::order_row).collect::<Read<Vec<_>>>()?;
     Ok(Page::cut(rows, limit))
 }
 

@@ -1,24 +1,19 @@
 //! The dispatcher's bookkeeping: leases, attempts, pruning. All of it runs in the writer.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serront_core::effect::{Attempt, EffectId};
 use serront_core::ids::{AccountId, KeyId};
-use serront_core::key::WebhookSecret;
-use serront_core::ports::{Due, DueEffect, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
+use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::sql::error::Failed;
-use crate::sql::rows;
+use crate::sql::rows::Cells as _;
+use crate::sql::work::{LOOK_AHEAD, after, choose, due, target};
 
 type Worked<T> = Result<T, Failed>;
-
-/// How many due effects are looked at for each one wanted, so that a subscription with a long queue does not hide the
-/// others behind it.
-const LOOK_AHEAD: u32 = 8;
 
 pub(super) async fn take_due(
     connection: &mut SqliteConnection,
@@ -39,65 +34,31 @@ pub(super) async fn take_due(
     .bind(limit.saturating_mul(LOOK_AHEAD))
     .fetch_all(&mut *connection)
     .await?;
-    let mut under_way = BTreeMap::<String, i64>::new();
     let mut taken = Vec::new();
-    for row in &rows {
-        if taken.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-            break;
-        }
-        if let Some(subscription) = row.try_get::<Option<String>, _>("subscription_id")? {
-            let before = row.try_get("under_way")?;
-            let count = under_way.entry(subscription).or_insert(before);
-            if *count >= i64::from(per_subscription) {
-                continue;
-            }
-            *count += 1;
-        }
+    for row in choose(&rows, limit, per_subscription)? {
         taken.push(lease_one(connection, row, now.plus(lease)).await?);
     }
     Ok(taken)
 }
 
 async fn lease_one(connection: &mut SqliteConnection, row: &SqliteRow, until: Timestamp) -> Worked<Due> {
-    let id: EffectId = rows::id(row, "effect_id")?;
-    let account_id: AccountId = rows::id(row, "account_id")?;
-    let fence = rows::whole::<u64>(row, "fence")?.saturating_add(1);
+    let account = row.text("account_id")?;
     sqlx::query("UPDATE effects SET lease_until = ?, fence = fence + 1 WHERE effect_id = ? AND account_id = ?")
         .bind(until.millis())
-        .bind(id.to_string())
-        .bind(account_id.to_string())
+        .bind(row.text("effect_id")?)
+        .bind(account)
         .execute(&mut *connection)
         .await?;
-    let content: String = row.try_get("content")?;
-    let effect = match id {
-        EffectId::Mail(_) => DueEffect::Mail(serde_json::from_str(&content).map_err(|_| Failed::Unreadable("mail"))?),
-        EffectId::Removal(_) => DueEffect::Removal(content.parse().map_err(|_| Failed::Unreadable("upload"))?),
-        EffectId::Delivery(_) => DueEffect::Delivery {
-            event_id: rows::id(row, "event_id")?,
-            event_type: rows::event_type(row)?,
-            body: content,
-            target: target(connection, account_id, row.try_get("subscription_id")?).await?,
-        },
-    };
-    Ok(Due { id, account_id, fence: Fence(fence), attempts: rows::whole(row, "attempts")?, effect })
-}
-
-async fn target(
-    connection: &mut SqliteConnection,
-    account: AccountId,
-    subscription: &str,
-) -> Worked<Option<Box<Target>>> {
-    let row = sqlx::query(
+    let Some(subscription) = row.optional_text("subscription_id")? else { return due(row, None) };
+    let of = sqlx::query(
         "SELECT subscription_id, account_id, created_at, version, url, events, active, secret FROM subscriptions \
          WHERE subscription_id = ? AND account_id = ?",
     )
     .bind(subscription)
-    .bind(account.to_string())
+    .bind(account)
     .fetch_optional(connection)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let secret = WebhookSecret::parse(row.try_get("secret")?).ok_or(Failed::Unreadable("secret"))?;
-    Ok(Some(Box::new(Target { subscription: rows::subscription(&row)?, secret })))
+    due(row, of.as_ref().map(target).transpose()?)
 }
 
 pub(super) async fn record_attempt(
@@ -108,11 +69,7 @@ pub(super) async fn record_attempt(
     attempt: &Attempt,
     next: NextAttempt,
 ) -> Worked<Result<(), LeaseLost>> {
-    let (status, due_at) = match next {
-        NextAttempt::Succeeded => ("succeeded", None),
-        NextAttempt::Failed => ("failed", None),
-        NextAttempt::At(time) => ("pending", Some(time.millis())),
-    };
+    let (status, due_at) = after(next);
     let written = sqlx::query(
         "UPDATE effects SET status = ?, due_at = coalesce(?, due_at), attempts = attempts + 1, lease_until = 0 \
          WHERE effect_id = ? AND account_id = ? AND fence = ? AND status = 'pending' AND lease_until > 0",
