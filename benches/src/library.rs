@@ -10,16 +10,24 @@ use serront_core::account::Version;
 use serront_core::audit::{Actor, AuditRecord};
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::DeliveryRecord;
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
 use serront_core::policy::Policy;
 use serront_core::ports::{
-    AccountSnapshot, CommitError, OrderKey, OrderSnapshot, PortError, ServiceSnapshot, ShopSnapshot, Storage,
+    AccountSnapshot, CheckoutSnapshot, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
+    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
 };
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::service::{Environment, Local};
 use serront_core::text::Slug;
@@ -153,6 +161,60 @@ impl<S: Storage> Storage for StaleOnce<'_, S> {
 
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         self.storage.delivery(account_id, id).await
+    }
+
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        self.storage.merchant(id).await
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        self.storage.checkout(account_id, id).await
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        self.storage.session(account_id, id, event_id).await
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        self.storage.inbox(account_id, id).await
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        self.storage.balance(account_id).await
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        self.storage.entries(account_id, filter, after, limit).await
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        self.storage.exceptions(account_id, status, after, limit).await
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        self.storage.exception(account_id, id, key).await
     }
 
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {

@@ -2,6 +2,7 @@
 //!
 //! | feature | module | port |
 //! |---|---|---|
+//! | `plugipay` | `plugipay` | `Plugipay`: the provider of online checkout, over HTTP |
 //! | `postgres` | `postgres` | `Storage` and `WorkStorage`, for several hosts |
 //! | `proofs` | `proofs` | `Receipts`: the bytes of receipts, in a folder or another object store |
 //! | `smtp` | `smtp` | `Mailer`: mail over SMTP, or as files |
@@ -13,6 +14,8 @@
 //! a wire library appears in a port; each module's own constructors may take one.
 #![deny(missing_docs)]
 
+#[cfg(feature = "plugipay")]
+pub mod plugipay;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "proofs")]

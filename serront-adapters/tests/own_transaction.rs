@@ -12,6 +12,7 @@ use serront_adapters::postgres::{BoundPostgres, PostgresOptions, PostgresStorage
 use serront_adapters::sqlite::{SqliteStorage, SqliteTransaction};
 use serront_core::change::ChangeSet;
 use serront_core::decide::{self, Context, Decision};
+use serront_core::effect::Lane;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::order::{Language, OrderNumber};
 use serront_core::page::{Limit, OrderFilter};
@@ -297,7 +298,7 @@ async fn leaves_neither(shop: Shop, end: impl AsyncFnOnce(Own<'_>)) {
 
     assert_eq!(shop.notes().await, [""; 0]);
     assert_eq!(shop.world.local().outcome(placed.account_id, change_set).await.unwrap(), None);
-    assert_eq!(shop.world.storage.next_due().await.unwrap(), None);
+    assert_eq!(shop.world.storage.next_due(Lane::Outbox).await.unwrap(), None);
     shop.assert_whole(&placed, false).await;
     // Nothing is left of it that would be in the way.
     shop.world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();

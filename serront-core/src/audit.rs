@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkout::{ProviderEventId, SessionId};
+use crate::exception::ExceptionKind;
 use crate::ids::{AccountId, AuditId, KeyId, OrderId, PaymentId};
 use crate::key::AccessToken;
 use crate::money::Rupiah;
@@ -26,6 +28,11 @@ pub enum Actor {
     Key {
         /// Which key.
         id: KeyId,
+    },
+    /// Plugipay told of it.
+    Plugipay {
+        /// In this notification; `None` if it was asked.
+        event_id: Option<ProviderEventId>,
     },
     /// Somebody whom the embedding host knows, by the host's own name for them.
     Host {
@@ -82,6 +89,17 @@ pub enum Act {
         from: Rupiah,
         /// To this.
         to: Rupiah,
+    },
+    /// Money arrived online, and is in the ledger.
+    Settled {
+        /// Through this session.
+        session_id: SessionId,
+        /// So much.
+        amount: Rupiah,
+        /// Less this fee.
+        fee: Rupiah,
+        /// Why it could not confirm the order, if it could not.
+        exception: Option<ExceptionKind>,
     },
     /// The work moved along its track.
     Work {

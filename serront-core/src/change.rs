@@ -8,12 +8,19 @@ use std::collections::BTreeSet;
 use crate::account::{Account, AccountState, Version};
 use crate::audit::AuditRecord;
 use crate::catalog::Service;
+use crate::checkout::{Checkout, CheckoutState, MerchantId, ProviderEventId, SessionId};
 use crate::effect::Effect;
+use crate::exception::{ExceptionState, PaymentException};
 use crate::idempotency::{Kept, KeptOutcome, Scope};
-use crate::ids::{AccountId, ChangeSetId, KeyId, OrderId, PaymentId, ServiceId, SubscriptionId};
+use crate::ids::{
+    AccountId, ChangeSetId, CheckoutId, ExceptionId, KeyId, OrderId, PaymentId, ServiceId, SubscriptionId,
+};
+use crate::inbox::{InboxRecord, InboxStatus};
 use crate::key::{KeyRecord, WebhookSecret};
+use crate::ledger::{self, LedgerEntry};
 use crate::order::{Order, OrderNumber, OrderState, WorkStatus};
 use crate::payment::{Payment, PaymentState};
+use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
 use crate::storefront::Storefront;
 use crate::subscription::{Subscription, SubscriptionState};
@@ -21,7 +28,7 @@ use crate::text::Slug;
 use crate::time::Timestamp;
 
 /// A row that carries a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Row {
     /// The account's settings.
     Account,
@@ -33,6 +40,13 @@ pub enum Row {
     Order(OrderId),
     /// A webhook subscription.
     Subscription(SubscriptionId),
+    /// The account's notification endpoint at Plugipay.
+    Provisioning,
+    /// A session's name within the account: the row on which a notification of a session that is not known yet and the
+    /// commit that makes it known meet.
+    Session(SessionId),
+    /// An exception.
+    Exception(ExceptionId),
 }
 
 /// What the decision relied on.
@@ -101,6 +115,42 @@ pub enum Write {
     DeleteSubscription(SubscriptionId),
     /// A record for the audit trail.
     AppendAudit(AuditRecord),
+    /// A new checkout. Goes with a write of its order, whose version covers it.
+    InsertCheckout(Checkout),
+    /// A new state of a checkout. Goes with a write of its order, whose version covers it.
+    UpdateCheckout {
+        /// Which checkout.
+        id: CheckoutId,
+        /// Under which order.
+        order_id: OrderId,
+        /// The new state.
+        state: CheckoutState,
+    },
+    /// A session's name, first or again, as its version says.
+    PutSession(SessionName),
+    /// The account's endpoint, first or again, as its version says.
+    PutProvisioning(Provisioning),
+    /// A ledger transaction: its legs, balanced.
+    Post(Vec<LedgerEntry>),
+    /// A new exception.
+    InsertException(PaymentException),
+    /// A new state of an exception.
+    UpdateException(ExceptionId, ExceptionState),
+    /// A notification. Goes with a claim of its event's id.
+    InsertInbox(InboxRecord),
+    /// What became of a notification that was parked.
+    UpdateInbox(ProviderEventId, InboxStatus),
+}
+
+/// A session's name within the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionName {
+    /// Which session.
+    pub id: SessionId,
+    /// How often it was written.
+    pub version: Version,
+    /// Which checkout it was minted for; `None` while only notifications name it.
+    pub checkout_id: Option<CheckoutId>,
 }
 
 impl Write {
@@ -113,6 +163,7 @@ impl Write {
                 | Self::UpdateOrder { .. }
                 | Self::UpdateSubscription(..)
                 | Self::DeleteSubscription(_)
+                | Self::UpdateException(..)
         )
     }
 
@@ -120,7 +171,11 @@ impl Write {
     const fn may_be_first(&self) -> bool {
         matches!(
             self,
-            Self::InsertAccount(_) | Self::PutService(_) | Self::InsertOrder(..) | Self::InsertSubscription(..)
+            Self::InsertAccount(_)
+                | Self::PutService(_)
+                | Self::InsertOrder(..)
+                | Self::InsertSubscription(..)
+                | Self::InsertException(_)
         )
     }
 }
@@ -134,12 +189,18 @@ pub enum ClaimName {
     ServiceSlug(Slug),
     /// Within the account: an idempotency key.
     Idempotency(Scope),
+    /// Within the account: this session's settlement.
+    Settlement(SessionId),
+    /// Within the account: an event that Plugipay notified of.
+    ProviderEvent(ProviderEventId),
     /// Across accounts: a storefront's slug.
     StorefrontSlug(Slug),
     /// Across accounts: an API key, by its hash.
     KeyHash(Digest256),
     /// Across accounts: an order's access token, by its hash.
     AccessToken(Digest256),
+    /// Across accounts: a merchant at Plugipay.
+    Merchant(MerchantId),
 }
 
 /// A claim of a name, with the outcome kept beside it where it is an idempotency key.
@@ -223,9 +284,9 @@ impl ChangeSet {
         self.writes.iter().any(|write| matches!(write, Write::InsertOrder(..)))
     }
 
-    fn guarded(&self, row: Row) -> Option<Version> {
+    fn guarded(&self, row: &Row) -> Option<Version> {
         self.guards.iter().find_map(|guard| match guard {
-            Guard::Exact { row: guarded, version } if *guarded == row => Some(*version),
+            Guard::Exact { row: guarded, version } if guarded == row => Some(*version),
             Guard::Exact { .. } | Guard::ServicesBelow(_) | Guard::NoOrdersOf(_) | Guard::Settings(_) => None,
         })
     }
@@ -241,7 +302,7 @@ impl ChangeSet {
         let mut guarded = BTreeSet::new();
         for guard in &self.guards {
             if let Guard::Exact { row, .. } = guard
-                && !guarded.insert(*row)
+                && !guarded.insert(row)
             {
                 return Err(Inconsistent("two guards on one row"));
             }
@@ -250,13 +311,13 @@ impl ChangeSet {
         let mut orders = 0;
         for write in &self.writes {
             if let Some((row, version)) = self.written_row(write)? {
-                if !written.insert(row) {
+                if !written.insert(row.clone()) {
                     return Err(Inconsistent("two writes of one row"));
                 }
-                if write.wants_row() && self.guarded(row) == Some(Version::ABSENT) {
+                if write.wants_row() && self.guarded(&row) == Some(Version::ABSENT) {
                     return Err(Inconsistent("a write of a row that is not there"));
                 }
-                match (self.guarded(row), version) {
+                match (self.guarded(&row), version) {
                     (Some(_), None) => {}
                     (Some(before), Some(version)) if before.next() == version => {}
                     (None, Some(Version::FIRST)) if write.may_be_first() => {}
@@ -269,11 +330,12 @@ impl ChangeSet {
         }
         for write in &self.writes {
             if let Write::UpdatePayment { order_id, .. } = write
-                && self.guarded(Row::Order(*order_id)).is_none_or(|version| version == Version::ABSENT)
+                && self.guarded(&Row::Order(*order_id)).is_none_or(|version| version == Version::ABSENT)
             {
                 return Err(Inconsistent("a payment written without a guard on its order"));
             }
         }
+        self.check_checkouts(&written)?;
         if orders > 1 {
             return Err(Inconsistent("two new orders"));
         }
@@ -299,6 +361,37 @@ impl ChangeSet {
                 && delivery.body.is_marked()
             {
                 return Err(Inconsistent("a marked place without a new order"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What online checkout adds to [`ChangeSet::check`].
+    fn check_checkouts(&self, written: &BTreeSet<Row>) -> Result<(), Inconsistent> {
+        let mut checkouts = BTreeSet::new();
+        let claims_event = |event: &ProviderEventId| {
+            self.claims.iter().any(|claim| matches!(&claim.name, ClaimName::ProviderEvent(id) if id == event))
+        };
+        for write in &self.writes {
+            if let Write::InsertCheckout(Checkout { id, order_id, .. }) | Write::UpdateCheckout { id, order_id, .. } =
+                write
+            {
+                if !checkouts.insert(*id) {
+                    return Err(Inconsistent("two writes of one checkout"));
+                }
+                if !written.contains(&Row::Order(*order_id)) {
+                    return Err(Inconsistent("a checkout written without its order"));
+                }
+            }
+            if let Write::Post(legs) = write
+                && !ledger::is_balanced(self.account_id, legs)
+            {
+                return Err(Inconsistent("a ledger transaction that does not balance"));
+            }
+            if let Write::InsertInbox(record) = write
+                && !claims_event(&record.event_id)
+            {
+                return Err(Inconsistent("a notification without a claim of its event"));
             }
         }
         Ok(())
@@ -346,7 +439,29 @@ impl ChangeSet {
                 own(record.account_id)?;
                 None
             }
-            Write::UpdatePayment { .. } | Write::DeleteKey(_) => None,
+            Write::InsertCheckout(checkout) => {
+                own(checkout.account_id)?;
+                None
+            }
+            Write::PutSession(name) => Some((Row::Session(name.id.clone()), Some(name.version))),
+            Write::PutProvisioning(provisioning) => {
+                own(provisioning.account_id)?;
+                Some((Row::Provisioning, Some(provisioning.version)))
+            }
+            Write::InsertException(exception) => {
+                own(exception.account_id)?;
+                Some((Row::Exception(exception.id), Some(exception.state.version)))
+            }
+            Write::UpdateException(id, state) => Some((Row::Exception(*id), Some(state.version))),
+            Write::InsertInbox(record) => {
+                own(record.account_id)?;
+                None
+            }
+            Write::UpdatePayment { .. }
+            | Write::DeleteKey(_)
+            | Write::UpdateCheckout { .. }
+            | Write::Post(_)
+            | Write::UpdateInbox(..) => None,
         })
     }
 }

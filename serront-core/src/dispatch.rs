@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::effect::{Attempt, EffectStatus};
+use crate::effect::{Attempt, EffectStatus, Lane};
 use crate::mail;
 use crate::policy::Policy;
 use crate::ports::{
@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 
 /// How long a step that was given nothing, though something is due, waits before it asks again. Asking at once would spin;
 /// due work is to start within a second.
-const NOT_GIVEN_OUT: Duration = Duration::from_millis(500);
+pub(crate) const NOT_GIVEN_OUT: Duration = Duration::from_millis(500);
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,8 @@ fn retry_after<'a>(policy: &'a Policy, effect: &DueEffect) -> &'a [Duration] {
         DueEffect::Mail(_) => &policy.mail_retry_after,
         DueEffect::Delivery { .. } => &policy.webhook_retry_after,
         DueEffect::Removal(_) => &policy.removal_retry_after,
+        // The janitor's, on its own schedule; never taken here.
+        DueEffect::Errand(_) => &[],
     }
 }
 
@@ -121,7 +123,7 @@ where
     /// The storage's failure.
     pub async fn take(&self, capacity: u32) -> Result<Vec<Due>, PortError> {
         let policy = self.environment.policy;
-        self.storage.take_due(capacity, policy.deliveries_per_subscription_max, policy.lease).await
+        self.storage.take_due(Lane::Outbox, capacity, policy.deliveries_per_subscription_max, policy.lease).await
     }
 
     /// Attempts one effect and records what became of it.
@@ -192,6 +194,7 @@ where
                     Posted::Failed(text) => Outcome::failed(text, true),
                 }
             }
+            (DueEffect::Errand(_), _) => Outcome::failed("an errand is the janitor's", false),
             (DueEffect::Mail(_) | DueEffect::Delivery { .. }, _) => {
                 Outcome::failed("the effect's id is of another kind", false)
             }
@@ -209,7 +212,8 @@ where
         join_all(due.iter().map(|due| self.perform(due)).collect()).await;
         let full = u32::try_from(due.len()).unwrap_or(u32::MAX) >= capacity;
         let idle = now.plus(self.environment.policy.dispatch_idle);
-        let next = if full { now } else { self.storage.next_due().await?.map_or(idle, |due| due.min(idle)) };
+        let next =
+            if full { now } else { self.storage.next_due(Lane::Outbox).await?.map_or(idle, |due| due.min(idle)) };
         // Due, and not given out: the storage's clock is behind this host's, or a subscription has enough under way.
         let next = if due.is_empty() && next <= now { now.plus(NOT_GIVEN_OUT) } else { next };
         Ok(Step { attempted: due.len(), next: next.max(now) })
@@ -218,7 +222,7 @@ where
 
 /// Polls all until all are done. The futures are few and their waits long, so polling each at every wake costs nothing
 /// that matters, and it takes no runtime.
-async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     let mut outputs = Vec::with_capacity(running.len());
     std::future::poll_fn(move |context| {

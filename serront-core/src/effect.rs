@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkout::ProviderEventId;
 use crate::event::EventType;
-use crate::ids::{DeliveryId, EventId, MailId, MalformedId, RemovalId, SubscriptionId, UploadId};
+use crate::ids::{CheckoutId, DeliveryId, ErrandId, EventId, MailId, MalformedId, RemovalId, SubscriptionId, UploadId};
 use crate::mail::Mail;
 use crate::marked::MarkedText;
 use crate::time::Timestamp;
@@ -30,6 +31,41 @@ pub enum Effect {
         /// Which upload.
         upload_id: UploadId,
     },
+    /// Something to do at Plugipay, for the janitor.
+    Errand {
+        /// Which errand.
+        id: ErrandId,
+        /// What is to be done.
+        errand: Errand,
+        /// Not before then.
+        due_at: Timestamp,
+    },
+}
+
+/// Something to do at Plugipay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "of", rename_all = "snake_case")]
+pub enum Errand {
+    /// Ask after this checkout until it ends, and for a while after.
+    Poll(CheckoutId),
+    /// Call this checkout off.
+    Cancel(CheckoutId),
+    /// Try this parked notification again.
+    Unpark(ProviderEventId),
+}
+
+/// Who takes an effect: each lane is worked through on its own, so that a provider that hangs holds back no mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Mail, deliveries and removals: the dispatcher's.
+    Outbox,
+    /// Errands: the janitor's.
+    Errands,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 2] = [Self::Outbox, Self::Errands];
 }
 
 /// One event on its way to one subscription, with its bytes.
@@ -55,6 +91,16 @@ impl Effect {
             Self::Mail { id, .. } => EffectId::Mail(*id),
             Self::Delivery(delivery) => EffectId::Delivery(delivery.id),
             Self::Removal { id, .. } => EffectId::Removal(*id),
+            Self::Errand { id, .. } => EffectId::Errand(*id),
+        }
+    }
+
+    /// When it is due, in a commit that was decided at this time.
+    #[must_use]
+    pub const fn due_at(&self, decided: Timestamp) -> Timestamp {
+        match self {
+            Self::Mail { .. } | Self::Delivery(_) | Self::Removal { .. } => decided,
+            Self::Errand { due_at, .. } => *due_at,
         }
     }
 }
@@ -68,6 +114,19 @@ pub enum EffectId {
     Delivery(DeliveryId),
     /// A removal.
     Removal(RemovalId),
+    /// An errand.
+    Errand(ErrandId),
+}
+
+impl EffectId {
+    /// Who takes it.
+    #[must_use]
+    pub const fn lane(self) -> Lane {
+        match self {
+            Self::Mail(_) | Self::Delivery(_) | Self::Removal(_) => Lane::Outbox,
+            Self::Errand(_) => Lane::Errands,
+        }
+    }
 }
 
 impl fmt::Display for EffectId {
@@ -76,6 +135,7 @@ impl fmt::Display for EffectId {
             Self::Mail(id) => fmt::Display::fmt(id, formatter),
             Self::Delivery(id) => fmt::Display::fmt(id, formatter),
             Self::Removal(id) => fmt::Display::fmt(id, formatter),
+            Self::Errand(id) => fmt::Display::fmt(id, formatter),
         }
     }
 }
@@ -88,6 +148,7 @@ impl FromStr for EffectId {
             .map(Self::Mail)
             .or_else(|_| text.parse().map(Self::Delivery))
             .or_else(|_| text.parse().map(Self::Removal))
+            .or_else(|_| text.parse().map(Self::Errand))
     }
 }
 

@@ -96,10 +96,18 @@ typed_id! {
     AuditId = "aud_";
     /// A change set; doubles as the claim that makes sending it twice harmless.
     ChangeSetId = "chg_";
+    /// A checkout: one try to have a payment paid online.
+    CheckoutId = "chk_";
     /// A webhook delivery: one event on its way to one subscription.
     DeliveryId = "whd_";
+    /// A ledger entry: one leg of a transaction.
+    EntryId = "le_";
+    /// An errand at Plugipay: a session to ask after or to call off, a notification to try again.
+    ErrandId = "erd_";
     /// An event, as told to the seller's systems.
     EventId = "evt_";
+    /// An exception: money that arrived and could not confirm its order.
+    ExceptionId = "exc_";
     /// An API key's record (not the key itself).
     KeyId = "key_";
     /// A mail on its way out; also names the mail's file and its Message-ID.
@@ -116,6 +124,8 @@ typed_id! {
     ServiceId = "svc_";
     /// A webhook subscription.
     SubscriptionId = "whs_";
+    /// A ledger transaction.
+    TransactionId = "tx_";
     /// One upload of a receipt's bytes.
     UploadId = "upl_";
 }
@@ -163,8 +173,12 @@ sequence! {
     account: AccountId,
     audit: AuditId,
     change_set: ChangeSetId,
+    checkout: CheckoutId,
     delivery: DeliveryId,
+    entry: EntryId,
+    errand: ErrandId,
     event: EventId,
+    exception: ExceptionId,
     key: KeyId,
     mail: MailId,
     order: OrderId,
@@ -173,6 +187,7 @@ sequence! {
     request: RequestId,
     service: ServiceId,
     subscription: SubscriptionId,
+    transaction: TransactionId,
     upload: UploadId,
 }
 

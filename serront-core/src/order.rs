@@ -65,6 +65,12 @@ impl WorkStatus {
         Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 
+    /// Whether the order was called off by either side. Closed orders are not paid online.
+    #[must_use]
+    pub const fn is_closed(self) -> bool {
+        matches!(self, Self::Declined | Self::Canceled)
+    }
+
     /// The one transition of the work track (wire contract, section 2).
     ///
     /// # Errors

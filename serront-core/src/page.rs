@@ -3,7 +3,9 @@
 use crate::catalog::Service;
 use crate::effect::{DeliveryRecord, EffectStatus};
 use crate::event::EventType;
-use crate::ids::{AccountId, DeliveryId, EventId, ServiceId, SubscriptionId};
+use crate::exception::PaymentException;
+use crate::ids::{AccountId, DeliveryId, EntryId, EventId, ExceptionId, ServiceId, SubscriptionId};
+use crate::ledger::{EntryCode, LedgerEntry, SourceType};
 use crate::order::{Order, OrderNumber, WorkStatus};
 use crate::payment::{Payment, PaymentStatus};
 use crate::receipt::Digest256;
@@ -68,26 +70,39 @@ impl Position for OrderNumber {
     }
 }
 
-/// Where the list of deliveries goes on: before this time and id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeliveryPosition {
-    /// When the row was made.
-    pub created_at: Timestamp,
-    /// Which row.
-    pub id: DeliveryId,
+macro_rules! positions {
+    ($($(#[$doc:meta])* $name:ident of $id:ident in $list:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name {
+            /// When the row was made.
+            pub created_at: Timestamp,
+            /// Which row.
+            pub id: $id,
+        }
+
+        impl Position for $name {
+            const LIST: &'static str = $list;
+
+            fn to_text(&self) -> String {
+                format!("{}.{}", self.created_at.millis(), self.id)
+            }
+
+            fn from_text(text: &str) -> Option<Self> {
+                let (millis, id) = text.split_once('.')?;
+                Some(Self { created_at: Timestamp::from_millis(millis.parse().ok()?), id: id.parse().ok()? })
+            }
+        }
+    )+};
 }
 
-impl Position for DeliveryPosition {
-    const LIST: &'static str = "deliveries";
-
-    fn to_text(&self) -> String {
-        format!("{}.{}", self.created_at.millis(), self.id)
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let (millis, id) = text.split_once('.')?;
-        Some(Self { created_at: Timestamp::from_millis(millis.parse().ok()?), id: id.parse().ok()? })
-    }
+positions! {
+    /// Where the list of deliveries goes on: before this time and id.
+    DeliveryPosition of DeliveryId in "deliveries";
+    /// Where the list of ledger entries goes on: before this time and id.
+    EntryPosition of EntryId in "entries";
+    /// Where the list of exceptions goes on: before this time and id.
+    ExceptionPosition of ExceptionId in "exceptions";
 }
 
 /// The cursor that goes on after `position` in this account's list. Opaque to callers; it carries a checksum over the
@@ -194,6 +209,17 @@ pub struct DeliveryFilter {
     pub event_id: Option<EventId>,
 }
 
+/// Which ledger entries are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EntryFilter {
+    /// Of this code.
+    pub code: Option<EntryCode>,
+    /// From a source of this kind.
+    pub source_type: Option<SourceType>,
+    /// From the source of this id.
+    pub source_id: Option<String>,
+}
+
 /// A page of rows, and whether more follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
@@ -224,6 +250,22 @@ impl OrderRow {
     #[must_use]
     pub const fn position(&self) -> OrderNumber {
         self.number
+    }
+}
+
+impl LedgerEntry {
+    /// Where the list goes on after this row.
+    #[must_use]
+    pub const fn position(&self) -> EntryPosition {
+        EntryPosition { created_at: self.created_at, id: self.id }
+    }
+}
+
+impl PaymentException {
+    /// Where the list goes on after this row.
+    #[must_use]
+    pub const fn position(&self) -> ExceptionPosition {
+        ExceptionPosition { created_at: self.created_at, id: self.id }
     }
 }
 

@@ -30,11 +30,13 @@ pub enum PaymentAct {
     AttachReceipt,
     /// The seller changes the amount due.
     Quote,
+    /// The buyer begins to pay online.
+    PayOnline,
 }
 
 impl PaymentAct {
     /// Every act.
-    pub const ALL: [Self; 4] = [Self::Claim, Self::Confirm, Self::AttachReceipt, Self::Quote];
+    pub const ALL: [Self; 5] = [Self::Claim, Self::Confirm, Self::AttachReceipt, Self::Quote, Self::PayOnline];
 
     /// The act, in words.
     #[must_use]
@@ -44,6 +46,7 @@ impl PaymentAct {
             Self::Confirm => "confirm",
             Self::AttachReceipt => "attach receipt",
             Self::Quote => "quote",
+            Self::PayOnline => "pay online",
         }
     }
 }
@@ -76,10 +79,17 @@ impl PaymentStatus {
         match (self, act) {
             (Self::Unpaid | Self::PaymentClaimed, PaymentAct::Claim) => Ok(Self::PaymentClaimed),
             (Self::Unpaid | Self::PaymentClaimed, PaymentAct::Confirm) => Ok(Self::PaymentConfirmed),
-            (Self::Unpaid | Self::PaymentClaimed, PaymentAct::AttachReceipt | PaymentAct::Quote) => Ok(self),
+            (
+                Self::Unpaid | Self::PaymentClaimed,
+                PaymentAct::AttachReceipt | PaymentAct::Quote | PaymentAct::PayOnline,
+            ) => Ok(self),
             (
                 Self::PaymentConfirmed,
-                PaymentAct::Claim | PaymentAct::Confirm | PaymentAct::AttachReceipt | PaymentAct::Quote,
+                PaymentAct::Claim
+                | PaymentAct::Confirm
+                | PaymentAct::AttachReceipt
+                | PaymentAct::Quote
+                | PaymentAct::PayOnline,
             ) => Err(Rejection::InvalidTransition { track: "the payment", from: self.as_str(), to: act.as_str() }),
         }
     }
@@ -125,14 +135,17 @@ mod tests {
                 ("unpaid", "confirm", Some("payment_confirmed")),
                 ("unpaid", "attach receipt", Some("unpaid")),
                 ("unpaid", "quote", Some("unpaid")),
+                ("unpaid", "pay online", Some("unpaid")),
                 ("payment_claimed", "claim", Some("payment_claimed")),
                 ("payment_claimed", "confirm", Some("payment_confirmed")),
                 ("payment_claimed", "attach receipt", Some("payment_claimed")),
                 ("payment_claimed", "quote", Some("payment_claimed")),
+                ("payment_claimed", "pay online", Some("payment_claimed")),
                 ("payment_confirmed", "claim", None),
                 ("payment_confirmed", "confirm", None),
                 ("payment_confirmed", "attach receipt", None),
                 ("payment_confirmed", "quote", None),
+                ("payment_confirmed", "pay online", None),
             ]
         );
     }

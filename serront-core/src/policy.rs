@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::checkout::FeeRate;
+
 /// The library's adjustable figures. [`Policy::default`] is what the wire contract says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -40,6 +42,28 @@ pub struct Policy {
     pub fold_interval: Duration,
     /// How often the sweeper runs.
     pub sweep_interval: Duration,
+    /// The fee on what is paid online; noted with each checkout when it begins.
+    pub module_fee: FeeRate,
+    /// How long a janitor owns an errand: longer than calls usually take. Two janitors at one errand do no harm.
+    pub errand_lease: Duration,
+    /// How long a buyer has to pay a session.
+    pub session_valid_for: Duration,
+    /// How long after a checkout began it is first asked after. The pauses double from there.
+    pub poll_first: Duration,
+    /// The longest pause between two polls of a checkout that has not ended.
+    pub poll_pause_max: Duration,
+    /// How long an ended checkout is still asked after: money can follow every other end.
+    pub poll_after_end_for: Duration,
+    /// The pause between two polls of an ended checkout.
+    pub poll_after_end_pause: Duration,
+    /// How long a parked notification is tried again; after that only by hand.
+    pub unpark_for: Duration,
+    /// How far a notification's time may be off, either way.
+    pub notification_tolerance: Duration,
+    /// How long a replaced endpoint's secret is still accepted.
+    pub endpoint_secret_kept: Duration,
+    /// How long the answer to a registration is waited for before somebody else begins anew.
+    pub endpoint_patience: Duration,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -66,6 +90,17 @@ impl Default for Policy {
             change_sets_kept: 30 * DAY,
             fold_interval: Duration::from_secs(2),
             sweep_interval: HOUR,
+            module_fee: FeeRate::DEFAULT,
+            errand_lease: Duration::from_secs(45),
+            session_valid_for: DAY,
+            poll_first: MINUTE,
+            poll_pause_max: HOUR,
+            poll_after_end_for: 72 * HOUR,
+            poll_after_end_pause: 12 * HOUR,
+            unpark_for: 7 * DAY,
+            notification_tolerance: 5 * MINUTE,
+            endpoint_secret_kept: DAY,
+            endpoint_patience: 2 * MINUTE,
         }
     }
 }

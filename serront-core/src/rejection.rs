@@ -34,16 +34,26 @@ pub enum Code {
     ValidationError,
     /// 401: no key, or an unknown one.
     Unauthorized,
+    /// 401: a notification's signature is missing, malformed, stale, early or made with another secret.
+    InvalidSignature,
     /// 403: the plan does not include this.
     UpgradeRequired,
     /// 403: the plan's limit is used up.
     LimitReached,
+    /// 403: only an operator may do this.
+    OperatorOnly,
     /// 404: not there, or not yours.
     NotFound,
     /// 405: the route exists, with other methods.
     MethodNotAllowed,
     /// 409: the state does not allow it.
     InvalidTransition,
+    /// 409: the account's payment module is off.
+    PaymentModuleDisabled,
+    /// 409: the order was declined or canceled.
+    OrderClosed,
+    /// 409: there is no quote yet.
+    NoQuote,
     /// 409: something else holds this name, or still needs this object.
     Conflict,
     /// 409: the key belongs to another request.
@@ -54,6 +64,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// 500: a failure that is not the caller's.
     InternalError,
+    /// 502: Plugipay refused, or did not answer.
+    PlugipayError,
     /// 503: this installation lacks what the request needs.
     NotConfigured,
     /// 503: too many at once; try again shortly.
@@ -67,16 +79,22 @@ impl Code {
         match self {
             Self::ValidationError => "VALIDATION_ERROR",
             Self::Unauthorized => "UNAUTHORIZED",
+            Self::InvalidSignature => "INVALID_SIGNATURE",
             Self::UpgradeRequired => "UPGRADE_REQUIRED",
             Self::LimitReached => "LIMIT_REACHED",
+            Self::OperatorOnly => "OPERATOR_ONLY",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::InvalidTransition => "INVALID_TRANSITION",
+            Self::PaymentModuleDisabled => "PAYMENT_MODULE_DISABLED",
+            Self::OrderClosed => "ORDER_CLOSED",
+            Self::NoQuote => "NO_QUOTE",
             Self::Conflict => "CONFLICT",
             Self::IdempotencyKeyInUse => "IDEMPOTENCY_KEY_IN_USE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::InternalError => "INTERNAL_ERROR",
+            Self::PlugipayError => "PLUGIPAY_ERROR",
             Self::NotConfigured => "NOT_CONFIGURED",
             Self::Busy => "BUSY",
         }
@@ -87,14 +105,20 @@ impl Code {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::ValidationError => 400,
-            Self::Unauthorized => 401,
-            Self::UpgradeRequired | Self::LimitReached => 403,
+            Self::Unauthorized | Self::InvalidSignature => 401,
+            Self::UpgradeRequired | Self::LimitReached | Self::OperatorOnly => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::InvalidTransition | Self::Conflict | Self::IdempotencyKeyInUse => 409,
+            Self::InvalidTransition
+            | Self::Conflict
+            | Self::IdempotencyKeyInUse
+            | Self::PaymentModuleDisabled
+            | Self::OrderClosed
+            | Self::NoQuote => 409,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InternalError => 500,
+            Self::PlugipayError => 502,
             Self::NotConfigured | Self::Busy => 503,
         }
     }
@@ -147,6 +171,18 @@ pub enum Rejection {
     /// This installation lacks what the command needs.
     #[error("{0}")]
     NotConfigured(&'static str),
+    /// A notification's signature does not hold; it is not said why.
+    #[error("the signature does not hold")]
+    InvalidSignature,
+    /// The account's payment module is off.
+    #[error("the payment module is off")]
+    PaymentModuleDisabled,
+    /// The order was declined or canceled.
+    #[error("the order was {0}")]
+    OrderClosed(&'static str),
+    /// There is nothing to pay yet.
+    #[error("there is no quote yet")]
+    NoQuote,
     /// The state does not allow the move.
     #[error("{track} can't go from {from} to {to}")]
     InvalidTransition {
@@ -175,6 +211,10 @@ impl Rejection {
             Self::UpgradeRequired { .. } => Code::UpgradeRequired,
             Self::LimitReached { .. } => Code::LimitReached,
             Self::NotConfigured(_) => Code::NotConfigured,
+            Self::InvalidSignature => Code::InvalidSignature,
+            Self::PaymentModuleDisabled => Code::PaymentModuleDisabled,
+            Self::OrderClosed(_) => Code::OrderClosed,
+            Self::NoQuote => Code::NoQuote,
             Self::InvalidTransition { .. } => Code::InvalidTransition,
             Self::Conflict(_) => Code::Conflict,
         }
@@ -192,6 +232,10 @@ impl Rejection {
             | Self::UpgradeRequired { .. }
             | Self::LimitReached { .. }
             | Self::NotConfigured(_)
+            | Self::InvalidSignature
+            | Self::PaymentModuleDisabled
+            | Self::OrderClosed(_)
+            | Self::NoQuote
             | Self::InvalidTransition { .. }
             | Self::Conflict(_) => None,
         }

@@ -4,11 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Modules};
 use crate::catalog::{Package, PricingType, Service};
+use crate::checkout::SessionId;
 use crate::effect::{Attempt, DeliveryRecord, EffectStatus};
 use crate::event::EventType;
+use crate::exception::{ExceptionKind, ExceptionStatus, PaymentException};
 use crate::idempotency::Outcome;
-use crate::ids::{AccountId, DeliveryId, EventId, KeyId, OrderId, ServiceId, SubscriptionId};
+use crate::ids::{
+    AccountId, DeliveryId, EntryId, EventId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId, TransactionId,
+};
 use crate::key::{AccessToken, ApiKey, KeyRecord, WebhookSecret};
+use crate::ledger::{CodeTotals, Direction, EntryCode, LedgerEntry, SourceType};
 use crate::money::Rupiah;
 use crate::order::{Order, OrderNumber, WorkStatus};
 use crate::page::OrderRow;
@@ -195,7 +200,7 @@ impl From<&OrderSnapshot> for BuyerOrder {
         let OrderSnapshot { account, storefront, order, number, payment, service, .. } = snapshot;
         let state = &order.state;
         let due = payment.state.status != PaymentStatus::PaymentConfirmed;
-        let closed = matches!(state.status, WorkStatus::Declined | WorkStatus::Canceled);
+        let closed = state.status.is_closed();
         let settings = storefront.as_ref().map(|storefront| storefront.profile.payment.clone()).unwrap_or_default();
         Self {
             number: *number,
@@ -546,6 +551,129 @@ impl ModulesView {
             plugipay_account_id: account.state.plugipay_account_id.clone(),
             ripplo_account_id: None,
             available,
+        }
+    }
+}
+
+/// A checkout session to send the buyer to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckoutView {
+    /// Its id at Plugipay.
+    pub checkout_session_id: SessionId,
+    /// Where the buyer pays.
+    pub hosted_url: String,
+}
+
+/// The seller's balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct BalanceView {
+    pub balance: i64,
+    pub currency: &'static str,
+    pub by_code: Vec<CodeBalanceView>,
+}
+
+/// The legs of one code on the seller's balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct CodeBalanceView {
+    pub code: EntryCode,
+    pub debits: i64,
+    pub credits: i64,
+    pub balance: i64,
+    pub currency: &'static str,
+}
+
+/// The currency of everything.
+pub const CURRENCY: &str = "IDR";
+
+impl BalanceView {
+    /// Of these sums; `None` if they are larger than can be told.
+    #[must_use]
+    pub fn of(totals: &[CodeTotals]) -> Option<Self> {
+        let by_code: Option<Vec<_>> = totals
+            .iter()
+            .map(|CodeTotals { code, debits, credits }| {
+                let balance = credits.checked_sub(*debits)?;
+                Some(CodeBalanceView { code: *code, debits: *debits, credits: *credits, balance, currency: CURRENCY })
+            })
+            .collect();
+        let by_code = by_code?;
+        let balance = by_code.iter().try_fold(0_i64, |sum, code| sum.checked_add(code.balance))?;
+        Some(Self { balance, currency: CURRENCY, by_code })
+    }
+}
+
+/// A leg on the seller's balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct EntryView {
+    pub id: EntryId,
+    pub tx_id: TransactionId,
+    pub code: EntryCode,
+    pub direction: Direction,
+    pub amount: Rupiah,
+    pub currency: &'static str,
+    pub source_type: SourceType,
+    pub source_id: String,
+    pub description: Option<String>,
+    pub created_at: Timestamp,
+}
+
+impl From<&LedgerEntry> for EntryView {
+    fn from(entry: &LedgerEntry) -> Self {
+        Self {
+            id: entry.id,
+            tx_id: entry.tx_id,
+            code: entry.code,
+            direction: entry.direction,
+            amount: entry.amount,
+            currency: CURRENCY,
+            source_type: entry.source_type,
+            source_id: entry.source_id.clone(),
+            description: entry.description.clone(),
+            created_at: entry.created_at,
+        }
+    }
+}
+
+/// An exception as its seller sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct ExceptionView {
+    pub id: ExceptionId,
+    pub kind: ExceptionKind,
+    pub order_id: OrderId,
+    pub checkout_session_id: SessionId,
+    pub amount: Rupiah,
+    pub status: ExceptionStatus,
+    pub note: Option<String>,
+    pub created_at: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+}
+
+impl Outcome for ExceptionView {
+    const KIND: &'static str = "exception";
+}
+
+impl From<&PaymentException> for ExceptionView {
+    fn from(exception: &PaymentException) -> Self {
+        let PaymentException { id, kind, order_id, session_id, amount, created_at, state, .. } = exception;
+        Self {
+            id: *id,
+            kind: *kind,
+            order_id: *order_id,
+            checkout_session_id: session_id.clone(),
+            amount: *amount,
+            status: state.status,
+            note: state.note.clone(),
+            created_at: *created_at,
+            resolved_at: state.resolved_at,
         }
     }
 }

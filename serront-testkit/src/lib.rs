@@ -5,6 +5,7 @@
 //! - [`faults`]: every port wrapped so that it fails as told, by script, rule or seed.
 //! - [`generators`]: proptest strategies for the domain's types.
 //! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
+//! - [`sandbox`]: Plugipay in process; with the feature `sandbox` over HTTP too, with a hosted checkout page.
 //! - [`sim`]: a deterministic simulator with an oracle; the binary `sim` runs it.
 //! - `proxy` (feature `proxy`): a TCP proxy that cuts connections as told, for whatever speaks to a server.
 //! - [`world`]: all memory ports as one bundle, so that a test is short.
@@ -23,5 +24,6 @@ pub mod mocks;
 pub mod postgres;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+pub mod sandbox;
 pub mod sim;
 pub mod world;

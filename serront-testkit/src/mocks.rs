@@ -11,18 +11,28 @@ use mockall::mock;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, IdSequence, KeyId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, KeyId, OrderId, ServiceId, UploadId,
+};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::{KeyRecord, SecretBytes};
+use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::mail::MailMessage;
 use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, Clock, CommitError, Due, Fence, Ids, Mailer, NextAttempt, OrderKey, OrderSnapshot, Plugipay,
-    PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts, RecordError, Secrets, ServiceSnapshot,
-    ShopSnapshot, Sink, Storage, StoredReceipt, TargetRefused, WorkStorage,
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
 };
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, Ids, Mailer, NextAttempt,
+    OrderKey, OrderSnapshot, Plugipay, PlugipayAnswer, PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts,
+    RecordError, Secrets, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, TargetRefused,
+    WorkStorage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -67,14 +77,58 @@ mock! {
             account_id: AccountId,
             id: DeliveryId,
         ) -> Result<Option<DeliveryRecord>, PortError>;
+        async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError>;
+        async fn checkout(
+            &self,
+            account_id: AccountId,
+            id: CheckoutId,
+        ) -> Result<Option<CheckoutSnapshot>, PortError>;
+        async fn session(
+            &self,
+            account_id: AccountId,
+            id: &SessionId,
+            event_id: Option<ProviderEventId>,
+        ) -> Result<SessionSnapshot, PortError>;
+        async fn inbox(
+            &self,
+            account_id: AccountId,
+            id: &ProviderEventId,
+        ) -> Result<Option<InboxRecord>, PortError>;
+        async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError>;
+        async fn entries(
+            &self,
+            account_id: AccountId,
+            filter: &EntryFilter,
+            after: Option<EntryPosition>,
+            limit: Limit,
+        ) -> Result<Page<LedgerEntry>, PortError>;
+        async fn exceptions(
+            &self,
+            account_id: AccountId,
+            status: Option<ExceptionStatus>,
+            after: Option<ExceptionPosition>,
+            limit: Limit,
+        ) -> Result<Page<PaymentException>, PortError>;
+        async fn exception(
+            &self,
+            account_id: AccountId,
+            id: ExceptionId,
+            key: Option<Scope>,
+        ) -> Result<Option<ExceptionSnapshot>, PortError>;
         async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError>;
         async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError>;
     }
 
     #[async_trait]
     impl WorkStorage for WorkStorage {
-        async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError>;
-        async fn next_due(&self) -> Result<Option<Timestamp>, PortError>;
+        async fn take_due(
+            &self,
+            lane: Lane,
+            limit: u32,
+            per_subscription: u32,
+            lease: Duration,
+        ) -> Result<Vec<Due>, PortError>;
+        async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError>;
         async fn record_attempt(
             &self,
             account_id: AccountId,
@@ -84,6 +138,7 @@ mock! {
             next: NextAttempt,
         ) -> Result<(), RecordError>;
         async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError>;
+        async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError>;
         async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
         async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;
         async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;
@@ -140,7 +195,7 @@ mock! {
 
     #[async_trait]
     impl Plugipay for Plugipay {
-        async fn call(&self, call: &PlugipayCall) -> Result<String, PortError>;
+        async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, PortError>;
     }
 }
 
@@ -180,7 +235,6 @@ mock! {
 mod tests {
     use mockall::Sequence;
     use mockall::predicate::eq;
-    use serront_core::account::Modules;
     use serront_core::change::ClaimName;
     use serront_core::policy::Policy;
     use serront_core::service::{Environment, Service};
@@ -225,7 +279,7 @@ mod tests {
         let (secrets, receipts, sink) = (MockSecrets::new(), MockReceipts::new(), MockSink::new());
         let policy = Policy::default();
         let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, policy: &policy };
-        let service = Service::new(&storage, &receipts, &sink, environment, Modules::default());
+        let service = Service::new(&storage, &receipts, &sink, environment);
 
         let confirmed = service.local().confirm_payment(placed.account_id, placed.id, &world::host(), None, None).await;
         assert_eq!(confirmed.unwrap().value.id, placed.id);

@@ -7,16 +7,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serront_core::account::Modules;
 use serront_core::audit::Actor;
 use serront_core::catalog::{PricingType, ServiceInput};
 use serront_core::dispatch::Dispatcher;
 use serront_core::ids::{AccountId, KeyId, OrderId, ServiceId, SubscriptionId};
+use serront_core::janitor::Janitor;
 use serront_core::key::{AccessToken, ApiKey};
 use serront_core::order::{Language, OrderInput, OrderNumber};
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock, WorkStorage};
-use serront_core::service::{Environment, Local, Service};
+use serront_core::ports::{Clock, Plugipay, WorkStorage};
+use serront_core::service::{Environment, Local, Online, Provider, Service};
 use serront_core::storefront::{BankAccount, StorefrontInput};
 use serront_core::subscription::SubscriptionInput;
 use serront_core::sweep::Sweeper;
@@ -42,8 +42,8 @@ pub struct World<S: ?Sized = MemoryStorage> {
     pub mailbox: Arc<Mailbox>,
     /// The posts made.
     pub sink: Arc<RecordingSink>,
-    /// Which modules this installation has.
-    pub available: Modules,
+    /// The provider of online payment, if this installation has one.
+    pub plugipay: Option<Arc<dyn Plugipay>>,
 }
 
 impl<S: ?Sized> fmt::Debug for World<S> {
@@ -94,6 +94,9 @@ pub struct Placed {
     /// The buyer's credential.
     pub token: AccessToken,
 }
+
+/// Under which address a world's installation is reached.
+pub const PUBLIC_URL: &str = "https://seller.example";
 
 /// The slug of the service that every [`Seller`] has.
 pub const SERVICE_SLUG: &str = "logo";
@@ -168,7 +171,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
             receipts: Arc::new(MemoryReceipts::new(clock.clone())),
             mailbox: Arc::default(),
             sink: Arc::default(),
-            available: Modules::default(),
+            plugipay: None,
             clock,
         }
     }
@@ -176,8 +179,8 @@ impl<S: WorkStorage + ?Sized> World<S> {
     /// The same world over another storage.
     #[must_use]
     pub fn with_storage<T: WorkStorage + ?Sized>(self, storage: Arc<T>) -> World<T> {
-        let Self { storage: _, clock, ids, secrets, policy, receipts, mailbox, sink, available } = self;
-        World { storage, clock, ids, secrets, policy, receipts, mailbox, sink, available }
+        let Self { storage: _, clock, ids, secrets, policy, receipts, mailbox, sink, plugipay } = self;
+        World { storage, clock, ids, secrets, policy, receipts, mailbox, sink, plugipay }
     }
 
     /// What every command is given.
@@ -195,7 +198,20 @@ impl<S: WorkStorage + ?Sized> World<S> {
     /// All commands.
     #[must_use]
     pub fn service(&self) -> Service<'_, S, MemoryReceipts, RecordingSink> {
-        Service::new(&self.storage, &self.receipts, &self.sink, self.environment(), self.available)
+        Service::new(&self.storage, &self.receipts, &self.sink, self.environment())
+    }
+
+    /// The commands that wait for the provider.
+    #[must_use]
+    pub fn online(&self) -> Online<'_, S> {
+        let provider = Provider { plugipay: self.plugipay.as_deref(), public_url: PUBLIC_URL };
+        Online::new(&self.storage, provider, self.environment())
+    }
+
+    /// The janitor.
+    #[must_use]
+    pub fn janitor(&self) -> Janitor<'_, S> {
+        Janitor::new(self.online())
     }
 
     /// The dispatcher.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectStatus};
+use serront_core::effect::{Attempt, EffectStatus, Lane};
 use serront_core::ids::SubscriptionId;
 use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::ports::{Clock, PortErrorKind, Posted, WorkStorage};
@@ -146,7 +146,7 @@ async fn a_mail_is_retried_on_its_schedule_under_one_id_and_then_given_up() {
             world.clock.advance(MILLISECOND);
             assert_eq!(attempted(&world).await, 1, "{kind:?}");
         }
-        assert_eq!(world.storage.next_due().await.unwrap(), None, "{kind:?}: given up");
+        assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None, "{kind:?}: given up");
         let messages = world.mailbox.messages();
         assert_eq!(messages.len(), arrives);
         assert!(messages.iter().all(|message| *message == messages[0]), "the same mail each time");
@@ -160,7 +160,7 @@ async fn a_mail_that_is_refused_for_good_is_not_tried_again() {
     world.mailbox.fail_next(1, PortErrorKind::Permanent);
     confirm(&world, &placed).await;
     assert_eq!(attempted(&world).await, 1);
-    assert_eq!(world.storage.next_due().await.unwrap(), None);
+    assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None);
     assert_eq!(world.mailbox.messages(), []);
 }
 
@@ -196,7 +196,7 @@ async fn a_delivery_to_a_subscription_that_is_gone_or_paused_is_given_up_unsent(
         let delivery = delivery(&world, &seller).await;
         assert_eq!((delivery.status, delivery.attempts), (EffectStatus::Failed, 1));
         assert_eq!(delivery.last_error.as_deref(), Some(reason));
-        assert_eq!(world.storage.next_due().await.unwrap(), None);
+        assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None);
     }
 }
 

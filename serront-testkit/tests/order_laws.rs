@@ -22,6 +22,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use serront_core::effect::Lane;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::ChangeSetId;
 use serront_core::page::{DeliveryFilter, Limit};
@@ -475,7 +476,7 @@ impl Case {
         clock.advance(self.world.policy.lease);
         loop {
             self.world.dispatch_all().await;
-            let Some(due) = self.world.storage.next_due().await.unwrap() else { break };
+            let Some(due) = self.world.storage.next_due(Lane::Outbox).await.unwrap() else { break };
             clock.set(due);
         }
         self.check(model).await;

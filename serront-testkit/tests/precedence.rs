@@ -7,13 +7,14 @@
 //! Who calls is settled by the host before a command exists, so it has no row here.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy.toml does not reach")]
 
-use serront_core::account::Modules;
+use std::sync::Arc;
+
 use serront_core::catalog::ServiceInput;
 use serront_core::decide::{ModuleSwitches, OrderPatch};
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
 use serront_core::key::AccessToken;
-use serront_core::order::{Language, OrderInput};
+use serront_core::order::{Language, OrderInput, WorkStatus};
 use serront_core::ports::{Clock, Ids};
 use serront_core::receipt::{Digest256, samples};
 use serront_core::service::{Answer, Failure};
@@ -21,6 +22,7 @@ use serront_core::storefront::StorefrontInput;
 use serront_core::subscription::{SUBSCRIPTIONS_MAX, SubscriptionInput};
 use serront_core::tier::Tier;
 use serront_testkit::generators;
+use serront_testkit::sandbox::Sandbox;
 use serront_testkit::world::{self, Placed, Seller, World, host, service_input, storefront_input, subscription_input};
 
 /// What can be wrong with a request.
@@ -50,10 +52,17 @@ enum Flaw {
     Target,
     /// Somebody else has the name.
     NameTaken,
+    /// The payment module is off.
+    ModuleOff,
+    /// The order was declined.
+    Closed,
+    /// There is no quote yet.
+    NoQuote,
 }
 
 use Flaw::{
-    Answered, Confirmed, KeyUsed, Limit, Malformed, Missing, NameTaken, NoImage, NotConfigured, Plan, Target, TooLarge,
+    Answered, Closed, Confirmed, KeyUsed, Limit, Malformed, Missing, ModuleOff, NameTaken, NoImage, NoQuote,
+    NotConfigured, Plan, Target, TooLarge,
 };
 
 impl Flaw {
@@ -70,6 +79,9 @@ impl Flaw {
             NotConfigured => "NOT_CONFIGURED",
             Confirmed => "INVALID_TRANSITION",
             NameTaken => "CONFLICT",
+            ModuleOff => "PAYMENT_MODULE_DISABLED",
+            Closed => "ORDER_CLOSED",
+            NoQuote => "NO_QUOTE",
         }
     }
 }
@@ -337,24 +349,88 @@ async fn switch_modules(flaws: &[Flaw]) -> &'static str {
     let mut scene = Scene::new().await;
     let on = ModuleSwitches { payment: Some(true), marketing: None };
     let account_id = scene.account(flaws);
-    scene.world.available.payment = true;
+    scene.world.plugipay = Some(Arc::new(Sandbox::new(scene.world.clock.clone())));
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
     if flaws.contains(&Answered) {
         let off = ModuleSwitches { payment: Some(false), marketing: None };
         for (switches, request) in [(on, scene.request), (off, None)] {
-            scene.world.service().switch_modules(account_id, switches, request).await.unwrap();
+            scene.world.online().switch_modules(account_id, switches, request).await.unwrap();
         }
     }
     if flaws.contains(&Plan) {
         scene.downgrade().await;
     }
     if flaws.contains(&NotConfigured) {
-        scene.world.available = Modules::default();
+        scene.world.plugipay = None;
     }
     let switches = if flaws.contains(&Malformed) { ModuleSwitches::default() } else { on };
-    told(scene.world.service().switch_modules(account_id, switches, scene.request).await)
+    told(scene.world.online().switch_modules(account_id, switches, scene.request).await)
+}
+
+async fn pay_online(flaws: &[Flaw]) -> &'static str {
+    let mut scene = Scene::new().await;
+    let account_id = scene.seller.account_id;
+    scene.world.plugipay = Some(Arc::new(Sandbox::new(scene.world.clock.clone())));
+    let on = ModuleSwitches { payment: Some(true), marketing: None };
+    scene.world.online().switch_modules(account_id, on, None).await.unwrap();
+    let patch = OrderPatch {
+        status: flaws.contains(&Closed).then_some(WorkStatus::Declined),
+        quoted_price_idr: Some(if flaws.contains(&NoQuote) { 0 } else { 5_000 }),
+    };
+    scene.world.local().patch_order(account_id, scene.placed.id, patch, &host(), None).await.unwrap();
+    if flaws.contains(&Confirmed) {
+        scene.world.local().confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+    }
+    if flaws.contains(&ModuleOff) {
+        let off = ModuleSwitches { payment: Some(false), marketing: None };
+        scene.world.online().switch_modules(account_id, off, None).await.unwrap();
+    }
+    if flaws.contains(&NotConfigured) {
+        scene.world.plugipay = None;
+    }
+    let token = if flaws.contains(&Missing) { AccessToken::from_bytes(&[7; 24]) } else { scene.placed.token.clone() };
+    let paid = scene.world.online().pay(&token).await;
+    told(paid.map(|value| Answer { value, replayed: false, change_set: None }))
+}
+
+async fn resolve_exception(flaws: &[Flaw]) -> &'static str {
+    let mut scene = Scene::new().await;
+    let account_id = scene.seller.account_id;
+    let sandbox = Arc::new(Sandbox::new(scene.world.clock.clone()));
+    scene.world.plugipay = Some(sandbox.clone());
+    let on = ModuleSwitches { payment: Some(true), marketing: None };
+    scene.world.online().switch_modules(account_id, on, None).await.unwrap();
+    let session = scene.world.online().pay(&scene.placed.token).await.unwrap().checkout_session_id;
+    scene.world.local().confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+    assert!(sandbox.pay(session.as_str()));
+    scene.world.clock.advance(scene.world.policy.poll_first);
+    scene.world.janitor().step(scene.world.clock.now(), 8).await.unwrap();
+    let limit = serront_core::page::Limit::parse(None).unwrap();
+    let exceptions = scene.world.local().exceptions(account_id, None, None, limit).await.unwrap().exceptions;
+    let open = exceptions.first().unwrap().id;
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    let local = scene.world.local();
+    if flaws.contains(&Answered) {
+        local.resolve_exception(account_id, open, Some("refunded"), scene.request).await.unwrap();
+    } else if flaws.contains(&Confirmed) {
+        local.resolve_exception(account_id, open, Some("refunded"), None).await.unwrap();
+    }
+    let id =
+        if flaws.contains(&Missing) { scene.world.ids.sequence(scene.world.clock.now()).exception() } else { open };
+    let note = if flaws.contains(&Malformed) { "\0" } else { "refunded" };
+    told(local.resolve_exception(account_id, id, Some(note), scene.request).await)
+}
+
+#[tokio::test]
+async fn of_two_refusals_of_money_the_first_is_told() {
+    check(&[Missing, ModuleOff, NotConfigured, Confirmed, Closed, NoQuote], &[], pay_online).await;
+    // A resolved exception is what a confirmed payment is elsewhere.
+    let apart = [KEYS, (Answered, Confirmed)];
+    check(&[Missing, Malformed, KeyUsed, Answered, Confirmed], &apart, resolve_exception).await;
 }
 
 #[tokio::test]

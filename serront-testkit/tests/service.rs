@@ -26,6 +26,7 @@ use serront_core::service::{Answer, Failure, Local};
 use serront_core::subscription::SubscriptionInput;
 use serront_testkit::faults::{Call, Fault, Faults, FaultyStorage};
 use serront_testkit::memory::{ManualClock, MemoryStorage};
+use serront_testkit::sandbox::Sandbox;
 use serront_testkit::world::{Placed, Seller, World, host, service_input, storefront_input, subscription_input};
 
 type FaultyWorld = World<FaultyStorage<MemoryStorage>>;
@@ -207,7 +208,7 @@ async fn check_repeats<T: Serialize>(
     ask: impl AsyncFn(&FaultyWorld, &Seller, &Placed, Option<IdempotentRequest>) -> Result<Answer<T>, Failure>,
 ) {
     let (mut world, _, seller, placed) = faulty().await;
-    world.available.payment = true;
+    world.plugipay = Some(Arc::new(Sandbox::new(world.clock.clone())));
     world.subscribe(&seller, "https://one.example", &["*"]).await;
     let shown = |answer: Answer<T>| (serde_json::to_value(answer.value).unwrap(), answer.replayed);
     let first = shown(ask(&world, &seller, &placed, request(&seller, "key", "body")).await.unwrap());
@@ -239,7 +240,7 @@ async fn change_everything(world: &FaultyWorld, seller: &Seller, placed: &Placed
     // From now on the address of the first asking is none to be posted to: names resolve anew each time.
     world.sink.refuse("https://two.example");
     let off = ModuleSwitches { payment: Some(false), marketing: None };
-    world.service().switch_modules(seller.account_id, off, None).await.unwrap();
+    world.online().switch_modules(seller.account_id, off, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -280,7 +281,7 @@ async fn a_repeated_key_has_the_first_answer_and_no_second_effect() {
     .await;
     check_repeats("switch a module", async |world, seller, _, request| {
         let on = ModuleSwitches { payment: Some(true), marketing: None };
-        world.service().switch_modules(seller.account_id, on, request).await
+        world.online().switch_modules(seller.account_id, on, request).await
     })
     .await;
 }

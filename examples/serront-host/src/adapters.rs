@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serront_adapters::plugipay::PlugipayClient;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::smtp::{MailFiles, SmtpMailer};
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
-use serront_core::ports::{Clock, Mailer, WorkStorage};
+use serront_core::ports::{Clock, Mailer, Plugipay, WorkStorage};
 use serront_host::Ports;
 
 use crate::Fatal;
-use crate::settings::{Database, Settings};
+use crate::settings::{Database, PlugipayAccess, Settings};
 
 /// The storage, whichever engine it is.
 pub(crate) enum Engine {
@@ -65,8 +66,15 @@ pub(crate) async fn engine(settings: &Settings) -> Result<Engine, Fatal> {
     }
 }
 
+/// The client of Plugipay, if it is set up.
+pub(crate) fn plugipay(settings: &Settings) -> Result<Option<Arc<dyn Plugipay>>, Fatal> {
+    let Some(PlugipayAccess { url, key_id, secret }) = settings.plugipay()? else { return Ok(None) };
+    Ok(Some(Arc::new(PlugipayClient::new(&url, &key_id, &secret, Arc::new(SystemClock))?)))
+}
+
 /// Opens everything.
 pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
+    let plugipay = plugipay(settings)?;
     let proofs = settings.proofs_folder()?;
     let mail = settings.data_dir().join("mail");
     for folder in [&settings.data_dir(), &mail, &proofs] {
@@ -83,6 +91,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
         receipts: Arc::new(ObjectReceipts::local(proofs)?),
         mailer,
         sink: Arc::new(HttpSink::new(targets)?),
+        plugipay,
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         secrets: Arc::new(SystemSecrets),

@@ -1,6 +1,7 @@
 //! Who calls, and what is named in the path.
 //!
-//! Extractors run in the order of a handler's arguments, so that order is the precedence: [`Keyed`] first, then [`Id`].
+//! Extractors run in the order of a handler's arguments, so that order is the precedence: [`Keyed`] or [`Enabled`] first, then
+//! [`Id`].
 
 use std::future::Future;
 use std::str::FromStr;
@@ -12,11 +13,11 @@ use axum::http::{HeaderMap, Method, header};
 use serde::de::DeserializeOwned;
 use serront_core::audit::Actor;
 use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::{AccountId, DeliveryId, KeyId, OrderId, ServiceId, SubscriptionId};
+use serront_core::ids::{AccountId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId};
 use serront_core::key::{AccessToken, Caller};
 use serront_core::ports::WorkStorage;
 use serront_core::rejection::Invalid;
-use serront_core::service::{Failure, Local};
+use serront_core::service::{Failure, Local, Online};
 
 use crate::body::{Intake, JSON_BYTES_MAX};
 use crate::envelope::Problem;
@@ -72,6 +73,15 @@ impl Keyed {
         self.host.local()
     }
 
+    pub(crate) fn online(&self) -> Online<'_, dyn WorkStorage> {
+        self.host.online()
+    }
+
+    /// For what no command reads.
+    pub(crate) fn storage(&self) -> &dyn WorkStorage {
+        self.host.ports.storage.as_ref()
+    }
+
     pub(crate) const fn account(&self) -> AccountId {
         self.caller.account_id
     }
@@ -110,6 +120,19 @@ impl Keyed {
     }
 }
 
+/// A caller with a valid API key whose payment module is on: the gate of the money routes.
+pub(crate) struct Enabled(pub(crate) Keyed);
+
+impl FromRequestParts<Arc<Host>> for Enabled {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        let caller = Keyed::from_request_parts(parts, host).await?;
+        caller.local().payment_module(caller.account()).await?;
+        Ok(Self(caller))
+    }
+}
+
 /// Answers the input; if it is refused, looks first whether what it is meant for exists, since 404 goes before 400.
 pub(crate) async fn existing<T, U>(
     input: Result<T, Problem>,
@@ -145,6 +168,10 @@ impl Open {
     pub(crate) fn local(&self) -> Local<'_, dyn WorkStorage> {
         self.host.local()
     }
+
+    pub(crate) fn online(&self) -> Online<'_, dyn WorkStorage> {
+        self.host.online()
+    }
 }
 
 /// What can be named in a path.
@@ -167,6 +194,7 @@ macro_rules! named {
 
 named! {
     DeliveryId: "delivery",
+    ExceptionId: "exception",
     KeyId: "API key",
     OrderId: "order",
     ServiceId: "service",

@@ -1,9 +1,11 @@
 //! `demo`: a host in a temporary folder with a seeded seller, and a tour to paste into a second terminal.
 //!
 //! It also runs a receiver of webhooks inside the process, subscribed for the seller, which checks each signature and
-//! prints each event. Everything goes through the same service and router as in `serve`.
+//! prints each event, and a sandbox of Plugipay, where the seller is provisioned and buyers pay. Everything goes through the
+//! same service and router as in `serve`, and over the same HTTP.
 
 use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -12,9 +14,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use serront_adapters::system::SystemClock;
 use serront_core::audit::Actor;
 use serront_core::catalog::{PackageInput, PricingType, ServiceInput};
-use serront_core::decide::OrderPatch;
+use serront_core::decide::{ModuleSwitches, OrderPatch};
 use serront_core::ids::{AccountId, OrderId};
 use serront_core::key::{AccessToken, WebhookSecret};
 use serront_core::order::{Language, OrderInput, WorkStatus};
@@ -24,28 +27,43 @@ use serront_core::storefront::{BankAccount, StorefrontInput};
 use serront_core::subscription::SubscriptionInput;
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
+use serront_core::view::CheckoutView;
 use serront_host::Host;
+use serront_testkit::sandbox::SandboxServer;
 use tokio::net::TcpListener;
 
 use crate::Fatal;
 use crate::process::{self, say};
-use crate::settings::{LISTEN_DEFAULT, Settings};
+use crate::settings::{LISTEN_DEFAULT, PlugipayAccess, Settings};
 
 const SLUG: &str = "studio-renata";
+
+/// The platform's key at the sandbox: it opens nothing but what ends with this process.
+const PLUGIPAY_KEY_ID: &str = "demo";
+const PLUGIPAY_SECRET: &str = "demo-secret";
 
 /// Runs the demo until a signal comes.
 pub(crate) async fn run(settings: &Settings) -> Result<(), Fatal> {
     let folder = tempfile::Builder::new().prefix("serront-demo-").tempdir()?;
     let receipt = folder.path().join("receipt.png");
     std::fs::write(&receipt, samples::PNG)?;
-    let running = process::start(&settings.embedded(folder.path()), bind(settings).await?).await?;
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let sandbox = SandboxServer::start(loopback, Arc::new(SystemClock), PLUGIPAY_KEY_ID, PLUGIPAY_SECRET).await?;
+    let plugipay = PlugipayAccess {
+        url: sandbox.url().to_owned(),
+        key_id: PLUGIPAY_KEY_ID.to_owned(),
+        secret: PLUGIPAY_SECRET.to_owned(),
+    };
+    let running = process::start(&settings.embedded(folder.path(), plugipay), bind(settings).await?).await?;
     let secret = Arc::new(OnceLock::new());
     let receiver = receiver(Arc::clone(&secret)).await?;
     let seeded = seed(&running.host, &receiver, &secret).await?;
     // What was committed beside the router.
     running.host.wake();
-    say(&tour(&running.address, &receiver, folder.path(), &receipt, &seeded))?;
-    running.until_signal().await
+    say(&tour(&running.address, &receiver, sandbox.url(), folder.path(), &receipt, &seeded))?;
+    let ended = running.until_signal().await;
+    sandbox.stop().await;
+    ended
 }
 
 /// Where it was said, or the usual place, or a free port if that is taken.
@@ -111,6 +129,8 @@ struct Seeded {
     unpaid: Order,
     claimed: Order,
     confirmed: Order,
+    online: Order,
+    checkout: CheckoutView,
 }
 
 fn service(slug: &str, name: &str, pricing: PricingType, price: Option<i64>) -> ServiceInput {
@@ -191,15 +211,22 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
     let declined = place(host, "Agus", "konsultasi", None).await?;
     let decline = OrderPatch { status: Some(WorkStatus::Declined), quoted_price_idr: None };
     local.patch_order(account.id, declined.id, decline, &seller, None).await?;
-    Ok(Seeded { account: account.id, key: key.key.reveal().to_owned(), unpaid, claimed, confirmed })
+
+    let payment = ModuleSwitches { payment: Some(true), marketing: None };
+    host.online().switch_modules(account.id, payment, None).await?;
+    let online = place(host, "Rina", "logo", None).await?;
+    let checkout = host.online().pay(&online.token).await?;
+    let key = key.key.reveal().to_owned();
+    Ok(Seeded { account: account.id, key, unpaid, claimed, confirmed, online, checkout })
 }
 
-fn tour(address: &str, receiver: &str, folder: &Path, receipt: &Path, seeded: &Seeded) -> String {
-    let Seeded { account, key, unpaid, claimed, confirmed } = seeded;
+fn tour(address: &str, receiver: &str, sandbox: &str, folder: &Path, receipt: &Path, seeded: &Seeded) -> String {
+    let Seeded { account, key, unpaid, claimed, confirmed, online, checkout } = seeded;
     let (folder, receipt) = (folder.display(), receipt.display());
     let auth = format!("-H 'Authorization: Bearer {key}'");
     let (unpaid_id, unpaid_token) = (unpaid.id, unpaid.token.reveal());
     let (claimed_id, confirmed_token) = (claimed.id, confirmed.token.reveal());
+    let (online_id, online_token, hosted) = (online.id, online.token.reveal(), &checkout.hosted_url);
     format!(
         "Serront's demo listens on {address} (everything is in {folder}, and goes when it ends).
 The seller is {account}; its storefront is {address}/api/v1/public/storefront/{SLUG}.
@@ -226,6 +253,23 @@ curl -s {auth} '{address}/api/v1/webhook-subscriptions/deliveries?limit=1'
 curl -s {address}/api/v1/public/orders/{confirmed_token}
 # Sari's order is claimed and has a receipt: the same steps work for it.
 curl -s {auth} {address}/api/v1/orders/{claimed_id}
+
+# The payment module is on, so Rina can pay online. She presses \"pay online\"; pressed again, it is the same session.
+curl -s {address}/api/v1/public/orders/{online_token}
+curl -s -X POST {address}/api/v1/public/orders/{online_token}/pay
+# The page that Plugipay hosts (here a sandbox, {sandbox}). Open it in a browser and pay there, or let curl press the button:
+# {hosted}
+curl -s -d method=qris {hosted}/pay; sleep 1
+# Plugipay has told of it: the order is confirmed, with a mail and a webhook, and the money is in the ledger, less the fee.
+curl -s {auth} {address}/api/v1/orders/{online_id}
+curl -s {auth} {address}/api/v1/ledger/balance
+curl -s {auth} {address}/api/v1/ledger/entries
+# Money that arrived and could not confirm its order would be listed here, to be looked after: none so far.
+curl -s {auth} {address}/api/v1/payments/exceptions
+# With the module off, money is not shown, and what was minted still settles. On again, everything is there.
+curl -s -X PATCH {auth} -d '{{\"payment\": false}}' {address}/api/v1/modules
+curl -s {auth} {address}/api/v1/ledger/balance
+curl -s -X PATCH {auth} -d '{{\"payment\": true}}' {address}/api/v1/modules
 
 Below, the seller's system ({receiver}) prints each webhook that it receives. Ctrl-C ends the demo.
 "

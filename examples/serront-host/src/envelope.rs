@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use serde::Serialize;
 use serront_core::ids::RequestId;
+use serront_core::ports::{PortError, PortErrorKind};
 use serront_core::rejection::{Code, Invalid, Rejection};
 use serront_core::service::{self, Failure};
 use serront_core::time::Timestamp;
@@ -31,7 +32,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What `BUSY` asks the client to wait, in seconds. Contention passes within milliseconds; a second is the header's unit.
-const RETRY_AFTER_SECONDS: &str = "1";
+const BUSY_SECONDS: u64 = 1;
 
 /// What every handler answers.
 pub(crate) type Reply = Result<Answer, Problem>;
@@ -88,6 +89,8 @@ pub(crate) struct Problem {
     code: Code,
     message: Cow<'static, str>,
     param: Option<String>,
+    /// When it is worth to try again, in seconds.
+    retry_after: Option<u64>,
     /// For the log only.
     cause: Option<String>,
 }
@@ -95,7 +98,8 @@ pub(crate) struct Problem {
 impl Problem {
     fn of(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, code, message: message.into(), param: None, cause: None }
+        let retry_after = (code == Code::Busy).then_some(BUSY_SECONDS);
+        Self { status, code, message: message.into(), param: None, retry_after, cause: None }
     }
 
     /// 404 for what does not exist, or not for this caller.
@@ -106,6 +110,11 @@ impl Problem {
     /// 401.
     pub(crate) fn unauthorized() -> Self {
         Self::of(Code::Unauthorized, "a valid API key is required: Authorization: Bearer sk_live_…")
+    }
+
+    /// 403 for what only an operator may do.
+    pub(crate) fn operator_only() -> Self {
+        Self::of(Code::OperatorOnly, "only an operator's key may do this")
     }
 
     /// 405. The router adds which methods there are.
@@ -124,6 +133,18 @@ impl Problem {
             cause: Some(cause.into()),
             ..Self::of(Code::InternalError, "something failed on our side; the request id helps to find out what")
         }
+    }
+
+    /// 502. What Plugipay answered goes to the log, without values.
+    fn provider(error: &PortError) -> Self {
+        let message = match error.kind() {
+            PortErrorKind::Permanent => "Plugipay refused; the request id helps to find out why",
+            PortErrorKind::OutcomeUnknown => "Plugipay did not answer in time; asking again goes on where this ended",
+            PortErrorKind::Transient | PortErrorKind::Busy => "Plugipay can't do this now; try again",
+        };
+        // Whole seconds, and never earlier than asked for.
+        let retry_after = error.retry_after().map(|pause| pause.as_secs() + u64::from(pause.subsec_nanos() > 0));
+        Self { retry_after, cause: Some(log::describe(error)), ..Self::of(Code::PlugipayError, message) }
     }
 
     /// 503.
@@ -170,6 +191,7 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Rejected(rejection) => rejection.into(),
             Failure::Busy | Failure::Conflict => Self::busy("too many changed the same thing at once; try again"),
+            Failure::Provider { error } => Self::provider(&error),
             Failure::Port { error, .. } => Self::internal(log::describe(&error)),
             _ => Self::internal("an unknown failure"),
         }
@@ -264,8 +286,8 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
             Some(render(&answer.data, "null", &meta(answer.page)))
         }
         Some(Payload::Problem(problem)) => {
-            if problem.code == Code::Busy {
-                set(response.headers_mut(), header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+            if let Some(seconds) = problem.retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             let param = problem.param.as_deref();
             let error = ErrorBody { code: problem.code.as_str(), message: &problem.message, param };

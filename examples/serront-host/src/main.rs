@@ -13,6 +13,7 @@ use serront_core::tier::Tier;
 
 mod adapters;
 mod demo;
+mod operator;
 mod process;
 mod settings;
 
@@ -46,6 +47,8 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
         Command::Demo => demo::run(&settings).await,
         Command::Account(AccountCommand::Create { name, tier }) => create_account(&settings, &name, tier).await,
         Command::Account(AccountCommand::SetTier { account, tier }) => set_tier(&settings, account, tier).await,
+        Command::Inbox(command) => operator::inbox(&settings, command).await,
+        Command::Plugipay(command) => operator::plugipay(&settings, command).await,
         Command::Migrate => {
             adapters::engine(&settings).await?.close().await;
             process::result(&json!({ "migrated": true }))
@@ -74,5 +77,10 @@ async fn set_tier(settings: &Settings, account: AccountId, tier: Tier) -> Result
     let set = Local::new(storage.as_ref(), environment(&policy)).set_tier(account, tier).await;
     engine.close().await;
     let account = set?.value;
-    process::result(&json!({ "accountId": account.id, "tier": account.state.tier }))
+    process::result(&json!({
+        "accountId": account.id,
+        "tier": account.state.tier,
+        // A tier without modules has switched them off.
+        "modules": account.state.modules,
+    }))
 }

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use serde_json::json;
-use serront_core::account::Modules;
-use serront_core::policy::Policy;
 use serront_host::{Host, router, work};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -98,12 +96,13 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let signals = Signals::listen()?;
     let address = format!("http://{}", listener.local_addr()?);
     let public_url = settings.public_url()?.unwrap_or_else(|| address.clone());
+    let policy = settings.policy()?;
     let adapters = adapters::open(settings).await?;
-    // No module has its provider yet; credentials for one are taken and change nothing.
-    let host = Arc::new(Host::new(adapters.ports.clone(), Policy::default(), Modules::default(), public_url));
+    let host = Arc::new(Host::new(adapters.ports.clone(), policy, public_url));
     let (stop, stopping) = watch::channel(false);
     let loops = vec![
         tokio::spawn(work::dispatch(Arc::clone(&host), stopping.clone())),
+        tokio::spawn(work::tidy(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::fold(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::sweep(Arc::clone(&host), stopping.clone())),
     ];
@@ -193,9 +192,6 @@ impl Signals {
 /// `serve`.
 pub(crate) async fn serve(settings: &Settings) -> Result<(), Fatal> {
     let listener = TcpListener::bind(settings.listen().unwrap_or(LISTEN_DEFAULT)).await?;
-    if settings.has_plugipay() {
-        tracing::warn!("Plugipay's settings are not used yet; the payment module answers NOT_CONFIGURED");
-    }
     let running = start(settings, listener).await?;
     result(&json!({ "listening": running.address }))?;
     running.until_signal().await

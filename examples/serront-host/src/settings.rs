@@ -3,15 +3,21 @@
 //! Every setting is a flag, before or after the subcommand, and an environment variable; the flag wins, and an empty
 //! variable counts as none. Addresses that may hold a password are not shown in the help.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use serront_core::checkout::ProviderEventId;
 use serront_core::ids::AccountId;
+use serront_core::policy::Policy;
 use serront_core::tier::Tier;
 use url::Url;
 
 /// Where to listen if nothing is said.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+/// Where Plugipay is if nothing is said.
+const PLUGIPAY_DEFAULT: &str = "https://plugipay.com";
 
 /// The reference host of Serront's payment library.
 #[derive(Debug, Parser)]
@@ -32,6 +38,12 @@ pub(crate) enum Command {
     /// Manage accounts, also while the host serves.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Look after notifications that could not be applied, also while the host serves.
+    #[command(subcommand)]
+    Inbox(InboxCommand),
+    /// Manage what is registered at Plugipay, also while the host serves.
+    #[command(subcommand)]
+    Plugipay(PlugipayCommand),
     /// Apply pending migrations.
     Migrate,
 }
@@ -47,7 +59,7 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         tier: Tier,
     },
-    /// Put an account on another tier.
+    /// Put an account on another tier. One without modules switches them off.
     SetTier {
         /// The account's id.
         account: AccountId,
@@ -56,7 +68,42 @@ pub(crate) enum AccountCommand {
     },
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Subcommand)]
+pub(crate) enum InboxCommand {
+    /// Print the notifications that wait for the operator, oldest first, one JSON line each: parked ones older than 24 h,
+    /// those in another currency than IDR, and unreadable ones.
+    List {
+        /// Parked ones that are younger, too.
+        #[arg(long)]
+        all: bool,
+        /// Most lines.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Try a parked notification again, and print what became of it.
+    Retry {
+        /// The account's id.
+        account: AccountId,
+        /// Plugipay's id of the event.
+        #[arg(value_parser = event_id)]
+        event_id: ProviderEventId,
+    },
+}
+
+fn event_id(raw: &str) -> Result<ProviderEventId, &'static str> {
+    ProviderEventId::parse(raw).ok_or("must be an event's id")
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlugipayCommand {
+    /// Register a merchant's notification endpoint anew. The secret of the one before is accepted for another 24 h.
+    RotateSecret {
+        /// The account's id.
+        account: AccountId,
+    },
+}
+
+#[derive(Clone, Args)]
 pub(crate) struct Settings {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, global = true, env = "SERRONT_LISTEN")]
@@ -82,15 +129,18 @@ pub(crate) struct Settings {
     /// The sender of mails, as "Name <address>" [default: Serront <no-reply@localhost>].
     #[arg(long, global = true, env = "SERRONT_MAIL_FROM")]
     mail_from: Option<String>,
-    /// Plugipay's address. Taken, but not used yet: the payment module answers NOT_CONFIGURED.
-    #[arg(long, global = true, env = "PLUGIPAY_BASE_URL")]
+    /// Plugipay's address [default: https://plugipay.com].
+    #[arg(long, global = true, env = "PLUGIPAY_BASE_URL", hide_env_values = true)]
     plugipay_url: Option<String>,
-    /// The platform's key id at Plugipay. Not used yet.
+    /// The platform's key id at Plugipay [default: none, the payment module answers NOT_CONFIGURED].
     #[arg(long, global = true, env = "PLUGIPAY_KEY_ID", hide_env_values = true)]
     plugipay_key_id: Option<String>,
-    /// The platform's secret at Plugipay. Not used yet.
+    /// The platform's secret at Plugipay. Arguments can be seen by everybody on the machine: prefer the variable.
     #[arg(long, global = true, env = "PLUGIPAY_SECRET", hide_env_values = true)]
     plugipay_secret: Option<String>,
+    /// How long after its minting an open session is first asked after, in milliseconds; then doubling [default: 60000].
+    #[arg(long, global = true, env = "SERRONT_JANITOR_FIRST_POLL_MS")]
+    janitor_first_poll_ms: Option<String>,
     /// Development: plain-http and loopback webhook targets are allowed.
     #[arg(
         long,
@@ -109,6 +159,28 @@ fn switch(raw: &str) -> Result<bool, &'static str> {
         "true" => Ok(true),
         "false" | "" => Ok(false),
         _ => Err("must be true or false"),
+    }
+}
+
+/// `Debug` shows no setting: some hold secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Settings(…)")
+    }
+}
+
+/// Where Plugipay is, and who we are there.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PlugipayAccess {
+    pub(crate) url: String,
+    pub(crate) key_id: String,
+    pub(crate) secret: String,
+}
+
+/// `Debug` does not show the key.
+impl fmt::Debug for PlugipayAccess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "PlugipayAccess({})", self.url)
     }
 }
 
@@ -134,8 +206,9 @@ fn given(setting: Option<&str>) -> Option<&str> {
 }
 
 impl Settings {
-    /// What embedded defaults in this folder are, whatever the environment says; only where to listen is kept.
-    pub(crate) fn embedded(&self, folder: &Path) -> Self {
+    /// What embedded defaults in this folder are, whatever the environment says, with a Plugipay of its own; only where to
+    /// listen and the janitor's schedule are kept.
+    pub(crate) fn embedded(&self, folder: &Path, plugipay: PlugipayAccess) -> Self {
         Self {
             listen: self.listen.clone(),
             public_url: self.public_url.clone(),
@@ -145,9 +218,10 @@ impl Settings {
             proofs: None,
             smtp: None,
             mail_from: None,
-            plugipay_url: None,
-            plugipay_key_id: None,
-            plugipay_secret: None,
+            plugipay_url: Some(plugipay.url),
+            plugipay_key_id: Some(plugipay.key_id),
+            plugipay_secret: Some(plugipay.secret),
+            janitor_first_poll_ms: self.janitor_first_poll_ms.clone(),
             dev: Some(true),
         }
     }
@@ -226,11 +300,48 @@ impl Settings {
         given(self.mail_from.as_deref()).unwrap_or("Serront <no-reply@localhost>")
     }
 
-    /// Whether credentials of Plugipay were given, which nothing uses yet.
-    pub(crate) fn has_plugipay(&self) -> bool {
-        [&self.plugipay_url, &self.plugipay_key_id, &self.plugipay_secret]
-            .into_iter()
-            .any(|setting| given(setting.as_deref()).is_some())
+    /// Where Plugipay is and who we are there, if it was said. An address alone sets nothing up.
+    pub(crate) fn plugipay(&self) -> Result<Option<PlugipayAccess>, BadSetting> {
+        let url = given(self.plugipay_url.as_deref()).unwrap_or(PLUGIPAY_DEFAULT).to_owned();
+        match (given(self.plugipay_key_id.as_deref()), given(self.plugipay_secret.as_deref())) {
+            (None, None) => Ok(None),
+            (Some(key_id), Some(secret)) => {
+                Ok(Some(PlugipayAccess { url, key_id: key_id.to_owned(), secret: secret.to_owned() }))
+            }
+            (Some(_), None) => {
+                Err(BadSetting { setting: "plugipay-secret", reason: "must be given with --plugipay-key-id" })
+            }
+            (None, Some(_)) => {
+                Err(BadSetting { setting: "plugipay-key-id", reason: "must be given with --plugipay-secret" })
+            }
+        }
+    }
+
+    /// Where a host on these settings is reached, as long as it can be told without starting it.
+    pub(crate) fn address_foreseen(&self) -> Result<String, BadSetting> {
+        let listen = self.listen().unwrap_or(LISTEN_DEFAULT);
+        match self.public_url()? {
+            Some(url) => Ok(url),
+            None if listen.ends_with(":0") => {
+                Err(BadSetting { setting: "public-url", reason: "must be given: nobody knows the host's port" })
+            }
+            None => Ok(format!("http://{listen}")),
+        }
+    }
+
+    /// The figures.
+    pub(crate) fn policy(&self) -> Result<Policy, BadSetting> {
+        let bad = BadSetting {
+            setting: "janitor-first-poll-ms",
+            reason: "must be a whole number of milliseconds, 1 or more",
+        };
+        let mut policy = Policy::default();
+        if let Some(raw) = given(self.janitor_first_poll_ms.as_deref()) {
+            // More than 32 bits would be 49 days.
+            let millis = raw.parse::<u32>().ok().filter(|millis| *millis > 0).ok_or(bad)?;
+            policy.poll_first = Duration::from_millis(millis.into());
+        }
+        Ok(policy)
     }
 }
 
@@ -288,8 +399,53 @@ mod tests {
         }
         let bad = settings(&["serve", "--database-url", "mysql://user:secret@host/db"]).database().err().unwrap();
         assert!(!bad.to_string().contains("secret"));
+        let foreseen = |arguments: &[&str]| settings(arguments).address_foreseen().ok();
+        assert_eq!(foreseen(&["migrate"]).as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(foreseen(&["migrate", "--listen", "[::1]:0"]), None);
         let public = |url: &str| settings(&["serve", "--public-url", url]).public_url();
         assert_eq!(public("https://pay.example.com/x/"), Ok(Some("https://pay.example.com/x".to_owned())));
         assert!(public("pay.example.com").is_err());
+    }
+
+    #[test]
+    fn plugipay_is_set_up_by_key_id_and_secret_together_and_neither_is_shown() {
+        let plugipay = |arguments: &[&str]| settings(&[&["serve"], arguments].concat()).plugipay();
+        assert_eq!(plugipay(&[]), Ok(None));
+        assert_eq!(plugipay(&["--plugipay-url", "http://x", "--plugipay-secret="]), Ok(None));
+        for half in [["--plugipay-key-id", "shown-id"], ["--plugipay-secret", "shown-secret"]] {
+            let refused = plugipay(&half).unwrap_err().to_string();
+            assert!(refused.starts_with("--plugipay-") && !refused.contains("shown"), "{refused}");
+        }
+        let both = ["serve", "--plugipay-key-id", "shown-id", "--plugipay-secret", "shown-secret"];
+        let access = settings(&both).plugipay().unwrap().unwrap();
+        assert_eq!((access.url.as_str(), access.secret.as_str()), ("https://plugipay.com", "shown-secret"));
+        let command_line = CommandLine::try_parse_from(["serront-host"].iter().chain(&both)).unwrap();
+        assert!(!format!("{access:?} {command_line:?}").contains("shown"));
+    }
+
+    #[test]
+    fn a_session_is_first_asked_after_when_it_is_said() {
+        let policy = |millis: &str| settings(&["serve", "--janitor-first-poll-ms", millis]).policy();
+        assert_eq!(policy("").unwrap(), Policy::default());
+        assert_eq!(policy("60000").unwrap(), Policy::default());
+        assert_eq!(policy("250").unwrap().poll_first, Duration::from_millis(250));
+        for bad in ["0", "1.5", "1s", "4294967296", " "] {
+            assert!(policy(bad).is_err(), "{bad}");
+        }
+        assert!(CommandLine::try_parse_from(["serront-host", "serve", "--janitor-first-poll-ms", "-1"]).is_err());
+    }
+
+    #[test]
+    fn the_operator_names_a_notification_by_account_and_event() {
+        let account = "acc_01jtestvect0r0000000000000";
+        let parse = |arguments: &[&str]| CommandLine::try_parse_from([&["serront-host"], arguments].concat());
+        assert!(parse(&["inbox", "list", "--all", "--limit", "5"]).is_ok());
+        assert!(parse(&["inbox", "retry", account, "evt_1"]).is_ok());
+        assert!(parse(&["plugipay", "rotate-secret", account]).is_ok());
+        for bad in
+            [&["inbox", "list", "--limit", "0"][..], &["inbox", "retry", account, "a b"], &["inbox", "retry", "x"]]
+        {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serront_core::account::Modules;
+use serront_core::effect::Lane;
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock, Ids, Mailer, Receipts, Secrets, Sink, WorkStorage};
-use serront_core::service::{Environment, Local, Service};
+use serront_core::ports::{Clock, Ids, Mailer, Plugipay, Receipts, Secrets, Sink, WorkStorage};
+use serront_core::service::{Environment, Local, Online, Provider, Service};
 use tokio::sync::Notify;
 
 /// The service over the host's ports.
@@ -22,6 +22,8 @@ pub struct Ports {
     pub mailer: Arc<dyn Mailer>,
     /// The way out to the sellers' systems.
     pub sink: Arc<dyn Sink>,
+    /// Plugipay; `None`: the payment module answers `NOT_CONFIGURED`.
+    pub plugipay: Option<Arc<dyn Plugipay>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Ids.
@@ -34,30 +36,36 @@ pub struct Ports {
 pub struct Host {
     pub(crate) ports: Ports,
     pub(crate) policy: Policy,
-    available: Modules,
     public_url: String,
-    committed: Notify,
+    outbox: Notify,
+    errands: Notify,
 }
 
 impl Host {
-    /// Over these ports and figures. `available` says which modules this installation has, `public_url` where buyers and
-    /// sellers reach it.
+    /// Over these ports and figures. `public_url` says where buyers, sellers and Plugipay reach it.
     #[must_use]
-    pub fn new(ports: Ports, policy: Policy, available: Modules, public_url: impl Into<String>) -> Self {
-        Self { ports, policy, available, public_url: public_url.into(), committed: Notify::new() }
+    pub fn new(ports: Ports, policy: Policy, public_url: impl Into<String>) -> Self {
+        Self { ports, policy, public_url: public_url.into(), outbox: Notify::new(), errands: Notify::new() }
     }
 
-    /// Where buyers and sellers reach this host, without a slash at its end.
+    /// Where buyers, sellers and Plugipay reach this host, without a slash at its end.
     #[must_use]
     pub fn public_url(&self) -> &str {
         &self.public_url
     }
 
-    /// All commands. An embedding host can use them beside the router.
+    /// The commands on orders, catalog and settings. An embedding host can use them beside the router.
     #[must_use]
     pub fn service(&self) -> Service<'_, dyn WorkStorage, dyn Receipts, dyn Sink> {
         let Ports { storage, receipts, sink, .. } = &self.ports;
-        Service::new(storage.as_ref(), receipts.as_ref(), sink.as_ref(), self.environment(), self.available)
+        Service::new(storage.as_ref(), receipts.as_ref(), sink.as_ref(), self.environment())
+    }
+
+    /// The commands that wait for Plugipay. An embedding host can use them beside the router.
+    #[must_use]
+    pub fn online(&self) -> Online<'_, dyn WorkStorage> {
+        let provider = Provider { plugipay: self.ports.plugipay.as_deref(), public_url: &self.public_url };
+        Online::new(self.ports.storage.as_ref(), provider, self.environment())
     }
 
     /// The local commands and the reads.
@@ -74,13 +82,23 @@ impl Host {
         }
     }
 
-    /// Tells the dispatcher's loop that there may be work. The router does so after each successful command; whoever
-    /// commits beside the router does it too, or waits for the loop's next round.
+    /// Tells the loops that there may be work. The router does so after each successful command; whoever commits beside
+    /// the router does it too, or waits for the loops' next round.
     pub fn wake(&self) {
-        self.committed.notify_one();
+        for lane in Lane::ALL {
+            self.commits(lane).notify_one();
+        }
     }
 
-    pub(crate) async fn woken(&self) {
-        self.committed.notified().await;
+    /// Waits until somebody has told that there may be work in this lane.
+    pub(crate) async fn woken(&self, lane: Lane) {
+        self.commits(lane).notified().await;
+    }
+
+    const fn commits(&self, lane: Lane) -> &Notify {
+        match lane {
+            Lane::Outbox => &self.outbox,
+            Lane::Errands => &self.errands,
+        }
     }
 }

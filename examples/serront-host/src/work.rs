@@ -6,15 +6,18 @@
 //! a task has finished ───────────────┘
 //! ```
 //!
-//! All end when the stop signal turns true. The dispatcher's loop then finishes what runs; what it does not get to
-//! finish comes back when its lease runs out, here or on another host.
+//! The dispatcher and the janitor have a loop like this each, with places of their own: a Plugipay that hangs holds back no
+//! mail. All end when the stop signal turns true. These two then finish what runs; what they do not get to finish comes back
+//! when its lease runs out, here or on another host.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serront_core::dispatch::Dispatcher;
+use serront_core::effect::Lane;
 use serront_core::fold::Folder;
-use serront_core::ports::{Due, Mailer, Receipts, Sink, WorkStorage};
+use serront_core::janitor::Janitor;
+use serront_core::ports::{Due, Mailer, PortError, Receipts, RecordError, Sink, WorkStorage};
 use serront_core::sweep::Sweeper;
 use serront_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
@@ -23,9 +26,9 @@ use tokio::task::JoinSet;
 use crate::log::describe;
 use crate::state::Host;
 
-/// How many effects are under way at once: what the wire contract asks for at least.
+/// How many effects of a lane are under way at once: what the wire contract asks for at least.
 const TASKS_MAX: usize = 64;
-/// How long the loop sleeps at most, so that work made elsewhere starts within a second.
+/// How long a loop sleeps at most, so that work made elsewhere starts within a second.
 const ROUND: Duration = Duration::from_millis(500);
 /// The longest pause after failures of the storage, which begin at one round and double.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
@@ -51,8 +54,31 @@ fn dispatcher(host: &Host) -> Dispatcher<'_, dyn WorkStorage, dyn Mailer, dyn Si
     )
 }
 
-/// Carries out due work until it is told to stop, and then finishes what runs.
-pub async fn dispatch(host: Arc<Host>, mut stop: Stop) {
+async fn take(host: &Host, lane: Lane, capacity: u32) -> Result<Vec<Due>, PortError> {
+    match lane {
+        Lane::Outbox => dispatcher(host).take(capacity).await,
+        Lane::Errands => Janitor::new(host.online()).take(capacity).await,
+    }
+}
+
+async fn attempt(host: &Host, lane: Lane, due: &Due) -> Result<(), RecordError> {
+    match lane {
+        Lane::Outbox => dispatcher(host).perform(due).await,
+        Lane::Errands => Janitor::new(host.online()).perform(due).await,
+    }
+}
+
+/// Carries out due effects until it is told to stop, and then finishes what runs.
+pub async fn dispatch(host: Arc<Host>, stop: Stop) {
+    work(host, Lane::Outbox, stop).await;
+}
+
+/// Does due errands at Plugipay until it is told to stop, and then finishes what runs.
+pub async fn tidy(host: Arc<Host>, stop: Stop) {
+    work(host, Lane::Errands, stop).await;
+}
+
+async fn work(host: Arc<Host>, lane: Lane, mut stop: Stop) {
     let permits = Arc::new(Semaphore::new(TASKS_MAX));
     let mut running = JoinSet::new();
     let mut backoff = ROUND;
@@ -61,7 +87,7 @@ pub async fn dispatch(host: Arc<Host>, mut stop: Stop) {
             report(ended);
         }
         let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
-        let taken = if free == 0 { Ok(Vec::new()) } else { dispatcher(&host).take(free).await };
+        let taken = if free == 0 { Ok(Vec::new()) } else { take(&host, lane, free).await };
         let pause = match taken {
             Ok(due) => {
                 backoff = ROUND;
@@ -70,7 +96,7 @@ pub async fn dispatch(host: Arc<Host>, mut stop: Stop) {
                     let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
                     let host = Arc::clone(&host);
                     running.spawn(async move {
-                        perform(&host, &due).await;
+                        perform(&host, lane, &due).await;
                         drop(permit);
                         host.wake();
                     });
@@ -89,7 +115,7 @@ pub async fn dispatch(host: Arc<Host>, mut stop: Stop) {
             }
         };
         tokio::select! {
-            () = host.woken() => {}
+            () = host.woken(lane) => {}
             () = tokio::time::sleep(pause) => {}
             () = stopped(&mut stop) => {}
         }
@@ -99,13 +125,13 @@ pub async fn dispatch(host: Arc<Host>, mut stop: Stop) {
     }
 }
 
-async fn perform(host: &Host, due: &Due) {
-    match dispatcher(host).perform(due).await {
+async fn perform(host: &Host, lane: Lane, due: &Due) {
+    match attempt(host, lane, due).await {
         Ok(()) => tracing::debug!(effect = %due.id, account_id = %due.account_id, "attempted"),
         Err(error) => {
             let cause = match &error {
-                serront_core::ports::RecordError::LeaseLost(lost) => lost.to_string(),
-                serront_core::ports::RecordError::Port(error) => describe(error),
+                RecordError::LeaseLost(lost) => lost.to_string(),
+                RecordError::Port(error) => describe(error),
             };
             tracing::warn!(effect = %due.id, account_id = %due.account_id, cause, "an attempt was not recorded");
         }
@@ -114,7 +140,7 @@ async fn perform(host: &Host, due: &Due) {
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
-        tracing::error!("a task of the dispatcher panicked; its work comes back when the lease runs out");
+        tracing::error!("a task panicked; its work comes back when the lease runs out");
     }
 }
 

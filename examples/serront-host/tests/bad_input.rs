@@ -9,7 +9,7 @@
 
 use std::iter::repeat_n;
 
-use in_process::{Ask, HOOK, House, ask, but, buyers_order, service, storefront, without};
+use in_process::{Ask, HOOK, House, NOTIFIED, ask, but, buyers_order, service, storefront, without};
 use serde_json::{Value, json};
 use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
 use serront_core::tier::Tier;
@@ -116,7 +116,10 @@ struct Town {
 
 impl Town {
     async fn open() -> Self {
-        let house = House::open().await;
+        Self::around(House::open().await).await
+    }
+
+    async fn around(house: House) -> Self {
         let seller = Seller::open(&house, Tier::Free, "studio-renata").await;
         let other = Seller::open(&house, Tier::Starter, "other-shop").await;
         let hours = json!({"slug": "hours", "name": "Hours", "pricingType": "hourly", "priceIdr": 100_000});
@@ -154,10 +157,13 @@ impl Town {
 
 /// Makes each mistake, compares what it gets, and that everything that both sellers and their buyers see is as before.
 async fn check(rows: impl FnOnce(&Town) -> Vec<Row>) {
-    let town = Town::open().await;
+    check_in(&Town::open().await, rows).await;
+}
+
+async fn check_in(town: &Town, rows: impl FnOnce(&Town) -> Vec<Row>) {
     let before = town.picture().await;
     let (mails, posts) = (town.house.mailbox.messages().len(), town.house.posts.posts().len());
-    for Row { what, ask, refusal: (status, code, param) } in rows(&town) {
+    for Row { what, ask, refusal: (status, code, param) } in rows(town) {
         let reply = town.house.send(ask).await;
         let expected = (status, code.to_owned(), param.map(str::to_owned));
         assert_eq!(reply.refusal(), expected, "{what}: {}", String::from_utf8_lossy(&reply.bytes));
@@ -639,6 +645,143 @@ async fn keys_subscriptions_and_modules_refuse_mistakes() {
     .await;
 }
 
+/// The routes behind the module's gate, with whatever else is wrong with them.
+fn money_routes(seller: &Seller) -> Vec<(&'static str, Ask)> {
+    let post = |path: &str| ask("POST", path).key(&seller.key);
+    vec![
+        ("the balance", seller.get("/api/v1/ledger/balance")),
+        ("entries", seller.get("/api/v1/ledger/entries")),
+        ("entries, before a bad limit", seller.get("/api/v1/ledger/entries?limit=0")),
+        ("payouts", seller.get("/api/v1/payouts")),
+        ("payouts, before a bad filter", seller.get("/api/v1/payouts?status=canceled")),
+        ("a payout asked for", seller.post("/api/v1/payouts", &json!({"amount": 1}))),
+        ("a payout, before broken JSON", post("/api/v1/payouts").body("{")),
+        ("a payout, before a bad idempotency key", post("/api/v1/payouts").idempotent("a b").body("{}")),
+        ("a payout, before not there", seller.get("/api/v1/payouts/nothing")),
+        ("a cancellation", post(&format!("/api/v1/payouts/po_{UNKNOWN}/cancel"))),
+        ("the payouts' balance", seller.get("/api/v1/payouts/balance")),
+        ("the bank account", seller.get("/api/v1/payouts/bank-account")),
+        ("the bank account, before invalid", seller.patch("/api/v1/payouts/bank-account", &json!({"bankName": 1}))),
+    ]
+}
+
+#[tokio::test]
+async fn with_the_module_off_the_money_routes_say_so_before_anything_else() {
+    check(|town| {
+        let Town { seller, other, .. } = town;
+        let mut rows = Vec::new();
+        for seller in [seller, other] {
+            for (what, ask) in money_routes(seller) {
+                rows.push(row(what, ask, 409, "PAYMENT_MODULE_DISABLED", None));
+            }
+            for transition in ["mark-in-transit", "mark-paid", "mark-failed"] {
+                let mark = ask("POST", format!("/api/v1/payouts/nothing/{transition}"));
+                rows.push(row("an operator's", mark.clone().key(&seller.key), 403, "OPERATOR_ONLY", None));
+                rows.push(row("nobody's", mark, 401, "UNAUTHORIZED", None));
+            }
+        }
+        let pay = |token: &str| ask("POST", format!("/api/v1/public/orders/{token}/pay"));
+        rows.extend([
+            row("no key", ask("GET", "/api/v1/ledger/balance"), 401, "UNAUTHORIZED", None),
+            row("no key for a payout", ask("POST", "/api/v1/payouts").body("{"), 401, "UNAUTHORIZED", None),
+            row("paying", pay(&seller.token), 409, "PAYMENT_MODULE_DISABLED", None),
+            row("paying what is confirmed", pay(&town.confirmed_token), 409, "PAYMENT_MODULE_DISABLED", None),
+            missing("paying for nothing", pay(&"0".repeat(48))),
+            missing("paying without a token", pay("1")),
+            invalid("an unknown state", seller.get("/api/v1/payments/exceptions?status=closed"), "status"),
+        ]);
+        rows
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_the_module_on_mistakes_about_money_are_refused() {
+    let town = Town::around(House::online().await).await;
+    let Town { house, seller, other, .. } = &town;
+    let merchant = house.switch_payment(&other.key, true).await;
+    // One order paid with another amount than its quote, which is an exception, and declined since; one without a quote;
+    // and one paid as it should be.
+    let (closed, closed_token) = house.order(&other.key, other.slug).await;
+    let (_, unquoted_token) = house.order(&other.key, other.slug).await;
+    let unquoted = house.get(&other.key, "/api/v1/orders?limit=1").await["orders"][0]["id"].clone();
+    let quote = format!("/api/v1/orders/{}", unquoted.as_str().unwrap());
+    house.send(other.patch(&quote, &json!({"quotedPriceIdr": 0}))).await.data();
+    house.settle(&closed_token, 5).await;
+    house.send(other.patch(&format!("/api/v1/orders/{closed}"), &json!({"status": "declined"}))).await.data();
+    house.settle(&other.token, 750_000).await;
+    let exceptions = house.get(&other.key, "/api/v1/payments/exceptions").await;
+    assert_eq!(exceptions["exceptions"][0]["kind"], "amount_mismatch", "{exceptions}");
+    let exception = exceptions["exceptions"][0]["id"].as_str().unwrap().to_owned();
+    let entries_cursor = house.get(&other.key, "/api/v1/ledger/entries?limit=1").await["cursor"].clone();
+    let entries_cursor = entries_cursor.as_str().unwrap().to_owned();
+    house.tidy().await;
+    house.dispatch().await;
+
+    let signed = |body: &str| house.signed(&merchant, body);
+    check_in(&town, |_| {
+        let entries = |query: &str| other.get(&format!("/api/v1/ledger/entries?{query}"));
+        let exceptions = |query: &str| other.get(&format!("/api/v1/payments/exceptions?{query}"));
+        let resolve_path = |id: &str| format!("/api/v1/payments/exceptions/{id}/resolve");
+        let resolve = |body: Value| other.post(&resolve_path(&exception), &body);
+        let pay = |token: &str| ask("POST", format!("/api/v1/public/orders/{token}/pay"));
+        let unsigned = |what, ask| row(what, ask, 401, "INVALID_SIGNATURE", None);
+        let body = json!({"id": "evt_9", "type": "plugipay.checkout_session.completed.v1", "accountId": merchant});
+        let body = body.to_string();
+        let mut rows = vec![
+            invalid("an unknown code", entries("code=sales"), "code"),
+            invalid("a code twice", entries("code=sale&code=sale"), "code"),
+            invalid("an unknown source", entries("sourceType=order"), "sourceType"),
+            invalid("an empty id", entries("sourceId="), "sourceId"),
+            invalid("NUL in an id", entries("sourceId=a%00"), "sourceId"),
+            invalid("an id of 256", entries(&format!("sourceId={}", "a".repeat(256))), "sourceId"),
+            invalid("an unknown state", exceptions("status=new"), "status"),
+            invalid("the other list's cursor", exceptions(&format!("cursor={entries_cursor}")), "cursor"),
+            invalid("the orders' cursor", entries(&format!("cursor={}", other.orders_cursor)), "cursor"),
+            invalid("a note of 2,001", resolve(json!({"note": long(2_001)})), "note"),
+            invalid("NUL in a note", resolve(json!({"note": NUL})), "note"),
+            invalid("a list for a note", resolve(json!({"note": ["a"]})), "note"),
+            malformed("broken JSON", ask("POST", resolve_path(&exception)).key(&other.key).body("{")),
+            missing("another's", seller.post(&resolve_path(&exception), &json!({"note": "Mine."}))),
+            missing("another's goes before invalid", seller.post(&resolve_path(&exception), &json!({"note": 1}))),
+            missing("unknown", other.post(&resolve_path(&format!("exc_{UNKNOWN}")), &json!({"note": "x"}))),
+            missing("unknown goes before broken JSON", ask("POST", resolve_path("1")).key(&other.key).body("{")),
+            row("paying what is confirmed", pay(&other.token), 409, "INVALID_TRANSITION", None),
+            row("paying what was declined", pay(&closed_token), 409, "ORDER_CLOSED", None),
+            row("paying without a quote", pay(&unquoted_token), 409, "NO_QUOTE", None),
+            row("paying another's, whose module is off", pay(&seller.token), 409, "PAYMENT_MODULE_DISABLED", None),
+            missing("paying for nothing", pay(&"0".repeat(48))),
+            unsigned("no signature", ask("POST", NOTIFIED).body(&body)),
+            unsigned("no body", ask("POST", NOTIFIED)),
+            unsigned("no JSON", signed("x")),
+            unsigned("no merchant", signed("{}")),
+            unsigned("an unknown merchant", signed(&body.replace(&merchant, "nobody"))),
+            unsigned("another body", signed(&body).body(body.replace("evt_9", "evt_8"))),
+            unsigned("two signatures", signed(&body).header("x-plugipay-signature", "t=1,v1=00")),
+            unsigned("no UTF-8 in it", ask("POST", NOTIFIED).header("x-plugipay-signature", b"t=\xff").body(&body)),
+            malformed("signed, and without an id", signed(&json!({"type": "x", "accountId": merchant}).to_string())),
+            row("more than 256 KiB", signed(&" ".repeat(256 * 1024 + 1)), 413, "PAYLOAD_TOO_LARGE", None),
+        ];
+        for query in ["limit=0", "limit=101", "limit=x"] {
+            rows.push(invalid("a limit out of range", entries(query), "limit"));
+            rows.push(invalid("a limit out of range", exceptions(query), "limit"));
+        }
+        for query in ["cursor=", "cursor=1", "cursor=%00"] {
+            rows.push(invalid("a made-up cursor", entries(query), "cursor"));
+            rows.push(invalid("a made-up cursor", exceptions(query), "cursor"));
+        }
+        for (what, ask) in money_routes(other) {
+            if what.contains("payout") || what.contains("bank") || what.contains("cancel") {
+                rows.push(row(what, ask, 503, "NOT_CONFIGURED", None));
+            }
+        }
+        let mark = ask("POST", "/api/v1/payouts/nothing/mark-paid").key(&other.key);
+        rows.push(row("an operator's", mark, 403, "OPERATOR_ONLY", None));
+        rows
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn who_calls_is_asked_before_anything_else() {
     check(|town| {
@@ -669,7 +812,7 @@ async fn who_calls_is_asked_before_anything_else() {
             unauthorized("before a bad idempotency key", ask("POST", "/api/v1/api-keys").idempotent("a b").body("{}")),
             missing("an unknown route", seller.get("/api/v1/nothing")),
             missing("an unknown route, without a key", ask("GET", "/api/v1/nothing")),
-            missing("a route of a later version", seller.get("/api/v1/payouts")),
+            missing("a route of a later version", seller.get("/api/v1/orders/stats/now")),
             missing("a slash at the end", seller.get("/api/v1/orders/")),
             missing("two slashes", seller.get("/api/v1//orders")),
             missing("the root", ask("GET", "/")),
@@ -724,10 +867,24 @@ async fn another_method_gets_405_and_is_told_which_there_are() {
         ("/api/v1/webhook-subscriptions/deliveries/{delivery}", "GET,HEAD"),
         ("/api/v1/webhook-subscriptions/{subscription}", "PATCH,DELETE"),
         ("/api/v1/billing", "GET,HEAD"),
+        ("/api/v1/ledger/balance", "GET,HEAD"),
+        ("/api/v1/ledger/entries", "GET,HEAD"),
+        ("/api/v1/payments/exceptions", "GET,HEAD"),
+        ("/api/v1/payments/exceptions/{order}/resolve", "POST"),
+        ("/api/v1/payouts", "GET,HEAD,POST"),
+        ("/api/v1/payouts/balance", "GET,HEAD"),
+        ("/api/v1/payouts/bank-account", "GET,HEAD,PATCH"),
+        ("/api/v1/payouts/{order}", "GET,HEAD"),
+        ("/api/v1/payouts/{order}/cancel", "POST"),
+        ("/api/v1/payouts/{order}/mark-in-transit", "POST"),
+        ("/api/v1/payouts/{order}/mark-paid", "POST"),
+        ("/api/v1/payouts/{order}/mark-failed", "POST"),
+        ("/api/v1/webhooks/plugipay", "POST"),
         ("/api/v1/public/storefront/studio-renata", "GET,HEAD"),
         ("/api/v1/public/storefront/studio-renata/order", "POST"),
         ("/api/v1/public/orders/{token}", "GET,HEAD"),
         ("/api/v1/public/orders/{token}/claim-payment", "POST"),
+        ("/api/v1/public/orders/{token}/pay", "POST"),
         ("/api/v1/public/orders/{token}/proof", "PUT"),
     ] {
         let seller = &town.seller;

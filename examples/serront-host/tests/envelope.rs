@@ -11,11 +11,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use in_process::{Ask, HOOK, House, PANIC, Reply, ask, but, buyers_order, service, storefront};
+use std::time::Duration;
+
+use in_process::{Ask, HOOK, House, NOTIFIED, PANIC, Reply, ask, but, buyers_order, service, storefront};
 use serde_json::{Map, Value, json};
 use serront_core::ports::Posted;
 use serront_core::receipt::samples;
 use serront_core::tier::Tier;
+use serront_testkit::sandbox::Trouble;
 
 mod in_process;
 
@@ -220,6 +223,61 @@ async fn every_route_answers_its_whole_shape() {
 }
 
 #[tokio::test]
+async fn every_route_about_money_answers_its_whole_shape() {
+    let house = House::online().await;
+    let key = house.account(Tier::Starter).await;
+    let mut golden = Golden::of("money");
+    let get = |path: &str| house.send(ask("GET", path).key(&key));
+    house.open_shop(&key, "renata").await;
+
+    golden.pin("modules_get", &get("/api/v1/modules").await);
+    let on = ask("PATCH", "/api/v1/modules").key(&key).json(&json!({"payment": true})).idempotent("once");
+    let switched = house.send(on.clone()).await;
+    golden.pin("modules_patch_on", &switched);
+    golden.pin("modules_patch_on_replayed", &house.send(on).await);
+    let merchant = switched.data()["plugipayAccountId"].as_str().unwrap().to_owned();
+    let switch = |enabled: bool| {
+        ask("POST", "/api/v1/modules").key(&key).json(&json!({"module": "payment", "enabled": enabled}))
+    };
+    golden.pin("modules_post_off", &house.send(switch(false)).await);
+    golden.pin("modules_post_on_again", &house.send(switch(true)).await);
+    golden.pin("public_storefront_get", &house.send(ask("GET", "/api/v1/public/storefront/renata")).await);
+    golden.pin("ledger_balance_get_none", &get("/api/v1/ledger/balance").await);
+    golden.pin("ledger_entries_get_none", &get("/api/v1/ledger/entries").await);
+    golden.pin("exceptions_get_none", &get("/api/v1/payments/exceptions").await);
+
+    let (order, token) = house.order(&key, "renata").await;
+    let buyer = format!("/api/v1/public/orders/{token}");
+    golden.pin("public_order_get", &house.send(ask("GET", &buyer)).await);
+    let pay = ask("POST", format!("{buyer}/pay"));
+    golden.pin("public_order_pay", &house.send(pay.clone()).await);
+    golden.pin("public_order_pay_again", &house.send(pay).await);
+    let session = house.pay(&token).await;
+    let paid = json!({"id": session, "status": "completed", "amount": 750_000, "currency": "IDR"});
+    let told = house.notification(&merchant, "evt_1", &paid);
+    golden.pin("notification", &house.send(told.clone()).await);
+    golden.pin("notification_again", &house.send(told).await);
+    golden.pin("order_get_paid", &get(&format!("/api/v1/orders/{order}")).await);
+    golden.pin("public_order_get_paid", &house.send(ask("GET", &buyer)).await);
+
+    let (_, token) = house.order(&key, "renata").await;
+    house.settle(&token, 500_000).await;
+    golden.pin("ledger_balance_get", &get("/api/v1/ledger/balance").await);
+    golden.pin("ledger_entries_get_page", &get("/api/v1/ledger/entries?limit=1").await);
+    let sales = format!("/api/v1/ledger/entries?code=sale&sourceType=checkout_session&sourceId={session}");
+    golden.pin("ledger_entries_get_of_a_session", &get(&sales).await);
+    let open = get("/api/v1/payments/exceptions?status=open").await;
+    golden.pin("exceptions_get_open", &open);
+    let exception = open.data()["exceptions"][0]["id"].as_str().unwrap().to_owned();
+    let resolve = ask("POST", format!("/api/v1/payments/exceptions/{exception}/resolve"));
+    let resolve = resolve.key(&key).json(&json!({"note": "Paid back by hand."})).idempotent("once");
+    golden.pin("exception_resolve", &house.send(resolve.clone()).await);
+    golden.pin("exception_resolve_replayed", &house.send(resolve).await);
+    golden.pin("exceptions_get_resolved", &get("/api/v1/payments/exceptions?status=resolved").await);
+    golden.end();
+}
+
+#[tokio::test]
 async fn every_kind_of_refusal_has_its_envelope() {
     let house = House::open().await;
     let (key, other) = (house.account(Tier::Free).await, house.account(Tier::Starter).await);
@@ -258,6 +316,31 @@ async fn every_kind_of_refusal_has_its_envelope() {
     golden.pin("415", &house.send(proof).await);
     let on = ask("PATCH", "/api/v1/modules").key(&other).json(&json!({"payment": true}));
     golden.pin("503_not_configured", &house.send(on).await);
+    let online = House::online().await;
+    let starter = online.account(Tier::Starter).await;
+    online.open_shop(&starter, "renata").await;
+    let (order, token) = online.order(&starter, "renata").await;
+    let balance = ask("GET", "/api/v1/ledger/balance").key(&starter);
+    golden.pin("409_module_disabled", &online.send(balance).await);
+    let mark = ask("POST", "/api/v1/payouts/po_01jtestvect0r0000000000000/mark-paid").key(&starter);
+    golden.pin("403_operator", &online.send(mark).await);
+    online.switch_payment(&starter, true).await;
+    golden.pin("503_not_in_this_version", &online.send(ask("GET", "/api/v1/payouts").key(&starter)).await);
+    golden.pin("401_signature", &online.send(ask("POST", NOTIFIED).body("{}")).await);
+    let pay = ask("POST", format!("/api/v1/public/orders/{token}/pay"));
+    online.plugipay.plan(None, Trouble::LoseAnswer);
+    golden.pin("502_no_answer", &online.send(pay.clone()).await);
+    online.plugipay.switch(|switches| switches.outage = Some(Duration::from_millis(6_500)));
+    golden.pin("502_not_now", &online.send(pay.clone()).await);
+    online.plugipay.heal();
+    online.plugipay.plan(None, Trouble::Refuse { status: 422, code: "teapot".to_owned() });
+    golden.pin("502_refused", &online.send(pay.clone()).await);
+    let patch = |body: Value| ask("PATCH", format!("/api/v1/orders/{order}")).key(&starter).json(&body);
+    online.send(patch(json!({"quotedPriceIdr": 0}))).await.data();
+    golden.pin("409_no_quote", &online.send(pay.clone()).await);
+    online.send(patch(json!({"status": "declined"}))).await.data();
+    golden.pin("409_order_closed", &online.send(pay).await);
+
     let panic = ask("POST", "/api/v1/webhook-subscriptions").json(&json!({"url": PANIC}));
     golden.pin("500_panic", &send(panic).await);
     send(ask("GET", "/api/v1/orders")).await.data();

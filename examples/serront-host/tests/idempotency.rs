@@ -213,6 +213,29 @@ async fn of_many_at_once_one_acts_and_all_answer_its_outcome() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_exception_is_resolved_once_and_provisioning_is_begun_once_under_one_key() {
+    let house = Arc::new(House::online().await);
+    let key = house.account(Tier::Starter).await;
+    house.open_shop(&key, "renata").await;
+    let on = ask("PATCH", "/api/v1/modules").key(&key).json(&json!({"payment": true})).idempotent("on");
+    let crowd = house.send_all(vec![on; CROWD]).await;
+    assert!(crowd.iter().all(|reply| reply.data() == crowd[0].data()));
+    assert_eq!(crowd.iter().filter(|reply| !is_replay(reply)).count(), 1);
+    assert_eq!(house.plugipay.endpoints().len(), 1);
+
+    let (_, token) = house.order(&key, "renata").await;
+    house.settle(&token, 1).await;
+    let exceptions = house.get(&key, "/api/v1/payments/exceptions").await;
+    let path = format!("/api/v1/payments/exceptions/{}/resolve", exceptions["exceptions"][0]["id"].as_str().unwrap());
+    let resolve = ask("POST", &path).key(&key).json(&json!({"note": "Paid back."}));
+    let crowd = house.send_all(vec![resolve.clone().idempotent("a"); CROWD]).await;
+    assert!(crowd.iter().all(|reply| reply.data() == crowd[0].data() && reply.data()["status"] == "resolved"));
+    assert_eq!(crowd.iter().filter(|reply| !is_replay(reply)).count(), 1);
+    assert_in_use(&house.send(resolve.clone().idempotent("a").body(r#"{"note": "Another."}"#)).await);
+    assert_eq!(house.send(resolve).await.refusal(), (409, "INVALID_TRANSITION".to_owned(), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_confirmations_with_one_key_send_one_mail_and_one_event() {
     let shop = Shop::open().await;
     shop.house.dispatch().await;

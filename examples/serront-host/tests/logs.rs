@@ -4,10 +4,11 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use in_process::{Ask, HOOK, House, PANIC, ask, but, buyers_order, storefront};
+use in_process::{Ask, HOOK, House, NOTIFIED, PANIC, ask, but, buyers_order, storefront};
 use serde_json::{Value, json};
 use serront_core::receipt::samples;
 use serront_core::tier::Tier;
+use serront_testkit::sandbox::Trouble;
 use tracing_subscriber::fmt::MakeWriter;
 
 mod in_process;
@@ -164,6 +165,38 @@ async fn nothing_of_anybodys_is_in_the_log() {
     send(ask("PUT", "/api/v1/storefront").key(&key).json(&typo)).await;
     send(ask("PUT", format!("/{token}?key={key}")).key(&key).body("a bad body")).await;
     house.dispatch().await;
+
+    // Online: what goes wrong at Plugipay, what it tells, and what it is told.
+    let online = House::online().await;
+    let seller = online.account(Tier::Starter).await;
+    online.open_shop(&seller, "renata").await;
+    let merchant = online.switch_payment(&seller, true).await;
+    let (_, paid) = online.order(&seller, "renata").await;
+    let pay = ask("POST", format!("/api/v1/public/orders/{paid}/pay"));
+    for status in [401, 422, 500] {
+        let code = "said 'a-secret-of-plugipay' to budi@example.com 555-777".to_owned();
+        online.plugipay.plan(None, Trouble::Refuse { status, code });
+        assert_eq!(online.send(pay.clone()).await.status, 502);
+    }
+    let session = online.pay(&paid).await;
+    let told = json!({"id": session, "status": "completed", "amount": 4_321, "currency": "IDR"});
+    online.send(online.notification(&merchant, "evt_secret_1", &told)).await.data();
+    online.send(online.notification(&merchant, "evt_secret_2", &json!({"id": "cs_secret"}))).await.data();
+    let forged =
+        ask("POST", NOTIFIED).header("x-plugipay-signature", "t=1,v1=a-secret-signature").body(told.to_string());
+    assert_eq!(online.send(forged).await.status, 401);
+    let exceptions = online.get(&seller, "/api/v1/payments/exceptions").await;
+    let exception = exceptions["exceptions"][0]["id"].as_str().unwrap();
+    let resolve = ask("POST", format!("/api/v1/payments/exceptions/{exception}/resolve")).key(&seller);
+    online.send(resolve.json(&json!({"note": "a note of Renata's"}))).await.data();
+    send(ask("GET", "/api/v1/ledger/entries?sourceId=cs_secret").key(&seller)).await;
+    online.tidy().await;
+    online.dispatch().await;
+    online.storage.close().await;
+    let unstored = online.notification(&merchant, "evt_secret_3", &told);
+    assert_eq!(online.send(unstored).await.status, 500);
+    let endpoint_secret = online.endpoint_secret(&merchant);
+
     house.storage.close().await;
     send(ask("GET", &order)).await;
     send(ask("GET", format!("/api/v1/orders/{id}")).key(&key)).await;
@@ -193,6 +226,16 @@ async fn nothing_of_anybodys_is_in_the_log() {
         "5550123",
         "a bad",
         "Logo",
+        &paid,
+        &seller,
+        endpoint_secret.reveal(),
+        "a-secret",
+        "555-777",
+        "evt_secret",
+        "cs_secret",
+        &session,
+        "4321",
+        "4_321",
     ] {
         assert!(!text.contains(private), "{private}: {text}");
     }

@@ -2,15 +2,17 @@
 
 import hashlib
 import hmac
+import http.client
 import http.server
 import json
 import sys
 import threading
 import time
+import urllib.parse
 
 from forjio_serront import SerrontClient, SerrontError
 
-URL, KEY = sys.argv[1:]
+URL, KEY, STARTER_KEY = sys.argv[1:]
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
@@ -181,8 +183,73 @@ assert client.api_keys.delete(made["id"]) == {"deleted": True}
 refused("UNAUTHORIZED", 401, second.storefront.get)
 assert len(client.api_keys.list()["apiKeys"]) == 1
 
+# Money, with the module off.
+payout = "po_01jtestvect0r0000000000000"
+details = {"bank_name": "BCA", "bank_account_number": "1", "bank_account_holder": "Renata"}
+refused("PAYMENT_MODULE_DISABLED", 409, client.ledger.balance)
+refused("PAYMENT_MODULE_DISABLED", 409, client.ledger.entries, limit=0)
+refused("PAYMENT_MODULE_DISABLED", 409, client.payouts.list)
+refused("PAYMENT_MODULE_DISABLED", 409, client.payouts.create, amount=-1)
+refused("PAYMENT_MODULE_DISABLED", 409, client.payouts.cancel, payout)
+refused("PAYMENT_MODULE_DISABLED", 409, client.payouts.balance)
+refused("PAYMENT_MODULE_DISABLED", 409, client.payouts.get_bank_account)
+refused("PAYMENT_MODULE_DISABLED", 409, client.payouts.update_bank_account, **details)
+refused("PAYMENT_MODULE_DISABLED", 409, client.api.payouts_get, payout)
+refused("OPERATOR_ONLY", 403, client.payouts.mark_in_transit, payout)
+refused("OPERATOR_ONLY", 403, client.payouts.mark_paid, payout, reference="r")
+refused("OPERATOR_ONLY", 403, client.payouts.mark_failed, payout, failure_reason="x")
+refused("PAYMENT_MODULE_DISABLED", 409, client.public.pay, token)
+
+# Online payment, of a seller whose plan includes it.
+seller = SerrontClient(token=STARTER_KEY, base_url=URL)
+assert seller.modules.get()["available"] == {"payment": True, "marketing": False}
+switched = seller.modules.set(payment=True)
+assert switched["modules"] == {"payment": True, "marketing": False} and switched["plugipayAccountId"]
+assert seller.api.modules_create(module="payment", enabled=True) == switched == seller.modules.get()
+seller.storefront.put(slug="studio-online", display_name="Studio Online", published=True)
+seller.services.create(slug="logo", name="Logo", pricing_type="fixed", price_idr=125_000)
+assert seller.public.get_storefront("studio-online")["storefront"]["onlinePayment"] is True
+zero = {"balance": 0, "currency": "IDR", "byCode": []}
+assert seller.ledger.balance() == zero and seller.ledger.entries() == {"entries": [], "cursor": None, "hasMore": False}
+paid = seller.public.create_order("studio-online", service_slug="logo", **buyer)["accessToken"]
+assert seller.public.get_order(paid)["onlinePayment"] is True
+checkout = seller.public.pay(paid)
+assert set(checkout) == {"checkoutSessionId", "hostedUrl"}
+assert seller.public.pay(paid) == checkout == seller.api.public_create_orders_pay(paid)
+page = urllib.parse.urlsplit(checkout["hostedUrl"])
+hosted = http.client.HTTPConnection(page.netloc)
+hosted.request("POST", page.path + "/pay", "method=qris", {"Content-Type": "application/x-www-form-urlencoded"})
+assert hosted.getresponse().status == 303
+eventually(
+    "the confirmation", lambda: seller.public.get_order(paid)["paymentStatus"] == "payment_confirmed"
+)
+balance = seller.ledger.balance()
+assert balance == {
+    "balance": 124_625, "currency": "IDR",
+    "byCode": [
+        {"code": "module_fee", "debits": 375, "credits": 0, "balance": -375, "currency": "IDR"},
+        {"code": "sale", "debits": 0, "credits": 125_000, "balance": 125_000, "currency": "IDR"},
+    ],
+}, balance
+first = seller.ledger.entries(limit=1)
+rest = seller.ledger.entries(limit=1, cursor=first["cursor"])
+assert first["hasMore"] is True and rest["hasMore"] is False and rest["cursor"] is None
+assert {entry["code"]: entry["direction"] for entry in first["entries"] + rest["entries"]} == {
+    "module_fee": "debit", "sale": "credit",
+}
+sale = seller.ledger.entries(code="sale", source_type="checkout_session", source_id=checkout["checkoutSessionId"])
+assert [entry["amount"] for entry in sale["entries"]] == [125_000]
+refused("VALIDATION_ERROR", 400, seller.ledger.entries, cursor="forged", param="cursor")
+refused("VALIDATION_ERROR", 400, seller.ledger.entries, code="tips", param="code")
+refused("INVALID_TRANSITION", 409, seller.public.pay, paid)
+assert seller.request("GET", "/api/v1/payments/exceptions") == {"exceptions": [], "cursor": None, "hasMore": False}
+seller.modules.set(payment=False)
+refused("PAYMENT_MODULE_DISABLED", 409, seller.ledger.balance)
+seller.modules.set(payment=True)
+assert seller.ledger.balance() == balance
+
 # What is not built answers clearly.
-refused("NOT_FOUND", 404, client.ledger.balance)
+refused("NOT_CONFIGURED", 503, seller.payouts.list)
 refused("NOT_FOUND", 404, client.orders.reply, order, body="Halo")
 refused("METHOD_NOT_ALLOWED", 405, client.request, "DELETE", "/api/v1/storefront")
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use support::sandbox::Provider;
 use support::{Engine, Installation};
 
 mod support;
@@ -24,14 +25,14 @@ fn run(command: &mut Command) {
     );
 }
 
-#[test]
-fn an_unmodified_published_client_gets_along_on_sqlite() {
-    gets_along(Engine::Sqlite);
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_published_client_gets_along_on_sqlite() {
+    gets_along(Engine::Sqlite).await;
 }
 
-#[test]
-fn an_unmodified_published_client_gets_along_on_postgres() {
-    gets_along(Engine::Postgres);
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_published_client_gets_along_on_postgres() {
+    gets_along(Engine::Postgres).await;
 }
 
 /// The client's Python, made once.
@@ -50,10 +51,13 @@ fn install() -> PathBuf {
     python
 }
 
-fn gets_along(engine: Engine) {
-    let installation = Installation::new(engine);
+async fn gets_along(engine: Engine) {
+    let provider = Provider::start().await;
+    let installation = Installation::new(engine).with(provider.settings());
     let host = installation.serve();
-    let (_, key) = installation.account("free");
+    let ((_, free), (_, starter)) = (installation.account("free"), installation.account("starter"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published_client.py");
-    run(Command::new(python()).arg(script).args([&host.url, &key]));
+    let walk = move || run(Command::new(python()).arg(script).args([&host.url, &free, &starter]));
+    // The sandbox goes on beside it.
+    tokio::task::spawn_blocking(walk).await.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -34,7 +34,7 @@ impl Batch {
             match guard {
                 // A row that is locked by somebody else would look as if it was not there.
                 Guard::Exact { version: Version::ABSENT, .. } => return false,
-                Guard::Exact { row, .. } => guarded.push(Touched::Row(account, *row)),
+                Guard::Exact { row, .. } => guarded.push(Touched::Row(account, row.clone())),
                 Guard::ServicesBelow(_) => written.push(Touched::Services(account)),
                 Guard::NoOrdersOf(_) | Guard::Settings(_) => {}
             }
@@ -50,12 +50,24 @@ impl Batch {
                 Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) => {
                     written.push(Touched::Row(account, Row::Subscription(*id)));
                 }
-                // Two deletions of one key release the same name.
+                Write::PutSession(name) => written.push(Touched::Row(account, Row::Session(name.id.clone()))),
+                Write::PutProvisioning(_) => written.push(Touched::Row(account, Row::Provisioning)),
+                Write::UpdateException(id, _) => written.push(Touched::Row(account, Row::Exception(*id))),
+                // As the claim that goes with its insertion.
+                Write::UpdateInbox(id, _) => {
+                    written.push(Touched::Name(Some(account), ClaimName::ProviderEvent(id.clone())));
+                }
+                // Two deletions of one key release the same name; a checkout goes with a write of its order.
                 Write::InsertOrder(..)
                 | Write::InsertKey(_)
                 | Write::DeleteKey(_)
                 | Write::InsertSubscription(..)
-                | Write::AppendAudit(_) => {}
+                | Write::AppendAudit(_)
+                | Write::InsertCheckout(_)
+                | Write::UpdateCheckout { .. }
+                | Write::Post(_)
+                | Write::InsertException(_)
+                | Write::InsertInbox(_) => {}
             }
         }
         for name in change.releases.iter().chain(change.claims.iter().map(|claim| &claim.name)) {

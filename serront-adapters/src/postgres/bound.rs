@@ -7,15 +7,23 @@ use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::DeliveryRecord;
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, CommitError, OrderKey, OrderSnapshot, PortError, ServiceSnapshot, ShopSnapshot, Storage,
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
 };
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
+    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use sqlx::postgres::PgConnection;
@@ -34,7 +42,7 @@ use crate::sql::error::Failed;
 ///   `READ COMMITTED` the host may read and decide again in the same transaction, above it only a new one helps.
 /// - The transaction stays usable after a conflict and after a duplicate: each commit has a savepoint of its own.
 /// - The order in which rows are locked is that of every commit: service counts, accounts, storefronts, services, orders,
-///   subscriptions, keys, released names, each by key; then order numbers. A host that locks rows of its own always before
+///   subscriptions, sessions, provisioning, exceptions, keys, released names, each by key; then order numbers. A host that locks rows of its own always before
 ///   its calls, or always after them, meets no deadlock with another such transaction.
 /// - The rows stay locked until the host ends its transaction. Whoever else wants to change the same order waits, up to
 ///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and is then told that the storage is busy.
@@ -144,6 +152,63 @@ impl Storage for BoundPostgres<'_> {
 
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         Ok(read!(self, |connection, schema| read::delivery(connection, schema, account_id, id))?)
+    }
+
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        let found = read!(self, |connection, schema| read::merchants(connection, schema, std::slice::from_ref(id)))?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        Ok(read!(self, |connection, schema| read::checkout(connection, schema, account_id, id))?)
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let wanted = [(account_id, id.clone(), event_id)];
+        let found = read!(self, |connection, schema| read::sessions(connection, schema, &wanted))?;
+        Ok(found.into_iter().next().flatten().ok_or(Failed::Unreadable("session"))?)
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        Ok(read!(self, |connection, schema| read::inbox(connection, schema, account_id, id))?)
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        Ok(read!(self, |connection, schema| read::balance(connection, schema, account_id))?)
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        Ok(read!(self, |connection, schema| read::entries(connection, schema, account_id, filter, after, limit))?)
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        Ok(read!(self, |connection, schema| read::exceptions(connection, schema, account_id, status, after, limit))?)
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        Ok(read!(self, |connection, schema| read::exception(connection, schema, account_id, id, key))?)
     }
 
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {

@@ -4,8 +4,8 @@
 //! sets ─▶ landed? ─▶ lock guarded rows ─▶ failed? ─▶ taken? ─▶ good ─▶ writes ─▶ a status for each
 //! ```
 //!
-//! The lock order is: service counts, accounts, storefronts, services, orders, subscriptions, keys, released names, each by
-//! key; then order numbers by account. Nothing raises but a bug and a race on a unique constraint; whoever meets one of
+//! The lock order is: service counts, accounts, storefronts, services, orders, subscriptions, sessions, provisioning,
+//! exceptions, keys, released names, each by key; then order numbers by account. Nothing raises but a bug and a race on a unique constraint; whoever meets one of
 //! these gets the statement rolled back, whole.
 //!
 //! A statement sees one snapshot, taken before it waited for a lock: a guard is compared with the locked row, which is

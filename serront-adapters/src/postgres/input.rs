@@ -3,15 +3,21 @@
 use serde_json::to_string;
 use serront_core::account::{Account, Version};
 use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Guard, Row, Write};
+use serront_core::change::{ChangeSet, Guard, Row, SessionName, Write};
+use serront_core::checkout::{Checkout, CheckoutState};
 use serront_core::effect::Effect;
+use serront_core::exception::PaymentException;
+use serront_core::inbox::InboxRecord;
+use serront_core::ledger::LedgerEntry;
 use serront_core::order::Order;
 use serront_core::payment::PaymentState;
+use serront_core::provisioning::Provisioning;
 use serront_core::storefront::Storefront;
 use serront_core::time::Timestamp;
 
 use super::statement::{Cell, Relation};
 use crate::sql::error::Failed;
+use crate::sql::ledger::{self, ENTRY};
 use crate::sql::names::{Place, image_word, place};
 use crate::sql::search::indexed;
 
@@ -22,6 +28,9 @@ pub(super) struct Input {
     pub(super) service_guards: Relation,
     pub(super) order_guards: Relation,
     pub(super) subscription_guards: Relation,
+    pub(super) session_guards: Relation,
+    pub(super) provisioning_guards: Relation,
+    pub(super) exception_guards: Relation,
     pub(super) account_guards: Relation,
     pub(super) settings: Relation,
     pub(super) services_below: Relation,
@@ -50,14 +59,27 @@ pub(super) struct Input {
     pub(super) subscriptions: Relation,
     pub(super) deleted_subscriptions: Relation,
     pub(super) audit: Relation,
+    pub(super) new_checkouts: Relation,
+    pub(super) checkouts: Relation,
+    pub(super) new_sessions: Relation,
+    pub(super) sessions: Relation,
+    pub(super) new_provisioning: Relation,
+    pub(super) provisioning: Relation,
+    pub(super) entries: Relation,
+    pub(super) new_exceptions: Relation,
+    pub(super) exceptions: Relation,
+    pub(super) new_inbox: Relation,
+    pub(super) inbox: Relation,
     pub(super) effects: Relation,
+    pub(super) errands: Relation,
     pub(super) deltas: Relation,
+    pub(super) ledger_deltas: Relation,
 }
 
 const GUARD: &[&str] = &["account_id", "id", "version"];
 const OWNED: &[&str] = &["account_id", "id"];
 const PLACE: &[&str] = &["i", "account_id", "kind", "name"];
-pub(super) const PAYMENT: &[&str] = &[
+const PAYMENT: &[&str] = &[
     "payment_id",
     "account_id",
     "order_id",
@@ -95,6 +117,9 @@ const SERVICE: &[&str] = &[
     "updated_at",
 ];
 
+const SESSION: &[&str] = &["session_id", "account_id", "version", "checkout_id"];
+const PROVISIONING: &[&str] = &["account_id", "version", "state"];
+
 fn json<T: serde::Serialize>(value: &T) -> Result<Cell, Failed> {
     Ok(to_string(value).map_err(|_| Failed::Refused("a value that can't be written as JSON"))?.into())
 }
@@ -115,6 +140,9 @@ impl Input {
             service_guards: Relation::new("service_guards", GUARD),
             order_guards: Relation::new("order_guards", GUARD),
             subscription_guards: Relation::new("subscription_guards", GUARD),
+            session_guards: Relation::new("session_guards", GUARD),
+            provisioning_guards: Relation::new("provisioning_guards", &["account_id", "version"]),
+            exception_guards: Relation::new("exception_guards", GUARD),
             account_guards: Relation::new("account_guards", &["account_id", "version"]),
             settings: Relation::new("settings", &["account_id", "version"]),
             services_below: Relation::new("services_below", &["account_id", "below"]),
@@ -190,6 +218,70 @@ impl Input {
                 "new_audit",
                 &["audit_id", "account_id", "order_id", "payment_id", "at", "actor", "act", "note"],
             ),
+            new_checkouts: Relation::new(
+                "new_checkouts",
+                &[
+                    "checkout_id",
+                    "account_id",
+                    "order_id",
+                    "payment_id",
+                    "amount",
+                    "fee_rate",
+                    "request",
+                    "created_at",
+                    "status",
+                    "session_id",
+                    "hosted_url",
+                    "expires_at",
+                    "unneeded",
+                    "ended_at",
+                ],
+            ),
+            checkouts: Relation::new(
+                "set_checkouts",
+                &[
+                    "checkout_id",
+                    "account_id",
+                    "order_id",
+                    "status",
+                    "session_id",
+                    "hosted_url",
+                    "expires_at",
+                    "unneeded",
+                    "ended_at",
+                ],
+            ),
+            new_sessions: Relation::new("new_sessions", SESSION),
+            sessions: Relation::new("set_sessions", SESSION),
+            new_provisioning: Relation::new("new_provisioning", PROVISIONING),
+            provisioning: Relation::new("set_provisioning", PROVISIONING),
+            entries: Relation::new("new_entries", ENTRY),
+            new_exceptions: Relation::new(
+                "new_exceptions",
+                &[
+                    "exception_id",
+                    "account_id",
+                    "version",
+                    "kind",
+                    "order_id",
+                    "session_id",
+                    "amount",
+                    "created_at",
+                    "status",
+                    "note",
+                    "resolved_at",
+                ],
+            ),
+            exceptions: Relation::new(
+                "set_exceptions",
+                &["exception_id", "account_id", "version", "status", "note", "resolved_at"],
+            ),
+            new_inbox: Relation::new(
+                "new_inbox",
+                &["event_id", "account_id", "event_type", "session_id", "body", "received_at", "status"],
+            ),
+            inbox: Relation::new("set_inbox", &["event_id", "account_id", "status"]),
+            errands: Relation::new("new_errands", &["effect_id", "account_id", "content", "created_at", "due_at"]),
             effects: Relation::new(
                 "new_effects",
                 &[
@@ -205,6 +297,7 @@ impl Input {
                 ],
             ),
             deltas: Relation::new("deltas", &["change_set_id", "account_id", "status", "delta"]),
+            ledger_deltas: Relation::new("ledger_sums", &["change_set_id", "account_id", "code", "debits", "credits"]),
         }
     }
 
@@ -256,6 +349,18 @@ impl Input {
         for write in &change.writes {
             self.add_write(n, &account, change, write)?;
         }
+        for (code, added) in ledger::added(&change.writes)? {
+            self.ledger_deltas.push(
+                n,
+                vec![
+                    change.id.to_string().into(),
+                    account.clone().into(),
+                    code.as_str().into(),
+                    added.debits.into(),
+                    added.credits.into(),
+                ],
+            );
+        }
         for effect in &change.effects {
             self.add_effect(n, &account, change.at, effect)?;
         }
@@ -275,6 +380,9 @@ impl Input {
                     Row::Subscription(id) => {
                         self.subscription_guards.push(n, vec![account, id.to_string().into(), version]);
                     }
+                    Row::Session(id) => self.session_guards.push(n, vec![account, id.as_str().into(), version]),
+                    Row::Provisioning => self.provisioning_guards.push(n, vec![account, version]),
+                    Row::Exception(id) => self.exception_guards.push(n, vec![account, id.to_string().into(), version]),
                 }
             }
             Guard::ServicesBelow(limit) => self.services_below.push(n, vec![account, i64::from(*limit).into()]),
@@ -423,6 +531,51 @@ impl Input {
                     (&record.note).into(),
                 ],
             ),
+            Write::InsertCheckout(checkout) => self.new_checkouts.push(n, checkout_cells(checkout)),
+            Write::UpdateCheckout { id, order_id, state } => {
+                let mut cells = vec![id.to_string().into(), account.into(), order_id.to_string().into()];
+                cells.extend(checkout_state_cells(state));
+                self.checkouts.push(n, cells);
+            }
+            Write::PutSession(SessionName { id, version, checkout_id }) => {
+                // A first write has nothing before it: a row that is there already is told by the constraint.
+                let relation = if *version == Version::FIRST { &mut self.new_sessions } else { &mut self.sessions };
+                relation.push(
+                    n,
+                    vec![
+                        id.as_str().into(),
+                        account.into(),
+                        int(version.0),
+                        checkout_id.map(|id| id.to_string()).into(),
+                    ],
+                );
+            }
+            Write::PutProvisioning(Provisioning { account_id, version, state }) => {
+                let relation =
+                    if *version == Version::FIRST { &mut self.new_provisioning } else { &mut self.provisioning };
+                relation.push(n, vec![account_id.to_string().into(), int(version.0), json(state)?]);
+            }
+            Write::Post(legs) => {
+                for leg in legs {
+                    self.entries.push(n, entry_cells(leg));
+                }
+            }
+            Write::InsertException(exception) => self.new_exceptions.push(n, exception_cells(exception)),
+            Write::UpdateException(id, state) => self.exceptions.push(
+                n,
+                vec![
+                    id.to_string().into(),
+                    account.into(),
+                    int(state.version.0),
+                    state.status.as_str().into(),
+                    (&state.note).into(),
+                    state.resolved_at.map(Timestamp::millis).into(),
+                ],
+            ),
+            Write::InsertInbox(record) => self.new_inbox.push(n, inbox_cells(record)),
+            Write::UpdateInbox(id, status) => {
+                self.inbox.push(n, vec![id.as_str().into(), account.into(), status.as_str().into()]);
+            }
         }
         Ok(())
     }
@@ -439,6 +592,19 @@ impl Input {
             Effect::Delivery(delivery) => {
                 let (before, after) = delivery.body.parts();
                 ("delivery", before.into(), after.map(str::to_owned), Some(delivery))
+            }
+            Effect::Errand { errand, .. } => {
+                self.errands.push(
+                    n,
+                    vec![
+                        effect.id().to_string().into(),
+                        account.into(),
+                        json(errand)?,
+                        time(at),
+                        time(effect.due_at(at)),
+                    ],
+                );
+                return Ok(());
             }
         };
         self.effects.push(
@@ -498,6 +664,79 @@ fn order_cells(order: &Order) -> Vec<Cell> {
         state.payment_status.as_str().into(),
         state.quoted_price.get().into(),
         time(state.updated_at),
+    ]
+}
+
+fn checkout_cells(checkout: &Checkout) -> Vec<Cell> {
+    let Checkout { id, account_id, order_id, payment_id, amount, fee_rate, request, created_at, state } = checkout;
+    let mut cells = vec![
+        id.to_string().into(),
+        account_id.to_string().into(),
+        order_id.to_string().into(),
+        payment_id.to_string().into(),
+        amount.get().into(),
+        fee_rate.to_string().into(),
+        request.as_str().into(),
+        time(*created_at),
+    ];
+    cells.extend(checkout_state_cells(state));
+    cells
+}
+
+fn checkout_state_cells(state: &CheckoutState) -> [Cell; 6] {
+    let session = state.session.as_ref();
+    [
+        state.status.as_str().into(),
+        session.map(|session| session.id.to_string()).into(),
+        session.map(|session| session.hosted_url.clone()).into(),
+        session.map(|session| session.expires_at.millis()).into(),
+        state.unneeded.into(),
+        state.ended_at.map(Timestamp::millis).into(),
+    ]
+}
+
+fn entry_cells(leg: &LedgerEntry) -> Vec<Cell> {
+    vec![
+        leg.id.to_string().into(),
+        leg.account_id.to_string().into(),
+        leg.tx_id.to_string().into(),
+        leg.book.as_str().into(),
+        leg.code.as_str().into(),
+        leg.direction.as_str().into(),
+        leg.amount.get().into(),
+        leg.source_type.as_str().into(),
+        leg.source_id.as_str().into(),
+        (&leg.description).into(),
+        time(leg.created_at),
+    ]
+}
+
+fn exception_cells(exception: &PaymentException) -> Vec<Cell> {
+    let PaymentException { id, account_id, kind, order_id, session_id, amount, created_at, state } = exception;
+    vec![
+        id.to_string().into(),
+        account_id.to_string().into(),
+        int(state.version.0),
+        kind.as_str().into(),
+        order_id.to_string().into(),
+        session_id.as_str().into(),
+        amount.get().into(),
+        time(*created_at),
+        state.status.as_str().into(),
+        (&state.note).into(),
+        state.resolved_at.map(Timestamp::millis).into(),
+    ]
+}
+
+fn inbox_cells(record: &InboxRecord) -> Vec<Cell> {
+    vec![
+        record.event_id.as_str().into(),
+        record.account_id.to_string().into(),
+        record.event_type.as_str().into(),
+        record.session_id.as_ref().map(|id| id.as_str().to_owned()).into(),
+        record.body.as_str().into(),
+        time(record.received_at),
+        record.status.as_str().into(),
     ]
 }
 

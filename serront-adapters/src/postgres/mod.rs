@@ -21,16 +21,26 @@ use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, UploadId};
-use serront_core::key::KeyRecord;
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
-    RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
 };
+use serront_core::inbox::InboxRecord;
+use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
+    OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    WorkStorage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -57,11 +67,14 @@ pub(crate) use error::{busy, passes};
 use crate::sql::connections::Connections;
 use crate::sql::error::Failed;
 use coalesce::{Coalescer, Entry};
-use together::{Commits, Keys, Orders, Sent};
+use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "online", include_str!("migrations/0002_online.sql")),
+];
 
 /// The schema if none is chosen.
 pub const SCHEMA_DEFAULT: &str = "serront";
@@ -124,6 +137,8 @@ pub struct PostgresStorage {
     commits: Arc<Coalescer<Commits>>,
     orders: Arc<Coalescer<Orders>>,
     keys: Arc<Coalescer<Keys>>,
+    merchants: Arc<Coalescer<Merchants>>,
+    sessions: Arc<Coalescer<Sessions>>,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -198,6 +213,8 @@ impl PostgresStorage {
             commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base)))),
             orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base)))),
             keys: Coalescer::new(Arc::new(Keys(Arc::clone(&base)))),
+            merchants: Coalescer::new(Arc::new(Merchants(Arc::clone(&base)))),
+            sessions: Coalescer::new(Arc::new(Sessions(Arc::clone(&base)))),
             base,
             clock: options.clock,
         })
@@ -366,6 +383,77 @@ impl Storage for PostgresStorage {
         Ok(on_connection!(self.base, |connection, schema| read::delivery(connection, schema, account_id, id))?)
     }
 
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        let found = match self.merchants.enter(|| id.clone()) {
+            Entry::Alone(_slot) => together::merchants(&self.base, std::slice::from_ref(id))
+                .await
+                .map(|found| found.into_iter().next().flatten()),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
+        };
+        Ok(found?)
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::checkout(connection, schema, account_id, id))?)
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let wanted = (account_id, id.clone(), event_id);
+        let found = match self.sessions.enter(|| wanted.clone()) {
+            Entry::Alone(_slot) => {
+                together::sessions(&self.base, &[wanted]).await.map(|found| found.into_iter().next().flatten())
+            }
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
+        };
+        Ok(found?.ok_or(Failed::Unreadable("session"))?)
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::inbox(connection, schema, account_id, id))?)
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::balance(connection, schema, account_id))?)
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::entries(
+            connection, schema, account_id, filter, after, limit
+        ))?)
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::exceptions(
+            connection, schema, account_id, status, after, limit
+        ))?)
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::exception(connection, schema, account_id, id, key))?)
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         let wanted = [(account_id, id)];
         let found = on_connection!(self.base, |connection, schema| read::outcomes(connection, schema, &wanted))?;
@@ -401,16 +489,22 @@ impl PostgresStorage {
 
 #[async_trait]
 impl WorkStorage for PostgresStorage {
-    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
         let now = self.now().await?;
-        if !on_connection!(self.base, |connection, schema| work::any_due(connection, schema, now))? {
+        if !on_connection!(self.base, |connection, schema| work::any_due(connection, schema, lane, now))? {
             return Ok(Vec::new());
         }
         let mut connection = self.base.connections.acquire().await?;
         let taking = async {
             let mut transaction = connection.connection()?.begin().await?;
             let schema = &self.base.schema;
-            let taken = work::take_due(&mut transaction, schema, now, limit, per_subscription, lease).await?;
+            let taken = work::take_due(&mut transaction, schema, (lane, now), limit, per_subscription, lease).await?;
             transaction.commit().await.map_err(error::of_write)?;
             Ok(taken)
         };
@@ -420,9 +514,9 @@ impl WorkStorage for PostgresStorage {
         Ok(taken)
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         let now = self.now().await?;
-        Ok(on_connection!(self.base, |connection, schema| work::next_due(connection, schema, now))?)
+        Ok(on_connection!(self.base, |connection, schema| work::next_due(connection, schema, lane, now))?)
     }
 
     async fn record_attempt(
@@ -441,6 +535,10 @@ impl WorkStorage for PostgresStorage {
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
         Ok(writing!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit))?)
+    }
+
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::waiting(connection, schema, parked_before, limit))?)
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

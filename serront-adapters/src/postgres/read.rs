@@ -3,22 +3,37 @@
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::DeliveryRecord;
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId, UploadId};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, ExceptionSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot,
+    ShopSnapshot,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
+use serront_core::time::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe};
 
 use super::statement::{Builder, Cell, Relation};
 use crate::sql::error::Failed;
+use crate::sql::ledger::{ENTRY, entry_parts, exception_parts};
 use crate::sql::names::directory;
-use crate::sql::rows::{self, Cells as _, account_columns, order_columns, service_columns, storefront_columns};
+use crate::sql::rows::{
+    self, Cells as _, account_columns, exception_columns, inbox_columns, order_columns, provisioning_columns,
+    service_columns, storefront_columns, unapplied,
+};
 use crate::sql::search::{Way, marked, ways};
 
 type Read<T> = Result<T, Failed>;
@@ -63,6 +78,48 @@ macro_rules! subscriptions_of {
     };
 }
 
+/// A checkout of a table named `h`, as an array.
+macro_rules! checkout_array {
+    () => {
+        "json_build_array(h.checkout_id, h.order_id, h.payment_id, h.amount, h.fee_rate, h.request, h.created_at, \
+         h.status, h.session_id, h.hosted_url, h.expires_at, h.unneeded, h.ended_at)"
+    };
+}
+
+/// The live checkouts of an order in a table named `o`, as one text.
+macro_rules! live_checkouts {
+    () => {
+        concat!(
+            "(SELECT json_agg(",
+            checkout_array!(),
+            " ORDER BY h.created_at, h.checkout_id)::text FROM @.checkouts h WHERE h.order_id = o.order_id \
+             AND h.account_id = o.account_id AND h.status IN ('intended', 'open')) AS checkouts"
+        )
+    };
+}
+
+/// Everything of an order's snapshot but what was kept.
+macro_rules! snapshot_columns {
+    () => {
+        concat!(
+            account_columns!(),
+            ", ",
+            storefront_columns!(),
+            ", ",
+            service_columns!(),
+            ", ",
+            order_columns!(),
+            ", ",
+            live_checkouts!(),
+            ", ",
+            subscriptions_of!("o.account_id")
+        )
+    };
+}
+
+/// Of an order's snapshot where no key was given.
+const NOTHING_KEPT: &str = "NULL::text AS fingerprint, NULL::text AS outcome, NULL::int8 AS until";
+
 const KEPT: &str = "k.fingerprint, k.outcome, k.until";
 
 pub(super) async fn account(
@@ -78,9 +135,12 @@ pub(super) async fn account(
             ", ",
             storefront_columns!(),
             ", ",
+            provisioning_columns!(),
+            ", ",
             subscriptions_of!("a.account_id"),
             ", coalesce(c.services, 0) AS services, {KEPT} FROM @.accounts a \
              LEFT JOIN @.storefronts f ON f.account_id = a.account_id \
+             LEFT JOIN @.provisioning v ON v.account_id = a.account_id \
              LEFT JOIN @.service_counts c ON c.account_id = a.account_id \
              LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 WHERE a.account_id = $1"
         ),
@@ -178,29 +238,17 @@ pub(super) async fn orders_by_key(
         }
         let mut sql = Builder::new();
         sql.relation(&relation, wanted.len() > 1)?;
-        sql.push(concat!(
-            "\nSELECT w.n, ",
-            account_columns!(),
-            ", ",
-            storefront_columns!(),
-            ", ",
-            service_columns!(),
-            ", ",
-            order_columns!(),
-            ", ",
-            subscriptions_of!("o.account_id"),
-            ", "
-        ))
-        .push(KEPT)
-        .push(" FROM wanted w")
-        .push(from)
-        .push(
-            " JOIN @.accounts a ON a.account_id = o.account_id \
+        sql.push(concat!("\nSELECT w.n, ", snapshot_columns!(), ", "))
+            .push(KEPT)
+            .push(" FROM wanted w")
+            .push(from)
+            .push(
+                " JOIN @.accounts a ON a.account_id = o.account_id \
              JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
              JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
              LEFT JOIN @.storefronts f ON f.account_id = o.account_id \
              LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope",
-        );
+            );
         let (sql, arguments) = sql.finish(schema);
         for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(&mut *connection).await? {
             let n = rows::whole::<usize>(&row, "n")?;
@@ -208,6 +256,253 @@ pub(super) async fn orders_by_key(
         }
     }
     Ok(found)
+}
+
+/// The tables around an order in a table named `o`, where there is one.
+const AROUND: &str = " LEFT JOIN @.accounts a ON a.account_id = o.account_id \
+    LEFT JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+    LEFT JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+    LEFT JOIN @.storefronts f ON f.account_id = o.account_id";
+
+pub(super) async fn checkout(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: CheckoutId,
+) -> Read<Option<CheckoutSnapshot>> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            snapshot_columns!(),
+            ", ",
+            checkout_array!(),
+            "::text AS checkout, {NOTHING_KEPT} FROM @.checkouts h \
+             JOIN @.orders o ON o.order_id = h.order_id AND o.account_id = h.account_id{AROUND} \
+             WHERE h.checkout_id = $1 AND h.account_id = $2"
+        ),
+        NOTHING_KEPT = NOTHING_KEPT,
+        AROUND = AROUND
+    );
+    let query = Query::new(schema, &sql).bind(id.to_string())?.bind(account.to_string())?;
+    let row = query.optional(connection).await?;
+    row.as_ref().map(rows::checkout_snapshot).transpose().map(Option::flatten)
+}
+
+/// A session's name to be looked up, with the event to look up beside it.
+pub(super) type SessionWanted = (AccountId, SessionId, Option<ProviderEventId>);
+
+/// Reads what is known under sessions' names.
+pub(super) async fn sessions(
+    connection: &mut PgConnection,
+    schema: &str,
+    wanted: &[SessionWanted],
+) -> Read<Vec<Option<SessionSnapshot>>> {
+    let mut found: Vec<Option<SessionSnapshot>> = wanted.iter().map(|_| None).collect();
+    let mut relation = Relation::new("wanted", &["account_id", "session_id", "event_id"]);
+    for (n, (account, session, event)) in (0_i64..).zip(wanted) {
+        let event = event.as_ref().map(|event| event.as_str().to_owned());
+        relation.push(n, vec![account.to_string().into(), session.as_str().into(), event.into()]);
+    }
+    let mut sql = Builder::new();
+    sql.relation(&relation, wanted.len() > 1)?;
+    sql.push(concat!(
+        "\nSELECT w.n, coalesce(c.version, 0) AS session_version, \
+         (SELECT json_agg(i.event_id ORDER BY i.received_at, i.event_id)::text FROM @.inbox i \
+         WHERE i.session_id = w.session_id AND i.account_id = w.account_id AND i.status = 'parked' AND ",
+            unapplied!(),
+            ") AS parked, \
+         (SELECT i.status FROM @.inbox i WHERE i.event_id = w.event_id AND i.account_id = w.account_id) AS event_status, \
+         CASE WHEN h.checkout_id IS NOT NULL THEN ",
+        checkout_array!(),
+        "::text END AS checkout, ",
+        snapshot_columns!(),
+        ", "
+    ))
+    .push(NOTHING_KEPT)
+    .push(
+        " FROM wanted w LEFT JOIN @.sessions c ON c.session_id = w.session_id AND c.account_id = w.account_id \
+         LEFT JOIN @.checkouts h ON h.checkout_id = c.checkout_id AND h.account_id = c.account_id \
+         LEFT JOIN @.orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
+    )
+    .push(AROUND);
+    let (sql, arguments) = sql.finish(schema);
+    for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
+        let n = rows::whole::<usize>(&row, "n")?;
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(rows::session_snapshot(&row)?);
+    }
+    Ok(found)
+}
+
+/// Reads who these merchants at Plugipay are.
+pub(super) async fn merchants(
+    connection: &mut PgConnection,
+    schema: &str,
+    wanted: &[MerchantId],
+) -> Read<Vec<Option<Provisioning>>> {
+    let mut found: Vec<Option<Provisioning>> = wanted.iter().map(|_| None).collect();
+    let mut relation = Relation::new("wanted", &["name"]);
+    for (n, id) in (0_i64..).zip(wanted) {
+        relation.push(n, vec![id.as_str().into()]);
+    }
+    let mut sql = Builder::new();
+    sql.relation(&relation, wanted.len() > 1)?;
+    sql.push(concat!(
+        "\nSELECT w.n, ",
+        provisioning_columns!(),
+        " FROM wanted w JOIN @.directory d ON d.kind = 'merchant' AND d.name = w.name \
+         JOIN @.provisioning v ON v.account_id = d.account_id"
+    ));
+    let (sql, arguments) = sql.finish(schema);
+    for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
+        let n = rows::whole::<usize>(&row, "n")?;
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::provisioning(&row)?;
+    }
+    Ok(found)
+}
+
+pub(super) async fn inbox(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: &ProviderEventId,
+) -> Read<Option<InboxRecord>> {
+    let sql = concat!("SELECT ", inbox_columns!(), " FROM @.inbox i WHERE i.event_id = $1 AND i.account_id = $2");
+    let query = Query::new(schema, sql).bind(id.as_str().to_owned())?.bind(account.to_string())?;
+    query.optional(connection).await?.as_ref().map(rows::notification).transpose()
+}
+
+/// The notifications of every account that wait for the operator.
+pub(super) async fn waiting(
+    connection: &mut PgConnection,
+    schema: &str,
+    parked_before: Timestamp,
+    limit: u32,
+) -> Read<Vec<InboxRecord>> {
+    let sql = concat!(
+        "SELECT ",
+        inbox_columns!(),
+        " FROM @.inbox i WHERE ",
+        unapplied!(),
+        " AND (i.status <> 'parked' OR i.received_at < $1) ORDER BY i.received_at, i.event_id, i.account_id LIMIT $2"
+    );
+    let query = Query::new(schema, sql).bind(parked_before.millis())?.bind(i64::from(limit))?;
+    query.all(connection).await?.iter().map(rows::notification).collect()
+}
+
+/// The totals and what is not folded into them yet, in one snapshot.
+pub(super) async fn balance(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<CodeTotals>> {
+    let sql = "SELECT code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM (\
+               SELECT code, debits, credits FROM @.ledger_balances WHERE account_id = $1 UNION ALL \
+               SELECT code, debits, credits FROM @.ledger_deltas WHERE account_id = $1) every GROUP BY code ORDER BY code";
+    let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(rows::totals).collect()
+}
+
+/// A page of the legs on the seller's balance.
+pub(super) async fn entries(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    filter: &EntryFilter,
+    after: Option<EntryPosition>,
+    limit: Limit,
+) -> Read<Page<LedgerEntry>> {
+    // $1 account, $2 limit, $3 and $4 the position, then the source.
+    let position = if after.is_some() { "(created_at, entry_id) < ($3, $4)" } else { "true" };
+    let columns = ENTRY.join(", ");
+    let newest = "ORDER BY created_at DESC, entry_id DESC LIMIT $2";
+    // The names of codes and kinds are ours.
+    let parts = entry_parts(filter)
+        .into_iter()
+        .map(|(code, source_type)| format!("code = '{}' AND source_type = '{}'", code.as_str(), source_type.as_str()));
+    let sql = if filter.source_id.is_some() {
+        // All of one source, by its index and no other.
+        let source = if after.is_some() { "$5" } else { "$3" };
+        let any: Vec<_> = parts.map(|part| format!("({part})")).collect();
+        format!(
+            "SELECT {columns} FROM (SELECT {columns} FROM @.ledger_entries WHERE source_id = {source} \
+             AND account_id = $1 AND book = 'seller' OFFSET 0) every WHERE ({}) AND {position} {newest}",
+            any.join(" OR ")
+        )
+    } else {
+        let parts: Vec<_> = parts
+            .map(|part| {
+                format!(
+                    "(SELECT {columns} FROM @.ledger_entries WHERE account_id = $1 AND book = 'seller' AND {part} \
+                     AND {position} {newest})"
+                )
+            })
+            .collect();
+        format!("SELECT {columns} FROM ({}) every {newest}", parts.join(" UNION ALL "))
+    };
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    if let Some(after) = after {
+        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+    }
+    if let Some(source) = &filter.source_id {
+        query = query.bind(source.clone())?;
+    }
+    let rows = query.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(rows::entry).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn exceptions(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    status: Option<ExceptionStatus>,
+    after: Option<ExceptionPosition>,
+    limit: Limit,
+) -> Read<Page<PaymentException>> {
+    let position = if after.is_some() { " AND (x.created_at, x.exception_id) < ($3, $4)" } else { "" };
+    let parts: Vec<_> = exception_parts(status)
+        .into_iter()
+        .map(|status| {
+            format!(
+                concat!(
+                    "(SELECT ",
+                    exception_columns!(),
+                    " FROM @.exceptions x WHERE x.account_id = $1 AND x.status = '{status}'{position} \
+                     ORDER BY x.created_at DESC, x.exception_id DESC LIMIT $2)"
+                ),
+                status = status.as_str(),
+                position = position
+            )
+        })
+        .collect();
+    let sql = format!(
+        "SELECT * FROM ({}) every ORDER BY created_at DESC, exception_id DESC LIMIT $2",
+        parts.join(" UNION ALL ")
+    );
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    if let Some(after) = after {
+        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+    }
+    let rows = query.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(rows::exception).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn exception(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: ExceptionId,
+    scope: Option<Scope>,
+) -> Read<Option<ExceptionSnapshot>> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            exception_columns!(),
+            ", {KEPT} FROM @.exceptions x LEFT JOIN @.kept_outcomes k ON k.account_id = x.account_id AND k.scope = $3 \
+             WHERE x.exception_id = $1 AND x.account_id = $2"
+        ),
+        KEPT = KEPT
+    );
+    let query = Query::new(schema, &sql)
+        .bind(id.to_string())?
+        .bind(account.to_string())?
+        .bind(scope.map(|scope| scope.to_string()))?;
+    query.optional(connection).await?.as_ref().map(rows::exception_snapshot).transpose()
 }
 
 const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
@@ -250,16 +545,11 @@ async fn names(connection: &mut PgConnection, schema: &str, account: AccountId) 
     rows.iter().map(|row| Ok((row.text("service_id")?.to_owned(), row.text("name")?.to_owned()))).collect()
 }
 
-/// A piece of the statement that reads a page.
-enum Select {
-    /// A step before: all that a search finds.
-    Found { query: String },
-    /// One of those that the page is merged from.
-    Part(String),
-}
-
 /// A page of orders. While words are searched for, the services' names are read first, in a statement of their own: an order
 /// whose service is renamed in between may be found by either name.
+///
+/// `LIMIT`, `OFFSET 0` and `MATERIALIZED` are fences: whatever the statistics say, first the page is taken from an index, then
+/// each payment by its key. With plain joins PostgreSQL took an account's orders of one service, all of them, for one row.
 pub(super) async fn orders(
     connection: &mut PgConnection,
     schema: &str,
@@ -276,9 +566,9 @@ pub(super) async fn orders(
         texts.push(text);
         format!("${}", texts.len() + 3)
     };
-    let mut selects = Vec::new();
+    let mut parts = Vec::new();
     for Way { service, status, payment_status, words } in ways(filter, &names) {
-        let mut conditions = String::from("o.number < $2");
+        let mut conditions = String::from("o.account_id = $1 AND o.number < $2");
         if let Some(service) = service {
             conditions.push_str(&format!(" AND o.service_id = {}", argument(service)));
         }
@@ -290,43 +580,25 @@ pub(super) async fn orders(
             conditions.push_str(&format!(" AND o.payment_status = '{}'", status.as_str()));
         }
         let from = if words.is_empty() {
-            conditions.push_str(" AND o.account_id = $1");
-            "@.orders o".to_owned()
+            "@.orders".to_owned()
         } else {
-            // All that is found, by the index of words and no other: they are this account's.
+            // All that is found, by the index of words and no other: `OFFSET 0` keeps the conditions out.
             let query = marked(account, &words).map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & ");
-            let at = selects.len();
-            selects.push(Select::Found { query: argument(query) });
-            format!("found_{at} o")
+            format!("(SELECT * FROM @.orders WHERE search @@ {}::text::tsquery OFFSET 0)", argument(query))
         };
-        selects.push(Select::Part(format!(
-            "(SELECT o.order_id, o.number FROM {from} WHERE {conditions} ORDER BY o.number DESC LIMIT $3)"
-        )));
+        parts.push(format!("(SELECT o.* FROM {from} o WHERE {conditions} ORDER BY o.number DESC LIMIT $3)"));
     }
-    let mut found = Vec::new();
-    let mut parts = Vec::new();
-    for (at, select) in selects.into_iter().enumerate() {
-        match select {
-            Select::Part(sql) => parts.push(sql),
-            Select::Found { query } => found.push(format!(
-                "found_{at} AS MATERIALIZED (SELECT f.order_id, f.number, f.service_id, f.status, f.payment_status \
-                 FROM @.orders f WHERE f.search @@ {query}::text::tsquery)"
-            )),
-        }
-    }
-    let with = if found.is_empty() { String::new() } else { format!("WITH {} ", found.join(", ")) };
+    // An order that matches in two ways is found twice.
     let sql = format!(
         concat!(
-            "{with}SELECT ",
+            "WITH catalog AS MATERIALIZED (SELECT * FROM @.services WHERE account_id = $1) SELECT ",
             order_columns!(),
             ", ",
             service_columns!(),
-            " FROM (SELECT DISTINCT order_id, number FROM ({parts}) every ORDER BY number DESC LIMIT $3) AS page \
-             JOIN @.orders o ON o.order_id = page.order_id AND o.account_id = $1 \
-             JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = $1 \
-             JOIN @.services s ON s.account_id = $1 AND s.service_id = o.service_id ORDER BY o.number DESC"
+            " FROM (SELECT DISTINCT ON (number) * FROM ({parts}) every ORDER BY number DESC LIMIT $3) o \
+             CROSS JOIN LATERAL (SELECT * FROM @.payments p WHERE p.order_id = o.order_id AND p.account_id = $1 LIMIT 1) p \
+             JOIN catalog s ON s.service_id = o.service_id ORDER BY o.number DESC"
         ),
-        with = with,
         parts = parts.join(" UNION ALL ")
     );
     let mut query =

@@ -1,7 +1,7 @@
 //! The steps of a commit's statement, over the relations that it takes in.
 
 use super::commit::Mode;
-use super::input::{Input, PAYMENT};
+use super::input::Input;
 use super::statement::{Builder, Relation};
 use crate::sql::error::Failed;
 
@@ -42,12 +42,16 @@ impl Input {
         } else {
             ", NULL::int8 AS taken, NULL::text AS fingerprint, NULL::text AS outcome, NULL::int8 AS until"
         });
-        if !self.payments.is_empty() {
+        let whole: Vec<_> = [&self.payments, &self.checkouts, &self.inbox]
+            .into_iter()
+            .filter(|relation| !relation.is_empty())
+            .map(|Relation { name, .. }| {
+                format!("(SELECT count(*) FROM {name}_done) = (SELECT count(*) FROM {name} JOIN good USING (n))")
+            })
+            .collect();
+        if !whole.is_empty() {
             // Dividing by zero rolls back what wrote less than it should: a bug in the decision.
-            sql.push(
-                ", 1 / (CASE WHEN (SELECT count(*) FROM payments_written) = (SELECT count(*) FROM set_payments \
-                 JOIN good USING (n)) THEN 1 ELSE 0 END) AS whole",
-            );
+            sql.push(&format!(", 1 / (CASE WHEN {} THEN 1 ELSE 0 END) AS whole", whole.join(" AND ")));
         }
         sql.push(" FROM sets s LEFT JOIN landed l USING (n)");
         if failed {
@@ -62,13 +66,16 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 35] {
+    fn relations(&self) -> [&Relation; 51] {
         [
             &self.sets,
             &self.storefront_guards,
             &self.service_guards,
             &self.order_guards,
             &self.subscription_guards,
+            &self.session_guards,
+            &self.provisioning_guards,
+            &self.exception_guards,
             &self.account_guards,
             &self.settings,
             &self.services_below,
@@ -97,8 +104,21 @@ impl Input {
             &self.subscriptions,
             &self.deleted_subscriptions,
             &self.audit,
+            &self.new_checkouts,
+            &self.checkouts,
+            &self.new_sessions,
+            &self.sessions,
+            &self.new_provisioning,
+            &self.provisioning,
+            &self.entries,
+            &self.new_exceptions,
+            &self.exceptions,
+            &self.new_inbox,
+            &self.inbox,
             &self.effects,
+            &self.errands,
             &self.deltas,
+            &self.ledger_deltas,
         ]
     }
 
@@ -118,33 +138,32 @@ impl Input {
                     .to_owned(),
             );
         }
-        // The account's row is locked only by what writes it; a witness reads it.
-        for (guards, table, locks) in [
-            (&self.account_guards, "accounts", "account_locks"),
-            (&self.storefront_guards, "storefronts", "storefront_locks"),
-        ] {
-            if guards.is_empty() {
-                continue;
-            }
-            let name = guards.name;
-            sql.step(locks).push(&format!(
-                "MATERIALIZED (SELECT r.account_id, r.version FROM @.{table} r WHERE r.account_id IN \
-                 (SELECT g.account_id FROM {name} g) ORDER BY r.account_id {lock})"
-            ));
-            branches.push(format!(
-                "SELECT g.n, l.account_id IS NULL FROM {name} g LEFT JOIN {locks} l USING (account_id) \
-                 WHERE coalesce(l.version, 0) <> g.version"
-            ));
-        }
         for (guards, table, key, locks) in [
-            (&self.service_guards, "services", "service_id", "service_locks"),
-            (&self.order_guards, "orders", "order_id", "order_locks"),
-            (&self.subscription_guards, "subscriptions", "subscription_id", "subscription_locks"),
+            // The account's row is locked only by what writes it; a witness reads it.
+            (&self.account_guards, "accounts", None, "account_locks"),
+            (&self.storefront_guards, "storefronts", None, "storefront_locks"),
+            (&self.service_guards, "services", Some("service_id"), "service_locks"),
+            (&self.order_guards, "orders", Some("order_id"), "order_locks"),
+            (&self.subscription_guards, "subscriptions", Some("subscription_id"), "subscription_locks"),
+            (&self.session_guards, "sessions", Some("session_id"), "session_locks"),
+            (&self.provisioning_guards, "provisioning", None, "provisioning_locks"),
+            (&self.exception_guards, "exceptions", Some("exception_id"), "exception_locks"),
         ] {
             if guards.is_empty() {
                 continue;
             }
             let name = guards.name;
+            let Some(key) = key else {
+                sql.step(locks).push(&format!(
+                    "MATERIALIZED (SELECT r.account_id, r.version FROM @.{table} r WHERE r.account_id IN \
+                     (SELECT g.account_id FROM {name} g) ORDER BY r.account_id {lock})"
+                ));
+                branches.push(format!(
+                    "SELECT g.n, l.account_id IS NULL FROM {name} g LEFT JOIN {locks} l USING (account_id) \
+                     WHERE coalesce(l.version, 0) <> g.version"
+                ));
+                continue;
+            };
             let more = if table == "services" { ", r.has_orders" } else { "" };
             sql.step(locks).push(&format!(
                 "MATERIALIZED (SELECT r.account_id, r.{key} AS id, r.version{more} FROM @.{table} r \
@@ -375,20 +394,24 @@ impl Input {
         }
         self.update(sql, &self.orders, "orders", &["order_id", "account_id"]);
         self.insert(sql, &self.new_payments, "payments");
-        if !self.payments.is_empty() {
-            let set: Vec<_> = PAYMENT.iter().skip(3).map(|column| format!("{column} = r.{column}")).collect();
-            sql.step("payments_written").push(&format!(
-                "(UPDATE @.payments t SET {} FROM set_payments r JOIN good USING (n) WHERE t.payment_id = r.payment_id \
-                 AND t.account_id = r.account_id AND t.order_id = r.order_id RETURNING 1)",
-                set.join(", ")
-            ));
-        }
+        self.update(sql, &self.payments, "payments", &["payment_id", "account_id", "order_id"]);
         self.insert(sql, &self.keys, "api_keys");
         self.delete(sql, &self.deleted_keys, "api_keys", "key_id");
         self.insert(sql, &self.new_subscriptions, "subscriptions");
         self.update(sql, &self.subscriptions, "subscriptions", &["subscription_id", "account_id"]);
         self.delete(sql, &self.deleted_subscriptions, "subscriptions", "subscription_id");
         self.insert(sql, &self.audit, "audit");
+        self.insert(sql, &self.new_checkouts, "checkouts");
+        self.update(sql, &self.checkouts, "checkouts", &["checkout_id", "account_id", "order_id"]);
+        self.insert(sql, &self.new_sessions, "sessions");
+        self.update(sql, &self.sessions, "sessions", &["session_id", "account_id"]);
+        self.insert(sql, &self.new_provisioning, "provisioning");
+        self.update(sql, &self.provisioning, "provisioning", &["account_id"]);
+        self.insert(sql, &self.entries, "ledger_entries");
+        self.insert(sql, &self.new_exceptions, "exceptions");
+        self.update(sql, &self.exceptions, "exceptions", &["exception_id", "account_id"]);
+        self.insert(sql, &self.new_inbox, "inbox");
+        self.update(sql, &self.inbox, "inbox", &["event_id", "account_id"]);
         if !self.effects.is_empty() {
             let content = self.filled("r");
             let numbers = self.with_numbers();
@@ -399,7 +422,14 @@ impl Input {
                  JOIN good USING (n){numbers})"
             ));
         }
+        if !self.errands.is_empty() {
+            sql.step("errands_made").push(
+                "(INSERT INTO @.errands (effect_id, account_id, content, created_at, status, due_at) SELECT r.effect_id, \
+                 r.account_id, r.content, r.created_at, 'pending', r.due_at FROM new_errands r JOIN good USING (n))",
+            );
+        }
         self.insert(sql, &self.deltas, "order_count_deltas");
+        self.insert(sql, &self.ledger_deltas, "ledger_deltas");
         let (number, numbers) =
             if self.new_orders.is_empty() { ("NULL::int8", "") } else { ("m.number", self.with_numbers()) };
         sql.step("kept").push(&format!(
@@ -422,6 +452,7 @@ impl Input {
         ));
     }
 
+    /// Answers its rows, so that what has to be whole can be counted.
     #[allow(clippy::unused_self, reason = "reads as the others do")]
     fn update(&self, sql: &mut Builder, relation: &Relation, table: &str, key: &[&str]) {
         if relation.is_empty() {
@@ -435,7 +466,7 @@ impl Input {
             .collect();
         let same: Vec<_> = key.iter().map(|column| format!("t.{column} = r.{column}")).collect();
         sql.step(&format!("{}_done", relation.name)).push(&format!(
-            "(UPDATE @.{table} t SET {} FROM {} r JOIN good USING (n) WHERE {})",
+            "(UPDATE @.{table} t SET {} FROM {} r JOIN good USING (n) WHERE {} RETURNING 1)",
             set.join(", "),
             relation.name,
             same.join(" AND ")

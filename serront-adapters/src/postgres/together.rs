@@ -5,15 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serront_core::account::Version;
 use serront_core::change::{ChangeSet, Committed, Guard};
+use serront_core::checkout::MerchantId;
 use serront_core::key::KeyRecord;
-use serront_core::ports::{CommitError, OrderKey, OrderSnapshot};
+use serront_core::ports::{CommitError, OrderKey, OrderSnapshot, SessionSnapshot};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::coalesce::{Together, Waiting};
 use super::commit::{self, Mode, Refusal, Status};
-use super::read::OrderWanted;
+use super::read::{OrderWanted, SessionWanted};
 use super::{Base, RECONNECTS_MAX, error, read};
 use crate::sql::error::Failed;
 
@@ -40,6 +42,16 @@ pub(super) async fn orders(base: &Base, wanted: &[OrderWanted]) -> Result<Vec<Op
 /// API keys by hash.
 pub(super) async fn keys(base: &Base, wanted: &[Digest256]) -> Result<Vec<Option<KeyRecord>>, Failed> {
     super::on_connection!(base, |connection, schema| read::keys_by_hash(connection, schema, wanted))
+}
+
+/// Merchants at Plugipay by name.
+pub(super) async fn merchants(base: &Base, wanted: &[MerchantId]) -> Result<Vec<Option<Provisioning>>, Failed> {
+    super::on_connection!(base, |connection, schema| read::merchants(connection, schema, wanted))
+}
+
+/// What is known under sessions' names.
+pub(super) async fn sessions(base: &Base, wanted: &[SessionWanted]) -> Result<Vec<Option<SessionSnapshot>>, Failed> {
+    super::on_connection!(base, |connection, schema| read::sessions(connection, schema, wanted))
 }
 
 fn answer<T>(senders: Vec<oneshot::Sender<T>>, answers: impl IntoIterator<Item = T>) {
@@ -97,6 +109,34 @@ impl Together for Keys {
     async fn together(&self, round: Vec<Waiting<Self>>) {
         let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
         answer(senders, spread(keys(&self.0, &jobs).await, jobs.len()));
+    }
+}
+
+/// Reads of merchants: every notification begins with one.
+pub(super) struct Merchants(pub(super) Arc<Base>);
+
+#[async_trait]
+impl Together for Merchants {
+    type Job = MerchantId;
+    type Answer = Result<Option<Provisioning>, Failed>;
+
+    async fn together(&self, round: Vec<Waiting<Self>>) {
+        let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
+        answer(senders, spread(merchants(&self.0, &jobs).await, jobs.len()));
+    }
+}
+
+/// Reads of sessions' names.
+pub(super) struct Sessions(pub(super) Arc<Base>);
+
+#[async_trait]
+impl Together for Sessions {
+    type Job = SessionWanted;
+    type Answer = Result<Option<SessionSnapshot>, Failed>;
+
+    async fn together(&self, round: Vec<Waiting<Self>>) {
+        let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
+        answer(senders, spread(sessions(&self.0, &jobs).await, jobs.len()));
     }
 }
 

@@ -1,9 +1,9 @@
-//! The dispatcher's bookkeeping: leases, attempts, folding, pruning.
+//! The bookkeeping of dispatcher and janitor: leases, attempts, folding, pruning.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectId};
+use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
 use serront_core::time::Timestamp;
@@ -12,8 +12,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::error::of_write;
 use crate::sql::error::Failed;
-use crate::sql::rows::{self, Cells as _};
-use crate::sql::work::{LOOK_AHEAD, after, choose, due, target};
+use crate::sql::rows::Cells as _;
+use crate::sql::work::{LOOK_AHEAD, after, choose, due, table, target};
 
 type Worked<T> = Result<T, Failed>;
 
@@ -30,22 +30,22 @@ pub(super) async fn now(connection: &mut PgConnection) -> Worked<Timestamp> {
 }
 
 /// Whether anything is due, without a lock.
-pub(super) async fn any_due(connection: &mut PgConnection, schema: &str, now: Timestamp) -> Worked<bool> {
-    let sql = "SELECT 1 FROM @.effects WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 LIMIT 1";
-    Ok(sqlx::query(at(schema, sql)).bind(now.millis()).fetch_optional(connection).await?.is_some())
+pub(super) async fn any_due(connection: &mut PgConnection, schema: &str, lane: Lane, now: Timestamp) -> Worked<bool> {
+    let sql = format!(
+        "SELECT 1 FROM @.{} WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 LIMIT 1",
+        table(lane)
+    );
+    Ok(sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_optional(connection).await?.is_some())
 }
 
-/// Takes work, inside a transaction. Hosts take one after another, so that what one subscription has under way is
-/// counted right.
-pub(super) async fn take_due(
+/// The due effects, each with how many its subscription has under way.
+async fn due_rows(
     connection: &mut PgConnection,
     schema: &str,
     now: Timestamp,
     limit: u32,
     per_subscription: u32,
-    lease: Duration,
-) -> Worked<Vec<Due>> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1), 1)").bind(schema).execute(&mut *connection).await?;
+) -> Worked<Vec<PgRow>> {
     // Subscriptions that have enough under way are left out before anything is counted, or their queues would hide the rest.
     let sql = "WITH leased AS MATERIALIZED (SELECT l.subscription_id, count(*) AS under_way FROM @.effects l \
                WHERE l.status = 'pending' AND l.lease_until > 0 AND l.lease_until > $1 \
@@ -59,8 +59,39 @@ pub(super) async fn take_due(
         .bind(now.millis())
         .bind(i64::from(limit.saturating_mul(LOOK_AHEAD)))
         .bind(i64::from(per_subscription))
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await?;
+    Ok(rows)
+}
+
+/// The due errands. None goes to a subscription.
+async fn errand_rows(connection: &mut PgConnection, schema: &str, now: Timestamp, limit: u32) -> Worked<Vec<PgRow>> {
+    let sql = "SELECT effect_id, account_id, content, NULL::text AS subscription_id, attempts, fence FROM @.errands \
+               WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 ORDER BY due_at, effect_id LIMIT $2";
+    Ok(sqlx::query(at(schema, sql)).bind(now.millis()).bind(i64::from(limit)).fetch_all(connection).await?)
+}
+
+/// Takes work, inside a transaction. Hosts take one after another from a lane, so that nothing is taken twice and what one
+/// subscription has under way is counted right.
+pub(super) async fn take_due(
+    connection: &mut PgConnection,
+    schema: &str,
+    (lane, now): (Lane, Timestamp),
+    limit: u32,
+    per_subscription: u32,
+    lease: Duration,
+) -> Worked<Vec<Due>> {
+    // 2 is the folder's.
+    let turn = match lane {
+        Lane::Outbox => 1,
+        Lane::Errands => 3,
+    };
+    let sql = "SELECT pg_advisory_xact_lock(hashtext($1), $2)";
+    sqlx::query(sql).bind(schema).bind(turn).execute(&mut *connection).await?;
+    let rows = match lane {
+        Lane::Outbox => due_rows(connection, schema, now, limit, per_subscription).await?,
+        Lane::Errands => errand_rows(connection, schema, now, limit).await?,
+    };
     let chosen = choose(&rows, limit, per_subscription)?;
     if chosen.is_empty() {
         return Ok(Vec::new());
@@ -68,10 +99,13 @@ pub(super) async fn take_due(
     let ids = |column: &'static str| -> Worked<Vec<String>> {
         chosen.iter().map(|row| Ok(row.text(column)?.to_owned())).collect()
     };
-    let sql = "UPDATE @.effects e SET lease_until = $1, fence = fence + 1 \
-               FROM unnest($2::text[], $3::text[]) AS w (effect_id, account_id) \
-               WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id";
-    sqlx::query(at(schema, sql))
+    let sql = format!(
+        "UPDATE @.{} e SET lease_until = $1, fence = fence + 1 \
+         FROM unnest($2::text[], $3::text[]) AS w (effect_id, account_id) \
+         WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id",
+        table(lane)
+    );
+    sqlx::query(at(schema, &sql))
         .bind(now.plus(lease).millis())
         .bind(ids("effect_id")?)
         .bind(ids("account_id")?)
@@ -107,10 +141,17 @@ async fn targets(connection: &mut PgConnection, schema: &str, chosen: &[&PgRow])
 }
 
 /// When the earliest effect that no lease holds becomes due.
-pub(super) async fn next_due(connection: &mut PgConnection, schema: &str, now: Timestamp) -> Worked<Option<Timestamp>> {
-    let sql = "SELECT due_at FROM @.effects WHERE status = 'pending' AND lease_until <= $1 ORDER BY due_at, effect_id \
-               LIMIT 1";
-    let row = sqlx::query(at(schema, sql)).bind(now.millis()).fetch_optional(connection).await?;
+pub(super) async fn next_due(
+    connection: &mut PgConnection,
+    schema: &str,
+    lane: Lane,
+    now: Timestamp,
+) -> Worked<Option<Timestamp>> {
+    let sql = format!(
+        "SELECT due_at FROM @.{} WHERE status = 'pending' AND lease_until <= $1 ORDER BY due_at, effect_id LIMIT 1",
+        table(lane)
+    );
+    let row = sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_optional(connection).await?;
     row.map(|row| Ok(Timestamp::from_millis(row.int("due_at")?))).transpose()
 }
 
@@ -125,12 +166,15 @@ pub(super) async fn record_attempt(
     next: NextAttempt,
 ) -> Worked<Result<(), LeaseLost>> {
     let (status, due_at) = after(next);
-    let sql = "WITH kept AS (UPDATE @.effects SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
-               lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
-               AND lease_until > 0 RETURNING 1) \
-               INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
-               duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept";
-    let written = sqlx::query(at(schema, sql))
+    let sql = format!(
+        "WITH kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
+         lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
+         AND lease_until > 0 RETURNING 1) \
+         INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
+         duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept",
+        table(id.lane())
+    );
+    let written = sqlx::query(at(schema, &sql))
         .bind(status)
         .bind(due_at)
         .bind(id.to_string())
@@ -150,25 +194,46 @@ pub(super) async fn record_attempt(
     Ok(if written == 0 { Err(LeaseLost) } else { Ok(()) })
 }
 
-/// One statement deletes the deltas and adds what it deleted. One folder at a time; who comes second finds nothing.
+/// Folds up to `limit` deltas of counts, and of balances as far as the limit goes then.
 pub(super) async fn fold_deltas(connection: &mut PgConnection, schema: &str, limit: u32) -> Worked<u64> {
-    let sql = "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext($2), 2) AS mine), \
-               chosen AS (SELECT ctid FROM @.order_count_deltas WHERE (SELECT mine FROM turn) LIMIT $1 \
-               FOR UPDATE SKIP LOCKED), \
-               gone AS (DELETE FROM @.order_count_deltas WHERE ctid IN (SELECT ctid FROM chosen) \
-               RETURNING account_id, status, delta), \
-               added AS (INSERT INTO @.order_counts AS t (account_id, status, orders) \
-               SELECT account_id, status, sum(delta)::int8 FROM gone GROUP BY account_id, status \
-               ORDER BY account_id, status ON CONFLICT (account_id, status) DO UPDATE \
-               SET orders = t.orders + excluded.orders) \
-               SELECT count(*) AS folded FROM gone";
-    let row = sqlx::query(at(schema, sql))
-        .bind(i64::from(limit))
-        .bind(schema)
-        .fetch_one(connection)
-        .await
-        .map_err(of_write)?;
-    rows::whole(&row, "folded")
+    let mut folded = 0;
+    for (deltas, totals, by, sums) in [
+        ("order_count_deltas", "order_counts", "status", [("delta", "orders")].as_slice()),
+        ("ledger_deltas", "ledger_balances", "code", &[("debits", "debits"), ("credits", "credits")]),
+    ] {
+        let left = i64::from(limit).saturating_sub(folded);
+        if left > 0 {
+            folded += fold(connection, schema, (deltas, totals, by), sums, left).await?;
+        }
+    }
+    u64::try_from(folded).map_err(|_| Failed::Unreadable("folded"))
+}
+
+/// One statement deletes the deltas and adds what it deleted. One folder at a time; who comes second finds nothing.
+async fn fold(
+    connection: &mut PgConnection,
+    schema: &str,
+    (deltas, totals, by): (&str, &str, &str),
+    sums: &[(&str, &str)],
+    limit: i64,
+) -> Worked<i64> {
+    let list = |of: &dyn Fn(&str, &str) -> String| {
+        sums.iter().map(|(delta, total)| of(delta, total)).collect::<Vec<_>>().join(", ")
+    };
+    let sql = format!(
+        "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext($2), 2) AS mine), \
+         chosen AS (SELECT ctid FROM @.{deltas} WHERE (SELECT mine FROM turn) LIMIT $1 FOR UPDATE SKIP LOCKED), \
+         gone AS (DELETE FROM @.{deltas} WHERE ctid IN (SELECT ctid FROM chosen) RETURNING account_id, {by}, {}), \
+         added AS (INSERT INTO @.{totals} AS t (account_id, {by}, {}) SELECT account_id, {by}, {} FROM gone \
+         GROUP BY account_id, {by} ORDER BY account_id, {by} ON CONFLICT (account_id, {by}) DO UPDATE SET {}) \
+         SELECT count(*) AS folded FROM gone",
+        list(&|delta, _| delta.to_owned()),
+        list(&|_, total| total.to_owned()),
+        list(&|delta, _| format!("sum({delta})::int8")),
+        list(&|_, total| format!("{total} = t.{total} + excluded.{total}")),
+    );
+    let row = sqlx::query(at(schema, &sql)).bind(limit).bind(schema).fetch_one(connection).await.map_err(of_write)?;
+    Ok(row.int("folded")?)
 }
 
 pub(super) async fn prune(connection: &mut PgConnection, schema: &str, prune: Prune) -> Worked<Pruned> {
@@ -177,22 +242,40 @@ pub(super) async fn prune(connection: &mut PgConnection, schema: &str, prune: Pr
                 (SELECT ctid FROM @.kept_outcomes WHERE until <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";
     let change_sets = "DELETE FROM @.change_sets WHERE ctid IN \
                        (SELECT ctid FROM @.change_sets WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";
-    let effects = "WITH gone AS (DELETE FROM @.effects WHERE ctid IN (SELECT ctid FROM @.effects \
-                   WHERE status <> 'pending' AND created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
-                   RETURNING effect_id, account_id), \
-                   logs AS (DELETE FROM @.attempts t USING gone g WHERE t.effect_id = g.effect_id \
-                   AND t.account_id = g.account_id) SELECT 1 FROM gone";
-    let mut gone = [0; 3];
-    for (count, (sql, before)) in gone.iter_mut().zip([
-        (kept, prune.kept_until),
-        (change_sets, prune.change_sets_before),
-        (effects, prune.effects_before),
-    ]) {
+    let mut gone = [0; 2];
+    for (count, (sql, before)) in
+        gone.iter_mut().zip([(kept, prune.kept_until), (change_sets, prune.change_sets_before)])
+    {
         let done = sqlx::query(at(schema, sql)).bind(before.millis()).bind(limit).execute(&mut *connection).await;
         *count = done.map_err(of_write)?.rows_affected();
     }
-    let [kept, change_sets, effects] = gone;
+    let [kept, change_sets] = gone;
+    let mut effects = 0;
+    for lane in Lane::ALL {
+        let left = u64::from(prune.limit).saturating_sub(effects);
+        effects += prune_effects(connection, schema, lane, prune.effects_before, left).await?;
+    }
     Ok(Pruned { kept, effects, change_sets })
+}
+
+async fn prune_effects(
+    connection: &mut PgConnection,
+    schema: &str,
+    lane: Lane,
+    before: Timestamp,
+    limit: u64,
+) -> Worked<u64> {
+    let sql = format!(
+        "WITH gone AS (DELETE FROM @.{table} WHERE ctid IN (SELECT ctid FROM @.{table} \
+         WHERE status <> 'pending' AND created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
+         RETURNING effect_id, account_id), \
+         logs AS (DELETE FROM @.attempts t USING gone g WHERE t.effect_id = g.effect_id \
+         AND t.account_id = g.account_id) SELECT 1 FROM gone",
+        table = table(lane)
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let done = sqlx::query(at(schema, &sql)).bind(before.millis()).bind(limit).execute(connection).await;
+    Ok(done.map_err(of_write)?.rows_affected())
 }
 
 pub(super) async fn touch_key(

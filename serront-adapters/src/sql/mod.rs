@@ -1,7 +1,9 @@
-//! What the SQL engines share: rows to domain types, the places of names, the ways of a search, what due work is, and failures. No statement: those differ.
+//! What the SQL engines share: rows to domain types, the places of names, the ways of a search and of a page of the ledger,
+//! what due work is, and failures. No statement: those differ.
 
 pub(crate) mod connections;
 pub(crate) mod error;
+pub(crate) mod ledger;
 pub(crate) mod names;
 pub(crate) mod rows;
 pub(crate) mod search;

@@ -7,6 +7,7 @@ pub(crate) mod directory {
     pub(crate) const STOREFRONT_SLUG: &str = "storefront_slug";
     pub(crate) const KEY_HASH: &str = "key_hash";
     pub(crate) const ACCESS_TOKEN: &str = "access_token";
+    pub(crate) const MERCHANT: &str = "merchant";
 }
 
 /// A name's place: its kind, its text, and whether it is unique across accounts.
@@ -21,8 +22,11 @@ pub(crate) fn place(name: &ClaimName) -> Place {
         ClaimName::StorefrontSlug(slug) => Place::Directory(directory::STOREFRONT_SLUG, slug.to_string()),
         ClaimName::KeyHash(hash) => Place::Directory(directory::KEY_HASH, hash.to_string()),
         ClaimName::AccessToken(hash) => Place::Directory(directory::ACCESS_TOKEN, hash.to_string()),
+        ClaimName::Merchant(id) => Place::Directory(directory::MERCHANT, id.to_string()),
         ClaimName::Confirmation(payment) => Place::Claim("confirmation", payment.to_string()),
         ClaimName::ServiceSlug(slug) => Place::Claim("service_slug", slug.to_string()),
+        ClaimName::Settlement(session) => Place::Claim("settlement", session.to_string()),
+        ClaimName::ProviderEvent(event) => Place::Claim("provider_event", event.to_string()),
         ClaimName::Idempotency(scope) => Place::Kept(scope.to_string()),
     }
 }

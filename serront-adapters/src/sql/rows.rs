@@ -6,16 +6,23 @@ use serde_json::from_str;
 use serront_core::account::{Account, AccountState, Version};
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::{Offer, Service};
+use serront_core::checkout::{Checkout, CheckoutState, CheckoutStatus, FeeRate, ProviderEventId, Session, SessionId};
 use serront_core::effect::{Attempt, DeliveryRecord, EffectStatus};
 use serront_core::event::EventType;
+use serront_core::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
 use serront_core::idempotency::Kept;
 use serront_core::ids::AccountId;
+use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::key::{AccessToken, KeyRecord};
+use serront_core::ledger::{Book, CodeTotals, Direction, EntryCode, LedgerEntry, SourceType};
 use serront_core::money::Rupiah;
 use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
 use serront_core::page::OrderRow;
 use serront_core::payment::{Payment, PaymentState, PaymentStatus};
-use serront_core::ports::{AccountSnapshot, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, ExceptionSnapshot, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::{Digest256, ImageType, Receipt};
 use serront_core::storefront::{Profile, Storefront};
 use serront_core::subscription::{Subscription, SubscriptionState};
@@ -136,7 +143,35 @@ macro_rules! order_columns {
          p.receipt_upload_id, p.receipt_type, p.receipt_bytes, p.receipt_sha256, p.receipt_at"
     };
 }
-pub(crate) use {account_columns, order_columns, service_columns, storefront_columns};
+/// Columns of an account's provisioning, for a table named `v`.
+macro_rules! provisioning_columns {
+    () => {
+        "v.account_id AS v_account_id, v.version AS v_version, v.state AS v_state"
+    };
+}
+/// Columns of an exception, for a table named `x`.
+macro_rules! exception_columns {
+    () => {
+        "x.exception_id, x.account_id, x.version, x.kind, x.order_id, x.session_id, x.amount, x.created_at, x.status, \
+         x.note, x.resolved_at"
+    };
+}
+/// Columns of a notification, for a table named `i`.
+macro_rules! inbox_columns {
+    () => {
+        "i.event_id, i.account_id, i.event_type, i.session_id, i.body, i.received_at, i.status"
+    };
+}
+/// The notifications that nothing came of yet, in a table named `i`: in the words of the index's condition.
+macro_rules! unapplied {
+    () => {
+        "i.status IN ('parked', 'foreign_currency', 'unreadable')"
+    };
+}
+pub(crate) use {
+    account_columns, exception_columns, inbox_columns, order_columns, provisioning_columns, service_columns,
+    storefront_columns, unapplied,
+};
 
 pub(crate) fn account(row: &impl Cells) -> Read<Account> {
     Ok(Account {
@@ -344,6 +379,156 @@ pub(crate) fn subscriptions(row: &impl Cells, account_id: AccountId) -> Read<Vec
         .collect()
 }
 
+/// A checkout as an array, in this order.
+#[derive(serde::Deserialize)]
+struct CheckoutRow {
+    checkout_id: String,
+    order_id: String,
+    payment_id: String,
+    amount: i64,
+    fee_rate: String,
+    request: String,
+    created_at: i64,
+    status: String,
+    session_id: Option<String>,
+    hosted_url: Option<String>,
+    expires_at: Option<i64>,
+    unneeded: bool,
+    ended_at: Option<i64>,
+}
+
+fn read_checkout(row: CheckoutRow, account_id: AccountId) -> Read<Checkout> {
+    fn of<T>(value: Option<T>) -> Read<T> {
+        value.ok_or(Failed::Unreadable("checkout"))
+    }
+    let session = match row.session_id {
+        None => None,
+        Some(id) => Some(Session {
+            id: of(SessionId::parse(&id))?,
+            hosted_url: of(row.hosted_url)?,
+            expires_at: of(row.expires_at.map(Timestamp::from_millis))?,
+        }),
+    };
+    Ok(Checkout {
+        id: of(row.checkout_id.parse().ok())?,
+        account_id,
+        order_id: of(row.order_id.parse().ok())?,
+        payment_id: of(row.payment_id.parse().ok())?,
+        amount: of(Rupiah::new(row.amount).ok())?,
+        fee_rate: of(FeeRate::parse(&row.fee_rate))?,
+        request: row.request,
+        created_at: Timestamp::from_millis(row.created_at),
+        state: CheckoutState {
+            status: of(CheckoutStatus::parse(&row.status))?,
+            session,
+            unneeded: row.unneeded,
+            ended_at: row.ended_at.map(Timestamp::from_millis),
+        },
+    })
+}
+
+/// An order's live checkouts, from one text.
+fn checkouts(row: &impl Cells, account_id: AccountId) -> Read<Vec<Checkout>> {
+    let Some(text) = row.optional_text("checkouts")? else { return Ok(Vec::new()) };
+    let rows: Vec<CheckoutRow> = from_str(text).map_err(|_| Failed::Unreadable("checkouts"))?;
+    rows.into_iter().map(|row| read_checkout(row, account_id)).collect()
+}
+
+/// A checkout, one text, with its order; `None` where there is none.
+pub(crate) fn checkout_snapshot(row: &impl Cells) -> Read<Option<CheckoutSnapshot>> {
+    let Some(text) = row.optional_text("checkout")? else { return Ok(None) };
+    let found: CheckoutRow = from_str(text).map_err(|_| Failed::Unreadable("checkout"))?;
+    let order = order_snapshot(row)?;
+    Ok(Some(CheckoutSnapshot { checkout: read_checkout(found, order.account.id)?, order }))
+}
+
+/// What is known under a session's name. The row is there whatever is known.
+pub(crate) fn session_snapshot(row: &impl Cells) -> Read<SessionSnapshot> {
+    let parked: Vec<ProviderEventId> = match row.optional_text("parked")? {
+        None => Vec::new(),
+        Some(text) => from_str(text).map_err(|_| Failed::Unreadable("parked"))?,
+    };
+    let event = row.optional_text("event_status")?;
+    Ok(SessionSnapshot {
+        version: version(row, "session_version")?,
+        checkout: checkout_snapshot(row)?,
+        parked,
+        event: event.map(|name| InboxStatus::parse(name).ok_or(Failed::Unreadable("event_status"))).transpose()?,
+    })
+}
+
+/// The provisioning of a row that was joined from the left: `None` where there is none.
+pub(crate) fn provisioning(row: &impl Cells) -> Read<Option<Provisioning>> {
+    if row.optional_text("v_account_id")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Provisioning {
+        account_id: id(row, "v_account_id")?,
+        version: version(row, "v_version")?,
+        state: json(row, "v_state")?,
+    }))
+}
+
+pub(crate) fn totals(row: &impl Cells) -> Read<CodeTotals> {
+    Ok(CodeTotals {
+        code: EntryCode::parse(row.text("code")?).ok_or(Failed::Unreadable("code"))?,
+        debits: row.int("debits")?,
+        credits: row.int("credits")?,
+    })
+}
+
+pub(crate) fn entry(row: &impl Cells) -> Read<LedgerEntry> {
+    Ok(LedgerEntry {
+        id: id(row, "entry_id")?,
+        tx_id: id(row, "tx_id")?,
+        account_id: id(row, "account_id")?,
+        book: Book::parse(row.text("book")?).ok_or(Failed::Unreadable("book"))?,
+        code: EntryCode::parse(row.text("code")?).ok_or(Failed::Unreadable("code"))?,
+        direction: Direction::parse(row.text("direction")?).ok_or(Failed::Unreadable("direction"))?,
+        amount: rupiah(row, "amount")?,
+        source_type: SourceType::parse(row.text("source_type")?).ok_or(Failed::Unreadable("source_type"))?,
+        source_id: row.text("source_id")?.to_owned(),
+        description: owned(row.optional_text("description")?),
+        created_at: time(row, "created_at")?,
+    })
+}
+
+pub(crate) fn exception(row: &impl Cells) -> Read<PaymentException> {
+    Ok(PaymentException {
+        id: id(row, "exception_id")?,
+        account_id: id(row, "account_id")?,
+        kind: ExceptionKind::parse(row.text("kind")?).ok_or(Failed::Unreadable("kind"))?,
+        order_id: id(row, "order_id")?,
+        session_id: SessionId::parse(row.text("session_id")?).ok_or(Failed::Unreadable("session_id"))?,
+        amount: rupiah(row, "amount")?,
+        created_at: time(row, "created_at")?,
+        state: ExceptionState {
+            version: version(row, "version")?,
+            status: ExceptionStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))?,
+            note: owned(row.optional_text("note")?),
+            resolved_at: optional_time(row, "resolved_at")?,
+        },
+    })
+}
+
+/// An exception with what was kept.
+pub(crate) fn exception_snapshot(row: &impl Cells) -> Read<ExceptionSnapshot> {
+    Ok(ExceptionSnapshot { exception: exception(row)?, kept: optional_kept(row)? })
+}
+
+pub(crate) fn notification(row: &impl Cells) -> Read<InboxRecord> {
+    let session_id = row.optional_text("session_id")?;
+    Ok(InboxRecord {
+        account_id: id(row, "account_id")?,
+        event_id: ProviderEventId::parse(row.text("event_id")?).ok_or(Failed::Unreadable("event_id"))?,
+        event_type: row.text("event_type")?.to_owned(),
+        session_id: session_id.map(|id| SessionId::parse(id).ok_or(Failed::Unreadable("session_id"))).transpose()?,
+        body: row.text("body")?.to_owned(),
+        received_at: time(row, "received_at")?,
+        status: InboxStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))?,
+    })
+}
+
 /// The kept outcome of a row that was joined from the left.
 pub(crate) fn optional_kept(row: &impl Cells) -> Read<Option<Kept>> {
     if row.optional_text("fingerprint")?.is_none() { Ok(None) } else { Ok(Some(kept(row)?)) }
@@ -407,6 +592,7 @@ pub(crate) fn account_snapshot(row: &impl Cells) -> Read<AccountSnapshot> {
         storefront: storefront(row)?,
         services: whole(row, "services")?,
         subscriptions: subscriptions(row, account.id)?,
+        provisioning: provisioning(row)?,
         kept: optional_kept(row)?,
         account,
     })
@@ -431,6 +617,7 @@ pub(crate) fn order_snapshot(row: &impl Cells) -> Read<OrderSnapshot> {
         number: number(row)?,
         payment: payment(row)?,
         service: service(row)?,
+        checkouts: checkouts(row, account.id)?,
         subscriptions: subscriptions(row, account.id)?,
         kept: optional_kept(row)?,
         account,

@@ -1,9 +1,9 @@
-//! The dispatcher's bookkeeping, as far as it is the same for both engines: which of the due effects are taken, and what
-//! their rows mean.
+//! The bookkeeping of dispatcher and janitor, as far as it is the same for both engines: which of the due effects are
+//! taken, and what their rows mean.
 
 use std::collections::BTreeMap;
 
-use serront_core::effect::EffectId;
+use serront_core::effect::{EffectId, Lane};
 use serront_core::key::WebhookSecret;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, Target};
 use serront_core::time::Timestamp;
@@ -14,6 +14,14 @@ use super::rows::{self, Cells};
 /// How many due effects are looked at for each one wanted, so that a subscription with a long queue does not hide the
 /// others behind it.
 pub(crate) const LOOK_AHEAD: u32 = 8;
+
+/// The table of a lane: a host of a version that does not know a lane does not take from it.
+pub(crate) const fn table(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Outbox => "effects",
+        Lane::Errands => "errands",
+    }
+}
 
 /// The first rows up to the limit, with no more of one subscription than may be under way at once. `under_way` is how many
 /// already are.
@@ -50,6 +58,9 @@ pub(crate) fn due(row: &impl Cells, target: Option<Target>) -> Result<Due, Faile
             body: content.to_owned(),
             target: target.map(Box::new),
         },
+        EffectId::Errand(_) => {
+            DueEffect::Errand(serde_json::from_str(content).map_err(|_| Failed::Unreadable("errand"))?)
+        }
     };
     let fence = Fence(rows::whole::<u64>(row, "fence")?.saturating_add(1));
     Ok(Due { id, account_id: rows::id(row, "account_id")?, fence, attempts: rows::whole(row, "attempts")?, effect })

@@ -18,15 +18,23 @@ use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::DeliveryRecord;
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, CommitError, OrderKey, OrderSnapshot, PortError, ServiceSnapshot, ShopSnapshot, Storage,
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
 };
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
+    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use sqlx::sqlite::SqliteConnection;
@@ -303,6 +311,60 @@ impl Storage for SqliteTransaction {
 
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         read!(self, |connection| read::delivery(connection, account_id, id))
+    }
+
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        read!(self, |connection| read::merchant(connection, id))
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        read!(self, |connection| read::checkout(connection, account_id, id))
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        read!(self, |connection| read::session(connection, account_id, id, event_id))
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        read!(self, |connection| read::inbox(connection, account_id, id))
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        read!(self, |connection| read::balance(connection, account_id))
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        read!(self, |connection| read::entries(connection, account_id, filter, after, limit))
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        read!(self, |connection| read::exceptions(connection, account_id, status, after, limit))
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        read!(self, |connection| read::exception(connection, account_id, id, key))
     }
 
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {

@@ -126,6 +126,19 @@ fn look(change: &ChangeSet) -> Script {
                 .bind(account.to_string())
                 .bind(order_id.to_string());
         }
+        if let Write::UpdateCheckout { id, order_id, .. } = write {
+            look.push(
+                " AND EXISTS (SELECT 1 FROM checkouts WHERE checkout_id = ? AND account_id = ? AND order_id = ?)",
+            )
+            .bind(id.to_string())
+            .bind(account.to_string())
+            .bind(order_id.to_string());
+        }
+        if let Write::UpdateInbox(id, _) = write {
+            look.push(" AND EXISTS (SELECT 1 FROM inbox WHERE event_id = ? AND account_id = ?)")
+                .bind(id.as_str().to_owned())
+                .bind(account.to_string());
+        }
     }
     look.push(") AS sound, CASE WHEN 0 THEN 0");
     for (at, claim) in change.claims.iter().enumerate() {
@@ -168,8 +181,8 @@ fn held(look: &mut Script, account: AccountId, place: &Place, at: Option<Timesta
 
 fn holds(look: &mut Script, account: AccountId, guard: &Guard) {
     match guard {
-        Guard::Exact { row, version } => version_is(look, account, *row, *version),
-        Guard::Settings(version) => version_is(look, account, Guarded::Account, *version),
+        Guard::Exact { row, version } => version_is(look, account, row, *version),
+        Guard::Settings(version) => version_is(look, account, &Guarded::Account, *version),
         Guard::ServicesBelow(limit) => {
             look.push(" AND (SELECT count(*) FROM services WHERE account_id = ?) < ?")
                 .bind(account.to_string())
@@ -183,7 +196,7 @@ fn holds(look: &mut Script, account: AccountId, guard: &Guard) {
     }
 }
 
-fn version_is(look: &mut Script, account: AccountId, row: Guarded, version: Version) {
+fn version_is(look: &mut Script, account: AccountId, row: &Guarded, version: Version) {
     let (of, id) = match row {
         Guarded::Account => ("accounts WHERE account_id = ?", None),
         Guarded::Storefront => ("storefronts WHERE account_id = ?", None),
@@ -192,6 +205,9 @@ fn version_is(look: &mut Script, account: AccountId, row: Guarded, version: Vers
         Guarded::Subscription(id) => {
             ("subscriptions WHERE account_id = ? AND subscription_id = ?", Some(id.to_string()))
         }
+        Guarded::Provisioning => ("provisioning WHERE account_id = ?", None),
+        Guarded::Session(id) => ("sessions WHERE account_id = ? AND session_id = ?", Some(id.to_string())),
+        Guarded::Exception(id) => ("exceptions WHERE account_id = ? AND exception_id = ?", Some(id.to_string())),
     };
     look.push(&format!(" AND coalesce((SELECT version FROM {of}), 0) = ?")).bind(account.to_string());
     if let Some(id) = id {
@@ -222,6 +238,7 @@ fn script(change: &ChangeSet) -> Result<Script, Failed> {
     for write in &change.writes {
         writes::write(&mut script, account, write)?;
     }
+    writes::balances(&mut script, account, &change.writes)?;
     for effect in &change.effects {
         writes::effect(&mut script, account, effect, change.at)?;
     }

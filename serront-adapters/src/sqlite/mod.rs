@@ -21,16 +21,26 @@ use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, UploadId};
-use serront_core::key::KeyRecord;
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
-    RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
 };
+use serront_core::inbox::InboxRecord;
+use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
+    OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    WorkStorage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -62,7 +72,10 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "online", include_str!("migrations/0002_online.sql")),
+];
 
 /// Storage in one SQLite file.
 pub struct SqliteStorage {
@@ -228,6 +241,60 @@ impl Storage for SqliteStorage {
         read!(self, |connection| read::delivery(connection, account_id, id))
     }
 
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        read!(self, |connection| read::merchant(connection, id))
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        read!(self, |connection| read::checkout(connection, account_id, id))
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        read!(self, |connection| read::session(connection, account_id, id, event_id))
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        read!(self, |connection| read::inbox(connection, account_id, id))
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        read!(self, |connection| read::balance(connection, account_id))
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        read!(self, |connection| read::entries(connection, account_id, filter, after, limit))
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        read!(self, |connection| read::exceptions(connection, account_id, status, after, limit))
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        read!(self, |connection| read::exception(connection, account_id, id, key))
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         read!(self, |connection| read::outcome(connection, account_id, id))
     }
@@ -239,14 +306,20 @@ impl Storage for SqliteStorage {
 
 #[async_trait]
 impl WorkStorage for SqliteStorage {
-    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
         let now = self.clock.now();
-        Ok(self.write(|reply| Job::TakeDue { now, limit, per_subscription, lease, reply }).await?)
+        Ok(self.write(|reply| Job::TakeDue { lane, now, limit, per_subscription, lease, reply }).await?)
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         let now = self.clock.now();
-        read!(self, |connection| read::next_due(connection, now))
+        read!(self, |connection| read::next_due(connection, lane, now))
     }
 
     async fn record_attempt(
@@ -262,9 +335,13 @@ impl WorkStorage for SqliteStorage {
         Ok(recorded.map_err(|failed: Failed| PortError::from(failed))??)
     }
 
-    /// Counts are kept up to date by the one writer, so there are no deltas.
+    /// Counts and balances are kept up to date by the one writer, so there are no deltas.
     async fn fold_deltas(&self, _limit: u32) -> Result<u64, PortError> {
         Ok(0)
+    }
+
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
+        read!(self, |connection| read::waiting(connection, parked_before, limit))
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

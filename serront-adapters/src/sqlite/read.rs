@@ -3,13 +3,23 @@
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
-use serront_core::effect::DeliveryRecord;
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{DeliveryRecord, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::{Kept, Scope};
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId, UploadId};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, ExceptionSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot,
+    ShopSnapshot,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -17,9 +27,14 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 
 use crate::sql::error::Failed;
+use crate::sql::ledger::{ENTRY, entry_parts, exception_parts};
 use crate::sql::names::directory;
-use crate::sql::rows::{self, account_columns, order_columns, service_columns, storefront_columns};
+use crate::sql::rows::{
+    self, account_columns, exception_columns, inbox_columns, order_columns, provisioning_columns, service_columns,
+    storefront_columns, unapplied,
+};
 use crate::sql::search::{marked, ways};
+use crate::sql::work::table;
 
 type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -48,6 +63,62 @@ macro_rules! subscriptions_of {
     };
 }
 
+/// A checkout of a table named `h`, as an array.
+macro_rules! checkout_array {
+    () => {
+        "json_array(h.checkout_id, h.order_id, h.payment_id, h.amount, h.fee_rate, h.request, h.created_at, h.status, \
+         h.session_id, h.hosted_url, h.expires_at, json(iif(h.unneeded, 'true', 'false')), h.ended_at)"
+    };
+}
+
+/// The live checkouts of an order in a table named `o`, as one text.
+macro_rules! live_checkouts {
+    () => {
+        concat!(
+            "(SELECT json_group_array(",
+            checkout_array!(),
+            ") FROM (SELECT * FROM checkouts WHERE order_id = o.order_id AND account_id = o.account_id \
+             AND status IN ('intended', 'open') ORDER BY created_at, checkout_id) h) AS checkouts"
+        )
+    };
+}
+
+/// Everything of an order's snapshot but what was kept.
+macro_rules! snapshot_columns {
+    () => {
+        concat!(
+            account_columns!(),
+            ", ",
+            storefront_columns!(),
+            ", ",
+            service_columns!(),
+            ", ",
+            order_columns!(),
+            ", ",
+            live_checkouts!(),
+            ", ",
+            subscriptions_of!("o.account_id")
+        )
+    };
+}
+
+/// The tables around an order in a table named `o`, where there is one.
+macro_rules! around {
+    () => {
+        " LEFT JOIN accounts a ON a.account_id = o.account_id \
+         LEFT JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+         LEFT JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+         LEFT JOIN storefronts f ON f.account_id = o.account_id"
+    };
+}
+
+/// Of an order's snapshot where no key was given.
+macro_rules! nothing_kept {
+    () => {
+        "NULL AS fingerprint, NULL AS outcome, NULL AS until"
+    };
+}
+
 pub(super) async fn account(
     connection: &mut SqliteConnection,
     id: AccountId,
@@ -59,9 +130,12 @@ pub(super) async fn account(
         ", ",
         storefront_columns!(),
         ", ",
+        provisioning_columns!(),
+        ", ",
         subscriptions_of!("a.account_id"),
         ", (SELECT count(*) FROM services s WHERE s.account_id = a.account_id) AS services, \
          k.fingerprint, k.outcome, k.until FROM accounts a LEFT JOIN storefronts f ON f.account_id = a.account_id \
+         LEFT JOIN provisioning v ON v.account_id = a.account_id \
          LEFT JOIN kept_outcomes k ON k.scope = ? AND k.account_id = a.account_id WHERE a.account_id = ?"
     ))
     .bind(scope.map(|scope| scope.to_string()))
@@ -139,15 +213,7 @@ pub(super) async fn order(
 ) -> Read<Option<OrderSnapshot>> {
     const SELECT: &str = concat!(
         "SELECT ",
-        account_columns!(),
-        ", ",
-        storefront_columns!(),
-        ", ",
-        service_columns!(),
-        ", ",
-        order_columns!(),
-        ", ",
-        subscriptions_of!("o.account_id"),
+        snapshot_columns!(),
         ", k.fingerprint, k.outcome, k.until FROM orders o JOIN accounts a ON a.account_id = o.account_id \
          JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
          JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
@@ -175,6 +241,224 @@ pub(super) async fn order(
         }
     };
     query.fetch_optional(&mut *connection).await?.as_ref().map(rows::order_snapshot).transpose()
+}
+
+pub(super) async fn checkout(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: CheckoutId,
+) -> Read<Option<CheckoutSnapshot>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        snapshot_columns!(),
+        ", ",
+        checkout_array!(),
+        " AS checkout, ",
+        nothing_kept!(),
+        " FROM checkouts h JOIN orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
+        around!(),
+        " WHERE h.checkout_id = ? AND h.account_id = ?"
+    ))
+    .bind(id.to_string())
+    .bind(account.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(rows::checkout_snapshot).transpose().map(Option::flatten)
+}
+
+/// What is known under a session's name.
+pub(super) async fn session(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: &SessionId,
+    event_id: Option<ProviderEventId>,
+) -> Read<SessionSnapshot> {
+    let row = sqlx::query(concat!(
+        "SELECT coalesce(c.version, 0) AS session_version, (SELECT json_group_array(p.event_id) FROM \
+         (SELECT event_id FROM inbox i WHERE session_id = w.session_id AND account_id = w.account_id \
+         AND status = 'parked' AND ",
+        unapplied!(),
+        " ORDER BY received_at, event_id) p) AS parked, \
+         (SELECT status FROM inbox WHERE event_id = w.event_id AND account_id = w.account_id) AS event_status, \
+         iif(h.checkout_id IS NULL, NULL, ",
+        checkout_array!(),
+        ") AS checkout, ",
+        snapshot_columns!(),
+        ", ",
+        nothing_kept!(),
+        " FROM (SELECT ? AS session_id, ? AS account_id, ? AS event_id) w \
+         LEFT JOIN sessions c ON c.session_id = w.session_id AND c.account_id = w.account_id \
+         LEFT JOIN checkouts h ON h.checkout_id = c.checkout_id AND h.account_id = c.account_id \
+         LEFT JOIN orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
+        around!()
+    ))
+    .bind(id.as_str())
+    .bind(account.to_string())
+    .bind(event_id.map(String::from))
+    .fetch_one(connection)
+    .await?;
+    rows::session_snapshot(&row)
+}
+
+/// Who a merchant at Plugipay is.
+pub(super) async fn merchant(connection: &mut SqliteConnection, id: &MerchantId) -> Read<Option<Provisioning>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        provisioning_columns!(),
+        " FROM directory d JOIN provisioning v ON v.account_id = d.account_id WHERE d.kind = ? AND d.name = ?"
+    ))
+    .bind(directory::MERCHANT)
+    .bind(id.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(rows::provisioning).transpose().map(Option::flatten)
+}
+
+pub(super) async fn inbox(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: &ProviderEventId,
+) -> Read<Option<InboxRecord>> {
+    sqlx::query(concat!("SELECT ", inbox_columns!(), " FROM inbox i WHERE i.event_id = ? AND i.account_id = ?"))
+        .bind(id.as_str())
+        .bind(account.to_string())
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(rows::notification)
+        .transpose()
+}
+
+/// The notifications of every account that wait for the operator.
+pub(super) async fn waiting(
+    connection: &mut SqliteConnection,
+    parked_before: Timestamp,
+    limit: u32,
+) -> Read<Vec<InboxRecord>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        inbox_columns!(),
+        " FROM inbox i WHERE ",
+        unapplied!(),
+        " AND (i.status <> 'parked' OR i.received_at < ?) ORDER BY i.received_at, i.event_id, i.account_id LIMIT ?"
+    ))
+    .bind(parked_before.millis())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(rows::notification).collect()
+}
+
+pub(super) async fn balance(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<CodeTotals>> {
+    sqlx::query("SELECT code, debits, credits FROM ledger_balances WHERE account_id = ? ORDER BY code")
+        .bind(account.to_string())
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(rows::totals)
+        .collect()
+}
+
+/// A page of the legs on the seller's balance.
+pub(super) async fn entries(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    filter: &EntryFilter,
+    after: Option<EntryPosition>,
+    limit: Limit,
+) -> Read<Page<LedgerEntry>> {
+    // ?1 account, ?2 limit, ?3 and ?4 the position, ?5 the source.
+    let position = if after.is_some() { "(created_at, entry_id) < (?3, ?4)" } else { "true" };
+    let columns = ENTRY.join(", ");
+    let newest = "ORDER BY created_at DESC, entry_id DESC LIMIT ?2";
+    // The names of codes and kinds are ours.
+    let parts = entry_parts(filter)
+        .into_iter()
+        .map(|(code, source_type)| format!("code = '{}' AND source_type = '{}'", code.as_str(), source_type.as_str()));
+    let sql = if filter.source_id.is_some() {
+        // All of one source, by its index and no other.
+        let any: Vec<_> = parts.map(|part| format!("({part})")).collect();
+        format!(
+            "SELECT {columns} FROM ledger_entries INDEXED BY ledger_entries_by_source WHERE source_id = ?5 \
+             AND account_id = ?1 AND book = 'seller' AND ({}) AND {position} {newest}",
+            any.join(" OR ")
+        )
+    } else {
+        let parts: Vec<_> = parts
+            .map(|part| {
+                format!(
+                    "SELECT * FROM (SELECT {columns} FROM ledger_entries WHERE account_id = ?1 AND book = 'seller' \
+                     AND {part} AND {position} {newest})"
+                )
+            })
+            .collect();
+        format!("SELECT {columns} FROM ({}) {newest}", parts.join(" UNION ALL "))
+    };
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(account.to_string())
+        .bind(i64::from(limit.get()) + 1)
+        .bind(after.map(|after| after.created_at.millis()))
+        .bind(after.map(|after| after.id.to_string()))
+        .bind(filter.source_id.as_deref())
+        .fetch_all(connection)
+        .await?;
+    Ok(Page::cut(rows.iter().map(rows::entry).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn exceptions(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    status: Option<ExceptionStatus>,
+    after: Option<ExceptionPosition>,
+    limit: Limit,
+) -> Read<Page<PaymentException>> {
+    let position = if after.is_some() { " AND (x.created_at, x.exception_id) < (?3, ?4)" } else { "" };
+    let parts: Vec<_> = exception_parts(status)
+        .into_iter()
+        .map(|status| {
+            format!(
+                concat!(
+                    "SELECT * FROM (SELECT ",
+                    exception_columns!(),
+                    " FROM exceptions x WHERE x.account_id = ?1 AND x.status = '{status}'{position} \
+                     ORDER BY x.created_at DESC, x.exception_id DESC LIMIT ?2)"
+                ),
+                status = status.as_str(),
+                position = position
+            )
+        })
+        .collect();
+    let sql =
+        format!("SELECT * FROM ({}) ORDER BY created_at DESC, exception_id DESC LIMIT ?2", parts.join(" UNION ALL "));
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(account.to_string())
+        .bind(i64::from(limit.get()) + 1)
+        .bind(after.map(|after| after.created_at.millis()))
+        .bind(after.map(|after| after.id.to_string()))
+        .fetch_all(connection)
+        .await?;
+    Ok(Page::cut(rows.iter().map(rows::exception).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn exception(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: ExceptionId,
+    scope: Option<Scope>,
+) -> Read<Option<ExceptionSnapshot>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        exception_columns!(),
+        ", k.fingerprint, k.outcome, k.until FROM exceptions x \
+         LEFT JOIN kept_outcomes k ON k.scope = ? AND k.account_id = x.account_id \
+         WHERE x.exception_id = ? AND x.account_id = ?"
+    ))
+    .bind(scope.map(|scope| scope.to_string()))
+    .bind(id.to_string())
+    .bind(account.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(rows::exception_snapshot).transpose()
 }
 
 const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
@@ -384,13 +668,12 @@ pub(super) async fn outcome(
     Ok(Some(Committed { number }))
 }
 
-pub(super) async fn next_due(connection: &mut SqliteConnection, now: Timestamp) -> Read<Option<Timestamp>> {
-    let row = sqlx::query(
-        "SELECT due_at FROM effects WHERE status = 'pending' AND lease_until <= ? ORDER BY due_at, effect_id LIMIT 1",
-    )
-    .bind(now.millis())
-    .fetch_optional(connection)
-    .await?;
+pub(super) async fn next_due(connection: &mut SqliteConnection, lane: Lane, now: Timestamp) -> Read<Option<Timestamp>> {
+    let sql = format!(
+        "SELECT due_at FROM {} WHERE status = 'pending' AND lease_until <= ? ORDER BY due_at, effect_id LIMIT 1",
+        table(lane)
+    );
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(now.millis()).fetch_optional(connection).await?;
     Ok(row.map(|row| row.try_get("due_at")).transpose()?.map(Timestamp::from_millis))
 }
 

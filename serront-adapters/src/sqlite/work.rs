@@ -1,27 +1,27 @@
-//! The dispatcher's bookkeeping: leases, attempts, pruning. All of it runs in the writer.
+//! The bookkeeping of dispatcher and janitor: leases, attempts, pruning. All of it runs in the writer.
 
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectId};
+use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
-use crate::sql::work::{LOOK_AHEAD, after, choose, due, target};
+use crate::sql::work::{LOOK_AHEAD, after, choose, due, table, target};
 
 type Worked<T> = Result<T, Failed>;
 
-pub(super) async fn take_due(
+/// The due effects, each with how many its subscription has under way.
+async fn due_rows(
     connection: &mut SqliteConnection,
     now: Timestamp,
     limit: u32,
     per_subscription: u32,
-    lease: Duration,
-) -> Worked<Vec<Due>> {
+) -> Worked<Vec<SqliteRow>> {
     let rows = sqlx::query(
         "SELECT effect_id, account_id, kind, content, subscription_id, event_id, event_type, attempts, fence, \
          (SELECT count(*) FROM effects l WHERE l.status = 'pending' AND l.lease_until > 0 AND l.lease_until > ?1 \
@@ -32,18 +32,47 @@ pub(super) async fn take_due(
     .bind(now.millis())
     .bind(per_subscription)
     .bind(limit.saturating_mul(LOOK_AHEAD))
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
+    Ok(rows)
+}
+
+/// The due errands. None goes to a subscription.
+async fn errand_rows(connection: &mut SqliteConnection, now: Timestamp, limit: u32) -> Worked<Vec<SqliteRow>> {
+    let rows = sqlx::query(
+        "SELECT effect_id, account_id, content, NULL AS subscription_id, attempts, fence FROM errands \
+         WHERE status = 'pending' AND due_at <= ?1 AND lease_until <= ?1 ORDER BY due_at, effect_id LIMIT ?2",
+    )
+    .bind(now.millis())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+pub(super) async fn take_due(
+    connection: &mut SqliteConnection,
+    (lane, now): (Lane, Timestamp),
+    limit: u32,
+    per_subscription: u32,
+    lease: Duration,
+) -> Worked<Vec<Due>> {
+    let rows = match lane {
+        Lane::Outbox => due_rows(connection, now, limit, per_subscription).await?,
+        Lane::Errands => errand_rows(connection, now, limit).await?,
+    };
     let mut taken = Vec::new();
     for row in choose(&rows, limit, per_subscription)? {
-        taken.push(lease_one(connection, row, now.plus(lease)).await?);
+        taken.push(lease_one(connection, lane, row, now.plus(lease)).await?);
     }
     Ok(taken)
 }
 
-async fn lease_one(connection: &mut SqliteConnection, row: &SqliteRow, until: Timestamp) -> Worked<Due> {
+async fn lease_one(connection: &mut SqliteConnection, lane: Lane, row: &SqliteRow, until: Timestamp) -> Worked<Due> {
     let account = row.text("account_id")?;
-    sqlx::query("UPDATE effects SET lease_until = ?, fence = fence + 1 WHERE effect_id = ? AND account_id = ?")
+    let sql =
+        format!("UPDATE {} SET lease_until = ?, fence = fence + 1 WHERE effect_id = ? AND account_id = ?", table(lane));
+    sqlx::query(AssertSqlSafe(sql))
         .bind(until.millis())
         .bind(row.text("effect_id")?)
         .bind(account)
@@ -70,18 +99,20 @@ pub(super) async fn record_attempt(
     next: NextAttempt,
 ) -> Worked<Result<(), LeaseLost>> {
     let (status, due_at) = after(next);
-    let written = sqlx::query(
-        "UPDATE effects SET status = ?, due_at = coalesce(?, due_at), attempts = attempts + 1, lease_until = 0 \
+    let sql = format!(
+        "UPDATE {} SET status = ?, due_at = coalesce(?, due_at), attempts = attempts + 1, lease_until = 0 \
          WHERE effect_id = ? AND account_id = ? AND fence = ? AND status = 'pending' AND lease_until > 0",
-    )
-    .bind(status)
-    .bind(due_at)
-    .bind(id.to_string())
-    .bind(account.to_string())
-    .bind(i64::try_from(fence.0).unwrap_or(i64::MAX))
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
+        table(id.lane())
+    );
+    let written = sqlx::query(AssertSqlSafe(sql))
+        .bind(status)
+        .bind(due_at)
+        .bind(id.to_string())
+        .bind(account.to_string())
+        .bind(i64::try_from(fence.0).unwrap_or(i64::MAX))
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
     if written == 0 {
         return Ok(Err(LeaseLost));
     }
@@ -121,15 +152,23 @@ pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune) -> Wo
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    let finished = sqlx::query(
-        "DELETE FROM effects WHERE rowid IN \
-         (SELECT rowid FROM effects WHERE status <> 'pending' AND created_at < ? ORDER BY created_at LIMIT ?) \
+    let mut effects = 0;
+    for lane in Lane::ALL {
+        let left = prune.limit.saturating_sub(effects);
+        effects = effects.saturating_add(prune_effects(connection, lane, prune.effects_before, left).await?);
+    }
+    Ok(Pruned { kept, effects: effects.into(), change_sets })
+}
+
+async fn prune_effects(connection: &mut SqliteConnection, lane: Lane, before: Timestamp, limit: u32) -> Worked<u32> {
+    let sql = format!(
+        "DELETE FROM {table} WHERE rowid IN \
+         (SELECT rowid FROM {table} WHERE status <> 'pending' AND created_at < ? ORDER BY created_at LIMIT ?) \
          RETURNING effect_id, account_id",
-    )
-    .bind(prune.effects_before.millis())
-    .bind(prune.limit)
-    .fetch_all(&mut *connection)
-    .await?;
+        table = table(lane)
+    );
+    let finished =
+        sqlx::query(AssertSqlSafe(sql)).bind(before.millis()).bind(limit).fetch_all(&mut *connection).await?;
     for row in &finished {
         sqlx::query("DELETE FROM attempts WHERE effect_id = ? AND account_id = ?")
             .bind(row.try_get::<&str, _>("effect_id")?)
@@ -137,8 +176,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune) -> Wo
             .execute(&mut *connection)
             .await?;
     }
-    let effects = u64::try_from(finished.len()).unwrap_or(u64::MAX);
-    Ok(Pruned { kept, effects, change_sets })
+    Ok(u32::try_from(finished.len()).unwrap_or(u32::MAX))
 }
 
 pub(super) async fn touch_key(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, EffectId};
+use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
@@ -35,6 +35,7 @@ type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 pub(super) enum Job {
     Commit(Box<ChangeSet>, Reply<Committed, Refusal>),
     TakeDue {
+        lane: Lane,
         now: Timestamp,
         limit: u32,
         per_subscription: u32,
@@ -188,8 +189,8 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
         }};
     }
     let (keep, lost) = match job {
-        Job::TakeDue { now, limit, per_subscription, lease, reply } => {
-            work!(reply, work::take_due(connection, now, limit, per_subscription, lease))
+        Job::TakeDue { lane, now, limit, per_subscription, lease, reply } => {
+            work!(reply, work::take_due(connection, (lane, now), limit, per_subscription, lease))
         }
         Job::RecordAttempt(record, reply) => {
             let Record { account, id, fence, attempt, next } = *record;

@@ -4,18 +4,24 @@ use serde_json::to_string;
 use serront_core::account::{Account, AccountState, Version};
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
-use serront_core::change::{Claim, ClaimName, Write};
+use serront_core::change::{Claim, ClaimName, SessionName, Write};
+use serront_core::checkout::{Checkout, CheckoutState};
 use serront_core::effect::Effect;
-use serront_core::ids::{AccountId, OrderId, PaymentId};
+use serront_core::exception::{ExceptionState, PaymentException};
+use serront_core::ids::{AccountId, CheckoutId, OrderId, PaymentId};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::ledger::LedgerEntry;
 use serront_core::order::{Order, OrderState, WorkStatus};
 use serront_core::payment::{Payment, PaymentState};
+use serront_core::provisioning::Provisioning;
 use serront_core::storefront::Storefront;
 use serront_core::subscription::{Subscription, SubscriptionState};
 use serront_core::time::Timestamp;
 
 use super::script::Script;
 use crate::sql::error::Failed;
+use crate::sql::ledger::{self, ENTRY};
 use crate::sql::names::{Place, image_word, place};
 use crate::sql::search::indexed;
 
@@ -93,6 +99,53 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write) -> R
             Ok(())
         }
         Write::AppendAudit(record) => append_audit(script, record),
+        Write::InsertCheckout(checkout) => {
+            insert_checkout(script, checkout);
+            Ok(())
+        }
+        Write::UpdateCheckout { id, order_id, state } => {
+            update_checkout(script, account, *id, *order_id, state);
+            Ok(())
+        }
+        Write::PutSession(name) => {
+            put_session(script, account, name);
+            Ok(())
+        }
+        Write::PutProvisioning(provisioning) => put_provisioning(script, provisioning),
+        Write::Post(legs) => {
+            post(script, legs);
+            Ok(())
+        }
+        Write::InsertException(exception) => {
+            insert_exception(script, exception);
+            Ok(())
+        }
+        Write::UpdateException(id, ExceptionState { version, status, note, resolved_at }) => {
+            script
+                .add(
+                    "UPDATE exceptions SET version = ?, status = ?, note = ?, resolved_at = ? \
+                     WHERE exception_id = ? AND account_id = ?",
+                )
+                .bind(version.0)
+                .bind(status.as_str())
+                .bind(note)
+                .bind(resolved_at.map(Timestamp::millis))
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
+        Write::InsertInbox(record) => {
+            insert_inbox(script, record);
+            Ok(())
+        }
+        Write::UpdateInbox(id, status) => {
+            script
+                .add("UPDATE inbox SET status = ? WHERE event_id = ? AND account_id = ?")
+                .bind(status.as_str())
+                .bind(id.as_str())
+                .bind(account.to_string());
+            Ok(())
+        }
     }
 }
 
@@ -308,6 +361,155 @@ fn append_audit(script: &mut Script, record: &AuditRecord) -> Result<(), Failed>
     Ok(())
 }
 
+fn bind_checkout_state<'s>(script: &'s mut Script, state: &CheckoutState) -> &'s mut Script {
+    let session = state.session.as_ref();
+    script
+        .bind(state.status.as_str())
+        .bind(session.map(|session| session.id.to_string()))
+        .bind(session.map(|session| session.hosted_url.clone()))
+        .bind(session.map(|session| session.expires_at.millis()))
+        .bind(state.unneeded)
+        .bind(state.ended_at.map(Timestamp::millis))
+}
+
+fn insert_checkout(script: &mut Script, checkout: &Checkout) {
+    let Checkout { id, account_id, order_id, payment_id, amount, fee_rate, request, created_at, state } = checkout;
+    script.add(
+        "INSERT INTO checkouts (status, session_id, hosted_url, expires_at, unneeded, ended_at, checkout_id, account_id, \
+         order_id, payment_id, amount, fee_rate, request, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    bind_checkout_state(script, state)
+        .bind(id.to_string())
+        .bind(account_id.to_string())
+        .bind(order_id.to_string())
+        .bind(payment_id.to_string())
+        .bind(amount.get())
+        .bind(fee_rate.to_string())
+        .bind(request)
+        .bind(created_at.millis());
+}
+
+fn update_checkout(script: &mut Script, account: AccountId, id: CheckoutId, order: OrderId, state: &CheckoutState) {
+    script.add(
+        "UPDATE checkouts SET status = ?, session_id = ?, hosted_url = ?, expires_at = ?, unneeded = ?, ended_at = ? \
+         WHERE checkout_id = ? AND account_id = ? AND order_id = ?",
+    );
+    bind_checkout_state(script, state).bind(id.to_string()).bind(account.to_string()).bind(order.to_string());
+}
+
+fn put_session(script: &mut Script, account: AccountId, name: &SessionName) {
+    let SessionName { id, version, checkout_id } = name;
+    script
+        .add(
+            "INSERT INTO sessions (session_id, account_id, version, checkout_id) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (session_id, account_id) DO UPDATE SET version = excluded.version, \
+             checkout_id = excluded.checkout_id",
+        )
+        .bind(id.as_str())
+        .bind(account.to_string())
+        .bind(version.0)
+        .bind(checkout_id.map(|id| id.to_string()));
+}
+
+fn put_provisioning(script: &mut Script, provisioning: &Provisioning) -> Result<(), Failed> {
+    let Provisioning { account_id, version, state } = provisioning;
+    script
+        .add(
+            "INSERT INTO provisioning (account_id, version, state) VALUES (?, ?, ?) \
+             ON CONFLICT (account_id) DO UPDATE SET version = excluded.version, state = excluded.state",
+        )
+        .bind(account_id.to_string())
+        .bind(version.0)
+        .bind(json(state)?);
+    Ok(())
+}
+
+fn post(script: &mut Script, legs: &[LedgerEntry]) {
+    let places = format!("({})", vec!["?"; ENTRY.len()].join(", "));
+    let rows = vec![places.as_str(); legs.len()].join(", ");
+    script.add(&format!("INSERT INTO ledger_entries ({}) VALUES {rows}", ENTRY.join(", ")));
+    for leg in legs {
+        script
+            .bind(leg.id.to_string())
+            .bind(leg.account_id.to_string())
+            .bind(leg.tx_id.to_string())
+            .bind(leg.book.as_str())
+            .bind(leg.code.as_str())
+            .bind(leg.direction.as_str())
+            .bind(leg.amount.get())
+            .bind(leg.source_type.as_str())
+            .bind(&leg.source_id)
+            .bind(&leg.description)
+            .bind(leg.created_at.millis());
+    }
+}
+
+/// Adds what the postings among these writes do to the seller's totals.
+pub(super) fn balances(script: &mut Script, account: AccountId, writes: &[Write]) -> Result<(), Failed> {
+    for (code, added) in ledger::added(writes)? {
+        script
+            .add(
+                "INSERT INTO ledger_balances (account_id, code, debits, credits) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT (account_id, code) DO UPDATE SET debits = debits + excluded.debits, \
+                 credits = credits + excluded.credits",
+            )
+            .bind(account.to_string())
+            .bind(code.as_str())
+            .bind(added.debits)
+            .bind(added.credits);
+    }
+    Ok(())
+}
+
+fn insert_exception(script: &mut Script, exception: &PaymentException) {
+    let PaymentException { id, account_id, kind, order_id, session_id, amount, created_at, state } = exception;
+    script
+        .add(
+            "INSERT INTO exceptions (exception_id, account_id, version, kind, order_id, session_id, amount, created_at, \
+             status, note, resolved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id.to_string())
+        .bind(account_id.to_string())
+        .bind(state.version.0)
+        .bind(kind.as_str())
+        .bind(order_id.to_string())
+        .bind(session_id.as_str())
+        .bind(amount.get())
+        .bind(created_at.millis())
+        .bind(state.status.as_str())
+        .bind(&state.note)
+        .bind(state.resolved_at.map(Timestamp::millis));
+}
+
+fn insert_inbox(script: &mut Script, record: &InboxRecord) {
+    let InboxRecord { account_id, event_id, event_type, session_id, body, received_at, status } = record;
+    script
+        .add(
+            "INSERT INTO inbox (event_id, account_id, event_type, session_id, body, received_at, status) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(event_id.as_str())
+        .bind(account_id.to_string())
+        .bind(event_type)
+        .bind(session_id.as_ref().map(|id| id.as_str().to_owned()))
+        .bind(body)
+        .bind(received_at.millis())
+        .bind(status.as_str());
+}
+
+fn errand(script: &mut Script, account: AccountId, effect: &Effect, content: String, at: Timestamp) {
+    script
+        .add(
+            "INSERT INTO errands (effect_id, account_id, content, created_at, status, due_at) \
+             VALUES (?, ?, ?, ?, 'pending', ?)",
+        )
+        .bind(effect.id().to_string())
+        .bind(account.to_string())
+        .bind(content)
+        .bind(at.millis())
+        .bind(effect.due_at(at).millis());
+}
+
 /// Adds an effect, with the number of a new order in its marked place.
 pub(super) fn effect(script: &mut Script, account: AccountId, effect: &Effect, at: Timestamp) -> Result<(), Failed> {
     let (kind, before, after, delivery) = match effect {
@@ -316,6 +518,10 @@ pub(super) fn effect(script: &mut Script, account: AccountId, effect: &Effect, a
         Effect::Delivery(delivery) => {
             let (before, after) = delivery.body.parts();
             ("delivery", before.to_owned(), after, Some(delivery))
+        }
+        Effect::Errand { errand: of, .. } => {
+            errand(script, account, effect, json(of)?, at);
+            return Ok(());
         }
     };
     script

@@ -1,6 +1,4 @@
-//! Decisions about an account: opening it, its tier, its modules and its API keys. They need the account's settings.
-
-use serde::Deserialize;
+//! Decisions about an account: opening it, its tier and its API keys. They need the account's settings.
 
 use super::{Context, Decision};
 use crate::account::{Account, AccountState, Modules, Version};
@@ -8,10 +6,10 @@ use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
 use crate::ids::AccountId;
 use crate::key::{ApiKey, KeyRecord};
 use crate::ports::AccountSnapshot;
-use crate::rejection::{Invalid, Rejection};
+use crate::rejection::Rejection;
 use crate::text;
 use crate::tier::Tier;
-use crate::view::{KeyView, ModulesView, NewKeyView};
+use crate::view::{KeyView, NewKeyView};
 
 /// Adds an API key to a change set.
 fn add_key(
@@ -86,60 +84,6 @@ pub fn set_tier(
     }
     change.writes.push(Write::UpdateAccount(state.clone()));
     Ok(Decision::Change(Box::new(change), Account { state, ..account.clone() }))
-}
-
-/// Which modules are to be on or off. What is left out stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-pub struct ModuleSwitches {
-    /// Online payment.
-    #[serde(default)]
-    pub payment: Option<bool>,
-    /// Marketing.
-    #[serde(default)]
-    pub marketing: Option<bool>,
-}
-
-/// Switches modules. Off only flips the flag; on needs a tier with modules and an installation that has the module.
-///
-/// # Errors
-/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], [`Rejection::UpgradeRequired`], then
-/// [`Rejection::NotConfigured`].
-pub fn switch_modules(
-    snapshot: &AccountSnapshot,
-    switches: ModuleSwitches,
-    available: Modules,
-    context: &mut Context<'_>,
-) -> Result<Decision<ModulesView>, Rejection> {
-    if switches == ModuleSwitches::default() {
-        return Err(Invalid::new("", "payment or marketing must be given").into());
-    }
-    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
-        return Ok(replayed);
-    }
-    let account = &snapshot.account;
-    let asks_for = |wanted: Option<bool>, on: bool| wanted == Some(true) && !on;
-    let payment_on = asks_for(switches.payment, account.state.modules.payment);
-    let marketing_on = asks_for(switches.marketing, account.state.modules.marketing);
-    if (payment_on || marketing_on) && !account.state.tier.terms().module_access {
-        return Err(Rejection::UpgradeRequired { tier: account.state.tier, feature: "modules" });
-    }
-    if payment_on && !available.payment {
-        return Err(Rejection::NotConfigured("online payment is not set up on this installation"));
-    }
-    if marketing_on && !available.marketing {
-        return Err(Rejection::NotConfigured("marketing is not set up on this installation"));
-    }
-    let (mut change, mut state) = settings_change(account, context);
-    state.modules = Modules {
-        payment: switches.payment.unwrap_or(account.state.modules.payment),
-        marketing: switches.marketing.unwrap_or(account.state.modules.marketing),
-    };
-    let after = Account { state, ..account.clone() };
-    let view = ModulesView::new(&after, available);
-    if after.state.modules != account.state.modules {
-        change.writes.push(Write::UpdateAccount(after.state));
-    }
-    context.conclude(change, view)
 }
 
 /// Makes an API key, which is shown this once.

@@ -8,7 +8,10 @@
 //! | `orders` | an [`OrderSnapshot`](crate::ports::OrderSnapshot) or [`ShopSnapshot`](crate::ports::ShopSnapshot) | place, claim, receipt, confirm, quote, work track |
 //! | `storefront` | an [`AccountSnapshot`](crate::ports::AccountSnapshot) | the profile and where to pay |
 //! | `catalog` | an account or [`ServiceSnapshot`](crate::ports::ServiceSnapshot) | services |
-//! | `account` | an account snapshot | opening, tier, modules, API keys |
+//! | `checkouts` | an order snapshot, a [`CheckoutSnapshot`](crate::ports::CheckoutSnapshot) or a [`SessionSnapshot`](crate::ports::SessionSnapshot) | begin, mint, observe, settle, notifications |
+//! | `exceptions` | an [`ExceptionSnapshot`](crate::ports::ExceptionSnapshot) | resolving one |
+//! | `modules` | an account snapshot | the modules' switches, provisioning |
+//! | `account` | an account snapshot | opening, tier, API keys |
 //! | `subscriptions` | an account snapshot | webhook subscriptions |
 //!
 //! What the decisions leave out: they check no credentials (the service does, before it reads), and they send nothing.
@@ -22,12 +25,22 @@ use crate::time::Timestamp;
 
 mod account;
 mod catalog;
+mod checkouts;
+mod edit;
+mod exceptions;
+mod modules;
 mod orders;
 mod storefront;
 mod subscriptions;
 
-pub use account::{ModuleSwitches, create_key, delete_key, open_account, set_tier, switch_modules};
+pub use account::{create_key, delete_key, open_account, set_tier};
 pub use catalog::{create_service, delete_service, update_service};
+pub use checkouts::{Begun, begin_checkout, notify, observe, record_session, refuse_session, unpark};
+pub use exceptions::resolve_exception;
+pub use modules::{
+    ModuleSwitches, Registration, Switched, Wanted, begin_registration, give_up_registration, merchant,
+    record_endpoint, record_workspace, switch_modules,
+};
 pub use orders::{OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order};
 pub use storefront::put_storefront;
 pub use subscriptions::{create_subscription, delete_subscription, update_subscription};
@@ -54,6 +67,17 @@ pub enum Decision<T> {
     Unchanged(T),
     /// It was done before, under the same idempotency key.
     Replayed(T),
+}
+
+impl<T> Decision<T> {
+    /// The same with another outcome.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Decision<U> {
+        match self {
+            Self::Change(change, value) => Decision::Change(change, f(value)),
+            Self::Unchanged(value) => Decision::Unchanged(f(value)),
+            Self::Replayed(value) => Decision::Replayed(f(value)),
+        }
+    }
 }
 
 impl Context<'_> {

@@ -2,16 +2,16 @@
 
 use serde::Deserialize;
 
+use super::edit::Edit;
 use super::{Context, Decision};
 use crate::account::Version;
 use crate::audit::{Act, Actor, AuditRecord};
 use crate::catalog;
-use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use crate::change::{Claim, ClaimName, Guard, Row, Write};
 use crate::effect::Effect;
 use crate::event::{self, EventData};
 use crate::ids::{PaymentId, UploadId};
 use crate::key::AccessToken;
-use crate::mail::{Mail, PaymentConfirmed};
 use crate::money::Rupiah;
 use crate::order::{Language, Order, OrderInput, OrderState, WorkStatus};
 use crate::payment::{Payment, PaymentAct, PaymentState, PaymentStatus};
@@ -118,89 +118,6 @@ pub fn place_order(
     context.conclude(change, placed)
 }
 
-/// A change of one order under way: the snapshot as it will be, and the change set that makes it so.
-struct Edit<'a> {
-    before: &'a OrderSnapshot,
-    after: OrderSnapshot,
-    change: ChangeSet,
-    payment_touched: bool,
-}
-
-impl<'a> Edit<'a> {
-    fn begin(before: &'a OrderSnapshot, context: &mut Context<'_>) -> Self {
-        let mut change = context.change_set(before.account.id);
-        change.guards.push(Guard::Exact { row: Row::Order(before.order.id), version: before.order.state.version });
-        let mut after = before.clone();
-        after.order.state.version = before.order.state.version.next();
-        after.order.state.updated_at = context.now;
-        Self { before, after, change, payment_touched: false }
-    }
-
-    fn payment(&mut self) -> &mut PaymentState {
-        self.payment_touched = true;
-        &mut self.after.payment.state
-    }
-
-    fn audit(&mut self, context: &mut Context<'_>, actor: &Actor, act: Act, note: Option<&str>) {
-        self.change.writes.push(Write::AppendAudit(AuditRecord {
-            id: context.ids.audit(),
-            account_id: self.before.account.id,
-            order_id: self.before.order.id,
-            payment_id: self.before.payment.id,
-            at: context.now,
-            actor: actor.clone(),
-            act,
-            note: note.map(str::to_owned),
-        }));
-    }
-
-    /// Emits an event to the subscriptions in the snapshot, witnessed by the settings epoch.
-    fn emit(&mut self, context: &mut Context<'_>, data: &EventData) {
-        let account = &self.before.account;
-        let witness = Guard::Settings(account.state.version);
-        if !self.change.guards.contains(&witness) {
-            self.change.guards.push(witness);
-        }
-        let subscriptions = &self.before.subscriptions;
-        let deliveries = event::deliveries(account.id, data, subscriptions, context.now, &mut context.ids);
-        self.change.effects.extend(deliveries);
-    }
-
-    /// Moves the payment along its track, and the order's summary of it with it.
-    fn go(
-        &mut self,
-        context: &mut Context<'_>,
-        actor: &Actor,
-        act: PaymentAct,
-        note: Option<&str>,
-    ) -> Result<(), Rejection> {
-        let from = self.before.payment.state.status;
-        let to = from.apply(act)?;
-        self.payment().status = to;
-        self.after.order.state.payment_status = to;
-        let proof_sha256 = self.before.payment.state.receipt.as_ref().map(|receipt| receipt.sha256);
-        self.audit(context, actor, Act::Payment { from, to, proof_sha256 }, note);
-        Ok(())
-    }
-
-    fn finish(self) -> (ChangeSet, OrderSnapshot) {
-        let Self { before, after, mut change, payment_touched } = self;
-        change.writes.push(Write::UpdateOrder {
-            id: before.order.id,
-            was: before.order.state.status,
-            state: after.order.state.clone(),
-        });
-        if payment_touched {
-            change.writes.push(Write::UpdatePayment {
-                id: before.payment.id,
-                order_id: before.order.id,
-                state: after.payment.state.clone(),
-            });
-        }
-        (change, after)
-    }
-}
-
 /// The buyer says that the transfer was made. A repeated claim changes nothing.
 ///
 /// # Errors
@@ -263,31 +180,8 @@ pub fn confirm_payment(
         return Ok(replayed);
     }
     let mut edit = Edit::begin(snapshot, context);
-    edit.go(context, actor, PaymentAct::Confirm, note.as_deref())?;
-    edit.change.claims.push(Claim::of(ClaimName::Confirmation(snapshot.payment.id)));
-    let order = &snapshot.order;
-    let seller_name = match &snapshot.storefront {
-        Some(storefront) => storefront.profile.display_name.clone(),
-        None => snapshot.account.name.clone(),
-    };
-    edit.change.effects.push(Effect::Mail {
-        id: context.ids.mail(),
-        mail: Mail::PaymentConfirmedV1(PaymentConfirmed {
-            to: order.buyer.email.clone(),
-            buyer_name: order.buyer.name.clone(),
-            language: order.language,
-            seller_name,
-            number: snapshot.number,
-            service_name: snapshot.service.offer.name.clone(),
-            amount: snapshot.payment.state.amount_due,
-        }),
-    });
-    let confirmed = EventData::OrderPaymentConfirmed {
-        order_id: order.id,
-        number: snapshot.number,
-        quoted_price_idr: order.state.quoted_price,
-    };
-    edit.emit(context, &confirmed);
+    edit.confirm(context, actor, note.as_deref())?;
+    edit.end_need_to_pay(context, None);
     let (change, after) = edit.finish();
     context.conclude(change, (&after).into())
 }
@@ -330,6 +224,9 @@ pub fn patch_order(
         edit.after.order.state.quoted_price = to;
         edit.payment().amount_due = to;
         edit.audit(context, actor, Act::Quote { from, to }, None);
+        if to != from {
+            edit.end_need_to_pay(context, None);
+        }
     }
     if let Some(to) = patch.status {
         let from = snapshot.order.state.status;
@@ -337,6 +234,9 @@ pub fn patch_order(
         edit.audit(context, actor, Act::Work { from, to }, None);
         let (order_id, number) = (snapshot.order.id, snapshot.number);
         edit.emit(context, &EventData::OrderStatusChanged { order_id, number, from, to });
+        if to.is_closed() {
+            edit.end_need_to_pay(context, None);
+        }
     }
     let (change, after) = edit.finish();
     context.conclude(change, (&after).into())

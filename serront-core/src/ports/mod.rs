@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 mod environment;
 mod mail;
@@ -16,12 +17,13 @@ mod storage;
 
 pub use environment::{Clock, Ids, Secrets};
 pub use mail::Mailer;
-pub use plugipay::{Plugipay, PlugipayCall, PlugipayMethod};
+pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
 pub use receipts::{Receipts, StoredReceipt};
 pub use sink::{Post, Posted, Sink, TargetRefused};
 pub use storage::{
-    AccountSnapshot, CommitError, Due, DueEffect, Fence, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, Prune,
-    Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
+    AccountSnapshot, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence, LeaseLost, NextAttempt,
+    OrderKey, OrderSnapshot, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    Target, WorkStorage,
 };
 
 /// What a failed call to a port means for the caller.
@@ -41,13 +43,14 @@ pub enum PortErrorKind {
 #[derive(Debug)]
 pub struct PortError {
     kind: PortErrorKind,
+    retry_after: Option<Duration>,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl PortError {
     /// A failure of this kind.
     pub fn new(kind: PortErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, source: source.into() }
+        Self { kind, retry_after: None, source: source.into() }
     }
 
     /// A failure that may pass.
@@ -63,6 +66,19 @@ impl PortError {
     /// A call whose outcome is not known.
     pub fn outcome_unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(PortErrorKind::OutcomeUnknown, source)
+    }
+
+    /// The same, with how long the other side asked to be left alone.
+    #[must_use]
+    pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
+    /// How long the other side asked to be left alone, if it did.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What it means for the caller.

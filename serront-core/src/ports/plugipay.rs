@@ -1,5 +1,4 @@
-//! Plugipay, the provider of online checkout. Declared here so that the frame has its place; no command of this version
-//! calls it.
+//! Plugipay, the provider of online checkout.
 
 use async_trait::async_trait;
 
@@ -14,6 +13,18 @@ pub enum PlugipayMethod {
     Post,
     /// DELETE.
     Delete,
+}
+
+impl PlugipayMethod {
+    /// The method's name, as sent and as signed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// One call, with the exact bytes that will be signed: a call whose outcome is unknown is sent again byte by byte.
@@ -37,15 +48,34 @@ impl std::fmt::Debug for PlugipayCall {
     }
 }
 
+/// What Plugipay answered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlugipayAnswer {
+    /// The envelope's `data`, as JSON text.
+    pub data: String,
+    /// Where a list goes on; `None` on its last page and for everything else.
+    pub cursor: Option<String>,
+}
+
+/// `Debug` does not show the data: it may hold a secret.
+impl std::fmt::Debug for PlugipayAnswer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("PlugipayAnswer(…)")
+    }
+}
+
 /// Calls Plugipay.
 #[async_trait]
 pub trait Plugipay: Send + Sync {
-    /// Signs and sends one call and answers the envelope's `data` as JSON text.
+    /// Signs and sends one call and answers what is in the envelope.
     ///
     /// - Must send the bytes as they are, and repeat a call by itself only with the same bytes and key.
     /// - Must never put a secret into an error.
     ///
     /// # Errors
-    /// Transient, permanent, or outcome unknown whenever the call may have been carried out.
-    async fn call(&self, call: &PlugipayCall) -> Result<String, PortError>;
+    /// - *permanent*: Plugipay refused these bytes, and would again; nothing was done.
+    /// - *transient*: nothing was done, and the same call may succeed later (no connection, a refused key, too many calls).
+    ///   With [`PortError::retry_after`] where Plugipay says when.
+    /// - *outcome unknown*: whenever the call may have been carried out.
+    async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, PortError>;
 }

@@ -7,20 +7,29 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::account::Account;
+use crate::account::{Account, Version};
 use crate::audit::AuditRecord;
 use crate::catalog::Service;
 use crate::change::{ChangeSet, Committed, Duplicate};
-use crate::effect::{Attempt, DeliveryRecord, EffectId};
+use crate::checkout::{Checkout, MerchantId, ProviderEventId, SessionId};
+use crate::effect::{Attempt, DeliveryRecord, EffectId, Errand, Lane};
 use crate::event::EventType;
+use crate::exception::{ExceptionStatus, PaymentException};
 use crate::idempotency::{Kept, Scope};
-use crate::ids::{AccountId, ChangeSetId, DeliveryId, EventId, KeyId, OrderId, ServiceId, UploadId};
+use crate::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
+};
+use crate::inbox::{InboxRecord, InboxStatus};
 use crate::key::{KeyRecord, WebhookSecret};
+use crate::ledger::{CodeTotals, LedgerEntry};
 use crate::mail::Mail;
 use crate::order::{Order, OrderNumber, WorkCounts};
-use crate::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use crate::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
 use crate::payment::Payment;
 use crate::ports::PortError;
+use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
 use crate::storefront::Storefront;
 use crate::subscription::Subscription;
@@ -38,6 +47,8 @@ pub struct AccountSnapshot {
     pub subscriptions: Vec<Subscription>,
     /// How many services its catalog holds.
     pub services: u32,
+    /// Its notification endpoint at Plugipay, once begun.
+    pub provisioning: Option<Provisioning>,
     /// What was kept under the request's idempotency key.
     pub kept: Option<Kept>,
 }
@@ -83,8 +94,41 @@ pub struct OrderSnapshot {
     pub payment: Payment,
     /// What was ordered.
     pub service: Service,
+    /// Its checkouts that are live, oldest first.
+    pub checkouts: Vec<Checkout>,
     /// The account's subscriptions, oldest first.
     pub subscriptions: Vec<Subscription>,
+    /// What was kept under the request's idempotency key.
+    pub kept: Option<Kept>,
+}
+
+/// What a decision about a checkout needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckoutSnapshot {
+    /// Its order, with everything around it.
+    pub order: OrderSnapshot,
+    /// The checkout, live or ended.
+    pub checkout: Checkout,
+}
+
+/// What is known under a session's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSnapshot {
+    /// The name's version; [`Version::ABSENT`] if nothing is known.
+    pub version: Version,
+    /// What the session was minted for, if it was ours.
+    pub checkout: Option<CheckoutSnapshot>,
+    /// The events that name it and are parked, in the order in which they came.
+    pub parked: Vec<ProviderEventId>,
+    /// What became of the event that was asked for.
+    pub event: Option<InboxStatus>,
+}
+
+/// What resolving an exception needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExceptionSnapshot {
+    /// The exception.
+    pub exception: PaymentException,
     /// What was kept under the request's idempotency key.
     pub kept: Option<Kept>,
 }
@@ -211,6 +255,77 @@ pub trait Storage: Send + Sync {
     /// As [`Storage::account`].
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError>;
 
+    /// Who this merchant at Plugipay is.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError>;
+
+    /// One checkout with its order.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError>;
+
+    /// What is known under a session's name, and of one event beside it.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError>;
+
+    /// One notification.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError>;
+
+    /// The legs on the seller's balance, summed up by code, in the order of the codes' names; a code without legs is left
+    /// out. What is stored and what is not folded yet are read in one snapshot.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError>;
+
+    /// A page of the legs on the seller's balance, newest first, before `after`.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError>;
+
+    /// A page of the account's exceptions, newest first, before `after`; of this state, if one is given.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError>;
+
+    /// One exception.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError>;
+
     /// What became of a change set; `None` if it did not land (or was pruned since).
     ///
     /// # Errors
@@ -229,7 +344,7 @@ pub trait Storage: Send + Sync {
     ///    kept outcome whose time ended by [`ChangeSet::at`] does not count and is replaced.
     /// 5. The writes. A new order takes the account's next number: 1, 2, …, without gaps, whatever races or fails. Marked
     ///    places are filled with it.
-    /// 6. The effects, due at [`ChangeSet::at`].
+    /// 6. The effects, due at [`Effect::due_at`](crate::effect::Effect::due_at).
     ///
     /// A change set that fails leaves nothing, and leaves those committed beside it unharmed.
     ///
@@ -270,6 +385,8 @@ pub enum DueEffect {
     },
     /// A removal.
     Removal(UploadId),
+    /// An errand.
+    Errand(Errand),
 }
 
 /// An effect taken under a lease.
@@ -341,7 +458,7 @@ pub struct Pruned {
 /// The bookkeeping of the periodic halves: the storage's only writes beside [`Storage::commit`].
 #[async_trait]
 pub trait WorkStorage: Storage {
-    /// Takes up to `limit` due effects under a lease, the longest due first.
+    /// Takes up to `limit` due effects of one lane under a lease, the longest due first.
     ///
     /// - Due means: pending, due by the storage's own clock, and under no lease that still runs by that clock.
     /// - No effect is held by two leases that both run, however many hosts ask.
@@ -350,13 +467,19 @@ pub trait WorkStorage: Storage {
     ///
     /// # Errors
     /// [`PortError`]; what was taken then comes back when its lease runs out.
-    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError>;
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError>;
 
-    /// When the earliest pending effect that no lease holds becomes due; `None` if there is none.
+    /// When the lane's earliest pending effect that no lease holds becomes due; `None` if there is none.
     ///
     /// # Errors
     /// [`PortError`].
-    async fn next_due(&self) -> Result<Option<Timestamp>, PortError>;
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError>;
 
     /// Writes an attempt into the effect's log, ends the lease and sets what comes next, all at once.
     ///
@@ -372,7 +495,7 @@ pub trait WorkStorage: Storage {
         next: NextAttempt,
     ) -> Result<(), RecordError>;
 
-    /// Moves the deltas of kept counts into their totals, up to `limit` of them, and answers how many there were.
+    /// Moves the deltas of kept counts and balances into their totals, up to `limit` of them, and answers how many there were.
     ///
     /// Must delete in the same statement what it adds, so that no delta counts twice. A storage that keeps no deltas
     /// answers 0.
@@ -380,6 +503,13 @@ pub trait WorkStorage: Storage {
     /// # Errors
     /// [`PortError`].
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError>;
+
+    /// The notifications that wait for the operator: parked ones that came before `parked_before`, and all in foreign
+    /// currency or unreadable; of every account, oldest first.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError>;
 
     /// Deletes what is old enough. Pending effects and claims other than idempotency keys always stay.
     ///

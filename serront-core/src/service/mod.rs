@@ -2,7 +2,8 @@
 //!
 //! Commands are of two kinds, and the types say which. [`Local`] holds those that need nothing but a storage, so they
 //! can be bound to a transaction that the host opened ([`Local::bound`]). [`Service`] adds the *remote* ones, which wait
-//! for something outside (a receipt's store, a name's resolution) and can't be bound.
+//! for something outside (a receipt's store, a name's resolution) and can't be bound;
+//! [`Online`] those that wait for Plugipay.
 //!
 //! Three words that get mixed up: a *round* decides anew after a conflict; a *resend* commits the identical change set
 //! again after an unknown outcome; a *retry* is the dispatcher's, of an effect.
@@ -18,9 +19,13 @@ use crate::ports::{Clock, CommitError, Ids, PortError, PortErrorKind, Secrets, S
 use crate::rejection::Rejection;
 
 mod local;
+mod money;
+mod online;
 mod remote;
 
 pub use local::OrdersPage;
+pub use money::{EntriesPage, ExceptionsPage};
+pub use online::{Online, Provider};
 pub use remote::{ReceiptImage, Service};
 
 /// Time, ids, secrets and figures: what every command is given.
@@ -55,6 +60,14 @@ pub enum Failure {
     /// Bound to the host's transaction, and a guard does not hold. Roll back, and begin a new transaction.
     #[error("what was read has changed meanwhile")]
     Conflict,
+    /// Plugipay refused or failed. If the kind is *outcome unknown*, the call may have been carried out; the same command
+    /// settles it.
+    #[error("Plugipay refused or did not answer")]
+    Provider {
+        /// Its error.
+        #[source]
+        error: PortError,
+    },
     /// A port failed. If the kind is *outcome unknown*, whether the change landed can be asked for by its change set's id.
     #[error("{error}")]
     Port {
@@ -174,7 +187,13 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
                     }
                     // Somebody was faster with the same: the next round sees it and answers accordingly. A secret
                     // drawn twice is drawn anew.
+                    ClaimName::Merchant(_) => {
+                        let error = PortError::permanent("the merchant is another account's");
+                        return Err(Failure::Provider { error });
+                    }
                     ClaimName::Confirmation(_)
+                    | ClaimName::Settlement(_)
+                    | ClaimName::ProviderEvent(_)
                     | ClaimName::Idempotency(_)
                     | ClaimName::KeyHash(_)
                     | ClaimName::AccessToken(_) => return self.again().await,

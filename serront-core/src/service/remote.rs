@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::{Answer, Environment, Failure, Local, rounds};
-use crate::account::Modules;
 use crate::audit::Actor;
-use crate::decide::{self, Decision, ModuleSwitches};
+use crate::decide::{self, Decision};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, OrderId, SubscriptionId};
 use crate::key::{AccessToken, ApiKey, Caller, WebhookSecret};
@@ -13,7 +12,7 @@ use crate::ports::{OrderKey, PortError, Receipts, Sink, WorkStorage};
 use crate::receipt::{CheckedImage, ImageType};
 use crate::rejection::{Invalid, Rejection};
 use crate::subscription::SubscriptionInput;
-use crate::view::{ModulesView, NewSubscriptionView, SubscriptionView};
+use crate::view::{NewSubscriptionView, SubscriptionView};
 
 /// A receipt's bytes and kind.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,14 +29,14 @@ impl fmt::Debug for ReceiptImage {
     }
 }
 
-/// All commands, over borrowed ports.
+/// The commands on orders, catalog and settings, over borrowed ports. [`Online`](super::Online) holds those that wait for
+/// Plugipay.
 #[derive(Debug)]
 pub struct Service<'p, S: ?Sized, R: ?Sized, K: ?Sized> {
     storage: &'p S,
     receipts: &'p R,
     sink: &'p K,
     environment: Environment<'p>,
-    available: Modules,
 }
 
 impl<'p, S, R, K> Service<'p, S, R, K>
@@ -46,15 +45,9 @@ where
     R: Receipts + ?Sized,
     K: Sink + ?Sized,
 {
-    /// Over these ports. `available` says which modules this installation has.
-    pub const fn new(
-        storage: &'p S,
-        receipts: &'p R,
-        sink: &'p K,
-        environment: Environment<'p>,
-        available: Modules,
-    ) -> Self {
-        Self { storage, receipts, sink, environment, available }
+    /// Over these ports.
+    pub const fn new(storage: &'p S, receipts: &'p R, sink: &'p K, environment: Environment<'p>) -> Self {
+        Self { storage, receipts, sink, environment }
     }
 
     /// The local commands and the reads.
@@ -201,33 +194,5 @@ where
         }
         self.check_target(input).await?;
         local.write_subscription(account_id, id, input, request).await
-    }
-
-    /// The modules and their switches.
-    ///
-    /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
-    pub async fn modules(&self, id: AccountId) -> Result<ModulesView, Failure> {
-        Ok(ModulesView::new(&self.local().account(id).await?, self.available))
-    }
-
-    /// Switches modules on or off. Remote, because the first "on" provisions a workspace at the provider; this version
-    /// has no provider, so "on" is refused as not configured.
-    ///
-    /// # Errors
-    /// Those of [`decide::switch_modules`]; [`Failure::Busy`]; a port's failure.
-    pub async fn switch_modules(
-        &self,
-        id: AccountId,
-        switches: ModuleSwitches,
-        request: Option<IdempotentRequest>,
-    ) -> Result<Answer<ModulesView>, Failure> {
-        let local = self.local();
-        let (answer, _) = rounds!(&local, request, |context| {
-            let scope = request.map(|request| request.scope);
-            let snapshot = self.storage.account(id, scope).await?.ok_or(Rejection::NotFound("account"))?;
-            decide::switch_modules(&snapshot, switches, self.available, &mut context)?
-        });
-        Ok(answer)
     }
 }

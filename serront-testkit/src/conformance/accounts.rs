@@ -67,7 +67,7 @@ pub async fn another_accounts_rows_are_not_written(harness: &impl Harness) {
         (Row::Subscription(subscription_id), Version::FIRST),
     ];
     for (row, version) in rows {
-        let change = bench.guarded(other.account_id, exact(row, version));
+        let change = bench.guarded(other.account_id, exact(row.clone(), version));
         assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict, "{row:?}");
     }
     let order_row = exact(Row::Order(placed.id), Version::ABSENT);

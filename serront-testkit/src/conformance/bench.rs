@@ -10,7 +10,7 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Guard, Row, Write};
 use serront_core::decide::{self, Context, Decision, OrderPatch, PlaceOrder};
-use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus};
+use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus, Lane};
 use serront_core::event::EventType;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, DeliveryId, OrderId, SubscriptionId};
@@ -227,7 +227,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
             keys: storage.keys(id).await.expect("a read"),
             counts: storage.counts(id).await.expect("a read"),
             deliveries: self.all_deliveries(id, &DeliveryFilter::default()).await,
-            next_due: storage.next_due().await.expect("a read"),
+            next_due: storage.next_due(Lane::Outbox).await.expect("a read"),
             orders,
             audit,
         }
@@ -260,7 +260,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
     }
 
     pub(super) async fn take(&self, count: u32) -> Vec<Due> {
-        self.storage().take_due(count, 100, LEASE).await.expect("due effects")
+        self.storage().take_due(Lane::Outbox, count, 100, LEASE).await.expect("due effects")
     }
 
     /// The one effect that is due.
@@ -353,7 +353,7 @@ pub(super) fn is_mail(due: &Due) -> bool {
 pub(super) fn delivery_id(due: &Due) -> DeliveryId {
     match due.id {
         EffectId::Delivery(id) => id,
-        EffectId::Mail(_) | EffectId::Removal(_) => panic!("a delivery"),
+        EffectId::Mail(_) | EffectId::Removal(_) | EffectId::Errand(_) => panic!("a delivery"),
     }
 }
 

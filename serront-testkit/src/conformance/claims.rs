@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serront_core::change::{ChangeSet, Claim, ClaimName, Duplicate, Write};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::idempotency::{Kept, KeptOutcome};
 use serront_core::ids::AccountId;
 use serront_core::key::ApiKey;
@@ -19,12 +20,15 @@ fn slug(text: &str) -> Slug {
     Slug::parse("slug", text).unwrap()
 }
 
-/// One name of each kind; the first three belong to their account, the others to everybody.
-fn names<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> [ClaimName; 6] {
+/// One name of each kind; the first five belong to their account, the others to everybody.
+fn names<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> [ClaimName; 9] {
     [
         ClaimName::Confirmation(bench.context(None).ids.payment()),
         ClaimName::ServiceSlug(slug("name")),
         ClaimName::Idempotency(Digest256::of(b"name")),
+        ClaimName::Settlement(SessionId::parse("name").unwrap()),
+        ClaimName::ProviderEvent(ProviderEventId::parse("name").unwrap()),
+        ClaimName::Merchant(MerchantId::parse("name").unwrap()),
         ClaimName::StorefrontSlug(slug("name")),
         ClaimName::KeyHash(Digest256::of(b"name")),
         ClaimName::AccessToken(Digest256::of(b"name")),
@@ -71,7 +75,14 @@ pub async fn names_across_accounts_and_names_within(harness: &impl Harness) {
     let (one, two) = two_accounts(&bench).await;
     for name in names(&bench) {
         bench.lands(&claim(&bench, one, &name)).await;
-        let within = matches!(name, ClaimName::Confirmation(_) | ClaimName::ServiceSlug(_) | ClaimName::Idempotency(_));
+        let within = matches!(
+            name,
+            ClaimName::Confirmation(_)
+                | ClaimName::ServiceSlug(_)
+                | ClaimName::Idempotency(_)
+                | ClaimName::Settlement(_)
+                | ClaimName::ProviderEvent(_)
+        );
         let other = landed(&bench.commit(&claim(&bench, two, &name)).await);
         let expected = if within { UNNUMBERED } else { Landed::Duplicate(name) };
         assert_eq!(other, expected);

@@ -270,6 +270,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
         number: OrderNumber(1),
         payment,
         service: services[0].clone(),
+        checkouts: Vec::new(),
         subscriptions: vec![subscription.clone()],
         kept: None,
     };
@@ -290,7 +291,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
                 let expected = Target { subscription: subscription.clone(), secret: secret.clone() };
                 assert_eq!(target, Some(Box::new(expected)));
             }
-            (DueEffect::Removal(upload_id), _) => panic!("nobody removes {upload_id}"),
+            (DueEffect::Removal(_) | DueEffect::Errand(_), id) => panic!("nobody asked for {id}"),
         }
     }
 }

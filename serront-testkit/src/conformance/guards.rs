@@ -28,10 +28,10 @@ pub async fn an_exact_guard_wants_its_version(harness: &impl Harness) {
     ];
     for (row, version) in rows {
         for wrong in [Version::ABSENT, Version(version.0 - 1), version.next()] {
-            let change = bench.guarded(seller.account_id, exact(row, wrong));
+            let change = bench.guarded(seller.account_id, exact(row.clone(), wrong));
             assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict, "{row:?} at {wrong:?}");
         }
-        let change = bench.guarded(seller.account_id, exact(row, version));
+        let change = bench.guarded(seller.account_id, exact(row.clone(), version));
         assert_eq!(landed(&bench.commit(&change).await), UNNUMBERED, "{row:?} at {version:?}");
     }
 }
@@ -45,9 +45,9 @@ pub async fn an_absent_guard_wants_no_row(harness: &impl Harness) {
     let rows =
         [Row::Storefront, Row::Service(ids.service()), Row::Order(ids.order()), Row::Subscription(ids.subscription())];
     for row in rows {
-        let absent = bench.guarded(account_id, exact(row, Version::ABSENT));
+        let absent = bench.guarded(account_id, exact(row.clone(), Version::ABSENT));
         assert_eq!(landed(&bench.commit(&absent).await), UNNUMBERED, "{row:?}");
-        let first = bench.guarded(account_id, exact(row, Version::FIRST));
+        let first = bench.guarded(account_id, exact(row.clone(), Version::FIRST));
         assert_eq!(landed(&bench.commit(&first).await), Landed::Conflict, "{row:?}");
     }
 }

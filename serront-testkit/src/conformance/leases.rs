@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serront_core::effect::{EffectId, EffectStatus};
+use serront_core::change::ChangeSet;
+use serront_core::effect::{Effect, EffectId, EffectStatus, Errand, Lane};
 use serront_core::ids::SubscriptionId;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, RecordError};
 use serront_core::subscription::SubscriptionInput;
@@ -31,7 +32,7 @@ pub async fn each_effect_is_taken_once(harness: &impl Harness) {
         async move {
             let mut taken = Vec::new();
             loop {
-                let some = storage.take_due(3, 100, LEASE).await.unwrap();
+                let some = storage.take_due(Lane::Outbox, 3, 100, LEASE).await.unwrap();
                 assert!(some.len() <= 3);
                 if some.is_empty() {
                     return taken;
@@ -46,7 +47,7 @@ pub async fn each_effect_is_taken_once(harness: &impl Harness) {
     queued.sort();
     assert_eq!(taken_ids, queued);
     assert!(taken.iter().all(|due| due.attempts == 0 && due.account_id == seller.account_id));
-    assert_eq!(bench.storage().next_due().await.unwrap(), None, "everything is under lease");
+    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), None, "everything is under lease");
 }
 
 /// A lease that ran out gives the effect to the next who asks, under a higher fence.
@@ -58,7 +59,7 @@ pub async fn an_expired_lease_raises_the_fence(harness: &impl Harness) {
     bench.advance(LEASE - Duration::from_millis(1)).await;
     assert_eq!(bench.take(10).await, []);
     bench.advance(Duration::from_millis(1)).await;
-    assert!(bench.storage().next_due().await.unwrap().is_some(), "a lease that ran out holds nothing");
+    assert!(bench.storage().next_due(Lane::Outbox).await.unwrap().is_some(), "a lease that ran out holds nothing");
     let second = bench.take_one().await;
     assert!(second.fence > first.fence);
     assert_eq!(second, Due { fence: second.fence, ..first });
@@ -160,7 +161,7 @@ pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
     bench.advance(SECOND).await;
     bench.queue_deliveries(seller.account_id, quick, 3).await;
     bench.lands(&bench.confirming(&placed, None).await).await;
-    let take = async |limit| bench.storage().take_due(limit, 2, LEASE).await.unwrap();
+    let take = async |limit| bench.storage().take_due(Lane::Outbox, limit, 2, LEASE).await.unwrap();
     let taken = take(5).await;
     assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
     assert_eq!(taken.iter().filter(|due| is_mail(due)).count(), 1, "mails have no such limit");
@@ -172,7 +173,7 @@ pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
     let storage = &bench.world.storage;
     let takers = (0..8).map(|_| {
         let storage = storage.clone();
-        async move { storage.take_due(3, 2, LEASE).await.unwrap() }
+        async move { storage.take_due(Lane::Outbox, 3, 2, LEASE).await.unwrap() }
     });
     let taken: Vec<_> = at_once(takers).await.into_iter().flatten().collect();
     assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
@@ -188,7 +189,7 @@ pub async fn a_long_queue_hides_nothing(harness: &impl Harness) {
     bench.advance(SECOND).await;
     bench.queue_deliveries(seller.account_id, quick, 1).await;
     bench.lands(&bench.confirming(&placed, None).await).await;
-    let take = async || bench.storage().take_due(2, 2, LEASE).await.unwrap();
+    let take = async || bench.storage().take_due(Lane::Outbox, 2, 2, LEASE).await.unwrap();
     assert_eq!(per_subscription(&take().await), BTreeMap::from([(slow, 2)]));
     let taken = take().await;
     assert_eq!(per_subscription(&taken), BTreeMap::from([(quick, 1)]));
@@ -207,9 +208,9 @@ pub async fn the_longest_due_comes_first(harness: &impl Harness) {
     }
     queued.sort();
     let expected: Vec<_> = queued.iter().map(|(_, id)| *id).collect();
-    assert_eq!(bench.storage().next_due().await.unwrap(), Some(queued[0].0));
+    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(queued[0].0));
     assert_eq!(ids(&bench.take(2).await), expected[..2]);
-    assert_eq!(bench.storage().next_due().await.unwrap(), Some(queued[2].0));
+    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(queued[2].0));
     assert_eq!(ids(&bench.take(10).await), expected[2..]);
 }
 
@@ -217,11 +218,11 @@ pub async fn the_longest_due_comes_first(harness: &impl Harness) {
 pub async fn nothing_is_due_before_its_time(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    assert_eq!(bench.storage().next_due().await.unwrap(), None);
+    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), None);
     assert_eq!(bench.take(10).await, []);
     let at = bench.now().plus(SECOND);
     bench.queue_removals(seller.account_id, 2, at).await;
-    assert_eq!(bench.storage().next_due().await.unwrap(), Some(at));
+    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(at));
     bench.advance(SECOND - Duration::from_millis(1)).await;
     assert_eq!(bench.take(10).await, []);
     bench.advance(Duration::from_millis(1)).await;
@@ -240,7 +241,7 @@ pub async fn a_retry_waits_for_its_time(harness: &impl Harness) {
         assert_eq!(due.attempts, attempts);
         let at = bench.now().plus(SECOND * (attempts + 1));
         bench.record(&due, NextAttempt::At(at)).await.unwrap();
-        assert_eq!(bench.storage().next_due().await.unwrap(), Some(at));
+        assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(at));
         bench.advance(SECOND * (attempts + 1) - Duration::from_millis(1)).await;
         assert_eq!(bench.take(10).await, []);
         bench.advance(Duration::from_millis(1)).await;
@@ -286,7 +287,7 @@ pub async fn finished_effects_are_not_taken_again(harness: &impl Harness) {
     bench.record(&taken[0], NextAttempt::Succeeded).await.unwrap();
     bench.record(&taken[1], NextAttempt::Failed).await.unwrap();
     bench.advance(LEASE * 100).await;
-    assert_eq!(bench.storage().next_due().await.unwrap(), None);
+    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), None);
     assert_eq!(bench.take(10).await, []);
     let bench = bench.reopen().await;
     assert_eq!(bench.take(10).await, []);
@@ -328,4 +329,53 @@ pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
     // The log of what was queued for the subscription stays.
     let filter = serront_core::page::DeliveryFilter { subscription_id: Some(deleted), ..Default::default() };
     assert_eq!(bench.all_deliveries(account_id, &filter).await.len(), 1);
+}
+
+/// Errands are due at their own time, in a lane of their own, with the same bookkeeping.
+pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, opening) = bench.opening();
+    bench.lands(&opening).await;
+    let start = bench.now();
+    let due_at = start.plus(Duration::from_secs(60));
+    let mut ids = bench.context(None).ids;
+    let errands = [
+        Errand::Poll(ids.checkout()),
+        Errand::Cancel(ids.checkout()),
+        Errand::Unpark(serront_core::checkout::ProviderEventId::parse("evt_'1'").unwrap()),
+    ];
+    let effects: Vec<_> = errands
+        .iter()
+        .enumerate()
+        .map(|(n, errand)| {
+            let due_at = if n == 0 { due_at } else { start };
+            Effect::Errand { id: ids.errand(), errand: errand.clone(), due_at }
+        })
+        .collect();
+    bench.lands(&ChangeSet { effects, ..bench.change(account_id) }).await;
+    bench.queue_removals(account_id, 1, start).await;
+    let storage = bench.storage();
+    assert!(matches!(bench.take(10).await.as_slice(), [Due { effect: DueEffect::Removal(_), .. }]));
+    let take = async || storage.take_due(Lane::Errands, 10, 1, LEASE).await.unwrap();
+    assert_eq!(storage.next_due(Lane::Errands).await.unwrap(), Some(start));
+    let taken = take().await;
+    let mut told: Vec<_> = taken.iter().map(|due| due.effect.clone()).collect();
+    told.sort_by_key(|effect| format!("{effect:?}"));
+    assert_eq!(told, errands[1..].iter().cloned().map(DueEffect::Errand).collect::<Vec<_>>());
+    assert_eq!(take().await, []);
+    assert_eq!(storage.next_due(Lane::Errands).await.unwrap(), Some(due_at));
+    assert_eq!(storage.next_due(Lane::Outbox).await.unwrap(), None, "the removal is under lease");
+    let again = bench.now().plus(Duration::from_secs(30));
+    bench.record(&taken[0], NextAttempt::At(again)).await.unwrap();
+    bench.record(&taken[1], NextAttempt::Succeeded).await.unwrap();
+    assert!(matches!(bench.record(&taken[1], NextAttempt::Succeeded).await, Err(RecordError::LeaseLost(_))));
+    assert_eq!(storage.next_due(Lane::Errands).await.unwrap(), Some(again));
+    bench.advance(Duration::from_secs(61)).await;
+    let late = take().await;
+    assert_eq!(late.iter().map(|due| due.attempts).sum::<u32>(), 1, "one of them was tried before");
+    assert_eq!(late.len(), 2);
+    let far = bench.now().plus(Duration::from_secs(1_000));
+    let prune =
+        serront_core::ports::Prune { kept_until: start, effects_before: far, change_sets_before: start, limit: 100 };
+    assert_eq!(storage.prune(prune).await.unwrap().effects, 1, "what is pending stays");
 }

@@ -24,12 +24,14 @@ use serront_core::time::Timestamp;
 mod bench;
 
 pub mod accounts;
+pub mod checkouts;
 pub mod claims;
 pub mod commits;
 pub mod durability;
 pub mod faults;
 pub mod guards;
 pub mod leases;
+pub mod money;
 pub mod numbers;
 pub mod pages;
 pub mod pruning;
@@ -62,6 +64,13 @@ macro_rules! storage_conformance {
         $crate::storage_conformance! { @cases $fresh;
             accounts::another_accounts_rows_are_not_written,
             accounts::another_accounts_things_read_as_nothing,
+            checkouts::a_merchant_belongs_to_one_account,
+            checkouts::a_missing_checkout_is_never_written,
+            checkouts::a_notification_is_stored_once,
+            checkouts::a_sessions_name_tells_what_is_known,
+            checkouts::checkouts_of_closed_orders_are_read,
+            checkouts::live_checkouts_come_with_their_order,
+            checkouts::parking_and_minting_meet,
             claims::a_deleted_key_opens_nothing_and_frees_its_hash,
             claims::a_duplicate_tells_what_was_kept,
             claims::a_released_name_can_be_claimed_again,
@@ -107,9 +116,16 @@ macro_rules! storage_conformance {
             leases::an_expired_lease_that_nobody_took_can_be_recorded,
             leases::an_unknown_effect_has_no_lease,
             leases::each_effect_is_taken_once,
+            leases::each_lane_is_worked_through_on_its_own,
             leases::finished_effects_are_not_taken_again,
             leases::nothing_is_due_before_its_time,
             leases::the_longest_due_comes_first,
+            money::a_settlement_is_booked_once,
+            money::an_unbalanced_transaction_leaves_nothing,
+            money::entries_are_paged_and_filtered,
+            money::exceptions_are_resolved_once,
+            money::folders_side_by_side_count_once,
+            money::settlements_at_once_sum_up,
             numbers::counts_are_kept,
             numbers::each_account_counts_for_itself,
             numbers::orders_placed_at_once_are_numbered_without_gaps,
@@ -146,12 +162,14 @@ mod tests {
     fn the_list_holds_every_case() {
         let files = [
             ("accounts", include_str!("accounts.rs")),
+            ("checkouts", include_str!("checkouts.rs")),
             ("claims", include_str!("claims.rs")),
             ("commits", include_str!("commits.rs")),
             ("durability", include_str!("durability.rs")),
             ("faults", include_str!("faults.rs")),
             ("guards", include_str!("guards.rs")),
             ("leases", include_str!("leases.rs")),
+            ("money", include_str!("money.rs")),
             ("numbers", include_str!("numbers.rs")),
             ("pages", include_str!("pages.rs")),
             ("pruning", include_str!("pruning.rs")),

@@ -74,7 +74,9 @@ pub async fn the_number_is_filled_in_everywhere(harness: &impl Harness) {
         .iter()
         .map(|effect| match effect {
             serront_core::effect::Effect::Delivery(delivery) => fill(&delivery.body),
-            serront_core::effect::Effect::Mail { .. } | serront_core::effect::Effect::Removal { .. } => {
+            serront_core::effect::Effect::Mail { .. }
+            | serront_core::effect::Effect::Removal { .. }
+            | serront_core::effect::Effect::Errand { .. } => {
                 panic!("an order placed is told by deliveries only")
             }
         })

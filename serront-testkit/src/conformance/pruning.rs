@@ -68,7 +68,9 @@ pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
     assert_eq!(effects, Pruned { effects: 2, ..Pruned::default() }, "a mail and a delivery given up");
     let stays = async |id| match id {
         serront_core::effect::EffectId::Delivery(id) => storage.delivery(account_id, id).await.unwrap().is_some(),
-        serront_core::effect::EffectId::Mail(_) | serront_core::effect::EffectId::Removal(_) => panic!("a delivery"),
+        serront_core::effect::EffectId::Mail(_)
+        | serront_core::effect::EffectId::Removal(_)
+        | serront_core::effect::EffectId::Errand(_) => panic!("a delivery"),
     };
     let there = [stays(old[0]).await, stays(old[1]).await, stays(old[2]).await, stays(young[0]).await];
     assert_eq!(there, [false, true, true, true], "pending ones stay, and finished ones that are young");

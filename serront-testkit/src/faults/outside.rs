@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use serront_core::ids::{AccountId, UploadId};
 use serront_core::mail::MailMessage;
 use serront_core::ports::{
-    Mailer, Plugipay, PlugipayCall, PortError, Post, Posted, Receipts, Sink, StoredReceipt, TargetRefused,
+    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, Post, Posted, Receipts, Sink, StoredReceipt,
+    TargetRefused,
 };
 use serront_core::time::Timestamp;
 
@@ -125,7 +126,7 @@ wrapper! {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<P: Plugipay + ?Sized> Plugipay for FaultyPlugipay<P> {
-    async fn call(&self, call: &PlugipayCall) -> Result<String, PortError> {
+    async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, PortError> {
         self.faults.write(Call::CallPlugipay, || self.inner.call(call)).await
     }
 }

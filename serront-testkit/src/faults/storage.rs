@@ -7,16 +7,26 @@ use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, UploadId};
-use serront_core::key::KeyRecord;
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
-    RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
 };
+use serront_core::inbox::InboxRecord;
+use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
+    OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    WorkStorage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -133,6 +143,60 @@ impl<S: Storage + ?Sized> Storage for FaultyStorage<S> {
         self.faults.read(|| self.inner.delivery(account_id, id)).await
     }
 
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        self.faults.read(|| self.inner.merchant(id)).await
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        self.faults.read(|| self.inner.checkout(account_id, id)).await
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        self.faults.read(|| self.inner.session(account_id, id, event_id.clone())).await
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        self.faults.read(|| self.inner.inbox(account_id, id)).await
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        self.faults.read(|| self.inner.balance(account_id)).await
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        self.faults.read(|| self.inner.entries(account_id, filter, after, limit)).await
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        self.faults.read(|| self.inner.exceptions(account_id, status, after, limit)).await
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        self.faults.read(|| self.inner.exception(account_id, id, key)).await
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         self.faults.read(|| self.inner.outcome(account_id, id)).await
     }
@@ -152,12 +216,18 @@ impl<S: Storage + ?Sized> Storage for FaultyStorage<S> {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
-    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
-        self.faults.write(Call::TakeDue, || self.inner.take_due(limit, per_subscription, lease)).await
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
+        self.faults.write(Call::TakeDue, || self.inner.take_due(lane, limit, per_subscription, lease)).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
-        self.faults.read(|| self.inner.next_due()).await
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
+        self.faults.read(|| self.inner.next_due(lane)).await
     }
 
     async fn record_attempt(
@@ -174,6 +244,10 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
         self.faults.write(Call::FoldDeltas, || self.inner.fold_deltas(limit)).await
+    }
+
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
+        self.faults.read(|| self.inner.waiting(parked_before, limit)).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

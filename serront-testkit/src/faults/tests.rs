@@ -3,13 +3,13 @@
 use serront_core::account::{Account, AccountState, Modules, Version};
 use serront_core::audit::Actor;
 use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Attempt, EffectId, EffectStatus};
+use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::event::EventType;
 use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, KeyId, MailId, RemovalId, UploadId};
 use serront_core::mail::MailMessage;
 use serront_core::ports::{
-    CommitError, Fence, Ids, Mailer, NextAttempt, Plugipay, PlugipayCall, PlugipayMethod, Post, Posted, Prune,
-    Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
+    CommitError, Fence, Ids, Mailer, NextAttempt, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, Post, Posted,
+    Prune, Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
 };
 use serront_core::text::EmailAddress;
 use serront_core::tier::Tier;
@@ -25,8 +25,8 @@ struct Provider;
 
 #[async_trait::async_trait]
 impl Plugipay for Provider {
-    async fn call(&self, _call: &PlugipayCall) -> Result<String, PortError> {
-        Ok("{}".to_owned())
+    async fn call(&self, _call: &PlugipayCall) -> Result<PlugipayAnswer, PortError> {
+        Ok(PlugipayAnswer { data: "{}".to_owned(), cursor: None })
     }
 }
 
@@ -142,7 +142,7 @@ async fn make(call: Call, ports: &Ports) -> Told {
             Ok(_) => Told::Fine,
             Err(CommitError::Duplicate(_)) => panic!("it claims nothing"),
         },
-        Call::TakeDue => of(storage.take_due(1, 1, Duration::ZERO).await),
+        Call::TakeDue => of(storage.take_due(Lane::Outbox, 1, 1, Duration::ZERO).await),
         Call::RecordAttempt => record(storage).await,
         Call::FoldDeltas => of(storage.fold_deltas(1).await),
         Call::Prune => {
@@ -469,7 +469,7 @@ async fn a_script_goes_before_the_rule_and_healing_ends_both() {
     assert_eq!(answers, [false, false, true, false]);
     assert_eq!(faults.calls(Call::Read), 4);
     assert_eq!(faults.struck(), [(Call::Read, Fault::FailBefore); 3]);
-    assert!(ports.storage.take_due(1, 1, Duration::ZERO).await.is_ok(), "the rule is about reads");
+    assert!(ports.storage.take_due(Lane::Outbox, 1, 1, Duration::ZERO).await.is_ok(), "the rule is about reads");
     faults.script(Call::Read, [Fault::LoseAnswer]);
     faults.heal();
     for _ in 0..4 {

@@ -7,16 +7,24 @@ use imbl::{OrdMap, Vector};
 use serront_core::account::{Account, Version};
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, Write};
-use serront_core::effect::{Attempt, Delivery, Effect, EffectId, EffectStatus};
+use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, SessionName, Write};
+use serront_core::checkout::{Checkout, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, Delivery, Effect, EffectId, EffectStatus, Errand};
 use serront_core::event::EventType;
+use serront_core::exception::PaymentException;
 use serront_core::idempotency::Kept;
-use serront_core::ids::{AccountId, ChangeSetId, EventId, KeyId, OrderId, ServiceId, SubscriptionId, UploadId};
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, EntryId, EventId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId,
+    UploadId,
+};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::ledger::{Book, CodeTotals, Direction, EntryCode, LedgerEntry};
 use serront_core::mail::Mail;
 use serront_core::order::{Order, OrderNumber, WorkCounts};
 use serront_core::payment::Payment;
 use serront_core::ports::{CommitError, PortError};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::storefront::Storefront;
 use serront_core::subscription::Subscription;
@@ -41,6 +49,7 @@ pub(super) enum Content {
     Mail(Mail),
     Delivery { subscription_id: SubscriptionId, event_id: EventId, event_type: EventType, body: String },
     Removal(UploadId),
+    Errand(Errand),
 }
 
 impl StoredEffect {
@@ -51,7 +60,7 @@ impl StoredEffect {
     pub(super) const fn subscription_id(&self) -> Option<SubscriptionId> {
         match &self.content {
             Content::Delivery { subscription_id, .. } => Some(*subscription_id),
-            Content::Mail(_) | Content::Removal(_) => None,
+            Content::Mail(_) | Content::Removal(_) | Content::Errand(_) => None,
         }
     }
 }
@@ -80,6 +89,15 @@ pub(super) struct State {
     pub(super) claims: OrdMap<(Option<AccountId>, ClaimName), StoredClaim>,
     pub(super) change_sets: OrdMap<(AccountId, ChangeSetId), (Timestamp, Committed)>,
     pub(super) effects: OrdMap<(AccountId, EffectId), StoredEffect>,
+    pub(super) provisioning: OrdMap<AccountId, Provisioning>,
+    pub(super) checkouts: OrdMap<(AccountId, CheckoutId), Checkout>,
+    pub(super) sessions: OrdMap<(AccountId, SessionId), SessionName>,
+    pub(super) entries: OrdMap<(AccountId, EntryId), LedgerEntry>,
+    /// By code: debits and credits on the seller's balance.
+    pub(super) balances: OrdMap<(AccountId, EntryCode), (i64, i64)>,
+    pub(super) exceptions: OrdMap<(AccountId, ExceptionId), PaymentException>,
+    /// In the order in which they came.
+    pub(super) inbox: OrdMap<(AccountId, ProviderEventId), (u64, InboxRecord)>,
 }
 
 /// A row that is not there, or does not fit: a bug in the decision, so trying again does not help.
@@ -90,8 +108,14 @@ fn permanent(what: &'static str) -> CommitError {
 /// The claim's key: names across accounts have one space, the others one for each account.
 fn claim_key(account_id: AccountId, name: &ClaimName) -> (Option<AccountId>, ClaimName) {
     let space = match name {
-        ClaimName::Confirmation(_) | ClaimName::ServiceSlug(_) | ClaimName::Idempotency(_) => Some(account_id),
-        ClaimName::StorefrontSlug(_) | ClaimName::KeyHash(_) | ClaimName::AccessToken(_) => None,
+        ClaimName::Confirmation(_)
+        | ClaimName::ServiceSlug(_)
+        | ClaimName::Idempotency(_)
+        | ClaimName::Settlement(_)
+        | ClaimName::ProviderEvent(_) => Some(account_id),
+        ClaimName::StorefrontSlug(_) | ClaimName::KeyHash(_) | ClaimName::AccessToken(_) | ClaimName::Merchant(_) => {
+            None
+        }
     };
     (space, name.clone())
 }
@@ -135,15 +159,18 @@ impl State {
         self.claims.get(&(None, name)).map(|claim| claim.holder)
     }
 
-    fn version(&self, account_id: AccountId, row: Row) -> Version {
+    fn version(&self, account_id: AccountId, row: &Row) -> Version {
         match row {
             Row::Account => self.accounts.get(&account_id).map(|account| account.state.version),
             Row::Storefront => self.storefronts.get(&account_id).map(|storefront| storefront.version),
-            Row::Service(id) => self.services.get(&(account_id, id)).map(|service| service.version),
-            Row::Order(id) => self.order(account_id, id).map(|(_, order)| order.state.version),
+            Row::Service(id) => self.services.get(&(account_id, *id)).map(|service| service.version),
+            Row::Order(id) => self.order(account_id, *id).map(|(_, order)| order.state.version),
             Row::Subscription(id) => {
-                self.subscriptions.get(&(account_id, id)).map(|(subscription, _)| subscription.state.version)
+                self.subscriptions.get(&(account_id, *id)).map(|(subscription, _)| subscription.state.version)
             }
+            Row::Provisioning => self.provisioning.get(&account_id).map(|provisioning| provisioning.version),
+            Row::Session(id) => self.sessions.get(&(account_id, id.clone())).map(|name| name.version),
+            Row::Exception(id) => self.exceptions.get(&(account_id, *id)).map(|exception| exception.state.version),
         }
         .unwrap_or(Version::ABSENT)
     }
@@ -155,12 +182,12 @@ impl State {
 
     fn holds(&self, account_id: AccountId, guard: &Guard) -> bool {
         match guard {
-            Guard::Exact { row, version } => self.version(account_id, *row) == *version,
+            Guard::Exact { row, version } => self.version(account_id, row) == *version,
             Guard::ServicesBelow(limit) => {
                 u32::try_from(self.services_of(account_id).count()).is_ok_and(|count| count < *limit)
             }
             Guard::NoOrdersOf(id) => !self.has_orders_of(account_id, *id),
-            Guard::Settings(version) => self.version(account_id, Row::Account) == *version,
+            Guard::Settings(version) => self.version(account_id, &Row::Account) == *version,
         }
     }
 
@@ -247,10 +274,11 @@ impl State {
                 body: body.fill(committed.number).ok_or_else(|| permanent("a marked place without a new order"))?,
             },
             Effect::Removal { upload_id, .. } => Content::Removal(*upload_id),
+            Effect::Errand { errand, .. } => Content::Errand(errand.clone()),
         };
         let stored = StoredEffect {
             created_at: change.at,
-            due: change.at,
+            due: effect.due_at(change.at),
             status: EffectStatus::Pending,
             fence: 0,
             leased_until: None,
@@ -318,8 +346,65 @@ impl State {
                 }
                 trail.push_back(record.clone());
             }
+            Write::InsertCheckout(checkout) => {
+                let of_order = self.payments.get(&(account_id, checkout.order_id));
+                found(of_order.filter(|payment| payment.id == checkout.payment_id), "a checkout of no payment")?;
+                insert_new(&mut self.checkouts, (account_id, checkout.id), checkout.clone())?;
+            }
+            Write::UpdateCheckout { id, order_id, state } => {
+                let row = self.checkouts.get_mut(&(account_id, *id)).filter(|row| row.order_id == *order_id);
+                found(row, "an update of a missing checkout")?.state = state.clone();
+            }
+            Write::PutSession(name) => {
+                put(&mut self.sessions, (account_id, name.id.clone()), name.version, name.clone())?;
+            }
+            Write::PutProvisioning(provisioning) => {
+                put(&mut self.provisioning, account_id, provisioning.version, provisioning.clone())?;
+            }
+            Write::Post(legs) => legs.iter().try_for_each(|leg| self.post(account_id, leg))?,
+            Write::InsertException(exception) => {
+                insert_new(&mut self.exceptions, (account_id, exception.id), exception.clone())?;
+            }
+            Write::UpdateException(id, state) => {
+                let row = self.exceptions.get_mut(&(account_id, *id));
+                found(row, "an update of a missing exception")?.state = state.clone();
+            }
+            Write::InsertInbox(record) => {
+                let came = u64::try_from(self.inbox.len()).unwrap_or(u64::MAX);
+                let row = (came, record.clone());
+                insert_new(&mut self.inbox, (account_id, record.event_id.clone()), row)?;
+            }
+            Write::UpdateInbox(event_id, status) => {
+                let row = self.inbox.get_mut(&(account_id, event_id.clone()));
+                found(row, "an update of a missing notification")?.1.status = *status;
+            }
         }
         Ok(None)
+    }
+
+    fn post(&mut self, account_id: AccountId, leg: &LedgerEntry) -> Result<(), CommitError> {
+        insert_new(&mut self.entries, (account_id, leg.id), leg.clone())?;
+        if leg.book == Book::Seller {
+            let (debits, credits) = self.balances.entry((account_id, leg.code)).or_default();
+            let side = match leg.direction {
+                Direction::Debit => debits,
+                Direction::Credit => credits,
+            };
+            *side = side.checked_add(leg.amount.get()).ok_or_else(|| permanent("a balance that does not fit"))?;
+        }
+        Ok(())
+    }
+
+    /// The seller's balance by code, in the order of the codes' names.
+    pub(super) fn balance_of(&self, account_id: AccountId) -> Vec<CodeTotals> {
+        let mut totals: Vec<_> = self
+            .balances
+            .iter()
+            .filter(|((owner, _), _)| *owner == account_id)
+            .map(|((_, code), (debits, credits))| CodeTotals { code: *code, debits: *debits, credits: *credits })
+            .collect();
+        totals.sort_by_key(|totals| totals.code.as_str());
+        totals
     }
 
     fn insert_order(

@@ -5,26 +5,39 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serront_core::account::Version;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectStatus};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectStatus, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::{Kept, Scope};
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, SubscriptionId, UploadId};
-use serront_core::key::KeyRecord;
-use serront_core::order::{Order, OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page, has_word};
-use serront_core::ports::{
-    AccountSnapshot, Clock, CommitError, Due, DueEffect, Fence, LeaseLost, NextAttempt, OrderKey, OrderSnapshot,
-    PortError, Prune, Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, EntryId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId,
+    UploadId,
 };
+use serront_core::inbox::{InboxRecord, InboxStatus};
+use serront_core::key::KeyRecord;
+use serront_core::ledger::{Book, CodeTotals, LedgerEntry};
+use serront_core::order::{Order, OrderNumber, WorkCounts};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
+    Page, has_word,
+};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence, LeaseLost,
+    NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot,
+    ShopSnapshot, Storage, Target, WorkStorage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::subscription::Subscription;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 
-use super::locked;
 use super::state::{Content, State, StoredEffect};
+use super::{ManualClock, locked};
 
 /// A storage in memory. Clones share what is durable, as two connections to one database do.
 #[derive(Clone)]
@@ -50,6 +63,18 @@ impl MemoryStorage {
     #[must_use]
     pub fn reopen(&self) -> Self {
         self.clone()
+    }
+
+    /// A storage of its own that begins with the same content: from here on the two share nothing.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { clock: Arc::clone(&self.clock), state: Arc::new(Mutex::new(locked(&self.state).clone())) }
+    }
+
+    /// The same as [`MemoryStorage::fork`], standing at this time.
+    #[must_use]
+    pub fn fork_at(&self, now: Timestamp) -> Self {
+        Self { clock: Arc::new(ManualClock::at(now)), ..self.fork() }
     }
 
     /// What was committed so far. Others run first, as they would while a real storage waits for its disk.
@@ -79,6 +104,39 @@ fn row(state: &State, number: OrderNumber, order: &Order) -> Option<OrderRow> {
     let payment = state.payments.get(&(order.account_id, order.id))?.clone();
     let service = state.services.get(&(order.account_id, order.service_id))?.clone();
     Some(OrderRow { order: order.clone(), number, payment, service })
+}
+
+fn order_snapshot(state: &State, account_id: AccountId, id: OrderId, scope: Option<Scope>) -> Option<OrderSnapshot> {
+    let row = state.order(account_id, id).and_then(|(number, order)| row(state, number, order))?;
+    let lowest = CheckoutId::from_ulid(ulid::Ulid::nil());
+    let mut checkouts: Vec<_> = State::of_account(&state.checkouts, account_id, lowest)
+        .filter(|checkout| checkout.order_id == id && checkout.state.status.is_live())
+        .cloned()
+        .collect();
+    checkouts.sort_by_key(|checkout| (checkout.created_at, checkout.id));
+    Some(OrderSnapshot {
+        account: state.accounts.get(&account_id)?.clone(),
+        storefront: state.storefronts.get(&account_id).cloned(),
+        order: row.order,
+        number: row.number,
+        payment: row.payment,
+        service: row.service,
+        checkouts,
+        subscriptions: subscriptions(state, account_id),
+        kept: kept(state, account_id, scope),
+    })
+}
+
+fn checkout_snapshot(state: &State, account_id: AccountId, id: CheckoutId) -> Option<CheckoutSnapshot> {
+    let checkout = state.checkouts.get(&(account_id, id))?.clone();
+    Some(CheckoutSnapshot { order: order_snapshot(state, account_id, checkout.order_id, None)?, checkout })
+}
+
+/// An account's notifications of some kind, in the order in which they came.
+fn inbox(state: &State, wanted: impl Fn(&InboxRecord) -> bool) -> Vec<InboxRecord> {
+    let mut rows: Vec<_> = state.inbox.values().filter(|(_, record)| wanted(record)).collect();
+    rows.sort_by_key(|(came, record)| (record.received_at, *came));
+    rows.into_iter().map(|(_, record)| record.clone()).collect()
 }
 
 fn matches(filter: &OrderFilter, row: &OrderRow) -> bool {
@@ -125,6 +183,7 @@ fn due_effect(state: &State, account_id: AccountId, stored: &StoredEffect) -> Du
     match &stored.content {
         Content::Mail(mail) => DueEffect::Mail(mail.clone()),
         Content::Removal(upload_id) => DueEffect::Removal(*upload_id),
+        Content::Errand(errand) => DueEffect::Errand(errand.clone()),
         Content::Delivery { subscription_id, event_id, event_type, body } => DueEffect::Delivery {
             event_id: *event_id,
             event_type: *event_type,
@@ -145,6 +204,7 @@ impl Storage for MemoryStorage {
             storefront: state.storefronts.get(&id).cloned(),
             subscriptions: subscriptions(&state, id),
             services: u32::try_from(state.services_of(id).count()).unwrap_or(u32::MAX),
+            provisioning: state.provisioning.get(&id).cloned(),
             kept: kept(&state, id, key),
         }))
     }
@@ -188,18 +248,7 @@ impl Storage for MemoryStorage {
                 .and_then(|holder| state.tokens.get(&hash).copied().filter(|(account_id, _)| *account_id == holder)),
         };
         let Some((account_id, id)) = found else { return Ok(None) };
-        let row = state.order(account_id, id).and_then(|(number, order)| row(&state, number, order));
-        let (Some(row), Some(account)) = (row, state.accounts.get(&account_id)) else { return Ok(None) };
-        Ok(Some(OrderSnapshot {
-            account: account.clone(),
-            storefront: state.storefronts.get(&account_id).cloned(),
-            order: row.order,
-            number: row.number,
-            payment: row.payment,
-            service: row.service,
-            subscriptions: subscriptions(&state, account_id),
-            kept: kept(&state, account_id, scope),
-        }))
+        Ok(order_snapshot(&state, account_id, id, scope))
     }
 
     async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
@@ -275,6 +324,98 @@ impl Storage for MemoryStorage {
         Ok(self.read().await.effects.get(&(account_id, id)).and_then(|stored| delivery(id, stored)))
     }
 
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        let state = self.read().await;
+        let holder = state.holder(ClaimName::Merchant(id.clone()));
+        Ok(holder.and_then(|account_id| state.provisioning.get(&account_id).cloned()))
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        Ok(checkout_snapshot(&self.read().await, account_id, id))
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let state = self.read().await;
+        let name = state.sessions.get(&(account_id, id.clone()));
+        let parked = inbox(&state, |record| {
+            record.account_id == account_id
+                && record.session_id.as_ref() == Some(id)
+                && record.status == InboxStatus::Parked
+        });
+        let event = event_id.and_then(|event_id| state.inbox.get(&(account_id, event_id)));
+        Ok(SessionSnapshot {
+            version: name.map_or(Version::ABSENT, |name| name.version),
+            checkout: name
+                .and_then(|name| name.checkout_id)
+                .and_then(|checkout_id| checkout_snapshot(&state, account_id, checkout_id)),
+            parked: parked.into_iter().map(|record| record.event_id).collect(),
+            event: event.map(|(_, record)| record.status),
+        })
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        Ok(self.read().await.inbox.get(&(account_id, id.clone())).map(|(_, record)| record.clone()))
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        Ok(self.read().await.balance_of(account_id))
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        let state = self.read().await;
+        let lowest = EntryId::from_ulid(ulid::Ulid::nil());
+        let wanted = |entry: &&LedgerEntry| {
+            entry.book == Book::Seller
+                && filter.code.is_none_or(|code| code == entry.code)
+                && filter.source_type.is_none_or(|source_type| source_type == entry.source_type)
+                && filter.source_id.as_ref().is_none_or(|source_id| *source_id == entry.source_id)
+                && after.is_none_or(|after| entry.position() < after)
+        };
+        let mut rows: Vec<_> = State::of_account(&state.entries, account_id, lowest).filter(wanted).cloned().collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        let state = self.read().await;
+        let lowest = ExceptionId::from_ulid(ulid::Ulid::nil());
+        let mut rows: Vec<_> = State::of_account(&state.exceptions, account_id, lowest)
+            .filter(|row| status.is_none_or(|status| status == row.state.status))
+            .filter(|row| after.is_none_or(|after| row.position() < after))
+            .cloned()
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        let state = self.read().await;
+        let exception = state.exceptions.get(&(account_id, id)).cloned();
+        Ok(exception.map(|exception| ExceptionSnapshot { exception, kept: kept(&state, account_id, key) }))
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         Ok(self.read().await.change_sets.get(&(account_id, id)).map(|(_, committed)| *committed))
     }
@@ -290,7 +431,13 @@ impl Storage for MemoryStorage {
 
 #[async_trait]
 impl WorkStorage for MemoryStorage {
-    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
         tokio::task::yield_now().await;
         let now = self.clock.now();
         let mut guard = locked(&self.state);
@@ -298,7 +445,7 @@ impl WorkStorage for MemoryStorage {
         let mut under_way = BTreeMap::<(AccountId, SubscriptionId), u32>::new();
         let mut candidates = Vec::new();
         for (&(account_id, id), stored) in &state.effects {
-            if stored.status != EffectStatus::Pending {
+            if stored.status != EffectStatus::Pending || id.lane() != lane {
                 continue;
             }
             if stored.is_leased(now) {
@@ -337,11 +484,12 @@ impl WorkStorage for MemoryStorage {
         Ok(taken)
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         let state = self.read().await;
         let now = self.clock.now();
-        let waiting = state.effects.values().filter(|stored| stored.status == EffectStatus::Pending);
-        Ok(waiting.filter(|stored| !stored.is_leased(now)).map(|stored| stored.due).min())
+        let of_lane = state.effects.iter().filter(|((_, id), _)| id.lane() == lane).map(|(_, stored)| stored);
+        let waiting = of_lane.filter(|stored| stored.status == EffectStatus::Pending && !stored.is_leased(now));
+        Ok(waiting.map(|stored| stored.due).min())
     }
 
     async fn record_attempt(
@@ -371,6 +519,17 @@ impl WorkStorage for MemoryStorage {
     /// Counts are kept in place here, so there are no deltas.
     async fn fold_deltas(&self, _limit: u32) -> Result<u64, PortError> {
         Ok(0)
+    }
+
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
+        let state = self.read().await;
+        let mut rows = inbox(&state, |record| match record.status {
+            InboxStatus::Parked => record.received_at < parked_before,
+            InboxStatus::ForeignCurrency | InboxStatus::Unreadable => true,
+            InboxStatus::Applied | InboxStatus::Noted => false,
+        });
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(rows)
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

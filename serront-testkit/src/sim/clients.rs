@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::task::Poll;
 
 use serde_json::Value;
 use serront_core::receipt::ImageType;
@@ -12,7 +13,8 @@ use super::events::{Call, Event, Reply, SellerFacts, Verb};
 use super::executor::answer;
 use super::host::Host;
 use super::outside::hook_url;
-use super::plan::{Act, Actor, DEVICES, Item, Link, STATUSES, TIERS};
+use super::plan::{Act, Actor, DEVICES, Item, LATEST, Link, STATUSES, TIERS};
+use super::plugipay::visit_hosted_page;
 use super::random::Random;
 use super::world::World;
 use crate::generators::commented;
@@ -22,6 +24,8 @@ use crate::memory::locked;
 const GIVE_UP_MS: u64 = 60_000;
 /// How often a client asks again under the same key.
 const REPEATS_MAX: u32 = 3;
+/// How often a button is pressed that does not work.
+const PRESSES_MAX: u32 = 5;
 
 /// An order as its buyer or seller came to know it.
 #[derive(Debug, Clone)]
@@ -47,6 +51,7 @@ struct Shop {
     orders: Vec<KnownOrder>,
     subscriptions: Vec<String>,
     services: Vec<String>,
+    exceptions: Vec<String>,
 }
 
 /// What the clients know, and the way to the hosts.
@@ -67,8 +72,8 @@ impl Clients {
     pub(crate) fn open_shop(&self, facts: SellerFacts) {
         let slug = facts.slug.clone();
         let (keys, revoked, orders) = (Vec::new(), Vec::new(), Vec::new());
-        let (subscriptions, services) = (Vec::new(), Vec::new());
-        locked(&self.shops).push(Shop { facts, slug, keys, revoked, orders, subscriptions, services });
+        let (subscriptions, services, exceptions) = (Vec::new(), Vec::new(), Vec::new());
+        locked(&self.shops).push(Shop { facts, slug, keys, revoked, orders, subscriptions, services, exceptions });
     }
 
     pub(crate) fn give_keys(&self, seller: usize, keys: Vec<DeviceKey>) {
@@ -167,6 +172,10 @@ impl Clients {
             Verb::PutStorefront { slug, .. } => shop.slug.clone_from(slug),
             Verb::Subscribe { .. } => shop.subscriptions.extend(text(data, "id")),
             Verb::AddService { .. } => shop.services.extend(text(data, "id")),
+            Verb::Exceptions => {
+                let listed = data.as_array().into_iter().flatten();
+                shop.exceptions = listed.filter_map(|exception| text(exception, "id")).collect();
+            }
             _ => {}
         }
     }
@@ -187,13 +196,41 @@ impl Clients {
             self.replace_key(device / DEVICES, device % DEVICES, random).await;
             return;
         }
+        if let (Actor::Buyer { seller, .. }, Act::HostedPage { session, how }) = (item.actor, &item.act) {
+            let account = locked(&self.shops).get(seller).map(|shop| shop.facts.account);
+            if let Some(account) = account {
+                visit_hosted_page(&self.world, account, *session, *how);
+            }
+            return;
+        }
         let again = || locked(&self.last).get(&item.actor).cloned();
         let call = if item.act == Act::Again { again() } else { self.call(item, random) };
         let Some(call) = call else { return };
         if call.idempotency_key.is_some() {
             locked(&self.last).insert(item.actor, call.clone());
         }
-        self.settle(call, random).await;
+        if matches!(item.act, Act::PayOnline { twice: true, .. }) {
+            let mut other = Random::new(random.next());
+            both(self.press(call.clone(), random), self.press(call, &mut other)).await;
+        } else {
+            self.press(call, random).await;
+        }
+    }
+
+    /// Asks, and presses once more what did not work if it is one of the buttons of online payment.
+    async fn press(&self, call: Call, random: &mut Random) {
+        let is_button = matches!(call.verb, Verb::SwitchPayment { .. } | Verb::Pay { .. });
+        for _ in 0..PRESSES_MAX {
+            let done = match self.settle(call.clone(), random).await {
+                Reply::Done { .. } | Reply::Bytes(_) => true,
+                Reply::Refused(code) => code != "PLUGIPAY_ERROR",
+                Reply::NotDone | Reply::Unknown => false,
+            };
+            if done || !is_button {
+                return;
+            }
+            self.world.handle.sleep_ms(random.pick(&[100, 5_000, 130_000], 100)).await;
+        }
     }
 
     /// A device gets a new key, and its old one is revoked.
@@ -227,12 +264,16 @@ impl Clients {
             Actor::Device { seller, device } => (seller, Some(device)),
             Actor::Buyer { seller, .. } => (seller, None),
             Actor::Admin => match item.act {
-                Act::SetTier { seller, .. } => (seller, None),
+                Act::SetTier { seller, .. } | Act::Rotate { seller } => (seller, None),
+                Act::RetryParked => (0, None),
                 _ => return None,
             },
         };
         let shop = shops.get(seller)?;
-        let order = |place: &usize| shop.orders.get(place.checked_rem(shop.orders.len())?);
+        let order = |place: &usize| match *place {
+            LATEST => shop.orders.last(),
+            place => shop.orders.get(place.checked_rem(shop.orders.len())?),
+        };
         let subscription = |place: &usize| shop.subscriptions.get(place.checked_rem(shop.subscriptions.len())?);
         let number = item.salt % 1_000_000;
         let mut idempotency_key = None;
@@ -300,11 +341,22 @@ impl Clients {
             Act::Deliveries => Verb::Deliveries,
             Act::AddKey => Verb::AddKey { name: format!("key {number}") },
             Act::SwitchPayment { on } => Verb::SwitchPayment { on: *on },
+            Act::SwitchMarketing { on } => Verb::SwitchMarketing { on: *on },
+            Act::PayOnline { order: place, .. } => Verb::Pay { token: order(place)?.token.clone() },
+            Act::Balance => Verb::Balance,
+            Act::Entries => Verb::Entries,
+            Act::Exceptions => Verb::Exceptions,
+            Act::Resolve { exception: place } => {
+                let exception = shop.exceptions.get(place.checked_rem(shop.exceptions.len())?)?.clone();
+                Verb::Resolve { exception, note: format!("looked after {number}") }
+            }
+            Act::Rotate { .. } => Verb::Rotate { account: shop.facts.account.to_string() },
+            Act::RetryParked => Verb::RetryParked,
             Act::SetTier { seller, tier } => {
                 let account = shops.get(*seller)?.facts.account.to_string();
                 Verb::SetTier { account, tier: TIERS.get(*tier).copied()? }
             }
-            Act::Again | Act::RevokeKey { .. } => return None,
+            Act::Again | Act::RevokeKey { .. } | Act::HostedPage { .. } => return None,
         };
         let bearer = match device {
             None => None,
@@ -342,12 +394,25 @@ impl Clients {
                 self.settle(view, &mut random).await;
                 self.settle(call(Verb::Receipt { order: id }), &mut random).await;
             }
-            for verb in [Verb::GetStorefront, Verb::Services, Verb::Subscriptions, Verb::Deliveries] {
+            let reads = [Verb::GetStorefront, Verb::Services, Verb::Subscriptions, Verb::Deliveries];
+            for verb in reads.into_iter().chain([Verb::Balance, Verb::Entries, Verb::Exceptions]) {
                 self.settle(call(verb), &mut random).await;
             }
             self.settle(Call { bearer: None, ..call(Verb::Visit { slug }) }, &mut random).await;
         }
     }
+}
+
+/// Both at the same time.
+async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) {
+    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
+    let (mut first, mut second) = (false, false);
+    std::future::poll_fn(|context| {
+        first = first || one.as_mut().poll(context).is_ready();
+        second = second || other.as_mut().poll(context).is_ready();
+        if first && second { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn filters(which: usize) -> Vec<&'static str> {

@@ -7,11 +7,14 @@ use serde_json::Value;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, EffectId};
 use serront_core::ids::{AccountId, UploadId};
+use serront_core::inbox::InboxStatus;
 use serront_core::mail::MailMessage;
 use serront_core::policy::Policy;
-use serront_core::ports::{Due, Fence, NextAttempt, Post, WorkStorage};
+use serront_core::ports::{Due, Fence, NextAttempt, PlugipayAnswer, PlugipayCall, PortError, Post, WorkStorage};
+use serront_core::time::Timestamp;
 
 use crate::memory::MemoryReceipts;
+use crate::sandbox::{Sandbox, SandboxSession};
 
 /// A request as its client sends it. Ids, tokens and keys are text here, as on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +110,26 @@ pub(crate) enum Verb {
     SwitchPayment {
         on: bool,
     },
+    SwitchMarketing {
+        on: bool,
+    },
+    /// By the buyer: pay online.
+    Pay {
+        token: String,
+    },
+    Balance,
+    Entries,
+    Exceptions,
+    Resolve {
+        exception: String,
+        note: String,
+    },
+    /// By the admin: the notification endpoint gets a new secret.
+    Rotate {
+        account: String,
+    },
+    /// By the admin: whatever is parked is tried again.
+    RetryParked,
     SetTier {
         account: String,
         tier: &'static str,
@@ -159,6 +182,14 @@ impl Verb {
             Self::RevokeKey { .. } => "revoke-key",
             Self::IssueKey { .. } => "issue-key",
             Self::SwitchPayment { .. } => "switch-payment",
+            Self::SwitchMarketing { .. } => "switch-marketing",
+            Self::Pay { .. } => "pay",
+            Self::Balance => "balance",
+            Self::Entries => "entries",
+            Self::Exceptions => "exceptions",
+            Self::Resolve { .. } => "resolve",
+            Self::Rotate { .. } => "rotate",
+            Self::RetryParked => "retry-parked",
             Self::SetTier { .. } => "set-tier",
         }
     }
@@ -177,6 +208,19 @@ pub(crate) enum Reply {
     NotDone,
     /// Nobody knows.
     Unknown,
+}
+
+/// A notification as it reaches a host, and what the host makes of it.
+pub(crate) struct Notified<'a> {
+    pub(crate) body: &'a str,
+    /// Whether Plugipay sent these bytes under this signature.
+    pub(crate) genuine: bool,
+    /// The time in its signature.
+    pub(crate) signed_at: i64,
+    /// The host's clock when it came and when it was through with it.
+    pub(crate) during: (Timestamp, Timestamp),
+    /// What became of it, or why it was not taken.
+    pub(crate) answer: Result<InboxStatus, &'a str>,
 }
 
 /// One thing seen.
@@ -199,6 +243,14 @@ pub(crate) enum Event<'a> {
     Told { id: u64, call: &'a Call, reply: &'a Reply },
     /// The host is through with it, or died over it; what it sent to the storage may still arrive.
     Ended { id: u64 },
+    /// Plugipay carried out a call, or refused it.
+    Called { call: &'a PlugipayCall, answer: &'a Result<PlugipayAnswer, PortError> },
+    /// Plugipay forgot every idempotency key.
+    KeysForgotten,
+    /// A buyer paid at the hosted page; this much had been asked for.
+    Paid { session: &'a SandboxSession, minted: i64 },
+    /// A host is through with a notification.
+    Notified(&'a Notified<'a>),
     /// Something that a host might write into its log.
     Said(&'a str),
     /// A secret came into the world, which must be in no log.
@@ -219,6 +271,7 @@ pub(crate) struct View<'a> {
     pub(crate) now: i64,
     pub(crate) storage: &'a dyn WorkStorage,
     pub(crate) receipts: &'a MemoryReceipts,
+    pub(crate) sandbox: &'a Sandbox,
     pub(crate) policy: &'a Policy,
     pub(crate) sellers: &'a [SellerFacts],
     /// By how much a host's clock may be off, in milliseconds.

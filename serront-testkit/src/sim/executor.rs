@@ -315,6 +315,36 @@ impl Drop for Executor {
     }
 }
 
+/// A flag that one task waits for and others raise.
+#[derive(Debug, Default)]
+pub(crate) struct Poke(Mutex<(bool, Option<Waker>)>);
+
+impl Poke {
+    pub(crate) fn raise(&self) {
+        let waker = {
+            let (raised, waker) = &mut *locked(&self.0);
+            *raised = true;
+            waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is raised, and takes it down.
+    pub(crate) async fn raised(&self) {
+        std::future::poll_fn(|context| {
+            let (raised, waker) = &mut *locked(&self.0);
+            if std::mem::take(raised) {
+                return Poll::Ready(());
+            }
+            *waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
 struct Slot<T> {
     value: Option<T>,
     closed: bool,

@@ -1,42 +1,37 @@
-//! A host: it answers requests with the real service, and runs the real dispatcher, sweeper and folder. It can die between
-//! any two polls, and start again with nothing but what is in the storage.
+//! A host: it answers requests with the real service, takes Plugipay's notifications, and runs the real dispatcher, janitor,
+//! sweeper and folder. It can die between any two polls, and start again with nothing but what is in the storage.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 use serront_core::account::Modules;
 use serront_core::audit::Actor;
 use serront_core::catalog::ServiceInput;
-use serront_core::decide::{ModuleSwitches, OrderPatch};
+use serront_core::decide::{Context, Decision, ModuleSwitches, OrderPatch, switch_modules};
 use serront_core::dispatch::Dispatcher;
 use serront_core::fold::Folder;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::AccountId;
-use serront_core::key::{AccessToken, Caller};
+use serront_core::inbox::InboxStatus;
+use serront_core::janitor::Janitor;
+use serront_core::key::{AccessToken, Caller, WebhookSecret};
 use serront_core::order::{Language, OrderInput, WorkStatus};
-use serront_core::page::{DeliveryFilter, Limit, OrderFilter};
-use serront_core::ports::{Clock, Mailer, PortErrorKind, Receipts, Sink, WorkStorage};
-use serront_core::service::{Answer, Environment, Failure, Service};
+use serront_core::page::{DeliveryFilter, EntryFilter, Limit, OrderFilter};
+use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortErrorKind, Receipts, Sink, WorkStorage};
+use serront_core::service::{Answer, Environment, Failure, Local, Online, Provider, Service};
 use serront_core::subscription::SubscriptionInput;
 use serront_core::sweep::Sweeper;
 
 use super::bugs::Bug;
 use super::bugs::host::HostBugs;
-use super::events::{Call, Event, Reply, Verb};
-use super::executor::{Answerer, Handle, Owner};
+use super::events::{Call, Event, Notified, Reply, Verb};
+use super::executor::{Answerer, Handle, Owner, Poke};
+use super::plugipay::Letter;
 use super::world::{SimClock, World};
-use crate::memory::{CountingIds, CountingSecrets, locked};
+use crate::memory::{CountingIds, CountingSecrets};
 use crate::world::{SERVICE_SLUG, order_input, service_input, storefront_input};
-
-/// A flag that one task waits for and others raise.
-#[derive(Debug, Default)]
-struct Poke {
-    raised: bool,
-    waker: Option<Waker>,
-}
 
 /// The ports of one host in one of its lives.
 pub(crate) struct Host {
@@ -46,11 +41,15 @@ pub(crate) struct Host {
     mailer: Arc<dyn Mailer>,
     sink: Arc<dyn Sink>,
     receipts: Arc<dyn Receipts>,
+    plugipay: Arc<dyn Plugipay>,
     clock: Arc<SimClock>,
     ids: CountingIds,
     secrets: CountingSecrets,
     bugs: Arc<HostBugs>,
-    poke: Mutex<Poke>,
+    /// Something may be due in the outbox.
+    outbox: Poke,
+    /// Something may be due among the errands.
+    errands: Poke,
 }
 
 /// What a host is connected to.
@@ -59,6 +58,7 @@ pub(crate) struct Ports {
     pub(crate) mailer: Arc<dyn Mailer>,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) receipts: Arc<dyn Receipts>,
+    pub(crate) plugipay: Arc<dyn Plugipay>,
     pub(crate) clock: Arc<SimClock>,
 }
 
@@ -78,12 +78,26 @@ impl Drop for Through {
 
 impl Host {
     pub(crate) fn new(world: Arc<World>, owner: Owner, ports: Ports, bugs: Arc<HostBugs>) -> Arc<Self> {
-        let Ports { storage, mailer, sink, receipts, clock } = ports;
+        let Ports { storage, mailer, sink, receipts, plugipay, clock } = ports;
         // Every life draws ids and secrets of its own.
         let start = u32::try_from(owner.host).unwrap_or(0).saturating_mul(10_000).saturating_add(owner.life + 1);
         let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
-        let poke = Mutex::default();
-        Arc::new(Self { world, owner, storage, mailer, sink, receipts, clock, ids, secrets, bugs, poke })
+        let (outbox, errands) = (Poke::default(), Poke::default());
+        Arc::new(Self {
+            world,
+            owner,
+            storage,
+            mailer,
+            sink,
+            receipts,
+            plugipay,
+            clock,
+            ids,
+            secrets,
+            bugs,
+            outbox,
+            errands,
+        })
     }
 
     fn environment(&self) -> Environment<'_> {
@@ -91,8 +105,12 @@ impl Host {
     }
 
     fn service(&self) -> Service<'_, dyn WorkStorage, dyn Receipts, dyn Sink> {
-        let available = Modules { payment: self.bugs.is(Bug::ModuleAlwaysAvailable), marketing: false };
-        Service::new(&*self.storage, &*self.receipts, &*self.sink, self.environment(), available)
+        Service::new(&*self.storage, &*self.receipts, &*self.sink, self.environment())
+    }
+
+    fn online(&self) -> Online<'_, dyn WorkStorage> {
+        let provider = Provider { plugipay: Some(&*self.plugipay), public_url: crate::world::PUBLIC_URL };
+        Online::new(&*self.storage, provider, self.environment())
     }
 
     fn handle(&self) -> &Handle {
@@ -102,32 +120,16 @@ impl Host {
     /// Starts the loops of the periodic halves.
     pub(crate) fn start(self: &Arc<Self>) {
         let (dispatching, sweeping, folding) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let janitor = Arc::clone(self);
+        self.handle().spawn(Some(self.owner), async move { janitor.run_errands().await });
         self.handle().spawn(Some(self.owner), async move { dispatching.dispatch().await });
         self.handle().spawn(Some(self.owner), async move { sweeping.sweep().await });
         self.handle().spawn(Some(self.owner), async move { folding.fold().await });
     }
 
     fn wake(&self) {
-        let waker = {
-            let mut poke = locked(&self.poke);
-            poke.raised = true;
-            poke.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    async fn woken(&self) {
-        std::future::poll_fn(|context| {
-            let mut poke = locked(&self.poke);
-            if std::mem::take(&mut poke.raised) {
-                return Poll::Ready(());
-            }
-            poke.waker = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        self.outbox.raise();
+        self.errands.raise();
     }
 
     async fn dispatch(&self) {
@@ -139,7 +141,26 @@ impl Host {
                 Ok(step) => {
                     let pause = step.next.since(self.clock.now());
                     let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
-                    let _ = self.handle().within(pause, self.woken()).await;
+                    let _ = self.handle().within(pause, self.outbox.raised()).await;
+                }
+                Err(_) => self.handle().sleep_ms(2_000).await,
+            }
+        }
+    }
+
+    async fn run_errands(&self) {
+        let janitor = Janitor::new(self.online());
+        loop {
+            let now = self.clock.now();
+            match janitor.step(now, 16).await {
+                Ok(step) => {
+                    if step.attempted > 0 {
+                        // What it settled has mails and deliveries.
+                        self.outbox.raise();
+                    }
+                    let pause = step.next.since(self.clock.now());
+                    let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+                    let _ = self.handle().within(pause, self.errands.raised()).await;
                 }
                 Err(_) => self.handle().sleep_ms(2_000).await,
             }
@@ -182,6 +203,64 @@ impl Host {
         });
     }
 
+    /// Takes one of Plugipay's notifications, in a task that dies with the host. Answers whether it may be forgotten.
+    pub(crate) fn take_notification(self: &Arc<Self>, letter: Letter, answerer: Answerer<bool>) {
+        let host = Arc::clone(self);
+        self.handle().spawn(Some(self.owner), async move {
+            let began = host.clock.now();
+            let answer = host.receive(&letter).await;
+            host.world.see(&Event::Said(&format!("{answer:?}")));
+            let refused;
+            let answer = match answer {
+                Ok(status) => Ok(status),
+                Err(Failure::Rejected(rejection)) => {
+                    refused = rejection.code().as_str().to_owned();
+                    Err(refused.as_str())
+                }
+                Err(_) => Err("INTERNAL_ERROR"),
+            };
+            let taken = answer.is_ok();
+            host.world.line(&format!("notification {}: {answer:?}", if letter.genuine { "genuine" } else { "forged" }));
+            host.world.see(&Event::Notified(&Notified {
+                body: &letter.body,
+                genuine: letter.genuine,
+                signed_at: letter.signed_at(),
+                during: (began, host.clock.now()),
+                answer,
+            }));
+            host.wake();
+            answerer.answer(taken);
+        });
+    }
+
+    async fn receive(&self, letter: &Letter) -> Result<InboxStatus, Failure> {
+        let mut policy = self.world.policy.clone();
+        let mut signature = letter.signature.clone();
+        let merchant = serront_core::plugipay::named_merchant(letter.body.as_bytes());
+        if let Some(merchant) = merchant
+            && (self.bugs.is(Bug::SignatureNotChecked) || self.bugs.is(Bug::DisabledStopsSettlements))
+            && let Some(known) = self.storage.merchant(&merchant).await?
+        {
+            if self.bugs.is(Bug::DisabledStopsSettlements)
+                && self.service().local().payment_module(known.account_id).await.is_err()
+            {
+                return Ok(InboxStatus::Noted);
+            }
+            if self.bugs.is(Bug::SignatureNotChecked)
+                && let Some(endpoint) = known.state.endpoint
+                && let Some(secret) = WebhookSecret::parse(endpoint.secret.reveal())
+            {
+                signature = Some(serront_core::signature::sign(&secret, self.clock.now(), &letter.body));
+            }
+        }
+        if self.bugs.is(Bug::StaleAccepted) {
+            policy.notification_tolerance = std::time::Duration::from_secs(86_400);
+        }
+        let environment = Environment { policy: &policy, ..self.environment() };
+        let local = Local::new(&*self.storage, environment);
+        local.receive_notification(signature.as_deref(), letter.body.as_bytes()).await
+    }
+
     async fn answer(&self, call: &Call) -> Reply {
         let caller = match &call.bearer {
             None => None,
@@ -221,6 +300,7 @@ impl Host {
             Failure::Rejected(rejection) => Reply::Refused(rejection.code().as_str().to_owned()),
             Failure::Port { error, .. } if error.kind() == PortErrorKind::Transient => Reply::NotDone,
             Failure::Busy | Failure::Conflict => Reply::NotDone,
+            Failure::Provider { .. } => Reply::Refused("PLUGIPAY_ERROR".to_owned()),
             Failure::Port { .. } => Reply::Unknown,
             // The list of failures may grow; one that is not known here is an answer that nobody understands.
             _ => Reply::Unknown,
@@ -272,6 +352,17 @@ impl Host {
                     self.bugs.remember_instructions(token, view.payment.as_ref());
                 }
                 Ok(self.seen(&view))
+            }
+            Verb::Pay { token } => Ok(self.seen(&self.online().pay(&parse_token(token)?).await?)),
+            Verb::Rotate { account } => {
+                self.online().rotate_endpoint(parse(account)?).await?;
+                Ok((Value::Null, false))
+            }
+            Verb::RetryParked => {
+                for parked in self.storage.waiting(self.clock.now(), 100).await? {
+                    local.retry_notification(parked.account_id, &parked.event_id).await?;
+                }
+                Ok((Value::Null, false))
             }
             Verb::Visit { slug } => Ok(self.shown_shop(local.shop(slug).await?)),
             Verb::RevokeKey { account, id } => {
@@ -370,10 +461,43 @@ impl Host {
             }
             Verb::SwitchPayment { on } => {
                 let switches = ModuleSwitches { payment: Some(*on), marketing: None };
-                Ok(self.shown(&service.switch_modules(account, switches, request).await?))
+                Ok(self.shown(&self.online().switch_modules(account, switches, request).await?))
+            }
+            Verb::SwitchMarketing { on } => {
+                let switches = ModuleSwitches { payment: None, marketing: Some(*on) };
+                if self.bugs.is(Bug::ModuleAlwaysAvailable) {
+                    return self.switch_whatever_is_available(account, switches).await;
+                }
+                Ok(self.shown(&self.online().switch_modules(account, switches, request).await?))
+            }
+            Verb::Balance => {
+                local.payment_module(account).await?;
+                Ok(self.seen(&local.balance(account).await?))
+            }
+            Verb::Entries => {
+                local.payment_module(account).await?;
+                Ok(self.seen(&local.entries(account, &EntryFilter::default(), None, limit).await?.entries))
+            }
+            Verb::Exceptions => Ok(self.seen(&local.exceptions(account, None, None, limit).await?.exceptions)),
+            Verb::Resolve { exception, note } => {
+                let answer = local.resolve_exception(account, parse(exception)?, Some(note), request).await?;
+                Ok(self.shown(&answer))
             }
             other => Err(unexpected(other)),
         }
+    }
+
+    /// A planted bug: switches as if everything were set up.
+    async fn switch_whatever_is_available(&self, account: AccountId, switches: ModuleSwitches) -> Shown {
+        let snapshot = self.storage.account(account, None).await?.ok_or_else(not_found)?;
+        let now = self.clock.now();
+        let ids = self.ids.sequence(now);
+        let mut context = Context { now, ids, policy: &self.world.policy, request: None };
+        let available = Modules { payment: true, marketing: true };
+        if let Decision::Change(change, _) = switch_modules(&snapshot, switches, available, &mut context)? {
+            self.storage.commit(&change).await.map_err(|_| Failure::Busy)?;
+        }
+        Ok((serde_json::json!({"modules": {"marketing": switches.marketing}}), false))
     }
 
     fn request(&self, call: &Call, account: AccountId) -> Result<Option<IdempotentRequest>, Failure> {

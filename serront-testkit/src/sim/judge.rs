@@ -11,6 +11,7 @@ use super::invariants;
 use super::plan::SKEW_MS_MAX;
 use super::trace::Trace;
 use crate::memory::MemoryReceipts;
+use crate::sandbox::Sandbox;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub(crate) struct Judge {
     invariants: Vec<Box<dyn Invariant>>,
     storage: Arc<dyn WorkStorage>,
     receipts: Arc<MemoryReceipts>,
+    sandbox: Arc<Sandbox>,
     policy: Policy,
     sellers: Vec<SellerFacts>,
     begin: i64,
@@ -45,12 +47,14 @@ impl Judge {
     pub(crate) fn new(
         storage: Arc<dyn WorkStorage>,
         receipts: Arc<MemoryReceipts>,
+        sandbox: Arc<Sandbox>,
         policy: Policy,
         begin: i64,
         trace: Trace,
     ) -> Self {
         let invariants = invariants::all();
-        Self { invariants, storage, receipts, policy, sellers: Vec::new(), begin, found: None, closed: false, trace }
+        let sellers = Vec::new();
+        Self { invariants, storage, receipts, sandbox, policy, sellers, begin, found: None, closed: false, trace }
     }
 
     pub(crate) fn introduce(&mut self, seller: SellerFacts) {
@@ -96,8 +100,8 @@ impl Judge {
         if self.found.is_some() || self.closed {
             return false;
         }
-        let Self { invariants, storage, receipts, policy, sellers, .. } = self;
-        let view = View { now, storage: &**storage, receipts, policy, sellers, skew_ms: 2 * SKEW_MS_MAX };
+        let Self { invariants, storage, receipts, sandbox, policy, sellers, .. } = self;
+        let view = View { now, storage: &**storage, receipts, sandbox, policy, sellers, skew_ms: 2 * SKEW_MS_MAX };
         let wrong = invariants
             .iter_mut()
             .find_map(|invariant| verdict(&mut **invariant, &view).err().map(|what| (invariant.name(), what)));

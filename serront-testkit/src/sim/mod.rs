@@ -1,7 +1,7 @@
-//! The simulator: the real service, dispatcher, sweeper and folder in a world of one seed, judged by an oracle.
+//! The simulator: the real service, dispatcher, janitor, sweeper and folder in a world of one seed, judged by an oracle.
 //!
 //! ```text
-//! plan (from the seed) ─▶ clients ─▶ network ─▶ hosts ─▶ network ─▶ storage · receipts · mail · receivers
+//! plan (from the seed) ─▶ clients ─▶ network ─▶ hosts ─▶ network ─▶ storage · receipts · mail · receivers · Plugipay
 //!                                                 │ die, start again, clocks off     │
 //!                          oracle ◀── asked, told ┴──── landed, taken, posted ───────┴─▶ invariants
 //! ```
@@ -13,6 +13,7 @@
 //! acknowledged change there.
 //!
 //! - `plan`: who does what when, and what goes wrong when; what a failing seed is cut down to.
+//! - `plugipay`: the sandbox behind the network, what buyers do at its hosted pages, and its notifications on their way.
 //! - `oracle`: what each command may do and tell, modelled without the core's code, *unknown* being a value.
 //! - `invariants`: the ten rules of the design and what they rest on, one file each.
 //! - `bugs`: planted bugs, which test the tests; `docs/planted-bugs.md` says what catches each.
@@ -62,6 +63,7 @@ mod network;
 mod oracle;
 mod outside;
 mod plan;
+mod plugipay;
 mod random;
 mod run;
 mod shrink;
@@ -220,10 +222,20 @@ pub fn bug_table(caught: &[Caught]) -> String {
     rows.fold(head.to_owned(), |page, row| page + &row)
 }
 
-/// The contract's policy, with a dispatcher and a folder that look around less often while nothing happens: a host is
-/// woken by its own commits, so that only what another host left behind waits longer, and days pass in seconds.
+/// The contract's policy, with periodic halves that look around less often while nothing happens: a host is woken by its own
+/// commits, so that only what another host left behind waits longer, and days pass in seconds. What online payment counts
+/// in days is counted in hours.
 #[must_use]
 pub fn calm_policy() -> Policy {
     let minutes = |count: u64| Duration::from_secs(60 * count);
-    Policy { dispatch_idle: minutes(3), fold_interval: minutes(30), ..Policy::default() }
+    Policy {
+        dispatch_idle: minutes(3),
+        fold_interval: minutes(30),
+        session_valid_for: minutes(4 * 60),
+        poll_after_end_for: minutes(12 * 60),
+        poll_after_end_pause: minutes(3 * 60),
+        unpark_for: minutes(12 * 60),
+        endpoint_secret_kept: minutes(2 * 60),
+        ..Policy::default()
+    }
 }

@@ -73,7 +73,8 @@ impl Network {
                 | Trouble::CrashInside { .. }
                 | Trouble::ClockStep { .. }
                 | Trouble::Receivers { .. }
-                | Trouble::Mail { .. } => worst,
+                | Trouble::Mail { .. }
+                | Trouble::KeysForgotten => worst,
             });
         let random = &mut self.random;
         // Now and then something takes as long as it can; mostly it is quick.
@@ -101,7 +102,8 @@ impl Network {
             | Trouble::Crash { .. }
             | Trouble::CrashInside { .. }
             | Trouble::ClockStep { .. }
-            | Trouble::Mail { .. } => None,
+            | Trouble::Mail { .. }
+            | Trouble::KeysForgotten => None,
         };
         self.present(now).filter_map(behaves).last().unwrap_or(Receiver::Well)
     }
@@ -113,7 +115,8 @@ impl Network {
             | Trouble::Storm { .. }
             | Trouble::Crash { .. }
             | Trouble::CrashInside { .. }
-            | Trouble::ClockStep { .. } => None,
+            | Trouble::ClockStep { .. }
+            | Trouble::KeysForgotten => None,
         };
         self.present(now).filter_map(behaves).last().unwrap_or(MailServer::Well)
     }

@@ -94,10 +94,50 @@ pub(crate) enum Act {
     SwitchPayment {
         on: bool,
     },
+    SwitchMarketing {
+        on: bool,
+    },
+    /// Presses "pay online"; twice at once, now and then.
+    PayOnline {
+        order: usize,
+        twice: bool,
+    },
+    /// Something happens at the hosted page of one of the seller's latest sessions.
+    HostedPage {
+        session: usize,
+        how: Hosted,
+    },
+    Balance,
+    Entries,
+    Exceptions,
+    Resolve {
+        exception: usize,
+    },
+    Rotate {
+        seller: usize,
+    },
+    RetryParked,
     SetTier {
         seller: usize,
         tier: usize,
     },
+}
+
+/// What happens at a hosted page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hosted {
+    /// The buyer pays what is asked, also when it is too late.
+    Pay,
+    /// The buyer pays another amount.
+    PayAmount(i64),
+    /// The buyer pays in another currency.
+    PayForeign(i64),
+    Fail,
+    Expire,
+    /// It expires, and the money comes all the same, right after.
+    ExpireAndPay,
+    /// A session of the merchant's that is not ours is paid.
+    Stranger,
 }
 
 /// One entry of the script.
@@ -120,6 +160,11 @@ pub(crate) enum Link {
     Storage,
     /// From a host to the receipts' store.
     Receipts,
+    /// From a host to Plugipay. What elsewhere is a conflict is a call refused for good here.
+    Plugipay,
+    /// From Plugipay to the hosts. What is refused elsewhere is forged beside the genuine one here, what is busy comes late
+    /// under its old signature, and what is a conflict is lost for good.
+    Notifications,
 }
 
 /// How bad a link is, in so many of a thousand calls.
@@ -187,6 +232,8 @@ pub(crate) enum Trouble {
     Mail {
         behave: MailServer,
     },
+    /// Plugipay forgets every idempotency key: a minting call that comes again mints again.
+    KeysForgotten,
 }
 
 /// A trouble and when it holds.
@@ -209,6 +256,8 @@ pub(crate) struct Plan {
     pub(crate) faults: Vec<Fault>,
 }
 
+/// Stands for the order that is known last.
+pub(crate) const LATEST: usize = usize::MAX;
 pub(crate) const DEVICES: usize = 2;
 pub(crate) const BUYERS: usize = 2;
 pub(crate) const HOOKS: usize = 3;
@@ -242,12 +291,78 @@ impl Plan {
                 self.items.push(item);
             }
         }
+        for _ in 0..random.between(4, 10) {
+            self.draw_online_scene(random);
+        }
+        if random.per_mille(200) {
+            self.draw_rush(random);
+        }
+        for seller in 0..self.sellers {
+            if random.per_mille(900) {
+                let (salt, at) = (random.next(), i64::try_from(random.below(60_000)).unwrap_or(0));
+                let actor = Actor::Device { seller, device: 0 };
+                self.items.push(Item { at, actor, act: Act::SwitchPayment { on: true }, salt });
+            }
+        }
         // There is somebody to confirm.
         for seller in 0..self.sellers {
             let (salt, at) = (random.next(), i64::try_from(random.below(5_000)).unwrap_or(0));
             self.items.push(Item { at, actor: Actor::Buyer { seller, buyer: 0 }, act: Act::Place, salt });
         }
         self.items.sort_by_key(|item| item.at);
+    }
+
+    /// Presses, payments and whatever contradicts them meet over one order.
+    fn draw_online_scene(&mut self, random: &mut Random) {
+        let mut at = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+        let seller = random.index(self.sellers);
+        let anew = random.per_mille(650);
+        let order = if anew { LATEST } else { random.index(8) };
+        let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+            self.items.push(Item { at, actor, act, salt: random.next() });
+        };
+        let buyer = |random: &mut Random| Actor::Buyer { seller, buyer: random.index(BUYERS) };
+        if random.per_mille(400) {
+            let device = Actor::Device { seller, device: random.index(DEVICES) };
+            push(random, at, device, Act::SwitchPayment { on: true });
+            at += 1_000;
+        }
+        if anew {
+            let actor = buyer(random);
+            push(random, at, actor, Act::Place);
+            at += 1_000;
+        }
+        if random.per_mille(500) {
+            let quote = Some(i64::try_from(random.between(1, 2_000_000)).unwrap_or(1));
+            let device = Actor::Device { seller, device: random.index(DEVICES) };
+            push(random, at, device, Act::Patch { order, status: None, quote, key: None });
+            at += 500;
+        }
+        for _ in 0..random.between(1, 2) {
+            let actor = buyer(random);
+            let twice = random.per_mille(300);
+            push(random, at, actor, Act::PayOnline { order, twice });
+            at += i64::try_from(random.below(100)).unwrap_or(0);
+        }
+        for _ in 0..random.between(1, 5) {
+            let pause = random.pick(&[5, 50, 400, 5_000, 60_000, 3_600_000, 14_400_000], 0);
+            at += i64::try_from(random.below(pause + 1)).unwrap_or(0);
+            let (actor, act) = draw_online_act(random, seller, order);
+            push(random, at, actor, act);
+        }
+    }
+
+    /// Many orders at once, while nobody takes what is told of them.
+    fn draw_rush(&mut self, random: &mut Random) {
+        let from = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+        let seller = random.index(self.sellers);
+        let trouble = Trouble::Receivers { seller, hook: 0, behave: Receiver::Dead };
+        self.faults.push(Fault { from, until: from + MINUTE, trouble });
+        self.faults.sort_by_key(|fault| fault.from);
+        for nth in 0..8 {
+            let actor = Actor::Buyer { seller, buyer: nth % BUYERS };
+            self.items.push(Item { at: from + 100, actor, act: Act::Place, salt: random.next() });
+        }
     }
 
     fn draw_faults(&mut self, random: &mut Random) {
@@ -259,16 +374,60 @@ impl Plan {
             self.faults.push(Fault { from, until: from + lasts, trouble });
         }
         // Weather that lasts: short outages would miss most of what happens.
-        if random.per_mille(800) {
-            let weather = draw_weather(random);
-            let trouble = Trouble::Storm { link: Link::Storage, weather };
-            self.faults.push(Fault { from: 0, until: self.chaos_ms, trouble });
+        for (link, often) in [(Link::Storage, 800), (Link::Plugipay, 600), (Link::Notifications, 600)] {
+            if random.per_mille(often) {
+                let weather = draw_weather(random);
+                let trouble = Trouble::Storm { link, weather };
+                self.faults.push(Fault { from: 0, until: self.chaos_ms, trouble });
+            }
+        }
+        if random.per_mille(100) {
+            let from = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+            self.faults.push(Fault { from, until: from, trouble: Trouble::KeysForgotten });
         }
         for _ in 0..random.between(0, 2) {
             let trouble = draw_receiver(random, self.sellers);
             self.faults.push(Fault { from: 0, until: self.chaos_ms, trouble });
         }
         self.faults.sort_by_key(|fault| fault.from);
+    }
+}
+
+fn draw_online_act(random: &mut Random, seller: usize, order: usize) -> (Actor, Act) {
+    let device = Actor::Device { seller, device: random.index(DEVICES) };
+    let buyer = Actor::Buyer { seller, buyer: random.index(BUYERS) };
+    let amount = |random: &mut Random| i64::try_from(random.between(1, 3_000_000)).unwrap_or(1);
+    let hosted = |random: &mut Random, how| (buyer, Act::HostedPage { session: random.index(3), how });
+    match random.below(100) {
+        0..=31 => hosted(random, Hosted::Pay),
+        32..=36 => hosted(random, Hosted::ExpireAndPay),
+        37..=41 => {
+            let amount = amount(random);
+            hosted(random, Hosted::PayAmount(amount))
+        }
+        42..=44 => {
+            let amount = amount(random);
+            hosted(random, Hosted::PayForeign(amount))
+        }
+        45..=48 => hosted(random, Hosted::Fail),
+        49..=54 => hosted(random, Hosted::Expire),
+        55..=56 => hosted(random, Hosted::Stranger),
+        57..=64 => (buyer, Act::PayOnline { order, twice: random.per_mille(300) }),
+        65..=72 => (device, Act::Confirm { order, key: None, note: 0 }),
+        73..=76 => {
+            let status = Some(random.pick(&["declined", "canceled"], "canceled"));
+            (device, Act::Patch { order, status, quote: None, key: None })
+        }
+        77..=79 => (device, Act::Patch { order, status: None, quote: Some(amount(random)), key: None }),
+        80..=84 => (device, Act::SwitchPayment { on: random.per_mille(500) }),
+        85 => (device, Act::SwitchMarketing { on: true }),
+        86..=88 => (device, Act::Balance),
+        89..=90 => (device, Act::Entries),
+        91..=92 => (device, Act::Exceptions),
+        93..=94 => (device, Act::Resolve { exception: random.index(4) }),
+        95..=96 => (Actor::Admin, Act::Rotate { seller }),
+        97 => (Actor::Admin, Act::RetryParked),
+        _ => (buyer, Act::View { order }),
     }
 }
 
@@ -342,7 +501,7 @@ fn draw_receiver(random: &mut Random, sellers: usize) -> Trouble {
 fn draw_trouble(random: &mut Random, hosts: usize, sellers: usize) -> Trouble {
     let down_ms = random.pick(&[0, 50, 2_000, 40_000, 600_000], 0);
     let host = random.index(hosts);
-    match random.below(12) {
+    match random.below(14) {
         0..=1 => Trouble::Crash { host, down_ms },
         2..=5 => Trouble::CrashInside { host, polls: random.between(1, 60), down_ms },
         6 => {
@@ -358,6 +517,8 @@ fn draw_trouble(random: &mut Random, hosts: usize, sellers: usize) -> Trouble {
             let link = match link {
                 9 => Link::Clients,
                 10 => Link::Receipts,
+                11 => Link::Plugipay,
+                12 => Link::Notifications,
                 _ => Link::Storage,
             };
             Trouble::Storm { link, weather: draw_weather(random) }

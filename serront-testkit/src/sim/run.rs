@@ -11,18 +11,20 @@ use serront_core::tier::Tier;
 use super::bugs::Bug;
 use super::bugs::host::HostBugs;
 use super::clients::{Clients, DeviceKey};
-use super::events::{Call, Reply, SellerFacts, Verb};
+use super::events::{Call, Event, Reply, SellerFacts, Verb};
 use super::executor::{Ended, Executor, Handle, Owner, answer};
 use super::host::{Host, Ports, SERVICE};
 use super::judge::{Judge, Violation};
 use super::network::Network;
 use super::outside::{SimMailer, SimReceipts, SimSink, hook_url};
 use super::plan::{Actor, DEVICES, Fault, Plan, SKEW_MS_MAX, Trouble};
+use super::plugipay::{Courier, Provider, SimPlugipay};
 use super::random::Random;
 use super::storage::{NetStorage, Server};
 use super::trace::Trace;
 use super::world::{SimClock, World};
 use crate::memory::{CountingIds, CountingSecrets, MemoryReceipts, locked};
+use crate::sandbox::Sandbox;
 use crate::world::service_input;
 
 /// 2026-11-22T09:36:00.000Z, as everywhere in the testkit.
@@ -78,6 +80,7 @@ impl Supervisor {
             mailer,
             sink: Arc::new(SimSink { world: Arc::clone(world), redirect_is_success: is(Bug::RedirectIsSuccess) }),
             receipts: Arc::new(SimReceipts { world: Arc::clone(world), lists_nothing: is(Bug::NothingSwept) }),
+            plugipay: Arc::new(SimPlugipay::new(Arc::clone(world), self.bug)),
             clock,
         }
     }
@@ -130,6 +133,11 @@ impl Supervisor {
                     clock.set_offset(by_ms.clamp(-SKEW_MS_MAX, SKEW_MS_MAX));
                 }
             }
+            Trouble::KeysForgotten => {
+                self.world.line("plugipay forgets its keys");
+                self.world.plugipay.sandbox.forget_idempotency_keys();
+                self.world.see(&Event::KeysForgotten);
+            }
             Trouble::Storm { .. } | Trouble::Receivers { .. } | Trouble::Mail { .. } => {}
         }
     }
@@ -149,13 +157,16 @@ fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// How long after healing everything has come to its end: the longest pause between two attempts, twice, and what the
-/// sweeper waits for.
+/// How long after healing everything has come to its end: the longest pause between two attempts, twice, what the sweeper
+/// waits for, and how long the janitor asks after a session that begins at the very last.
 fn rest_ms(policy: &Policy) -> i64 {
     let schedules = [&policy.webhook_retry_after, &policy.mail_retry_after, &policy.removal_retry_after];
     let longest = schedules.into_iter().flatten().max().copied().unwrap_or_default();
     let sweeping = policy.orphan_age + 2 * policy.sweep_interval;
-    duration_ms(sweeping.max(2 * longest)) + 2 * SKEW_MS_MAX + 3_600_000
+    let polling = policy.session_valid_for + policy.poll_after_end_for + policy.poll_after_end_pause;
+    let unparking = policy.unpark_for;
+    let errands = polling.max(unparking) + 2 * policy.poll_pause_max;
+    duration_ms(sweeping.max(2 * longest).max(errands)) + 2 * SKEW_MS_MAX + 3_600_000
 }
 
 struct Director {
@@ -232,6 +243,8 @@ impl Director {
             world.accuse("founding", what);
             return;
         }
+        let courier = Courier::new(Arc::clone(world), Arc::clone(&self.clients), plan.hosts);
+        world.handle.spawn(None, Arc::new(courier).run());
         for fault in plan.faults.clone() {
             let supervisor = Arc::clone(&self.supervisor);
             world.handle.spawn(None, async move { supervisor.trouble(begin, fault).await });
@@ -297,11 +310,13 @@ pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
         None => storage,
         Some(bug) => bug.plant(storage, storage_clock.clone()),
     };
-    let receipts = Arc::new(MemoryReceipts::new(storage_clock));
+    let receipts = Arc::new(MemoryReceipts::new(storage_clock.clone()));
+    let sandbox = Arc::new(Sandbox::new(storage_clock));
     let begin = BEGIN_MS + FOUNDING_MS;
     let trace = Trace::new(setting.keep_trace);
     let policy = setting.policy.clone();
-    let judge = Judge::new(Arc::clone(&storage), Arc::clone(&receipts), policy.clone(), begin, trace);
+    let judge =
+        Judge::new(Arc::clone(&storage), Arc::clone(&receipts), Arc::clone(&sandbox), policy.clone(), begin, trace);
     let network = Network::new(Random::of(plan.seed, "network"), plan.faults.clone(), begin);
     let world = Arc::new(World {
         handle: handle.clone(),
@@ -309,6 +324,7 @@ pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
         judge: Mutex::new(judge),
         storage,
         receipts,
+        plugipay: Provider::new(sandbox),
         policy,
     });
     let clients = Arc::new(Clients::new(Arc::clone(&world), plan.hosts));

@@ -10,16 +10,26 @@ use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, UploadId};
-use serront_core::key::KeyRecord;
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, PortErrorKind, Prune,
-    Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
 };
+use serront_core::inbox::InboxRecord;
+use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::order::{OrderNumber, WorkCounts};
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+};
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
+    OrderSnapshot, PortError, PortErrorKind, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot,
+    ShopSnapshot, Storage, WorkStorage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -68,8 +78,8 @@ impl Server {
         result
     }
 
-    fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
-        let due = at_once(self.world.storage.take_due(limit, per_subscription, lease))?;
+    fn take_due(&self, lane: Lane, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+        let due = at_once(self.world.storage.take_due(lane, limit, per_subscription, lease))?;
         if !due.is_empty() {
             self.world.line(&format!("take {:?}", due.iter().map(|due| due.id.to_string()).collect::<Vec<_>>()));
             self.world.see(&Event::Said(&format!("{due:?}")));
@@ -239,6 +249,64 @@ impl Storage for NetStorage {
         self.read(move |storage| at_once(storage.delivery(account_id, id))).await
     }
 
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        let id = id.clone();
+        self.read(move |storage| at_once(storage.merchant(&id))).await
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        self.read(move |storage| at_once(storage.checkout(account_id, id))).await
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let id = id.clone();
+        self.read(move |storage| at_once(storage.session(account_id, &id, event_id.clone()))).await
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        let id = id.clone();
+        self.read(move |storage| at_once(storage.inbox(account_id, &id))).await
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        self.read(move |storage| at_once(storage.balance(account_id))).await
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        let filter = filter.clone();
+        self.read(move |storage| at_once(storage.entries(account_id, &filter, after, limit))).await
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        self.read(move |storage| at_once(storage.exceptions(account_id, status, after, limit))).await
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        self.read(move |storage| at_once(storage.exception(account_id, id, key))).await
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         self.read(move |storage| at_once(storage.outcome(account_id, id))).await
     }
@@ -262,13 +330,19 @@ impl Storage for NetStorage {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl WorkStorage for NetStorage {
-    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
-        let take = move |server: &Server| server.take_due(limit, per_subscription, lease);
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
+        let take = move |server: &Server| server.take_due(lane, limit, per_subscription, lease);
         self.call(self.fate(), take, move |server| drop(take(server))).await?
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
-        self.read(move |storage| at_once(storage.next_due())).await
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
+        self.read(move |storage| at_once(storage.next_due(lane))).await
     }
 
     async fn record_attempt(
@@ -288,6 +362,10 @@ impl WorkStorage for NetStorage {
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
         let work = move |server: &Server| at_once(server.world.storage.fold_deltas(limit));
         self.call(self.fate(), work, move |server| drop(work(server))).await?
+    }
+
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
+        self.read(move |storage| at_once(storage.waiting(parked_before, limit))).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

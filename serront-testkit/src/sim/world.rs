@@ -12,6 +12,7 @@ use super::events::Event;
 use super::executor::Handle;
 use super::judge::Judge;
 use super::network::Network;
+use super::plugipay::Provider;
 use crate::memory::{MemoryReceipts, locked};
 
 /// Everything that outlives a host. The hosts' ports and the clients hold it.
@@ -22,6 +23,7 @@ pub(crate) struct World {
     /// The storage as it is, without a network before it.
     pub(crate) storage: Arc<dyn WorkStorage>,
     pub(crate) receipts: Arc<MemoryReceipts>,
+    pub(crate) plugipay: Provider,
     pub(crate) policy: Policy,
 }
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use serde::Serialize;
+use serront_core::plugipay::NOTIFIED_PATH;
 
 use crate::envelope;
 use crate::state::Host;
@@ -13,8 +14,12 @@ use crate::state::Host;
 mod billing;
 mod health;
 mod keys;
+mod ledger;
 mod modules;
+mod notifications;
 mod orders;
+mod payments;
+mod payouts;
 mod public;
 mod services;
 mod storefront;
@@ -58,10 +63,24 @@ pub fn router(host: Arc<Host>) -> Router {
             axum::routing::patch(subscriptions::patch).delete(subscriptions::delete),
         )
         .route("/api/v1/billing", get(billing::get))
+        .route("/api/v1/ledger/balance", get(ledger::balance))
+        .route("/api/v1/ledger/entries", get(ledger::entries))
+        .route("/api/v1/payments/exceptions", get(payments::exceptions))
+        .route("/api/v1/payments/exceptions/{id}/resolve", post(payments::resolve))
+        .route("/api/v1/payouts", get(payouts::later).post(payouts::later))
+        .route("/api/v1/payouts/balance", get(payouts::later))
+        .route("/api/v1/payouts/bank-account", get(payouts::later).patch(payouts::later))
+        .route("/api/v1/payouts/{id}", get(payouts::later))
+        .route("/api/v1/payouts/{id}/cancel", post(payouts::later))
+        .route("/api/v1/payouts/{id}/mark-in-transit", post(payouts::operators))
+        .route("/api/v1/payouts/{id}/mark-paid", post(payouts::operators))
+        .route("/api/v1/payouts/{id}/mark-failed", post(payouts::operators))
+        .route(NOTIFIED_PATH, post(notifications::receive))
         .route("/api/v1/public/storefront/{slug}", get(public::shop))
         .route("/api/v1/public/storefront/{slug}/order", post(public::place_order))
         .route("/api/v1/public/orders/{token}", get(public::order))
         .route("/api/v1/public/orders/{token}/claim-payment", post(public::claim_payment))
+        .route("/api/v1/public/orders/{token}/pay", post(public::pay))
         .route("/api/v1/public/orders/{token}/proof", put(public::put_proof))
         .fallback(envelope::unknown_route)
         .method_not_allowed_fallback(envelope::wrong_method)

@@ -8,12 +8,12 @@ use crate::body::Intake;
 use crate::envelope::{Answer, Reply};
 
 pub(super) async fn get(caller: Keyed) -> Reply {
-    Answer::ok(&caller.service().modules(caller.account()).await?)
+    Answer::ok(&caller.online().modules(caller.account()).await?)
 }
 
 pub(super) async fn patch(caller: Keyed, intake: Intake) -> Reply {
     let (switches, request) = caller.input::<ModuleSwitches>(&intake).await?;
-    Answer::done(&caller.service().switch_modules(caller.account(), switches, request).await?)
+    Answer::done(&caller.online().switch_modules(caller.account(), switches, request).await?)
 }
 
 #[derive(Deserialize)]
@@ -37,5 +37,5 @@ pub(super) async fn switch(caller: Keyed, intake: Intake) -> Reply {
         Module::Payment => ModuleSwitches { payment: enabled, marketing: None },
         Module::Marketing => ModuleSwitches { payment: None, marketing: enabled },
     };
-    Answer::done(&caller.service().switch_modules(caller.account(), switches, request).await?)
+    Answer::done(&caller.online().switch_modules(caller.account(), switches, request).await?)
 }

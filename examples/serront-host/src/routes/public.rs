@@ -36,6 +36,12 @@ pub(super) async fn claim_payment(caller: Open, Id(token): Id<AccessToken>, inta
     Answer::done(&local.claim_payment(&token).await?)
 }
 
+/// The session to go to. It waits for Plugipay, unless there is a session already.
+pub(super) async fn pay(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
+    existing(intake.read(JSON_BYTES_MAX).await, caller.local().buyer_order(&token)).await?;
+    Answer::ok(&caller.online().pay(&token).await?)
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Proof {

@@ -15,20 +15,25 @@ use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::SystemSecrets;
 use serront_adapters::webhooks::{HttpSink, Targets};
-use serront_core::account::Modules;
 use serront_core::dispatch::Dispatcher;
+use serront_core::janitor::Janitor;
+use serront_core::key::WebhookSecret;
 use serront_core::policy::Policy;
-use serront_core::ports::{Post, Posted, Sink, TargetRefused};
+use serront_core::ports::{Clock as _, Plugipay, Post, Posted, Sink, TargetRefused};
 use serront_core::receipt::samples;
 use serront_core::service::{Environment, Local};
+use serront_core::signature::sign;
 use serront_core::tier::Tier;
 use serront_host::{Host, Ports};
 use serront_testkit::memory::{CountingIds, Mailbox, ManualClock, RecordingSink};
+use serront_testkit::sandbox::Sandbox;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 /// A target that the public check lets through without asking a name server.
 pub const HOOK: &str = "https://hooks.example.com/serront";
+/// Where Plugipay's notifications go.
+pub const NOTIFIED: &str = "/api/v1/webhooks/plugipay";
 /// A target whose check panics: the way to a panic inside a handler.
 pub const PANIC: &str = "https://hooks.example.com/panic";
 
@@ -58,6 +63,7 @@ pub struct House {
     pub clock: Arc<ManualClock>,
     pub mailbox: Arc<Mailbox>,
     pub posts: Arc<RecordingSink>,
+    pub plugipay: Arc<Sandbox>,
     pub storage: Arc<SqliteStorage>,
     pub folder: TempDir,
     ports: Ports,
@@ -149,11 +155,21 @@ impl Reply {
 }
 
 impl House {
+    /// Without a Plugipay.
     pub async fn open() -> Self {
         Self::with(Policy::default()).await
     }
 
     pub async fn with(policy: Policy) -> Self {
+        Self::furnished(policy, false).await
+    }
+
+    /// With a Plugipay.
+    pub async fn online() -> Self {
+        Self::furnished(Policy::default(), true).await
+    }
+
+    async fn furnished(policy: Policy, online: bool) -> Self {
         static PROVIDER: std::sync::Once = std::sync::Once::new();
         PROVIDER.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -163,18 +179,20 @@ impl House {
         let (mailbox, posts) = (Arc::new(Mailbox::default()), Arc::new(RecordingSink::default()));
         let storage = Arc::new(SqliteStorage::open(&folder.path().join("serront.db"), clock.clone()).await.unwrap());
         let checks = HttpSink::new(Targets::Public).unwrap();
+        let plugipay = Arc::new(Sandbox::new(clock.clone()));
         let ports = Ports {
             storage: storage.clone(),
             receipts: Arc::new(ObjectReceipts::local(folder.path().join("proofs")).unwrap()),
             mailer: mailbox.clone(),
             sink: Arc::new(TestSink { checks, posts: posts.clone() }),
+            plugipay: online.then(|| Arc::clone(&plugipay) as Arc<dyn Plugipay>),
             clock: clock.clone(),
             ids: Arc::new(CountingIds::default()),
             secrets: Arc::new(SystemSecrets),
         };
-        let host = Host::new(ports.clone(), policy.clone(), Modules::default(), "http://localhost");
-        let host = Arc::new(host);
-        Self { router: serront_host::router(host.clone()), host, clock, mailbox, posts, storage, folder, ports, policy }
+        let host = Arc::new(Host::new(ports.clone(), policy.clone(), "http://localhost"));
+        let router = serront_host::router(host.clone());
+        Self { router, host, clock, mailbox, posts, plugipay, storage, folder, ports, policy }
     }
 
     fn environment(&self) -> Environment<'_> {
@@ -223,6 +241,55 @@ impl House {
         let (storage, mailer) = (storage.as_ref(), mailer.as_ref());
         let dispatcher = Dispatcher::new(storage, mailer, sink.as_ref(), receipts.as_ref(), self.environment());
         while dispatcher.step(self.ports.clock.now(), 64).await.unwrap().attempted > 0 {}
+    }
+
+    /// Does the errands that are due.
+    pub async fn tidy(&self) {
+        let janitor = Janitor::new(self.host.online());
+        while janitor.step(self.ports.clock.now(), 64).await.unwrap().attempted > 0 {}
+    }
+
+    /// Switches the payment module, and answers the merchant's account at Plugipay.
+    pub async fn switch_payment(&self, key: &str, on: bool) -> String {
+        let ask = ask("PATCH", "/api/v1/modules").key(key).json(&json!({"payment": on}));
+        self.send(ask).await.data()["plugipayAccountId"].as_str().unwrap().to_owned()
+    }
+
+    /// The buyer presses "pay online"; answers the session's id.
+    pub async fn pay(&self, token: &str) -> String {
+        let pay = ask("POST", format!("/api/v1/public/orders/{token}/pay"));
+        self.send(pay).await.data()["checkoutSessionId"].as_str().unwrap().to_owned()
+    }
+
+    /// The secret of a merchant's endpoint.
+    pub fn endpoint_secret(&self, merchant: &str) -> WebhookSecret {
+        self.plugipay.endpoints().into_iter().rfind(|endpoint| endpoint.account_id == merchant).unwrap().secret
+    }
+
+    /// These bytes as a notification of this merchant's, signed now.
+    pub fn signed(&self, merchant: &str, body: &str) -> Ask {
+        let signature = sign(&self.endpoint_secret(merchant), self.clock.now(), body);
+        ask("POST", NOTIFIED).header("x-plugipay-signature", signature).body(body)
+    }
+
+    /// A notification that a session was paid.
+    pub fn notification(&self, merchant: &str, event: &str, session: &Value) -> Ask {
+        let body = json!({
+            "id": event, "type": "plugipay.checkout_session.completed.v1", "accountId": merchant,
+            "occurredAt": self.clock.now(), "data": {"object": session},
+        });
+        self.signed(merchant, &body.to_string())
+    }
+
+    /// The buyer pays this much online, and Plugipay tells of it; answers the session's id.
+    pub async fn settle(&self, token: &str, amount: i64) -> String {
+        let session = self.pay(token).await;
+        assert!(self.plugipay.pay_amount(&session, amount, "IDR"));
+        for told in self.plugipay.take_notifications() {
+            let ask = ask("POST", NOTIFIED).header("x-plugipay-signature", told.signature()).body(&told.body);
+            self.send(ask).await.data();
+        }
+        session
     }
 
     /// Serves on loopback, for what only a connection shows, and answers the address.
@@ -281,6 +348,9 @@ impl House {
             "subscriptions": self.get(key, "/api/v1/webhook-subscriptions").await,
             "deliveries": self.get(key, "/api/v1/webhook-subscriptions/deliveries?limit=100").await,
             "billing": self.get(key, "/api/v1/billing").await,
+            "exceptions": self.get(key, "/api/v1/payments/exceptions?limit=100").await,
+            "ledger": self.send(ask("GET", "/api/v1/ledger/balance").key(key)).await.body()["data"],
+            "entries": self.send(ask("GET", "/api/v1/ledger/entries?limit=100").key(key)).await.body()["data"],
             "uploads": self.uploads(),
         })
     }

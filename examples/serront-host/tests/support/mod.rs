@@ -15,6 +15,8 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub mod sandbox;
+
 /// How long something that has to happen may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,8 @@ pub struct Installation {
     pub folder: TempDir,
     /// Address and schema, where the database is a server's.
     server: Option<(String, String)>,
+    /// More of the environment.
+    settings: Vec<(&'static str, String)>,
 }
 
 /// Makes a test of each function for each engine.
@@ -65,15 +69,25 @@ impl Installation {
     pub fn new(engine: Engine) -> Self {
         let server = (engine == Engine::Postgres)
             .then(|| (serront_testkit::postgres::server_url(), serront_testkit::postgres::fresh_schema()));
-        Self { folder: TempDir::new().unwrap(), server }
+        Self { folder: TempDir::new().unwrap(), server, settings: Vec::new() }
+    }
+
+    /// The same with more settings, by their variables.
+    pub fn with(mut self, settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.settings.extend(settings);
+        self
     }
 
     fn command(&self) -> Command {
         let mut command = binary();
+        for variable in ["PLUGIPAY_BASE_URL", "PLUGIPAY_KEY_ID", "PLUGIPAY_SECRET", "SERRONT_PUBLIC_URL"] {
+            command.env_remove(variable);
+        }
         command.env("SERRONT_DATA_DIR", self.folder.path()).env("SERRONT_DEV", "true").env("SERRONT_LOG", "warn");
         if let Some((url, schema)) = &self.server {
             command.env("DATABASE_URL", url).env("SERRONT_DATABASE_SCHEMA", schema);
         }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -89,9 +103,21 @@ impl Installation {
 
     /// Runs an admin subcommand and answers its one line of JSON.
     pub fn admin(&self, arguments: &[&str]) -> Value {
+        self.lines(arguments).pop().unwrap_or(Value::Null)
+    }
+
+    /// Runs an admin subcommand and answers its lines of JSON.
+    pub fn lines(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.command().args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Runs a subcommand that is refused, and answers what it complains of.
+    pub fn complaint(&self, arguments: &[&str]) -> String {
+        let output = self.command().args(arguments).output().unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// Opens an account and answers its id and key.

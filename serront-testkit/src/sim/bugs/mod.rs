@@ -1,13 +1,14 @@
 //! Planted bugs: what an adapter, a view or a host could get wrong, one at a time. Each has to be caught by name.
 //!
-//! To add one: its line in the list below, and the few lines that get it wrong in `storage.rs` (the storage, or the way to
-//! it), in `host.rs` or in a port of `outside.rs`. `docs/planted-bugs.md` then wants its row.
+//! To add one: its line in the list below, and the few lines that get it wrong in `storage.rs` or `money.rs` (the storage, or the
+//! way to it), in `host.rs` or in a port of `outside.rs` or `plugipay.rs`. `docs/planted-bugs.md` then wants its row.
 
 use std::sync::Arc;
 
 use serront_core::ports::{Clock, Mailer, WorkStorage};
 
 pub(crate) mod host;
+mod money;
 mod storage;
 
 use self::storage::Planted;
@@ -89,6 +90,25 @@ bugs! {
     IdempotencyByKeyOnly: "key-without-body", Host, "An idempotency key counts whatever the body is.";
     RefusalsKept: "refusals-kept", Host, "A refusal is kept under its idempotency key, and answered again.";
     ModuleAlwaysAvailable: "module-always-available", Host, "A module can be switched on though nothing is set up for it.";
+    SignatureNotChecked: "signature-not-checked", Host, "A notification is believed whoever signed it.";
+    StaleAccepted: "stale-accepted", Host, "A notification is believed however old its signature is.";
+    DisabledStopsSettlements: "disabled-stops-settlements", Host, "With the module off, notifications are acknowledged and dropped.";
+    NewKeyOnResend: "new-key-on-resend", Host, "Each sending of a minting call has a key of its own.";
+    UnknownMintIsRefusal: "unknown-mint-is-refusal", Host, "A lost answer to a minting call is taken for a refusal.";
+    IntentNotCommitted: "intent-not-committed", Link, "A session is minted without a commit of its intent.";
+    CancelForgotten: "cancel-forgotten", Link, "A confirmation by hand leaves the open session open.";
+    FeeRoundedTwice: "fee-rounded-twice", Link, "The fee is rounded to a tenth of a rupiah, and then to the rupiah.";
+    FeeOfMinted: "fee-of-minted", Link, "The fee is taken from the amount that was asked for.";
+    SettledByEvent: "settled-by-event", Storage, "A settlement is known by its event: one found by polling is booked again when it is told.";
+    DuplicateBooked: "duplicate-booked", Storage, "A notification that comes again is booked again.";
+    ExpiryBelieved: "expiry-believed", Link, "An expiry that is told after the payment ends the session once more.";
+    LateMoneyIgnored: "late-money-ignored", Link, "Money that follows another end of its session is not booked.";
+    ConfirmedAgain: "confirmed-again", Storage, "Money for an order that is confirmed confirms it again.";
+    ExceptionForgotten: "exception-forgotten", Storage, "Money that could not confirm its order leaves no exception.";
+    ParkedForgotten: "parked-forgotten", Link, "A parked notification stays so when its session becomes known.";
+    ForeignAsRupiah: "foreign-as-rupiah", Link, "Money in another currency is booked as rupiah.";
+    PollEndsAtExpiry: "poll-ends-at-expiry", Link, "The janitor asks no more once a session has ended unpaid.";
+    BalanceOff: "balance-off", Storage, "A balance leaves the fees out.";
     SecretLogged: "secret-logged", Host, "A refused request is logged with its credential.";
     RedirectIsSuccess: "redirect-is-success", Host, "A redirect counts as a successful delivery.";
     NothingSwept: "nothing-swept", Host, "The receipts' store lists nothing, so that orphans stay.";

@@ -8,17 +8,27 @@ use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed, Guard, Row, Write};
-use serront_core::effect::{Attempt, DeliveryRecord, Effect, EffectId, EffectStatus};
+use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
+use serront_core::effect::{Attempt, DeliveryRecord, Effect, EffectId, EffectStatus, Lane};
+use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, EventId, KeyId, MailId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, MailId, OrderId, ServiceId, UploadId,
+};
+use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
+use serront_core::ledger::{CodeTotals, EntryCode, LedgerEntry};
 use serront_core::mail::render;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
-    AccountSnapshot, Clock, CommitError, Due, DueEffect, Fence, Mailer, NextAttempt, OrderKey, OrderSnapshot,
-    PortError, PortErrorKind, Prune, Pruned, RecordError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+use serront_core::page::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
 };
+use serront_core::ports::{
+    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence, Mailer,
+    NextAttempt, OrderKey, OrderSnapshot, PortError, PortErrorKind, Prune, Pruned, RecordError, ServiceSnapshot,
+    SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
+};
+use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -29,9 +39,9 @@ use crate::memory::locked;
 
 /// What the bugs wrongly remember.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     made: u64,
-    taken: BTreeMap<EffectId, Due>,
+    pub(super) taken: BTreeMap<EffectId, Due>,
     gone: BTreeSet<EffectId>,
     pending: BTreeSet<EffectId>,
     tokens: BTreeMap<OrderId, Digest256>,
@@ -45,11 +55,11 @@ struct Memory {
 
 /// A storage with one bug.
 pub(super) struct Planted {
-    bug: Bug,
-    inner: Arc<dyn WorkStorage>,
+    pub(super) bug: Bug,
+    pub(super) inner: Arc<dyn WorkStorage>,
     clock: Arc<dyn Clock>,
     mailer: Option<Arc<dyn Mailer>>,
-    memory: Mutex<Memory>,
+    pub(super) memory: Mutex<Memory>,
 }
 
 impl Planted {
@@ -62,11 +72,11 @@ impl Planted {
         Self { bug, inner, clock, mailer, memory: Mutex::default() }
     }
 
-    fn is(&self, bug: Bug) -> bool {
+    pub(super) fn is(&self, bug: Bug) -> bool {
         self.bug == bug
     }
 
-    fn fresh(&self) -> Ulid {
+    pub(super) fn fresh(&self) -> Ulid {
         let mut memory = locked(&self.memory);
         memory.made += 1;
         Ulid::from_parts(1, memory.made.into())
@@ -112,7 +122,7 @@ impl Planted {
             Bug::AuditForgotten if !places => {
                 change.writes.retain(|write| !matches!(write, Write::AppendAudit(_)));
             }
-            _ => {}
+            _ => self.spoil_money(&mut change).await?,
         }
         Ok(change)
     }
@@ -284,11 +294,78 @@ impl Storage for Planted {
         self.inner.delivery(account_id, id).await
     }
 
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        self.inner.merchant(id).await
+    }
+
+    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
+        let mut found = self.inner.checkout(account_id, id).await?;
+        found.iter_mut().for_each(|found| self.spoil_checkout(found));
+        Ok(found)
+    }
+
+    async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let asked = event_id.is_some();
+        let mut found = self.inner.session(account_id, id, event_id).await?;
+        self.spoil_session(&mut found, asked);
+        Ok(found)
+    }
+
+    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
+        self.inner.inbox(account_id, id).await
+    }
+
+    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        let mut totals = self.inner.balance(account_id).await?;
+        if self.is(Bug::BalanceOff) {
+            totals.retain(|of| of.code != EntryCode::ModuleFee);
+        }
+        Ok(totals)
+    }
+
+    async fn entries(
+        &self,
+        account_id: AccountId,
+        filter: &EntryFilter,
+        after: Option<EntryPosition>,
+        limit: Limit,
+    ) -> Result<Page<LedgerEntry>, PortError> {
+        self.inner.entries(account_id, filter, after, limit).await
+    }
+
+    async fn exceptions(
+        &self,
+        account_id: AccountId,
+        status: Option<ExceptionStatus>,
+        after: Option<ExceptionPosition>,
+        limit: Limit,
+    ) -> Result<Page<PaymentException>, PortError> {
+        self.inner.exceptions(account_id, status, after, limit).await
+    }
+
+    async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        self.inner.exception(account_id, id, key).await
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         self.inner.outcome(account_id, id).await
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        let begins = change.writes.iter().any(|write| matches!(write, Write::InsertCheckout(_)));
+        if begins && self.is(Bug::IntentNotCommitted) {
+            return Ok(Committed { number: None });
+        }
         let spoilt = self.spoilt(change).await?;
         if self.is(Bug::SentBeforeCommit) {
             self.send_early(change).await;
@@ -319,9 +396,15 @@ impl Storage for Planted {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl WorkStorage for Planted {
-    async fn take_due(&self, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        per_subscription: u32,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
         let most = if self.is(Bug::SubscriptionLimitIgnored) { u32::MAX } else { per_subscription };
-        let mut due = self.inner.take_due(limit, most, lease).await?;
+        let mut due = self.inner.take_due(lane, limit, most, lease).await?;
         let mut lost = Vec::new();
         {
             let mut memory = locked(&self.memory);
@@ -353,11 +436,11 @@ impl WorkStorage for Planted {
         Ok(due)
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         if !locked(&self.memory).gone.is_empty() {
             return Ok(None);
         }
-        self.inner.next_due().await
+        self.inner.next_due(lane).await
     }
 
     async fn record_attempt(
@@ -378,6 +461,9 @@ impl WorkStorage for Planted {
                 NextAttempt::At(self.clock.now().plus(time.since(self.clock.now()) / 4))
             }
             (Bug::GivenUpEarly, NextAttempt::At(_)) if attempt.attempt_number >= 3 => NextAttempt::Failed,
+            (Bug::PollEndsAtExpiry, NextAttempt::At(_)) if self.has_ended_unpaid(account_id, id).await? => {
+                NextAttempt::Succeeded
+            }
             (_, next) => next,
         };
         self.inner.record_attempt(account_id, id, fence, attempt, next).await?;
@@ -396,6 +482,10 @@ impl WorkStorage for Planted {
             memory.folded.extend(deltas);
         }
         self.inner.fold_deltas(limit).await
+    }
+
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
+        self.inner.waiting(parked_before, limit).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

@@ -53,6 +53,8 @@ fn fold(trail: &[AuditRecord]) -> Result<Told, String> {
                 told.status = *to;
                 follows
             }
+            // What it does to the payment is a record of its own.
+            Act::Settled { .. } => true,
             _ => false,
         };
         if !follows {

@@ -58,6 +58,8 @@ impl Deliveries {
             EffectId::Mail(_) => &view.policy.mail_retry_after,
             EffectId::Delivery(_) => &view.policy.webhook_retry_after,
             EffectId::Removal(_) => &view.policy.removal_retry_after,
+            // The janitor's, on a schedule of its own.
+            EffectId::Errand(_) => return Ok(()),
         };
         if let (EffectId::Delivery(delivery), EffectStatus::Succeeded) = (id, attempt.status)
             && !self.accepted.contains(&delivery)
@@ -81,7 +83,7 @@ impl Deliveries {
                     EffectId::Delivery(delivery) => {
                         self.to.get(&delivery).is_some_and(|to| self.silent.contains_key(to))
                     }
-                    EffectId::Mail(_) | EffectId::Removal(_) => false,
+                    EffectId::Mail(_) | EffectId::Removal(_) | EffectId::Errand(_) => false,
                 };
                 // Whoever was paused and is active again may have been asked in between.
                 if gone { Ok(()) } else { Err(format!("{id} was given up before its schedule ended")) }

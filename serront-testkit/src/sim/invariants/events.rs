@@ -55,7 +55,7 @@ impl Events {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Delivery(delivery) => Some((delivery.subscription_id, delivery.event_type.as_str())),
-                Effect::Mail { .. } | Effect::Removal { .. } => None,
+                Effect::Mail { .. } | Effect::Removal { .. } | Effect::Errand { .. } => None,
             })
             .collect();
         expected.sort_unstable();

@@ -31,9 +31,9 @@ impl Leases {
         for effect in &change.effects {
             let subscription = match effect {
                 Effect::Delivery(delivery) => Some(delivery.subscription_id),
-                Effect::Mail { .. } | Effect::Removal { .. } => None,
+                Effect::Mail { .. } | Effect::Removal { .. } | Effect::Errand { .. } => None,
             };
-            let due = change.at.millis();
+            let due = effect.due_at(change.at).millis();
             let known = Known { subscription, due, fence: None, held_until: None, attempts: 0, finished: false };
             self.known.insert(effect.id(), known);
         }

@@ -7,9 +7,12 @@ use super::oracle::Oracle;
 
 mod audit;
 mod books;
+mod checkouts;
 mod deliveries;
+mod errands;
 mod events;
 mod leases;
+mod notifications;
 mod receipts;
 mod rule_01_confirmed_once;
 mod rule_02_settlements;
@@ -37,9 +40,12 @@ pub(super) fn all() -> Vec<Box<dyn Invariant>> {
         Box::<rule_10_secrets::Secrets>::default(),
         Box::<audit::Audit>::default(),
         Box::<books::Books>::default(),
+        Box::<checkouts::Checkouts>::default(),
         Box::<deliveries::Deliveries>::default(),
+        Box::<errands::Errands>::default(),
         Box::<events::Events>::default(),
         Box::<leases::Leases>::default(),
+        Box::<notifications::Notifications>::default(),
         Box::<receipts::Receipts>::default(),
         Box::<Oracle>::default(),
     ]

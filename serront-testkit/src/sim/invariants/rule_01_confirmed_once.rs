@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::Effect;
+use serront_core::effect::{Effect, EffectId};
 use serront_core::event::EventType;
 use serront_core::ids::{MailId, PaymentId};
-use serront_core::mail::MailMessage;
+use serront_core::mail::{Mail, MailMessage};
 use serront_core::payment::PaymentStatus;
+use serront_core::ports::NextAttempt;
 
 use super::books;
 use crate::sim::events::{Event, Invariant, Verdict, View};
@@ -16,6 +17,10 @@ use crate::sim::events::{Event, Invariant, Verdict, View};
 pub(super) struct ConfirmedOnce {
     confirmed: BTreeSet<PaymentId>,
     mails: BTreeMap<String, BTreeMap<MailId, MailMessage>>,
+    /// To whom each mail goes.
+    to: BTreeMap<EffectId, String>,
+    /// Whose mail server was gone for longer than anybody tries.
+    given_up: BTreeSet<String>,
 }
 
 impl ConfirmedOnce {
@@ -30,6 +35,11 @@ impl ConfirmedOnce {
                 return Err(format!("payment {payment} was confirmed twice"));
             }
         }
+        for effect in &change.effects {
+            if let Effect::Mail { mail: Mail::PaymentConfirmedV1(mail), .. } = effect {
+                self.to.insert(effect.id(), mail.to.as_str().to_owned());
+            }
+        }
         let mails = change.effects.iter().filter(|effect| matches!(effect, Effect::Mail { .. })).count();
         let events: BTreeSet<_> = change
             .effects
@@ -38,7 +48,7 @@ impl ConfirmedOnce {
                 Effect::Delivery(delivery) if delivery.event_type == EventType::OrderPaymentConfirmed => {
                     Some(delivery.event_id)
                 }
-                Effect::Delivery(_) | Effect::Mail { .. } | Effect::Removal { .. } => None,
+                Effect::Delivery(_) | Effect::Mail { .. } | Effect::Removal { .. } | Effect::Errand { .. } => None,
             })
             .collect();
         if mails != confirms.len() || events.len() > confirms.len() {
@@ -71,6 +81,11 @@ impl Invariant for ConfirmedOnce {
         match event {
             Event::Landed { change, .. } => self.landed(change),
             Event::Mailed(message) => self.mailed(message),
+            // Whether that was due is looked at where attempts are.
+            Event::Recorded { id, next: NextAttempt::Failed, .. } => {
+                self.given_up.extend(self.to.get(id).cloned());
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -78,8 +93,10 @@ impl Invariant for ConfirmedOnce {
     fn end(&mut self, view: &View<'_>) -> Verdict {
         for row in books::all_orders(view)? {
             let confirmed = row.payment.state.status == PaymentStatus::PaymentConfirmed;
-            let mails = self.mails.get(row.order.buyer.email.as_str()).map_or(0, BTreeMap::len);
-            if mails != usize::from(confirmed) {
+            let email = row.order.buyer.email.as_str();
+            let mails = self.mails.get(email).map_or(0, BTreeMap::len);
+            let lost = mails == 0 && self.given_up.contains(email);
+            if mails != usize::from(confirmed) && !lost {
                 return Err(format!("order {}: confirmed is {confirmed}, and {mails} mails arrived", row.order.id));
             }
         }

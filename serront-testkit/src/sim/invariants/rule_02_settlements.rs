@@ -1,18 +1,144 @@
-//! Rule 2: every checkout that Plugipay told of as completed is in the ledger exactly once.
-//!
-//! There is no online checkout yet. What can be checked is the other side of it: a buyer is never offered a payment that
-//! nothing could book. When checkouts come: compare the ledger with what the simulated Plugipay completed.
+//! Rule 2: every checkout of ours in rupiah that Plugipay told of as completed is in the ledger exactly once, with the
+//! amount that arrived, whatever the order's state; the fee is the noted rate's share of that, rounded once; and money that
+//! does not confirm its order leaves one exception.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use serront_core::change::{ChangeSet, Write};
+use serront_core::checkout::SessionId;
+use serront_core::ids::{AccountId, CheckoutId};
+use serront_core::inbox::InboxStatus;
+use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
+use serront_core::page::Limit;
+use serront_core::payment::PaymentStatus;
+use serront_core::plugipay::EVENTS;
+use serront_core::time::Timestamp;
 
-use crate::sim::events::{Event, Invariant, Reply, Verdict, View};
+use crate::sandbox::{SandboxSession, SandboxStatus};
+use crate::sim::events::{Event, Invariant, Notified, Verdict, View};
+use crate::sim::executor::at_once;
 
 #[derive(Default)]
-pub(super) struct Settlements;
+pub(super) struct Settlements {
+    posted: BTreeSet<String>,
+    /// How many exceptions each account has.
+    exceptions: BTreeMap<AccountId, usize>,
+    /// Told by a notification that was taken.
+    told: BTreeSet<String>,
+}
 
-fn offers(data: &Value) -> bool {
-    let of = |value: &Value| value.get("onlinePayment").and_then(Value::as_bool).unwrap_or(false);
-    of(data) || data.get("storefront").is_some_and(of)
+/// The account whose merchant a session is of.
+pub(super) fn account_of(session: &SandboxSession, view: &View<'_>) -> Option<AccountId> {
+    let of = |account: &AccountId| view.sandbox.merchant_of(&account.to_string()).as_ref() == Some(&session.account_id);
+    view.sellers.iter().map(|seller| seller.account).find(of)
+}
+
+/// The checkout that a session was minted for, if it is one of ours.
+pub(super) fn checkout_of(session: &SandboxSession) -> Option<CheckoutId> {
+    session.metadata.get("checkoutId")?.parse().ok()
+}
+
+/// The share, rounded half away from zero, by whole numbers: the rate is the text of a decimal fraction.
+fn fee(amount: i64, rate: &str) -> Option<i64> {
+    let (whole, fraction) = rate.split_once('.').unwrap_or((rate, ""));
+    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let twice = i128::from(amount).checked_mul(digits)?.checked_mul(2)?;
+    i64::try_from(twice.checked_add(scale)?.checked_div(scale.checked_mul(2)?)?).ok()
+}
+
+fn expected(gross: i64, fee: i64) -> Vec<(Book, EntryCode, Direction, i64)> {
+    let legs = [
+        (Book::PlugipayClearing, EntryCode::Sale, Direction::Debit, gross),
+        (Book::Seller, EntryCode::Sale, Direction::Credit, gross),
+        (Book::Seller, EntryCode::ModuleFee, Direction::Debit, fee),
+        (Book::ModuleFeeIncome, EntryCode::ModuleFee, Direction::Credit, fee),
+    ];
+    let mut legs: Vec<_> = legs.into_iter().filter(|(.., amount)| *amount != 0).collect();
+    legs.sort_unstable();
+    legs
+}
+
+impl Settlements {
+    fn post(&mut self, account: AccountId, legs: &[LedgerEntry], view: &View<'_>) -> Verdict {
+        let id = legs.first().map(|leg| leg.source_id.clone()).unwrap_or_default();
+        if legs.iter().any(|leg| leg.source_type != SourceType::CheckoutSession || leg.source_id != id) {
+            return Err(format!("a posting through {id} is not of one session"));
+        }
+        let Some(session) = view.sandbox.session(&id) else { return Err(format!("{id} is booked, and is no session")) };
+        if session.status != SandboxStatus::Completed || session.currency != "IDR" || checkout_of(&session).is_none() {
+            return Err(format!("{id} is booked, and is {:?} in {}", session.status, session.currency));
+        }
+        if account_of(&session, view) != Some(account) {
+            return Err(format!("{id} is booked in another account"));
+        }
+        if !self.posted.insert(id.clone()) {
+            return Err(format!("{id} is booked twice"));
+        }
+        let rate = view.policy.module_fee.to_string();
+        let fee = fee(session.amount, &rate).ok_or_else(|| format!("no fee can be told at {rate}"))?;
+        let mut found: Vec<_> = legs.iter().map(|leg| (leg.book, leg.code, leg.direction, leg.amount.get())).collect();
+        found.sort_unstable();
+        let expected = expected(session.amount, fee);
+        if found == expected { Ok(()) } else { Err(format!("{id} is booked as {found:?}, not {expected:?}")) }
+    }
+
+    fn landed(&mut self, change: &ChangeSet, view: &View<'_>) -> Verdict {
+        let mut posts = 0;
+        let (mut confirms, mut exceptions) = (0, 0);
+        for write in &change.writes {
+            match write {
+                Write::Post(legs) => {
+                    posts += 1;
+                    self.post(change.account_id, legs, view)?;
+                }
+                Write::UpdatePayment { state, .. } if state.status == PaymentStatus::PaymentConfirmed => confirms += 1,
+                Write::InsertException(exception) => {
+                    exceptions += 1;
+                    *self.exceptions.entry(exception.account_id).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+        if posts > 0 && (posts, confirms + exceptions) != (1, 1) || posts == 0 && exceptions > 0 {
+            return Err(format!("{posts} postings with {confirms} confirmations and {exceptions} exceptions"));
+        }
+        Ok(())
+    }
+
+    fn notified(&mut self, notified: &Notified<'_>, view: &View<'_>) -> Verdict {
+        let Ok(status) = notified.answer else { return Ok(()) };
+        let body: Value = serde_json::from_str(notified.body).unwrap_or_default();
+        let [completed, _] = EVENTS;
+        if body.get("type").and_then(Value::as_str) != Some(completed) {
+            return Ok(());
+        }
+        let id = body.pointer("/data/object/id").and_then(Value::as_str).unwrap_or_default();
+        let Some(session) = view.sandbox.session(id) else { return Ok(()) };
+        self.told.insert(id.to_owned());
+        let ours = checkout_of(&session).is_some();
+        let fits = match (ours, session.currency.as_str(), status) {
+            (_, _, InboxStatus::Parked) => true,
+            (true, "IDR", InboxStatus::Applied) => self.posted.contains(id),
+            // By the time it is told again, it may have been found by asking.
+            (true, currency, InboxStatus::ForeignCurrency | InboxStatus::Applied) => currency != "IDR",
+            _ => false,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("{id} was told as completed, became {}, and is not booked", status.as_str()))
+        }
+    }
+
+    /// Whether the janitor had stopped asking when the money came, and no notification told of it.
+    fn came_too_late(&self, session: &SandboxSession, ended_at: Option<Timestamp>, view: &View<'_>) -> bool {
+        let (Some(ended_at), Some(completed_at)) = (ended_at, session.completed_at) else { return false };
+        let asked_for = view.policy.poll_after_end_for.saturating_sub(view.policy.poll_after_end_pause);
+        let sure_until = ended_at.plus(asked_for).millis() - view.skew_ms;
+        !self.told.contains(&session.id) && completed_at.millis() > sure_until
+    }
 }
 
 impl Invariant for Settlements {
@@ -20,20 +146,59 @@ impl Invariant for Settlements {
         "rule 2: settlements"
     }
 
-    fn not_yet(&self) -> Option<&'static str> {
-        Some("there is no online checkout and no ledger; checked: no page offers to pay online")
-    }
-
-    fn see(&mut self, event: &Event<'_>, _view: &View<'_>) -> Verdict {
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
-            Event::Told { reply: Reply::Done { data, .. }, .. } if offers(data) => {
-                Err("a page offers to pay online, and nothing could book it".to_owned())
-            }
+            Event::Landed { change, .. } => self.landed(change, view),
+            Event::Notified(notified) => self.notified(notified, view),
             _ => Ok(()),
         }
     }
 
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        let limit = Limit::parse(Some("100")).map_err(|error| error.to_string())?;
+        for seller in view.sellers {
+            let listed = at_once(view.storage.exceptions(seller.account, None, None, limit));
+            let listed = listed.map_err(|error| error.to_string())?.rows.len();
+            let recorded = self.exceptions.get(&seller.account).copied().unwrap_or(0);
+            if listed != recorded.min(100) {
+                return Err(format!("{recorded} exceptions were recorded, and {listed} are listed"));
+            }
+        }
+        let waiting =
+            at_once(view.storage.waiting(Timestamp::from_millis(0), 1_000)).map_err(|error| error.to_string())?;
+        for session in view.sandbox.sessions() {
+            let (Some(_), Some(account)) = (checkout_of(&session), account_of(&session, view)) else { continue };
+            let Some(name) = SessionId::parse(&session.id).filter(|_| session.status == SandboxStatus::Completed)
+            else {
+                continue;
+            };
+            let known = at_once(view.storage.session(account, &name, None)).map_err(|error| error.to_string())?;
+            let ended_at = known.checkout.and_then(|known| known.checkout.state.ended_at);
+            let kept = match session.currency.as_str() {
+                "IDR" => self.posted.contains(&session.id),
+                _ => waiting.iter().any(|record| {
+                    record.status == InboxStatus::ForeignCurrency
+                        && record.session_id.as_ref().is_some_and(|of| of.as_str() == session.id)
+                }),
+            };
+            if !kept && !self.came_too_late(&session, ended_at, view) {
+                return Err(format!("{} was paid, and nobody here knows of it", session.id));
+            }
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fee;
+
+    #[test]
+    fn the_models_fee_is_rounded_half_away_from_zero() {
+        for (amount, rate, expected) in
+            [(166, "0.003", 0), (167, "0.003", 1), (500, "0.003", 2), (125_000, "0.003", 375), (7, "1", 7)]
+        {
+            assert_eq!(fee(amount, rate), Some(expected), "{amount} at {rate}");
+        }
     }
 }

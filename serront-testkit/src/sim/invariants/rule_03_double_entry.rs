@@ -1,27 +1,81 @@
-//! Rule 3: debits equal credits; a balance is the sum of its entries.
-//!
-//! There is no ledger yet. The only amounts are an order's quote and what its one payment asks for, and these two must
-//! not drift apart. When the ledger comes: sum each transaction, and each account, at every landing.
+//! Rule 3: debits equal credits in each transaction; a balance is the sum of its entries; and what a payment asks for is
+//! its order's quote.
+
+use std::collections::BTreeMap;
 
 use serront_core::change::Write;
+use serront_core::ids::AccountId;
+use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry};
+use serront_core::page::{EntryFilter, Limit};
 
 use super::books;
 use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::executor::at_once;
+
+/// Debits and credits by code.
+type Totals = BTreeMap<EntryCode, (i64, i64)>;
 
 #[derive(Default)]
-pub(super) struct DoubleEntry;
+pub(super) struct DoubleEntry {
+    landed: BTreeMap<AccountId, Totals>,
+}
+
+fn add(totals: &mut Totals, leg: &LedgerEntry) {
+    let (debits, credits) = totals.entry(leg.code).or_default();
+    let side = if leg.direction == Direction::Debit { debits } else { credits };
+    *side = side.saturating_add(leg.amount.get());
+}
+
+fn balanced(legs: &[LedgerEntry]) -> Verdict {
+    let side = |side: Direction| legs.iter().filter(move |leg| leg.direction == side).map(|leg| leg.amount.get());
+    let (debits, credits): (i64, i64) = (side(Direction::Debit).sum(), side(Direction::Credit).sum());
+    if debits == credits { Ok(()) } else { Err(format!("a transaction of {debits} debits and {credits} credits")) }
+}
+
+impl DoubleEntry {
+    fn check(&self, view: &View<'_>, account: AccountId) -> Verdict {
+        let told = at_once(view.storage.balance(account)).map_err(|error| error.to_string())?;
+        let told: Totals = told.into_iter().map(|of| (of.code, (of.debits, of.credits))).collect();
+        let expected = self.landed.get(&account).cloned().unwrap_or_default();
+        if told == expected {
+            Ok(())
+        } else {
+            Err(format!("the balance is {told:?}, and its entries are {expected:?}"))
+        }
+    }
+
+    /// The entries as they are listed, page by page.
+    fn listed(view: &View<'_>, account: AccountId) -> Result<Totals, String> {
+        let limit = Limit::parse(Some("7")).map_err(|error| error.to_string())?;
+        let mut totals = Totals::new();
+        let mut after = None;
+        loop {
+            let page = at_once(view.storage.entries(account, &EntryFilter::default(), after, limit));
+            let page = page.map_err(|error| error.to_string())?;
+            page.rows.iter().for_each(|leg| add(&mut totals, leg));
+            after = page.position(LedgerEntry::position);
+            if after.is_none() {
+                return Ok(totals);
+            }
+        }
+    }
+}
 
 impl Invariant for DoubleEntry {
     fn name(&self) -> &'static str {
         "rule 3: double entry"
     }
 
-    fn not_yet(&self) -> Option<&'static str> {
-        Some("there is no ledger; checked: the amount due is the quote")
-    }
-
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         let Event::Landed { change, .. } = event else { return Ok(()) };
+        for write in &change.writes {
+            if let Write::Post(legs) = write {
+                balanced(legs)?;
+                let totals = self.landed.entry(change.account_id).or_default();
+                legs.iter().filter(|leg| leg.book == Book::Seller).for_each(|leg| add(totals, leg));
+                self.check(view, change.account_id)?;
+            }
+        }
         if !change.writes.iter().any(|write| matches!(write, Write::UpdatePayment { .. } | Write::UpdateOrder { .. })) {
             return Ok(());
         }
@@ -34,7 +88,14 @@ impl Invariant for DoubleEntry {
         }
     }
 
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        for seller in view.sellers {
+            self.check(view, seller.account)?;
+            let (listed, landed) = (Self::listed(view, seller.account)?, self.landed.get(&seller.account));
+            if listed != landed.cloned().unwrap_or_default() {
+                return Err(format!("the entries listed come to {listed:?}, and those posted to {landed:?}"));
+            }
+        }
         Ok(())
     }
 }

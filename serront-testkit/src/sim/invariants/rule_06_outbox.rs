@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::effect::EffectId;
+use serront_core::effect::{EffectId, Lane};
 use serront_core::ports::NextAttempt;
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::executor::at_once;
 
 /// What became of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,8 @@ impl Invariant for Outbox {
                     NextAttempt::Failed => Fate::GivenUp,
                     NextAttempt::At(_) => Fate::Pending,
                 };
-                let leaves = !matches!(id, EffectId::Removal(_));
+                // Whether an errand was done is looked at where errands are.
+                let leaves = !matches!(id, EffectId::Removal(_) | EffectId::Errand(_));
                 if fate == Fate::Succeeded && leaves && !self.arrived.contains(id) {
                     return Err(format!("{id} is recorded as done, and never arrived"));
                 }
@@ -70,10 +72,10 @@ impl Invariant for Outbox {
         if let Some((id, _)) = self.effects.iter().find(|(_, fate)| **fate == Fate::Pending) {
             return Err(format!("{id} was committed and did not come to its end"));
         }
-        match crate::sim::executor::at_once(view.storage.next_due()) {
+        Lane::ALL.into_iter().try_for_each(|lane| match at_once(view.storage.next_due(lane)) {
             Ok(None) => Ok(()),
             Ok(Some(due)) => Err(format!("something is still pending, due at {due}")),
             Err(error) => Err(error.to_string()),
-        }
+        })
     }
 }

@@ -1,16 +1,102 @@
-//! Rule 8: with the module off, online payment, ledger and payouts answer `PAYMENT_MODULE_DISABLED`; on again, everything
-//! is what it was.
+//! Rule 8: with the module off, online payment and ledger answer `PAYMENT_MODULE_DISABLED` (the oracle knows when it is
+//! off); on again, balance and history are what they were, and nothing is provisioned a second time.
 //!
-//! There are no such routes yet, and no installation has what the module needs: it can't be switched on. When they come:
-//! ask each route while it is off, and compare balance and history before and after.
+//! There are no payouts yet. When they come: the same for their routes.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use serront_core::change::{ChangeSet, Write};
+use serront_core::ids::AccountId;
+use serront_core::ledger::{Book, Direction};
+use serront_core::provisioning::Provisioning;
 
-use crate::sim::events::{Event, Invariant, Reply, Verb, Verdict, View};
-use crate::sim::executor::at_once;
+use crate::sim::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};
+
+/// More legs than a page holds are not compared.
+const PAGE: usize = 100;
 
 #[derive(Default)]
-pub(super) struct ModuleOff;
+pub(super) struct ModuleOff {
+    /// Each account's balance, and how many legs it has, from the beginning on.
+    history: BTreeMap<AccountId, Vec<(i64, usize)>>,
+    /// How long the history was when a request was made.
+    asked: BTreeMap<u64, usize>,
+    merchants: BTreeMap<AccountId, String>,
+    provisionings: BTreeMap<AccountId, Provisioning>,
+    rotated: BTreeSet<AccountId>,
+}
+
+fn account(call: &Call, view: &View<'_>) -> Option<AccountId> {
+    view.sellers.get(call.seller).map(|seller| seller.account)
+}
+
+impl ModuleOff {
+    fn history(&mut self, account: AccountId) -> &mut Vec<(i64, usize)> {
+        self.history.entry(account).or_insert_with(|| vec![(0, 0)])
+    }
+
+    fn landed(&mut self, change: &ChangeSet) -> Verdict {
+        let account = change.account_id;
+        for write in &change.writes {
+            match write {
+                Write::Post(legs) => {
+                    let history = self.history(account);
+                    let mut now = history.last().copied().unwrap_or_default();
+                    for leg in legs.iter().filter(|leg| leg.book == Book::Seller) {
+                        let sign = if leg.direction == Direction::Credit { 1 } else { -1 };
+                        now = (now.0 + sign * leg.amount.get(), now.1 + 1);
+                    }
+                    history.push(now);
+                }
+                Write::UpdateAccount(state) => {
+                    if state.modules.marketing {
+                        return Err("a module is on that nothing is set up for".to_owned());
+                    }
+                    let before = self.merchants.get(&account);
+                    if before.is_some() && before != state.plugipay_account_id.as_ref() {
+                        return Err("the account has another merchant than before".to_owned());
+                    }
+                    if let Some(merchant) = &state.plugipay_account_id {
+                        self.merchants.insert(account, merchant.clone());
+                    }
+                }
+                Write::PutProvisioning(now) => {
+                    let before = self.provisionings.insert(account, now.clone()).map(|before| before.state);
+                    let had = before.as_ref().is_some_and(|before| before.endpoint.is_some());
+                    let begins =
+                        now.state.attempt.is_some() && before.and_then(|before| before.attempt) != now.state.attempt;
+                    if had && begins && !self.rotated.contains(&account) {
+                        return Err("an endpoint is registered a second time".to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, id: u64, call: &Call, data: &Value, view: &View<'_>) -> Verdict {
+        let payment = || data.get("modules").and_then(|modules| modules.get("payment")).and_then(Value::as_bool);
+        let since = self.asked.get(&id).copied().unwrap_or(0);
+        let Some(account) = account(call, view) else { return Ok(()) };
+        let mut possible = self.history(account).iter().skip(since);
+        let fits = match &call.verb {
+            Verb::SwitchPayment { on } => payment() == Some(*on),
+            Verb::SwitchMarketing { .. } => false,
+            Verb::Balance => {
+                let told = data.get("balance").and_then(Value::as_i64);
+                possible.any(|(balance, _)| Some(*balance) == told)
+            }
+            Verb::Entries => {
+                let told = data.as_array().map_or(0, Vec::len);
+                possible.any(|(_, legs)| *legs == told || *legs > PAGE)
+            }
+            _ => true,
+        };
+        if fits { Ok(()) } else { Err(format!("{} answers {data}", call.verb.name())) }
+    }
+}
 
 impl Invariant for ModuleOff {
     fn name(&self) -> &'static str {
@@ -18,34 +104,27 @@ impl Invariant for ModuleOff {
     }
 
     fn not_yet(&self) -> Option<&'static str> {
-        Some("the module has no routes; checked: it stays off, and says why")
+        Some("there are no payouts; checked: online payment and ledger")
     }
 
-    fn see(&mut self, event: &Event<'_>, _view: &View<'_>) -> Verdict {
-        let Event::Told { call, reply, .. } = event else { return Ok(()) };
-        if !matches!(call.verb, Verb::SwitchPayment { .. }) {
-            return Ok(());
-        }
-        match reply {
-            Reply::Done { data, .. } => {
-                let on = data.get("modules").and_then(|modules| modules.get("payment")).and_then(Value::as_bool);
-                if on == Some(false) { Ok(()) } else { Err(format!("the module was switched on: {data}")) }
-            }
-            Reply::Refused(code) if ["NOT_CONFIGURED", "UPGRADE_REQUIRED", "UNAUTHORIZED"].contains(&code.as_str()) => {
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        match event {
+            Event::Landed { change, .. } => self.landed(change),
+            Event::Asked { id, call } => {
+                let Some(account) = account(call, view) else { return Ok(()) };
+                if matches!(call.verb, Verb::Rotate { .. }) {
+                    self.rotated.insert(account);
+                }
+                let last = self.history(account).len().saturating_sub(1);
+                self.asked.insert(*id, last);
                 Ok(())
             }
-            Reply::Refused(code) => Err(format!("switching the module answers {code}")),
-            Reply::Bytes(_) | Reply::NotDone | Reply::Unknown => Ok(()),
+            Event::Told { id, call, reply: Reply::Done { data, .. } } => self.told(*id, call, data, view),
+            _ => Ok(()),
         }
     }
 
-    fn end(&mut self, view: &View<'_>) -> Verdict {
-        for seller in view.sellers {
-            let snapshot = at_once(view.storage.account(seller.account, None)).map_err(|error| error.to_string())?;
-            if snapshot.is_some_and(|snapshot| snapshot.account.state.modules.payment) {
-                return Err("a module is on that nothing is set up for".to_owned());
-            }
-        }
+    fn end(&mut self, _view: &View<'_>) -> Verdict {
         Ok(())
     }
 }

@@ -5,10 +5,13 @@
 //!                                                   lost ─▶ stays open: it may have happened, or may yet
 //! ```
 //!
+//! Money paid online has nobody who asks: a buyer's payment at the hosted page opens it, and its posting tells what it did.
+//!
 //! It knows the wire contract and JSON; ids, tokens and keys are text to it. To extend it: a model of the new object
 //! beside `order.rs`, its commands here in `opens`, its answers in `fits`.
 
 mod engine;
+mod exception;
 mod key;
 mod order;
 mod settings;
@@ -16,15 +19,18 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use serront_core::change::{ChangeSet, Write};
 use serront_core::page::{Limit, OrderFilter};
 
 use self::engine::Engine;
+use self::exception::ExceptionModel;
 use self::key::KeyModel;
 use self::order::{Keyed, OrderModel, Shown};
 use self::settings::{Front, SettingsModel};
 use super::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};
 use super::executor::at_once;
 use super::host::bank_account;
+use crate::sandbox::SandboxSession;
 
 /// What is on its way to the storage arrives within this time after its host is through with it.
 const ARRIVES_WITHIN_MS: i64 = 120_000;
@@ -37,8 +43,19 @@ const REQUEST_MS_MAX: i64 = 40 * 60_000;
 enum At {
     Order(String),
     Key(String),
+    Exception(String),
     Settings,
 }
+
+/// Money paid online, from its payment at the hosted page until it is in the ledger.
+struct Payment {
+    order: String,
+    /// Its place among the open commands.
+    id: u64,
+}
+
+/// The commands that nobody asks a host for are counted from here.
+const PAYMENTS_FROM: u64 = 1 << 40;
 
 struct Pending {
     at: Vec<At>,
@@ -72,6 +89,10 @@ pub(super) struct Oracle {
     keys: BTreeMap<String, Engine<KeyModel>>,
     key_ids: BTreeMap<String, String>,
     settings: Engine<SettingsModel>,
+    exceptions: BTreeMap<String, Engine<ExceptionModel>>,
+    /// By session.
+    payments: BTreeMap<String, Payment>,
+    paid: u64,
     pending: BTreeMap<u64, Pending>,
 }
 
@@ -85,6 +106,9 @@ impl Default for Oracle {
             keys: BTreeMap::new(),
             key_ids: BTreeMap::new(),
             settings: Engine::new(SettingsModel, [settings::State::default()]),
+            exceptions: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            paid: 0,
             pending: BTreeMap::new(),
         }
     }
@@ -94,11 +118,16 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// What a session asks its buyer for.
+fn asked_for(session: &SandboxSession) -> i64 {
+    session.line_items.iter().map(|item| item.unit_amount.saturating_mul(i64::from(item.quantity))).sum()
+}
+
 impl Oracle {
     /// The order that a call is about, as the oracle knows it.
     fn order_of(&self, verb: &Verb) -> Option<String> {
         match verb {
-            Verb::Claim { token } | Verb::Upload { token, .. } | Verb::View { token } => {
+            Verb::Claim { token } | Verb::Upload { token, .. } | Verb::View { token } | Verb::Pay { token } => {
                 self.tokens.get(token).cloned()
             }
             Verb::Confirm { order, .. }
@@ -127,6 +156,7 @@ impl Oracle {
             }
             Verb::View { .. } | Verb::Read { .. } => order::Command::View,
             Verb::Receipt { .. } => order::Command::Receipt,
+            Verb::Pay { .. } => order::Command::Pay,
             _ => return None,
         })
     }
@@ -146,6 +176,8 @@ impl Oracle {
             Verb::View { .. } => settings::Command::Shown { seller },
             Verb::SetTier { tier, .. } => settings::Command::SetTier { seller, tier },
             Verb::SwitchPayment { on } => settings::Command::SwitchPayment { seller, on: *on },
+            Verb::SwitchMarketing { .. } => settings::Command::SwitchMarketing { seller },
+            Verb::Pay { .. } | Verb::Balance | Verb::Entries => settings::Command::Money { seller },
             _ => return None,
         })
     }
@@ -185,6 +217,11 @@ impl Oracle {
             self.settings.asked(id, command);
             at.push(At::Settings);
         }
+        if let Verb::Resolve { exception, .. } = &call.verb {
+            let engine = self.exceptions.entry(exception.clone());
+            engine.or_insert_with(|| Engine::new(ExceptionModel, [false])).asked(id, ());
+            at.push(At::Exception(exception.clone()));
+        }
         match &call.verb {
             Verb::Place { buyer, .. } => {
                 self.placings.insert((call.seller, buyer.clone()), Placing::Open);
@@ -214,6 +251,7 @@ impl Oracle {
             let fits = match &at {
                 At::Key(key) => self.told_key(key, id, call, reply, view),
                 At::Order(order) => self.told_order(order, id, call, reply, shut, view)?,
+                At::Exception(exception) => self.told_exception(exception, id, reply, shut, view),
                 At::Settings => self.told_settings(id, call, reply, shut, view),
             };
             if !fits {
@@ -250,6 +288,16 @@ impl Oracle {
         Ok(match reply {
             _ if shut => engine.did_not_happen(id),
             Reply::NotDone | Reply::Unknown => engine.did_not_happen(id),
+            // It is the settings that refuse, or Plugipay.
+            Reply::Refused(code) if ["PAYMENT_MODULE_DISABLED", "PLUGIPAY_ERROR"].contains(&code.as_str()) => {
+                engine.did_not_happen(id)
+            }
+            Reply::Done { data, .. } if matches!(call.verb, Verb::Pay { .. }) => {
+                let session = view.sandbox.session(text(data, "checkoutSessionId"));
+                let own = |session: &SandboxSession| session.metadata.get("orderId").is_some_and(|of| of == order);
+                let asked = session.filter(own).map(|session| asked_for(&session));
+                engine.told(id, view.now, |told| matches!(told, order::Told::Paying(quote) if asked == Some(*quote)))
+            }
             Reply::Bytes(bytes) => engine.told(id, view.now, |told| *told == order::Told::Bytes(bytes.clone())),
             Reply::Refused(code) => {
                 engine.told(id, view.now, |told| matches!(told, order::Told::Refused(expected) if expected == code))
@@ -270,16 +318,69 @@ impl Oracle {
                     return Err(format!("order {order} has number {}, and is shown with {number}", known.number));
                 }
                 let seen = Shown::of(row);
+                let offered = row.get("onlinePayment").and_then(Value::as_bool).unwrap_or(false);
+                if offered && seen.as_ref().is_some_and(|seen| !seen.is_payable()) {
+                    return Err(format!("order {order} is offered to be paid online, and can't be"));
+                }
                 engine.told(id, view.now, |told| match (told, &seen) {
                     // An upload shows nothing of the order.
                     (order::Told::Done { .. }, None) => matches!(call.verb, Verb::Upload { .. }),
                     (order::Told::Done { shown, replayed: expected }, Some(seen)) => {
                         (shown, expected) == (seen, replayed)
                     }
-                    (order::Told::Bytes(_) | order::Told::Refused(_), _) => false,
+                    (
+                        order::Told::Bytes(_)
+                        | order::Told::Refused(_)
+                        | order::Told::Paying(_)
+                        | order::Told::Settled(_),
+                        _,
+                    ) => false,
                 })
             }
         })
+    }
+
+    fn told_exception(&mut self, exception: &str, id: u64, reply: &Reply, shut: bool, view: &View<'_>) -> bool {
+        let Some(engine) = self.exceptions.get_mut(exception) else { return true };
+        let expected = match reply {
+            _ if shut => return engine.did_not_happen(id),
+            Reply::NotDone | Reply::Unknown => return engine.did_not_happen(id),
+            Reply::Done { .. } => exception::Told::Resolved,
+            Reply::Refused(code) if code == "INVALID_TRANSITION" => exception::Told::Refused,
+            Reply::Refused(_) | Reply::Bytes(_) => return false,
+        };
+        engine.told(id, view.now, |told| *told == expected)
+    }
+
+    /// A buyer has paid: from now on the money may become known.
+    fn paid(&mut self, session: &SandboxSession, minted: i64) {
+        let Some(order) = session.metadata.get("orderId") else { return };
+        let Some(known) = self.orders.get_mut(order).filter(|_| session.currency == "IDR") else { return };
+        self.paid += 1;
+        let id = PAYMENTS_FROM.saturating_add(self.paid);
+        known.engine.asked(id, order::Command::Settle { arrived: session.amount, minted });
+        self.payments.insert(session.id.clone(), Payment { order: order.clone(), id });
+    }
+
+    /// Money is in the ledger: what it did to its order has to be what it could do.
+    fn landed(&mut self, change: &ChangeSet, view: &View<'_>) -> Verdict {
+        let mut kinds = change.writes.iter().filter_map(|write| match write {
+            Write::InsertException(exception) => Some(exception.kind.as_str()),
+            _ => None,
+        });
+        let kind = kinds.next().unwrap_or(order::CONFIRMED);
+        for write in &change.writes {
+            let Write::Post(legs) = write else { continue };
+            let session = legs.first().map(|leg| leg.source_id.clone()).unwrap_or_default();
+            let Some(Payment { order, id }) = self.payments.remove(&session) else {
+                return Err(format!("the ledger knows of money through {session} that nobody paid"));
+            };
+            let Some(known) = self.orders.get_mut(&order) else { continue };
+            if !known.engine.told(id, view.now, |told| *told == order::Told::Settled(kind)) {
+                return Err(format!("nothing explains that the money through {session} is told as {kind}"));
+            }
+        }
+        Ok(())
     }
 
     fn told_settings(&mut self, id: u64, call: &Call, reply: &Reply, shut: bool, view: &View<'_>) -> bool {
@@ -287,6 +388,12 @@ impl Oracle {
         let data = match reply {
             _ if shut => return self.settings.did_not_happen(id),
             Reply::NotDone | Reply::Unknown => return self.settings.did_not_happen(id),
+            // Nothing is switched, and nothing said of the switch.
+            Reply::Refused(code) if code == "PLUGIPAY_ERROR" => return self.settings.did_not_happen(id),
+            // It is the order that refuses: the gate was open.
+            Reply::Refused(code) if matches!(call.verb, Verb::Pay { .. }) && code != "PAYMENT_MODULE_DISABLED" => {
+                return self.settings.told(id, view.now, |told| *told == Told::Done);
+            }
             Reply::Refused(code) => {
                 return self.settings.told(
                     id,
@@ -310,11 +417,18 @@ impl Oracle {
                     && hidden(data) == front.hide_branding
                     && data.get("published").and_then(Value::as_bool) == Some(front.published)
             }
-            (Verb::Visit { .. }, Told::Shop(seller, hides)) => {
+            (Verb::Visit { .. }, Told::Shop(seller, hides, on)) => {
                 let front = data.get("storefront").unwrap_or(&Value::Null);
-                text(front, "displayName") == format!("Studio {seller}") && hidden(front) == *hides
+                text(front, "displayName") == format!("Studio {seller}")
+                    && hidden(front) == *hides
+                    && front.get("onlinePayment").and_then(Value::as_bool) == Some(*on)
             }
-            (Verb::View { .. }, Told::Shown { slug, variant, hidden: hides }) => {
+            (Verb::View { .. }, Told::Shown { on: false, .. })
+                if data.get("onlinePayment").and_then(Value::as_bool) == Some(true) =>
+            {
+                false
+            }
+            (Verb::View { .. }, Told::Shown { slug, variant, hidden: hides, .. }) => {
                 let front = data.get("storefront").unwrap_or(&Value::Null);
                 let accounts = data.get("payment").and_then(|payment| payment.get("bankAccounts"));
                 text(front, "slug") == slug
@@ -447,6 +561,11 @@ impl Oracle {
                         engine.may_happen_until(id, until);
                     }
                 }
+                At::Exception(exception) => {
+                    if let Some(engine) = self.exceptions.get_mut(&exception) {
+                        engine.may_happen_until(id, until);
+                    }
+                }
                 At::Settings => self.settings.may_happen_until(id, until),
             }
         }
@@ -498,7 +617,14 @@ impl Invariant for Oracle {
                 self.ended(*id, view.now);
                 Ok(())
             }
-            Event::Landed { .. }
+            Event::Paid { session, minted } => {
+                self.paid(session, *minted);
+                Ok(())
+            }
+            Event::Landed { change, .. } => self.landed(change, view),
+            Event::Called { .. }
+            | Event::KeysForgotten
+            | Event::Notified(_)
             | Event::Taken { .. }
             | Event::Recorded { .. }
             | Event::Mailed(_)

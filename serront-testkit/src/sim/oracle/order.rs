@@ -28,6 +28,15 @@ impl Shown {
         })
     }
 
+    fn is_closed(&self) -> bool {
+        matches!(self.status.as_str(), "declined" | "canceled")
+    }
+
+    /// Whether it could be paid online, as far as the order goes.
+    pub(super) fn is_payable(&self) -> bool {
+        !self.is_closed() && self.payment != "payment_confirmed" && self.quote > 0
+    }
+
     pub(super) fn placed(quote: i64) -> Self {
         Self { status: "requested".to_owned(), payment: "unpaid".to_owned(), quote, proof: false }
     }
@@ -67,17 +76,37 @@ pub(super) enum Command {
     Claim,
     Upload(Vec<u8>),
     Confirm(Keyed),
-    Patch { keyed: Keyed, status: Option<&'static str>, quote: Option<i64> },
+    Patch {
+        keyed: Keyed,
+        status: Option<&'static str>,
+        quote: Option<i64>,
+    },
     View,
     Receipt,
+    Pay,
+    /// The money that a buyer paid online becomes known, whenever that is.
+    Settle {
+        arrived: i64,
+        minted: i64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Told {
-    Done { shown: Shown, replayed: bool },
+    Done {
+        shown: Shown,
+        replayed: bool,
+    },
     Bytes(Vec<u8>),
     Refused(&'static str),
+    /// It is to be paid online, and this much.
+    Paying(i64),
+    /// What the money did: it confirmed the order, or is an exception of this kind.
+    Settled(&'static str),
 }
+
+/// What money is told to have done that confirmed its order.
+pub(super) const CONFIRMED: &str = "confirmed";
 
 /// The model, with how long a key counts, and how exactly that is known.
 pub(super) struct OrderModel {
@@ -195,6 +224,28 @@ impl Model for OrderModel {
                 self.keyed(state, "patch", keyed, |state| patch(state, *status, *quote))
             }
             Command::View => done(state.clone()),
+            Command::Pay => {
+                let told = match &state.shown {
+                    _ if confirmed => Told::Refused("INVALID_TRANSITION"),
+                    shown if shown.is_closed() => Told::Refused("ORDER_CLOSED"),
+                    shown if shown.quote == 0 => Told::Refused("NO_QUOTE"),
+                    shown => Told::Paying(shown.quote),
+                };
+                vec![(state.clone(), told)]
+            }
+            Command::Settle { arrived, minted } => {
+                let kind = match &state.shown {
+                    _ if confirmed => "already_confirmed",
+                    shown if shown.is_closed() => "order_closed",
+                    shown if arrived != minted || *arrived != shown.quote => "amount_mismatch",
+                    _ => CONFIRMED,
+                };
+                let mut next = state.clone();
+                if kind == CONFIRMED {
+                    next.shown.payment = "payment_confirmed".to_owned();
+                }
+                vec![(next, Told::Settled(kind))]
+            }
             Command::Receipt => match &state.receipt {
                 Some(bytes) => vec![(state.clone(), Told::Bytes(bytes.clone()))],
                 None => refused("NOT_FOUND"),

@@ -18,9 +18,21 @@ pub(super) struct State {
     fronts: BTreeMap<usize, Front>,
     /// Those on the free plan.
     free: BTreeMap<usize, bool>,
+    /// Those whose payment module is on.
+    on: BTreeMap<usize, bool>,
 }
 
 impl State {
+    fn is_on(&self, seller: usize) -> bool {
+        self.on.get(&seller).copied().unwrap_or(false)
+    }
+
+    fn switched(&self, seller: usize, on: bool) -> Self {
+        let mut next = self.clone();
+        next.on.insert(seller, on);
+        next
+    }
+
     fn is_free(&self, seller: usize) -> bool {
         self.free.get(&seller).copied().unwrap_or(false)
     }
@@ -50,6 +62,13 @@ pub(super) enum Command {
         seller: usize,
         on: bool,
     },
+    SwitchMarketing {
+        seller: usize,
+    },
+    /// What is possible only while the payment module is on.
+    Money {
+        seller: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,12 +76,13 @@ pub(super) enum Told {
     Done,
     Refused(&'static str),
     Front(Option<Front>),
-    /// The seller, and whether the branding is hidden.
-    Shop(usize, bool),
+    /// The seller, whether the branding is hidden, and whether the payment module is on.
+    Shop(usize, bool, bool),
     Shown {
         slug: String,
         variant: u32,
         hidden: bool,
+        on: bool,
     },
 }
 
@@ -93,26 +113,35 @@ impl Model for SettingsModel {
                 let found = state.fronts.iter().find(|(_, front)| front.slug == *slug && front.published);
                 same(match found {
                     None => Told::Refused("NOT_FOUND"),
-                    Some((seller, front)) => Told::Shop(*seller, front.hide_branding && !state.is_free(*seller)),
+                    Some((seller, front)) => {
+                        let hidden = front.hide_branding && !state.is_free(*seller);
+                        Told::Shop(*seller, hidden, state.is_on(*seller))
+                    }
                 })
             }
             Command::Shown { seller } => match state.fronts.get(seller) {
                 None => Vec::new(),
                 Some(Front { slug, variant, hide_branding, .. }) => {
                     let hidden = *hide_branding && !state.is_free(*seller);
-                    same(Told::Shown { slug: slug.clone(), variant: *variant, hidden })
+                    same(Told::Shown { slug: slug.clone(), variant: *variant, hidden, on: state.is_on(*seller) })
                 }
             },
             Command::SetTier { seller, tier } => {
                 let mut next = state.clone();
                 next.free.insert(*seller, *tier == "free");
+                if *tier == "free" {
+                    next.on.insert(*seller, false);
+                }
                 vec![(next, Told::Done)]
             }
-            Command::SwitchPayment { on: false, .. } => same(Told::Done),
             Command::SwitchPayment { seller, on: true } if state.is_free(*seller) => {
                 same(Told::Refused("UPGRADE_REQUIRED"))
             }
-            Command::SwitchPayment { on: true, .. } => same(Told::Refused("NOT_CONFIGURED")),
+            Command::SwitchPayment { seller, on } => vec![(state.switched(*seller, *on), Told::Done)],
+            Command::SwitchMarketing { seller } if state.is_free(*seller) => same(Told::Refused("UPGRADE_REQUIRED")),
+            Command::SwitchMarketing { .. } => same(Told::Refused("NOT_CONFIGURED")),
+            Command::Money { seller } if state.is_on(*seller) => same(Told::Done),
+            Command::Money { .. } => same(Told::Refused("PAYMENT_MODULE_DISABLED")),
         }
     }
 }

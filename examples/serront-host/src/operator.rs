@@ -1,0 +1,79 @@
+//! The operator's subcommands around Plugipay: notifications that could not be applied, and merchants' secrets. They work
+//! beside a host that serves on the same database, whose loops then carry out what they cause.
+
+use std::time::Duration;
+
+use serde_json::json;
+use serront_adapters::system::SystemClock;
+use serront_core::checkout::ProviderEventId;
+use serront_core::ids::AccountId;
+use serront_core::inbox::InboxRecord;
+use serront_core::ports::Clock as _;
+use serront_core::service::{Local, Online, Provider};
+
+use crate::settings::{InboxCommand, PlugipayCommand, Settings};
+use crate::{Fatal, adapters, environment, process};
+
+/// How long a parked notification is left to the janitor before the operator is shown it.
+const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+pub(crate) async fn inbox(settings: &Settings, command: InboxCommand) -> Result<(), Fatal> {
+    match command {
+        InboxCommand::List { all, limit } => list(settings, all, limit).await,
+        InboxCommand::Retry { account, event_id } => retry(settings, account, &event_id).await,
+    }
+}
+
+async fn list(settings: &Settings, all: bool, limit: u32) -> Result<(), Fatal> {
+    let now = SystemClock.now();
+    // Ahead of every host's clock, or a day ago.
+    let parked_before = if all { now.plus(PARKED_FOR) } else { now.minus(PARKED_FOR) };
+    let engine = adapters::engine(settings).await?;
+    let waiting = engine.storage().waiting(parked_before, limit).await;
+    engine.close().await;
+    for record in waiting? {
+        let InboxRecord { account_id, event_id, event_type, session_id, received_at, status, .. } = record;
+        process::result(&json!({
+            "accountId": account_id,
+            "eventId": event_id,
+            "type": event_type,
+            "sessionId": session_id,
+            "receivedAt": received_at,
+            "status": status,
+        }))?;
+    }
+    Ok(())
+}
+
+async fn retry(settings: &Settings, account: AccountId, event_id: &ProviderEventId) -> Result<(), Fatal> {
+    let policy = settings.policy()?;
+    let engine = adapters::engine(settings).await?;
+    let storage = engine.storage();
+    let tried = Local::new(storage.as_ref(), environment(&policy)).retry_notification(account, event_id).await;
+    engine.close().await;
+    let (status, received_at) = tried?.ok_or("this account has no notification of that event")?;
+    process::result(&json!({
+        "accountId": account,
+        "eventId": event_id,
+        "receivedAt": received_at,
+        "status": status,
+    }))
+}
+
+pub(crate) async fn plugipay(settings: &Settings, command: PlugipayCommand) -> Result<(), Fatal> {
+    match command {
+        PlugipayCommand::RotateSecret { account } => rotate_secret(settings, account).await,
+    }
+}
+
+async fn rotate_secret(settings: &Settings, account: AccountId) -> Result<(), Fatal> {
+    let (policy, public_url) = (settings.policy()?, settings.address_foreseen()?);
+    let plugipay = adapters::plugipay(settings)?;
+    let engine = adapters::engine(settings).await?;
+    let storage = engine.storage();
+    let provider = Provider { plugipay: plugipay.as_deref(), public_url: &public_url };
+    let rotated = Online::new(storage.as_ref(), provider, environment(&policy)).rotate_endpoint(account).await;
+    engine.close().await;
+    rotated?;
+    process::result(&json!({ "accountId": account, "rotated": true }))
+}

@@ -1,0 +1,43 @@
+//! Decisions about exceptions: resolving one with a note.
+
+use super::{Context, Decision};
+use crate::change::{Guard, Row, Write};
+use crate::exception::{ExceptionState, ExceptionStatus, PaymentException};
+use crate::ports::ExceptionSnapshot;
+use crate::rejection::Rejection;
+use crate::text;
+use crate::view::ExceptionView;
+
+/// Resolves an exception; it stays on record.
+///
+/// # Errors
+/// [`Rejection::Invalid`] for the note, [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`] if it was
+/// resolved before.
+pub fn resolve_exception(
+    snapshot: &ExceptionSnapshot,
+    note: Option<&str>,
+    context: &mut Context<'_>,
+) -> Result<Decision<ExceptionView>, Rejection> {
+    let note = text::prose("note", note.unwrap_or_default())?;
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    let exception = &snapshot.exception;
+    match exception.state.status {
+        ExceptionStatus::Open => {}
+        ExceptionStatus::Resolved => {
+            return Err(Rejection::InvalidTransition { track: "the exception", from: "resolved", to: "resolved" });
+        }
+    }
+    let state = ExceptionState {
+        version: exception.state.version.next(),
+        status: ExceptionStatus::Resolved,
+        note: Some(note),
+        resolved_at: Some(context.now),
+    };
+    let mut change = context.change_set(exception.account_id);
+    let version = exception.state.version;
+    change.guards.push(Guard::Exact { row: Row::Exception(exception.id), version });
+    change.writes.push(Write::UpdateException(exception.id, state.clone()));
+    context.conclude(change, ExceptionView::from(&PaymentException { state, ..exception.clone() }))
+}

@@ -1,0 +1,231 @@
+//! Decisions about modules: their switches, and the provisioning that the first "on" needs.
+
+use serde::Deserialize;
+
+use super::account::settings_change;
+use super::{Context, Decision};
+use crate::account::{Account, Modules, Version};
+use crate::change::{Claim, ClaimName, Guard, Row, Write};
+use crate::checkout::{EndpointId, MerchantId};
+use crate::ids::ChangeSetId;
+use crate::plugipay::EndpointSecret;
+use crate::ports::AccountSnapshot;
+use crate::provisioning::{Endpoint, EndpointAttempt, Previous, Provisioning, ProvisioningState};
+use crate::rejection::{Invalid, Rejection};
+use crate::view::ModulesView;
+
+/// Which modules are to be on or off. What is left out stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub struct ModuleSwitches {
+    /// Online payment.
+    #[serde(default)]
+    pub payment: Option<bool>,
+    /// Marketing.
+    #[serde(default)]
+    pub marketing: Option<bool>,
+}
+
+/// What a press of a module's switch comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Switched {
+    /// It is done.
+    Done(ModulesView),
+    /// The merchant is to be provisioned first.
+    Provision,
+}
+
+/// Switches modules. Off only flips the flag; on needs a tier with modules, an installation that has the module, and for
+/// payment a merchant with an endpoint.
+///
+/// # Errors
+/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], [`Rejection::UpgradeRequired`], then
+/// [`Rejection::NotConfigured`].
+pub fn switch_modules(
+    snapshot: &AccountSnapshot,
+    switches: ModuleSwitches,
+    available: Modules,
+    context: &mut Context<'_>,
+) -> Result<Decision<Switched>, Rejection> {
+    if switches == ModuleSwitches::default() {
+        return Err(Invalid::new("", "payment or marketing must be given").into());
+    }
+    if let Some(replayed) = context.replay::<ModulesView>(snapshot.kept.as_ref())? {
+        return Ok(replayed.map(Switched::Done));
+    }
+    let account = &snapshot.account;
+    let asks_for = |wanted: Option<bool>, on: bool| wanted == Some(true) && !on;
+    let payment_on = asks_for(switches.payment, account.state.modules.payment);
+    let marketing_on = asks_for(switches.marketing, account.state.modules.marketing);
+    if (payment_on || marketing_on) && !account.state.tier.terms().module_access {
+        return Err(Rejection::UpgradeRequired { tier: account.state.tier, feature: "modules" });
+    }
+    if payment_on && !available.payment {
+        return Err(Rejection::NotConfigured("online payment is not set up on this installation"));
+    }
+    if marketing_on && !available.marketing {
+        return Err(Rejection::NotConfigured("marketing is not set up on this installation"));
+    }
+    if payment_on && !is_provisioned(snapshot) {
+        return Ok(Decision::Unchanged(Switched::Provision));
+    }
+    let (mut change, mut state) = settings_change(account, context);
+    state.modules = Modules {
+        payment: switches.payment.unwrap_or(account.state.modules.payment),
+        marketing: switches.marketing.unwrap_or(account.state.modules.marketing),
+    };
+    let after = Account { state, ..account.clone() };
+    let view = ModulesView::new(&after, available);
+    if after.state.modules != account.state.modules {
+        change.writes.push(Write::UpdateAccount(after.state));
+    }
+    Ok(context.conclude(change, view)?.map(Switched::Done))
+}
+
+/// The merchant of an account, once known.
+#[must_use]
+pub fn merchant(account: &Account) -> Option<MerchantId> {
+    account.state.plugipay_account_id.as_deref().and_then(MerchantId::parse)
+}
+
+fn is_provisioned(snapshot: &AccountSnapshot) -> bool {
+    let endpoint = snapshot.provisioning.as_ref().and_then(|provisioning| provisioning.state.endpoint.as_ref());
+    merchant(&snapshot.account).is_some() && endpoint.is_some()
+}
+
+/// Records the workspace that Plugipay made, or had.
+///
+/// # Errors
+/// None; the type leaves room for them.
+pub fn record_workspace(
+    snapshot: &AccountSnapshot,
+    merchant: &MerchantId,
+    context: &mut Context<'_>,
+) -> Result<Decision<()>, Rejection> {
+    let account = &snapshot.account;
+    if account.state.plugipay_account_id.is_some() {
+        return Ok(Decision::Unchanged(()));
+    }
+    let (mut change, mut state) = settings_change(account, context);
+    state.plugipay_account_id = Some(merchant.as_str().to_owned());
+    change.claims.push(Claim::of(ClaimName::Merchant(merchant.clone())));
+    change.writes.push(Write::UpdateAccount(state));
+    Ok(Decision::Change(Box::new(change), ()))
+}
+
+/// What the registration of an endpoint is to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registration {
+    /// There is an endpoint.
+    Done,
+    /// Somebody else's registration is under way: wait for it.
+    Wait,
+    /// Make the call under this attempt's key. If an earlier one's answer was lost, its endpoint is deleted first: every
+    /// one of ours that is not `keep`.
+    Register {
+        /// This attempt.
+        attempt: ChangeSetId,
+        /// An earlier attempt's answer was lost.
+        orphans: bool,
+        /// The endpoint that is registered until now, if one is to be replaced.
+        keep: Option<EndpointId>,
+    },
+}
+
+/// What is to be registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// An endpoint, if there is none.
+    Any,
+    /// Another one than this version of the provisioning knows, with a new secret.
+    Newer(Version),
+}
+
+fn put(snapshot: &AccountSnapshot, state: ProvisioningState, context: &mut Context<'_>) -> crate::change::ChangeSet {
+    let account_id = snapshot.account.id;
+    let version = snapshot.provisioning.as_ref().map_or(Version::ABSENT, |provisioning| provisioning.version);
+    let mut change = context.change_set(account_id);
+    change.guards.push(Guard::Exact { row: Row::Provisioning, version });
+    change.writes.push(Write::PutProvisioning(Provisioning { account_id, version: version.next(), state }));
+    change
+}
+
+/// Begins the registration of an endpoint: the attempt is written down before the call is made.
+///
+/// # Errors
+/// None; the type leaves room for them.
+pub fn begin_registration(
+    snapshot: &AccountSnapshot,
+    wanted: Wanted,
+    context: &mut Context<'_>,
+) -> Result<Decision<Registration>, Rejection> {
+    let known = snapshot.provisioning.as_ref();
+    let mut state = known.map(|provisioning| provisioning.state.clone()).unwrap_or_default();
+    let satisfied = match wanted {
+        Wanted::Any => state.endpoint.is_some(),
+        Wanted::Newer(version) => {
+            state.attempt.is_none() && known.is_some_and(|provisioning| provisioning.version > version)
+        }
+    };
+    if satisfied {
+        return Ok(Decision::Unchanged(Registration::Done));
+    }
+    let patience = context.policy.endpoint_patience;
+    if state.attempt.as_ref().is_some_and(|attempt| !attempt.lost && context.now.since(attempt.begun_at) < patience) {
+        return Ok(Decision::Unchanged(Registration::Wait));
+    }
+    let orphans = state.attempt.is_some();
+    let attempt = context.ids.change_set();
+    state.attempt = Some(EndpointAttempt { id: attempt, begun_at: context.now, lost: false });
+    let keep = state.endpoint.as_ref().map(|endpoint| endpoint.id.clone());
+    let change = put(snapshot, state, context);
+    Ok(Decision::Change(Box::new(change), Registration::Register { attempt, orphans, keep }))
+}
+
+/// Ends an attempt with the endpoint that was answered; the secret of the one before stays accepted for a while.
+///
+/// Answers whether the attempt was still the present one. If it was not, its endpoint is an orphan.
+///
+/// # Errors
+/// None; the type leaves room for them.
+pub fn record_endpoint(
+    snapshot: &AccountSnapshot,
+    attempt: ChangeSetId,
+    id: &EndpointId,
+    secret: &EndpointSecret,
+    context: &mut Context<'_>,
+) -> Result<Decision<bool>, Rejection> {
+    let Some(mut state) = present(snapshot, attempt) else {
+        return Ok(Decision::Unchanged(false));
+    };
+    if let Some(replaced) = state.endpoint.replace(Endpoint { id: id.clone(), secret: secret.clone() }) {
+        let until = context.now.plus(context.policy.endpoint_secret_kept);
+        state.previous = Some(Previous { secret: replaced.secret, until });
+    }
+    state.attempt = None;
+    let change = put(snapshot, state, context);
+    Ok(Decision::Change(Box::new(change), true))
+}
+
+/// Ends an attempt without an endpoint. If nothing was made there, it is as if it had not begun; otherwise the next one
+/// looks for what was.
+///
+/// # Errors
+/// None; the type leaves room for them.
+pub fn give_up_registration(
+    snapshot: &AccountSnapshot,
+    attempt: ChangeSetId,
+    lost: bool,
+    context: &mut Context<'_>,
+) -> Result<Decision<()>, Rejection> {
+    let Some(mut state) = present(snapshot, attempt) else {
+        return Ok(Decision::Unchanged(()));
+    };
+    state.attempt = state.attempt.filter(|_| lost).map(|attempt| EndpointAttempt { lost, ..attempt });
+    let change = put(snapshot, state, context);
+    Ok(Decision::Change(Box::new(change), ()))
+}
+
+fn present(snapshot: &AccountSnapshot, attempt: ChangeSetId) -> Option<ProvisioningState> {
+    let state = &snapshot.provisioning.as_ref()?.state;
+    state.attempt.as_ref().is_some_and(|present| present.id == attempt).then(|| state.clone())
+}

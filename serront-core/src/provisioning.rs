@@ -1,0 +1,72 @@
+//! A merchant's notification endpoint at Plugipay: what is registered, with which secret, and a registration under way.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::Version;
+use crate::checkout::EndpointId;
+use crate::ids::{AccountId, ChangeSetId};
+use crate::plugipay::EndpointSecret;
+use crate::time::Timestamp;
+
+/// What is known of an account's endpoint. `Debug` shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provisioning {
+    /// Whose.
+    pub account_id: AccountId,
+    /// How often it was written.
+    pub version: Version,
+    /// What may change.
+    pub state: ProvisioningState,
+}
+
+/// The part that may change.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisioningState {
+    /// The registered endpoint.
+    pub endpoint: Option<Endpoint>,
+    /// The one before, while its secret is still accepted.
+    pub previous: Option<Previous>,
+    /// A registration under way.
+    pub attempt: Option<EndpointAttempt>,
+}
+
+/// A registered endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Its id at Plugipay.
+    pub id: EndpointId,
+    /// What its notifications are signed with.
+    pub secret: EndpointSecret,
+}
+
+/// An endpoint that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Previous {
+    /// What its notifications are signed with.
+    pub secret: EndpointSecret,
+    /// Until when that is accepted.
+    pub until: Timestamp,
+}
+
+/// A registration whose answer is waited for, or was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointAttempt {
+    /// The change set that began it: the provider's key is derived from it.
+    pub id: ChangeSetId,
+    /// When it was begun.
+    pub begun_at: Timestamp,
+    /// Whoever made the call gave up on its answer.
+    pub lost: bool,
+}
+
+impl ProvisioningState {
+    /// The secrets that are accepted at this time.
+    pub fn secrets(&self, now: Timestamp) -> impl Iterator<Item = &EndpointSecret> {
+        let previous = self.previous.as_ref().filter(move |previous| previous.until > now);
+        self.endpoint.iter().map(|endpoint| &endpoint.secret).chain(previous.map(|previous| &previous.secret))
+    }
+}

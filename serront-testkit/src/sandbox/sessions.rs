@@ -1,0 +1,160 @@
+//! Checkout sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serront_core::money::Rupiah;
+use serront_core::time::Timestamp;
+
+use super::api::Refusal;
+
+/// Every method that a session may offer.
+pub(super) const METHODS: [&str; 4] = ["qris", "va", "ewallet", "card"];
+
+const EXPIRES_IN_DEFAULT: u64 = 86_400;
+/// 30 days.
+const EXPIRES_IN_MAX: u64 = 2_592_000;
+
+/// How a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxStatus {
+    /// Can be paid.
+    Open,
+    /// Paid.
+    Completed,
+    /// Not paid, for good.
+    Failed,
+    /// Not paid in time.
+    Expired,
+    /// Called off.
+    Canceled,
+}
+
+/// A thing that is paid for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LineItem {
+    pub(crate) name: String,
+    pub(crate) quantity: u32,
+    pub(crate) unit_amount: i64,
+}
+
+/// A checkout session, as the sandbox keeps and shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxSession {
+    /// Its id.
+    pub id: String,
+    /// Whose it is: the merchant's account at Plugipay.
+    pub account_id: String,
+    /// What is asked for; once it is completed, what arrived.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: String,
+    /// How it stands.
+    pub status: SandboxStatus,
+    /// What it may be paid with.
+    pub methods: Vec<String>,
+    /// What it was paid with.
+    pub payment_method: Option<String>,
+    pub(crate) line_items: Vec<LineItem>,
+    /// Where the buyer goes after paying.
+    pub success_url: String,
+    /// Where the buyer goes after giving up.
+    pub cancel_url: String,
+    /// Where the buyer pays.
+    pub hosted_url: String,
+    /// Until when it can be paid.
+    pub expires_at: Timestamp,
+    /// When it was paid.
+    pub completed_at: Option<Timestamp>,
+    /// What its maker noted.
+    pub metadata: BTreeMap<String, String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What a session is asked for with.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewSession {
+    amount: i64,
+    currency: String,
+    methods: Vec<String>,
+    success_url: String,
+    cancel_url: String,
+    #[serde(default)]
+    line_items: Vec<LineItem>,
+    expires_in_sec: Option<u64>,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+pub(super) fn is_web_address(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        && text.bytes().all(|byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'<' | b'>'))
+}
+
+impl NewSession {
+    fn check(&self) -> Result<(), Refusal> {
+        let is_total = || {
+            let item = |item: &LineItem| item.unit_amount.checked_mul(i64::from(item.quantity));
+            self.line_items.iter().try_fold(0_i64, |sum, next| sum.checked_add(item(next)?)) == Some(self.amount)
+        };
+        let is_item = |item: &LineItem| !item.name.trim().is_empty() && item.quantity > 0 && item.unit_amount >= 0;
+        let distinct: BTreeSet<_> = self.methods.iter().collect();
+        let rules = [
+            (Rupiah::new(self.amount).is_ok_and(|amount| !amount.is_zero()), "amount must be from 1 to 2^53-1"),
+            (self.currency == "IDR", "currency must be IDR"),
+            (!self.methods.is_empty() && distinct.len() == self.methods.len(), "methods must be some, each once"),
+            (self.methods.iter().all(|method| METHODS.contains(&method.as_str())), "methods holds an unknown one"),
+            (is_web_address(&self.success_url), "successUrl must be an address"),
+            (is_web_address(&self.cancel_url), "cancelUrl must be an address"),
+            (self.line_items.iter().all(is_item), "lineItems must have a name, a quantity and a unitAmount"),
+            (self.line_items.is_empty() || is_total(), "lineItems must add up to amount"),
+            (
+                self.expires_in_sec.is_none_or(|seconds| (1..=EXPIRES_IN_MAX).contains(&seconds)),
+                "expiresInSec must be from 1 to 2592000",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, broken)) => Err(Refusal::invalid(broken)),
+            None => Ok(()),
+        }
+    }
+
+    /// The session, if what was asked for can be one.
+    pub(super) fn open(
+        self,
+        id: String,
+        account_id: &str,
+        pages_at: &str,
+        now: Timestamp,
+    ) -> Result<SandboxSession, Refusal> {
+        self.check()?;
+        let valid_for = Duration::from_secs(self.expires_in_sec.unwrap_or(EXPIRES_IN_DEFAULT));
+        Ok(SandboxSession {
+            hosted_url: format!("{pages_at}/checkout/{id}"),
+            id,
+            account_id: account_id.to_owned(),
+            amount: self.amount,
+            currency: self.currency,
+            status: SandboxStatus::Open,
+            methods: self.methods,
+            payment_method: None,
+            line_items: self.line_items,
+            success_url: self.success_url,
+            cancel_url: self.cancel_url,
+            expires_at: now.plus(valid_for),
+            completed_at: None,
+            metadata: self.metadata.unwrap_or_default(),
+            created_at: now,
+            updated_at: now,
+        })
+    }
+}

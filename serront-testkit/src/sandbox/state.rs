@@ -1,0 +1,180 @@
+//! What the sandbox keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Number;
+use serront_core::key::WebhookSecret;
+use serront_core::receipt::Digest256;
+use serront_core::time::Timestamp;
+
+use super::api::Kept;
+use super::ledger::{CLEARING, Direction, Entry, SALE};
+use super::notifications::Queued;
+use super::sessions::{SandboxSession, SandboxStatus};
+use super::switches::{Route, Switches, Trouble};
+
+/// A merchant's workspace.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Workspace {
+    /// The merchant's account here.
+    pub(super) account_id: String,
+    pub(super) partner: String,
+    /// As it was written: JSON's own number, with which nothing is calculated.
+    pub(super) discount_rate: Number,
+    pub(super) brand_name: Option<String>,
+    pub(super) business_email: Option<String>,
+    pub(super) created_at: Timestamp,
+}
+
+/// A merchant's notification endpoint.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SandboxEndpoint {
+    /// Its id.
+    pub id: String,
+    /// Whose it is: the merchant's account at Plugipay.
+    pub account_id: String,
+    /// Where it is.
+    pub url: String,
+    /// What it is to hear of.
+    pub events: Vec<String>,
+    /// What its maker noted.
+    pub description: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What its notifications are signed with.
+    pub secret: WebhookSecret,
+}
+
+/// `Debug` shows neither the secret nor the address.
+impl fmt::Debug for SandboxEndpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SandboxEndpoint({} of {})", self.id, self.account_id)
+    }
+}
+
+pub(super) struct State {
+    prefix: String,
+    drawn: u64,
+    pub(super) pages_at: String,
+    pub(super) switches: Switches,
+    pub(super) troubles: Vec<(Option<Route>, Trouble)>,
+    pub(super) arrived: BTreeMap<Route, u64>,
+    /// By our account's id.
+    pub(super) workspaces: BTreeMap<String, Workspace>,
+    pub(super) merchants: BTreeSet<String>,
+    /// Ids grow, so each of these is in the order in which its things were made.
+    pub(super) endpoints: BTreeMap<String, SandboxEndpoint>,
+    pub(super) sessions: BTreeMap<String, SandboxSession>,
+    pub(super) entries: BTreeMap<String, Entry>,
+    /// Open sessions by their end.
+    pub(super) expiring: BTreeSet<(Timestamp, String)>,
+    /// What was answered, by merchant and idempotency key.
+    pub(super) kept: BTreeMap<(Option<String>, String), Kept>,
+    pub(super) queue: Vec<Queued>,
+}
+
+impl State {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            drawn: 0,
+            pages_at: "https://plugipay.sandbox.invalid".to_owned(),
+            switches: Switches::default(),
+            troubles: Vec::new(),
+            arrived: BTreeMap::new(),
+            workspaces: BTreeMap::new(),
+            merchants: BTreeSet::new(),
+            endpoints: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            expiring: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            queue: Vec::new(),
+        }
+    }
+
+    pub(super) const fn draw(&mut self) -> u64 {
+        self.drawn = self.drawn.saturating_add(1);
+        self.drawn
+    }
+
+    /// A new id; later ones sort after earlier ones.
+    pub(super) fn id(&mut self, kind: &str) -> String {
+        let number = self.draw();
+        format!("{kind}_{}{number:010}", self.prefix)
+    }
+
+    /// A secret that nobody has to keep: it follows from the prefix and a count.
+    pub(super) fn secret(&mut self) -> Option<WebhookSecret> {
+        let digest = Digest256::of(self.id("secret").as_bytes()).to_string();
+        WebhookSecret::parse(&format!("whsec_{}", digest.chars().take(48).collect::<String>()))
+    }
+
+    /// Ends the sessions whose time is over.
+    pub(super) fn end_overdue(&mut self, now: Timestamp) {
+        while let Some((_, id)) = self.expiring.first().filter(|(at, _)| *at <= now).cloned() {
+            self.end(&id, SandboxStatus::Expired, now);
+        }
+    }
+
+    /// Ends an open session otherwise than by payment.
+    pub(super) fn end(&mut self, id: &str, status: SandboxStatus, now: Timestamp) -> bool {
+        let open = self.sessions.get_mut(id).filter(|session| session.status == SandboxStatus::Open);
+        let Some(session) = open else { return false };
+        session.status = status;
+        session.updated_at = now;
+        let session = session.clone();
+        self.expiring.remove(&(session.expires_at, session.id.clone()));
+        self.notify(&session, now);
+        true
+    }
+
+    /// The money arrives, whatever state the session is in.
+    pub(super) fn complete(
+        &mut self,
+        id: &str,
+        other: Option<(i64, &str)>,
+        method: Option<&str>,
+        now: Timestamp,
+    ) -> bool {
+        let unpaid = self.sessions.get_mut(id).filter(|session| session.status != SandboxStatus::Completed);
+        let Some(session) = unpaid else { return false };
+        if let Some((amount, currency)) = other {
+            session.amount = amount;
+            currency.clone_into(&mut session.currency);
+        }
+        session.status = SandboxStatus::Completed;
+        session.payment_method = method.map(str::to_owned).or_else(|| session.methods.first().cloned());
+        session.completed_at = Some(now);
+        session.updated_at = now;
+        let session = session.clone();
+        self.expiring.remove(&(session.expires_at, session.id.clone()));
+        self.post(&session, now);
+        self.notify(&session, now);
+        true
+    }
+
+    fn post(&mut self, session: &SandboxSession, now: Timestamp) {
+        let tx_id = self.id("tx");
+        for (code, direction) in [(CLEARING, Direction::Debit), (SALE, Direction::Credit)] {
+            let id = self.id("le");
+            let entry = Entry {
+                id: id.clone(),
+                account_id: session.account_id.clone(),
+                tx_id: tx_id.clone(),
+                code,
+                direction,
+                amount: session.amount,
+                currency: session.currency.clone(),
+                source_type: "checkout_session",
+                source_id: session.id.clone(),
+                memo: None,
+                posted_at: now,
+            };
+            self.entries.insert(id, entry);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Checkouts: the intent is committed before the call, one session for each intent, at most one that is live and needed for
+//! each payment, and none once the need to pay has ended; what ended unpaid can only be paid, and what was paid stays so.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serront_core::change::{ChangeSet, Write};
+use serront_core::checkout::{CheckoutState, CheckoutStatus, SessionId};
+use serront_core::ids::{AccountId, CheckoutId, OrderId};
+use serront_core::payment::PaymentStatus;
+use serront_core::ports::{CheckoutSnapshot, OrderKey, PlugipayCall, PlugipayMethod};
+
+use super::rule_02_settlements::{account_of, checkout_of};
+use crate::sandbox::SandboxStatus;
+use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::executor::at_once;
+
+#[derive(Default)]
+pub(super) struct Checkouts {
+    known: BTreeMap<CheckoutId, (AccountId, CheckoutState)>,
+    minted: BTreeMap<CheckoutId, String>,
+    /// One intent may have several sessions: Plugipay forgot its key.
+    keys_forgotten: bool,
+}
+
+/// Where a checkout may go, written down a second time.
+const fn may_go(from: CheckoutStatus, to: CheckoutStatus) -> bool {
+    use CheckoutStatus::{Canceled, Completed, Expired, Failed, Intended, Open, Refused};
+    matches!(
+        (from, to),
+        (Intended, _)
+            | (Open, Open | Completed | Failed | Expired | Canceled)
+            | (Failed, Failed | Completed)
+            | (Expired, Expired | Completed)
+            | (Canceled, Canceled | Completed)
+            | (Completed, Completed)
+            | (Refused, Refused)
+    )
+}
+
+impl Checkouts {
+    fn order(view: &View<'_>, account: AccountId, id: OrderId) -> Verdict {
+        let order = at_once(view.storage.order(OrderKey::Id(account, id), None)).map_err(|error| error.to_string())?;
+        let Some(order) = order else { return Ok(()) };
+        let due = order.payment.state.amount_due;
+        let confirmed = order.payment.state.status == PaymentStatus::PaymentConfirmed;
+        let is_due = !confirmed && !order.order.state.status.is_closed();
+        let needed: Vec<_> = order.checkouts.iter().filter(|checkout| !checkout.state.unneeded).collect();
+        if needed.len() > 1 {
+            return Err(format!("order {id} has {} checkouts that are live and needed", needed.len()));
+        }
+        match needed.first() {
+            Some(checkout) if !is_due || checkout.amount != due => {
+                Err(format!("{} of order {id} is not called off, and nothing needs it", checkout.id))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn landed(&mut self, change: &ChangeSet, view: &View<'_>) -> Verdict {
+        for write in &change.writes {
+            match write {
+                Write::InsertCheckout(checkout) => {
+                    self.known.insert(checkout.id, (change.account_id, checkout.state.clone()));
+                }
+                Write::UpdateCheckout { id, state, .. } => {
+                    let Some((_, before)) = self.known.get_mut(id) else { return Err(format!("{id} is not there")) };
+                    let gone = before.session.is_some() && before.session != state.session;
+                    if !may_go(before.status, state.status) || before.unneeded && !state.unneeded || gone {
+                        return Err(format!("{id} went from {before:?} to {state:?}"));
+                    }
+                    if state.status == CheckoutStatus::Refused && self.minted.contains_key(id) {
+                        return Err(format!("{id} is taken for refused, and there is a session"));
+                    }
+                    *before = state.clone();
+                }
+                Write::UpdateOrder { id, .. } => Self::order(view, change.account_id, *id)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn minted(&mut self, call: &PlugipayCall, data: &str) -> Verdict {
+        if (call.method, call.path.as_str()) != (PlugipayMethod::Post, "/api/v1/checkout-sessions") {
+            return Ok(());
+        }
+        let session: Value = serde_json::from_str(data).unwrap_or_default();
+        let text = |pointer: &str| session.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let Ok(id) = text("/metadata/checkoutId").parse::<CheckoutId>() else {
+            return Err("a session was minted that names no checkout".to_owned());
+        };
+        let Some((_, state)) = self.known.get(&id) else {
+            return Err(format!("a session was minted for {id} before that was committed"));
+        };
+        if state.status == CheckoutStatus::Refused {
+            return Err(format!("{id} is taken for refused, and a session was minted"));
+        }
+        let first = self.minted.entry(id).or_insert_with(|| text("/id").to_owned());
+        if first == text("/id") || self.keys_forgotten {
+            Ok(())
+        } else {
+            Err(format!("two sessions were minted for {id}"))
+        }
+    }
+}
+
+impl Invariant for Checkouts {
+    fn name(&self) -> &'static str {
+        "checkouts"
+    }
+
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        match event {
+            Event::Landed { change, .. } => self.landed(change, view),
+            Event::Called { call, answer: Ok(answer) } => self.minted(call, &answer.data),
+            Event::KeysForgotten => {
+                self.keys_forgotten = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        for (id, (_, state)) in &self.known {
+            if state.status.is_live() {
+                return Err(format!("{id} has not come to its end: {state:?}"));
+            }
+        }
+        for session in view.sandbox.sessions() {
+            let (Some(id), Some(account)) = (checkout_of(&session), account_of(&session, view)) else { continue };
+            if session.status == SandboxStatus::Open {
+                return Err(format!("{} is still open", session.id));
+            }
+            let Some(name) = SessionId::parse(&session.id) else { continue };
+            let known = at_once(view.storage.session(account, &name, None)).map_err(|error| error.to_string())?;
+            let own = |known: CheckoutSnapshot| known.checkout.id == id || self.keys_forgotten;
+            if !known.checkout.is_some_and(own) {
+                return Err(format!("{} was minted, and is not known", session.id));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Errands: each is done with only when there is nothing left to do. A session is asked after until it is paid, or for so long
+//! after it ended; what is called off has ended; what is unparked is not parked.
+
+use std::collections::BTreeMap;
+
+use serront_core::checkout::CheckoutStatus;
+use serront_core::effect::{Attempt, Effect, EffectId, Errand};
+use serront_core::ids::AccountId;
+use serront_core::inbox::InboxStatus;
+use serront_core::ports::NextAttempt;
+
+use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::executor::at_once;
+
+#[derive(Default)]
+pub(super) struct Errands {
+    known: BTreeMap<EffectId, (AccountId, Errand)>,
+}
+
+impl Errands {
+    fn ended(&self, id: EffectId, attempt: &Attempt, next: NextAttempt, view: &View<'_>) -> Verdict {
+        let Some((account, errand)) = self.known.get(&id) else { return Ok(()) };
+        let failed = |error: serront_core::ports::PortError| error.to_string();
+        match errand {
+            Errand::Poll(checkout) | Errand::Cancel(checkout) => {
+                if next == NextAttempt::Failed {
+                    return Err(format!("{errand:?} was given up"));
+                }
+                let found = at_once(view.storage.checkout(*account, *checkout)).map_err(failed)?;
+                let Some(state) = found.map(|found| found.checkout.state) else { return Ok(()) };
+                if state.status.is_live() {
+                    return Err(format!("{errand:?} is done, and its session is {:?}", state.status));
+                }
+                let over = matches!(state.status, CheckoutStatus::Completed | CheckoutStatus::Refused);
+                let asked_for = view.policy.poll_after_end_for.saturating_sub(view.policy.poll_after_end_pause);
+                let until = state.ended_at.map_or(0, |ended| ended.plus(asked_for).millis());
+                if matches!(errand, Errand::Poll(_)) && !over && view.now < until.saturating_sub(view.skew_ms) {
+                    return Err(format!("{errand:?} ends before its time, after {} polls", attempt.attempt_number));
+                }
+                Ok(())
+            }
+            Errand::Unpark(event) => {
+                let found = at_once(view.storage.inbox(*account, event)).map_err(failed)?;
+                let Some(record) = found else { return Ok(()) };
+                let until = record.received_at.plus(view.policy.unpark_for).millis();
+                // The last pause may reach over the end.
+                let sure = until - i64::try_from(view.policy.poll_pause_max.as_millis()).unwrap_or(0) - view.skew_ms;
+                if record.status == InboxStatus::Parked && (next == NextAttempt::Succeeded || view.now < sure) {
+                    return Err(format!("{event} is tried no more, and is parked"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Invariant for Errands {
+    fn name(&self) -> &'static str {
+        "errands"
+    }
+
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        match event {
+            Event::Landed { change, .. } => {
+                for effect in &change.effects {
+                    if let Effect::Errand { errand, .. } = effect {
+                        self.known.insert(effect.id(), (change.account_id, errand.clone()));
+                    }
+                }
+                Ok(())
+            }
+            Event::Recorded { next: NextAttempt::At(_), .. } => Ok(()),
+            Event::Recorded { id, attempt, next, .. } => self.ended(*id, attempt, *next, view),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, _view: &View<'_>) -> Verdict {
+        Ok(())
+    }
+}

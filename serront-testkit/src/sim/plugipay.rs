@@ -1,0 +1,308 @@
+//! Plugipay: the testkit's sandbox behind the simulated network, what buyers do at its hosted pages, and the courier who
+//! carries its notifications to the hosts.
+//!
+//! ```text
+//! host ── call ─▶ (late · lost · twice · refused) ─▶ Sandbox ◀─ pay · fail · expire ── buyer
+//! host ◀─ (late · lost · twice · forged · stale) ── courier ◀──┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serront_core::ids::AccountId;
+use serront_core::key::WebhookSecret;
+use serront_core::ports::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortError, PortErrorKind};
+use serront_core::signature;
+use serront_core::time::Timestamp;
+
+use super::bugs::Bug;
+use super::clients::Clients;
+use super::events::Event;
+use super::executor::{Poke, answer, at_once};
+use super::network::Fate;
+use super::plan::{Hosted, Link};
+use super::world::World;
+use crate::memory::locked;
+use crate::sandbox::{Notification, Route, Sandbox, SandboxSession, SandboxStatus};
+
+/// How long a host waits for an answer.
+const GIVE_UP_MS: u64 = 20_000;
+/// How long Plugipay asks to be left alone when too much is under way.
+const RETRY_AFTER: Duration = Duration::from_secs(90);
+/// How long the courier sleeps if nothing is due.
+const IDLE_MS: i64 = 1_800_000;
+
+/// The far end: the sandbox, and what it has refused for good.
+pub(crate) struct Provider {
+    pub(crate) sandbox: Arc<Sandbox>,
+    /// Something may be to be delivered.
+    pub(crate) news: Poke,
+    /// By idempotency key: whether its first call was refused. What was refused once is refused again.
+    refused: Mutex<BTreeMap<String, bool>>,
+}
+
+impl Provider {
+    pub(crate) fn new(sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox, news: Poke::default(), refused: Mutex::default() }
+    }
+
+    fn answer(&self, call: &PlugipayCall, refuse: bool) -> Result<PlugipayAnswer, PortError> {
+        let refused = match (Route::of(call.method, &call.path), &call.idempotency_key) {
+            (Some(Route::CreateSession), Some(key)) => *locked(&self.refused).entry(key.clone()).or_insert(refuse),
+            // What was paid can't be called off, and some say so with a refusal.
+            (Some(Route::CancelSession), _) => {
+                let id = call.path.split('/').nth(4).unwrap_or_default();
+                let paid = |session: SandboxSession| session.status == SandboxStatus::Completed;
+                refuse && self.sandbox.session(id).is_some_and(paid)
+            }
+            _ => false,
+        };
+        if refused { Err(PortError::permanent("refused")) } else { at_once(self.sandbox.call(call)) }
+    }
+}
+
+/// One host's way to Plugipay.
+pub(crate) struct SimPlugipay {
+    world: Arc<World>,
+    bug: Option<Bug>,
+    sent: AtomicU64,
+}
+
+impl SimPlugipay {
+    pub(crate) const fn new(world: Arc<World>, bug: Option<Bug>) -> Self {
+        Self { world, bug, sent: AtomicU64::new(0) }
+    }
+
+    fn arrive(world: &World, call: &PlugipayCall, refuse: bool) -> Result<PlugipayAnswer, PortError> {
+        let answer = world.plugipay.answer(call, refuse);
+        let told = if answer.is_ok() { "done" } else { "refused" };
+        world.line(&format!("plugipay {} {} {told}", call.method.as_str(), call.path));
+        world.see(&Event::Called { call, answer: &answer });
+        world.see(&Event::Said(&format!("{call:?} {answer:?}")));
+        answer
+    }
+
+    async fn send(&self, call: PlugipayCall) -> Result<PlugipayAnswer, PortError> {
+        let handle = &self.world.handle;
+        let fate = locked(&self.world.network).fate(Link::Plugipay, handle.now());
+        if fate.refused || fate.busy {
+            handle.sleep_ms(fate.request_ms).await;
+            let retry_after = fate.busy.then_some(RETRY_AFTER);
+            return Err(PortError::transient("turned away").with_retry_after(retry_after));
+        }
+        let unknown = match call.method {
+            PlugipayMethod::Post => PortErrorKind::OutcomeUnknown,
+            PlugipayMethod::Get | PlugipayMethod::Delete => PortErrorKind::Transient,
+        };
+        let (answerer, awaited) = answer();
+        let world = Arc::clone(&self.world);
+        handle.spawn(None, async move {
+            let Fate { request_ms, answer_ms, loses_request, loses_answer, again_after, conflict, .. } = fate;
+            world.handle.sleep_ms(request_ms).await;
+            if loses_request {
+                return;
+            }
+            let result = Self::arrive(&world, &call, conflict);
+            world.handle.sleep_ms(answer_ms).await;
+            if loses_answer {
+                drop(answerer);
+            } else {
+                answerer.answer(result);
+            }
+            if let Some(pause) = again_after {
+                world.handle.sleep_ms(pause).await;
+                let _ = Self::arrive(&world, &call, conflict);
+            }
+        });
+        let answered = handle.within(GIVE_UP_MS, awaited).await;
+        answered.flatten().unwrap_or_else(|| Err(PortError::new(unknown, "lost on its way")))
+    }
+}
+
+#[async_trait]
+impl Plugipay for SimPlugipay {
+    async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, PortError> {
+        let mut call = call.clone();
+        let mints = Route::of(call.method, &call.path) == Some(Route::CreateSession);
+        if mints && self.bug == Some(Bug::NewKeyOnResend) {
+            let nth = self.sent.fetch_add(1, Ordering::SeqCst);
+            call.idempotency_key = call.idempotency_key.map(|key| format!("{key}-{nth}"));
+        }
+        let answer = self.send(call).await;
+        match answer {
+            Err(error)
+                if mints
+                    && self.bug == Some(Bug::UnknownMintIsRefusal)
+                    && error.kind() == PortErrorKind::OutcomeUnknown =>
+            {
+                Err(PortError::permanent("it surely did not happen"))
+            }
+            answer => answer,
+        }
+    }
+}
+
+/// What a buyer, or somebody else, does at a merchant's hosted pages.
+pub(crate) fn visit_hosted_page(world: &World, account: AccountId, place: usize, how: Hosted) {
+    let sandbox = &world.plugipay.sandbox;
+    let Some(merchant) = sandbox.merchant_of(&account.to_string()) else { return };
+    if how == Hosted::Stranger {
+        pay_a_strangers_session(sandbox, &merchant);
+    } else {
+        let theirs: Vec<_> = sandbox.sessions().into_iter().filter(|session| session.account_id == merchant).collect();
+        let back = place.checked_rem(theirs.len().min(3)).unwrap_or(0);
+        let Some(session) = theirs.len().checked_sub(back.saturating_add(1)).and_then(|at| theirs.get(at)) else {
+            return;
+        };
+        let id = session.id.as_str();
+        let paid = match how {
+            Hosted::Pay => sandbox.pay(id),
+            Hosted::PayAmount(amount) => sandbox.pay_amount(id, amount, "IDR"),
+            Hosted::PayForeign(amount) => sandbox.pay_amount(id, amount, "USD"),
+            Hosted::Fail => {
+                sandbox.fail(id);
+                false
+            }
+            Hosted::Expire => {
+                sandbox.expire(id);
+                false
+            }
+            Hosted::ExpireAndPay => {
+                sandbox.expire(id);
+                sandbox.pay(id)
+            }
+            Hosted::Stranger => false,
+        };
+        world.line(&format!("hosted page of {id}: {how:?} {paid}"));
+        if let (true, Some(now)) = (paid, sandbox.session(id)) {
+            world.see(&Event::Paid { session: &now, minted: session.amount });
+        }
+    }
+    world.plugipay.news.raise();
+}
+
+/// A session of the same merchant that is not ours, as another partner would make one.
+fn pay_a_strangers_session(sandbox: &Sandbox, merchant: &str) {
+    let body = r#"{"amount":5000,"currency":"IDR","methods":["qris"],"successUrl":"https://other.example/","cancelUrl":"https://other.example/"}"#;
+    let call = PlugipayCall {
+        method: PlugipayMethod::Post,
+        path: "/api/v1/checkout-sessions".to_owned(),
+        on_behalf_of: Some(merchant.to_owned()),
+        idempotency_key: None,
+        body: body.to_owned(),
+    };
+    if at_once(sandbox.call(&call)).is_ok()
+        && let Some(made) = sandbox.sessions().last()
+    {
+        sandbox.pay(&made.id);
+    }
+}
+
+/// A notification on its way: its bytes, and whether Plugipay sent them so.
+#[derive(Clone)]
+pub(crate) struct Letter {
+    pub(crate) signature: Option<String>,
+    pub(crate) body: String,
+    pub(crate) genuine: bool,
+}
+
+impl Letter {
+    fn genuine(notification: &Notification) -> Self {
+        let signature = Some(notification.signature().to_owned());
+        Self { signature, body: notification.body.clone(), genuine: true }
+    }
+
+    /// One that somebody made up after having seen a genuine one.
+    fn forged(notification: &Notification, variant: u64, now: i64) -> Self {
+        let Self { signature, body, .. } = Self::genuine(notification);
+        let made_up = || {
+            let secret = WebhookSecret::parse(&format!("whsec_{}", "0".repeat(48)))?;
+            Some(signature::sign(&secret, Timestamp::from_millis(now), &notification.body))
+        };
+        let (signature, body) = match variant {
+            0 => (None, body),
+            1 => (made_up(), body),
+            2 => (signature.map(|signature| signature.chars().rev().collect()), body),
+            _ => (signature, body.replacen("\"amount\":", "\"amount\":9", 1)),
+        };
+        Self { signature, body, genuine: false }
+    }
+
+    /// The time in its signature.
+    pub(crate) fn signed_at(&self) -> i64 {
+        let time = self.signature.as_deref().and_then(|text| text.strip_prefix("t=")?.split(',').next()?.parse().ok());
+        time.unwrap_or(0)
+    }
+}
+
+/// Carries notifications to the hosts.
+pub(crate) struct Courier {
+    world: Arc<World>,
+    clients: Arc<Clients>,
+    hosts: usize,
+}
+
+impl Courier {
+    pub(crate) const fn new(world: Arc<World>, clients: Arc<Clients>, hosts: usize) -> Self {
+        Self { world, clients, hosts }
+    }
+
+    pub(crate) async fn run(self: Arc<Self>) {
+        let World { handle, plugipay, .. } = &*self.world;
+        loop {
+            for notification in plugipay.sandbox.take_notifications() {
+                let courier = Arc::clone(&self);
+                handle.spawn(None, async move { courier.deliver(notification).await });
+            }
+            let due = plugipay.sandbox.next_due().map_or(i64::MAX, Timestamp::millis);
+            let pause = due.saturating_sub(handle.now()).clamp(1, IDLE_MS);
+            let _ = handle.within(u64::try_from(pause).unwrap_or(1), plugipay.news.raised()).await;
+        }
+    }
+
+    async fn deliver(&self, notification: Notification) {
+        let World { handle, network, plugipay, .. } = &*self.world;
+        let (fate, roll, held_ms, later_s) = {
+            let mut network = locked(network);
+            let fate = network.fate(Link::Notifications, handle.now());
+            let random = network.random();
+            (fate, random.below(4), random.pick(&[400_000, 2_700_000], 0), random.pick(&[30, 300, 1_800], 30))
+        };
+        if fate.conflict {
+            self.world.line(&format!("notification {} is lost for good", notification.event_id));
+            return;
+        }
+        if fate.refused {
+            self.hand_over(&Letter::forged(&notification, roll, handle.now())).await;
+        }
+        let letter = Letter::genuine(&notification);
+        if fate.busy {
+            handle.sleep_ms(held_ms).await;
+        }
+        handle.sleep_ms(fate.request_ms).await;
+        let taken = !fate.loses_request && self.hand_over(&letter).await;
+        handle.sleep_ms(fate.answer_ms).await;
+        if let Some(pause) = fate.again_after {
+            handle.sleep_ms(pause).await;
+            self.hand_over(&letter).await;
+        }
+        if !taken || fate.loses_answer {
+            plugipay.sandbox.give_back(notification, Duration::from_secs(later_s));
+            plugipay.news.raise();
+        }
+    }
+
+    /// To some host. Answers whether it took it.
+    async fn hand_over(&self, letter: &Letter) -> bool {
+        let World { handle, network, .. } = &*self.world;
+        let at = locked(network).random().index(self.hosts);
+        let Some(host) = self.clients.host(at) else { return false };
+        let (answerer, awaited) = answer();
+        host.take_notification(letter.clone(), answerer);
+        drop(host);
+        handle.within(GIVE_UP_MS, awaited).await.flatten().unwrap_or(false)
+    }
+}
