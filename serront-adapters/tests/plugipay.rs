@@ -176,7 +176,7 @@ async fn whatever_a_server_does_has_one_meaning_and_is_repeated_only_if_harmless
         ("an envelope", json(ENVELOPE), HARMLESS, "Ok"),
         ("of no declared type", answer("200 OK", "", ENVELOPE.as_bytes()), HARMLESS, "Ok"),
         ("of another type", answer("201 Created", "Content-Type: text/plain\r\n", ENVELOPE.as_bytes()), HARMLESS, "Ok"),
-        ("no HTTP", Deed::Answer(b"220 mail.example ESMTP\r\n\r\n".to_vec()), UNKNOWN, "Plugipay's answer is not HTTP"),
+        ("no HTTP", Deed::Answer(b"220 mail.example ESMTP\r\n\r\n".to_vec()), UNKNOWN, "the answer of Plugipay is not HTTP"),
         ("nothing", Deed::Close, REPEATED, "the connection to Plugipay was lost"),
         ("a reset", Deed::Reset, REPEATED, "the connection to Plugipay was lost"),
         ("half a head", Deed::Answer(b"HTTP/1.1 200 O".to_vec()), REPEATED, "the connection to Plugipay was lost"),
@@ -191,13 +191,13 @@ async fn whatever_a_server_does_has_one_meaning_and_is_repeated_only_if_harmless
             "half a body",
             Deed::Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\"".to_vec()),
             UNKNOWN,
-            "Plugipay's answer broke off",
+            "the answer of Plugipay broke off",
         ),
-        ("10 MB", answer("200 OK", "", &large), UNKNOWN, "Plugipay's answer is larger than 1 MiB"),
-        ("invalid JSON", json("{\"data\":"), UNKNOWN, "Plugipay's answer is not Plugipay's envelope"),
-        ("another JSON", json("[1]"), UNKNOWN, "Plugipay's answer is not Plugipay's envelope"),
-        ("no UTF-8", answer("200 OK", "", b"{\"data\":\"\xff\"}"), UNKNOWN, "Plugipay's answer is not UTF-8"),
-        ("a page", html, UNKNOWN, "Plugipay's answer is not Plugipay's envelope"),
+        ("10 MB", answer("200 OK", "", &large), UNKNOWN, "the answer of Plugipay is larger than 1 MiB"),
+        ("invalid JSON", json("{\"data\":"), UNKNOWN, "the answer of Plugipay is not Plugipay's envelope"),
+        ("another JSON", json("[1]"), UNKNOWN, "the answer of Plugipay is not Plugipay's envelope"),
+        ("no UTF-8", answer("200 OK", "", b"{\"data\":\"\xff\"}"), UNKNOWN, "the answer of Plugipay is not UTF-8"),
+        ("a page", html, UNKNOWN, "the answer of Plugipay is not Plugipay's envelope"),
         ("301", answer("301 Moved", to, b""), PERMANENT, "Plugipay answered 301"),
         ("307", answer("307 Temporary Redirect", to, b""), PERMANENT, "Plugipay answered 307"),
         ("304", answer("304 Not Modified", "", b""), PERMANENT, "Plugipay answered 304"),
@@ -236,8 +236,8 @@ async fn an_empty_answer_is_enough_for_a_delete() {
     for deed in [answer("204 No Content", "", b""), answer("200 OK", "", b"")] {
         for (method, expected) in [
             (PlugipayMethod::Delete, "Ok"),
-            (PlugipayMethod::Get, "Transient: Plugipay's answer is not Plugipay's envelope"),
-            (PlugipayMethod::Post, "OutcomeUnknown: Plugipay's answer is not Plugipay's envelope"),
+            (PlugipayMethod::Get, "Transient: the answer of Plugipay is not Plugipay's envelope"),
+            (PlugipayMethod::Post, "OutcomeUnknown: the answer of Plugipay is not Plugipay's envelope"),
         ] {
             assert_eq!(outcome(std::slice::from_ref(&deed), &call(method, None)).await.0, expected);
         }

@@ -69,7 +69,7 @@ impl fmt::Display for Failure {
             Self::Unconnected(why) => write!(formatter, "no connection to Plugipay: {why}"),
             Self::Lost => formatter.write_str("the connection to Plugipay was lost"),
             Self::TimedOut => formatter.write_str("Plugipay did not answer in time"),
-            Self::Unreadable(why) => write!(formatter, "Plugipay answered {why}"),
+            Self::Unreadable(why) => write!(formatter, "the answer of Plugipay {why}"),
             Self::Refused { status, code: None, .. } => write!(formatter, "Plugipay answered {status}"),
             Self::Refused { status, code: Some(code), .. } => write!(formatter, "Plugipay answered {status} {code}"),
         }
