@@ -38,8 +38,8 @@ pub(crate) async fn template<S: WorkStorage>(storage: Arc<S>) -> AccountId {
 }
 
 /// Tables that are emptied before orders are filled in, each after those that refer to it.
-pub(crate) const EMPTIED: [&str; 8] =
-    ["payments", "orders", "claims", "audit", "effects", "change_sets", "order_counts", "order_numbers"];
+pub(crate) const EMPTIED: [&str; 9] =
+    ["checkouts", "payments", "orders", "claims", "audit", "effects", "change_sets", "order_counts", "order_numbers"];
 
 /// Tables of which rows are copied: their columns are asked for, so that a new one is copied too.
 pub(crate) const COPIED: [&str; 7] =

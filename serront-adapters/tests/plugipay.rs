@@ -176,7 +176,12 @@ async fn whatever_a_server_does_has_one_meaning_and_is_repeated_only_if_harmless
         ("an envelope", json(ENVELOPE), HARMLESS, "Ok"),
         ("of no declared type", answer("200 OK", "", ENVELOPE.as_bytes()), HARMLESS, "Ok"),
         ("of another type", answer("201 Created", "Content-Type: text/plain\r\n", ENVELOPE.as_bytes()), HARMLESS, "Ok"),
-        ("no HTTP", Deed::Answer(b"220 mail.example ESMTP\r\n\r\n".to_vec()), UNKNOWN, "the answer of Plugipay is not HTTP"),
+        (
+            "no HTTP",
+            Deed::Answer(b"220 mail.example ESMTP\r\n\r\n".to_vec()),
+            UNKNOWN,
+            "the answer of Plugipay is not HTTP",
+        ),
         ("nothing", Deed::Close, REPEATED, "the connection to Plugipay was lost"),
         ("a reset", Deed::Reset, REPEATED, "the connection to Plugipay was lost"),
         ("half a head", Deed::Answer(b"HTTP/1.1 200 O".to_vec()), REPEATED, "the connection to Plugipay was lost"),

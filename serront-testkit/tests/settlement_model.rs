@@ -126,7 +126,7 @@ impl Process {
             At::Answered(id, answer) => format!("{request:?} {id} {answer:?}"),
             At::Unpark(session) => format!("{request:?} unpark {session}"),
         };
-        Self { request, seed, at, digest: Digest256::of(text.as_bytes()) }
+        Self { request, seed, at, digest: Digest256::of(format!("{seed} {text}").as_bytes()) }
     }
 }
 
@@ -316,7 +316,15 @@ impl Order {
             checkouts,
         };
         let errands: Vec<_> = errands.into_iter().map(|due| due.effect).collect();
-        let stored = format!("{snapshot:?} {facts:?} {errands:?} {parked:?}");
+        // What is known under each session's name, and of each event.
+        let names: Vec<_> = (0..=self.requests.iter().map(|(_, times)| usize::from(*times)).sum())
+            .flat_map(|n| [0, 1].map(|kind| (session_id(n), event_id(&session_id(n), kind))))
+            .map(|(session, event)| {
+                let name = at_once(storage.session(account, &session, Some(event))).unwrap();
+                (name.version, name.event, name.parked, name.checkout.map(|known| known.checkout.id))
+            })
+            .collect();
+        let stored = format!("{snapshot:?} {facts:?} {errands:?} {parked:?} {names:?}");
         (Digest256::of(stored.as_bytes()), facts)
     }
 
@@ -372,7 +380,7 @@ impl Order {
     fn notify(&self, state: &State, hosted: &Hosted, kind: usize, seed: u64) -> Option<Process> {
         let status = if kind == 0 { SessionStatus::Completed } else { SessionStatus::Expired };
         let observation = observation(hosted, status);
-        let event_id = ProviderEventId::parse(&format!("evt_{}_{kind}", hosted.id)).unwrap();
+        let event_id = event_id(&hosted.id, kind);
         let account_id = self.placed.account_id;
         let snapshot = at_once(state.storage.session(account_id, &hosted.id, Some(event_id.clone()))).unwrap();
         let body = serde_json::json!({
@@ -477,7 +485,7 @@ impl Order {
                 Some(Process::new(request, seed, At::Call(id, Call::Mint)))
             }
             (Request::Notify(nth, kind), _) => {
-                let hosted = state.plugipay.values().find(|hosted| hosted.id.as_str() == format!("cs_{nth}"))?;
+                let hosted = state.plugipay.values().find(|hosted| hosted.id == session_id(nth))?;
                 self.notify(state, hosted, kind, seed)
             }
             _ => self.begin(state, request, seed),
@@ -491,7 +499,7 @@ impl Order {
         match call {
             Call::Mint => {
                 let hosted = state.plugipay.entry(key).or_insert_with(|| Hosted {
-                    id: SessionId::parse(&format!("cs_{minted}")).unwrap(),
+                    id: session_id(minted),
                     amount: checkout.amount.get(),
                     status: SessionStatus::Pending,
                     news: [self.deliveries; 2],
@@ -536,6 +544,14 @@ impl Order {
     fn is_quiet(&self, state: &State) -> bool {
         state.running.is_empty() && self.to_attend(state).is_empty()
     }
+}
+
+fn session_id(n: usize) -> SessionId {
+    SessionId::parse(&format!("cs_{n}")).unwrap()
+}
+
+fn event_id(session: &SessionId, kind: usize) -> ProviderEventId {
+    ProviderEventId::parse(&format!("evt_{session}_{kind}")).unwrap()
 }
 
 fn call_of(checkout: &Checkout) -> Option<Call> {
@@ -624,7 +640,8 @@ impl Model for Order {
             Action::Notify(key, kind) => {
                 let hosted = next.plugipay.get_mut(&key)?;
                 hosted.news[kind] -= 1;
-                let seed = 1_000 + u64::from(hosted.news[kind]) * 10 + u64::try_from(kind).unwrap();
+                let which: u64 = hosted.id.as_str().trim_start_matches("cs_").parse().ok()?;
+                let seed = 1_000 + which * 100 + u64::from(hosted.news[kind]) * 10 + u64::try_from(kind).unwrap();
                 let hosted = hosted.clone();
                 next.running.extend(self.notify(state, &hosted, kind, seed));
             }
@@ -729,23 +746,23 @@ fn whole(requests: &[(Request, u8)], losses: bool, deliveries: u8, reached: &[&s
 
 #[test]
 fn two_presses_whose_answers_may_be_lost() {
-    whole(&[(Request::Pay, 2)], true, 2, &[CONFIRMS, PARKED], 43_343);
+    whole(&[(Request::Pay, 2)], true, 2, &[CONFIRMS, PARKED], 55_149);
 }
 
 #[test]
 fn a_press_a_confirmation_a_cancellation_and_another_quote() {
     let requests = [(Request::Pay, 1), (Request::Confirm, 1), (Request::Cancel, 1), (Request::Quote, 1)];
-    whole(&requests, true, 2, &[CONFIRMS, EXCEPTION, PARKED, CALLED_OFF], 56_222);
+    whole(&requests, true, 2, &[CONFIRMS, EXCEPTION, PARKED, CALLED_OFF], 60_835);
 }
 
 #[test]
 fn two_presses_and_a_confirmation() {
     let requests = [(Request::Pay, 2), (Request::Confirm, 1)];
-    whole(&requests, false, 1, &[CONFIRMS, EXCEPTION, PARKED, CALLED_OFF], 29_970);
+    whole(&requests, false, 1, &[CONFIRMS, EXCEPTION, PARKED, CALLED_OFF], 35_263);
 }
 
 #[test]
 fn two_presses_and_another_quote_between_them() {
     let requests = [(Request::Pay, 2), (Request::Quote, 1)];
-    whole(&requests, false, 0, &[CONFIRMS, TWICE, EXCEPTION, CALLED_OFF], 33_687);
+    whole(&requests, false, 0, &[CONFIRMS, TWICE, EXCEPTION, CALLED_OFF], 35_991);
 }
