@@ -164,6 +164,8 @@ const HARMLESS: [&str; 4] = ["Ok 1", "Ok 1", "Ok 1", "Ok 1"];
 const UNKNOWN: [&str; 4] = ["OutcomeUnknown 1", "OutcomeUnknown 1", "Transient 1", "Transient 1"];
 const REPEATED: [&str; 4] = ["OutcomeUnknown 2", "OutcomeUnknown 1", "Transient 2", "Transient 2"];
 const TRANSIENT: [&str; 4] = ["Transient 1", "Transient 1", "Transient 1", "Transient 1"];
+/// Of the four calls the first alone has a key.
+const UNDER_WAY: [&str; 4] = ["Transient 1", "Permanent 1", "Permanent 1", "Permanent 1"];
 const PERMANENT: [&str; 4] = ["Permanent 1", "Permanent 1", "Permanent 1", "Permanent 1"];
 
 #[tokio::test]
@@ -208,7 +210,7 @@ async fn whatever_a_server_does_has_one_meaning_and_is_repeated_only_if_harmless
         ("304", answer("304 Not Modified", "", b""), PERMANENT, "Plugipay answered 304"),
         ("400", answer("400 Bad Request", "", b"no envelope"), PERMANENT, "Plugipay answered 400"),
         ("404", answer("404 Not Found", "", &large), PERMANENT, "Plugipay answered 404"),
-        ("409, and silence", Deed::Hang(hung_body), PERMANENT, "Plugipay answered 409"),
+        ("409, and silence", Deed::Hang(hung_body), UNDER_WAY, "Plugipay answered 409"),
         ("422", answer("422 Unprocessable", "", b""), PERMANENT, "Plugipay answered 422"),
         ("401", answer("401 Unauthorized", "", b""), TRANSIENT, "Plugipay answered 401"),
         ("403", answer("403 Forbidden", "", b""), TRANSIENT, "Plugipay answered 403"),

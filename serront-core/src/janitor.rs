@@ -43,6 +43,24 @@ pub fn next_poll(policy: &Policy, checkout: &Checkout, polls: u32, now: Timestam
     }
 }
 
+/// When a checkout is asked after again of which Plugipay would not hear, such as a session that it has forgotten: as long
+/// as it could be heard of, and no longer.
+#[must_use]
+pub fn next_after_refusal(policy: &Policy, checkout: &Checkout, polls: u32, now: Timestamp) -> NextAttempt {
+    let next = match checkout.state.ended_at {
+        Some(_) => next_poll(policy, checkout, polls, now),
+        None => NextAttempt::At(next_try(policy, polls, None, now)),
+    };
+    let valid_until = match &checkout.state.session {
+        Some(session) => session.expires_at,
+        None => checkout.created_at.plus(policy.session_valid_for),
+    };
+    match next {
+        NextAttempt::At(time) if time <= valid_until.plus(policy.poll_after_end_for) => NextAttempt::At(time),
+        NextAttempt::At(_) | NextAttempt::Succeeded | NextAttempt::Failed => NextAttempt::Failed,
+    }
+}
+
 /// When a failed errand is tried again. Plugipay's own word on when is kept to, if it is later.
 #[must_use]
 pub fn next_try(policy: &Policy, attempts: u32, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
@@ -63,6 +81,8 @@ enum Done {
     Unparked,
     /// A notification still is, since this time.
     Parked(Timestamp),
+    /// Plugipay would not hear of a checkout that stands like this.
+    Refused(Box<Checkout>),
     /// There is nothing of that name.
     Gone,
 }
@@ -111,10 +131,13 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
 
     async fn errand(&self, due: &Due, errand: &Errand) -> Result<Done, Failure> {
         match errand {
-            Errand::Poll(id) | Errand::Cancel(id) => {
-                let attended = self.online.attend(due.account_id, *id).await?;
-                Ok(attended.map_or(Done::Gone, |checkout| Done::Attended(Box::new(checkout))))
-            }
+            Errand::Poll(id) | Errand::Cancel(id) => match self.online.attend(due.account_id, *id).await {
+                Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {
+                    let found = self.online.storage().checkout(due.account_id, *id).await?;
+                    Ok(found.map_or(Done::Gone, |snapshot| Done::Refused(Box::new(snapshot.checkout))))
+                }
+                attended => Ok(attended?.map_or(Done::Gone, |checkout| Done::Attended(Box::new(checkout)))),
+            },
             Errand::Unpark(event_id) => {
                 Ok(match self.online.local().retry_notification(due.account_id, event_id).await? {
                     None => Done::Gone,
@@ -139,6 +162,10 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
             (Errand::Cancel(_), Ok(Done::Attended(_))) | (_, Ok(Done::Unparked | Done::Gone)) => {
                 (NextAttempt::Succeeded, None)
             }
+            (Errand::Poll(_), Ok(Done::Refused(checkout))) => {
+                (next_after_refusal(policy, &checkout, attempts, now), Some("Plugipay refused".to_owned()))
+            }
+            (_, Ok(Done::Refused(_))) => (NextAttempt::Failed, Some("Plugipay refused".to_owned())),
             (_, Ok(Done::Attended(_))) => (NextAttempt::Succeeded, None),
             (_, Ok(Done::Parked(received_at))) => {
                 let next = next_try(policy, attempts, None, now);
@@ -232,6 +259,19 @@ mod tests {
             let ended = checkout(status, Some(hours(0)));
             assert_eq!(next_poll(&policy, &ended, 1, hours(0)), NextAttempt::Succeeded);
         }
+    }
+
+    #[test]
+    fn a_session_that_plugipay_forgot_is_not_asked_after_for_ever() {
+        let policy = Policy::default();
+        let open = checkout(CheckoutStatus::Open, None);
+        let hours = |hours: i64| Timestamp::from_millis(hours * 60 * MINUTE);
+        // Valid for 24 hours, and 72 more.
+        assert_eq!(next_after_refusal(&policy, &open, 30, hours(95)), NextAttempt::At(hours(96)));
+        assert_eq!(next_after_refusal(&policy, &open, 30, hours(96)), NextAttempt::Failed);
+        let ended = checkout(CheckoutStatus::Expired, Some(hours(24)));
+        assert_eq!(next_after_refusal(&policy, &ended, 30, hours(25)), NextAttempt::At(hours(37)));
+        assert_eq!(next_after_refusal(&policy, &ended, 30, hours(90)), NextAttempt::Failed);
     }
 
     #[test]

@@ -62,7 +62,8 @@ pub struct Policy {
     pub notification_tolerance: Duration,
     /// How long a replaced endpoint's secret is still accepted.
     pub endpoint_secret_kept: Duration,
-    /// How long the answer to a registration is waited for before somebody else begins anew.
+    /// How long a registration under way is left alone before somebody else begins anew: longer than one call. An earlier
+    /// one that goes on all the same finds itself replaced, and removes what it made.
     pub endpoint_patience: Duration,
 }
 
@@ -100,7 +101,7 @@ impl Default for Policy {
             unpark_for: 7 * DAY,
             notification_tolerance: 5 * MINUTE,
             endpoint_secret_kept: DAY,
-            endpoint_patience: 2 * MINUTE,
+            endpoint_patience: Duration::from_secs(15),
         }
     }
 }

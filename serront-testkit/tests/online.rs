@@ -2,6 +2,7 @@
 //! presses mint, what notifications and the janitor settle, and what becomes of all that when answers are lost.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy.toml does not reach")]
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use serront_core::rejection::Code;
 use serront_core::service::Failure;
 use serront_core::tier::Tier;
 use serront_testkit::sandbox::{Notification, Route, Sandbox, SandboxStatus, Trouble};
-use serront_testkit::world::{Placed, Seller, World, host};
+use serront_testkit::world::{Placed, Seller, World, host, storefront_input};
 
 const ON: ModuleSwitches = ModuleSwitches { payment: Some(true), marketing: None };
 const OFF: ModuleSwitches = ModuleSwitches { payment: Some(false), marketing: None };
@@ -155,6 +156,51 @@ async fn provisioning_goes_on_after_whatever_failed() {
             assert_eq!(scene.notify(&notifications[0]).await.unwrap(), InboxStatus::Applied);
         }
     }
+}
+
+#[tokio::test]
+async fn a_seller_that_was_renamed_between_two_tries_is_provisioned() {
+    let scene = Scene::bare().await;
+    scene.sandbox.plan(Some(Route::CreateWorkspace), Trouble::LoseAnswer);
+    assert!(scene.switch(ON).await.is_err());
+    let renamed = storefront_input("renamed");
+    scene.world.local().put_storefront(scene.seller.account_id, &renamed, None).await.unwrap();
+    assert!(scene.switch(ON).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_registration_that_nobody_finishes_is_taken_over() {
+    let scene = Scene::bare().await;
+    // Its host is gone in the middle of the call: the future is dropped where it waits.
+    scene.sandbox.switch(|switches| switches.slowness = Duration::from_secs(3));
+    {
+        let mut switching = std::pin::pin!(scene.switch(ON));
+        for _ in 0..200 {
+            let mut poller = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(switching.as_mut().poll(&mut poller).is_pending());
+            tokio::task::yield_now().await;
+            if scene.sandbox.arrived(Route::CreateEndpoint) > 0 {
+                break;
+            }
+        }
+    }
+    scene.sandbox.heal();
+    scene.world.clock.advance(scene.world.policy.endpoint_patience);
+    assert!(scene.switch(ON).await.unwrap());
+    assert_eq!(scene.sandbox.endpoints().len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_plugipay_forgot_is_given_up_in_the_end() {
+    let scene = Scene::new().await;
+    scene.pay().await.unwrap();
+    let refusal = Trouble::Refuse { status: 404, code: "NOT_FOUND".to_owned() };
+    for _ in 0..200 {
+        scene.sandbox.plan(Some(Route::GetSession), refusal.clone());
+        scene.world.clock.advance(Duration::from_secs(3_600));
+        scene.errands().await;
+    }
+    assert_eq!(scene.world.storage.next_due(Lane::Errands).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -58,7 +58,9 @@ pub(super) enum Failure {
     TimedOut,
     /// Something came that is no answer of Plugipay's.
     Unreadable(&'static str),
-    /// Any status but a success.
+    /// A 409 to a call with a key, for another reason than other bytes: another sending of it is under way.
+    UnderWay { code: Option<String>, retry_after: Option<Duration> },
+    /// Any other status but a success.
     Refused { status: u16, code: Option<String>, retry_after: Option<Duration> },
 }
 
@@ -70,6 +72,8 @@ impl fmt::Display for Failure {
             Self::Lost => formatter.write_str("the connection to Plugipay was lost"),
             Self::TimedOut => formatter.write_str("Plugipay did not answer in time"),
             Self::Unreadable(why) => write!(formatter, "the answer of Plugipay {why}"),
+            Self::UnderWay { code: None, .. } => formatter.write_str("Plugipay answered 409"),
+            Self::UnderWay { code: Some(code), .. } => write!(formatter, "Plugipay answered 409 {code}"),
             Self::Refused { status, code: None, .. } => write!(formatter, "Plugipay answered {status}"),
             Self::Refused { status, code: Some(code), .. } => write!(formatter, "Plugipay answered {status} {code}"),
         }
@@ -79,6 +83,16 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 impl Failure {
+    /// A status that is no success, as an answer to a call with or without a key.
+    pub(super) fn refused(status: u16, code: Option<String>, retry_after: Option<Duration>, keyed: bool) -> Self {
+        let is_mismatch = code.as_deref().is_some_and(|code| code.eq_ignore_ascii_case("idempotency_mismatch"));
+        if status == 409 && keyed && !is_mismatch {
+            Self::UnderWay { code, retry_after }
+        } else {
+            Self::Refused { status, code, retry_after }
+        }
+    }
+
     /// Why there was no answer.
     pub(super) fn without_answer(error: &reqwest::Error) -> Self {
         if error.is_builder() {
@@ -105,7 +119,9 @@ impl Failure {
             PlugipayMethod::Get | PlugipayMethod::Delete => PortErrorKind::Transient,
         };
         match self {
-            Self::Unconnected(_) | Self::Refused { status: 401 | 403 | 408 | 429, .. } => PortErrorKind::Transient,
+            Self::Unconnected(_) | Self::UnderWay { .. } | Self::Refused { status: 401 | 403 | 408 | 429, .. } => {
+                PortErrorKind::Transient
+            }
             Self::Unmade | Self::Refused { status: 300..=499, .. } => PortErrorKind::Permanent,
             Self::Lost | Self::TimedOut | Self::Unreadable(_) | Self::Refused { .. } => unknown,
         }
@@ -129,7 +145,7 @@ impl Failure {
 
     fn told_as(self, kind: PortErrorKind) -> PortError {
         let retry_after = match self {
-            Self::Refused { retry_after, .. } => retry_after,
+            Self::Refused { retry_after, .. } | Self::UnderWay { retry_after, .. } => retry_after,
             Self::Unmade | Self::Unconnected(_) | Self::Lost | Self::TimedOut | Self::Unreadable(_) => None,
         };
         PortError::new(kind, self).with_retry_after(retry_after)
@@ -232,7 +248,9 @@ mod tests {
             (refused(403), "Transient Transient"),
             (refused(404), "Permanent Permanent"),
             (refused(408), "Transient Transient"),
-            (refused(409), "Permanent Permanent"),
+            (Failure::refused(409, None, None, false), "Permanent Permanent"),
+            (Failure::refused(409, None, None, true), "Transient Transient"),
+            (Failure::refused(409, Some("idempotency_mismatch".to_owned()), None, true), "Permanent Permanent"),
             (refused(429), "Transient Transient"),
             (refused(499), "Permanent Permanent"),
             (refused(500), "OutcomeUnknown Transient"),

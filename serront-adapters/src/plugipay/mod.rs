@@ -23,6 +23,7 @@
 //! | 2xx whose body is broken off, over 1 MiB, not UTF-8 or no envelope | outcome unknown | transient |
 //! | 3xx: no redirect is followed | permanent | permanent |
 //! | 401, 403, 408, 429 | transient | transient |
+//! | 409 to a call with a key, but for `idempotency_mismatch`: another sending is under way | transient | – |
 //! | any other 4xx | permanent | permanent |
 //! | 5xx, and what is no status of HTTP's | outcome unknown | transient |
 //! | whatever failure of a second sending whose first was lost | outcome unknown | as above |
@@ -43,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Response, Url, retry};
 use rustls::crypto::ring;
@@ -144,6 +145,9 @@ impl PlugipayClient {
         if !call.body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             *request.body_mut() = Some(signed.body.into());
+        } else if call.method == PlugipayMethod::Post {
+            // A server may want to know that there is nothing to wait for (RFC 9110, section 8.6).
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         Ok(request)
     }
@@ -155,7 +159,7 @@ impl PlugipayClient {
         let answer = self.client.execute(request).await.map_err(|error| Failure::without_answer(&error))?;
         let status = answer.status().as_u16();
         if !(200..300).contains(&status) {
-            return Err(self.refused(status, answer).await);
+            return Err(self.refused(call, status, answer).await);
         }
         let body = envelope::body(answer).await?;
         if body.is_empty() && call.method == PlugipayMethod::Delete {
@@ -164,12 +168,12 @@ impl PlugipayClient {
         envelope::read(body)
     }
 
-    async fn refused(&self, status: u16, answer: Response) -> Failure {
+    async fn refused(&self, call: &PlugipayCall, status: u16, answer: Response) -> Failure {
         let told = answer.headers().get(RETRY_AFTER).and_then(|told| told.to_str().ok());
         let retry_after = told.and_then(|told| failure::retry_after(told, self.clock.now()));
         // The status says what it means; a body that can't be read only takes the code away.
         let code = envelope::body(answer).await.ok().and_then(|body| envelope::code(&body));
-        Failure::Refused { status, code, retry_after }
+        Failure::refused(status, code, retry_after, call.idempotency_key.is_some())
     }
 }
 

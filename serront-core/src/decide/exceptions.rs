@@ -4,7 +4,7 @@ use super::{Context, Decision};
 use crate::change::{Guard, Row, Write};
 use crate::exception::{ExceptionState, ExceptionStatus, PaymentException};
 use crate::ports::ExceptionSnapshot;
-use crate::rejection::Rejection;
+use crate::rejection::{Invalid, Rejection};
 use crate::text;
 use crate::view::ExceptionView;
 
@@ -18,7 +18,8 @@ pub fn resolve_exception(
     note: Option<&str>,
     context: &mut Context<'_>,
 ) -> Result<Decision<ExceptionView>, Rejection> {
-    let note = text::prose("note", note.unwrap_or_default())?;
+    let note =
+        text::optional_prose("note", note)?.ok_or_else(|| Invalid::new("note", "must say how it was resolved"))?;
     if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
         return Ok(replayed);
     }

@@ -132,12 +132,12 @@ pub enum Registration {
 }
 
 /// What is to be registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// An endpoint, if there is none.
     Any,
-    /// Another one than this version of the provisioning knows, with a new secret.
-    Newer(Version),
+    /// Another one than this, with a new secret.
+    Another(Option<EndpointId>),
 }
 
 fn put(snapshot: &AccountSnapshot, state: ProvisioningState, context: &mut Context<'_>) -> crate::change::ChangeSet {
@@ -155,16 +155,14 @@ fn put(snapshot: &AccountSnapshot, state: ProvisioningState, context: &mut Conte
 /// None; the type leaves room for them.
 pub fn begin_registration(
     snapshot: &AccountSnapshot,
-    wanted: Wanted,
+    wanted: &Wanted,
     context: &mut Context<'_>,
 ) -> Result<Decision<Registration>, Rejection> {
     let known = snapshot.provisioning.as_ref();
     let mut state = known.map(|provisioning| provisioning.state.clone()).unwrap_or_default();
     let satisfied = match wanted {
         Wanted::Any => state.endpoint.is_some(),
-        Wanted::Newer(version) => {
-            state.attempt.is_none() && known.is_some_and(|provisioning| provisioning.version > version)
-        }
+        Wanted::Another(than) => state.endpoint.as_ref().is_some_and(|endpoint| Some(&endpoint.id) != than.as_ref()),
     };
     if satisfied {
         return Ok(Decision::Unchanged(Registration::Done));

@@ -39,18 +39,26 @@ impl Observation {
 #[serde(rename_all = "camelCase")]
 struct SessionObject {
     id: String,
-    status: String,
+    // In a notification the type says it all; elsewhere a session without a status is one of which nothing is known.
+    #[serde(default)]
+    status: Option<String>,
     amount: i64,
     currency: String,
+}
+
+/// What only the call that mints a session needs of it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MintedObject {
     hosted_url: Option<String>,
-    expires_at: Option<Timestamp>,
+    expires_at: Option<String>,
 }
 
 impl SessionObject {
     fn observation(&self) -> Result<Observation, Unreadable> {
         Ok(Observation {
             session_id: SessionId::parse(&self.id).ok_or(Unreadable("session id"))?,
-            status: SessionStatus::told(&self.status),
+            status: SessionStatus::told(self.status.as_deref().unwrap_or_default()),
             amount: self.amount,
             currency: self.currency.clone(),
         })
@@ -70,13 +78,14 @@ pub struct Minted {
 const URL_BYTES_MAX: usize = 2_048;
 
 impl Minted {
-    /// Reads the answer. A session without an end is taken to end at `expires_at`, which is what was asked for.
+    /// Reads the answer. A session without a readable end is taken to end at `expires_at`, which is what was asked for.
     ///
     /// # Errors
     /// [`Unreadable`]: an address that is not `https` or `http` is none that a buyer may be sent to.
     pub fn read(json: &str, expires_at: Timestamp) -> Result<Self, Unreadable> {
         let object: SessionObject = serde_json::from_str(json).map_err(|_| Unreadable("session"))?;
         let observation = object.observation()?;
+        let object: MintedObject = serde_json::from_str(json).map_err(|_| Unreadable("session"))?;
         let hosted_url = object.hosted_url.ok_or(Unreadable("hostedUrl"))?;
         let fits = hosted_url.len() <= URL_BYTES_MAX
             && (hosted_url.starts_with("https://") || hosted_url.starts_with("http://"))
@@ -84,7 +93,8 @@ impl Minted {
         if !fits {
             return Err(Unreadable("hostedUrl"));
         }
-        let expires_at = object.expires_at.unwrap_or(expires_at);
+        let told = object.expires_at.and_then(|time| serde_json::from_value(time.into()).ok());
+        let expires_at = told.unwrap_or(expires_at);
         Ok(Self { session: Session { id: observation.session_id.clone(), hosted_url, expires_at }, observation })
     }
 }

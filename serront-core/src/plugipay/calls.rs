@@ -6,6 +6,7 @@ use crate::checkout::{Checkout, EndpointId, FeeRate, MerchantId, SessionId};
 use crate::ids::{AccountId, ChangeSetId, CheckoutId, OrderId};
 use crate::money::Rupiah;
 use crate::ports::{PlugipayCall, PlugipayMethod};
+use crate::receipt::Digest256;
 
 /// The types of event that we ask to be notified of.
 pub const EVENTS: [&str; 2] = ["plugipay.checkout_session.completed.v1", "plugipay.checkout_session.expired.v1"];
@@ -68,7 +69,10 @@ pub fn create_workspace(account_id: AccountId, fee: FeeRate, brand_name: &str) -
         json(&account_id),
         json(&brand_name)
     );
-    let idempotency_key = Some(format!("serront-workspace-{account_id}"));
+    // The brand may have been renamed between two tries: other bytes are another call. That there is one workspace all the
+    // same is the account id's doing.
+    let bytes: String = Digest256::of(body.as_bytes()).to_string().chars().take(16).collect();
+    let idempotency_key = Some(format!("serront-workspace-{account_id}-{bytes}"));
     PlugipayCall { idempotency_key, body, ..call(PlugipayMethod::Post, "/api/v1/admin/workspaces", None) }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Answer, Environment, Failure, Local, rounds};
 use crate::account::Modules;
 use crate::checkout::{Checkout, CheckoutStatus, EndpointId, MerchantId, SessionId};
-use crate::decide::{self, Begun, ModuleSwitches, Registration, Switched, Wanted};
+use crate::decide::{self, Begun, Decision, ModuleSwitches, Registration, Switched, Wanted};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, ChangeSetId, CheckoutId};
 use crate::key::AccessToken;
@@ -22,6 +22,12 @@ const MINTS_MAX: u32 = 3;
 
 /// How long somebody else's registration is waited for between two looks.
 const REGISTRATION_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a request waits for somebody else's registration in all; then the caller is told to come again.
+const REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a press that was turned away waits before it looks whether another one got through.
+const PRESS_PAUSE: Duration = Duration::from_millis(300);
 
 /// Most pages of a merchant's list of endpoints that are read.
 const ENDPOINT_PAGES_MAX: u32 = 20;
@@ -150,7 +156,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
                 workspace.0
             }
         };
-        self.register(id, &merchant, Wanted::Any).await
+        self.register(id, &merchant, &Wanted::Any).await
     }
 
     /// Registers a new endpoint in place of the present one, whose secret stays accepted for
@@ -164,13 +170,13 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
         let (Some(merchant), Some(provisioning)) = (decide::merchant(&snapshot.account), snapshot.provisioning) else {
             return Err(Rejection::NotConfigured("the payment module was never switched on").into());
         };
-        self.register(id, &merchant, Wanted::Newer(provisioning.version)).await
+        let replaced = provisioning.state.endpoint.map(|endpoint| endpoint.id);
+        self.register(id, &merchant, &Wanted::Another(replaced)).await
     }
 
-    async fn register(&self, id: AccountId, merchant: &MerchantId, wanted: Wanted) -> Result<(), Failure> {
+    async fn register(&self, id: AccountId, merchant: &MerchantId, wanted: &Wanted) -> Result<(), Failure> {
         let local = self.local();
-        let patience = self.environment.policy.endpoint_patience;
-        let deadline = self.environment.clock.now().plus(patience);
+        let deadline = self.environment.clock.now().plus(REGISTRATION_WAIT_MAX);
         loop {
             let (answer, _) = rounds!(&local, None, |context| {
                 let snapshot = local.account_snapshot(id, None).await?;
@@ -187,16 +193,23 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
                         Ok(false) => {}
                         Err(failure) => {
                             let lost = orphans || !is_certain(&failure);
-                            rounds!(&local, None, |context| {
-                                let snapshot = local.account_snapshot(id, None).await?;
-                                decide::give_up_registration(&snapshot, attempt, lost, &mut context)?
-                            });
+                            // If this fails too, the attempt is taken over once its time is up.
+                            let _ = self.give_up(id, attempt, lost).await;
                             return Err(failure);
                         }
                     }
                 }
             }
         }
+    }
+
+    async fn give_up(&self, id: AccountId, attempt: ChangeSetId, lost: bool) -> Result<(), Failure> {
+        let local = self.local();
+        rounds!(&local, None, |context| {
+            let snapshot = local.account_snapshot(id, None).await?;
+            decide::give_up_registration(&snapshot, attempt, lost, &mut context)?
+        });
+        Ok(())
     }
 
     async fn register_once(
@@ -282,10 +295,35 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
             });
             match answer.value {
                 Begun::Session(view) => return Ok(view),
-                Begun::Mint(merchant, checkout) => self.mint(&merchant, &checkout).await?,
+                Begun::Mint(merchant, checkout) => {
+                    if let Err(failure) = self.mint(&merchant, &checkout).await {
+                        return self.minted_by_another(token, &returns, failure).await;
+                    }
+                }
             }
         }
         Err(Failure::Provider { error: PortError::permanent("the minted sessions can't be paid") })
+    }
+
+    /// A press whose call did nothing may have met another press whose call is under way: what that one got is answered.
+    async fn minted_by_another(
+        &self,
+        token: &AccessToken,
+        returns: &Returns,
+        failure: Failure,
+    ) -> Result<CheckoutView, Failure> {
+        if !matches!(&failure, Failure::Provider { error } if error.kind() == PortErrorKind::Transient) {
+            return Err(failure);
+        }
+        self.environment.clock.sleep(PRESS_PAUSE).await;
+        let local = self.local();
+        let snapshot = local.order_snapshot(OrderKey::Token(token.hash()), None).await?;
+        match decide::begin_checkout(&snapshot, returns, &mut local.context(None)) {
+            Ok(Decision::Unchanged(Begun::Session(view))) => Ok(view),
+            Ok(Decision::Unchanged(Begun::Mint(..)) | Decision::Change(..) | Decision::Replayed(_)) | Err(_) => {
+                Err(failure)
+            }
+        }
     }
 
     /// Makes the minting call and records what it answered.
@@ -311,10 +349,12 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
             let name = self.storage.session(account_id, session_id, None).await?;
             decide::record_session(&snapshot, &name, &minted, &mut context)?
         });
-        self.unpark(account_id, session_id).await
+        // What fails here is tried again by the janitor; the session is there all the same.
+        let _ = self.unpark(account_id, session_id).await;
+        Ok(())
     }
 
-    /// Applies what came before its session was known. What fails here is tried again by the janitor.
+    /// Applies what came before its session was known.
     async fn unpark(&self, account_id: AccountId, session_id: &SessionId) -> Result<(), Failure> {
         for event_id in self.storage.session(account_id, session_id, None).await?.parked {
             self.local().retry_notification(account_id, &event_id).await?;
