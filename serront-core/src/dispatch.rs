@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 
 /// How long a step that was given nothing, though something is due, waits before it asks again. Asking at once would spin;
 /// due work is to start within a second.
-pub(crate) const NOT_GIVEN_OUT: Duration = Duration::from_millis(500);
+const NOT_GIVEN_OUT: Duration = Duration::from_millis(500);
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,18 +143,8 @@ where
                 after_failure(retry_after(self.environment.policy, &due.effect), attempt_number, now)
             }
         };
-        let attempt = Attempt {
-            attempt_number,
-            status: if outcome.failure.is_none() { EffectStatus::Succeeded } else { EffectStatus::Failed },
-            response_code: outcome.response_code,
-            error: outcome.failure.map(|reason| reason.text),
-            duration_ms: u64::try_from(now.since(attempted_at).as_millis()).unwrap_or(u64::MAX),
-            attempted_at,
-            next_retry_at: match next {
-                NextAttempt::At(time) => Some(time),
-                NextAttempt::Succeeded | NextAttempt::Failed => None,
-            },
-        };
+        let error = outcome.failure.map(|reason| reason.text);
+        let attempt = Attempt { response_code: outcome.response_code, ..log(due, attempted_at, now, error, next) };
         self.storage.record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
     }
 
@@ -210,14 +200,47 @@ where
     pub async fn step(&self, now: Timestamp, capacity: u32) -> Result<Step, PortError> {
         let due = self.take(capacity).await?;
         join_all(due.iter().map(|due| self.perform(due)).collect()).await;
-        let full = u32::try_from(due.len()).unwrap_or(u32::MAX) >= capacity;
-        let idle = now.plus(self.environment.policy.dispatch_idle);
-        let next =
-            if full { now } else { self.storage.next_due(Lane::Outbox).await?.map_or(idle, |due| due.min(idle)) };
-        // Due, and not given out: the storage's clock is behind this host's, or a subscription has enough under way.
-        let next = if due.is_empty() && next <= now { now.plus(NOT_GIVEN_OUT) } else { next };
-        Ok(Step { attempted: due.len(), next: next.max(now) })
+        stepped(self.storage, Lane::Outbox, self.environment.policy, now, due.len(), capacity).await
     }
+}
+
+/// What one attempt leaves in its effect's log, but for what a receiver answered.
+pub(crate) fn log(
+    due: &Due,
+    attempted_at: Timestamp,
+    now: Timestamp,
+    error: Option<String>,
+    next: NextAttempt,
+) -> Attempt {
+    Attempt {
+        attempt_number: due.attempts.saturating_add(1),
+        status: if error.is_none() { EffectStatus::Succeeded } else { EffectStatus::Failed },
+        response_code: None,
+        error,
+        duration_ms: u64::try_from(now.since(attempted_at).as_millis()).unwrap_or(u64::MAX),
+        attempted_at,
+        next_retry_at: match next {
+            NextAttempt::At(time) => Some(time),
+            NextAttempt::Succeeded | NextAttempt::Failed => None,
+        },
+    }
+}
+
+/// What a step that attempted so many effects of a lane answers.
+pub(crate) async fn stepped<S: WorkStorage + ?Sized>(
+    storage: &S,
+    lane: Lane,
+    policy: &Policy,
+    now: Timestamp,
+    attempted: usize,
+    capacity: u32,
+) -> Result<Step, PortError> {
+    let full = u32::try_from(attempted).unwrap_or(u32::MAX) >= capacity;
+    let idle = now.plus(policy.dispatch_idle);
+    let next = if full { now } else { storage.next_due(lane).await?.map_or(idle, |due| due.min(idle)) };
+    // Due, and not given out: the storage's clock is behind this host's, or a subscription has enough under way.
+    let next = if attempted == 0 && next <= now { now.plus(NOT_GIVEN_OUT) } else { next };
+    Ok(Step { attempted, next: next.max(now) })
 }
 
 /// Polls all until all are done. The futures are few and their waits long, so polling each at every wake costs nothing

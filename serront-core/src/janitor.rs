@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use crate::checkout::{Checkout, CheckoutStatus};
-use crate::dispatch::{NOT_GIVEN_OUT, Step, join_all};
-use crate::effect::{Attempt, EffectStatus, Errand, Lane};
+use crate::dispatch::{Step, join_all, log, stepped};
+use crate::effect::{Errand, Lane};
 use crate::inbox::InboxStatus;
 use crate::policy::Policy;
 use crate::ports::{Due, DueEffect, NextAttempt, PortError, PortErrorKind, RecordError, WorkStorage};
@@ -114,18 +114,7 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         let done = self.errand(due, errand).await;
         let now = environment.clock.now();
         let (next, error) = self.next(errand, done, attempt_number, now);
-        let attempt = Attempt {
-            attempt_number,
-            status: if error.is_none() { EffectStatus::Succeeded } else { EffectStatus::Failed },
-            response_code: None,
-            error,
-            duration_ms: u64::try_from(now.since(attempted_at).as_millis()).unwrap_or(u64::MAX),
-            attempted_at,
-            next_retry_at: match next {
-                NextAttempt::At(time) => Some(time),
-                NextAttempt::Succeeded | NextAttempt::Failed => None,
-            },
-        };
+        let attempt = log(due, attempted_at, now, error, next);
         self.online.storage().record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
     }
 
@@ -158,15 +147,12 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         let policy = self.online.environment().policy;
         match (errand, done) {
             (Errand::Poll(_), Ok(Done::Attended(checkout))) => (next_poll(policy, &checkout, attempts, now), None),
-            // Not off yet: the poll of the same checkout goes on calling it off.
-            (Errand::Cancel(_), Ok(Done::Attended(_))) | (_, Ok(Done::Unparked | Done::Gone)) => {
-                (NextAttempt::Succeeded, None)
-            }
+            // A cancellation that is not through: the poll of the same checkout goes on calling it off.
+            (_, Ok(Done::Attended(_) | Done::Unparked | Done::Gone)) => (NextAttempt::Succeeded, None),
             (Errand::Poll(_), Ok(Done::Refused(checkout))) => {
                 (next_after_refusal(policy, &checkout, attempts, now), Some("Plugipay refused".to_owned()))
             }
             (_, Ok(Done::Refused(_))) => (NextAttempt::Failed, Some("Plugipay refused".to_owned())),
-            (_, Ok(Done::Attended(_))) => (NextAttempt::Succeeded, None),
             (_, Ok(Done::Parked(received_at))) => {
                 let next = next_try(policy, attempts, None, now);
                 let until = received_at.plus(policy.unpark_for);
@@ -197,12 +183,8 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
     pub async fn step(&self, now: Timestamp, capacity: u32) -> Result<Step, PortError> {
         let due = self.take(capacity).await?;
         join_all(due.iter().map(|due| self.perform(due)).collect()).await;
-        let full = u32::try_from(due.len()).unwrap_or(u32::MAX) >= capacity;
-        let idle = now.plus(self.online.environment().policy.dispatch_idle);
-        let storage = self.online.storage();
-        let next = if full { now } else { storage.next_due(Lane::Errands).await?.map_or(idle, |due| due.min(idle)) };
-        let next = if due.is_empty() && next <= now { now.plus(NOT_GIVEN_OUT) } else { next };
-        Ok(Step { attempted: due.len(), next: next.max(now) })
+        let policy = self.online.environment().policy;
+        stepped(self.online.storage(), Lane::Errands, policy, now, due.len(), capacity).await
     }
 }
 

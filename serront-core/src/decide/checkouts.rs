@@ -6,7 +6,7 @@ use crate::account::Version;
 use crate::audit::{Act, Actor};
 use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, SessionName, Write};
 use crate::checkout::{Checkout, CheckoutState, CheckoutStatus, MerchantId, ProviderEventId, Session, SessionId};
-use crate::effect::Errand;
+use crate::effect::{Effect, Errand};
 use crate::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
 use crate::inbox::{InboxRecord, InboxStatus};
 use crate::ledger;
@@ -41,8 +41,8 @@ pub fn begin_checkout(
     if !offers_online_payment(account) {
         return Err(Rejection::PaymentModuleDisabled);
     }
-    let merchant = account.state.plugipay_account_id.as_deref().and_then(MerchantId::parse);
-    let merchant = merchant.ok_or(Rejection::NotConfigured("online payment is not set up for this account"))?;
+    let merchant =
+        super::merchant(account).ok_or(Rejection::NotConfigured("online payment is not set up for this account"))?;
     payment.state.status.apply(PaymentAct::PayOnline)?;
     if order.state.status.is_closed() {
         return Err(Rejection::OrderClosed(order.state.status.as_str()));
@@ -120,18 +120,15 @@ pub fn record_session(
         edit.errand(context, Errand::Cancel(checkout.id), context.now);
     }
     let opened = Checkout { state: opened, ..checkout.clone() };
-    let (state, waiting) = match apply(&mut edit, &opened, observation, None, context)? {
-        Applied::Nothing => (opened.state.clone(), None),
-        Applied::Moved(state) => (state, None),
-        Applied::Unbookable(state, status) => (state, Some(status)),
-    };
+    let Applied { state, unbookable } = apply(&mut edit, &opened, observation, None, context)?;
+    let state = state.unwrap_or_else(|| opened.state.clone());
     if first {
         edit.update_checkout(checkout.id, state);
     } else {
         edit.insert_checkout(context, Checkout { state, ..opened });
     }
     let (mut change, _) = edit.finish();
-    if let Some(status) = waiting {
+    if let Some(status) = unbookable {
         keep_unbookable(&mut change, checkout, observation, status);
     }
     Ok(Decision::Change(Box::new(change), ()))
@@ -167,14 +164,11 @@ pub fn observe(
 ) -> Result<Decision<()>, Rejection> {
     let CheckoutSnapshot { order, checkout } = snapshot;
     let mut edit = Edit::begin(order, context);
-    let (state, waiting) = match apply(&mut edit, checkout, observation, None, context)? {
-        Applied::Nothing => return Ok(Decision::Unchanged(())),
-        Applied::Moved(state) => (state, None),
-        Applied::Unbookable(state, status) => (state, Some(status)),
-    };
+    let Applied { state, unbookable } = apply(&mut edit, checkout, observation, None, context)?;
+    let Some(state) = state else { return Ok(Decision::Unchanged(())) };
     edit.update_checkout(checkout.id, state);
     let (mut change, _) = edit.finish();
-    if let Some(status) = waiting {
+    if let Some(status) = unbookable {
         keep_unbookable(&mut change, checkout, observation, status);
     }
     Ok(Decision::Change(Box::new(change), ()))
@@ -222,11 +216,8 @@ pub fn notify(
         return Ok(park(record, observation, snapshot, claim, context));
     };
     let mut edit = Edit::begin(order, context);
-    let (state, status) = match apply(&mut edit, checkout, observation, Some(&record.event_id), context)? {
-        Applied::Nothing => (None, InboxStatus::Applied),
-        Applied::Moved(state) => (Some(state), InboxStatus::Applied),
-        Applied::Unbookable(state, status) => (Some(state), status),
-    };
+    let Applied { state, unbookable } = apply(&mut edit, checkout, observation, Some(&record.event_id), context)?;
+    let status = unbookable.unwrap_or(InboxStatus::Applied);
     let mut change = match state {
         // What changes nothing relies on nothing.
         None => context.change_set(record.account_id),
@@ -252,7 +243,7 @@ fn park(
     change.guards.push(Guard::Exact { row: Row::Session(id.clone()), version: snapshot.version });
     let version = snapshot.version.next();
     change.writes.push(Write::PutSession(SessionName { id, version, checkout_id: None }));
-    change.effects.push(crate::effect::Effect::Errand {
+    change.effects.push(Effect::Errand {
         id: context.ids.errand(),
         errand: Errand::Unpark(record.event_id.clone()),
         due_at: context.now.plus(context.policy.poll_first),
@@ -275,12 +266,9 @@ pub fn unpark(
     match (&snapshot.checkout, snapshot.event) {
         (Some(CheckoutSnapshot { order, checkout }), Some(InboxStatus::Parked)) => {
             let mut edit = Edit::begin(order, context);
-            let (state, status) = match apply(&mut edit, checkout, observation, Some(event_id), context)? {
-                Applied::Nothing => (checkout.state.clone(), InboxStatus::Applied),
-                Applied::Moved(state) => (state, InboxStatus::Applied),
-                Applied::Unbookable(state, status) => (state, status),
-            };
-            edit.update_checkout(checkout.id, state);
+            let Applied { state, unbookable } = apply(&mut edit, checkout, observation, Some(event_id), context)?;
+            let status = unbookable.unwrap_or(InboxStatus::Applied);
+            edit.update_checkout(checkout.id, state.unwrap_or_else(|| checkout.state.clone()));
             let (mut change, _) = edit.finish();
             change.writes.push(Write::UpdateInbox(event_id.clone(), status));
             Ok(Decision::Change(Box::new(change), status))
@@ -289,14 +277,12 @@ pub fn unpark(
     }
 }
 
-/// What an observation came to: the checkout's new state, still to be written.
-enum Applied {
-    /// It changes nothing.
-    Nothing,
-    /// The checkout moved, with everything that follows.
-    Moved(CheckoutState),
-    /// It was paid, and the money can't be booked: another currency, or no amount. The operator looks after it.
-    Unbookable(CheckoutState, InboxStatus),
+/// What an observation came to.
+struct Applied {
+    /// The checkout's new state, still to be written; `None` if it changes nothing.
+    state: Option<CheckoutState>,
+    /// Why what was paid can't be booked: another currency, or no amount. The operator looks after it.
+    unbookable: Option<InboxStatus>,
 }
 
 /// Moves a checkout as observed. Money that arrived is booked, with the amount that arrived, once for each session; it
@@ -311,20 +297,21 @@ fn apply(
     let before = checkout.state.status;
     let to = before.observe(observation.status);
     if to == before {
-        return Ok(Applied::Nothing);
+        return Ok(Applied { state: None, unbookable: None });
     }
     let ended_at = if to.is_live() { None } else { checkout.state.ended_at.or(Some(context.now)) };
-    let state = CheckoutState { status: to, ended_at, ..checkout.state.clone() };
-    if to == CheckoutStatus::Completed {
-        if observation.currency != CURRENCY {
-            return Ok(Applied::Unbookable(state, InboxStatus::ForeignCurrency));
-        }
-        let Some(arrived) = Rupiah::new(observation.amount).ok().filter(|amount| !amount.is_zero()) else {
-            return Ok(Applied::Unbookable(state, InboxStatus::Unreadable));
-        };
-        settle(edit, checkout, &observation.session_id, arrived, event_id, context)?;
+    let state = Some(CheckoutState { status: to, ended_at, ..checkout.state.clone() });
+    if to != CheckoutStatus::Completed {
+        return Ok(Applied { state, unbookable: None });
     }
-    Ok(Applied::Moved(state))
+    if observation.currency != CURRENCY {
+        return Ok(Applied { state, unbookable: Some(InboxStatus::ForeignCurrency) });
+    }
+    let Some(arrived) = Rupiah::new(observation.amount).ok().filter(|amount| !amount.is_zero()) else {
+        return Ok(Applied { state, unbookable: Some(InboxStatus::Unreadable) });
+    };
+    settle(edit, checkout, &observation.session_id, arrived, event_id, context)?;
+    Ok(Applied { state, unbookable: None })
 }
 
 fn settle(
@@ -341,8 +328,8 @@ fn settle(
     let legs = ledger::sale(account.id, session_id, arrived, fee, &description, context.now, &mut context.ids);
     edit.change.claims.push(Claim::of(ClaimName::Settlement(session_id.clone())));
     edit.change.writes.push(Write::Post(legs));
-    let state = (payment.state.status, order.state.status);
-    let exception = ExceptionKind::of(state.0, state.1, arrived, checkout.amount, payment.state.amount_due);
+    let (paid, due) = (payment.state.status, payment.state.amount_due);
+    let exception = ExceptionKind::of(paid, order.state.status, arrived, checkout.amount, due);
     let actor = Actor::Plugipay { event_id: event_id.cloned() };
     edit.audit(context, &actor, Act::Settled { session_id: session_id.clone(), amount: arrived, fee, exception }, None);
     match exception {

@@ -48,17 +48,16 @@ impl<'a> Edit<'a> {
 
     /// Has every live checkout but one called off: there is nothing to pay any more, or no longer that.
     pub(super) fn end_need_to_pay(&mut self, context: &mut Context<'_>, but: Option<CheckoutId>) {
-        let before = self.before;
-        let live = before.checkouts.iter().filter(|checkout| !checkout.state.unneeded && Some(checkout.id) != but);
-        for checkout in live {
-            if self.after.checkouts.iter().any(|now| now.id == checkout.id && now.state.unneeded) {
-                continue;
+        let mut called_off = Vec::new();
+        for Checkout { id, state, .. } in &mut self.after.checkouts {
+            if !state.unneeded && Some(*id) != but {
+                state.unneeded = true;
+                called_off.push((*id, state.clone()));
             }
-            for now in &mut self.after.checkouts {
-                now.state.unneeded |= now.id == checkout.id;
-            }
-            self.update_checkout(checkout.id, CheckoutState { unneeded: true, ..checkout.state.clone() });
-            self.errand(context, Errand::Cancel(checkout.id), context.now);
+        }
+        for (id, state) in called_off {
+            self.update_checkout(id, state);
+            self.errand(context, Errand::Cancel(id), context.now);
         }
     }
 
