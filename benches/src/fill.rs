@@ -2,17 +2,22 @@
 //!
 //! So every value is one that the library itself wrote, and a million orders take seconds. Both engines run the same
 //! statements, but for how each says a padded number, a series and random digits. The directory is not filled, nor
-//! SQLite's index of words: nothing that is measured looks there, and no confirmation writes there.
+//! SQLite's index of words: nothing that is measured looks there, and no confirmation writes there. But who is which merchant
+//! at Plugipay is filled in, for every notification asks that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serront_core::checkout::MerchantId;
+use serront_core::decide::ModuleSwitches;
 use serront_core::ids::AccountId;
-use serront_core::ports::WorkStorage;
+use serront_core::ports::{Plugipay, WorkStorage};
 use serront_testkit::memory::ManualClock;
-use serront_testkit::world::World;
+use serront_testkit::sandbox::Sandbox;
+use serront_testkit::world::{Placed, Seller, World};
 
-use crate::stage::Size;
+use crate::notified::{Named, Posted};
+use crate::stage::{Size, Trouble};
 
 /// How an engine says what the statements need.
 pub(crate) struct Dialect {
@@ -28,22 +33,88 @@ pub(crate) struct Dialect {
     pub(crate) columns: fn(table: &str) -> String,
 }
 
+/// What is copied.
+pub(crate) struct Template {
+    account: AccountId,
+    /// What Plugipay posts once the order is paid, if it can be paid online.
+    pub(crate) posted: Option<Posted>,
+}
+
 /// Makes the account and the order that are copied.
-pub(crate) async fn template<S: WorkStorage>(storage: Arc<S>) -> AccountId {
-    let world = World::over(storage, Arc::new(ManualClock::default()));
+pub(crate) async fn template<S: WorkStorage>(storage: Arc<S>, size: Size) -> Result<Template, Trouble> {
+    let mut world = World::over(storage, Arc::new(ManualClock::default()));
+    let sandbox = Arc::new(Sandbox::new(world.clock.clone()));
+    world.plugipay = Some(Arc::clone(&sandbox) as Arc<dyn Plugipay>);
     let seller = world.seller("studio").await;
     world.subscribe(&seller, "https://example.com/serront", &["serront.order.*"]).await;
-    world.place(&seller, "Budi Santoso").await;
-    seller.account_id
+    let placed = world.place(&seller, "Budi Santoso").await;
+    let posted = if size.online { Some(pay(&world, &sandbox, &seller, &placed).await?) } else { None };
+    Ok(Template { account: seller.account_id, posted })
+}
+
+/// Has the order's checkout paid, without telling the library of it.
+async fn pay<S: WorkStorage>(
+    world: &World<S>,
+    sandbox: &Sandbox,
+    seller: &Seller,
+    placed: &Placed,
+) -> Result<Posted, Trouble> {
+    let on = ModuleSwitches { payment: Some(true), marketing: None };
+    world.online().switch_modules(seller.account_id, on, None).await?;
+    let session = world.online().pay(&placed.token).await?.checkout_session_id;
+    let snapshot = world.storage.session(seller.account_id, &session, None).await?;
+    let checkout = snapshot.checkout.ok_or("a session without a checkout")?.checkout.id;
+    sandbox.pay(session.as_str());
+    let notification = sandbox.take_notifications().pop().ok_or("a payment without a notification")?;
+    let merchant = sandbox.merchant_of(&seller.account_id.to_string()).ok_or("an account without a workspace")?;
+    let provisioned = world.storage.merchant(&MerchantId::parse(&merchant).ok_or("a malformed merchant")?).await?;
+    let endpoint = provisioned.and_then(|provisioned| provisioned.state.endpoint).ok_or("no endpoint")?;
+    Ok(Posted {
+        named: Named {
+            event: notification.event_id,
+            merchant,
+            session: session.to_string(),
+            checkout: checkout.to_string(),
+            order: placed.id.to_string(),
+        },
+        secret: endpoint.secret.reveal().to_owned(),
+        body: notification.body,
+    })
 }
 
 /// Tables that are emptied before orders are filled in, each after those that refer to it.
-pub(crate) const EMPTIED: [&str; 9] =
-    ["checkouts", "payments", "orders", "claims", "audit", "effects", "change_sets", "order_counts", "order_numbers"];
+pub(crate) const EMPTIED: [&str; 14] = [
+    "sessions",
+    "checkouts",
+    "payments",
+    "orders",
+    "claims",
+    "audit",
+    "effects",
+    "errands",
+    "inbox",
+    "ledger_entries",
+    "ledger_balances",
+    "change_sets",
+    "order_counts",
+    "order_numbers",
+];
 
 /// Tables of which rows are copied: their columns are asked for, so that a new one is copied too.
-pub(crate) const COPIED: [&str; 7] =
-    ["accounts", "storefronts", "services", "service_counts", "subscriptions", "orders", "payments"];
+pub(crate) const COPIED: [&str; 12] = [
+    "accounts",
+    "storefronts",
+    "services",
+    "service_counts",
+    "subscriptions",
+    "provisioning",
+    "directory",
+    "orders",
+    "payments",
+    "checkouts",
+    "sessions",
+    "errands",
+];
 
 /// The columns of the tables to copy.
 pub(crate) type Columns = BTreeMap<&'static str, Vec<String>>;
@@ -57,24 +128,39 @@ fn copy(columns: &Columns, table: &str, from: &str, changed: impl Fn(&str) -> Op
 }
 
 /// Copies the account of the template: once for each database.
-pub(crate) fn accounts(dialect: &Dialect, columns: &Columns, template: AccountId, size: Size) -> Vec<String> {
+pub(crate) fn accounts(dialect: &Dialect, columns: &Columns, template: &Template, size: Size) -> Vec<String> {
+    let Template { account: template, posted } = template;
     let (series, id) = ((dialect.series)(size.accounts), dialect.id);
     let copied =
-        ["accounts", "storefronts", "services", "service_counts", "subscriptions"].into_iter().filter_map(|table| {
-            let from = format!("(SELECT * FROM {table} WHERE account_id = '{template}') t, {series}");
-            copy(columns, table, &from, |column| match column {
-                "account_id" => Some(id("acc_", "g.n")),
-                "service_id" => Some(id("svc_", "g.n")),
-                "subscription_id" => Some(id("whs_", "g.n")),
-                "slug" if table == "storefronts" => Some("t.slug || '-' || g.n".to_owned()),
-                _ => None,
-            })
-        });
+        ["accounts", "storefronts", "services", "service_counts", "subscriptions", "provisioning", "directory"]
+            .into_iter()
+            .filter_map(|table| {
+                // Of the directory only who the merchants are.
+                let kind = if table == "directory" { " AND kind = 'merchant'" } else { "" };
+                let from = format!("(SELECT * FROM {table} WHERE account_id = '{template}'{kind}) t, {series}");
+                copy(columns, table, &from, |column| match column {
+                    "account_id" => Some(id("acc_", "g.n")),
+                    "service_id" => Some(id("svc_", "g.n")),
+                    "subscription_id" => Some(id("whs_", "g.n")),
+                    "slug" if table == "storefronts" => Some("t.slug || '-' || g.n".to_owned()),
+                    "plugipay_account_id" => posted.as_ref().map(|_| id("mer_", "g.n")),
+                    "name" if table == "directory" => Some(id("mer_", "g.n")),
+                    "state" => posted.as_ref().map(|posted| {
+                        // As `notified::secret` tells it.
+                        format!("replace(t.state, '{}', {})", posted.secret, id("whsec_", "g.n"))
+                    }),
+                    _ => None,
+                })
+            });
     let templates = [
         // What the slices' orders are copied from. Its version leaves room for a stale one before it.
         "CREATE TABLE template_orders AS SELECT * FROM orders".to_owned(),
         "UPDATE template_orders SET version = 3".to_owned(),
         "CREATE TABLE template_payments AS SELECT * FROM payments".to_owned(),
+        // Empty where nobody pays online.
+        "CREATE TABLE template_checkouts AS SELECT * FROM checkouts".to_owned(),
+        "CREATE TABLE template_sessions AS SELECT * FROM sessions".to_owned(),
+        "CREATE TABLE template_errands AS SELECT * FROM errands".to_owned(),
     ];
     templates.into_iter().chain(copied).collect()
 }
@@ -82,23 +168,41 @@ pub(crate) fn accounts(dialect: &Dialect, columns: &Columns, template: AccountId
 /// Copies the template's order, into emptied tables.
 pub(crate) fn orders(dialect: &Dialect, columns: &Columns, size: Size, total: i64) -> Vec<String> {
     let Dialect { id, series, digits, words, .. } = dialect;
-    let (account, series) = (format!("(g.n % {})", size.accounts), series(total));
-    let orders = copy(columns, "orders", &format!("template_orders t, {series}"), |column| match column {
+    let (account, series) = (format!("(g.n % {})", size.sellers), series(total));
+    let ids = |column: &str| match column {
         "order_id" => Some(id("ord_", "g.n")),
+        "payment_id" => Some(id("pay_", "g.n")),
+        "checkout_id" => Some(id("chk_", "g.n")),
+        "session_id" => Some(id("cs_", "g.n")),
         "account_id" => Some(id("acc_", &account)),
         "service_id" => Some(id("svc_", &account)),
-        "number" => Some(format!("g.n / {} + 1", size.accounts)),
+        _ => None,
+    };
+    let orders = copy(columns, "orders", &format!("template_orders t, {series}"), |column| match column {
+        "number" => Some(format!("g.n / {} + 1", size.sellers)),
         "access_token" => Some(digits(48)),
         "access_token_hash" => Some(digits(64)),
         "created_at" | "updated_at" => Some(format!("t.{column} + g.n")),
         "search" => Some(words(&id("acc_", &account))),
-        _ => None,
+        column => ids(column),
     });
-    let payments = copy(columns, "payments", &format!("template_payments t, {series}"), |column| match column {
-        "payment_id" => Some(id("pay_", "g.n")),
-        "account_id" => Some(id("acc_", &account)),
-        "order_id" => Some(id("ord_", "g.n")),
-        _ => None,
+    let payments = copy(columns, "payments", &format!("template_payments t, {series}"), ids);
+    let checkouts = copy(columns, "checkouts", &format!("template_checkouts t, {series}"), |column| match column {
+        "request" => Some(format!(
+            "replace(replace(t.request, t.checkout_id, {}), t.order_id, {})",
+            id("chk_", "g.n"),
+            id("ord_", "g.n")
+        )),
+        "hosted_url" => Some(format!("replace(t.hosted_url, t.session_id, {})", id("cs_", "g.n"))),
+        column => ids(column),
+    });
+    let sessions = copy(columns, "sessions", &format!("template_sessions t, {series}"), ids);
+    let errands = copy(columns, "errands", &format!("template_errands t, {series}"), |column| match column {
+        "effect_id" => Some(id("erd_", "g.n")),
+        "content" => {
+            Some(format!("replace(t.content, (SELECT checkout_id FROM template_checkouts), {})", id("chk_", "g.n")))
+        }
+        column => ids(column),
     });
     let counted = [
         "INSERT INTO order_counts (account_id, status, orders) SELECT account_id, status, count(*) FROM orders \
@@ -106,5 +210,6 @@ pub(crate) fn orders(dialect: &Dialect, columns: &Columns, size: Size, total: i6
         "INSERT INTO order_numbers (account_id, last_number) SELECT account_id, max(number) FROM orders \
          GROUP BY account_id",
     ];
-    orders.into_iter().chain(payments).chain(counted.map(str::to_owned)).collect()
+    let copied = [orders, payments, checkouts, sessions, errands].into_iter().flatten();
+    copied.chain(counted.map(str::to_owned)).collect()
 }

@@ -182,13 +182,19 @@ struct Data<'a> {
 /// Counts, so that ids ascend within a millisecond too.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-struct Ids {
+/// Ids of one operation: sixteen, from the present time on.
+pub(crate) struct Ids {
     at: u64,
     next: u128,
 }
 
 impl Ids {
-    fn next(&mut self, prefix: &str) -> String {
+    pub(crate) fn draw() -> Result<Self, Trouble> {
+        let at = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        Ok(Self { at, next: u128::from(COUNTER.fetch_add(1, Ordering::Relaxed)) << 4 })
+    }
+
+    pub(crate) fn next(&mut self, prefix: &str) -> String {
         self.next += 1;
         format!("{prefix}{}", Ulid::from_parts(self.at, self.next).to_string().to_ascii_lowercase())
     }
@@ -197,6 +203,12 @@ impl Ids {
 impl Confirmation {
     /// Decides: what `decide::confirm_payment` would have written, by hand.
     pub(crate) fn of(seen: &Seen, request: &Request) -> Result<Self, Trouble> {
+        let actor = serde_json::to_string(&Actor { kind: "host", name: ACTOR })?;
+        Self::made(seen, &request.account_text, actor, &mut Ids::draw()?)
+    }
+
+    /// The same, by whoever this is, as JSON.
+    pub(crate) fn made(seen: &Seen, account: &str, actor: String, ids: &mut Ids) -> Result<Self, Trouble> {
         let Seen { shown, seller_name, subscriptions } = seen;
         if shown.payment_status == "payment_confirmed" {
             return Err("confirmed already".into());
@@ -205,17 +217,14 @@ impl Confirmation {
         let [(subscription, _)] = wanting.as_slice() else {
             return Err("written for one subscription in each account".into());
         };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let at = u64::try_from(since.as_millis())?;
-        let mut ids = Ids { at, next: u128::from(COUNTER.fetch_add(1, Ordering::Relaxed)) << 4 };
-        let at = i64::try_from(at)?;
+        let at = i64::try_from(ids.at)?;
         let event = ids.next("evt_");
         let time: DateTime<Utc> = DateTime::from_timestamp_millis(at).unwrap_or_default();
         let body = Body {
             id: &event,
             r#type: EVENT,
             occurred_at: &time.to_rfc3339_opts(SecondsFormat::Millis, true),
-            account_id: &request.account_text,
+            account_id: account,
             data: Data { order_id: &shown.order_id, number: shown.number, quoted_price_idr: shown.quoted_price },
         };
         let mail = Mail {
@@ -233,7 +242,7 @@ impl Confirmation {
             at,
             change_set: ids.next("chg_"),
             audit: ids.next("aud_"),
-            actor: serde_json::to_string(&Actor { kind: "host", name: ACTOR })?,
+            actor,
             act: serde_json::to_string(&act)?,
             mail: ids.next("mail_"),
             mail_content: serde_json::to_string(&mail)?,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
@@ -13,9 +14,10 @@ use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::DeliveryRecord;
 use serront_core::exception::{ExceptionStatus, PaymentException};
+use serront_core::fold::Folder;
 use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId};
-use serront_core::inbox::InboxRecord;
+use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::key::KeyRecord;
 use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
@@ -24,8 +26,8 @@ use serront_core::page::{
 };
 use serront_core::policy::Policy;
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
-    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
+    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -41,9 +43,20 @@ pub(crate) struct Library<S> {
     actor: Actor,
 }
 
-impl<S: Storage> Library<S> {
+/// How often the folder runs. A host's runs every two seconds, and a slice that is shorter would bear none of it.
+const FOLD_INTERVAL: Duration = Duration::from_millis(200);
+
+impl<S: WorkStorage> Library<S> {
     pub(crate) fn new(storage: Arc<S>) -> Result<Self, Trouble> {
-        Ok(Self { storage, policy: Policy::default(), actor: Actor::host(crate::hand::ACTOR)? })
+        let policy = Policy { fold_interval: FOLD_INTERVAL, ..Policy::default() };
+        Ok(Self { storage, policy, actor: Actor::host(crate::hand::ACTOR)? })
+    }
+
+    /// One step of the folder: how many deltas it folded, and how long it may pause then.
+    pub(crate) async fn fold(&self) -> Result<(u64, Duration), Trouble> {
+        let now = SystemClock.now();
+        let folded = Folder::new(&*self.storage, self.environment()).step(now).await?;
+        Ok((folded.deltas, folded.next.since(now)))
     }
 
     fn environment(&self) -> Environment<'_> {
@@ -56,7 +69,7 @@ impl<S: Storage> Library<S> {
 }
 
 #[async_trait]
-impl<S: Storage> Way for Library<S> {
+impl<S: WorkStorage> Way for Library<S> {
     async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
         let Request { account, order, stale, .. } = request;
         if *stale {
@@ -79,6 +92,13 @@ impl<S: Storage> Way for Library<S> {
             first: page.orders.first().map_or(0, |order| order.number.0),
             orders: counts.into_iter().sum(),
         })
+    }
+
+    async fn notify(&self, request: &Request) -> Result<(), Trouble> {
+        let notification = request.notification.as_ref().ok_or("an order without a notification")?;
+        let (signature, body) = (Some(notification.signature.as_str()), notification.body.as_bytes());
+        let status = self.local().receive_notification(signature, body).await?;
+        if status == InboxStatus::Applied { Ok(()) } else { Err(format!("it became {}", status.as_str()).into()) }
     }
 }
 

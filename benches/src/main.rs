@@ -4,7 +4,7 @@
 //! scenario ─▶ stages (filled databases) ─▶ rounds of slices, the contenders in turns ─▶ rows counted ─▶ results
 //! ```
 //!
-//! `measure` alone measures everything, which takes about half an hour; its options choose a single figure. What it is not:
+//! `measure` alone measures everything, which takes more than half an hour; its options choose a single figure. What it is not:
 //! a load generator. Callers, engine and disk share one machine, so only the ratios within one run mean something elsewhere.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -31,6 +31,7 @@ mod fill;
 mod hand;
 mod library;
 mod machine;
+mod notified;
 mod postgres;
 mod report;
 mod run;

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::machine::Machine;
 use crate::run::{Measured, Timing};
-use crate::scenario::{Engine, LARGE, Question, Scenario};
-use crate::stage::{Manner, Trouble};
+use crate::scenario::{Engine, LARGE, ONE_MERCHANT, Operation, Question, REPEATED, Scenario};
+use crate::stage::{Manner, Size, Trouble};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
@@ -41,9 +41,18 @@ struct Figure {
     /// The throughput as a multiple of that of the contender at this place.
     ratio: f64,
     against: usize,
-    /// Confirmations whose rows were counted afterwards.
+    /// Orders whose rows were counted afterwards.
     checked: i64,
     bytes_each: i64,
+    /// The throughput of what was done for the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled_per_second: Option<f64>,
+    /// What a duplicate costs, as a share of what a first delivery costs that contender at `against`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_costs: Option<f64>,
+    /// How many deltas of balances the folder folded during the slices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deltas_folded: Option<u64>,
     slices: Vec<f64>,
 }
 
@@ -71,6 +80,12 @@ fn quantile(sorted: &[u32], thousandths: usize) -> u32 {
     sorted.get(last * thousandths / 1_000).copied().unwrap_or_default()
 }
 
+/// How many of all were first.
+#[allow(clippy::cast_precision_loss, reason = "a share")]
+fn share((all, first): (usize, usize)) -> f64 {
+    first as f64 / all.max(1) as f64
+}
+
 fn rounded(value: f64, digits: i32) -> f64 {
     let by = 10.0_f64.powi(digits);
     (value * by).round() / by
@@ -85,6 +100,8 @@ impl Figures {
             .map(|(one, per_second)| {
                 let contender = one.contender;
                 let base = medians.get(contender.against).copied().unwrap_or(f64::NAN);
+                let settles = scenario.question.operation() == Operation::Notify;
+                let first = share(one.counted);
                 Figure {
                     manner: contender.manner,
                     way: contender.manner.name(),
@@ -96,6 +113,11 @@ impl Figures {
                     against: contender.against,
                     checked: one.checked,
                     bytes_each: one.bytes.checked_div(one.checked).unwrap_or_default(),
+                    settled_per_second: settles.then(|| rounded(per_second * first, 0)),
+                    // A delivery takes the mean of a first one and a duplicate, by how many there were of each.
+                    duplicate_costs: (settles && first < 1.0)
+                        .then(|| rounded((base / per_second - first) / (1.0 - first), 3)),
+                    deltas_folded: settles.then_some(one.folded),
                     slices: one.rates.iter().map(|rate| rounded(*rate, 0)).collect(),
                 }
             })
@@ -106,7 +128,10 @@ impl Figures {
 
     fn title(&self) -> String {
         let callers = if self.callers == 1 { "1 caller".to_owned() } else { format!("{} callers", self.callers) };
-        format!("{}, {callers}, {} orders", self.question.title(), thousands(self.orders))
+        let of = if self.question == Question::Settle { "merchants" } else { "orders" };
+        let many =
+            if self.question == Question::Settle { Size::online(self.orders, false).accounts } else { self.orders };
+        format!("{}, {callers}, {} {of}", self.question.title(), thousands(many))
     }
 
     fn figure(&self, manner: Manner, remark: &str) -> Option<&Figure> {
@@ -167,6 +192,18 @@ impl Figures {
                 if let Some(middle) = self.contenders.iter().rev().find(|figure| figure.manner == Manner::Library) {
                     // What noise leaves of "the same".
                     want("a page half-way down to the first page".to_owned(), middle.ratio, Some(0.9), None);
+                }
+            }
+            Question::Settle => {
+                let callers = self.callers;
+                if let Some(cost) = self.figure(Manner::Library, REPEATED).and_then(|figure| figure.duplicate_costs) {
+                    let figure = format!("settling, {callers} callers: a duplicate to a first delivery");
+                    want(figure, cost, None, Some(0.5));
+                }
+                if let Some(one) = self.figure(Manner::Library, ONE_MERCHANT) {
+                    let many = thousands(Size::online(self.orders, false).accounts);
+                    let figure = format!("settling, {callers} callers: one merchant to {many}");
+                    want(figure, one.ratio, Some(0.85), None);
                 }
             }
             Question::Page => {}
@@ -264,8 +301,13 @@ impl Results {
 impl Figures {
     fn table(&self) -> Result<String, Trouble> {
         let confirms = self.contenders.iter().any(|figure| figure.checked > 0);
-        let mut text = String::from("| | per second | ratio | p50 ms | p99 ms |");
-        text.push_str(if confirms { " bytes |\n|---|--:|--:|--:|--:|--:|\n" } else { "\n|---|--:|--:|--:|--:|\n" });
+        let settles = self.question == Question::Settle;
+        let mut columns = vec!["per second", "ratio", "p50 ms", "p99 ms"];
+        columns.extend(confirms.then_some("bytes"));
+        if settles {
+            columns.extend(["settled per second", "a duplicate costs", "deltas folded"]);
+        }
+        let mut text = format!("| | {} |\n|---|{}\n", columns.join(" | "), "--:|".repeat(columns.len()));
         for (place, figure) in self.contenders.iter().enumerate() {
             let Figure { way, remark, per_second, ratio, p50_us, p99_us, bytes_each, against, .. } = figure;
             let remark = if remark.is_empty() { String::new() } else { format!(", {remark}") };
@@ -276,6 +318,10 @@ impl Figures {
             write!(text, "| {way}{remark} | {per_second:.0} | {ratio:.2}{to} | {p50} | {p99} |")?;
             if confirms {
                 write!(text, " {bytes_each} |")?;
+            }
+            if let (Some(settled), Some(folded)) = (figure.settled_per_second, figure.deltas_folded) {
+                let cost = figure.duplicate_costs.map_or_else(String::new, |cost| format!("{cost:.2}"));
+                write!(text, " {settled:.0} | {cost} | {} |", thousands(i64::try_from(folded)?))?;
             }
             text.push('\n');
         }
@@ -302,9 +348,24 @@ the writes in one transaction. No library, no other guards; ids from a counter.
 - (c) as an ORM: the same rows, statement by statement in a transaction (sqlx).
 - (d) write only: (a)'s write without its read; no correct program, only the limit.
 - (e) in a host's transaction: (b) bound to a transaction that the host opens and commits, one confirmation in each.
+- Settling: (a) reads the merchant's secret, the event, session, checkout and all that a confirmation needs in one \
+statement, verifies the signature itself, and writes order, payment, checkout, three claims, two audit records, mail, \
+delivery, the notification's bytes, four ledger entries, two deltas (on SQLite two balances) and change set in another, \
+which checks the order's version. (b) is `Local::receive_notification`, which reads the merchant, then the session, and \
+commits. Both verify the same signatures, made ahead with a secret for each merchant.
 
-Every row that a slice promised was counted after it. `bytes` are those of audit records and effects, for each \
-confirmation. A database of 1,000 orders is filled anew before every slice, with as many orders as a slice confirms if \
+Every row that a slice promised was counted after it. `bytes` are those of audit records, effects and notifications, for \
+each confirmation. A database of 1,000 orders is filled anew before every slice, with as many orders as a slice confirms if \
 that is more; of 1,000,000 each order is confirmed once, in an order that jumps all over the table. A conflict is a read \
 that is one version behind: the change set conflicts, and the caller reads and decides again.
+
+Every slice of settling begins with as many merchants as there are, all in the directory, each with the module on and a \
+secret of its own, and with open checkouts for more orders than a slice settles: spread over all merchants, or all of them \
+one merchant's. Each session is settled once. What is counted are deliveries: new ones; each five times, with other \
+deliveries between them, so that a duplicate comes after what it repeats; or each five times at once, by five callers. What \
+a duplicate costs follows from the share of first ones among all deliveries, taking that a first one costs what it costs \
+where all are new. Five at once hold up five callers for one session, so there it is not cost alone: fewer sessions are \
+under way at a time. After every slice the ledger was checked as well: each transaction balances, and each account's \
+balance, with the deltas left, is what its entries come to. On PostgreSQL the folder runs meanwhile, every 200 ms, where a \
+host's runs every two seconds; SQLite has nothing to fold.
 ";

@@ -28,6 +28,35 @@ impl Engine {
 pub(crate) enum Operation {
     Confirm,
     Page,
+    /// Taking a notification that a session was paid.
+    Notify,
+}
+
+impl Operation {
+    /// Whether each order can be used for it once.
+    pub(crate) const fn writes(self) -> bool {
+        !matches!(self, Self::Page)
+    }
+}
+
+/// How often a notification is delivered, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deliveries {
+    Once,
+    /// Five times, a while after each other.
+    Repeated,
+    /// Five times at the same moment.
+    Together,
+}
+
+impl Deliveries {
+    /// How often that is.
+    pub(crate) const fn each(self) -> usize {
+        match self {
+            Self::Once => 1,
+            Self::Repeated | Self::Together => 5,
+        }
+    }
 }
 
 /// What is asked.
@@ -42,15 +71,19 @@ pub(crate) enum Question {
     Conflicts,
     /// Whether a page's time depends on how deep it is.
     Depth,
+    /// How fast sessions are settled by their notifications, what a duplicate costs, and what it does if one merchant gets
+    /// them all.
+    Settle,
 }
 
 impl Question {
-    pub(crate) const ALL: [Self; 4] = [Self::Confirm, Self::Page, Self::Conflicts, Self::Depth];
+    pub(crate) const ALL: [Self; 5] = [Self::Confirm, Self::Page, Self::Conflicts, Self::Depth, Self::Settle];
 
     pub(crate) const fn operation(self) -> Operation {
         match self {
             Self::Confirm | Self::Conflicts => Operation::Confirm,
             Self::Page | Self::Depth => Operation::Page,
+            Self::Settle => Operation::Notify,
         }
     }
 
@@ -60,6 +93,7 @@ impl Question {
             Self::Page => "a page of 50 orders",
             Self::Conflicts => "confirming, with conflicts",
             Self::Depth => "a page by its depth",
+            Self::Settle => "settling by notifications",
         }
     }
 }
@@ -73,6 +107,9 @@ pub(crate) struct Contender {
     pub(crate) depth: Depth,
     /// Every so many operations begin with a stale read; 0: none.
     pub(crate) stale_every: usize,
+    pub(crate) deliveries: Deliveries,
+    /// Whether one merchant gets all of them.
+    pub(crate) one_merchant: bool,
     /// The contender to whose throughput this one's is compared, by its place.
     pub(crate) against: usize,
     /// What tells it apart from the same manner's others.
@@ -93,18 +130,35 @@ pub(crate) struct Scenario {
 pub(crate) const SMALL: i64 = 1_000;
 /// The number of orders that a large one holds.
 pub(crate) const LARGE: i64 = 1_000_000;
+/// The number of orders that are paid online: one for each of as many merchants. Slices that settle more find more.
+pub(crate) const PAID: i64 = 10_000;
 /// The number of orders of the one account whose pages are read at two depths.
 const DEEP: i64 = 100_000;
 
+/// Remarks on those that settle.
+pub(crate) const REPEATED: &str = "each five times";
+pub(crate) const TOGETHER: &str = "each five times at once";
+pub(crate) const ONE_MERCHANT: &str = "one merchant";
+
 impl Contender {
     const fn new(manner: Manner, orders: i64) -> Self {
-        Self { manner, orders, depth: Depth::First, stale_every: 0, against: 0, remark: "" }
+        Self {
+            manner,
+            orders,
+            depth: Depth::First,
+            stale_every: 0,
+            deliveries: Deliveries::Once,
+            one_merchant: false,
+            against: 0,
+            remark: "",
+        }
     }
 
     /// The size of the database where it works.
     pub(crate) fn size(self, question: Question) -> Size {
         match question {
-            Question::Depth => Size { orders: self.orders, accounts: 1 },
+            Question::Depth => Size::among(self.orders, 1),
+            Question::Settle => Size::online(self.orders, self.one_merchant),
             Question::Confirm | Question::Page | Question::Conflicts => Size::of(self.orders),
         }
     }
@@ -142,6 +196,19 @@ impl Scenario {
                     [first, Contender { depth: Depth::Middle, remark: "half-way down", ..first }]
                 })
                 .collect(),
+            Question::Settle => [(Manner::Floor, 0), (Manner::Library, 4)]
+                .into_iter()
+                .flat_map(|(way, against)| {
+                    let new = Contender::new(way, orders);
+                    let other = Contender { against, ..new };
+                    [
+                        new,
+                        Contender { deliveries: Deliveries::Repeated, remark: REPEATED, ..other },
+                        Contender { deliveries: Deliveries::Together, remark: TOGETHER, ..other },
+                        Contender { one_merchant: true, remark: ONE_MERCHANT, ..other },
+                    ]
+                })
+                .collect(),
         };
         Self { engine, question, callers, orders, contenders }
     }
@@ -164,6 +231,7 @@ impl Scenario {
                 .into(),
             Question::Conflicts => vec![Self::new(engine, question, 32, SMALL)],
             Question::Depth => vec![Self::new(engine, question, 1, DEEP)],
+            Question::Settle => vec![Self::new(engine, question, 32, PAID)],
         }
     }
 

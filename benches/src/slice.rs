@@ -23,8 +23,10 @@ pub(crate) struct Slice {
     pub(crate) counted: usize,
     /// The counted time; shorter if there was nothing left to do.
     pub(crate) time: Duration,
-    /// All operations, counted or not.
-    pub(crate) performed: usize,
+    /// Of these, the first on their orders; the others did again what had been done.
+    pub(crate) counted_first: usize,
+    /// The first on their orders of all operations, counted or not.
+    pub(crate) performed_first: usize,
     /// Of the counted operations, in microseconds.
     pub(crate) latencies: Vec<u32>,
 }
@@ -33,18 +35,20 @@ pub(crate) struct Slice {
 pub(crate) struct Work {
     pub(crate) operation: Operation,
     pub(crate) requests: Vec<Request>,
+    /// Which of them, one after the other, and whether it is the first time.
+    pub(crate) turns: Vec<(usize, bool)>,
     pub(crate) expected: Vec<PageSeen>,
 }
 
-async fn perform(stage: &dyn Stage, manner: Manner, work: &Work, at: usize) -> Result<bool, Trouble> {
-    let at = match work.operation {
-        // Each order is confirmed once; pages can be read again.
-        Operation::Confirm => at,
-        Operation::Page => at % work.requests.len(),
-    };
-    let Some(request) = work.requests.get(at) else { return Ok(false) };
+/// Whether it was the first time; `None` if nothing was left to do.
+async fn perform(stage: &dyn Stage, manner: Manner, work: &Work, at: usize) -> Result<Option<bool>, Trouble> {
+    // What writes is done as often as planned; pages can be read again.
+    let at = if work.operation.writes() { at } else { at % work.turns.len() };
+    let Some((at, first)) = work.turns.get(at).copied() else { return Ok(None) };
+    let request = work.requests.get(at).ok_or("a turn without a request")?;
     match work.operation {
         Operation::Confirm => stage.way(manner).confirm(request).await?,
+        Operation::Notify => stage.way(manner).notify(request).await?,
         Operation::Page => {
             let seen = stage.way(manner).page(request).await?;
             if work.expected.get(at) != Some(&seen) {
@@ -52,7 +56,7 @@ async fn perform(stage: &dyn Stage, manner: Manner, work: &Work, at: usize) -> R
             }
         }
     }
-    Ok(true)
+    Ok(Some(first))
 }
 
 /// Runs a slice: each caller does one operation after the other.
@@ -70,31 +74,35 @@ pub(crate) async fn run(
     for _ in 0..callers {
         let (stage, work, next, dry) = (Arc::clone(stage), Arc::clone(&work), Arc::clone(&next), Arc::clone(&dry));
         tasks.spawn(async move {
-            let (mut performed, mut latencies, mut last) = (0, Vec::with_capacity(4_096), begin);
+            let (mut performed_first, mut counted_first) = (0, 0);
+            let (mut latencies, mut last) = (Vec::with_capacity(4_096), begin);
             loop {
                 let started = Instant::now();
                 if started >= end || dry.load(Ordering::Relaxed) {
-                    return Ok::<_, Trouble>((performed, latencies, last));
+                    return Ok::<_, Trouble>((performed_first, counted_first, latencies, last));
                 }
-                if !perform(&*stage, manner, &work, next.fetch_add(1, Ordering::Relaxed)).await? {
+                let Some(first) = perform(&*stage, manner, &work, next.fetch_add(1, Ordering::Relaxed)).await? else {
                     // Whoever still works is no longer measured under the full number of callers.
                     dry.store(true, Ordering::Relaxed);
                     continue;
-                }
-                performed += 1;
+                };
+                performed_first += usize::from(first);
                 let ended = Instant::now();
                 if ended >= begin && ended <= end && !dry.load(Ordering::Relaxed) {
                     last = ended;
+                    counted_first += usize::from(first);
                     latencies.push(u32::try_from((ended - started).as_micros()).unwrap_or(u32::MAX));
                 }
             }
         });
     }
-    let mut slice = Slice { counted: 0, time: length.counted, performed: 0, latencies: Vec::new() };
+    let mut slice =
+        Slice { counted: 0, time: length.counted, counted_first: 0, performed_first: 0, latencies: Vec::new() };
     let mut last_of_all = begin;
     while let Some(task) = tasks.join_next().await {
-        let (performed, latencies, last) = task??;
-        slice.performed += performed;
+        let (performed_first, counted_first, latencies, last) = task??;
+        slice.performed_first += performed_first;
+        slice.counted_first += counted_first;
         slice.latencies.extend(latencies);
         last_of_all = last_of_all.max(last);
     }

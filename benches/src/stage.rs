@@ -1,11 +1,15 @@
 //! What is measured on: a filled database, the ways to work with it, and the count of what they wrote.
 
 use std::error::Error;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::ids::{AccountId, OrderId};
 use serront_core::order::OrderNumber;
 use serront_core::page;
+
+use crate::notified::{Notification, Posted};
+use crate::scenario::Operation;
 
 /// Why a measurement ended.
 pub(crate) type Trouble = Box<dyn Error + Send + Sync>;
@@ -51,6 +55,8 @@ pub(crate) struct Request {
     pub(crate) cursor: Option<String>,
     /// The first read of the order is one version behind, as if somebody had written it since.
     pub(crate) stale: bool,
+    /// What Plugipay posts once the order is paid; nothing where nobody pays online.
+    pub(crate) notification: Option<Notification>,
 }
 
 /// What a page told: compared with what is stored.
@@ -70,24 +76,48 @@ pub(crate) trait Way: Send + Sync {
 
     /// Reads a page of [`PAGE`] orders and the counts that are shown above it.
     async fn page(&self, request: &Request) -> Result<PageSeen, Trouble>;
+
+    /// Takes the notification that the order's session was paid; returns when what it causes is durable. It may have been
+    /// taken before.
+    async fn notify(&self, _request: &Request) -> Result<(), Trouble> {
+        Err("takes no notifications".into())
+    }
 }
 
 /// Orders on a page. By hand it is read with `LIMIT 51`, a figure in the text, so that a generic plan knows how few it is.
 pub(crate) const PAGE: usize = 50;
 
-/// How many orders are stored, for how many accounts. Order `n` belongs to account `n % accounts`.
+/// How many orders are stored, for how many accounts. Order `n` belongs to account `n % sellers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Size {
     pub(crate) orders: i64,
     pub(crate) accounts: i64,
+    /// How many of the accounts have all the orders.
+    pub(crate) sellers: i64,
+    /// Whether the accounts are merchants at Plugipay, and each order has an open checkout.
+    pub(crate) online: bool,
 }
+
+/// How many merchants the notifications are spread over, if there are as many orders.
+const MERCHANTS: i64 = 10_000;
 
 /// From how many orders on a database is kept between slices instead of being filled anew.
 const KEPT_FROM: i64 = 100_000;
 
 impl Size {
     pub(crate) fn of(orders: i64) -> Self {
-        Self { orders, accounts: (orders / 100).clamp(1, 1_000) }
+        Self::among(orders, (orders / 100).clamp(1, 1_000))
+    }
+
+    /// So many orders for so many accounts.
+    pub(crate) const fn among(orders: i64, accounts: i64) -> Self {
+        Self { orders, accounts, sellers: accounts, online: false }
+    }
+
+    /// Orders to be paid online, of many merchants or of one of them.
+    pub(crate) fn online(orders: i64, one: bool) -> Self {
+        let accounts = orders.clamp(1, MERCHANTS);
+        Self { orders, accounts, sellers: if one { 1 } else { accounts }, online: true }
     }
 
     /// Whether every slice begins with it as it was. A large one only grows by what the slices wrote, which is little.
@@ -96,7 +126,7 @@ impl Size {
     }
 
     fn orders_of(self, account: i64, total: i64) -> i64 {
-        total / self.accounts + i64::from(account < total % self.accounts)
+        total / self.sellers + i64::from(account < total % self.sellers)
     }
 }
 
@@ -118,7 +148,7 @@ const STRIDE: i64 = 2_654_435_761;
 /// The `i`th request over this many stored orders.
 pub(crate) fn request(size: Size, total: i64, i: i64, depth: Depth, stale: bool) -> Result<Request, Trouble> {
     let n = i.wrapping_mul(STRIDE).rem_euclid(total);
-    let account = n % size.accounts;
+    let account = n % size.sellers;
     let (account_text, order_text) = (id_text("acc_", account), id_text("ord_", n));
     let account_id: AccountId = account_text.parse()?;
     let after = match depth {
@@ -129,10 +159,11 @@ pub(crate) fn request(size: Size, total: i64, i: i64, depth: Depth, stale: bool)
         account: account_id,
         order: order_text.parse()?,
         payment_text: id_text("pay_", n),
-        number: u32::try_from(n / size.accounts + 1)?,
+        number: u32::try_from(n / size.sellers + 1)?,
         cursor: after.map(|after| page::cursor(account_id, &after)),
         after,
         stale,
+        notification: None,
         account_text,
         order_text,
     })
@@ -142,7 +173,7 @@ pub(crate) fn request(size: Size, total: i64, i: i64, depth: Depth, stale: bool)
 pub(crate) fn expected(size: Size, total: i64, request: &Request) -> Result<PageSeen, Trouble> {
     let account = i64::from(request.number - 1);
     let n: i64 = request.order_text.trim_start_matches("ord_01k").parse()?;
-    let of_account = size.orders_of(n - account * size.accounts, total);
+    let of_account = size.orders_of(n - account * size.sellers, total);
     let first = request.after.map_or(of_account, |after| i64::from(after.0) - 1);
     Ok(PageSeen {
         rows: usize::try_from(first.clamp(0, i64::try_from(PAGE)?))?,
@@ -151,37 +182,115 @@ pub(crate) fn expected(size: Size, total: i64, request: &Request) -> Result<Page
     })
 }
 
-/// How many rows of each kind confirmations have left, and how many bytes in them.
+/// What operations have left: rows of each kind, rupiah, and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Written {
+    /// Confirmed.
     pub(crate) orders: i64,
+    /// Confirmed.
     pub(crate) payments: i64,
     /// Claims of a confirmation whose payment is confirmed.
-    pub(crate) claims: i64,
+    pub(crate) confirmations: i64,
+    /// Claims of a settlement whose checkout is completed, under an order that is confirmed.
+    pub(crate) settlements: i64,
+    /// Claims of an event that is applied in the inbox.
+    pub(crate) events: i64,
+    pub(crate) inbox: i64,
+    /// Completed.
+    pub(crate) checkouts: i64,
     pub(crate) audit: i64,
     pub(crate) mails: i64,
     pub(crate) deliveries: i64,
     pub(crate) change_sets: i64,
-    /// In the audit records and the effects.
+    pub(crate) entries: i64,
+    /// Ledger transactions of which debits equal credits, one for each session.
+    pub(crate) balanced: i64,
+    /// What the seller's legs come to.
+    pub(crate) earned: i64,
+    /// What the balances and the deltas left come to, of accounts where that is what their legs come to.
+    pub(crate) balance: i64,
+    /// In the audit records, the effects and the inbox.
     pub(crate) bytes: i64,
 }
 
 impl Written {
-    /// The columns of the statement that counts, in the order of the fields.
-    pub(crate) const SQL: &str = "SELECT (SELECT count(*) FROM orders WHERE payment_status = 'payment_confirmed'), \
-        (SELECT count(*) FROM payments WHERE status = 'payment_confirmed'), \
-        (SELECT count(*) FROM claims c JOIN payments p ON p.payment_id = c.name AND p.account_id = c.account_id \
-        WHERE c.kind = 'confirmation' AND p.status = 'payment_confirmed'), \
-        (SELECT count(*) FROM audit), \
-        (SELECT count(*) FROM effects WHERE kind = 'mail'), \
-        (SELECT count(*) FROM effects WHERE kind = 'delivery'), \
-        (SELECT count(*) FROM change_sets), \
-        CAST((SELECT coalesce(sum(length(content)), 0) FROM effects) + \
-        (SELECT coalesce(sum(length(actor) + length(act)), 0) FROM audit) AS bigint)";
+    /// The number of fields.
+    pub(crate) const COLUMNS: usize = 16;
 
-    pub(crate) const fn from_columns(columns: [i64; 8]) -> Self {
-        let [orders, payments, claims, audit, mails, deliveries, change_sets, bytes] = columns;
-        Self { orders, payments, claims, audit, mails, deliveries, change_sets, bytes }
+    /// The statement that counts, its columns in the order of the fields; `kept` are the tables that balances are kept in.
+    pub(crate) fn sql(kept: &[&str]) -> String {
+        let kept: Vec<_> =
+            kept.iter().map(|table| format!("SELECT account_id, credits - debits AS kept FROM {table}")).collect();
+        format!(
+            "SELECT (SELECT count(*) FROM orders WHERE payment_status = 'payment_confirmed'), \
+             (SELECT count(*) FROM payments WHERE status = 'payment_confirmed'), \
+             (SELECT count(*) FROM claims c JOIN payments p ON p.payment_id = c.name AND p.account_id = c.account_id \
+             WHERE c.kind = 'confirmation' AND p.status = 'payment_confirmed'), \
+             (SELECT count(*) FROM claims c JOIN sessions n ON n.session_id = c.name AND n.account_id = c.account_id \
+             JOIN checkouts h ON h.checkout_id = n.checkout_id AND h.account_id = n.account_id \
+             JOIN orders o ON o.order_id = h.order_id AND o.account_id = h.account_id \
+             WHERE c.kind = 'settlement' AND h.status = 'completed' AND o.payment_status = 'payment_confirmed'), \
+             (SELECT count(*) FROM claims c JOIN inbox i ON i.event_id = c.name AND i.account_id = c.account_id \
+             WHERE c.kind = 'provider_event' AND i.status = 'applied'), \
+             (SELECT count(*) FROM inbox), \
+             (SELECT count(*) FROM checkouts WHERE status = 'completed' AND ended_at IS NOT NULL), \
+             (SELECT count(*) FROM audit), \
+             (SELECT count(*) FROM effects WHERE kind = 'mail'), \
+             (SELECT count(*) FROM effects WHERE kind = 'delivery'), \
+             (SELECT count(*) FROM change_sets), \
+             (SELECT count(*) FROM ledger_entries), \
+             (SELECT count(DISTINCT source_id) FROM (SELECT tx_id, max(source_id) AS source_id FROM ledger_entries \
+             GROUP BY tx_id HAVING sum(CASE direction WHEN 'debit' THEN -amount ELSE amount END) = 0) t), \
+             CAST((SELECT coalesce(sum(CASE direction WHEN 'debit' THEN -amount ELSE amount END), 0) \
+             FROM ledger_entries WHERE book = 'seller') AS bigint), \
+             CAST((SELECT coalesce(sum(b.kept), 0) FROM (SELECT account_id, sum(kept) AS kept FROM ({}) k \
+             GROUP BY account_id) b JOIN (SELECT account_id, sum(CASE direction WHEN 'debit' THEN -amount ELSE amount END) \
+             AS earned FROM ledger_entries WHERE book = 'seller' GROUP BY account_id) e \
+             ON e.account_id = b.account_id AND e.earned = b.kept) AS bigint), \
+             CAST((SELECT coalesce(sum(length(content)), 0) FROM effects) + \
+             (SELECT coalesce(sum(length(actor) + length(act)), 0) FROM audit) + \
+             (SELECT coalesce(sum(length(body)), 0) FROM inbox) AS bigint)",
+            kept.join(" UNION ALL ")
+        )
+    }
+
+    pub(crate) const fn from_columns(columns: [i64; Self::COLUMNS]) -> Self {
+        let [
+            orders,
+            payments,
+            confirmations,
+            settlements,
+            events,
+            inbox,
+            checkouts,
+            audit,
+            mails,
+            deliveries,
+            change_sets,
+            entries,
+            balanced,
+            earned,
+            balance,
+            bytes,
+        ] = columns;
+        Self {
+            orders,
+            payments,
+            confirmations,
+            settlements,
+            events,
+            inbox,
+            checkouts,
+            audit,
+            mails,
+            deliveries,
+            change_sets,
+            entries,
+            balanced,
+            earned,
+            balance,
+            bytes,
+        }
     }
 
     /// What has come since.
@@ -189,25 +298,63 @@ impl Written {
         Self {
             orders: self.orders - before.orders,
             payments: self.payments - before.payments,
-            claims: self.claims - before.claims,
+            confirmations: self.confirmations - before.confirmations,
+            settlements: self.settlements - before.settlements,
+            events: self.events - before.events,
+            inbox: self.inbox - before.inbox,
+            checkouts: self.checkouts - before.checkouts,
             audit: self.audit - before.audit,
             mails: self.mails - before.mails,
             deliveries: self.deliveries - before.deliveries,
             change_sets: self.change_sets - before.change_sets,
+            entries: self.entries - before.entries,
+            balanced: self.balanced - before.balanced,
+            earned: self.earned - before.earned,
+            balance: self.balance - before.balance,
             bytes: self.bytes - before.bytes,
         }
     }
 
-    /// That each of these confirmations left one row of each kind.
-    pub(crate) fn check(self, confirmed: i64) -> Result<(), Trouble> {
-        let Self { orders, payments, claims, audit, mails, deliveries, change_sets, bytes: _ } = self;
-        let counts = [orders, payments, claims, audit, mails, deliveries, change_sets];
-        if counts.iter().all(|count| *count == confirmed) {
+    /// What so many operations leave, each on an order of its own.
+    const fn of(operation: Operation, done: i64) -> Self {
+        let (settled, audit) = match operation {
+            Operation::Page => return Self::from_columns([0; Self::COLUMNS]),
+            Operation::Confirm => (0, done),
+            // That the money came, and that it confirmed the payment.
+            Operation::Notify => (done, 2 * done),
+        };
+        Self {
+            orders: done,
+            payments: done,
+            confirmations: done,
+            settlements: settled,
+            events: settled,
+            inbox: settled,
+            checkouts: settled,
+            audit,
+            mails: done,
+            deliveries: done,
+            change_sets: done,
+            entries: 4 * settled,
+            balanced: settled,
+            earned: settled * EARNED,
+            balance: settled * EARNED,
+            bytes: 0,
+        }
+    }
+
+    /// That these operations left exactly what they should.
+    pub(crate) fn check(self, operation: Operation, done: i64) -> Result<(), Trouble> {
+        let expected = Self { bytes: self.bytes, ..Self::of(operation, done) };
+        if self == expected {
             return Ok(());
         }
-        Err(format!("{confirmed} confirmations were promised, and written were {self:?}").into())
+        Err(format!("{done} times {operation:?} were promised, {expected:?}, and written were {self:?}").into())
     }
 }
+
+/// What a seller keeps of one order: its price, less 0.3 %.
+const EARNED: i64 = 750_000 - 2_250;
 
 /// A database, filled.
 #[async_trait]
@@ -220,10 +367,39 @@ pub(crate) trait Stage: Send + Sync {
     async fn refill(&self, total: i64) -> Result<(), Trouble>;
 
     /// Lets the engine finish what it put off: nothing of one slice is left to the next one.
-    async fn settle(&self) -> Result<(), Trouble>;
+    async fn rest(&self) -> Result<(), Trouble>;
+
+    /// What Plugipay posted of the order that all others are copied from, if it can be paid online.
+    fn posted(&self) -> Option<&Posted>;
+
+    /// One step of the folder, as a host runs it: how many deltas it folded, and how long it may pause then.
+    async fn fold(&self) -> Result<(u64, Duration), Trouble>;
 
     async fn written(&self) -> Result<Written, Trouble>;
 
     /// Closes it, and removes what would stay.
     async fn close(&self) -> Result<(), Trouble>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_off_by_one_is_seen() {
+        let earned = 3 * EARNED;
+        let promised = [3, 3, 3, 3, 3, 3, 3, 6, 3, 3, 3, 12, 3, earned, earned, 5_000];
+        assert!(Written::from_columns(promised).check(Operation::Notify, 3).is_ok());
+        for column in 0..Written::COLUMNS - 1 {
+            for by in [-1, 1] {
+                let mut written = promised;
+                written[column] += by;
+                assert!(Written::from_columns(written).check(Operation::Notify, 3).is_err(), "{column} by {by}");
+            }
+        }
+        // A confirmation leaves nothing of what a settlement leaves.
+        let confirmed = [3, 3, 3, 0, 0, 0, 0, 3, 3, 3, 3, 0, 0, 0, 0, 5_000];
+        assert!(Written::from_columns(confirmed).check(Operation::Confirm, 3).is_ok());
+        assert!(Written::from_columns(promised).check(Operation::Confirm, 3).is_err());
+    }
 }

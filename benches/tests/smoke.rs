@@ -20,14 +20,24 @@ fn every_scenario_runs_and_is_written_down() {
     for scenario in results["scenarios"].as_array().unwrap() {
         for contender in scenario["contenders"].as_array().unwrap() {
             assert!(contender["per_second"].as_f64().unwrap() > 0.0, "{scenario}");
-            if scenario["question"] == "confirm" {
+            if scenario["question"] == "confirm" || scenario["question"] == "settle" {
                 assert!(contender["checked"].as_i64().unwrap() > 0, "{scenario}");
             }
         }
         seen.push((scenario["engine"].as_str().unwrap(), scenario["question"].as_str().unwrap()));
     }
-    let questions = ["confirm", "page", "conflicts", "depth"];
+    let questions = ["confirm", "page", "conflicts", "depth", "settle"];
     let all: Vec<_> =
         ["postgres", "sqlite"].iter().flat_map(|engine| questions.map(|question| (*engine, question))).collect();
     assert_eq!(seen, all);
+
+    // What is wanted of settling is told: a duplicate's cost, and one merchant's throughput.
+    let wanted = results["wanted"].as_array().unwrap();
+    for engine in ["postgres", "sqlite"] {
+        let of_settling = wanted.iter().filter(|wanted| {
+            wanted["engine"] == engine && wanted["figure"].as_str().unwrap().starts_with("settling, ")
+        });
+        assert_eq!(of_settling.count(), 2, "{wanted:?}");
+    }
+    assert!(text.contains("| a duplicate costs | deltas folded |"), "{text}");
 }

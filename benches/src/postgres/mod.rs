@@ -2,6 +2,7 @@
 //! of the same size and with the server's own durability.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
@@ -12,11 +13,13 @@ use sqlx::{Executor as _, Row as _};
 
 use crate::fill::{self, Columns, Dialect};
 use crate::library::Library;
+use crate::notified::Posted;
 use crate::stage::{Manner, Size, Stage, Trouble, Way, Written};
 
 mod bound;
 mod hand;
 mod orm;
+mod settle;
 
 /// The library's default, and everybody's here.
 const CONNECTIONS: u32 = 16;
@@ -45,6 +48,7 @@ pub(crate) struct PostgresStage {
     size: Size,
     columns: Columns,
     schema: String,
+    posted: Option<Posted>,
     pool: PgPool,
     storage: Arc<PostgresStorage>,
     library: Library<PostgresStorage>,
@@ -72,9 +76,11 @@ impl PostgresStage {
             let rows = sqlx::query(AssertSqlSafe((DIALECT.columns)(table))).fetch_all(&pool).await?;
             columns.insert(table, rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?);
         }
+        let template = fill::template(Arc::clone(&storage), size).await?;
         let stage = Self {
             size,
             columns,
+            posted: template.posted.clone(),
             library: Library::new(Arc::clone(&storage))?,
             floor: hand::Floor::new(pool.clone()),
             limit: hand::Limit::new(pool.clone()),
@@ -84,8 +90,7 @@ impl PostgresStage {
             pool,
             storage,
         };
-        let account = fill::template(Arc::clone(&stage.storage)).await;
-        stage.run(fill::accounts(&DIALECT, &stage.columns, account, size)).await?;
+        stage.run(fill::accounts(&DIALECT, &stage.columns, &template, size)).await?;
         stage.run(vec!["TRUNCATE order_count_deltas, attempts".to_owned()]).await?;
         stage.refill(size.orders).await?;
         Ok(stage)
@@ -117,20 +122,29 @@ impl Stage for PostgresStage {
     }
 
     async fn refill(&self, total: i64) -> Result<(), Trouble> {
-        let mut statements = vec![format!("TRUNCATE {}", fill::EMPTIED.join(", "))];
+        let mut statements = vec![format!("TRUNCATE {}, ledger_deltas", fill::EMPTIED.join(", "))];
         statements.extend(fill::orders(&DIALECT, &self.columns, self.size, total));
         self.run(statements).await?;
         // Outside a transaction, and all tables: what a database has that has been in use for a while.
         self.run(vec!["VACUUM ANALYZE".to_owned()]).await
     }
 
-    async fn settle(&self) -> Result<(), Trouble> {
+    async fn rest(&self) -> Result<(), Trouble> {
         Ok(())
     }
 
+    fn posted(&self) -> Option<&Posted> {
+        self.posted.as_ref()
+    }
+
+    async fn fold(&self) -> Result<(u64, Duration), Trouble> {
+        self.library.fold().await
+    }
+
     async fn written(&self) -> Result<Written, Trouble> {
-        let row = sqlx::query(Written::SQL).fetch_one(&self.pool).await?;
-        let mut columns = [0; 8];
+        let sql = Written::sql(&["ledger_balances", "ledger_deltas"]);
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&self.pool).await?;
+        let mut columns = [0; Written::COLUMNS];
         for (at, column) in columns.iter_mut().enumerate() {
             *column = row.try_get(at)?;
         }

@@ -31,7 +31,7 @@ const PAGE_READ: &str = concat!(
      JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id ORDER BY o.number DESC"
 );
 
-fn shown_of(row: &Row<'_>) -> Result<Shown, rusqlite::Error> {
+pub(super) fn shown_of(row: &Row<'_>) -> Result<Shown, rusqlite::Error> {
     Ok(shown!(row, get))
 }
 
@@ -101,6 +101,7 @@ enum Job {
     Read(Request, oneshot::Sender<Result<Seen, Trouble>>),
     /// With what is assumed to have been read; nothing: read it.
     Confirm(Request, Option<Box<Seen>>, oneshot::Sender<Result<(), Trouble>>),
+    Notify(Request, oneshot::Sender<Result<(), Trouble>>),
 }
 
 fn transact(connection: &Connection, request: &Request, assumed: Option<&Seen>, stale: i64) -> Result<bool, Trouble> {
@@ -129,6 +130,7 @@ impl Writer {
                 // Whoever asked may have gone.
                 let _ = match job {
                     Job::Read(request, reply) => reply.send(read(&connection, &request)).is_ok(),
+                    Job::Notify(request, reply) => reply.send(super::settle::transact(&connection, &request)).is_ok(),
                     Job::Confirm(request, assumed, reply) => {
                         let mut done = transact(&connection, &request, assumed.as_deref(), i64::from(request.stale));
                         if request.stale && matches!(done, Ok(false)) {
@@ -224,6 +226,10 @@ impl Way for Floor {
         let below = request.after.map_or(i64::MAX, |after| i64::from(after.0));
         let account = request.account_text.clone();
         self.readers.read(move |connection| page(connection, &account, below)).await
+    }
+
+    async fn notify(&self, request: &Request) -> Result<(), Trouble> {
+        self.writer.ask(|reply| Job::Notify(request.clone(), reply)).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -10,11 +11,13 @@ use serront_adapters::system::SystemClock;
 
 use crate::fill::{self, Columns, Dialect};
 use crate::library::Library;
+use crate::notified::Posted;
 use crate::stage::{Manner, Size, Stage, Trouble, Way, Written};
 
 mod bound;
 mod hand;
 mod orm;
+mod settle;
 
 const DIALECT: Dialect = Dialect {
     id: |prefix, n| format!("printf('{prefix}01k%023d', {n})"),
@@ -33,6 +36,7 @@ const DIALECT: Dialect = Dialect {
 pub(crate) struct SqliteStage {
     size: Size,
     columns: Columns,
+    posted: Option<Posted>,
     admin: Arc<Mutex<Connection>>,
     storage: Arc<SqliteStorage>,
     library: Library<SqliteStorage>,
@@ -54,9 +58,10 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
 impl SqliteStage {
     /// Makes a file in this folder and fills it.
     pub(crate) async fn open(folder: &Path, size: Size) -> Result<Self, Trouble> {
-        let path: PathBuf = folder.join(format!("{}-{}.db", size.orders, size.accounts));
+        let Size { orders, accounts, sellers, online } = size;
+        let path: PathBuf = folder.join(format!("{orders}-{accounts}-{sellers}-{online}.db"));
         let storage = Arc::new(SqliteStorage::open(&path, Arc::new(SystemClock)).await?);
-        let account = fill::template(Arc::clone(&storage)).await;
+        let template = fill::template(Arc::clone(&storage), size).await?;
         let admin = connect(&path)?;
         // What is filled in holds together; checking it would take longer than writing it.
         admin.execute_batch("PRAGMA foreign_keys = OFF")?;
@@ -70,6 +75,7 @@ impl SqliteStage {
         let stage = Self {
             size,
             columns,
+            posted: template.posted.clone(),
             admin: Arc::new(Mutex::new(admin)),
             library: Library::new(Arc::clone(&storage))?,
             floor: hand::Floor::new(writer.clone(), hand::Readers::open(&path)?),
@@ -78,7 +84,7 @@ impl SqliteStage {
             orm: orm::Orm::open(&path).await?,
             storage,
         };
-        stage.run(fill::accounts(&DIALECT, &stage.columns, account, size)).await?;
+        stage.run(fill::accounts(&DIALECT, &stage.columns, &template, size)).await?;
         stage.refill(size.orders).await?;
         Ok(stage)
     }
@@ -123,14 +129,22 @@ impl Stage for SqliteStage {
         self.with_admin(|admin| admin.execute_batch("ANALYZE")).await
     }
 
-    async fn settle(&self) -> Result<(), Trouble> {
+    async fn rest(&self) -> Result<(), Trouble> {
         self.with_admin(|admin| admin.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await
+    }
+
+    fn posted(&self) -> Option<&Posted> {
+        self.posted.as_ref()
+    }
+
+    async fn fold(&self) -> Result<(u64, Duration), Trouble> {
+        self.library.fold().await
     }
 
     async fn written(&self) -> Result<Written, Trouble> {
         self.with_admin(|admin| {
-            admin.query_row(Written::SQL, [], |row| {
-                let mut columns = [0; 8];
+            admin.query_row(&Written::sql(&["ledger_balances"]), [], |row| {
+                let mut columns = [0; Written::COLUMNS];
                 for (at, column) in columns.iter_mut().enumerate() {
                     *column = row.get(at)?;
                 }
