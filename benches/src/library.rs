@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
@@ -16,23 +15,28 @@ use serront_core::effect::DeliveryRecord;
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::fold::Folder;
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId};
 use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
+    Page, PayoutPosition,
 };
+use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::policy::Policy;
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
-    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, ExceptionSnapshot, FundsSnapshot, OrderKey,
+    OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::service::{Environment, Local};
 use serront_core::text::Slug;
+
+use tokio::sync::oneshot;
 
 use crate::stage::{PageSeen, Request, Trouble, Way};
 
@@ -43,20 +47,25 @@ pub(crate) struct Library<S> {
     actor: Actor,
 }
 
-/// How often the folder runs. A host's runs every two seconds, and a slice that is shorter would bear none of it.
-const FOLD_INTERVAL: Duration = Duration::from_millis(200);
-
 impl<S: WorkStorage> Library<S> {
     pub(crate) fn new(storage: Arc<S>) -> Result<Self, Trouble> {
-        let policy = Policy { fold_interval: FOLD_INTERVAL, ..Policy::default() };
-        Ok(Self { storage, policy, actor: Actor::host(crate::hand::ACTOR)? })
+        Ok(Self { storage, policy: Policy::default(), actor: Actor::host(crate::hand::ACTOR)? })
     }
 
-    /// One step of the folder: how many deltas it folded, and how long it may pause then.
-    pub(crate) async fn fold(&self) -> Result<(u64, Duration), Trouble> {
-        let now = SystemClock.now();
-        let folded = Folder::new(&*self.storage, self.environment()).step(now).await?;
-        Ok((folded.deltas, folded.next.since(now)))
+    /// Folds as a host does, until the sender goes; answers how many deltas it were.
+    pub(crate) async fn fold(&self, mut end: oneshot::Receiver<()>) -> Result<u64, Trouble> {
+        let mut folder = Folder::new(&*self.storage, self.environment());
+        let mut deltas = 0;
+        loop {
+            let now = SystemClock.now();
+            let folded = folder.step(now).await?;
+            deltas += folded.deltas;
+            tokio::select! {
+                biased;
+                _ = &mut end => return Ok(deltas),
+                () = tokio::time::sleep(folded.next.since(now)) => {}
+            }
+        }
     }
 
     fn environment(&self) -> Environment<'_> {
@@ -235,6 +244,32 @@ impl<S: Storage> Storage for StaleOnce<'_, S> {
         key: Option<Scope>,
     ) -> Result<Option<ExceptionSnapshot>, PortError> {
         self.storage.exception(account_id, id, key).await
+    }
+
+    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
+        self.storage.funds(account_id, key).await
+    }
+
+    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
+        self.storage.payout(key, scope).await
+    }
+
+    async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError> {
+        self.storage.payouts(account_id, status, after, limit).await
+    }
+
+    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
+        self.storage.payout_audit(account_id, id).await
+    }
+
+    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError> {
+        self.storage.adjustment(account_id, key).await
     }
 
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {

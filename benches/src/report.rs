@@ -366,6 +366,6 @@ deliveries between them, so that a duplicate comes after what it repeats; or eac
 a duplicate costs follows from the share of first ones among all deliveries, taking that a first one costs what it costs \
 where all are new. Five at once hold up five callers for one session, so there it is not cost alone: fewer sessions are \
 under way at a time. After every slice the ledger was checked as well: each transaction balances, and each account's \
-balance, with the deltas left, is what its entries come to. On PostgreSQL the folder runs meanwhile, every 200 ms, where a \
-host's runs every two seconds; SQLite has nothing to fold.
+balance, with the deltas left, is what its entries come to. On PostgreSQL the folder runs meanwhile, as a host's does; SQLite \
+has nothing to fold.
 ";

@@ -113,20 +113,6 @@ async fn prepare(
     Ok(Work { operation, requests, turns, expected })
 }
 
-/// Folds as a host does, until the sender goes; answers how many deltas it were.
-async fn fold(stage: Arc<dyn Stage>, mut end: oneshot::Receiver<()>) -> Result<u64, Trouble> {
-    let mut folded = 0;
-    loop {
-        let (deltas, pause) = stage.fold().await?;
-        folded += deltas;
-        tokio::select! {
-            biased;
-            _ = &mut end => return Ok(folded),
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
 struct Turn {
     slice: Slice,
     written: Written,
@@ -145,7 +131,10 @@ async fn turn(
     let work = prepare(stage, contender, operation, scenario.callers, needed, used).await?;
     let before = if operation.writes() { stage.written().await? } else { Written::default() };
     let (end, ended) = oneshot::channel();
-    let folder = (operation == Operation::Notify).then(|| tokio::spawn(fold(Arc::clone(stage), ended)));
+    let folder = (operation == Operation::Notify).then(|| {
+        let stage = Arc::clone(stage);
+        tokio::spawn(async move { stage.fold(ended).await })
+    });
     let slice = slice::run(stage, contender.manner, work, scenario.callers, length).await?;
     drop(end);
     let folded = match folder {

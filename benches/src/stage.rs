@@ -1,12 +1,13 @@
 //! What is measured on: a filled database, the ways to work with it, and the count of what they wrote.
 
 use std::error::Error;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::ids::{AccountId, OrderId};
 use serront_core::order::OrderNumber;
 use serront_core::page;
+
+use tokio::sync::oneshot;
 
 use crate::notified::{Notification, Posted};
 use crate::scenario::Operation;
@@ -372,8 +373,8 @@ pub(crate) trait Stage: Send + Sync {
     /// What Plugipay posted of the order that all others are copied from, if it can be paid online.
     fn posted(&self) -> Option<&Posted>;
 
-    /// One step of the folder, as a host runs it: how many deltas it folded, and how long it may pause then.
-    async fn fold(&self) -> Result<(u64, Duration), Trouble>;
+    /// Folds as a host does, until the sender goes; answers how many deltas it were.
+    async fn fold(&self, end: oneshot::Receiver<()>) -> Result<u64, Trouble>;
 
     async fn written(&self) -> Result<Written, Trouble>;
 

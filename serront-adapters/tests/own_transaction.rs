@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use serront_adapters::postgres::{BoundPostgres, PostgresOptions, PostgresStorage};
 use serront_adapters::sqlite::{SqliteStorage, SqliteTransaction};
+use serront_core::books::{self, Verification};
 use serront_core::change::ChangeSet;
-use serront_core::decide::{self, Context, Decision};
+use serront_core::decide::{self, AdjustmentInput, Context, Decision, PayoutStep};
 use serront_core::effect::Lane;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::order::{Language, OrderNumber};
 use serront_core::page::{Limit, OrderFilter};
 use serront_core::payment::PaymentStatus;
-use serront_core::ports::{Clock as _, CommitError, Ids as _, OrderKey, PortErrorKind, Storage, WorkStorage};
+use serront_core::payout::PayoutInput;
+use serront_core::ports::{
+    Clock as _, CommitError, Ids as _, OrderKey, PayoutKey, PortErrorKind, Storage, WorkStorage,
+};
 use serront_core::rejection::Rejection;
 use serront_core::service::{Environment, Failure, Local};
 use serront_core::storefront::StorefrontInput;
@@ -238,6 +242,20 @@ impl Own<'_> {
 
 type ConfirmedBy = serront_core::ids::ChangeSetId;
 
+fn adjustment(amount: i64) -> AdjustmentInput {
+    AdjustmentInput { amount, reason: "a sale at the counter".to_owned(), reference: "R1".to_owned() }
+}
+
+fn payout(amount: i64) -> PayoutInput {
+    PayoutInput {
+        amount,
+        bank_name: Some("Bank Contoh".to_owned()),
+        bank_account_number: Some("123-456 789".to_owned()),
+        bank_account_holder: Some("Renata".to_owned()),
+        ..PayoutInput::default()
+    }
+}
+
 /// Makes a test of each function for each engine.
 macro_rules! on_both_engines {
     ($($name:ident),+ $(,)?) => {
@@ -260,6 +278,7 @@ on_both_engines!(
     the_payment_and_the_hosts_row_are_committed_together,
     a_rollback_leaves_neither,
     a_drop_leaves_neither,
+    a_payout_and_the_hosts_row_are_committed_together_or_not,
     several_commands_see_each_other_and_nobody_else_does,
     every_local_command_can_be_in_one_transaction,
     a_number_that_was_rolled_back_is_given_again,
@@ -311,6 +330,36 @@ async fn a_rollback_leaves_neither(shop: Shop) {
 
 async fn a_drop_leaves_neither(shop: Shop) {
     leaves_neither(shop, async |own| drop(own)).await;
+}
+
+async fn a_payout_and_the_hosts_row_are_committed_together_or_not(shop: Shop) {
+    let (world, account) = (&shop.world, shop.seller.account_id);
+    world.local().adjust(account, &adjustment(10_000), &host()).await.unwrap();
+    for kept in [false, true] {
+        let mut own = shop.begin().await;
+        own.note("a payout").await;
+        let asked = {
+            let bound = own.bound();
+            let local = bound.local(world.environment());
+            let asked = local.request_payout(account, &payout(4_000), &host(), None).await.unwrap().value;
+            let balance = local.payout_balance(account).await.unwrap();
+            assert_eq!((balance.locked.get(), balance.available), (4_000, 6_000));
+            let more = local.request_payout(account, &payout(6_001), &host(), None).await;
+            assert!(matches!(more, Err(Failure::Rejected(Rejection::InsufficientBalance { .. }))), "{more:?}");
+            asked
+        };
+        if kept {
+            own.commit().await.unwrap()
+        } else {
+            own.rollback().await
+        }
+        let balance = world.local().payout_balance(account).await.unwrap();
+        assert_eq!(balance.available, if kept { 6_000 } else { 10_000 });
+        assert_eq!(shop.notes().await.len(), usize::from(kept));
+        assert_eq!(world.local().payout(PayoutKey::Any(asked.id)).await.is_ok(), kept);
+    }
+    let report = books::verify(&*world.storage, None, &Verification::default()).await.unwrap();
+    assert_eq!(report.differences, []);
 }
 
 async fn several_commands_see_each_other_and_nobody_else_does(shop: Shop) {
@@ -367,10 +416,24 @@ async fn every_local_command_can_be_in_one_transaction(shop: Shop) {
         local.delete_key(account, key.shown.id).await.unwrap();
         let subscriptions = local.subscriptions(account).await.unwrap();
         local.delete_subscription(account, subscriptions[0].id).await.unwrap();
+        local.adjust(account, &adjustment(10_000), &host()).await.unwrap();
+        let bank_account = serde_json::from_str(
+            r#"{"bankName": "Bank Contoh", "bankAccountNumber": "123", "bankAccountHolder": "Renata"}"#,
+        );
+        local.patch_bank_account(account, &bank_account.unwrap(), None).await.unwrap();
+        let input = PayoutInput { amount: 4_000, ..PayoutInput::default() };
+        let paid = local.request_payout(account, &input, &host(), None).await.unwrap().value.id;
+        for step in [PayoutStep::MarkInTransit { reference: None }, PayoutStep::MarkPaid { reference: None }] {
+            local.move_payout(PayoutKey::Id(account, paid), &step, &host(), None).await.unwrap();
+        }
+        let cancelled = local.request_payout(account, &payout(1_000), &host(), None).await.unwrap().value.id;
+        local.move_payout(PayoutKey::Any(cancelled), &PayoutStep::Cancel, &host(), None).await.unwrap();
+        local.create_operator_key("desk").await.unwrap();
     }
     own.commit().await.unwrap();
     assert_eq!(world.local().shop("renamed").await.unwrap().services.len(), 1);
     assert_eq!(world.local().subscriptions(account).await.unwrap(), []);
+    assert_eq!(world.local().payout_balance(account).await.unwrap().available, 6_000);
     // It is a state like any other: everything goes on from here.
     world.local().put_storefront(account, &storefront_input("again"), None).await.unwrap();
     world.local().place_order("again", &order_input("Cici"), Language::Id).await.unwrap();

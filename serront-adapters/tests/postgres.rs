@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
+use serront_core::books::{self, Difference, Sums, Verification, VerificationReport};
+use serront_core::decide::AdjustmentInput;
+use serront_core::ledger::EntryCode;
 use serront_core::ports::{Clock, WorkStorage};
+use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
 use serront_testkit::conformance::Harness;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{fresh_schema, server_url};
+use serront_testkit::world::{World, host};
 
 struct Postgres {
     options: PostgresOptions,
@@ -107,4 +112,41 @@ async fn a_schema_that_needs_escaping_is_refused() {
         options.schema = schema.to_owned();
         assert!(PostgresStorage::open(options).await.is_err(), "{schema}");
     }
+}
+
+/// What nobody but the engine's owner can do: an entry is changed by hand. Its balance and its transaction are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_tampered_with_is_told() {
+    let postgres = Postgres::fresh().await;
+    let world = World::over(postgres.storage(), postgres.clock.clone());
+    let mut accounts = Vec::new();
+    for name in ["Renata", "Sari"] {
+        let account_id = world.local().open_account(name, Tier::Starter).await.unwrap().value.0.id;
+        let input = AdjustmentInput { amount: -1_000, reason: "a refund".to_owned(), reference: "R1".to_owned() };
+        world.local().adjust(account_id, &input, &host()).await.unwrap();
+        accounts.push(account_id);
+    }
+    let pool = sqlx::PgPool::connect(&server_url()).await.unwrap();
+    let tampering = format!(
+        "UPDATE {}.ledger_entries SET amount = amount + 1 WHERE account_id = $1 AND book = 'seller' RETURNING tx_id",
+        postgres.options.schema
+    );
+    let tx_id: String = sqlx::query_scalar(sqlx::AssertSqlSafe(tampering))
+        .bind(accounts[0].to_string())
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    let (account_id, code, tx_id) = (accounts[0], EntryCode::Adjustment, tx_id.parse().unwrap());
+    let sums = |debits| Sums { debits, credits: 0 };
+    let differences = vec![
+        Difference::Balance { account_id, code, stored: sums(1_000), counted: sums(1_001) },
+        Difference::Transaction { account_id, tx_id, excess: -1 },
+    ];
+    for (of, accounts) in [(None, 2), (Some(account_id), 1)] {
+        let told = books::verify(&*world.storage, of, &Verification::default()).await.unwrap();
+        let entries = u64::try_from(accounts).unwrap() * 2;
+        assert_eq!(told, VerificationReport { accounts, entries, differences: differences.clone() });
+    }
+    let told = books::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
+    assert_eq!(told.differences, []);
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::{ProviderEventId, SessionId};
 use crate::exception::ExceptionKind;
-use crate::ids::{AccountId, AuditId, KeyId, OrderId, PaymentId};
+use crate::ids::{AccountId, AdjustmentId, AuditId, ExceptionId, KeyId, OrderId, PaymentId};
 use crate::key::AccessToken;
 use crate::money::Rupiah;
 use crate::order::WorkStatus;
@@ -26,6 +26,11 @@ pub enum Actor {
     },
     /// Whoever held this API key.
     Key {
+        /// Which key.
+        id: KeyId,
+    },
+    /// Whoever held this operator's key.
+    Operator {
         /// Which key.
         id: KeyId,
     },
@@ -100,6 +105,13 @@ pub enum Act {
         fee: Rupiah,
         /// Why it could not confirm the order, if it could not.
         exception: Option<ExceptionKind>,
+    },
+    /// An exception was looked after.
+    Resolved {
+        /// Which exception.
+        exception_id: ExceptionId,
+        /// The adjustment that settled it, if it was named.
+        adjustment_id: Option<AdjustmentId>,
     },
     /// The work moved along its track.
     Work {

@@ -7,19 +7,21 @@ use std::collections::BTreeSet;
 
 use crate::account::{Account, AccountState, Version};
 use crate::audit::AuditRecord;
+use crate::balance::Funds;
 use crate::catalog::Service;
 use crate::checkout::{Checkout, CheckoutState, MerchantId, ProviderEventId, SessionId};
 use crate::effect::Effect;
 use crate::exception::{ExceptionState, PaymentException};
 use crate::idempotency::{Kept, KeptOutcome, Scope};
 use crate::ids::{
-    AccountId, ChangeSetId, CheckoutId, ExceptionId, KeyId, OrderId, PaymentId, ServiceId, SubscriptionId,
+    AccountId, ChangeSetId, CheckoutId, ExceptionId, KeyId, OrderId, PaymentId, PayoutId, ServiceId, SubscriptionId,
 };
 use crate::inbox::{InboxRecord, InboxStatus};
 use crate::key::{KeyRecord, WebhookSecret};
-use crate::ledger::{self, LedgerEntry};
+use crate::ledger::{self, Adjustment, LedgerEntry, SourceType};
 use crate::order::{Order, OrderNumber, OrderState, WorkStatus};
 use crate::payment::{Payment, PaymentState};
+use crate::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutState};
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
 use crate::storefront::Storefront;
@@ -47,6 +49,12 @@ pub enum Row {
     Session(SessionId),
     /// An exception.
     Exception(ExceptionId),
+    /// What all debits of the account write: only they move its version.
+    Funds,
+    /// The account that payouts go to by default.
+    BankAccount,
+    /// A payout.
+    Payout(PayoutId),
 }
 
 /// What the decision relied on.
@@ -140,6 +148,18 @@ pub enum Write {
     InsertInbox(InboxRecord),
     /// What became of a notification that was parked.
     UpdateInbox(ProviderEventId, InboxStatus),
+    /// The account's payouts in flight, first or again, as its version says.
+    PutFunds(Funds),
+    /// The account that payouts go to by default, first or again, as its version says.
+    PutBankAccount(DefaultBankAccount),
+    /// A new payout. Goes with a write of the account's funds.
+    InsertPayout(Payout),
+    /// A new state of a payout. Goes with a write of the account's funds, unless its money stays in flight.
+    UpdatePayout(PayoutId, PayoutState),
+    /// A record of a payout's step.
+    AppendPayoutAudit(PayoutAudit),
+    /// An adjustment. Goes with a claim of its reference.
+    InsertAdjustment(Adjustment),
 }
 
 /// A session's name within the account.
@@ -164,6 +184,7 @@ impl Write {
                 | Self::UpdateSubscription(..)
                 | Self::DeleteSubscription(_)
                 | Self::UpdateException(..)
+                | Self::UpdatePayout(..)
         )
     }
 
@@ -176,6 +197,7 @@ impl Write {
                 | Self::InsertOrder(..)
                 | Self::InsertSubscription(..)
                 | Self::InsertException(_)
+                | Self::InsertPayout(_)
         )
     }
 }
@@ -193,6 +215,10 @@ pub enum ClaimName {
     Settlement(SessionId),
     /// Within the account: an event that Plugipay notified of.
     ProviderEvent(ProviderEventId),
+    /// Within the account: an adjustment, by its reference in the operator's books.
+    Adjustment(String),
+    /// Across accounts: a payout, so that an operator finds it.
+    Payout(PayoutId),
     /// Across accounts: a storefront's slug.
     StorefrontSlug(Slug),
     /// Across accounts: an API key, by its hash.
@@ -336,6 +362,7 @@ impl ChangeSet {
             }
         }
         self.check_checkouts(&written)?;
+        self.check_debits(&written)?;
         if orders > 1 {
             return Err(Inconsistent("two new orders"));
         }
@@ -392,6 +419,29 @@ impl ChangeSet {
                 && !claims_event(&record.event_id)
             {
                 return Err(Inconsistent("a notification without a claim of its event"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What debits add to [`ChangeSet::check`]: each meets the account's others on its funds.
+    fn check_debits(&self, written: &BTreeSet<Row>) -> Result<(), Inconsistent> {
+        let debits = written.contains(&Row::Funds);
+        for write in &self.writes {
+            let ends = matches!(write, Write::UpdatePayout(_, state) if !state.status.is_in_flight());
+            let posts = matches!(write, Write::Post(legs)
+                if legs.iter().any(|leg| leg.source_type != SourceType::CheckoutSession));
+            let wants_funds = ends || posts || matches!(write, Write::InsertPayout(_) | Write::InsertAdjustment(_));
+            if wants_funds && !debits {
+                return Err(Inconsistent("a debit without the account's funds"));
+            }
+            if let Write::InsertAdjustment(Adjustment { reference, .. }) = write
+                && !self
+                    .claims
+                    .iter()
+                    .any(|claim| matches!(&claim.name, ClaimName::Adjustment(name) if name == reference))
+            {
+                return Err(Inconsistent("an adjustment without a claim of its reference"));
             }
         }
         Ok(())
@@ -457,11 +507,120 @@ impl ChangeSet {
                 own(record.account_id)?;
                 None
             }
+            Write::PutFunds(funds) => {
+                own(funds.account_id)?;
+                Some((Row::Funds, Some(funds.version)))
+            }
+            Write::PutBankAccount(bank_account) => {
+                own(bank_account.account_id)?;
+                Some((Row::BankAccount, Some(bank_account.version)))
+            }
+            Write::InsertPayout(payout) => {
+                own(payout.account_id)?;
+                Some((Row::Payout(payout.id), Some(payout.state.version)))
+            }
+            Write::UpdatePayout(id, state) => Some((Row::Payout(*id), Some(state.version))),
+            Write::AppendPayoutAudit(record) => {
+                own(record.account_id)?;
+                None
+            }
+            Write::InsertAdjustment(adjustment) => {
+                own(adjustment.account_id)?;
+                None
+            }
             Write::UpdatePayment { .. }
             | Write::DeleteKey(_)
             | Write::UpdateCheckout { .. }
             | Write::Post(_)
             | Write::UpdateInbox(..) => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Actor;
+    use crate::ids::IdSequence;
+    use crate::ledger::Direction;
+    use crate::money::Rupiah;
+    use crate::payout::{BankDetails, PayoutStatus};
+
+    #[test]
+    fn every_debit_meets_the_others_on_the_funds() {
+        let mut ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));
+        let (account_id, now, amount) = (ids.account(), Timestamp::from_millis(0), Rupiah::new(5).unwrap());
+        let state = |status, version| PayoutState {
+            version: Version(version),
+            status,
+            reference: None,
+            failure_reason: None,
+            processed_at: None,
+            completed_at: None,
+            updated_at: now,
+        };
+        let bank = BankDetails {
+            bank_code: None,
+            bank_name: "Bank Contoh".into(),
+            bank_account_number: "1".into(),
+            bank_account_holder: "Renata".into(),
+        };
+        let id = ids.payout();
+        let payout = Payout {
+            id,
+            account_id,
+            amount,
+            bank,
+            note: None,
+            created_at: now,
+            state: state(PayoutStatus::Pending, 1),
+        };
+        let adjustment = Adjustment {
+            id: ids.adjustment(),
+            account_id,
+            direction: Direction::Credit,
+            amount,
+            reason: "a refund".into(),
+            reference: "R1".into(),
+            actor: Actor::host("tester").unwrap(),
+            created_at: now,
+        };
+        let claim = Claim::of(ClaimName::Adjustment("R1".into()));
+        let moved = |status| Write::UpdatePayout(id, state(status, 2));
+        let on_payout = || Guard::Exact { row: Row::Payout(id), version: Version(1) };
+        let posting = Write::Post(adjustment.transaction(&mut ids));
+        let rows = [
+            ("a request", vec![Write::InsertPayout(payout)], vec![], vec![]),
+            ("in transit", vec![moved(PayoutStatus::InTransit)], vec![on_payout()], vec![]),
+            ("paid", vec![moved(PayoutStatus::Paid)], vec![on_payout()], vec![]),
+            ("cancelled", vec![moved(PayoutStatus::Cancelled)], vec![on_payout()], vec![]),
+            ("unguarded", vec![moved(PayoutStatus::InTransit)], vec![], vec![]),
+            ("a posting", vec![posting], vec![], vec![]),
+            ("an adjustment", vec![Write::InsertAdjustment(adjustment.clone())], vec![], vec![claim]),
+            ("unclaimed", vec![Write::InsertAdjustment(adjustment)], vec![], vec![]),
+        ];
+        let funds = Funds { account_id, version: Version::FIRST, in_flight: amount };
+        let table: Vec<String> = rows
+            .into_iter()
+            .map(|(name, writes, guards, claims)| {
+                let alone = ChangeSet { writes, guards, claims, ..ChangeSet::new(ids.change_set(), account_id, now) };
+                let mut debiting = alone.clone();
+                debiting.guards.push(Guard::Exact { row: Row::Funds, version: Version::ABSENT });
+                debiting.writes.push(Write::PutFunds(funds));
+                let told = |change: &ChangeSet| if change.check().is_ok() { "fits" } else { "-" };
+                format!("{name}: {} alone, {} with the funds", told(&alone), told(&debiting))
+            })
+            .collect();
+        let expected = [
+            "a request: - alone, fits with the funds",
+            "in transit: fits alone, fits with the funds",
+            "paid: - alone, fits with the funds",
+            "cancelled: - alone, fits with the funds",
+            "unguarded: - alone, - with the funds",
+            "a posting: - alone, fits with the funds",
+            "an adjustment: - alone, fits with the funds",
+            "unclaimed: - alone, - with the funds",
+        ];
+        assert_eq!(table, expected);
     }
 }

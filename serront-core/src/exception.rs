@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Version;
 use crate::checkout::SessionId;
-use crate::ids::{AccountId, ExceptionId, OrderId};
+use crate::ids::{AccountId, AdjustmentId, ExceptionId, OrderId};
 use crate::money::Rupiah;
 use crate::order::WorkStatus;
 use crate::payment::PaymentStatus;
@@ -129,6 +129,8 @@ pub struct ExceptionState {
     pub status: ExceptionStatus,
     /// How it was resolved, in the seller's words.
     pub note: Option<String>,
+    /// The operator's adjustment that settled it, if it was named.
+    pub adjustment_id: Option<AdjustmentId>,
     /// When it was resolved.
     pub resolved_at: Option<Timestamp>,
 }

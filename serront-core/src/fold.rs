@@ -1,13 +1,20 @@
-//! The folder: moves the deltas of kept counts into their totals, so that what a read adds up stays short.
+//! The folder: moves the deltas of kept counts and balances into their totals, so that what a read adds up stays short.
 //!
-//! As the dispatcher, it is a `step(now)`: it does a bounded piece of work and says when to be called next.
+//! As the dispatcher, it is a `step(now)`: it does a bounded piece of work and says when to be called next. The busier commits
+//! are, the sooner that is: what waits to be folded stays around [`Policy::fold_backlog`].
 
+use std::time::Duration;
+
+use crate::policy::Policy;
 use crate::ports::{PortError, WorkStorage};
 use crate::service::Environment;
 use crate::time::Timestamp;
 
-/// Most deltas that one step folds.
+/// Most deltas of each kind that one step folds.
 const BATCH: u32 = 1_000;
+
+/// The shortest pause: a statement that finds little is not worth its round trip.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,21 +30,61 @@ pub struct Folded {
 pub struct Folder<'p, S: ?Sized> {
     storage: &'p S,
     environment: Environment<'p>,
+    /// Since when the deltas come that the next step finds, if the last one left none behind.
+    since: Option<Timestamp>,
 }
 
 impl<'p, S: WorkStorage + ?Sized> Folder<'p, S> {
     /// Over this storage.
     pub const fn new(storage: &'p S, environment: Environment<'p>) -> Self {
-        Self { storage, environment }
+        Self { storage, environment, since: None }
     }
 
     /// Folds once.
     ///
     /// # Errors
     /// The storage's failure; nothing is lost by it, and the next step goes on.
-    pub async fn step(&self, now: Timestamp) -> Result<Folded, PortError> {
+    pub async fn step(&mut self, now: Timestamp) -> Result<Folded, PortError> {
         let deltas = self.storage.fold_deltas(BATCH).await?;
-        let next = if deltas >= u64::from(BATCH) { now } else { now.plus(self.environment.policy.fold_interval) };
-        Ok(Folded { deltas, next })
+        if deltas >= u64::from(BATCH) {
+            self.since = None;
+            return Ok(Folded { deltas, next: now });
+        }
+        let since = self.since.replace(now);
+        Ok(Folded {
+            deltas,
+            next: now.plus(pause(self.environment.policy, deltas, since.map(|since| now.since(since)))),
+        })
+    }
+}
+
+/// How long it takes until about as many have come as may wait.
+fn pause(policy: &Policy, deltas: u64, within: Option<Duration>) -> Duration {
+    let (Some(within), Ok(deltas)) = (within, u32::try_from(deltas)) else { return PAUSE_MIN };
+    let Some(each) = within.checked_div(deltas) else { return policy.fold_interval };
+    each.saturating_mul(policy.fold_backlog).max(PAUSE_MIN).min(policy.fold_interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busier_commits_are_the_sooner_it_is_called_again() {
+        let policy = Policy { fold_backlog: 1_000, fold_interval: Duration::from_millis(500), ..Policy::default() };
+        let millis = Duration::from_millis;
+        for (deltas, within, pause) in [
+            (0, Some(500), 500),
+            (1, Some(500), 500),
+            (999, Some(500), 500),
+            (800, Some(100), 125),
+            (500, Some(100), 200),
+            (999, Some(1), 10),
+            // After a batch that was full, or at the beginning: nobody knows how fast they come.
+            (5, None, 10),
+        ] {
+            let told = super::pause(&policy, deltas, within.map(millis));
+            assert_eq!(told, millis(pause), "{deltas} within {within:?}");
+        }
     }
 }

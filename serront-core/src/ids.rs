@@ -89,9 +89,16 @@ macro_rules! typed_id {
     )+};
 }
 
+impl AccountId {
+    /// The operators' own: nobody's shop. It holds their keys, and nothing else.
+    pub const OPERATORS: Self = Self::from_ulid(Ulid::nil());
+}
+
 typed_id! {
     /// An account: one seller, and the unit of partitioning.
     AccountId = "acc_";
+    /// An operator's correction of the ledger.
+    AdjustmentId = "adj_";
     /// An audit record.
     AuditId = "aud_";
     /// A change set; doubles as the claim that makes sending it twice harmless.
@@ -116,6 +123,8 @@ typed_id! {
     OrderId = "ord_";
     /// A payment under an order.
     PaymentId = "pay_";
+    /// A payout.
+    PayoutId = "po_";
     /// The deletion of a receipt that nothing names any more.
     RemovalId = "rem_";
     /// A request, as shown in `meta.requestId` and in every log line.
@@ -171,6 +180,7 @@ macro_rules! sequence {
 
 sequence! {
     account: AccountId,
+    adjustment: AdjustmentId,
     audit: AuditId,
     change_set: ChangeSetId,
     checkout: CheckoutId,
@@ -183,6 +193,7 @@ sequence! {
     mail: MailId,
     order: OrderId,
     payment: PaymentId,
+    payout: PayoutId,
     removal: RemovalId,
     request: RequestId,
     service: ServiceId,

@@ -63,6 +63,10 @@ credential! {
     ApiKey, "sk_live_"
 }
 credential! {
+    /// An operator's key: `sk_op_` and 48 hexadecimal digits. Stored only as its hash.
+    OperatorKey, "sk_op_"
+}
+credential! {
     /// A buyer's access token: 48 hexadecimal digits (192 bits), the only credential of a public order.
     AccessToken, ""
 }
@@ -76,6 +80,14 @@ impl ApiKey {
     #[must_use]
     pub fn prefix(&self) -> String {
         self.0.chars().take("sk_live_".len() + 4).collect()
+    }
+}
+
+impl OperatorKey {
+    /// What is shown of a key: `sk_op_` and its first four digits.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        self.0.chars().take("sk_op_".len() + 4).collect()
     }
 }
 

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Actor;
 use crate::checkout::SessionId;
-use crate::ids::{AccountId, EntryId, IdSequence, TransactionId};
+use crate::ids::{AccountId, AdjustmentId, EntryId, IdSequence, PayoutId, TransactionId};
 use crate::money::Rupiah;
 use crate::time::Timestamp;
 
@@ -144,6 +145,41 @@ pub fn is_balanced(account_id: AccountId, legs: &[LedgerEntry]) -> bool {
     sum == Some(0)
 }
 
+/// What a transaction is about: the part that its legs have in common.
+struct Source<'a> {
+    account_id: AccountId,
+    source_type: SourceType,
+    source_id: &'a str,
+    description: &'a str,
+    now: Timestamp,
+}
+
+impl Source<'_> {
+    /// The transaction of these legs; a leg of nothing is left out.
+    fn transaction<const LEGS: usize>(
+        &self,
+        legs: [(Book, EntryCode, Direction, Rupiah); LEGS],
+        ids: &mut IdSequence,
+    ) -> Vec<LedgerEntry> {
+        let tx_id = ids.transaction();
+        let legs = legs.into_iter().filter(|(_, _, _, amount)| !amount.is_zero());
+        legs.map(|(book, code, direction, amount)| LedgerEntry {
+            id: ids.entry(),
+            tx_id,
+            account_id: self.account_id,
+            book,
+            code,
+            direction,
+            amount,
+            source_type: self.source_type,
+            source_id: self.source_id.to_owned(),
+            description: Some(self.description.to_owned()),
+            created_at: self.now,
+        })
+        .collect()
+    }
+}
+
 /// The transaction of a session that was paid: the gross to the seller, the fee from the seller. A fee of zero posts no leg.
 #[must_use]
 pub fn sale(
@@ -155,29 +191,80 @@ pub fn sale(
     now: Timestamp,
     ids: &mut IdSequence,
 ) -> Vec<LedgerEntry> {
-    let tx_id = ids.transaction();
-    [
+    let source_id = session.as_str();
+    let source = Source { account_id, source_type: SourceType::CheckoutSession, source_id, description, now };
+    let legs = [
         (Book::PlugipayClearing, EntryCode::Sale, Direction::Debit, gross),
         (Book::Seller, EntryCode::Sale, Direction::Credit, gross),
         (Book::Seller, EntryCode::ModuleFee, Direction::Debit, fee),
         (Book::ModuleFeeIncome, EntryCode::ModuleFee, Direction::Credit, fee),
-    ]
-    .into_iter()
-    .filter(|(_, _, _, amount)| !amount.is_zero())
-    .map(|(book, code, direction, amount)| LedgerEntry {
-        id: ids.entry(),
-        tx_id,
-        account_id,
-        book,
-        code,
-        direction,
-        amount,
-        source_type: SourceType::CheckoutSession,
-        source_id: session.as_str().to_owned(),
-        description: Some(description.to_owned()),
-        created_at: now,
-    })
-    .collect()
+    ];
+    source.transaction(legs, ids)
+}
+
+/// The transaction of a payout that was paid: from the seller.
+#[must_use]
+pub fn payout(
+    account_id: AccountId,
+    payout: PayoutId,
+    amount: Rupiah,
+    now: Timestamp,
+    ids: &mut IdSequence,
+) -> Vec<LedgerEntry> {
+    let source_id = payout.to_string();
+    let (source_type, description) = (SourceType::Payout, "Payout");
+    let source = Source { account_id, source_type, source_id: &source_id, description, now };
+    let legs = [
+        (Book::Seller, EntryCode::Payout, Direction::Debit, amount),
+        (Book::PayoutClearing, EntryCode::Payout, Direction::Credit, amount),
+    ];
+    source.transaction(legs, ids)
+}
+
+/// An operator's correction of the seller's balance: a refund made at Plugipay, a paid payout that the bank sent back. It is
+/// on record for good, with who made it and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Which adjustment.
+    pub id: AdjustmentId,
+    /// In whose account.
+    pub account_id: AccountId,
+    /// To the seller or from the seller.
+    pub direction: Direction,
+    /// How much; never zero.
+    pub amount: Rupiah,
+    /// Why, in the operator's words. The seller sees it.
+    pub reason: String,
+    /// What it is about, in the operator's books: no two adjustments of an account have the same.
+    pub reference: String,
+    /// Who made it.
+    pub actor: Actor,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+impl Adjustment {
+    /// Its transaction.
+    #[must_use]
+    pub fn transaction(&self, ids: &mut IdSequence) -> Vec<LedgerEntry> {
+        let source_id = self.id.to_string();
+        let source = Source {
+            account_id: self.account_id,
+            source_type: SourceType::Adjustment,
+            source_id: &source_id,
+            description: &self.reason,
+            now: self.created_at,
+        };
+        let other = match self.direction {
+            Direction::Debit => Direction::Credit,
+            Direction::Credit => Direction::Debit,
+        };
+        let legs = [
+            (Book::Seller, EntryCode::Adjustment, self.direction, self.amount),
+            (Book::Adjustments, EntryCode::Adjustment, other, self.amount),
+        ];
+        source.transaction(legs, ids)
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@
 
 pub mod account;
 pub mod audit;
+pub mod balance;
+pub mod books;
 pub mod catalog;
 pub mod change;
 pub mod checkout;
@@ -43,11 +45,13 @@ pub mod money;
 pub mod order;
 pub mod page;
 pub mod payment;
+pub mod payout;
 pub mod plugipay;
 pub mod policy;
 pub mod ports;
 pub mod provisioning;
 pub mod receipt;
+pub mod reconcile;
 pub mod rejection;
 pub mod service;
 pub mod signature;

@@ -4,10 +4,11 @@ use crate::catalog::Service;
 use crate::effect::{DeliveryRecord, EffectStatus};
 use crate::event::EventType;
 use crate::exception::PaymentException;
-use crate::ids::{AccountId, DeliveryId, EntryId, EventId, ExceptionId, ServiceId, SubscriptionId};
+use crate::ids::{AccountId, DeliveryId, EntryId, EventId, ExceptionId, PayoutId, ServiceId, SubscriptionId};
 use crate::ledger::{EntryCode, LedgerEntry, SourceType};
 use crate::order::{Order, OrderNumber, WorkStatus};
 use crate::payment::{Payment, PaymentStatus};
+use crate::payout::Payout;
 use crate::receipt::Digest256;
 use crate::rejection::Invalid;
 use crate::signature::hex;
@@ -25,6 +26,9 @@ pub const SEARCH_CHARACTERS_MAX: usize = 200;
 pub struct Limit(u32);
 
 impl Limit {
+    /// What an export reads at once: more than a page on the wire, so that a million rows are a thousand reads.
+    pub const EXPORT: Self = Self(1_000);
+
     /// Parses the query's text; nothing given means 50.
     ///
     /// # Errors
@@ -103,6 +107,8 @@ positions! {
     EntryPosition of EntryId in "entries";
     /// Where the list of exceptions goes on: before this time and id.
     ExceptionPosition of ExceptionId in "exceptions";
+    /// Where the list of payouts goes on: before this time and id.
+    PayoutPosition of PayoutId in "payouts";
 }
 
 /// The cursor that goes on after `position` in this account's list. Opaque to callers; it carries a checksum over the
@@ -218,6 +224,10 @@ pub struct EntryFilter {
     pub source_type: Option<SourceType>,
     /// From the source of this id.
     pub source_id: Option<String>,
+    /// Posted then or later.
+    pub from: Option<Timestamp>,
+    /// Posted before then.
+    pub before: Option<Timestamp>,
 }
 
 /// A page of rows, and whether more follow.
@@ -266,6 +276,14 @@ impl PaymentException {
     #[must_use]
     pub const fn position(&self) -> ExceptionPosition {
         ExceptionPosition { created_at: self.created_at, id: self.id }
+    }
+}
+
+impl Payout {
+    /// Where the list goes on after this row.
+    #[must_use]
+    pub const fn position(&self) -> PayoutPosition {
+        PayoutPosition { created_at: self.created_at, id: self.id }
     }
 }
 

@@ -38,8 +38,11 @@ pub struct Policy {
     pub effects_kept: Duration,
     /// How long the ids of change sets are kept. Longer than anybody asks after an outcome.
     pub change_sets_kept: Duration,
-    /// How often the folder runs: how many deltas of counts a read has to add up at most is what came in since.
+    /// How often the folder runs while little happens.
     pub fold_interval: Duration,
+    /// About how many deltas of counts and balances may wait to be folded, over all accounts: what a read adds up at most. The
+    /// folder comes as often as that takes.
+    pub fold_backlog: u32,
     /// How often the sweeper runs.
     pub sweep_interval: Duration,
     /// The fee on what is paid online; noted with each checkout when it begins.
@@ -89,7 +92,8 @@ impl Default for Policy {
             orphan_age: DAY,
             effects_kept: 90 * DAY,
             change_sets_kept: 30 * DAY,
-            fold_interval: Duration::from_secs(2),
+            fold_interval: Duration::from_millis(500),
+            fold_backlog: 1_000,
             sweep_interval: HOUR,
             module_fee: FeeRate::DEFAULT,
             errand_lease: Duration::from_secs(45),

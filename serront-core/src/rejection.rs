@@ -54,6 +54,10 @@ pub enum Code {
     OrderClosed,
     /// 409: there is no quote yet.
     NoQuote,
+    /// 409: there is less than that available.
+    InsufficientBalance,
+    /// 409: it is not known where the money is to go.
+    BankAccountRequired,
     /// 409: something else holds this name, or still needs this object.
     Conflict,
     /// 409: the key belongs to another request.
@@ -89,6 +93,8 @@ impl Code {
             Self::PaymentModuleDisabled => "PAYMENT_MODULE_DISABLED",
             Self::OrderClosed => "ORDER_CLOSED",
             Self::NoQuote => "NO_QUOTE",
+            Self::InsufficientBalance => "INSUFFICIENT_BALANCE",
+            Self::BankAccountRequired => "BANK_ACCOUNT_REQUIRED",
             Self::Conflict => "CONFLICT",
             Self::IdempotencyKeyInUse => "IDEMPOTENCY_KEY_IN_USE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
@@ -114,7 +120,9 @@ impl Code {
             | Self::IdempotencyKeyInUse
             | Self::PaymentModuleDisabled
             | Self::OrderClosed
-            | Self::NoQuote => 409,
+            | Self::NoQuote
+            | Self::InsufficientBalance
+            | Self::BankAccountRequired => 409,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InternalError => 500,
@@ -183,6 +191,15 @@ pub enum Rejection {
     /// There is nothing to pay yet.
     #[error("there is no quote yet")]
     NoQuote,
+    /// It is not known where the money is to go: no details were given, and there is no default account.
+    #[error("there is no bank account to pay to")]
+    BankAccountRequired,
+    /// There is less available than was asked for.
+    #[error("{available} rupiah are available")]
+    InsufficientBalance {
+        /// What there is, in rupiah; below zero after an adjustment.
+        available: i64,
+    },
     /// The state does not allow the move.
     #[error("{track} can't go from {from} to {to}")]
     InvalidTransition {
@@ -215,6 +232,8 @@ impl Rejection {
             Self::PaymentModuleDisabled => Code::PaymentModuleDisabled,
             Self::OrderClosed(_) => Code::OrderClosed,
             Self::NoQuote => Code::NoQuote,
+            Self::BankAccountRequired => Code::BankAccountRequired,
+            Self::InsufficientBalance { .. } => Code::InsufficientBalance,
             Self::InvalidTransition { .. } => Code::InvalidTransition,
             Self::Conflict(_) => Code::Conflict,
         }
@@ -236,6 +255,8 @@ impl Rejection {
             | Self::PaymentModuleDisabled
             | Self::OrderClosed(_)
             | Self::NoQuote
+            | Self::BankAccountRequired
+            | Self::InsufficientBalance { .. }
             | Self::InvalidTransition { .. }
             | Self::Conflict(_) => None,
         }

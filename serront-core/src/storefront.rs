@@ -33,19 +33,24 @@ impl fmt::Debug for BankAccount {
 
 impl BankAccount {
     fn parse(param: &str, raw: &Self) -> Result<Self, Invalid> {
-        let number_param = format!("{param}.accountNumber");
-        let account_number = text::name(&number_param, &raw.account_number)?;
-        let fits = account_number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-'))
-            && account_number.bytes().any(|byte| byte.is_ascii_digit());
-        if !fits {
-            return Err(Invalid::new(number_param, "must be digits, spaces and dashes"));
-        }
+        let account_number = bank_account_number(&format!("{param}.accountNumber"), &raw.account_number)?;
         Ok(Self {
             bank_name: text::name(&format!("{param}.bankName"), &raw.bank_name)?,
             account_number,
             account_holder: text::name(&format!("{param}.accountHolder"), &raw.account_holder)?,
         })
     }
+}
+
+/// A bank account's number: digits, spaces and dashes, 1–100 characters, kept as typed.
+///
+/// # Errors
+/// [`Invalid`] naming `param`.
+pub(crate) fn bank_account_number(param: &str, raw: &str) -> Result<String, Invalid> {
+    let number = text::name(param, raw)?;
+    let fits = number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-'))
+        && number.bytes().any(|byte| byte.is_ascii_digit());
+    if fits { Ok(number) } else { Err(Invalid::new(param, "must be digits, spaces and dashes")) }
 }
 
 /// Where and how the buyer is to pay by transfer.

@@ -1,8 +1,12 @@
 //! Views: what is shown of the domain, in the wire contract's shapes, and the rules of what is shown to whom.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Modules};
+use crate::balance::Balance;
 use crate::catalog::{Package, PricingType, Service};
 use crate::checkout::SessionId;
 use crate::effect::{Attempt, DeliveryRecord, EffectStatus};
@@ -10,14 +14,16 @@ use crate::event::EventType;
 use crate::exception::{ExceptionKind, ExceptionStatus, PaymentException};
 use crate::idempotency::Outcome;
 use crate::ids::{
-    AccountId, DeliveryId, EntryId, EventId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId, TransactionId,
+    AccountId, AdjustmentId, DeliveryId, EntryId, EventId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId,
+    SubscriptionId, TransactionId,
 };
 use crate::key::{AccessToken, ApiKey, KeyRecord, WebhookSecret};
-use crate::ledger::{CodeTotals, Direction, EntryCode, LedgerEntry, SourceType};
+use crate::ledger::{Adjustment, CodeTotals, Direction, EntryCode, LedgerEntry, SourceType};
 use crate::money::Rupiah;
 use crate::order::{Order, OrderNumber, WorkStatus};
 use crate::page::OrderRow;
 use crate::payment::{Payment, PaymentStatus};
+use crate::payout::{BankDetails, DefaultDetails, Payout, PayoutStatus};
 use crate::ports::{OrderSnapshot, ShopSnapshot};
 use crate::storefront::{BankAccount, Storefront};
 use crate::subscription::{EventFilter, Subscription};
@@ -655,6 +661,9 @@ pub struct ExceptionView {
     pub note: Option<String>,
     pub created_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
+    /// The adjustment that settled it; left out where none was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjustment_id: Option<AdjustmentId>,
 }
 
 impl Outcome for ExceptionView {
@@ -674,6 +683,139 @@ impl From<&PaymentException> for ExceptionView {
             note: state.note.clone(),
             created_at: *created_at,
             resolved_at: state.resolved_at,
+            adjustment_id: state.adjustment_id,
+        }
+    }
+}
+
+/// A payout, as its seller and the operators see it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct PayoutView {
+    pub id: PayoutId,
+    pub account_id: AccountId,
+    pub amount: Rupiah,
+    pub currency: Cow<'static, str>,
+    pub status: PayoutStatus,
+    pub method: Cow<'static, str>,
+    #[serde(flatten)]
+    pub bank: BankDetails,
+    pub note: Option<String>,
+    pub reference: Option<String>,
+    pub failure_reason: Option<String>,
+    pub processed_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Outcome for PayoutView {
+    const KIND: &'static str = "payout";
+}
+
+/// Without what people wrote: bank details, notes and references.
+impl fmt::Debug for PayoutView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, amount, status, .. } = self;
+        write!(formatter, "PayoutView({id}, {amount}, {}, …)", status.as_str())
+    }
+}
+
+impl From<&Payout> for PayoutView {
+    fn from(payout: &Payout) -> Self {
+        let Payout { id, account_id, amount, bank, note, created_at, state } = payout;
+        Self {
+            id: *id,
+            account_id: *account_id,
+            amount: *amount,
+            currency: CURRENCY.into(),
+            status: state.status,
+            method: "manual".into(),
+            bank: bank.clone(),
+            note: note.clone(),
+            reference: state.reference.clone(),
+            failure_reason: state.failure_reason.clone(),
+            processed_at: state.processed_at,
+            completed_at: state.completed_at,
+            created_at: *created_at,
+            updated_at: state.updated_at,
+        }
+    }
+}
+
+/// What a seller can draw on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
+pub struct PayoutBalanceView {
+    pub ledger_balance: i64,
+    pub pending: Rupiah,
+    pub locked: Rupiah,
+    pub available: i64,
+    pub currency: &'static str,
+}
+
+impl From<Balance> for PayoutBalanceView {
+    fn from(balance: Balance) -> Self {
+        Self {
+            ledger_balance: balance.ledger,
+            pending: balance.in_flight,
+            locked: balance.in_flight,
+            available: balance.available(),
+            currency: CURRENCY,
+        }
+    }
+}
+
+/// The account that payouts go to by default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BankAccountView {
+    /// Where payouts go, as far as it is known.
+    #[serde(flatten)]
+    pub details: DefaultDetails,
+    /// Whether a payout can go there.
+    pub configured: bool,
+}
+
+impl Outcome for BankAccountView {
+    const KIND: &'static str = "bank_account";
+}
+
+impl From<DefaultDetails> for BankAccountView {
+    fn from(details: DefaultDetails) -> Self {
+        Self { configured: details.complete().is_some(), details }
+    }
+}
+
+/// An adjustment, as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "documented on the domain's type")]
+pub struct AdjustmentView {
+    pub id: AdjustmentId,
+    pub account_id: AccountId,
+    pub direction: Direction,
+    pub amount: Rupiah,
+    pub currency: &'static str,
+    pub reason: String,
+    pub reference: String,
+    pub created_at: Timestamp,
+}
+
+impl From<&Adjustment> for AdjustmentView {
+    fn from(adjustment: &Adjustment) -> Self {
+        let Adjustment { id, account_id, direction, amount, reason, reference, created_at, .. } = adjustment;
+        Self {
+            id: *id,
+            account_id: *account_id,
+            direction: *direction,
+            amount: *amount,
+            currency: CURRENCY,
+            reason: reason.clone(),
+            reference: reference.clone(),
+            created_at: *created_at,
         }
     }
 }

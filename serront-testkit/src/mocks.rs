@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mockall::mock;
 use serront_core::audit::AuditRecord;
+use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
@@ -16,21 +17,24 @@ use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, KeyId, OrderId, ServiceId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, KeyId, OrderId, PayoutId, ServiceId,
+    UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::{KeyRecord, SecretBytes};
-use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::mail::MailMessage;
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
+    Page, PayoutPosition,
 };
+use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, Ids, Mailer, NextAttempt,
-    OrderKey, OrderSnapshot, Plugipay, PlugipayAnswer, PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts,
-    RecordError, Secrets, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, TargetRefused,
-    WorkStorage,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
+    Ids, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Plugipay, PlugipayAnswer,
+    PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts, RecordError, Secrets, ServiceSnapshot,
+    SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, TargetRefused, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -115,6 +119,21 @@ mock! {
             id: ExceptionId,
             key: Option<Scope>,
         ) -> Result<Option<ExceptionSnapshot>, PortError>;
+        async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError>;
+        async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError>;
+        async fn payouts(
+            &self,
+            account_id: AccountId,
+            status: Option<PayoutStatus>,
+            after: Option<PayoutPosition>,
+            limit: Limit,
+        ) -> Result<Page<Payout>, PortError>;
+        async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError>;
+        async fn adjustment(
+            &self,
+            account_id: AccountId,
+            key: &AdjustmentKey,
+        ) -> Result<Option<Adjustment>, PortError>;
         async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError>;
         async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError>;
     }
@@ -139,6 +158,12 @@ mock! {
         ) -> Result<(), RecordError>;
         async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError>;
         async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError>;
+        async fn payouts_in_flight(
+            &self,
+            after: Option<PayoutPosition>,
+            limit: Limit,
+        ) -> Result<Page<Payout>, PortError>;
+        async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
         async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
         async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;
         async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;

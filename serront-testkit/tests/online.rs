@@ -262,6 +262,26 @@ async fn presses_at_once_mint_one_session_and_all_answer_it() {
     assert_eq!(scene.sandbox.sessions().len(), 1);
 }
 
+/// Issue 5: a buyer was sent back to a session that had failed until the janitor asked after it.
+#[tokio::test]
+async fn a_session_that_failed_since_is_not_answered_again() {
+    let scene = Scene::new().await;
+    let first = scene.pay().await.unwrap();
+    assert!(scene.sandbox.fail(first.as_str()));
+    // Just minted: nothing is asked, and simultaneous presses answer the same.
+    assert_eq!(scene.pay().await.unwrap(), first);
+    scene.world.clock.advance(scene.world.policy.poll_first);
+    scene.sandbox.plan(Some(Route::GetSession), Trouble::LoseAnswer);
+    assert_eq!(scene.pay().await.unwrap(), first, "as it was last heard of, where Plugipay does not answer");
+    let second = scene.pay().await.unwrap();
+    assert_ne!(second, first);
+    // What was paid meanwhile is booked by the press itself.
+    scene.sandbox.pay(second.as_str());
+    scene.world.clock.advance(scene.world.policy.poll_first);
+    assert_eq!(code(scene.pay().await), Some(Code::InvalidTransition));
+    assert_eq!(scene.told().await, (PaymentStatus::PaymentConfirmed, 1, booked(), Vec::new()));
+}
+
 #[tokio::test]
 async fn a_lost_answer_is_found_again() {
     for trouble in [Trouble::LoseAnswer, Trouble::LoseRequest] {

@@ -10,14 +10,15 @@
 use std::sync::Arc;
 
 use serront_core::catalog::ServiceInput;
-use serront_core::decide::{ModuleSwitches, OrderPatch};
+use serront_core::decide::{AdjustmentInput, ModuleSwitches, OrderPatch, PayoutStep};
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
 use serront_core::key::AccessToken;
 use serront_core::order::{Language, OrderInput, WorkStatus};
-use serront_core::ports::{Clock, Ids};
+use serront_core::payout::{BankAccountInput, PayoutInput};
+use serront_core::ports::{Clock, Ids, PayoutKey};
 use serront_core::receipt::{Digest256, samples};
-use serront_core::service::{Answer, Failure};
+use serront_core::service::{Answer, Failure, Resolution};
 use serront_core::storefront::StorefrontInput;
 use serront_core::subscription::{SUBSCRIPTIONS_MAX, SubscriptionInput};
 use serront_core::tier::Tier;
@@ -58,11 +59,15 @@ enum Flaw {
     Closed,
     /// There is no quote yet.
     NoQuote,
+    /// It is not known where the money is to go.
+    NoBankAccount,
+    /// There is less than that.
+    NoMoney,
 }
 
 use Flaw::{
-    Answered, Closed, Confirmed, KeyUsed, Limit, Malformed, Missing, ModuleOff, NameTaken, NoImage, NoQuote,
-    NotConfigured, Plan, Target, TooLarge,
+    Answered, Closed, Confirmed, KeyUsed, Limit, Malformed, Missing, ModuleOff, NameTaken, NoBankAccount, NoImage,
+    NoMoney, NoQuote, NotConfigured, Plan, Target, TooLarge,
 };
 
 impl Flaw {
@@ -82,6 +87,8 @@ impl Flaw {
             ModuleOff => "PAYMENT_MODULE_DISABLED",
             Closed => "ORDER_CLOSED",
             NoQuote => "NO_QUOTE",
+            NoBankAccount => "BANK_ACCOUNT_REQUIRED",
+            NoMoney => "INSUFFICIENT_BALANCE",
         }
     }
 }
@@ -414,15 +421,77 @@ async fn resolve_exception(flaws: &[Flaw]) -> &'static str {
         scene.use_key().await;
     }
     let local = scene.world.local();
+    let refunded = Resolution { note: Some("refunded"), adjustment_id: None };
     if flaws.contains(&Answered) {
-        local.resolve_exception(account_id, open, Some("refunded"), scene.request).await.unwrap();
+        local.resolve_exception(account_id, open, refunded, &host(), scene.request).await.unwrap();
     } else if flaws.contains(&Confirmed) {
-        local.resolve_exception(account_id, open, Some("refunded"), None).await.unwrap();
+        local.resolve_exception(account_id, open, refunded, &host(), None).await.unwrap();
     }
     let id =
         if flaws.contains(&Missing) { scene.world.ids.sequence(scene.world.clock.now()).exception() } else { open };
-    let note = if flaws.contains(&Malformed) { "\0" } else { "refunded" };
-    told(local.resolve_exception(account_id, id, Some(note), scene.request).await)
+    let malformed = Resolution { note: Some("\0"), adjustment_id: None };
+    let resolution = if flaws.contains(&Malformed) { malformed } else { refunded };
+    told(local.resolve_exception(account_id, id, resolution, &host(), scene.request).await)
+}
+
+/// A request for 1,000 rupiah to the default account, where both are there.
+async fn request_payout(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (account_id, local) = (scene.seller.account_id, scene.world.local());
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    let amount = if flaws.contains(&NoMoney) && !flaws.contains(&Answered) { 1 } else { 1_000 };
+    let funds = AdjustmentInput { amount, reason: "a sale".into(), reference: "R1".into() };
+    local.adjust(account_id, &funds, &host()).await.unwrap();
+    if !flaws.contains(&NoBankAccount) || flaws.contains(&Answered) {
+        let account = BankAccountInput {
+            bank_name: Some(Some("Bank Contoh".into())),
+            bank_account_number: Some(Some("123".into())),
+            bank_account_holder: Some(Some("Renata".into())),
+            ..BankAccountInput::default()
+        };
+        local.patch_bank_account(account_id, &account, None).await.unwrap();
+    }
+    let input = PayoutInput { amount: 1_000, ..PayoutInput::default() };
+    if flaws.contains(&Answered) {
+        local.request_payout(account_id, &input, &host(), scene.request).await.unwrap();
+        if flaws.contains(&NoBankAccount) {
+            let gone = BankAccountInput { bank_name: Some(None), ..BankAccountInput::default() };
+            local.patch_bank_account(account_id, &gone, None).await.unwrap();
+        }
+    }
+    let input = if flaws.contains(&Malformed) { PayoutInput { amount: 0, ..input } } else { input };
+    told(local.request_payout(scene.account(flaws), &input, &host(), scene.request).await)
+}
+
+async fn fail_payout(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (account_id, local) = (scene.seller.account_id, scene.world.local());
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    let funds = AdjustmentInput { amount: 1_000, reason: "a sale".into(), reference: "R1".into() };
+    local.adjust(account_id, &funds, &host()).await.unwrap();
+    let input = PayoutInput {
+        amount: 1_000,
+        bank_name: Some("Bank Contoh".into()),
+        bank_account_number: Some("123".into()),
+        bank_account_holder: Some("Renata".into()),
+        ..PayoutInput::default()
+    };
+    let payout = local.request_payout(account_id, &input, &host(), None).await.unwrap().value.id;
+    let failed =
+        |failure_reason: Option<&str>| PayoutStep::MarkFailed { failure_reason: failure_reason.map(str::to_owned) };
+    let mine = PayoutKey::Id(account_id, payout);
+    if flaws.contains(&Answered) {
+        local.move_payout(mine, &failed(Some("closed")), &host(), scene.request).await.unwrap();
+    } else if flaws.contains(&Confirmed) {
+        local.move_payout(mine, &PayoutStep::Cancel, &host(), None).await.unwrap();
+    }
+    let key = if flaws.contains(&Missing) { PayoutKey::Id(scene.nobody(), payout) } else { PayoutKey::Any(payout) };
+    let step = failed((!flaws.contains(&Malformed)).then_some("closed"));
+    told(local.move_payout(key, &step, &host(), scene.request).await)
 }
 
 #[tokio::test]
@@ -431,6 +500,11 @@ async fn of_two_refusals_of_money_the_first_is_told() {
     // A resolved exception is what a confirmed payment is elsewhere.
     let apart = [KEYS, (Answered, Confirmed)];
     check(&[Missing, Malformed, KeyUsed, Answered, Confirmed], &apart, resolve_exception).await;
+    let apart = [KEYS, (Missing, KeyUsed), (Missing, Answered), (Missing, NoBankAccount), (Missing, NoMoney)];
+    check(&[Missing, Malformed, KeyUsed, Answered, NoBankAccount, NoMoney], &apart, request_payout).await;
+    // A payout that has ended is what a confirmed payment is elsewhere.
+    let apart = [KEYS, (Answered, Confirmed), (Missing, KeyUsed), (Missing, Answered)];
+    check(&[Missing, Malformed, KeyUsed, Answered, Confirmed], &apart, fail_payout).await;
 }
 
 #[tokio::test]

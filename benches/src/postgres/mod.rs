@@ -2,7 +2,6 @@
 //! of the same size and with the server's own durability.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
@@ -10,6 +9,8 @@ use serront_testkit::postgres::fresh_schema;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor as _, Row as _};
+
+use tokio::sync::oneshot;
 
 use crate::fill::{self, Columns, Dialect};
 use crate::library::Library;
@@ -137,8 +138,8 @@ impl Stage for PostgresStage {
         self.posted.as_ref()
     }
 
-    async fn fold(&self) -> Result<(u64, Duration), Trouble> {
-        self.library.fold().await
+    async fn fold(&self, end: oneshot::Receiver<()>) -> Result<u64, Trouble> {
+        self.library.fold(end).await
     }
 
     async fn written(&self) -> Result<Written, Trouble> {

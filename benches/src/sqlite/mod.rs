@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::SystemClock;
+
+use tokio::sync::oneshot;
 
 use crate::fill::{self, Columns, Dialect};
 use crate::library::Library;
@@ -137,8 +138,8 @@ impl Stage for SqliteStage {
         self.posted.as_ref()
     }
 
-    async fn fold(&self) -> Result<(u64, Duration), Trouble> {
-        self.library.fold().await
+    async fn fold(&self, end: oneshot::Receiver<()>) -> Result<u64, Trouble> {
+        self.library.fold(end).await
     }
 
     async fn written(&self) -> Result<Written, Trouble> {

@@ -100,7 +100,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
 }
 
 /// Creates a folder that only its owner may enter: database, receipts and mail hold buyers' data.
-fn private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! Who calls, and what is named in the path.
 //!
-//! Extractors run in the order of a handler's arguments, so that order is the precedence: [`Keyed`] or [`Enabled`] first, then
-//! [`Id`].
+//! Extractors run in the order of a handler's arguments, so that order is the precedence: [`Keyed`], [`Enabled`] or [`Operator`]
+//! first, then [`Id`].
 
 use std::future::Future;
 use std::str::FromStr;
@@ -13,8 +13,8 @@ use axum::http::{HeaderMap, Method, header};
 use serde::de::DeserializeOwned;
 use serront_core::audit::Actor;
 use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::{AccountId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId};
-use serront_core::key::{AccessToken, Caller};
+use serront_core::ids::{AccountId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId};
+use serront_core::key::{AccessToken, Caller, OperatorKey};
 use serront_core::ports::WorkStorage;
 use serront_core::rejection::Invalid;
 use serront_core::service::{Failure, Local, Online};
@@ -26,13 +26,65 @@ use crate::state::{Host, HostService};
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// A caller with a valid API key.
-pub(crate) struct Keyed {
+/// Who a valid key stands for.
+pub(crate) trait Who {
+    /// Whose idempotency keys these are, and who is named in the log.
+    fn account(&self) -> AccountId;
+    /// Who acts, as the audit trail has it.
+    fn actor(&self) -> Actor;
+}
+
+impl Who for Caller {
+    fn account(&self) -> AccountId {
+        self.account_id
+    }
+
+    fn actor(&self) -> Actor {
+        Actor::Key { id: self.key_id }
+    }
+}
+
+/// Whoever holds an operator's key.
+pub(crate) struct OperatorId(KeyId);
+
+impl Who for OperatorId {
+    fn account(&self) -> AccountId {
+        AccountId::OPERATORS
+    }
+
+    fn actor(&self) -> Actor {
+        Actor::Operator { id: self.0 }
+    }
+}
+
+/// A caller with a valid key, and what is needed of the request.
+pub(crate) struct Authenticated<W> {
+    who: W,
     host: Arc<Host>,
-    caller: Caller,
     method: Method,
     path: String,
     headers: HeaderMap,
+}
+
+/// A caller with a valid API key. An operator's key is none: there is no account behind it.
+pub(crate) type Keyed = Authenticated<Caller>;
+
+/// A caller with a valid operator's key. A seller's gets 403 `OPERATOR_ONLY`.
+pub(crate) type Operator = Authenticated<OperatorId>;
+
+impl<W: Who> Authenticated<W> {
+    fn of(who: W, parts: &Parts, host: &Arc<Host>) -> Self {
+        if let Some(note) = parts.extensions.get::<Note>() {
+            note.caller(who.account());
+        }
+        Self {
+            who,
+            host: Arc::clone(host),
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers.clone(),
+        }
+    }
 }
 
 impl FromRequestParts<Arc<Host>> for Keyed {
@@ -41,16 +93,20 @@ impl FromRequestParts<Arc<Host>> for Keyed {
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
         let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
         let caller = host.service().authenticate(bearer).await?.ok_or_else(Problem::unauthorized)?;
-        if let Some(note) = parts.extensions.get::<Note>() {
-            note.caller(caller.account_id);
+        Ok(Self::of(caller, parts, host))
+    }
+}
+
+impl FromRequestParts<Arc<Host>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
+        if let Some(id) = host.service().authenticate_operator(bearer).await? {
+            return Ok(Self::of(OperatorId(id), parts, host));
         }
-        Ok(Self {
-            host: Arc::clone(host),
-            caller,
-            method: parts.method.clone(),
-            path: parts.uri.path().to_owned(),
-            headers: parts.headers.clone(),
-        })
+        Keyed::from_request_parts(parts, host).await?;
+        Err(Problem::operator_only())
     }
 }
 
@@ -64,7 +120,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
-impl Keyed {
+impl<W: Who> Authenticated<W> {
     pub(crate) fn service(&self) -> HostService<'_> {
         self.host.service()
     }
@@ -77,17 +133,17 @@ impl Keyed {
         self.host.online()
     }
 
-    /// For what no command reads.
-    pub(crate) fn storage(&self) -> &dyn WorkStorage {
-        self.host.ports.storage.as_ref()
+    /// For what no command reads. Shared, for an answer that goes on after its handler.
+    pub(crate) fn storage(&self) -> &Arc<dyn WorkStorage> {
+        &self.host.ports.storage
     }
 
-    pub(crate) const fn account(&self) -> AccountId {
-        self.caller.account_id
+    pub(crate) fn account(&self) -> AccountId {
+        self.who.account()
     }
 
-    pub(crate) const fn actor(&self) -> Actor {
-        Actor::Key { id: self.caller.key_id }
+    pub(crate) fn actor(&self) -> Actor {
+        self.who.actor()
     }
 
     /// The request's idempotency key, if it has one.
@@ -113,6 +169,15 @@ impl Keyed {
         Ok((input, self.idempotency(&bytes)?))
     }
 
+    /// The same where every field can be left out: then the body can be, too.
+    pub(crate) async fn input_if_any<T: DeserializeOwned + Default>(
+        &self,
+        intake: &Intake,
+    ) -> Result<(T, Option<IdempotentRequest>), Problem> {
+        let (input, bytes) = intake.json_if_any().await?;
+        Ok((input, self.idempotency(&bytes)?))
+    }
+
     /// The idempotency key of a request whose body says nothing. It is read all the same: another body under the same key
     /// is another request.
     pub(crate) async fn no_input(&self, intake: &Intake) -> Result<Option<IdempotentRequest>, Problem> {
@@ -130,6 +195,24 @@ impl FromRequestParts<Arc<Host>> for Enabled {
         let caller = Keyed::from_request_parts(parts, host).await?;
         caller.local().payment_module(caller.account()).await?;
         Ok(Self(caller))
+    }
+}
+
+/// Who may look at a payout: its seller, whose module is on, or any operator.
+pub(crate) enum PayoutReader {
+    Seller(Keyed),
+    Operator(Operator),
+}
+
+impl FromRequestParts<Arc<Host>> for PayoutReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
+        if bearer(&parts.headers).is_some_and(|bearer| OperatorKey::parse(bearer).is_some()) {
+            return Operator::from_request_parts(parts, host).await.map(Self::Operator);
+        }
+        let Enabled(caller) = Enabled::from_request_parts(parts, host).await?;
+        Ok(Self::Seller(caller))
     }
 }
 
@@ -197,6 +280,7 @@ named! {
     ExceptionId: "exception",
     KeyId: "API key",
     OrderId: "order",
+    PayoutId: "payout",
     ServiceId: "service",
     SubscriptionId: "webhook subscription",
 }

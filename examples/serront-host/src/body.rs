@@ -126,6 +126,16 @@ impl Intake {
         Ok((parse(&bytes)?, bytes))
     }
 
+    /// Reads a JSON object, or nothing at all, which says no more than an empty object.
+    ///
+    /// # Errors
+    /// As [`Intake::json`].
+    pub(crate) async fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<(T, Vec<u8>), Problem> {
+        let bytes = self.read(JSON_BYTES_MAX).await?;
+        let input = if bytes.is_empty() { T::default() } else { parse(&bytes)? };
+        Ok((input, bytes))
+    }
+
     /// Reads and drops what is left of the body.
     pub(crate) async fn drain(&self) -> Drained {
         let mut stream = self.stream.lock().await;

@@ -19,7 +19,7 @@ use serront_core::audit::Actor;
 use serront_core::catalog::{PackageInput, PricingType, ServiceInput};
 use serront_core::decide::{ModuleSwitches, OrderPatch};
 use serront_core::ids::{AccountId, OrderId};
-use serront_core::key::{AccessToken, WebhookSecret};
+use serront_core::key::{AccessToken, OperatorKey, WebhookSecret};
 use serront_core::order::{Language, OrderInput, WorkStatus};
 use serront_core::receipt::samples;
 use serront_core::signature;
@@ -131,6 +131,7 @@ struct Seeded {
     confirmed: Order,
     online: Order,
     checkout: CheckoutView,
+    operator: OperatorKey,
 }
 
 fn service(slug: &str, name: &str, pricing: PricingType, price: Option<i64>) -> ServiceInput {
@@ -216,14 +217,16 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
     host.online().switch_modules(account.id, payment, None).await?;
     let online = place(host, "Rina", "logo", None).await?;
     let checkout = host.online().pay(&online.token).await?;
+    let (_, operator) = local.create_operator_key("The demo's operator").await?;
     let key = key.key.reveal().to_owned();
-    Ok(Seeded { account: account.id, key, unpaid, claimed, confirmed, online, checkout })
+    Ok(Seeded { account: account.id, key, unpaid, claimed, confirmed, online, checkout, operator })
 }
 
 fn tour(address: &str, receiver: &str, sandbox: &str, folder: &Path, receipt: &Path, seeded: &Seeded) -> String {
-    let Seeded { account, key, unpaid, claimed, confirmed, online, checkout } = seeded;
+    let Seeded { account, key, unpaid, claimed, confirmed, online, checkout, operator } = seeded;
     let (folder, receipt) = (folder.display(), receipt.display());
     let auth = format!("-H 'Authorization: Bearer {key}'");
+    let operators = format!("-H 'Authorization: Bearer {}'", operator.reveal());
     let (unpaid_id, unpaid_token) = (unpaid.id, unpaid.token.reveal());
     let (claimed_id, confirmed_token) = (claimed.id, confirmed.token.reveal());
     let (online_id, online_token, hosted) = (online.id, online.token.reveal(), &checkout.hosted_url);
@@ -266,6 +269,19 @@ curl -s {auth} {address}/api/v1/ledger/balance
 curl -s {auth} {address}/api/v1/ledger/entries
 # Money that arrived and could not confirm its order would be listed here, to be looked after: none so far.
 curl -s {auth} {address}/api/v1/payments/exceptions
+
+# The seller draws on it: a payout is asked for, and is in flight until it is paid.
+PAYOUT=$(curl -s -X POST {auth} -d '{{\"amount\": 500000, \"bankName\": \"BCA\", \"bankAccountNumber\": \"123-456-7890\", \"bankAccountHolder\": \"Renata Wijaya\"}}' {address}/api/v1/payouts | grep -o 'po_[0-9a-z]*'); echo $PAYOUT
+curl -s {auth} {address}/api/v1/payouts/balance
+# An operator transfers it by hand, and says so with a key of an operator's own. The seller's key may not: 403.
+curl -s -X POST {auth} {address}/api/v1/payouts/$PAYOUT/mark-in-transit
+curl -s -X POST {operators} -d '{{\"reference\": \"T-1\"}}' {address}/api/v1/payouts/$PAYOUT/mark-in-transit
+curl -s -X POST {operators} {address}/api/v1/payouts/$PAYOUT/mark-paid
+# Now it is posted, and gone from the balance. And the whole ledger as a CSV.
+curl -s {auth} {address}/api/v1/payouts/balance
+curl -s {auth} '{address}/api/v1/ledger/entries?code=payout'
+curl -s {auth} {address}/api/v1/ledger/entries.csv
+
 # With the module off, money is not shown, and what was minted still settles. On again, everything is there.
 curl -s -X PATCH {auth} -d '{{\"payment\": false}}' {address}/api/v1/modules
 curl -s {auth} {address}/api/v1/ledger/balance

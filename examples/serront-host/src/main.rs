@@ -12,12 +12,14 @@ use serront_core::service::{Environment, Local};
 use serront_core::tier::Tier;
 
 mod adapters;
+mod commands;
 mod demo;
 mod operator;
 mod process;
 mod settings;
 
-use settings::{AccountCommand, Command, CommandLine, Settings};
+use commands::{AccountCommand, Command, CommandLine};
+use settings::Settings;
 
 /// Why the process can't go on. Shown to whoever started it.
 type Fatal = Box<dyn Error + Send + Sync>;
@@ -49,6 +51,9 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
         Command::Account(AccountCommand::SetTier { account, tier }) => set_tier(&settings, account, tier).await,
         Command::Inbox(command) => operator::inbox(&settings, command).await,
         Command::Plugipay(command) => operator::plugipay(&settings, command).await,
+        Command::OperatorKey(command) => operator::key(&settings, command).await,
+        Command::Ledger(command) => operator::ledger(&settings, command).await,
+        Command::Payout(command) => operator::payout(&settings, command).await,
         Command::Migrate => {
             adapters::engine(&settings).await?.close().await;
             process::result(&json!({ "migrated": true }))

@@ -1,10 +1,17 @@
 //! Queries of addresses. A parameter that a route does not know is passed over; one given twice is refused.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error, StrDeserializer};
 use serront_core::rejection::Invalid;
+use serront_core::time::Timestamp;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// The parameters of a request.
 pub(crate) struct Query(Vec<(String, String)>);
@@ -53,6 +60,46 @@ impl Query {
     pub(crate) fn id<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Invalid> {
         self.one(name)?.map(|raw| raw.parse().map_err(|_| Invalid::new(name, "must be a well-formed id"))).transpose()
     }
+
+    /// The time between two parameters: from the first on, and before the second. A day counts whole, in UTC, at either end; a
+    /// time counts exactly.
+    pub(crate) fn period(&self, from: &str, to: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Invalid> {
+        let moment = |name: &str| match self.one(name)?.map(Moment::parse) {
+            None => Ok(None),
+            Some(Some(moment)) => Ok(Some(moment)),
+            Some(None) => {
+                let must_be = "must be a day such as 2026-11-30, or a time such as 2026-11-30T17:00:00Z";
+                Err(Invalid::new(name, must_be))
+            }
+        };
+        let begin = moment(from)?.map(|Moment { at, .. }| at);
+        let Some(Moment { at, is_day }) = moment(to)? else { return Ok((begin, None)) };
+        let end = if is_day { at.plus(DAY) } else { at };
+        // A day has to have some of it left; between a time and itself there is nothing, which is no mistake.
+        let is_backwards = begin.is_some_and(|begin| if is_day { begin >= end } else { begin > end });
+        if is_backwards {
+            return Err(Invalid::new(to, format!("must not be before {from}")));
+        }
+        Ok((begin, Some(end)))
+    }
+}
+
+/// A point in time, or the beginning of a day.
+struct Moment {
+    at: Timestamp,
+    is_day: bool,
+}
+
+impl Moment {
+    fn parse(raw: &str) -> Option<Self> {
+        let time = |text: &str| {
+            let deserializer: StrDeserializer<'_, Error> = text.into_deserializer();
+            Timestamp::deserialize(deserializer).ok()
+        };
+        let is_day = raw.len() == "2026-11-30".len();
+        let at = if is_day { time(&format!("{raw}T00:00:00Z"))? } else { time(raw)? };
+        Some(Self { at, is_day })
+    }
 }
 
 #[cfg(test)]
@@ -69,5 +116,43 @@ mod tests {
         assert_eq!(query.one("bare"), Ok(Some("100%")));
         assert_eq!(query.filter("status", |_| Some(()), ""), Ok(None));
         assert_eq!(query.filter("other", |_| None::<()>, "must be good").unwrap_err().param, "other");
+    }
+    #[test]
+    fn a_day_counts_whole_and_a_time_exactly() {
+        let period = |query: &str| Query::parse(query).period("from", "to");
+        let shown = |query: &str| {
+            let (from, before) = period(query).unwrap();
+            [from, before].map(|at| at.map_or_else(|| "-".to_owned(), |at| at.to_string())).join(" ")
+        };
+        for (query, expected) in [
+            ("", "- -"),
+            ("from=2026-11-01", "2026-11-01T00:00:00.000Z -"),
+            ("to=2026-11-30", "- 2026-12-01T00:00:00.000Z"),
+            ("from=2026-11-30&to=2026-11-30", "2026-11-30T00:00:00.000Z 2026-12-01T00:00:00.000Z"),
+            (
+                "from=2026-11-30T07:00:00%2B07:00&to=2026-11-30T00:00:00.001Z",
+                "2026-11-30T00:00:00.000Z 2026-11-30T00:00:00.001Z",
+            ),
+            ("from=2026-11-30T05:00:00Z&to=2026-11-30", "2026-11-30T05:00:00.000Z 2026-12-01T00:00:00.000Z"),
+            ("from=2026-11-30T00:00:00Z&to=2026-11-30T00:00:00Z", "2026-11-30T00:00:00.000Z 2026-11-30T00:00:00.000Z"),
+        ] {
+            assert_eq!(shown(query), expected, "{query}");
+        }
+        for (query, param) in [
+            ("from=", "from"),
+            ("from=yesterday", "from"),
+            ("from=2026-02-30", "from"),
+            ("from=2026-11-30T25:00:00Z", "from"),
+            ("from=2026-11-30T00:00:00", "from"),
+            ("from=30-11-2026", "from"),
+            ("from=2026-11-01&from=2026-11-01", "from"),
+            ("to=1764460800", "to"),
+            ("from=2026-11-30&to=2026-11-29", "to"),
+            ("from=2026-11-30T00:00:00Z&to=2026-11-29", "to"),
+            ("from=2026-11-30&to=2026-11-29T23:59:59Z", "to"),
+            ("from=2026-11-30T00:00:01Z&to=2026-11-30T00:00:00Z", "to"),
+        ] {
+            assert_eq!(period(query).unwrap_err().param, param, "{query}");
+        }
     }
 }

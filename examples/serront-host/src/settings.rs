@@ -1,4 +1,4 @@
-//! The command line and the environment (wire contract, section 5).
+//! The settings: of the command line and of the environment (wire contract, section 5).
 //!
 //! Every setting is a flag, before or after the subcommand, and an environment variable; the flag wins, and an empty
 //! variable counts as none. Addresses that may hold a password are not shown in the help.
@@ -7,101 +7,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use serront_core::checkout::ProviderEventId;
-use serront_core::ids::AccountId;
+use clap::Args;
 use serront_core::policy::Policy;
-use serront_core::tier::Tier;
 use url::Url;
 
 /// Where to listen if nothing is said.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 /// Where Plugipay is if nothing is said.
 const PLUGIPAY_DEFAULT: &str = "https://plugipay.com";
-
-/// The reference host of Serront's payment library.
-#[derive(Debug, Parser)]
-#[command(name = "serront-host", version)]
-pub(crate) struct CommandLine {
-    #[command(flatten)]
-    pub(crate) settings: Settings,
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Serve the API; applies pending migrations first.
-    Serve,
-    /// Serve on embedded defaults in a temporary folder, with a seeded seller, and print what to try.
-    Demo,
-    /// Manage accounts, also while the host serves.
-    #[command(subcommand)]
-    Account(AccountCommand),
-    /// Look after notifications that could not be applied, also while the host serves.
-    #[command(subcommand)]
-    Inbox(InboxCommand),
-    /// Manage what is registered at Plugipay, also while the host serves.
-    #[command(subcommand)]
-    Plugipay(PlugipayCommand),
-    /// Apply pending migrations.
-    Migrate,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AccountCommand {
-    /// Open an account and print its id and its first API key, which is shown this once.
-    Create {
-        /// The seller's name.
-        #[arg(long)]
-        name: String,
-        /// free, starter, growth or business.
-        #[arg(long)]
-        tier: Tier,
-    },
-    /// Put an account on another tier. One without modules switches them off.
-    SetTier {
-        /// The account's id.
-        account: AccountId,
-        /// free, starter, growth or business.
-        tier: Tier,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum InboxCommand {
-    /// Print the notifications that wait for the operator, oldest first, one JSON line each: parked ones older than 24 h,
-    /// those in another currency than IDR, and unreadable ones.
-    List {
-        /// Parked ones that are younger, too.
-        #[arg(long)]
-        all: bool,
-        /// Most lines.
-        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
-    /// Try a parked notification again, and print what became of it.
-    Retry {
-        /// The account's id.
-        account: AccountId,
-        /// Plugipay's id of the event.
-        #[arg(value_parser = event_id)]
-        event_id: ProviderEventId,
-    },
-}
-
-fn event_id(raw: &str) -> Result<ProviderEventId, &'static str> {
-    ProviderEventId::parse(raw).ok_or("must be an event's id")
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PlugipayCommand {
-    /// Register a merchant's notification endpoint anew. The secret of the one before is accepted for another 24 h.
-    RotateSecret {
-        /// The account's id.
-        account: AccountId,
-    },
-}
 
 #[derive(Clone, Args)]
 pub(crate) struct Settings {
@@ -347,7 +260,10 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::commands::CommandLine;
 
     fn settings(arguments: &[&str]) -> Settings {
         let all = ["serront-host"].iter().chain(arguments);
@@ -433,19 +349,5 @@ mod tests {
             assert!(policy(bad).is_err(), "{bad}");
         }
         assert!(CommandLine::try_parse_from(["serront-host", "serve", "--janitor-first-poll-ms", "-1"]).is_err());
-    }
-
-    #[test]
-    fn the_operator_names_a_notification_by_account_and_event() {
-        let account = "acc_01jtestvect0r0000000000000";
-        let parse = |arguments: &[&str]| CommandLine::try_parse_from([&["serront-host"], arguments].concat());
-        assert!(parse(&["inbox", "list", "--all", "--limit", "5"]).is_ok());
-        assert!(parse(&["inbox", "retry", account, "evt_1"]).is_ok());
-        assert!(parse(&["plugipay", "rotate-secret", account]).is_ok());
-        for bad in
-            [&["inbox", "list", "--limit", "0"][..], &["inbox", "retry", account, "a b"], &["inbox", "retry", "x"]]
-        {
-            assert!(parse(bad).is_err(), "{bad:?}");
-        }
     }
 }

@@ -170,7 +170,7 @@ pub async fn sweep(host: Arc<Host>, mut stop: Stop) {
 /// Folds until it is told to stop.
 pub async fn fold(host: Arc<Host>, mut stop: Stop) {
     let ports = &host.ports;
-    let folder = Folder::new(ports.storage.as_ref(), host.environment());
+    let mut folder = Folder::new(ports.storage.as_ref(), host.environment());
     while !*stop.borrow() {
         let now: Timestamp = ports.clock.now();
         let pause = match folder.step(now).await {

@@ -1,8 +1,8 @@
-//! `demo`: what it prints leads from the buyer's press to the money in the ledger.
+//! `demo`: what it prints leads from the buyer's press to the money in the ledger, and from there to the seller's bank.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -27,7 +27,7 @@ fn address(tour: &[String], end: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_printed_lines_lead_from_the_press_to_the_ledger() {
+async fn the_printed_lines_lead_from_the_press_to_the_ledger_and_on_to_the_bank() {
     let mut command = support::binary();
     command.args(["demo", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
     let mut demo = Demo(command.spawn().unwrap());
@@ -54,5 +54,40 @@ async fn the_printed_lines_lead_from_the_press_to_the_ledger() {
         }
         assert!(Instant::now() < deadline, "{answer}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    // What follows is pasted as it is printed.
+    let pasted: Vec<&str> =
+        tour.iter().map(String::as_str).skip_while(|line| !line.starts_with("# The seller draws on it")).collect();
+    let shell = Command::new("sh").args(["-e", "-c", &pasted.join("\necho\n")]).output().unwrap();
+    assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
+    let printed = String::from_utf8(shell.stdout).unwrap();
+    let answers: Vec<Value> = printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let seen: Vec<String> = answers.iter().map(summary).collect();
+    let expected = [
+        "available 247750",
+        "OPERATOR_ONLY",
+        "in_transit",
+        "paid",
+        "available 247750",
+        "entries 1",
+        "payment false",
+        "PAYMENT_MODULE_DISABLED",
+        "payment true",
+    ];
+    assert_eq!(seen, expected, "{printed}");
+    assert_eq!(printed.lines().filter(|line| line.starts_with("le_")).count(), 3, "{printed}");
+}
+
+/// What counts of an answer.
+fn summary(answer: &Value) -> String {
+    let data = &answer["data"];
+    let number = |name: &str, value: &Value| format!("{name} {value}");
+    match (answer["error"]["code"].as_str(), data["status"].as_str(), data["entries"].as_array()) {
+        (Some(code), _, _) => code.to_owned(),
+        (None, Some(status), _) => status.to_owned(),
+        (None, None, Some(entries)) => format!("entries {}", entries.len()),
+        (None, None, None) if data["available"].is_number() => number("available", &data["available"]),
+        (None, None, None) => number("payment", &data["modules"]["payment"]),
     }
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use std::time::Duration;
 
-use in_process::{Ask, HOOK, House, NOTIFIED, PANIC, Reply, ask, but, buyers_order, service, storefront};
+use in_process::{Ask, HOOK, House, NOTIFIED, PANIC, Reply, ask, but, buyers_order, payout, service, storefront};
 use serde_json::{Map, Value, json};
 use serront_core::ports::Posted;
 use serront_core::receipt::samples;
@@ -43,6 +43,8 @@ impl Golden {
         let body = if reply.header("content-type") == Some("application/json") {
             assert_eq!(reply.header("x-request-id"), reply.body()["meta"]["requestId"].as_str(), "{name}");
             reply.body()
+        } else if reply.header("content-type").is_some_and(|media_type| media_type.starts_with("text/")) {
+            String::from_utf8(reply.bytes.clone()).unwrap().lines().collect()
         } else {
             json!(format!("{} bytes", reply.bytes.len()))
         };
@@ -274,6 +276,66 @@ async fn every_route_about_money_answers_its_whole_shape() {
     golden.pin("exception_resolve", &house.send(resolve.clone()).await);
     golden.pin("exception_resolve_replayed", &house.send(resolve).await);
     golden.pin("exceptions_get_resolved", &get("/api/v1/payments/exceptions?status=resolved").await);
+
+    let (_, token) = house.order(&key, "renata").await;
+    house.settle(&token, 1).await;
+    let open = get("/api/v1/payments/exceptions?status=open").await;
+    let exception = open.data()["exceptions"][0]["id"].as_str().unwrap().to_owned();
+    let adjustment = house.adjust(&key, -1, "refund-1").await;
+    let resolution = json!({"note": "Paid back.", "adjustmentId": adjustment});
+    let resolve = ask("POST", format!("/api/v1/payments/exceptions/{exception}/resolve")).key(&key).json(&resolution);
+    golden.pin("exception_resolve_by_an_adjustment", &house.send(resolve).await);
+    golden.pin("ledger_entries_get_of_an_adjustment", &get("/api/v1/ledger/entries?code=adjustment").await);
+    golden.end();
+}
+
+#[tokio::test]
+async fn every_route_about_payouts_answers_its_whole_shape() {
+    let house = House::online().await;
+    let key = house.account(Tier::Starter).await;
+    let mut golden = Golden::of("payout");
+    let get = |path: &str| house.send(ask("GET", path).key(&key));
+    let send = |method: &str, path: &str, body: Value| house.send(ask(method, path).key(&key).json(&body));
+    house.open_shop(&key, "renata").await;
+    house.switch_payment(&key, true).await;
+
+    golden.pin("list_none", &get("/api/v1/payouts").await);
+    golden.pin("balance_none", &get("/api/v1/payouts/balance").await);
+    let bank_account = "/api/v1/payouts/bank-account";
+    golden.pin("bank_account_none", &get(bank_account).await);
+    let half = json!({"bankCode": "014", "bankName": "BCA"});
+    golden.pin("bank_account_patch_half", &send("PATCH", bank_account, half).await);
+    let rest = json!({"bankCode": null, "bankAccountNumber": "123-456", "bankAccountHolder": "Renata"});
+    golden.pin("bank_account_patch", &send("PATCH", bank_account, rest).await);
+    golden.pin("bank_account_get", &get(bank_account).await);
+
+    let (_, token) = house.order(&key, "renata").await;
+    house.settle(&token, 750_000).await;
+    golden.pin("post_least", &send("POST", "/api/v1/payouts", json!({"amount": 1})).await);
+    let most = ask("POST", "/api/v1/payouts").key(&key).json(&payout(100_000)).idempotent("once");
+    let asked = house.send(most.clone()).await;
+    golden.pin("post_most", &asked);
+    golden.pin("post_replayed", &house.send(most).await);
+    golden.pin("balance_get", &get("/api/v1/payouts/balance").await);
+    golden.pin("list_page", &get("/api/v1/payouts?limit=1").await);
+    golden.pin("list_of_a_state", &get("/api/v1/payouts?status=in_transit").await);
+
+    let operator = house.operator().await;
+    let first = format!("/api/v1/payouts/{}", asked.data()["id"].as_str().unwrap());
+    let mark = |step: &str| ask("POST", format!("{first}/{step}")).key(&operator);
+    let in_transit = mark("mark-in-transit").json(&json!({"reference": "T-1"})).idempotent("once");
+    golden.pin("mark_in_transit", &house.send(in_transit.clone()).await);
+    golden.pin("mark_in_transit_replayed", &house.send(in_transit).await);
+    golden.pin("mark_paid", &house.send(mark("mark-paid")).await);
+    golden.pin("get", &get(&first).await);
+    golden.pin("get_by_an_operator", &house.send(ask("GET", &first).key(&operator)).await);
+    golden.pin("ledger_entries", &get("/api/v1/ledger/entries?code=payout&sourceType=payout").await);
+    golden.pin("ledger_entries_csv", &get("/api/v1/ledger/entries.csv").await);
+    let failing = format!("/api/v1/payouts/{}/mark-failed", house.payout(&key, 2).await);
+    let failing = ask("POST", failing).key(&operator).json(&json!({"failureReason": "No such account."}));
+    golden.pin("mark_failed", &house.send(failing).await);
+    let cancelled = house.payout(&key, 3).await;
+    golden.pin("cancel", &house.send(ask("POST", format!("/api/v1/payouts/{cancelled}/cancel")).key(&key)).await);
     golden.end();
 }
 
@@ -325,7 +387,18 @@ async fn every_kind_of_refusal_has_its_envelope() {
     let mark = ask("POST", "/api/v1/payouts/po_01jtestvect0r0000000000000/mark-paid").key(&starter);
     golden.pin("403_operator", &online.send(mark).await);
     online.switch_payment(&starter, true).await;
-    golden.pin("503_not_in_this_version", &online.send(ask("GET", "/api/v1/payouts").key(&starter)).await);
+    let request = |body: Value| online.send(ask("POST", "/api/v1/payouts").key(&starter).json(&body));
+    golden.pin("409_bank_account_required", &request(json!({"amount": 1})).await);
+    golden.pin("409_insufficient_balance", &request(payout(1)).await);
+    let (_, paid) = online.order(&starter, "renata").await;
+    online.settle(&paid, 750_000).await;
+    let asked = request(payout(1)).await.data()["id"].as_str().unwrap().to_owned();
+    let operator = online.operator().await;
+    let too_soon = ask("POST", format!("/api/v1/payouts/{asked}/mark-paid")).key(&operator);
+    golden.pin("409_payout_transition", &online.send(too_soon).await);
+    golden.pin("401_operator", &online.send(ask("GET", "/api/v1/payouts").key(&operator)).await);
+    let dates = ask("GET", "/api/v1/ledger/entries.csv?from=2026-11-30&to=2026-11-01").key(&starter);
+    golden.pin("400_dates", &online.send(dates).await);
     golden.pin("401_signature", &online.send(ask("POST", NOTIFIED).body("{}")).await);
     let pay = ask("POST", format!("/api/v1/public/orders/{token}/pay"));
     online.plugipay.plan(None, Trouble::LoseAnswer);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use in_process::{Ask, HOOK, House, Reply, ask, but, buyers_order, service, storefront};
+use in_process::{Ask, HOOK, House, Reply, ask, but, buyers_order, payout, service, storefront};
 use serde_json::{Value, json};
 use serront_core::tier::Tier;
 
@@ -233,6 +233,49 @@ async fn an_exception_is_resolved_once_and_provisioning_is_begun_once_under_one_
     assert_eq!(crowd.iter().filter(|reply| !is_replay(reply)).count(), 1);
     assert_in_use(&house.send(resolve.clone().idempotent("a").body(r#"{"note": "Another."}"#)).await);
     assert_eq!(house.send(resolve).await.refusal(), (409, "INVALID_TRANSITION".to_owned(), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_is_asked_for_and_moved_once_under_one_key() {
+    let house = Arc::new(House::online().await);
+    let key = house.account(Tier::Starter).await;
+    house.open_shop(&key, "renata").await;
+    house.switch_payment(&key, true).await;
+    let (_, token) = house.order(&key, "renata").await;
+    house.settle(&token, 750_000).await;
+    let operator = house.operator().await;
+    let bank = ask("PATCH", "/api/v1/payouts/bank-account").key(&key).json(&json!({"bankName": "BCA"}));
+    let request = ask("POST", "/api/v1/payouts").key(&key).json(&payout(700_000));
+    // Each route with its own answer's status, another body under the same key, and what is refused without one.
+    let crowd = async |ask: Ask, other: Value| -> Value {
+        let crowd = house.send_all(vec![ask.clone().idempotent("a"); CROWD]).await;
+        assert!(crowd.iter().all(|reply| reply.data() == crowd[0].data() && reply.status == crowd[0].status));
+        assert_eq!(crowd.iter().filter(|reply| !is_replay(reply)).count(), 1, "{ask:?}");
+        assert_in_use(&house.send(ask.idempotent("a").body(other.to_string())).await);
+        crowd[0].data()
+    };
+    crowd(bank, json!({"bankName": "BRI"})).await;
+    let asked = crowd(request.clone(), payout(1)).await;
+    assert_eq!(house.send(request).await.refusal(), (409, "INSUFFICIENT_BALANCE".to_owned(), None));
+    let path = format!("/api/v1/payouts/{}", asked["id"].as_str().unwrap());
+    let mark = |step: &str| ask("POST", format!("{path}/{step}")).key(&operator);
+    for (step, status) in [("mark-in-transit", "in_transit"), ("mark-paid", "paid")] {
+        let moved = crowd(mark(step).json(&json!({"reference": "T-1"})), json!({})).await;
+        assert_eq!(moved["status"], status);
+        assert_eq!(house.send(mark(step)).await.refusal(), (409, "INVALID_TRANSITION".to_owned(), None));
+    }
+    let cancelled = house.payout(&key, 1).await;
+    crowd(ask("POST", format!("/api/v1/payouts/{cancelled}/cancel")).key(&key), json!({})).await;
+    let payouts = house.get(&key, "/api/v1/payouts").await;
+    assert_eq!(payouts["payouts"].as_array().unwrap().len(), 2);
+    let posted = house.get(&key, "/api/v1/ledger/entries?code=payout").await;
+    assert_eq!(posted["entries"].as_array().unwrap().len(), 1);
+
+    // The seller's keys and the operators' are not the same, and neither are two payouts'.
+    let second = house.payout(&key, 1).await;
+    let failing = ask("POST", format!("/api/v1/payouts/{second}/mark-failed")).key(&operator);
+    let failed = house.send(failing.json(&json!({"failureReason": "Closed."})).idempotent("a")).await;
+    assert_eq!((failed.data()["status"].clone(), is_replay(&failed)), (json!("failed"), false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,6 +144,7 @@ async fn nothing_of_anybodys_is_in_the_log() {
     let key = house.account(Tier::Free).await;
     house.open_shop(&key, "renata").await;
     let send = |ask: Ask| house.send(ask);
+    let secret = |value: &Value| value.as_str().unwrap().to_owned();
     let made = send(ask("POST", "/api/v1/api-keys").key(&key).json(&json!({"name": "Toko"}))).await.data();
     let hook = format!("{HOOK}?token=a-secret-of-the-hook");
     let subscription = ask("POST", "/api/v1/webhook-subscriptions").key(&key).json(&json!({"url": hook}));
@@ -190,9 +191,32 @@ async fn nothing_of_anybodys_is_in_the_log() {
     let resolve = ask("POST", format!("/api/v1/payments/exceptions/{exception}/resolve")).key(&seller);
     online.send(resolve.json(&json!({"note": "a note of Renata's"}))).await.data();
     send(ask("GET", "/api/v1/ledger/entries?sourceId=cs_secret").key(&seller)).await;
+    // Payouts: where the money goes, what is noted beside it, and whose key moves it along.
+    let operator = online.operator().await;
+    let details = json!({"bankName": "Bank Rahasia", "bankAccountNumber": "777-888-99", "bankAccountHolder": "Wijaya"});
+    let bank_account = ask("PATCH", "/api/v1/payouts/bank-account").key(&seller).json(&details);
+    online.send(bank_account).await.data();
+    let (_, second) = online.order(&seller, "renata").await;
+    online.settle(&second, 750_000).await;
+    let bodies = [json!({"amount": 6_543}), json!({"amount": 6_543, "bankAccountNumber": "a bad number"})];
+    let [asked, refused] = bodies.map(|body| online.send(ask("POST", "/api/v1/payouts").key(&seller).json(&body)));
+    let payout = secret(&asked.await.data()["id"]);
+    assert_eq!(refused.await.status, 400);
+    let reference = json!({"reference": "a-secret-reference"});
+    online.mark(&operator, &payout, "mark-in-transit", &reference).await;
+    let failed = json!({"failureReason": "a-secret-reason"});
+    online.mark(&operator, &payout, "mark-failed", &failed).await;
+    let again = ask("POST", format!("/api/v1/payouts/{payout}/mark-paid")).key(&operator).json(&reference);
+    assert_eq!(online.send(again).await.status, 409);
+    online.adjust(&seller, -6_543, "a-secret-adjustment").await;
+    assert_eq!(online.send(ask("GET", "/api/v1/ledger/entries.csv?from=2026-01-01").key(&seller)).await.status, 200);
     online.tidy().await;
     online.dispatch().await;
     online.storage.close().await;
+    for path in ["payouts", "payouts/balance", "ledger/entries.csv"] {
+        assert_eq!(online.send(ask("GET", format!("/api/v1/{path}")).key(&seller)).await.status, 500);
+    }
+    assert_eq!(online.send(ask("GET", format!("/api/v1/payouts/{payout}")).key(&operator)).await.status, 500);
     let unstored = online.notification(&merchant, "evt_secret_3", &told);
     assert_eq!(online.send(unstored).await.status, 500);
     let endpoint_secret = online.endpoint_secret(&merchant);
@@ -203,7 +227,6 @@ async fn nothing_of_anybodys_is_in_the_log() {
 
     let text = paper.text();
     assert!(text.lines().count() > 10, "{text}");
-    let secret = |value: &Value| value.as_str().unwrap().to_owned();
     for private in [
         key.as_str(),
         token,
@@ -236,6 +259,14 @@ async fn nothing_of_anybodys_is_in_the_log() {
         &session,
         "4321",
         "4_321",
+        &operator,
+        "sk_op_",
+        "Rahasia",
+        "777-888",
+        "Wijaya",
+        &payout,
+        "6543",
+        "6_543",
     ] {
         assert!(!text.contains(private), "{private}: {text}");
     }

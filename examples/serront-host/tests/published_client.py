@@ -12,7 +12,7 @@ import urllib.parse
 
 from forjio_serront import SerrontClient, SerrontError
 
-URL, KEY, STARTER_KEY = sys.argv[1:]
+URL, KEY, STARTER_KEY, OPERATOR_KEY = sys.argv[1:]
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
@@ -248,8 +248,87 @@ refused("PAYMENT_MODULE_DISABLED", 409, seller.ledger.balance)
 seller.modules.set(payment=True)
 assert seller.ledger.balance() == balance
 
+# Payouts: the seller asks, the operator moves them along.
+operator = SerrontClient(token=OPERATOR_KEY, base_url=URL)
+
+
+def funds(ledger, in_flight):
+    seen = seller.payouts.balance()
+    assert seen == {
+        "ledgerBalance": ledger, "pending": in_flight, "locked": in_flight, "available": ledger - in_flight,
+        "currency": "IDR",
+    }, seen
+
+
+funds(124_625, 0)
+assert seller.payouts.list() == {"payouts": [], "cursor": None, "hasMore": False}
+nowhere = {
+    "bankCode": None, "bankName": None, "bankAccountNumber": None, "bankAccountHolder": None, "configured": False,
+}
+assert seller.payouts.get_bank_account() == nowhere
+refused("BANK_ACCOUNT_REQUIRED", 409, seller.payouts.create, amount=1)
+default = seller.payouts.update_bank_account(**details)
+assert default == {
+    **nowhere, "bankName": "BCA", "bankAccountNumber": "1", "bankAccountHolder": "Renata", "configured": True,
+}
+assert default == seller.payouts.get_bank_account() == seller.api.payouts_bank_account()
+assert seller.api.payouts_update_bank_account(bank_code="014", **details)["bankCode"] == "014"
+for amount in [0, -1, 2**53, 1.5, "1"]:
+    refused("VALIDATION_ERROR", 400, seller.payouts.create, amount=amount, param="amount")
+refused("VALIDATION_ERROR", 400, seller.api.payouts_create, amount=1, currency="USD", param="currency")
+refused("VALIDATION_ERROR", 400, seller.payouts.create, amount=1, bank_name="BRI", param="bankAccountNumber")
+refused("VALIDATION_ERROR", 400, seller.payouts.list, status="canceled", param="status")
+refused("INSUFFICIENT_BALANCE", 409, seller.payouts.create, amount=124_626)
+refused("UNAUTHORIZED", 401, operator.payouts.list)
+refused("UNAUTHORIZED", 401, operator.payouts.create, amount=1)
+
+first = seller.payouts.create(amount=100_000, note="Sewa.")
+assert set(first) == {
+    "id", "accountId", "amount", "currency", "status", "method", "bankCode", "bankName", "bankAccountNumber",
+    "bankAccountHolder", "note", "reference", "failureReason", "processedAt", "completedAt", "createdAt", "updatedAt",
+}
+assert (first["status"], first["method"], first["bankCode"], first["note"]) == ("pending", "manual", "014", "Sewa.")
+funds(124_625, 100_000)
+refused("INSUFFICIENT_BALANCE", 409, seller.payouts.create, amount=24_626)
+second = seller.payouts.create(
+    amount=24_625, bank_name="BRI", bank_account_number="9-9", bank_account_holder="Renata Wijaya",
+)
+assert (second["bankCode"], second["bankName"]) == (None, "BRI")
+funds(124_625, 124_625)
+assert [payout["id"] for payout in seller.payouts.list(status="pending")["payouts"]] == [second["id"], first["id"]]
+page = seller.payouts.list(limit=1)
+assert page["hasMore"] is True
+rest = seller.api.payouts_list(limit=1, cursor=page["cursor"])
+assert page["payouts"] == [second] and rest == {"payouts": [first], "cursor": None, "hasMore": False}
+refused("OPERATOR_ONLY", 403, seller.payouts.mark_in_transit, first["id"])
+refused("NOT_FOUND", 404, operator.payouts.mark_in_transit, payout)
+refused("INVALID_TRANSITION", 409, operator.payouts.mark_paid, first["id"])
+sent = operator.payouts.mark_in_transit(first["id"])
+assert (sent["status"], sent["reference"], sent["completedAt"]) == ("in_transit", None, None) and sent["processedAt"]
+refused("INVALID_TRANSITION", 409, seller.payouts.cancel, first["id"])
+assert seller.payouts.cancel(second["id"])["status"] == "cancelled"
+funds(124_625, 100_000)
+
+# The operator's steps go on while the seller's module is off.
+seller.modules.set(payment=False)
+refused("PAYMENT_MODULE_DISABLED", 409, seller.api.payouts_get, first["id"])
+assert operator.api.payouts_get(first["id"]) == sent
+paid_out = operator.payouts.mark_paid(first["id"], reference="T-1")
+assert (paid_out["status"], paid_out["reference"]) == ("paid", "T-1") and paid_out["completedAt"]
+seller.modules.set(payment=True)
+assert seller.api.payouts_get(first["id"]) == paid_out
+funds(24_625, 0)
+posted = seller.ledger.entries(code="payout", source_type="payout", source_id=first["id"])["entries"]
+assert [(entry["direction"], entry["amount"]) for entry in posted] == [("debit", 100_000)]
+
+third = seller.api.payouts_create(amount=1, currency="IDR")
+refused("VALIDATION_ERROR", 400, operator.payouts.mark_failed, third["id"], failure_reason=" ", param="failureReason")
+failed = operator.api.payouts_mark_failed(third["id"], failure_reason="No such account.")
+assert (failed["status"], failed["failureReason"]) == ("failed", "No such account.")
+funds(24_625, 0)
+assert seller.ledger.balance()["balance"] == 24_625
+
 # What is not built answers clearly.
-refused("NOT_CONFIGURED", 503, seller.payouts.list)
 refused("NOT_FOUND", 404, client.orders.reply, order, body="Halo")
 refused("METHOD_NOT_ALLOWED", 405, client.request, "DELETE", "/api/v1/storefront")
 

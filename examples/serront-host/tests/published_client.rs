@@ -2,7 +2,7 @@
 //!
 //! The client's licence is proprietary: it is installed to test with, into the build folder, and nothing of it is in
 //! this repository.
-#![allow(clippy::panic, reason = "tests")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,8 +56,10 @@ async fn gets_along(engine: Engine) {
     let installation = Installation::new(engine).with(provider.settings());
     let host = installation.serve();
     let ((_, free), (_, starter)) = (installation.account("free"), installation.account("starter"));
+    let operator =
+        installation.admin(&["operator-key", "create"])["operatorKey"].as_str().unwrap_or_default().to_owned();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published_client.py");
-    let walk = move || run(Command::new(python()).arg(script).args([&host.url, &free, &starter]));
+    let walk = move || run(Command::new(python()).arg(script).args([&host.url, &free, &starter, &operator]));
     // The sandbox goes on beside it.
     tokio::task::spawn_blocking(walk).await.unwrap_or_else(|error| panic!("{error}"));
 }

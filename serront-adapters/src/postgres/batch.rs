@@ -53,6 +53,9 @@ impl Batch {
                 Write::PutSession(name) => written.push(Touched::Row(account, Row::Session(name.id.clone()))),
                 Write::PutProvisioning(_) => written.push(Touched::Row(account, Row::Provisioning)),
                 Write::UpdateException(id, _) => written.push(Touched::Row(account, Row::Exception(*id))),
+                Write::PutFunds(_) => written.push(Touched::Row(account, Row::Funds)),
+                Write::PutBankAccount(_) => written.push(Touched::Row(account, Row::BankAccount)),
+                Write::UpdatePayout(id, _) => written.push(Touched::Row(account, Row::Payout(*id))),
                 // As the claim that goes with its insertion.
                 Write::UpdateInbox(id, _) => {
                     written.push(Touched::Name(Some(account), ClaimName::ProviderEvent(id.clone())));
@@ -67,7 +70,10 @@ impl Batch {
                 | Write::UpdateCheckout { .. }
                 | Write::Post(_)
                 | Write::InsertException(_)
-                | Write::InsertInbox(_) => {}
+                | Write::InsertInbox(_)
+                | Write::InsertPayout(_)
+                | Write::AppendPayoutAudit(_)
+                | Write::InsertAdjustment(_) => {}
             }
         }
         for name in change.releases.iter().chain(change.claims.iter().map(|claim| &claim.name)) {

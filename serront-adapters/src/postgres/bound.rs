@@ -3,29 +3,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::DeliveryRecord;
-use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId};
-use serront_core::inbox::InboxRecord;
+use serront_core::ids::{AccountId, ChangeSetId};
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
-};
-use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
-    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-};
+use serront_core::ports::{CommitError, OrderKey, OrderSnapshot, PortError, SessionSnapshot};
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
-use serront_core::text::Slug;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -42,8 +27,9 @@ use crate::sql::error::Failed;
 ///   `READ COMMITTED` the host may read and decide again in the same transaction, above it only a new one helps.
 /// - The transaction stays usable after a conflict and after a duplicate: each commit has a savepoint of its own.
 /// - The order in which rows are locked is that of every commit: service counts, accounts, storefronts, services, orders,
-///   subscriptions, sessions, provisioning, exceptions, keys, released names, each by key; then order numbers. A host that locks rows of its own always before
-///   its calls, or always after them, meets no deadlock with another such transaction.
+///   subscriptions, sessions, provisioning, exceptions, payouts, bank accounts, funds, keys, released names, each by key; then
+///   order numbers. A host that locks rows of its own always before its calls, or always after them, meets no deadlock with
+///   another such transaction.
 /// - The rows stay locked until the host ends its transaction. Whoever else wants to change the same order waits, up to
 ///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and is then told that the storage is busy.
 ///   How long the host itself waits for a lock is its own `lock_timeout`.
@@ -57,7 +43,7 @@ use crate::sql::error::Failed;
 ///   storage that is not bound.
 pub struct BoundPostgres<'t> {
     connection: Mutex<&'t mut PgConnection>,
-    schema: &'t str,
+    pub(super) schema: &'t str,
     /// A commit is under way, or was when its future was dropped.
     midway: AtomicBool,
 }
@@ -76,148 +62,58 @@ impl PostgresStorage {
     }
 }
 
-macro_rules! read {
+macro_rules! inside {
     ($self:expr, |$connection:ident, $schema:ident| $read:expr) => {{
         let mut locked = $self.entered().await?;
         let ($connection, $schema) = (&mut **locked, $self.schema);
         $read.await
     }};
 }
+pub(super) use inside;
 
-#[async_trait]
-impl Storage for BoundPostgres<'_> {
-    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-        Ok(read!(self, |connection, schema| read::account(connection, schema, id, key))?)
-    }
-
-    async fn service(
+impl BoundPostgres<'_> {
+    pub(super) async fn find_order(
         &self,
-        account_id: AccountId,
-        id: ServiceId,
-        key: Option<Scope>,
-    ) -> Result<Option<ServiceSnapshot>, PortError> {
-        Ok(read!(self, |connection, schema| read::service(connection, schema, account_id, id, key))?)
-    }
-
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-        Ok(read!(self, |connection, schema| read::shop(connection, schema, slug))?)
-    }
-
-    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        key: OrderKey,
+        scope: Option<Scope>,
+    ) -> Result<Option<OrderSnapshot>, PortError> {
         let wanted = [(key, scope)];
-        let found = read!(self, |connection, schema| read::orders_by_key(connection, schema, &wanted))?;
+        let found = inside!(self, |connection, schema| read::orders_by_key(connection, schema, &wanted))?;
         Ok(found.into_iter().next().flatten())
     }
 
-    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-        let found = read!(self, |connection, schema| read::keys_by_hash(connection, schema, &[hash]))?;
+    pub(super) async fn find_key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        let found = inside!(self, |connection, schema| read::keys_by_hash(connection, schema, &[hash]))?;
         Ok(found.into_iter().next().flatten())
     }
 
-    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-        Ok(read!(self, |connection, schema| read::keys(connection, schema, account_id))?)
-    }
-
-    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-        Ok(read!(self, |connection, schema| read::services(connection, schema, account_id))?)
-    }
-
-    async fn orders(
-        &self,
-        account_id: AccountId,
-        filter: &OrderFilter,
-        after: Option<OrderNumber>,
-        limit: Limit,
-    ) -> Result<Page<OrderRow>, PortError> {
-        Ok(read!(self, |connection, schema| read::orders(connection, schema, account_id, filter, after, limit))?)
-    }
-
-    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-        Ok(read!(self, |connection, schema| read::counts(connection, schema, account_id))?)
-    }
-
-    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-        Ok(read!(self, |connection, schema| read::audit(connection, schema, account_id, order_id))?)
-    }
-
-    async fn deliveries(
-        &self,
-        account_id: AccountId,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryPosition>,
-        limit: Limit,
-    ) -> Result<Page<DeliveryRecord>, PortError> {
-        Ok(read!(self, |connection, schema| read::deliveries(connection, schema, account_id, filter, after, limit))?)
-    }
-
-    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
-        Ok(read!(self, |connection, schema| read::delivery(connection, schema, account_id, id))?)
-    }
-
-    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-        let found = read!(self, |connection, schema| read::merchants(connection, schema, std::slice::from_ref(id)))?;
+    pub(super) async fn find_merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        let found = inside!(self, |connection, schema| read::merchants(connection, schema, std::slice::from_ref(id)))?;
         Ok(found.into_iter().next().flatten())
     }
 
-    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
-        Ok(read!(self, |connection, schema| read::checkout(connection, schema, account_id, id))?)
-    }
-
-    async fn session(
+    pub(super) async fn find_session(
         &self,
         account_id: AccountId,
         id: &SessionId,
         event_id: Option<ProviderEventId>,
     ) -> Result<SessionSnapshot, PortError> {
         let wanted = [(account_id, id.clone(), event_id)];
-        let found = read!(self, |connection, schema| read::sessions(connection, schema, &wanted))?;
+        let found = inside!(self, |connection, schema| read::sessions(connection, schema, &wanted))?;
         Ok(found.into_iter().next().flatten().ok_or(Failed::Unreadable("session"))?)
     }
 
-    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
-        Ok(read!(self, |connection, schema| read::inbox(connection, schema, account_id, id))?)
-    }
-
-    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-        Ok(read!(self, |connection, schema| read::balance(connection, schema, account_id))?)
-    }
-
-    async fn entries(
+    pub(super) async fn find_outcome(
         &self,
         account_id: AccountId,
-        filter: &EntryFilter,
-        after: Option<EntryPosition>,
-        limit: Limit,
-    ) -> Result<Page<LedgerEntry>, PortError> {
-        Ok(read!(self, |connection, schema| read::entries(connection, schema, account_id, filter, after, limit))?)
-    }
-
-    async fn exceptions(
-        &self,
-        account_id: AccountId,
-        status: Option<ExceptionStatus>,
-        after: Option<ExceptionPosition>,
-        limit: Limit,
-    ) -> Result<Page<PaymentException>, PortError> {
-        Ok(read!(self, |connection, schema| read::exceptions(connection, schema, account_id, status, after, limit))?)
-    }
-
-    async fn exception(
-        &self,
-        account_id: AccountId,
-        id: ExceptionId,
-        key: Option<Scope>,
-    ) -> Result<Option<ExceptionSnapshot>, PortError> {
-        Ok(read!(self, |connection, schema| read::exception(connection, schema, account_id, id, key))?)
-    }
-
-    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        id: ChangeSetId,
+    ) -> Result<Option<Committed>, PortError> {
         let wanted = [(account_id, id)];
-        let found = read!(self, |connection, schema| read::outcomes(connection, schema, &wanted))?;
+        let found = inside!(self, |connection, schema| read::outcomes(connection, schema, &wanted))?;
         Ok(found.into_iter().next().flatten())
     }
 
-    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+    pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let mut locked = self.entered().await?;
         self.midway.store(true, Ordering::Relaxed);
         let status = apply(&mut locked, self.schema, change).await;
@@ -227,7 +123,7 @@ impl Storage for BoundPostgres<'_> {
 }
 
 impl<'t> BoundPostgres<'t> {
-    async fn entered(&self) -> Result<MutexGuard<'_, &'t mut PgConnection>, Failed> {
+    pub(super) async fn entered(&self) -> Result<MutexGuard<'_, &'t mut PgConnection>, Failed> {
         let locked = self.connection.lock().await;
         if self.midway.load(Ordering::Relaxed) {
             return Err(Failed::Refused("a command was dropped in the middle: the transaction is to be rolled back"));

@@ -1,25 +1,22 @@
 //! Change sets as the relations that a statement takes in.
 
-use serde_json::to_string;
 use serront_core::account::{Account, Version};
-use serront_core::catalog::Service;
+use serront_core::balance::Funds;
 use serront_core::change::{ChangeSet, Guard, Row, SessionName, Write};
-use serront_core::checkout::{Checkout, CheckoutState};
 use serront_core::effect::Effect;
-use serront_core::exception::PaymentException;
-use serront_core::inbox::InboxRecord;
-use serront_core::ledger::LedgerEntry;
-use serront_core::order::Order;
-use serront_core::payment::PaymentState;
+use serront_core::payout::DefaultBankAccount;
 use serront_core::provisioning::Provisioning;
 use serront_core::storefront::Storefront;
 use serront_core::time::Timestamp;
 
+use super::cells::{
+    adjustment_cells, checkout_cells, checkout_state_cells, entry_cells, exception_cells, inbox_cells, int, json,
+    order_cells, payment_cells, payout_audit_cells, payout_cells, payout_state_cells, service_cells, time,
+};
 use super::statement::{Cell, Relation};
 use crate::sql::error::Failed;
 use crate::sql::ledger::{self, ENTRY};
-use crate::sql::names::{Place, image_word, place};
-use crate::sql::search::indexed;
+use crate::sql::names::{Place, place};
 
 /// Everything that a statement takes in.
 pub(super) struct Input {
@@ -31,6 +28,9 @@ pub(super) struct Input {
     pub(super) session_guards: Relation,
     pub(super) provisioning_guards: Relation,
     pub(super) exception_guards: Relation,
+    pub(super) funds_guards: Relation,
+    pub(super) bank_account_guards: Relation,
+    pub(super) payout_guards: Relation,
     pub(super) account_guards: Relation,
     pub(super) settings: Relation,
     pub(super) services_below: Relation,
@@ -70,6 +70,14 @@ pub(super) struct Input {
     pub(super) exceptions: Relation,
     pub(super) new_inbox: Relation,
     pub(super) inbox: Relation,
+    pub(super) new_funds: Relation,
+    pub(super) funds: Relation,
+    pub(super) new_bank_accounts: Relation,
+    pub(super) bank_accounts: Relation,
+    pub(super) new_payouts: Relation,
+    pub(super) payouts: Relation,
+    pub(super) payout_audit: Relation,
+    pub(super) adjustments: Relation,
     pub(super) effects: Relation,
     pub(super) errands: Relation,
     pub(super) deltas: Relation,
@@ -119,18 +127,8 @@ const SERVICE: &[&str] = &[
 
 const SESSION: &[&str] = &["session_id", "account_id", "version", "checkout_id"];
 const PROVISIONING: &[&str] = &["account_id", "version", "state"];
-
-fn json<T: serde::Serialize>(value: &T) -> Result<Cell, Failed> {
-    Ok(to_string(value).map_err(|_| Failed::Refused("a value that can't be written as JSON"))?.into())
-}
-
-fn int(value: u32) -> Cell {
-    i64::from(value).into()
-}
-
-fn time(at: Timestamp) -> Cell {
-    Cell::Int(Some(at.millis()))
-}
+const FUNDS: &[&str] = &["account_id", "version", "in_flight"];
+const BANK_ACCOUNT: &[&str] = &["account_id", "version", "details"];
 
 impl Input {
     pub(super) fn new() -> Self {
@@ -143,6 +141,9 @@ impl Input {
             session_guards: Relation::new("session_guards", GUARD),
             provisioning_guards: Relation::new("provisioning_guards", &["account_id", "version"]),
             exception_guards: Relation::new("exception_guards", GUARD),
+            funds_guards: Relation::new("funds_guards", &["account_id", "version"]),
+            bank_account_guards: Relation::new("bank_account_guards", &["account_id", "version"]),
+            payout_guards: Relation::new("payout_guards", GUARD),
             account_guards: Relation::new("account_guards", &["account_id", "version"]),
             settings: Relation::new("settings", &["account_id", "version"]),
             services_below: Relation::new("services_below", &["account_id", "below"]),
@@ -269,18 +270,63 @@ impl Input {
                     "created_at",
                     "status",
                     "note",
+                    "adjustment_id",
                     "resolved_at",
                 ],
             ),
             exceptions: Relation::new(
                 "set_exceptions",
-                &["exception_id", "account_id", "version", "status", "note", "resolved_at"],
+                &["exception_id", "account_id", "version", "status", "note", "adjustment_id", "resolved_at"],
             ),
             new_inbox: Relation::new(
                 "new_inbox",
                 &["event_id", "account_id", "event_type", "session_id", "body", "received_at", "status"],
             ),
             inbox: Relation::new("set_inbox", &["event_id", "account_id", "status"]),
+            new_funds: Relation::new("new_funds", FUNDS),
+            funds: Relation::new("set_funds", FUNDS),
+            new_bank_accounts: Relation::new("new_bank_accounts", BANK_ACCOUNT),
+            bank_accounts: Relation::new("set_bank_accounts", BANK_ACCOUNT),
+            new_payouts: Relation::new(
+                "new_payouts",
+                &[
+                    "payout_id",
+                    "account_id",
+                    "amount",
+                    "bank",
+                    "note",
+                    "created_at",
+                    "version",
+                    "status",
+                    "reference",
+                    "failure_reason",
+                    "processed_at",
+                    "completed_at",
+                    "updated_at",
+                ],
+            ),
+            payouts: Relation::new(
+                "set_payouts",
+                &[
+                    "payout_id",
+                    "account_id",
+                    "version",
+                    "status",
+                    "reference",
+                    "failure_reason",
+                    "processed_at",
+                    "completed_at",
+                    "updated_at",
+                ],
+            ),
+            payout_audit: Relation::new(
+                "new_payout_audit",
+                &["audit_id", "account_id", "payout_id", "at", "actor", "from_status", "to_status", "note"],
+            ),
+            adjustments: Relation::new(
+                "new_adjustments",
+                &["adjustment_id", "account_id", "direction", "amount", "reason", "reference", "actor", "created_at"],
+            ),
             errands: Relation::new("new_errands", &["effect_id", "account_id", "content", "created_at", "due_at"]),
             effects: Relation::new(
                 "new_effects",
@@ -383,6 +429,9 @@ impl Input {
                     Row::Session(id) => self.session_guards.push(n, vec![account, id.as_str().into(), version]),
                     Row::Provisioning => self.provisioning_guards.push(n, vec![account, version]),
                     Row::Exception(id) => self.exception_guards.push(n, vec![account, id.to_string().into(), version]),
+                    Row::Funds => self.funds_guards.push(n, vec![account, version]),
+                    Row::BankAccount => self.bank_account_guards.push(n, vec![account, version]),
+                    Row::Payout(id) => self.payout_guards.push(n, vec![account, id.to_string().into(), version]),
                 }
             }
             Guard::ServicesBelow(limit) => self.services_below.push(n, vec![account, i64::from(*limit).into()]),
@@ -569,6 +618,7 @@ impl Input {
                     int(state.version.0),
                     state.status.as_str().into(),
                     (&state.note).into(),
+                    state.adjustment_id.map(|id| id.to_string()).into(),
                     state.resolved_at.map(Timestamp::millis).into(),
                 ],
             ),
@@ -576,6 +626,23 @@ impl Input {
             Write::UpdateInbox(id, status) => {
                 self.inbox.push(n, vec![id.as_str().into(), account.into(), status.as_str().into()]);
             }
+            Write::PutFunds(Funds { account_id, version, in_flight }) => {
+                let relation = if *version == Version::FIRST { &mut self.new_funds } else { &mut self.funds };
+                relation.push(n, vec![account_id.to_string().into(), int(version.0), in_flight.get().into()]);
+            }
+            Write::PutBankAccount(DefaultBankAccount { account_id, version, details }) => {
+                let relation =
+                    if *version == Version::FIRST { &mut self.new_bank_accounts } else { &mut self.bank_accounts };
+                relation.push(n, vec![account_id.to_string().into(), int(version.0), json(details)?]);
+            }
+            Write::InsertPayout(payout) => self.new_payouts.push(n, payout_cells(payout)?),
+            Write::UpdatePayout(id, state) => {
+                let mut cells = vec![id.to_string().into(), account.into()];
+                cells.extend(payout_state_cells(state));
+                self.payouts.push(n, cells);
+            }
+            Write::AppendPayoutAudit(record) => self.payout_audit.push(n, payout_audit_cells(record)?),
+            Write::InsertAdjustment(adjustment) => self.adjustments.push(n, adjustment_cells(adjustment)?),
         }
         Ok(())
     }
@@ -623,135 +690,4 @@ impl Input {
         );
         Ok(())
     }
-}
-
-fn service_cells(service: &Service) -> Result<Vec<Cell>, Failed> {
-    let Service { id, account_id, version, offer, created_at, updated_at } = service;
-    Ok(vec![
-        id.to_string().into(),
-        account_id.to_string().into(),
-        int(version.0),
-        offer.slug.as_str().into(),
-        offer.name.as_str().into(),
-        (&offer.description).into(),
-        json(&offer.pricing)?,
-        offer.active.into(),
-        i64::from(offer.sort_order).into(),
-        time(*created_at),
-        time(*updated_at),
-    ])
-}
-
-fn order_cells(order: &Order) -> Vec<Cell> {
-    let Order { buyer, state, .. } = order;
-    vec![
-        order.id.to_string().into(),
-        order.account_id.to_string().into(),
-        order.service_id.to_string().into(),
-        order.access_token.reveal().into(),
-        order.access_token.hash().to_string().into(),
-        buyer.name.as_str().into(),
-        buyer.email.as_str().into(),
-        (&buyer.phone).into(),
-        (&order.package_name).into(),
-        (&order.preferred_date).into(),
-        (&order.notes).into(),
-        indexed(order).into(),
-        order.language.as_str().into(),
-        time(order.created_at),
-        int(state.version.0),
-        state.status.as_str().into(),
-        state.payment_status.as_str().into(),
-        state.quoted_price.get().into(),
-        time(state.updated_at),
-    ]
-}
-
-fn checkout_cells(checkout: &Checkout) -> Vec<Cell> {
-    let Checkout { id, account_id, order_id, payment_id, amount, fee_rate, request, created_at, state } = checkout;
-    let mut cells = vec![
-        id.to_string().into(),
-        account_id.to_string().into(),
-        order_id.to_string().into(),
-        payment_id.to_string().into(),
-        amount.get().into(),
-        fee_rate.to_string().into(),
-        request.as_str().into(),
-        time(*created_at),
-    ];
-    cells.extend(checkout_state_cells(state));
-    cells
-}
-
-fn checkout_state_cells(state: &CheckoutState) -> [Cell; 6] {
-    let session = state.session.as_ref();
-    [
-        state.status.as_str().into(),
-        session.map(|session| session.id.to_string()).into(),
-        session.map(|session| session.hosted_url.clone()).into(),
-        session.map(|session| session.expires_at.millis()).into(),
-        state.unneeded.into(),
-        state.ended_at.map(Timestamp::millis).into(),
-    ]
-}
-
-fn entry_cells(leg: &LedgerEntry) -> Vec<Cell> {
-    vec![
-        leg.id.to_string().into(),
-        leg.account_id.to_string().into(),
-        leg.tx_id.to_string().into(),
-        leg.book.as_str().into(),
-        leg.code.as_str().into(),
-        leg.direction.as_str().into(),
-        leg.amount.get().into(),
-        leg.source_type.as_str().into(),
-        leg.source_id.as_str().into(),
-        (&leg.description).into(),
-        time(leg.created_at),
-    ]
-}
-
-fn exception_cells(exception: &PaymentException) -> Vec<Cell> {
-    let PaymentException { id, account_id, kind, order_id, session_id, amount, created_at, state } = exception;
-    vec![
-        id.to_string().into(),
-        account_id.to_string().into(),
-        int(state.version.0),
-        kind.as_str().into(),
-        order_id.to_string().into(),
-        session_id.as_str().into(),
-        amount.get().into(),
-        time(*created_at),
-        state.status.as_str().into(),
-        (&state.note).into(),
-        state.resolved_at.map(Timestamp::millis).into(),
-    ]
-}
-
-fn inbox_cells(record: &InboxRecord) -> Vec<Cell> {
-    vec![
-        record.event_id.as_str().into(),
-        record.account_id.to_string().into(),
-        record.event_type.as_str().into(),
-        record.session_id.as_ref().map(|id| id.as_str().to_owned()).into(),
-        record.body.as_str().into(),
-        time(record.received_at),
-        record.status.as_str().into(),
-    ]
-}
-
-fn payment_cells(id: String, account: &str, order: String, state: &PaymentState) -> Vec<Cell> {
-    let receipt = state.receipt.as_ref();
-    vec![
-        id.into(),
-        account.into(),
-        order.into(),
-        state.status.as_str().into(),
-        state.amount_due.get().into(),
-        receipt.map(|receipt| receipt.upload_id.to_string()).into(),
-        receipt.map(|receipt| image_word(receipt.image_type).to_owned()).into(),
-        receipt.map(|receipt| i64::from(receipt.bytes)).into(),
-        receipt.map(|receipt| receipt.sha256.to_string()).into(),
-        receipt.map(|receipt| receipt.uploaded_at.millis()).into(),
-    ]
 }

@@ -18,31 +18,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
+use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
-use serront_core::exception::{ExceptionStatus, PaymentException};
+use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
-};
+use serront_core::ids::{AccountId, ChangeSetId, KeyId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
-};
+use serront_core::page::{Limit, Page, PayoutPosition};
+use serront_core::payout::Payout;
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
-    OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-    WorkStorage,
+    Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned, RecordError,
+    SessionSnapshot, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
-use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
@@ -50,14 +41,18 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres};
 use tokio::sync::Semaphore;
 
 mod batch;
+mod books;
 mod bound;
+mod cells;
 mod coalesce;
 mod commit;
 mod error;
 mod input;
+mod money;
 mod read;
 mod statement;
 mod steps;
+mod storage;
 mod together;
 mod work;
 
@@ -71,9 +66,10 @@ use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
+    (3, "payouts", include_str!("migrations/0003_payouts.sql")),
 ];
 
 /// The schema if none is chosen.
@@ -262,7 +258,7 @@ macro_rules! writing {
                     Ok($connection) => {
                         let worked = tokio::time::timeout(base.answer_time_max, $work).await;
                         // Not known to be done, and not tried again: the next one would wait as long.
-                        let result = worked.unwrap_or(Err(Failed::Lost));
+                        let result = worked.unwrap_or(Err($crate::sql::error::Failed::Lost));
                         if !matches!(&result, Err(failed) if $crate::postgres::error::loses_connection(failed)) {
                             lease.keep();
                         }
@@ -271,7 +267,7 @@ macro_rules! writing {
                 },
             };
             match result {
-                Err(Failed::Engine(error))
+                Err($crate::sql::error::Failed::Engine(error))
                     if $crate::postgres::error::is_lost(&error) && attempts < $crate::postgres::RECONNECTS_MAX =>
                 {
                     attempts += 1;
@@ -302,26 +298,17 @@ async fn pause(attempts: u32) {
     tokio::time::sleep(Duration::from_millis(10) * attempts.saturating_sub(2).min(16)).await;
 }
 
-#[async_trait]
-impl Storage for PostgresStorage {
-    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::account(connection, schema, id, key))?)
-    }
+/// A read on one of the storage's own connections.
+macro_rules! pooled {
+    ($self:expr, |$connection:ident, $schema:ident| $read:expr) => {
+        $crate::postgres::on_connection!($self.base, |$connection, $schema| $read)
+    };
+}
+use pooled;
 
-    async fn service(
-        &self,
-        account_id: AccountId,
-        id: ServiceId,
-        key: Option<Scope>,
-    ) -> Result<Option<ServiceSnapshot>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::service(connection, schema, account_id, id, key))?)
-    }
-
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::shop(connection, schema, slug))?)
-    }
-
-    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+/// What concurrent callers share.
+impl PostgresStorage {
+    async fn find_order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
         let found = match self.orders.enter(|| (key, scope)) {
             Entry::Alone(_slot) => {
                 together::orders(&self.base, &[(key, scope)]).await.map(|found| found.into_iter().next())
@@ -331,7 +318,7 @@ impl Storage for PostgresStorage {
         Ok(found?.flatten())
     }
 
-    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+    async fn find_key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
         let found = match self.keys.enter(|| hash) {
             Entry::Alone(_slot) => together::keys(&self.base, &[hash]).await.map(|found| found.into_iter().next()),
             Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)).map(Some),
@@ -339,51 +326,7 @@ impl Storage for PostgresStorage {
         Ok(found?.flatten())
     }
 
-    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::keys(connection, schema, account_id))?)
-    }
-
-    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::services(connection, schema, account_id))?)
-    }
-
-    async fn orders(
-        &self,
-        account_id: AccountId,
-        filter: &OrderFilter,
-        after: Option<OrderNumber>,
-        limit: Limit,
-    ) -> Result<Page<OrderRow>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::orders(
-            connection, schema, account_id, filter, after, limit
-        ))?)
-    }
-
-    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::counts(connection, schema, account_id))?)
-    }
-
-    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::audit(connection, schema, account_id, order_id))?)
-    }
-
-    async fn deliveries(
-        &self,
-        account_id: AccountId,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryPosition>,
-        limit: Limit,
-    ) -> Result<Page<DeliveryRecord>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| {
-            read::deliveries(connection, schema, account_id, filter, after, limit)
-        })?)
-    }
-
-    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::delivery(connection, schema, account_id, id))?)
-    }
-
-    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+    async fn find_merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
         let found = match self.merchants.enter(|| id.clone()) {
             Entry::Alone(_slot) => together::merchants(&self.base, std::slice::from_ref(id))
                 .await
@@ -393,11 +336,7 @@ impl Storage for PostgresStorage {
         Ok(found?)
     }
 
-    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::checkout(connection, schema, account_id, id))?)
-    }
-
-    async fn session(
+    async fn find_session(
         &self,
         account_id: AccountId,
         id: &SessionId,
@@ -413,54 +352,13 @@ impl Storage for PostgresStorage {
         Ok(found?.ok_or(Failed::Unreadable("session"))?)
     }
 
-    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::inbox(connection, schema, account_id, id))?)
-    }
-
-    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::balance(connection, schema, account_id))?)
-    }
-
-    async fn entries(
-        &self,
-        account_id: AccountId,
-        filter: &EntryFilter,
-        after: Option<EntryPosition>,
-        limit: Limit,
-    ) -> Result<Page<LedgerEntry>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::entries(
-            connection, schema, account_id, filter, after, limit
-        ))?)
-    }
-
-    async fn exceptions(
-        &self,
-        account_id: AccountId,
-        status: Option<ExceptionStatus>,
-        after: Option<ExceptionPosition>,
-        limit: Limit,
-    ) -> Result<Page<PaymentException>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::exceptions(
-            connection, schema, account_id, status, after, limit
-        ))?)
-    }
-
-    async fn exception(
-        &self,
-        account_id: AccountId,
-        id: ExceptionId,
-        key: Option<Scope>,
-    ) -> Result<Option<ExceptionSnapshot>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::exception(connection, schema, account_id, id, key))?)
-    }
-
-    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+    async fn find_outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         let wanted = [(account_id, id)];
         let found = on_connection!(self.base, |connection, schema| read::outcomes(connection, schema, &wanted))?;
         Ok(found.into_iter().next().flatten())
     }
 
-    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+    async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         match self.commits.enter(|| Arc::new(change.clone())) {
             Entry::Alone(slot) => {
                 let mut sent = Sent::default();
@@ -539,6 +437,24 @@ impl WorkStorage for PostgresStorage {
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
         Ok(on_connection!(self.base, |connection, schema| read::waiting(connection, schema, parked_before, limit))?)
+    }
+
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?)
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        let mut lease = self.base.connections.acquire().await?;
+        let reading = async {
+            let connection = lease.connection()?;
+            let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let bounds = (self.base.schema.as_str(), self.base.answer_time_max);
+            books::books(&mut transaction, bounds, account_id, verification).await?;
+            Ok(transaction.commit().await?)
+        };
+        reading.await.map_err(error::of_read)?;
+        lease.keep();
+        Ok(())
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

@@ -5,19 +5,14 @@ use serront_core::catalog::Service;
 use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::DeliveryRecord;
-use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
-};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, ExceptionSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot,
-    ShopSnapshot,
+    AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -28,28 +23,27 @@ use sqlx::{Arguments as _, AssertSqlSafe};
 
 use super::statement::{Builder, Cell, Relation};
 use crate::sql::error::Failed;
-use crate::sql::ledger::{ENTRY, entry_parts, exception_parts};
 use crate::sql::names::directory;
 use crate::sql::rows::{
-    self, Cells as _, account_columns, exception_columns, inbox_columns, order_columns, provisioning_columns,
-    service_columns, storefront_columns, unapplied,
+    self, Cells as _, account_columns, inbox_columns, order_columns, provisioning_columns, service_columns,
+    storefront_columns, unapplied,
 };
 use crate::sql::search::{Way, marked, ways};
 
 type Read<T> = Result<T, Failed>;
 
 /// A statement with its schema filled in and its arguments.
-struct Query {
+pub(super) struct Query {
     sql: String,
     arguments: PgArguments,
 }
 
 impl Query {
-    fn new(schema: &str, sql: &str) -> Self {
+    pub(super) fn new(schema: &str, sql: &str) -> Self {
         Self { sql: sql.replace("@.", schema), arguments: PgArguments::default() }
     }
 
-    fn bind<'q, T>(mut self, value: T) -> Read<Self>
+    pub(super) fn bind<'q, T>(mut self, value: T) -> Read<Self>
     where
         T: sqlx::Encode<'q, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
@@ -57,11 +51,11 @@ impl Query {
         Ok(self)
     }
 
-    async fn all(self, connection: &mut PgConnection) -> Read<Vec<PgRow>> {
+    pub(super) async fn all(self, connection: &mut PgConnection) -> Read<Vec<PgRow>> {
         Ok(sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_all(connection).await?)
     }
 
-    async fn optional(self, connection: &mut PgConnection) -> Read<Option<PgRow>> {
+    pub(super) async fn optional(self, connection: &mut PgConnection) -> Read<Option<PgRow>> {
         Ok(sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_optional(connection).await?)
     }
 }
@@ -120,7 +114,7 @@ macro_rules! snapshot_columns {
 /// Of an order's snapshot where no key was given.
 const NOTHING_KEPT: &str = "NULL::text AS fingerprint, NULL::text AS outcome, NULL::int8 AS until";
 
-const KEPT: &str = "k.fingerprint, k.outcome, k.until";
+pub(super) const KEPT: &str = "k.fingerprint, k.outcome, k.until";
 
 pub(super) async fn account(
     connection: &mut PgConnection,
@@ -387,122 +381,6 @@ pub(super) async fn waiting(
     );
     let query = Query::new(schema, sql).bind(parked_before.millis())?.bind(i64::from(limit))?;
     query.all(connection).await?.iter().map(rows::notification).collect()
-}
-
-/// The totals and what is not folded into them yet, in one snapshot.
-pub(super) async fn balance(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<CodeTotals>> {
-    let sql = "SELECT code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM (\
-               SELECT code, debits, credits FROM @.ledger_balances WHERE account_id = $1 UNION ALL \
-               SELECT code, debits, credits FROM @.ledger_deltas WHERE account_id = $1) every GROUP BY code ORDER BY code";
-    let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
-    rows.iter().map(rows::totals).collect()
-}
-
-/// A page of the legs on the seller's balance.
-pub(super) async fn entries(
-    connection: &mut PgConnection,
-    schema: &str,
-    account: AccountId,
-    filter: &EntryFilter,
-    after: Option<EntryPosition>,
-    limit: Limit,
-) -> Read<Page<LedgerEntry>> {
-    // $1 account, $2 limit, $3 and $4 the position, then the source.
-    let position = if after.is_some() { "(created_at, entry_id) < ($3, $4)" } else { "true" };
-    let columns = ENTRY.join(", ");
-    let newest = "ORDER BY created_at DESC, entry_id DESC LIMIT $2";
-    // The names of codes and kinds are ours.
-    let parts = entry_parts(filter)
-        .into_iter()
-        .map(|(code, source_type)| format!("code = '{}' AND source_type = '{}'", code.as_str(), source_type.as_str()));
-    let sql = if filter.source_id.is_some() {
-        // All of one source, by its index and no other.
-        let source = if after.is_some() { "$5" } else { "$3" };
-        let any: Vec<_> = parts.map(|part| format!("({part})")).collect();
-        format!(
-            "SELECT {columns} FROM (SELECT {columns} FROM @.ledger_entries WHERE source_id = {source} \
-             AND account_id = $1 AND book = 'seller' OFFSET 0) every WHERE ({}) AND {position} {newest}",
-            any.join(" OR ")
-        )
-    } else {
-        let parts: Vec<_> = parts
-            .map(|part| {
-                format!(
-                    "(SELECT {columns} FROM @.ledger_entries WHERE account_id = $1 AND book = 'seller' AND {part} \
-                     AND {position} {newest})"
-                )
-            })
-            .collect();
-        format!("SELECT {columns} FROM ({}) every {newest}", parts.join(" UNION ALL "))
-    };
-    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
-    if let Some(after) = after {
-        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
-    }
-    if let Some(source) = &filter.source_id {
-        query = query.bind(source.clone())?;
-    }
-    let rows = query.all(connection).await?;
-    Ok(Page::cut(rows.iter().map(rows::entry).collect::<Read<Vec<_>>>()?, limit))
-}
-
-pub(super) async fn exceptions(
-    connection: &mut PgConnection,
-    schema: &str,
-    account: AccountId,
-    status: Option<ExceptionStatus>,
-    after: Option<ExceptionPosition>,
-    limit: Limit,
-) -> Read<Page<PaymentException>> {
-    let position = if after.is_some() { " AND (x.created_at, x.exception_id) < ($3, $4)" } else { "" };
-    let parts: Vec<_> = exception_parts(status)
-        .into_iter()
-        .map(|status| {
-            format!(
-                concat!(
-                    "(SELECT ",
-                    exception_columns!(),
-                    " FROM @.exceptions x WHERE x.account_id = $1 AND x.status = '{status}'{position} \
-                     ORDER BY x.created_at DESC, x.exception_id DESC LIMIT $2)"
-                ),
-                status = status.as_str(),
-                position = position
-            )
-        })
-        .collect();
-    let sql = format!(
-        "SELECT * FROM ({}) every ORDER BY created_at DESC, exception_id DESC LIMIT $2",
-        parts.join(" UNION ALL ")
-    );
-    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
-    if let Some(after) = after {
-        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
-    }
-    let rows = query.all(connection).await?;
-    Ok(Page::cut(rows.iter().map(rows::exception).collect::<Read<Vec<_>>>()?, limit))
-}
-
-pub(super) async fn exception(
-    connection: &mut PgConnection,
-    schema: &str,
-    account: AccountId,
-    id: ExceptionId,
-    scope: Option<Scope>,
-) -> Read<Option<ExceptionSnapshot>> {
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            exception_columns!(),
-            ", {KEPT} FROM @.exceptions x LEFT JOIN @.kept_outcomes k ON k.account_id = x.account_id AND k.scope = $3 \
-             WHERE x.exception_id = $1 AND x.account_id = $2"
-        ),
-        KEPT = KEPT
-    );
-    let query = Query::new(schema, &sql)
-        .bind(id.to_string())?
-        .bind(account.to_string())?
-        .bind(scope.map(|scope| scope.to_string()))?;
-    query.optional(connection).await?.as_ref().map(rows::exception_snapshot).transpose()
 }
 
 const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";

@@ -66,7 +66,7 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 51] {
+    fn relations(&self) -> [&Relation; 62] {
         [
             &self.sets,
             &self.storefront_guards,
@@ -76,6 +76,9 @@ impl Input {
             &self.session_guards,
             &self.provisioning_guards,
             &self.exception_guards,
+            &self.funds_guards,
+            &self.bank_account_guards,
+            &self.payout_guards,
             &self.account_guards,
             &self.settings,
             &self.services_below,
@@ -115,6 +118,14 @@ impl Input {
             &self.exceptions,
             &self.new_inbox,
             &self.inbox,
+            &self.new_funds,
+            &self.funds,
+            &self.new_bank_accounts,
+            &self.bank_accounts,
+            &self.new_payouts,
+            &self.payouts,
+            &self.payout_audit,
+            &self.adjustments,
             &self.effects,
             &self.errands,
             &self.deltas,
@@ -148,6 +159,9 @@ impl Input {
             (&self.session_guards, "sessions", Some("session_id"), "session_locks"),
             (&self.provisioning_guards, "provisioning", None, "provisioning_locks"),
             (&self.exception_guards, "exceptions", Some("exception_id"), "exception_locks"),
+            (&self.payout_guards, "payouts", Some("payout_id"), "payout_locks"),
+            (&self.bank_account_guards, "bank_accounts", None, "bank_account_locks"),
+            (&self.funds_guards, "funds", None, "funds_locks"),
         ] {
             if guards.is_empty() {
                 continue;
@@ -412,6 +426,14 @@ impl Input {
         self.update(sql, &self.exceptions, "exceptions", &["exception_id", "account_id"]);
         self.insert(sql, &self.new_inbox, "inbox");
         self.update(sql, &self.inbox, "inbox", &["event_id", "account_id"]);
+        self.insert(sql, &self.new_funds, "funds");
+        self.update(sql, &self.funds, "funds", &["account_id"]);
+        self.insert(sql, &self.new_bank_accounts, "bank_accounts");
+        self.update(sql, &self.bank_accounts, "bank_accounts", &["account_id"]);
+        self.insert(sql, &self.new_payouts, "payouts");
+        self.update(sql, &self.payouts, "payouts", &["payout_id", "account_id"]);
+        self.insert(sql, &self.payout_audit, "payout_audit");
+        self.insert(sql, &self.adjustments, "adjustments");
         if !self.effects.is_empty() {
             let content = self.filled("r");
             let numbers = self.with_numbers();

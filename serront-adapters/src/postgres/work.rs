@@ -194,17 +194,14 @@ pub(super) async fn record_attempt(
     Ok(if written == 0 { Err(LeaseLost) } else { Ok(()) })
 }
 
-/// Folds up to `limit` deltas of counts, and of balances as far as the limit goes then.
+/// Folds up to `limit` deltas of each kind, so that a storm of one holds up no other.
 pub(super) async fn fold_deltas(connection: &mut PgConnection, schema: &str, limit: u32) -> Worked<u64> {
     let mut folded = 0;
     for (deltas, totals, by, sums) in [
         ("order_count_deltas", "order_counts", "status", [("delta", "orders")].as_slice()),
         ("ledger_deltas", "ledger_balances", "code", &[("debits", "debits"), ("credits", "credits")]),
     ] {
-        let left = i64::from(limit).saturating_sub(folded);
-        if left > 0 {
-            folded += fold(connection, schema, (deltas, totals, by), sums, left).await?;
-        }
+        folded += fold(connection, schema, (deltas, totals, by), sums, i64::from(limit)).await?;
     }
     u64::try_from(folded).map_err(|_| Failed::Unreadable("folded"))
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serront_core::change::Write;
 use serront_core::exception::ExceptionStatus;
 use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
-use serront_core::page::EntryFilter;
+use serront_core::page::{EntryFilter, EntryPosition};
+use serront_core::payout::PayoutStatus;
+use serront_core::time::Timestamp;
 
 use super::error::Failed;
 
@@ -55,6 +57,24 @@ pub(crate) fn entry_parts(filter: &EntryFilter) -> Vec<(EntryCode, SourceType)> 
     codes.flat_map(|code| sources().map(move |source| (code, source))).collect()
 }
 
+/// Where a page of entries lies in the order of their index: from a time on, and below a time and id. There is one bound on
+/// each side, for of two an engine may begin at the wrong one and skip everything newer, row by row.
+pub(crate) fn entry_bounds(filter: &EntryFilter, after: Option<EntryPosition>) -> (i64, (i64, String)) {
+    let from = filter.from.map_or(i64::MIN, Timestamp::millis);
+    // No id is below the empty one.
+    let before = (filter.before.map_or(i64::MAX, Timestamp::millis), String::new());
+    let below = match after {
+        None => before,
+        Some(EntryPosition { created_at, id }) => before.min((created_at.millis(), id.to_string())),
+    };
+    (from, below)
+}
+
+/// The states that a page of payouts is merged from.
+pub(crate) fn payout_parts(status: Option<PayoutStatus>) -> Vec<PayoutStatus> {
+    status.map_or_else(|| PayoutStatus::ALL.to_vec(), |status| vec![status])
+}
+
 /// The states that a page of exceptions is merged from.
 pub(crate) fn exception_parts(status: Option<ExceptionStatus>) -> Vec<ExceptionStatus> {
     status.map_or_else(|| ExceptionStatus::ALL.to_vec(), |status| vec![status])
@@ -66,8 +86,28 @@ mod tests {
 
     #[test]
     fn a_page_is_merged_from_what_the_filter_leaves_open() {
-        let parts = |code, source_type| entry_parts(&EntryFilter { code, source_type, source_id: None }).len();
+        let parts = |code, source_type| entry_parts(&EntryFilter { code, source_type, ..EntryFilter::default() }).len();
         let (code, source) = (Some(EntryCode::Sale), Some(SourceType::Payout));
         assert_eq!([parts(None, None), parts(code, None), parts(None, source), parts(code, source)], [12, 3, 4, 1]);
+    }
+
+    #[test]
+    fn a_page_goes_on_below_its_position_or_below_the_time_that_is_asked_for() {
+        let id = "le_01jtestvect0r0000000000000";
+        let time = |millis| Some(Timestamp::from_millis(millis));
+        let after =
+            |millis| Some(EntryPosition { created_at: Timestamp::from_millis(millis), id: id.parse().unwrap() });
+        for (from, before, after, expected) in [
+            (None, None, None, (i64::MIN, (i64::MAX, ""))),
+            (time(3), time(7), None, (3, (7, ""))),
+            (time(3), None, after(5), (3, (5, id))),
+            (None, time(7), after(5), (i64::MIN, (5, id))),
+            (None, time(5), after(5), (i64::MIN, (5, ""))),
+            (None, time(4), after(5), (i64::MIN, (4, ""))),
+        ] {
+            let filter = EntryFilter { from, before, ..EntryFilter::default() };
+            let (from, (millis, id)) = entry_bounds(&filter, after);
+            assert_eq!((from, (millis, id.as_str())), expected);
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! What the SQL engines share: rows to domain types, the places of names, the ways of a search and of a page of the ledger,
-//! what due work is, and failures. No statement: those differ.
+//! what due work is, and failures. No statement but those that add up the books: the others differ.
 
 pub(crate) mod connections;
 pub(crate) mod error;
 pub(crate) mod ledger;
+pub(crate) mod money;
 pub(crate) mod names;
 pub(crate) mod rows;
 pub(crate) mod search;

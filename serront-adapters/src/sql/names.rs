@@ -8,6 +8,7 @@ pub(crate) mod directory {
     pub(crate) const KEY_HASH: &str = "key_hash";
     pub(crate) const ACCESS_TOKEN: &str = "access_token";
     pub(crate) const MERCHANT: &str = "merchant";
+    pub(crate) const PAYOUT: &str = "payout";
 }
 
 /// A name's place: its kind, its text, and whether it is unique across accounts.
@@ -23,6 +24,8 @@ pub(crate) fn place(name: &ClaimName) -> Place {
         ClaimName::KeyHash(hash) => Place::Directory(directory::KEY_HASH, hash.to_string()),
         ClaimName::AccessToken(hash) => Place::Directory(directory::ACCESS_TOKEN, hash.to_string()),
         ClaimName::Merchant(id) => Place::Directory(directory::MERCHANT, id.to_string()),
+        ClaimName::Payout(id) => Place::Directory(directory::PAYOUT, id.to_string()),
+        ClaimName::Adjustment(reference) => Place::Claim("adjustment", reference.clone()),
         ClaimName::Confirmation(payment) => Place::Claim("confirmation", payment.to_string()),
         ClaimName::ServiceSlug(slug) => Place::Claim("service_slug", slug.to_string()),
         ClaimName::Settlement(session) => Place::Claim("settlement", session.to_string()),

@@ -9,18 +9,16 @@ use serront_core::catalog::{Offer, Service};
 use serront_core::checkout::{Checkout, CheckoutState, CheckoutStatus, FeeRate, ProviderEventId, Session, SessionId};
 use serront_core::effect::{Attempt, DeliveryRecord, EffectStatus};
 use serront_core::event::EventType;
-use serront_core::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
 use serront_core::idempotency::Kept;
 use serront_core::ids::AccountId;
 use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::key::{AccessToken, KeyRecord};
-use serront_core::ledger::{Book, CodeTotals, Direction, EntryCode, LedgerEntry, SourceType};
 use serront_core::money::Rupiah;
 use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
 use serront_core::page::OrderRow;
 use serront_core::payment::{Payment, PaymentState, PaymentStatus};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, ExceptionSnapshot, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
+    AccountSnapshot, CheckoutSnapshot, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::{Digest256, ImageType, Receipt};
@@ -69,7 +67,7 @@ cells!(sqlx::postgres::PgRow);
 #[cfg(feature = "sqlite")]
 cells!(sqlx::sqlite::SqliteRow);
 
-fn owned(text: Option<&str>) -> Option<String> {
+pub(super) fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
@@ -77,25 +75,25 @@ pub(crate) fn id<T: FromStr>(row: &impl Cells, column: &'static str) -> Read<T> 
     row.text(column)?.parse().map_err(|_| Failed::Unreadable(column))
 }
 
-fn optional_id<T: FromStr>(row: &impl Cells, column: &'static str) -> Read<Option<T>> {
+pub(super) fn optional_id<T: FromStr>(row: &impl Cells, column: &'static str) -> Read<Option<T>> {
     row.optional_text(column)?.map(|text| text.parse().map_err(|_| Failed::Unreadable(column))).transpose()
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &impl Cells, column: &'static str) -> Read<T> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &impl Cells, column: &'static str) -> Read<T> {
     from_str(row.text(column)?).map_err(|_| Failed::Unreadable(column))
 }
 
 /// A value that was validated before it was stored, and whose type reads itself back from its JSON.
-fn word<T: serde::de::DeserializeOwned>(row: &impl Cells, column: &'static str) -> Read<T> {
+pub(super) fn word<T: serde::de::DeserializeOwned>(row: &impl Cells, column: &'static str) -> Read<T> {
     serde_json::from_value(serde_json::Value::String(row.text(column)?.to_owned()))
         .map_err(|_| Failed::Unreadable(column))
 }
 
-fn time(row: &impl Cells, column: &'static str) -> Read<Timestamp> {
+pub(super) fn time(row: &impl Cells, column: &'static str) -> Read<Timestamp> {
     Ok(Timestamp::from_millis(row.int(column)?))
 }
 
-fn optional_time(row: &impl Cells, column: &'static str) -> Read<Option<Timestamp>> {
+pub(super) fn optional_time(row: &impl Cells, column: &'static str) -> Read<Option<Timestamp>> {
     Ok(row.optional_int(column)?.map(Timestamp::from_millis))
 }
 
@@ -103,11 +101,11 @@ pub(crate) fn whole<T: TryFrom<i64>>(row: &impl Cells, column: &'static str) -> 
     T::try_from(row.int(column)?).map_err(|_| Failed::Unreadable(column))
 }
 
-fn version(row: &impl Cells, column: &'static str) -> Read<Version> {
+pub(super) fn version(row: &impl Cells, column: &'static str) -> Read<Version> {
     Ok(Version(whole(row, column)?))
 }
 
-fn digest(row: &impl Cells, column: &'static str) -> Read<Digest256> {
+pub(super) fn digest(row: &impl Cells, column: &'static str) -> Read<Digest256> {
     Digest256::from_hex(row.text(column)?).ok_or(Failed::Unreadable(column))
 }
 
@@ -149,13 +147,6 @@ macro_rules! provisioning_columns {
         "v.account_id AS v_account_id, v.version AS v_version, v.state AS v_state"
     };
 }
-/// Columns of an exception, for a table named `x`.
-macro_rules! exception_columns {
-    () => {
-        "x.exception_id, x.account_id, x.version, x.kind, x.order_id, x.session_id, x.amount, x.created_at, x.status, \
-         x.note, x.resolved_at"
-    };
-}
 /// Columns of a notification, for a table named `i`.
 macro_rules! inbox_columns {
     () => {
@@ -169,8 +160,7 @@ macro_rules! unapplied {
     };
 }
 pub(crate) use {
-    account_columns, exception_columns, inbox_columns, order_columns, provisioning_columns, service_columns,
-    storefront_columns, unapplied,
+    account_columns, inbox_columns, order_columns, provisioning_columns, service_columns, storefront_columns, unapplied,
 };
 
 pub(crate) fn account(row: &impl Cells) -> Read<Account> {
@@ -230,7 +220,7 @@ pub(crate) fn number(row: &impl Cells) -> Read<OrderNumber> {
     Ok(OrderNumber(whole(row, "number")?))
 }
 
-fn rupiah(row: &impl Cells, column: &'static str) -> Read<Rupiah> {
+pub(super) fn rupiah(row: &impl Cells, column: &'static str) -> Read<Rupiah> {
     Rupiah::new(row.int(column)?).map_err(|_| Failed::Unreadable(column))
 }
 
@@ -467,53 +457,6 @@ pub(crate) fn provisioning(row: &impl Cells) -> Read<Option<Provisioning>> {
         version: version(row, "v_version")?,
         state: json(row, "v_state")?,
     }))
-}
-
-pub(crate) fn totals(row: &impl Cells) -> Read<CodeTotals> {
-    Ok(CodeTotals {
-        code: EntryCode::parse(row.text("code")?).ok_or(Failed::Unreadable("code"))?,
-        debits: row.int("debits")?,
-        credits: row.int("credits")?,
-    })
-}
-
-pub(crate) fn entry(row: &impl Cells) -> Read<LedgerEntry> {
-    Ok(LedgerEntry {
-        id: id(row, "entry_id")?,
-        tx_id: id(row, "tx_id")?,
-        account_id: id(row, "account_id")?,
-        book: Book::parse(row.text("book")?).ok_or(Failed::Unreadable("book"))?,
-        code: EntryCode::parse(row.text("code")?).ok_or(Failed::Unreadable("code"))?,
-        direction: Direction::parse(row.text("direction")?).ok_or(Failed::Unreadable("direction"))?,
-        amount: rupiah(row, "amount")?,
-        source_type: SourceType::parse(row.text("source_type")?).ok_or(Failed::Unreadable("source_type"))?,
-        source_id: row.text("source_id")?.to_owned(),
-        description: owned(row.optional_text("description")?),
-        created_at: time(row, "created_at")?,
-    })
-}
-
-pub(crate) fn exception(row: &impl Cells) -> Read<PaymentException> {
-    Ok(PaymentException {
-        id: id(row, "exception_id")?,
-        account_id: id(row, "account_id")?,
-        kind: ExceptionKind::parse(row.text("kind")?).ok_or(Failed::Unreadable("kind"))?,
-        order_id: id(row, "order_id")?,
-        session_id: SessionId::parse(row.text("session_id")?).ok_or(Failed::Unreadable("session_id"))?,
-        amount: rupiah(row, "amount")?,
-        created_at: time(row, "created_at")?,
-        state: ExceptionState {
-            version: version(row, "version")?,
-            status: ExceptionStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))?,
-            note: owned(row.optional_text("note")?),
-            resolved_at: optional_time(row, "resolved_at")?,
-        },
-    })
-}
-
-/// An exception with what was kept.
-pub(crate) fn exception_snapshot(row: &impl Cells) -> Read<ExceptionSnapshot> {
-    Ok(ExceptionSnapshot { exception: exception(row)?, kept: optional_kept(row)? })
 }
 
 pub(crate) fn notification(row: &impl Cells) -> Read<InboxRecord> {

@@ -14,35 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::DeliveryRecord;
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId};
-use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
-};
-use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, CommitError, ExceptionSnapshot, OrderKey, OrderSnapshot, PortError,
-    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-};
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::text::Slug;
+use serront_core::ports::{CommitError, PortError};
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
 use super::writer::Job;
-use super::{SqliteStorage, commit, read};
+use super::{SqliteStorage, commit};
 use crate::sql::error::Failed;
 
 /// The writer's connection. Whoever holds the lock uses it; a loan that is over must not.
@@ -211,7 +190,10 @@ impl SqliteTransaction {
         }
     }
 
-    async fn within<T>(&self, work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Failed>) -> Result<T, Failed> {
+    pub(super) async fn within<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
         tokio::time::timeout_at(self.loan.deadline, async {
             let mut connection = self.loan.connection.lock().await;
             if self.loan.over.load(Ordering::Acquire) {
@@ -240,138 +222,16 @@ impl Drop for HalfDone<'_> {
     }
 }
 
-macro_rules! read {
+macro_rules! lent {
     ($self:expr, |$connection:ident| $read:expr) => {
         Ok($self.within(async |$connection| $read.await).await?)
     };
 }
+pub(super) use lent;
 
-#[async_trait]
-impl Storage for SqliteTransaction {
-    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-        read!(self, |connection| read::account(connection, id, key))
-    }
-
-    async fn service(
-        &self,
-        account_id: AccountId,
-        id: ServiceId,
-        key: Option<Scope>,
-    ) -> Result<Option<ServiceSnapshot>, PortError> {
-        read!(self, |connection| read::service(connection, account_id, id, key))
-    }
-
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-        read!(self, |connection| read::shop(connection, slug))
-    }
-
-    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
-        read!(self, |connection| read::order(connection, key, scope))
-    }
-
-    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-        read!(self, |connection| read::key(connection, hash))
-    }
-
-    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-        read!(self, |connection| read::keys(connection, account_id))
-    }
-
-    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-        read!(self, |connection| read::services(connection, account_id))
-    }
-
-    async fn orders(
-        &self,
-        account_id: AccountId,
-        filter: &OrderFilter,
-        after: Option<OrderNumber>,
-        limit: Limit,
-    ) -> Result<Page<OrderRow>, PortError> {
-        read!(self, |connection| read::orders(connection, account_id, filter, after, limit))
-    }
-
-    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-        read!(self, |connection| read::counts(connection, account_id))
-    }
-
-    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-        read!(self, |connection| read::audit(connection, account_id, order_id))
-    }
-
-    async fn deliveries(
-        &self,
-        account_id: AccountId,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryPosition>,
-        limit: Limit,
-    ) -> Result<Page<DeliveryRecord>, PortError> {
-        read!(self, |connection| read::deliveries(connection, account_id, filter, after, limit))
-    }
-
-    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
-        read!(self, |connection| read::delivery(connection, account_id, id))
-    }
-
-    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-        read!(self, |connection| read::merchant(connection, id))
-    }
-
-    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
-        read!(self, |connection| read::checkout(connection, account_id, id))
-    }
-
-    async fn session(
-        &self,
-        account_id: AccountId,
-        id: &SessionId,
-        event_id: Option<ProviderEventId>,
-    ) -> Result<SessionSnapshot, PortError> {
-        read!(self, |connection| read::session(connection, account_id, id, event_id))
-    }
-
-    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
-        read!(self, |connection| read::inbox(connection, account_id, id))
-    }
-
-    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-        read!(self, |connection| read::balance(connection, account_id))
-    }
-
-    async fn entries(
-        &self,
-        account_id: AccountId,
-        filter: &EntryFilter,
-        after: Option<EntryPosition>,
-        limit: Limit,
-    ) -> Result<Page<LedgerEntry>, PortError> {
-        read!(self, |connection| read::entries(connection, account_id, filter, after, limit))
-    }
-
-    async fn exceptions(
-        &self,
-        account_id: AccountId,
-        status: Option<ExceptionStatus>,
-        after: Option<ExceptionPosition>,
-        limit: Limit,
-    ) -> Result<Page<PaymentException>, PortError> {
-        read!(self, |connection| read::exceptions(connection, account_id, status, after, limit))
-    }
-
-    async fn exception(
-        &self,
-        account_id: AccountId,
-        id: ExceptionId,
-        key: Option<Scope>,
-    ) -> Result<Option<ExceptionSnapshot>, PortError> {
-        read!(self, |connection| read::exception(connection, account_id, id, key))
-    }
-
-    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-        read!(self, |connection| read::outcome(connection, account_id, id))
-    }
-
-    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+impl SqliteTransaction {
+    /// Applies a change set inside the transaction, in a savepoint of its own.
+    pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let applied = self
             .within(async |connection| {
                 let half_done = HalfDone(&self.loan.over);

@@ -208,6 +208,9 @@ fn version_is(look: &mut Script, account: AccountId, row: &Guarded, version: Ver
         Guarded::Provisioning => ("provisioning WHERE account_id = ?", None),
         Guarded::Session(id) => ("sessions WHERE account_id = ? AND session_id = ?", Some(id.to_string())),
         Guarded::Exception(id) => ("exceptions WHERE account_id = ? AND exception_id = ?", Some(id.to_string())),
+        Guarded::Funds => ("funds WHERE account_id = ?", None),
+        Guarded::BankAccount => ("bank_accounts WHERE account_id = ?", None),
+        Guarded::Payout(id) => ("payouts WHERE account_id = ? AND payout_id = ?", Some(id.to_string())),
     };
     look.push(&format!(" AND coalesce((SELECT version FROM {of}), 0) = ?")).bind(account.to_string());
     if let Some(id) = id {

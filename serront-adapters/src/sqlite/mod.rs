@@ -18,42 +18,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
+use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
-};
+use serront_core::effect::{Attempt, EffectId, Lane};
+use serront_core::ids::{AccountId, KeyId, UploadId};
 use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
-};
+use serront_core::page::{Limit, Page, PayoutPosition};
+use serront_core::payout::Payout;
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
-    OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-    WorkStorage,
+    Clock, CommitError, Due, Fence, NextAttempt, PortError, Prune, Pruned, RecordError, WorkStorage,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlSafeStr, Sqlite};
 use tokio::sync::{mpsc, oneshot};
 
+mod books;
 mod bound;
 mod commit;
 mod error;
+mod money;
+mod payouts;
 mod read;
 mod script;
+mod storage;
 mod work;
 mod writer;
 mod writes;
@@ -72,9 +61,10 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
+    (3, "payouts", include_str!("migrations/0003_payouts.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -164,7 +154,7 @@ async fn migrate(writers: &SqlitePool) -> Result<(), PortError> {
 }
 
 /// Runs a read of one statement.
-macro_rules! read {
+macro_rules! pooled {
     ($self:expr, |$connection:ident| $read:expr) => {{
         let mut lease = $self.readers.acquire().await?;
         let $connection = lease.connection()?;
@@ -173,133 +163,11 @@ macro_rules! read {
         Ok::<_, PortError>(value)
     }};
 }
+use pooled;
 
-#[async_trait]
-impl Storage for SqliteStorage {
-    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-        read!(self, |connection| read::account(connection, id, key))
-    }
-
-    async fn service(
-        &self,
-        account_id: AccountId,
-        id: ServiceId,
-        key: Option<Scope>,
-    ) -> Result<Option<ServiceSnapshot>, PortError> {
-        read!(self, |connection| read::service(connection, account_id, id, key))
-    }
-
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-        read!(self, |connection| read::shop(connection, slug))
-    }
-
-    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
-        read!(self, |connection| read::order(connection, key, scope))
-    }
-
-    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-        read!(self, |connection| read::key(connection, hash))
-    }
-
-    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-        read!(self, |connection| read::keys(connection, account_id))
-    }
-
-    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-        read!(self, |connection| read::services(connection, account_id))
-    }
-
-    async fn orders(
-        &self,
-        account_id: AccountId,
-        filter: &OrderFilter,
-        after: Option<OrderNumber>,
-        limit: Limit,
-    ) -> Result<Page<OrderRow>, PortError> {
-        read!(self, |connection| read::orders(connection, account_id, filter, after, limit))
-    }
-
-    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-        read!(self, |connection| read::counts(connection, account_id))
-    }
-
-    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-        read!(self, |connection| read::audit(connection, account_id, order_id))
-    }
-
-    async fn deliveries(
-        &self,
-        account_id: AccountId,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryPosition>,
-        limit: Limit,
-    ) -> Result<Page<DeliveryRecord>, PortError> {
-        read!(self, |connection| read::deliveries(connection, account_id, filter, after, limit))
-    }
-
-    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
-        read!(self, |connection| read::delivery(connection, account_id, id))
-    }
-
-    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-        read!(self, |connection| read::merchant(connection, id))
-    }
-
-    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
-        read!(self, |connection| read::checkout(connection, account_id, id))
-    }
-
-    async fn session(
-        &self,
-        account_id: AccountId,
-        id: &SessionId,
-        event_id: Option<ProviderEventId>,
-    ) -> Result<SessionSnapshot, PortError> {
-        read!(self, |connection| read::session(connection, account_id, id, event_id))
-    }
-
-    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
-        read!(self, |connection| read::inbox(connection, account_id, id))
-    }
-
-    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-        read!(self, |connection| read::balance(connection, account_id))
-    }
-
-    async fn entries(
-        &self,
-        account_id: AccountId,
-        filter: &EntryFilter,
-        after: Option<EntryPosition>,
-        limit: Limit,
-    ) -> Result<Page<LedgerEntry>, PortError> {
-        read!(self, |connection| read::entries(connection, account_id, filter, after, limit))
-    }
-
-    async fn exceptions(
-        &self,
-        account_id: AccountId,
-        status: Option<ExceptionStatus>,
-        after: Option<ExceptionPosition>,
-        limit: Limit,
-    ) -> Result<Page<PaymentException>, PortError> {
-        read!(self, |connection| read::exceptions(connection, account_id, status, after, limit))
-    }
-
-    async fn exception(
-        &self,
-        account_id: AccountId,
-        id: ExceptionId,
-        key: Option<Scope>,
-    ) -> Result<Option<ExceptionSnapshot>, PortError> {
-        read!(self, |connection| read::exception(connection, account_id, id, key))
-    }
-
-    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-        read!(self, |connection| read::outcome(connection, account_id, id))
-    }
-
-    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+impl SqliteStorage {
+    /// Applies a change set, in the writer.
+    async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         Ok(self.write(|reply| Job::Commit(Box::new(change.clone()), reply)).await?)
     }
 }
@@ -319,7 +187,7 @@ impl WorkStorage for SqliteStorage {
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         let now = self.clock.now();
-        read!(self, |connection| read::next_due(connection, lane, now))
+        pooled!(self, |connection| read::next_due(connection, lane, now))
     }
 
     async fn record_attempt(
@@ -341,7 +209,15 @@ impl WorkStorage for SqliteStorage {
     }
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        read!(self, |connection| read::waiting(connection, parked_before, limit))
+        pooled!(self, |connection| read::waiting(connection, parked_before, limit))
+    }
+
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
+        pooled!(self, |connection| money::payouts_in_flight(connection, after, limit))
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        pooled!(self, |connection| books::books(connection, account_id, verification))
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
@@ -353,11 +229,11 @@ impl WorkStorage for SqliteStorage {
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
-        read!(self, |connection| read::named_uploads(connection, uploads))
+        pooled!(self, |connection| read::named_uploads(connection, uploads))
     }
 
     async fn ready(&self) -> Result<(), PortError> {
-        let applied: i64 = read!(self, |connection| read::schema_version(connection))?;
+        let applied: i64 = pooled!(self, |connection| read::schema_version(connection))?;
         let expected = MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0);
         if applied == expected { Ok(()) } else { Err(PortError::permanent("the schema is of another version")) }
     }

@@ -5,19 +5,14 @@ use serront_core::catalog::Service;
 use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::{DeliveryRecord, Lane};
-use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::{Kept, Scope};
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
-};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, ExceptionSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot,
-    ShopSnapshot,
+    AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -27,11 +22,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 
 use crate::sql::error::Failed;
-use crate::sql::ledger::{ENTRY, entry_parts, exception_parts};
 use crate::sql::names::directory;
 use crate::sql::rows::{
-    self, account_columns, exception_columns, inbox_columns, order_columns, provisioning_columns, service_columns,
-    storefront_columns, unapplied,
+    self, account_columns, inbox_columns, order_columns, provisioning_columns, service_columns, storefront_columns,
+    unapplied,
 };
 use crate::sql::search::{marked, ways};
 use crate::sql::work::table;
@@ -347,118 +341,6 @@ pub(super) async fn waiting(
     .fetch_all(connection)
     .await?;
     rows.iter().map(rows::notification).collect()
-}
-
-pub(super) async fn balance(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<CodeTotals>> {
-    sqlx::query("SELECT code, debits, credits FROM ledger_balances WHERE account_id = ? ORDER BY code")
-        .bind(account.to_string())
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(rows::totals)
-        .collect()
-}
-
-/// A page of the legs on the seller's balance.
-pub(super) async fn entries(
-    connection: &mut SqliteConnection,
-    account: AccountId,
-    filter: &EntryFilter,
-    after: Option<EntryPosition>,
-    limit: Limit,
-) -> Read<Page<LedgerEntry>> {
-    // ?1 account, ?2 limit, ?3 and ?4 the position, ?5 the source.
-    let position = if after.is_some() { "(created_at, entry_id) < (?3, ?4)" } else { "true" };
-    let columns = ENTRY.join(", ");
-    let newest = "ORDER BY created_at DESC, entry_id DESC LIMIT ?2";
-    // The names of codes and kinds are ours.
-    let parts = entry_parts(filter)
-        .into_iter()
-        .map(|(code, source_type)| format!("code = '{}' AND source_type = '{}'", code.as_str(), source_type.as_str()));
-    let sql = if filter.source_id.is_some() {
-        // All of one source, by its index and no other.
-        let any: Vec<_> = parts.map(|part| format!("({part})")).collect();
-        format!(
-            "SELECT {columns} FROM ledger_entries INDEXED BY ledger_entries_by_source WHERE source_id = ?5 \
-             AND account_id = ?1 AND book = 'seller' AND ({}) AND {position} {newest}",
-            any.join(" OR ")
-        )
-    } else {
-        let parts: Vec<_> = parts
-            .map(|part| {
-                format!(
-                    "SELECT * FROM (SELECT {columns} FROM ledger_entries WHERE account_id = ?1 AND book = 'seller' \
-                     AND {part} AND {position} {newest})"
-                )
-            })
-            .collect();
-        format!("SELECT {columns} FROM ({}) {newest}", parts.join(" UNION ALL "))
-    };
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(account.to_string())
-        .bind(i64::from(limit.get()) + 1)
-        .bind(after.map(|after| after.created_at.millis()))
-        .bind(after.map(|after| after.id.to_string()))
-        .bind(filter.source_id.as_deref())
-        .fetch_all(connection)
-        .await?;
-    Ok(Page::cut(rows.iter().map(rows::entry).collect::<Read<Vec<_>>>()?, limit))
-}
-
-pub(super) async fn exceptions(
-    connection: &mut SqliteConnection,
-    account: AccountId,
-    status: Option<ExceptionStatus>,
-    after: Option<ExceptionPosition>,
-    limit: Limit,
-) -> Read<Page<PaymentException>> {
-    let position = if after.is_some() { " AND (x.created_at, x.exception_id) < (?3, ?4)" } else { "" };
-    let parts: Vec<_> = exception_parts(status)
-        .into_iter()
-        .map(|status| {
-            format!(
-                concat!(
-                    "SELECT * FROM (SELECT ",
-                    exception_columns!(),
-                    " FROM exceptions x WHERE x.account_id = ?1 AND x.status = '{status}'{position} \
-                     ORDER BY x.created_at DESC, x.exception_id DESC LIMIT ?2)"
-                ),
-                status = status.as_str(),
-                position = position
-            )
-        })
-        .collect();
-    let sql =
-        format!("SELECT * FROM ({}) ORDER BY created_at DESC, exception_id DESC LIMIT ?2", parts.join(" UNION ALL "));
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(account.to_string())
-        .bind(i64::from(limit.get()) + 1)
-        .bind(after.map(|after| after.created_at.millis()))
-        .bind(after.map(|after| after.id.to_string()))
-        .fetch_all(connection)
-        .await?;
-    Ok(Page::cut(rows.iter().map(rows::exception).collect::<Read<Vec<_>>>()?, limit))
-}
-
-pub(super) async fn exception(
-    connection: &mut SqliteConnection,
-    account: AccountId,
-    id: ExceptionId,
-    scope: Option<Scope>,
-) -> Read<Option<ExceptionSnapshot>> {
-    let row = sqlx::query(concat!(
-        "SELECT ",
-        exception_columns!(),
-        ", k.fingerprint, k.outcome, k.until FROM exceptions x \
-         LEFT JOIN kept_outcomes k ON k.scope = ? AND k.account_id = x.account_id \
-         WHERE x.exception_id = ? AND x.account_id = ?"
-    ))
-    .bind(scope.map(|scope| scope.to_string()))
-    .bind(id.to_string())
-    .bind(account.to_string())
-    .fetch_optional(connection)
-    .await?;
-    row.as_ref().map(rows::exception_snapshot).transpose()
 }
 
 const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";

@@ -19,6 +19,7 @@ use serront_core::storefront::Storefront;
 use serront_core::subscription::{Subscription, SubscriptionState};
 use serront_core::time::Timestamp;
 
+use super::payouts;
 use super::script::Script;
 use crate::sql::error::Failed;
 use crate::sql::ledger::{self, ENTRY};
@@ -120,15 +121,16 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write) -> R
             insert_exception(script, exception);
             Ok(())
         }
-        Write::UpdateException(id, ExceptionState { version, status, note, resolved_at }) => {
+        Write::UpdateException(id, ExceptionState { version, status, note, adjustment_id, resolved_at }) => {
             script
                 .add(
-                    "UPDATE exceptions SET version = ?, status = ?, note = ?, resolved_at = ? \
+                    "UPDATE exceptions SET version = ?, status = ?, note = ?, adjustment_id = ?, resolved_at = ? \
                      WHERE exception_id = ? AND account_id = ?",
                 )
                 .bind(version.0)
                 .bind(status.as_str())
                 .bind(note)
+                .bind(adjustment_id.map(|id| id.to_string()))
                 .bind(resolved_at.map(Timestamp::millis))
                 .bind(id.to_string())
                 .bind(account.to_string());
@@ -146,6 +148,18 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write) -> R
                 .bind(account.to_string());
             Ok(())
         }
+        Write::PutFunds(funds) => {
+            payouts::put_funds(script, funds);
+            Ok(())
+        }
+        Write::PutBankAccount(bank_account) => payouts::put_bank_account(script, bank_account),
+        Write::InsertPayout(payout) => payouts::insert(script, payout),
+        Write::UpdatePayout(id, state) => {
+            payouts::update(script, account, *id, state);
+            Ok(())
+        }
+        Write::AppendPayoutAudit(record) => payouts::append_audit(script, record),
+        Write::InsertAdjustment(adjustment) => payouts::insert_adjustment(script, adjustment),
     }
 }
 
@@ -466,7 +480,7 @@ fn insert_exception(script: &mut Script, exception: &PaymentException) {
     script
         .add(
             "INSERT INTO exceptions (exception_id, account_id, version, kind, order_id, session_id, amount, created_at, \
-             status, note, resolved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             status, note, adjustment_id, resolved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(id.to_string())
         .bind(account_id.to_string())
@@ -478,6 +492,7 @@ fn insert_exception(script: &mut Script, exception: &PaymentException) {
         .bind(created_at.millis())
         .bind(state.status.as_str())
         .bind(&state.note)
+        .bind(state.adjustment_id.map(|id| id.to_string()))
         .bind(state.resolved_at.map(Timestamp::millis));
 }
 
@@ -594,6 +609,6 @@ const fn place_for(after: Option<&str>) -> &'static str {
     if after.is_some() { "? || (SELECT last_number FROM order_numbers WHERE account_id = ?) || ?" } else { "?" }
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String, Failed> {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, Failed> {
     to_string(value).map_err(|_| Failed::Refused("a value that can't be written as JSON"))
 }

@@ -4,12 +4,28 @@ use super::{Context, Decision};
 use crate::account::{Account, AccountState, Modules, Version};
 use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
 use crate::ids::AccountId;
-use crate::key::{ApiKey, KeyRecord};
+use crate::key::{ApiKey, KeyRecord, OperatorKey};
 use crate::ports::AccountSnapshot;
+use crate::receipt::Digest256;
 use crate::rejection::Rejection;
 use crate::text;
 use crate::tier::Tier;
 use crate::view::{KeyView, NewKeyView};
+
+/// Adds a key's record to a change set: its name, what is shown of it, and its hash.
+fn insert_key(
+    change: &mut ChangeSet,
+    account_id: AccountId,
+    (name, prefix, hash): (String, String, Digest256),
+    context: &mut Context<'_>,
+) -> KeyView {
+    let id = context.ids.key();
+    let record = KeyRecord { id, account_id, name, prefix, hash, created_at: context.now, last_used_at: None };
+    let shown = KeyView::from(&record);
+    change.claims.push(Claim::of(ClaimName::KeyHash(record.hash)));
+    change.writes.push(Write::InsertKey(record));
+    shown
+}
 
 /// Adds an API key to a change set.
 fn add_key(
@@ -19,19 +35,7 @@ fn add_key(
     key: ApiKey,
     context: &mut Context<'_>,
 ) -> NewKeyView {
-    let record = KeyRecord {
-        id: context.ids.key(),
-        account_id,
-        name,
-        prefix: key.prefix(),
-        hash: key.hash(),
-        created_at: context.now,
-        last_used_at: None,
-    };
-    let shown = KeyView::from(&record);
-    change.claims.push(Claim::of(ClaimName::KeyHash(record.hash)));
-    change.writes.push(Write::InsertKey(record));
-    NewKeyView { shown, key }
+    NewKeyView { shown: insert_key(change, account_id, (name, key.prefix(), key.hash()), context), key }
 }
 
 /// Opens an account with its first API key.
@@ -54,6 +58,33 @@ pub fn open_account(
     change.writes.push(Write::InsertAccount(account.clone()));
     let key = add_key(&mut change, account.id, "first key".to_owned(), key, context);
     Ok(Decision::Change(Box::new(change), (account, key)))
+}
+
+/// Makes an operator's key, which is shown this once; the first one opens the operators' own account.
+///
+/// # Errors
+/// [`Rejection::Invalid`] for the name.
+pub fn create_operator_key(
+    snapshot: Option<&AccountSnapshot>,
+    name: &str,
+    key: OperatorKey,
+    context: &mut Context<'_>,
+) -> Result<Decision<(KeyView, OperatorKey)>, Rejection> {
+    let account_id = AccountId::OPERATORS;
+    let name = text::name("name", name)?;
+    let mut change = context.change_set(account_id);
+    if snapshot.is_none() {
+        let state = AccountState {
+            version: Version::FIRST,
+            tier: Tier::Free,
+            modules: Modules::default(),
+            plugipay_account_id: None,
+        };
+        let account = Account { id: account_id, name: "Operators".to_owned(), created_at: context.now, state };
+        change.writes.push(Write::InsertAccount(account));
+    }
+    let shown = insert_key(&mut change, account_id, (name, key.prefix(), key.hash()), context);
+    Ok(Decision::Change(Box::new(change), (shown, key)))
 }
 
 /// A change of the account's settings, which moves the settings epoch.

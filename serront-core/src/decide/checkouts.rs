@@ -22,6 +22,8 @@ use crate::view::{CURRENCY, CheckoutView, offers_online_payment};
 pub enum Begun {
     /// There is a session that can be paid.
     Session(CheckoutView),
+    /// There is a session that could be paid when it was last heard of, which is a while ago: ask first.
+    Known(Box<Checkout>, CheckoutView),
     /// The session is to be minted, for this merchant, with this checkout's bytes and key.
     Mint(MerchantId, Box<Checkout>),
 }
@@ -51,8 +53,17 @@ pub fn begin_checkout(
     if amount.is_zero() {
         return Err(Rejection::NoQuote);
     }
-    if let Some(session) = checkouts.iter().find_map(|checkout| checkout.payable(amount, context.now)) {
-        return Ok(Decision::Unchanged(Begun::Session(CheckoutView::from(session))));
+    let payable = |checkout: &Checkout| {
+        let view = CheckoutView::from(checkout.payable(amount, context.now)?);
+        let known_for = context.now.since(checkout.created_at);
+        Some(if known_for < context.policy.poll_first {
+            Begun::Session(view)
+        } else {
+            Begun::Known(Box::new(checkout.clone()), view)
+        })
+    };
+    if let Some(begun) = checkouts.iter().find_map(payable) {
+        return Ok(Decision::Unchanged(begun));
     }
     let intended = checkouts.iter().find(|checkout| {
         checkout.state.status == CheckoutStatus::Intended && !checkout.state.unneeded && checkout.amount == amount
@@ -350,6 +361,7 @@ fn settle(
                     version: Version::FIRST,
                     status: ExceptionStatus::Open,
                     note: None,
+                    adjustment_id: None,
                     resolved_at: None,
                 },
             };

@@ -1,14 +1,16 @@
-//! Decisions about exceptions: resolving one with a note.
+//! Decisions about exceptions: resolving one with a note, and the adjustment that settled it.
 
 use super::{Context, Decision};
+use crate::audit::{Act, Actor, AuditRecord};
 use crate::change::{Guard, Row, Write};
 use crate::exception::{ExceptionState, ExceptionStatus, PaymentException};
+use crate::ledger::Adjustment;
 use crate::ports::ExceptionSnapshot;
 use crate::rejection::{Invalid, Rejection};
 use crate::text;
 use crate::view::ExceptionView;
 
-/// Resolves an exception; it stays on record.
+/// Resolves an exception; it stays on record, and on its payment's audit trail.
 ///
 /// # Errors
 /// [`Rejection::Invalid`] for the note, [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`] if it was
@@ -16,6 +18,8 @@ use crate::view::ExceptionView;
 pub fn resolve_exception(
     snapshot: &ExceptionSnapshot,
     note: Option<&str>,
+    adjustment: Option<&Adjustment>,
+    actor: &Actor,
     context: &mut Context<'_>,
 ) -> Result<Decision<ExceptionView>, Rejection> {
     let note =
@@ -30,15 +34,27 @@ pub fn resolve_exception(
             return Err(Rejection::InvalidTransition { track: "the exception", from: "resolved", to: "resolved" });
         }
     }
+    let adjustment_id = adjustment.map(|adjustment| adjustment.id);
     let state = ExceptionState {
         version: exception.state.version.next(),
         status: ExceptionStatus::Resolved,
-        note: Some(note),
+        note: Some(note.clone()),
+        adjustment_id,
         resolved_at: Some(context.now),
     };
     let mut change = context.change_set(exception.account_id);
     let version = exception.state.version;
     change.guards.push(Guard::Exact { row: Row::Exception(exception.id), version });
     change.writes.push(Write::UpdateException(exception.id, state.clone()));
+    change.writes.push(Write::AppendAudit(AuditRecord {
+        id: context.ids.audit(),
+        account_id: exception.account_id,
+        order_id: exception.order_id,
+        payment_id: snapshot.payment_id,
+        at: context.now,
+        actor: actor.clone(),
+        act: Act::Resolved { exception_id: exception.id, adjustment_id },
+        note: Some(note),
+    }));
     context.conclude(change, ExceptionView::from(&PaymentException { state, ..exception.clone() }))
 }

@@ -9,9 +9,10 @@
 //! | `storefront` | an [`AccountSnapshot`](crate::ports::AccountSnapshot) | the profile and where to pay |
 //! | `catalog` | an account or [`ServiceSnapshot`](crate::ports::ServiceSnapshot) | services |
 //! | `checkouts` | an order snapshot, a [`CheckoutSnapshot`](crate::ports::CheckoutSnapshot) or a [`SessionSnapshot`](crate::ports::SessionSnapshot) | begin, mint, observe, settle, notifications |
-//! | `exceptions` | an [`ExceptionSnapshot`](crate::ports::ExceptionSnapshot) | resolving one |
+//! | `exceptions` | an [`ExceptionSnapshot`](crate::ports::ExceptionSnapshot), the adjustment that is named | resolving one |
 //! | `modules` | an account snapshot | the modules' switches, provisioning |
-//! | `account` | an account snapshot | opening, tier, API keys |
+//! | `payouts` | a [`FundsSnapshot`](crate::ports::FundsSnapshot) or [`PayoutSnapshot`](crate::ports::PayoutSnapshot) | payouts, where they go, adjustments |
+//! | `account` | an account snapshot | opening, tier, API keys, operators' keys |
 //! | `subscriptions` | an account snapshot | webhook subscriptions |
 //!
 //! What the decisions leave out: they check no credentials (the service does, before it reads), and they send nothing.
@@ -30,10 +31,11 @@ mod edit;
 mod exceptions;
 mod modules;
 mod orders;
+mod payouts;
 mod storefront;
 mod subscriptions;
 
-pub use account::{create_key, delete_key, open_account, set_tier};
+pub use account::{create_key, create_operator_key, delete_key, open_account, set_tier};
 pub use catalog::{create_service, delete_service, update_service};
 pub use checkouts::{Begun, begin_checkout, notify, observe, record_session, refuse_session, unpark};
 pub use exceptions::resolve_exception;
@@ -42,6 +44,7 @@ pub use modules::{
     record_endpoint, record_workspace, switch_modules,
 };
 pub use orders::{OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order};
+pub use payouts::{AdjustmentInput, PayoutStep, adjust, move_payout, patch_bank_account, request_payout};
 pub use storefront::put_storefront;
 pub use subscriptions::{create_subscription, delete_subscription, update_subscription};
 

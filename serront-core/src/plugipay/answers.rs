@@ -1,10 +1,12 @@
 //! What Plugipay answers and notifies of, as read.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::calls::EVENTS;
 use super::signing::EndpointSecret;
 use crate::checkout::{EndpointId, MerchantId, ProviderEventId, Session, SessionId, SessionStatus};
+use crate::ledger::Direction;
+use crate::reconcile::session_of;
 use crate::time::Timestamp;
 
 /// An answer or a notification that does not say what it should.
@@ -161,6 +163,46 @@ pub fn endpoints(json: &str) -> Result<Vec<EndpointListed>, Unreadable> {
             Ok(EndpointListed { id, url: object.url })
         })
         .collect()
+}
+
+/// An entry of a merchant's ledger at Plugipay, as much of it as is compared with ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderEntry {
+    /// Plugipay's code; the contract names none.
+    pub code: String,
+    /// On which side of the merchant's balance.
+    pub direction: Direction,
+    /// How much, in the currency's whole units.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: String,
+    /// The session that it comes from, if it comes from one.
+    pub session_id: Option<String>,
+}
+
+/// Reads a page of a merchant's ledger.
+///
+/// # Errors
+/// [`Unreadable`]: an entry that can't be read would be missing from every sum.
+pub fn ledger_entries(json: &str) -> Result<Vec<ProviderEntry>, Unreadable> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Object {
+        code: String,
+        direction: Direction,
+        amount: i64,
+        currency: String,
+        source_type: Option<String>,
+        source_id: Option<String>,
+    }
+    let objects: Vec<Object> = serde_json::from_str(json).map_err(|_| Unreadable("list of entries"))?;
+    let entries = objects.into_iter().map(|object| {
+        let Object { code, direction, amount, currency, source_type, source_id } = object;
+        let session_id = session_of(source_type.as_deref(), source_id);
+        ProviderEntry { code, direction, amount, currency, session_id }
+    });
+    Ok(entries.collect())
 }
 
 /// Whose notification it claims to be. Nothing of it is believed yet: this only tells which secret to check against.

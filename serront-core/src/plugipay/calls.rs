@@ -177,3 +177,14 @@ pub fn get_session(merchant: &MerchantId, id: &SessionId) -> PlugipayCall {
 pub fn cancel_session(merchant: &MerchantId, id: &SessionId) -> PlugipayCall {
     call(PlugipayMethod::Post, format!("/api/v1/checkout-sessions/{}/cancel", segment(id.as_str())), Some(merchant))
 }
+
+/// A page of the merchant's ledger, oldest first, from this cursor on.
+#[must_use]
+pub fn list_ledger(merchant: &MerchantId, cursor: Option<&str>) -> PlugipayCall {
+    let mut path = "/api/v1/ledger?limit=100&order=asc".to_owned();
+    if let Some(cursor) = cursor {
+        path.push_str("&cursor=");
+        path.push_str(&segment(cursor));
+    }
+    call(PlugipayMethod::Get, path, Some(merchant))
+}

@@ -9,10 +9,11 @@ mod calls;
 mod signing;
 
 pub use answers::{
-    EndpointListed, Minted, Notification, Observation, Unreadable, Workspace, endpoint, endpoints, named_merchant,
+    EndpointListed, Minted, Notification, Observation, ProviderEntry, Unreadable, Workspace, endpoint, endpoints,
+    ledger_entries, named_merchant,
 };
 pub use calls::{
     EVENTS, NOTIFIED_PATH, Returns, cancel_session, create_endpoint, create_session, create_workspace, delete_endpoint,
-    get_session, list_endpoints, session_request,
+    get_session, list_endpoints, list_ledger, session_request,
 };
 pub use signing::{EndpointSecret, authorization, verify};

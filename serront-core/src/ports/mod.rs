@@ -21,9 +21,9 @@ pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
 pub use receipts::{Receipts, StoredReceipt};
 pub use sink::{Post, Posted, Sink, TargetRefused};
 pub use storage::{
-    AccountSnapshot, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence, LeaseLost, NextAttempt,
-    OrderKey, OrderSnapshot, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-    Target, WorkStorage,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
+    FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned,
+    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
 };
 
 /// What a failed call to a port means for the caller.

@@ -9,6 +9,8 @@ use async_trait::async_trait;
 
 use crate::account::{Account, Version};
 use crate::audit::AuditRecord;
+use crate::balance::Funds;
+use crate::books::Verification;
 use crate::catalog::Service;
 use crate::change::{ChangeSet, Committed, Duplicate};
 use crate::checkout::{Checkout, MerchantId, ProviderEventId, SessionId};
@@ -17,17 +19,20 @@ use crate::event::EventType;
 use crate::exception::{ExceptionStatus, PaymentException};
 use crate::idempotency::{Kept, Scope};
 use crate::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
+    AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, OrderId, PaymentId,
+    PayoutId, ServiceId, UploadId,
 };
 use crate::inbox::{InboxRecord, InboxStatus};
 use crate::key::{KeyRecord, WebhookSecret};
-use crate::ledger::{CodeTotals, LedgerEntry};
+use crate::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use crate::mail::Mail;
 use crate::order::{Order, OrderNumber, WorkCounts};
 use crate::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
+    Page, PayoutPosition,
 };
 use crate::payment::Payment;
+use crate::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
 use crate::ports::PortError;
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
@@ -129,8 +134,52 @@ pub struct SessionSnapshot {
 pub struct ExceptionSnapshot {
     /// The exception.
     pub exception: PaymentException,
+    /// The payment that the money was for.
+    pub payment_id: PaymentId,
     /// What was kept under the request's idempotency key.
     pub kept: Option<Kept>,
+}
+
+/// What a debit, and a look at the balance, need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FundsSnapshot {
+    /// What is in flight.
+    pub funds: Funds,
+    /// The legs on the seller's balance, as [`Storage::balance`] answers them.
+    pub totals: Vec<CodeTotals>,
+    /// Where payouts go by default, once put.
+    pub bank_account: Option<DefaultBankAccount>,
+    /// What was kept under the request's idempotency key.
+    pub kept: Option<Kept>,
+}
+
+/// What moving a payout along needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutSnapshot {
+    /// The payout.
+    pub payout: Payout,
+    /// What is in flight in its account.
+    pub funds: Funds,
+    /// What was kept under the request's idempotency key, in its account.
+    pub kept: Option<Kept>,
+}
+
+/// How a payout is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayoutKey {
+    /// By the seller: account and id.
+    Id(AccountId, PayoutId),
+    /// By an operator: its id, through the directory across accounts.
+    Any(PayoutId),
+}
+
+/// How an adjustment is found within its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdjustmentKey {
+    /// By its id.
+    Id(AdjustmentId),
+    /// By its reference in the operator's books.
+    Reference(String),
 }
 
 /// How an order is found.
@@ -326,6 +375,43 @@ pub trait Storage: Send + Sync {
         key: Option<Scope>,
     ) -> Result<Option<ExceptionSnapshot>, PortError>;
 
+    /// The account's funds: what is in flight, its balance and where payouts go, all of one moment. `None` if there is no such
+    /// account.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError>;
+
+    /// One payout. `scope` is looked up in the payout's account.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError>;
+
+    /// A page of the account's payouts, newest first, before `after`; in this state, if one is given.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError>;
+
+    /// The steps of one payout, oldest first.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError>;
+
+    /// One adjustment of the account.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError>;
+
     /// What became of a change set; `None` if it did not land (or was pruned since).
     ///
     /// # Errors
@@ -510,6 +596,19 @@ pub trait WorkStorage: Storage {
     /// # Errors
     /// [`PortError`].
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError>;
+
+    /// The payouts that are pending or in transit, of every account, oldest first, after this one.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError>;
+
+    /// Hands the books of one account, or of all, to a verification, in pieces: every entry in one of them, the stored totals with what is
+    /// not folded yet, and the payouts in flight. All of it is of one moment, however long it takes; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// [`PortError`]; what was handed over until then is no whole.
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
 
     /// Deletes what is old enough. Pending effects and claims other than idempotency keys always stay.
     ///

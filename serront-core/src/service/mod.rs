@@ -21,11 +21,14 @@ use crate::rejection::Rejection;
 mod local;
 mod money;
 mod online;
+mod payouts;
+mod reconcile;
 mod remote;
 
 pub use local::OrdersPage;
-pub use money::{EntriesPage, ExceptionsPage};
+pub use money::{EntriesPage, ExceptionsPage, Resolution};
 pub use online::{Online, Provider};
+pub use payouts::PayoutsPage;
 pub use remote::{ReceiptImage, Service};
 
 /// Time, ids, secrets and figures: what every command is given.
@@ -194,6 +197,8 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
                     ClaimName::Confirmation(_)
                     | ClaimName::Settlement(_)
                     | ClaimName::ProviderEvent(_)
+                    | ClaimName::Adjustment(_)
+                    | ClaimName::Payout(_)
                     | ClaimName::Idempotency(_)
                     | ClaimName::KeyHash(_)
                     | ClaimName::AccessToken(_) => return self.again().await,

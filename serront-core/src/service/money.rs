@@ -1,15 +1,16 @@
 //! What Plugipay notifies of, and the seller's reads of the money.
 
 use super::{Answer, Failure, Local, rounds};
+use crate::audit::Actor;
 use crate::checkout::ProviderEventId;
 use crate::decide;
 use crate::exception::ExceptionStatus;
 use crate::idempotency::IdempotentRequest;
-use crate::ids::{AccountId, CheckoutId, ExceptionId};
+use crate::ids::{AccountId, AdjustmentId, CheckoutId, ExceptionId};
 use crate::inbox::{InboxRecord, InboxStatus};
 use crate::page::{self, EntryFilter, Limit};
 use crate::plugipay::{self, Notification};
-use crate::ports::{CheckoutSnapshot, ExceptionSnapshot, PortError, Storage};
+use crate::ports::{AdjustmentKey, CheckoutSnapshot, ExceptionSnapshot, PortError, Storage};
 use crate::rejection::{Invalid, Rejection};
 use crate::time::Timestamp;
 use crate::view::{BalanceView, EntryView, ExceptionView};
@@ -30,6 +31,15 @@ pub struct ExceptionsPage {
     pub exceptions: Vec<ExceptionView>,
     /// Where the next page begins; `None` on the last one.
     pub cursor: Option<String>,
+}
+
+/// How an exception was resolved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resolution<'r> {
+    /// In the seller's words. Required.
+    pub note: Option<&'r str>,
+    /// The adjustment that settled it.
+    pub adjustment_id: Option<AdjustmentId>,
 }
 
 impl<S: Storage + ?Sized> Local<'_, S> {
@@ -167,22 +177,31 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         })
     }
 
-    /// Resolves an exception with a note.
+    /// Resolves an exception with a note, and the adjustment that settled it, if there is one.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::resolve_exception`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; [`Rejection::Invalid`] for an adjustment that the account does not have; those of
+    /// [`decide::resolve_exception`]; [`Failure::Busy`]; a port's failure.
     pub async fn resolve_exception(
         &self,
         account_id: AccountId,
         id: ExceptionId,
-        note: Option<&str>,
+        resolution: Resolution<'_>,
+        actor: &Actor,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<ExceptionView>, Failure> {
         let scope = request.map(|request| request.scope);
         let (answer, _) = rounds!(self, request, |context| {
             let snapshot: Option<ExceptionSnapshot> = self.storage.exception(account_id, id, scope).await?;
             let snapshot = snapshot.ok_or(Rejection::NotFound("exception"))?;
-            decide::resolve_exception(&snapshot, note, &mut context)?
+            let adjustment = match resolution.adjustment_id {
+                None => None,
+                Some(id) => {
+                    let found = self.storage.adjustment(account_id, &AdjustmentKey::Id(id)).await?;
+                    Some(found.ok_or_else(|| Invalid::new("adjustmentId", "must be an adjustment of this account"))?)
+                }
+            };
+            decide::resolve_exception(&snapshot, resolution.note, adjustment.as_ref(), actor, &mut context)?
         });
         Ok(answer)
     }

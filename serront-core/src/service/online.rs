@@ -89,7 +89,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
         Modules { payment: self.provider.plugipay.is_some(), marketing: false }
     }
 
-    async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, Failure> {
+    pub(super) async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, Failure> {
         let plugipay = self
             .provider
             .plugipay
@@ -277,14 +277,17 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
     /// The buyer pays online: answers the session to go to, minting it if there is none.
     ///
     /// The intent is committed before the call, the session after it; if the need to pay has ended between the two, the
-    /// address is not handed out. Whoever presses at the same time sends the same bytes under the same key.
+    /// address is not handed out. Whoever presses at the same time sends the same bytes under the same key. A session that was
+    /// minted a while ago is asked after first, for it may have failed since, or have been paid; if Plugipay does not answer,
+    /// it is answered as it was last heard of.
     ///
     /// # Errors
     /// Those of [`decide::begin_checkout`], in its order; [`Failure::Provider`]; [`Failure::Busy`]; a port's failure.
     pub async fn pay(&self, token: &AccessToken) -> Result<CheckoutView, Failure> {
         let local = self.local();
         let returns = self.returns(token);
-        for _ in 0..MINTS_MAX {
+        let mut asked = false;
+        for _ in 0..=MINTS_MAX {
             let (answer, _) = rounds!(&local, None, |context| {
                 let snapshot = local.order_snapshot(OrderKey::Token(token.hash()), None).await?;
                 if self.provider.plugipay.is_none() && snapshot.account.state.modules.payment {
@@ -295,6 +298,12 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
             });
             match answer.value {
                 Begun::Session(view) => return Ok(view),
+                Begun::Known(known, view) => {
+                    if asked || self.attend(known.account_id, known.id).await.is_err() {
+                        return Ok(view);
+                    }
+                    asked = true;
+                }
                 Begun::Mint(merchant, checkout) => {
                     if let Err(failure) = self.mint(&merchant, &checkout).await {
                         return self.minted_by_another(token, &returns, failure).await;
@@ -319,7 +328,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
         let local = self.local();
         let snapshot = local.order_snapshot(OrderKey::Token(token.hash()), None).await?;
         match decide::begin_checkout(&snapshot, returns, &mut local.context(None)) {
-            Ok(Decision::Unchanged(Begun::Session(view))) => Ok(view),
+            Ok(Decision::Unchanged(Begun::Session(view) | Begun::Known(_, view))) => Ok(view),
             Ok(Decision::Unchanged(Begun::Mint(..)) | Decision::Change(..) | Decision::Replayed(_)) | Err(_) => {
                 Err(failure)
             }
@@ -408,7 +417,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
 }
 
 /// An answer that can't be read leaves open what became of the call.
-fn readable<T>(read: Result<T, Unreadable>) -> Result<T, Failure> {
+pub(super) fn readable<T>(read: Result<T, Unreadable>) -> Result<T, Failure> {
     read.map_err(|unreadable| Failure::Provider { error: PortError::outcome_unknown(unreadable) })
 }
 

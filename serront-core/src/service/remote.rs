@@ -6,10 +6,10 @@ use super::{Answer, Environment, Failure, Local, rounds};
 use crate::audit::Actor;
 use crate::decide::{self, Decision};
 use crate::idempotency::IdempotentRequest;
-use crate::ids::{AccountId, OrderId, SubscriptionId};
-use crate::key::{AccessToken, ApiKey, Caller, WebhookSecret};
+use crate::ids::{AccountId, KeyId, OrderId, SubscriptionId};
+use crate::key::{AccessToken, ApiKey, Caller, KeyRecord, OperatorKey, WebhookSecret};
 use crate::ports::{OrderKey, PortError, Receipts, Sink, WorkStorage};
-use crate::receipt::{CheckedImage, ImageType};
+use crate::receipt::{CheckedImage, Digest256, ImageType};
 use crate::rejection::{Invalid, Rejection};
 use crate::subscription::SubscriptionInput;
 use crate::view::{NewSubscriptionView, SubscriptionView};
@@ -64,7 +64,25 @@ where
         let Some(key) = ApiKey::parse(bearer) else {
             return Ok(None);
         };
-        let Some(record) = self.storage.key(key.hash()).await? else {
+        let record = self.used(key.hash()).await?;
+        Ok(record.map(|record| Caller { account_id: record.account_id, key_id: record.id }))
+    }
+
+    /// Which operator's key this bearer key is; `None` if it is none that is known.
+    ///
+    /// # Errors
+    /// A port's failure.
+    pub async fn authenticate_operator(&self, bearer: &str) -> Result<Option<KeyId>, Failure> {
+        let Some(key) = OperatorKey::parse(bearer) else {
+            return Ok(None);
+        };
+        let record = self.used(key.hash()).await?.filter(|record| record.account_id == AccountId::OPERATORS);
+        Ok(record.map(|record| record.id))
+    }
+
+    /// The record of a key that is being used, which is noted at most once in a while.
+    async fn used(&self, hash: Digest256) -> Result<Option<KeyRecord>, Failure> {
+        let Some(record) = self.storage.key(hash).await? else {
             return Ok(None);
         };
         let now = self.environment.clock.now();
@@ -73,7 +91,7 @@ where
             // Bookkeeping: a request does not fail because its key's last use could not be noted.
             let _ = self.storage.touch_key(record.account_id, record.id, now).await;
         }
-        Ok(Some(Caller { account_id: record.account_id, key_id: record.id }))
+        Ok(Some(record))
     }
 
     /// Stores a buyer's receipt; it replaces an earlier one.

@@ -306,7 +306,7 @@ pub(super) struct Picture {
     next_due: Option<Timestamp>,
 }
 
-fn change_of<T>(decision: Decision<T>) -> ChangeSet {
+pub(super) fn change_of<T>(decision: Decision<T>) -> ChangeSet {
     match decision {
         Decision::Change(change, _) => *change,
         Decision::Unchanged(_) | Decision::Replayed(_) => panic!("something is to be changed"),

@@ -4,15 +4,22 @@ use std::time::Duration;
 
 use serront_core::account::{Account, AccountState, Modules, Version};
 use serront_core::audit::{Act, Actor, AuditRecord};
+use serront_core::balance::Funds;
 use serront_core::catalog::{Offer, Package, Pricing, Service};
 use serront_core::change::{Claim, ClaimName, Guard, Row, Write};
 use serront_core::effect::{Effect, EffectId};
 use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::ledger::{Adjustment, Direction};
 use serront_core::mail::{Mail, PaymentConfirmed};
 use serront_core::money::Rupiah;
 use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
 use serront_core::payment::{Payment, PaymentState, PaymentStatus};
-use serront_core::ports::{DueEffect, NextAttempt, OrderKey, OrderSnapshot, Target};
+use serront_core::payout::{
+    BankDetails, DefaultBankAccount, DefaultDetails, Payout, PayoutAudit, PayoutState, PayoutStatus,
+};
+use serront_core::ports::{
+    AdjustmentKey, DueEffect, FundsSnapshot, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Target,
+};
 use serront_core::receipt::{Digest256, ImageType, Receipt, samples};
 use serront_core::storefront::{BankAccount, PaymentSettings, Profile, Storefront};
 use serront_core::subscription::{EventFilter, Subscription, SubscriptionState};
@@ -21,7 +28,7 @@ use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
 
 use super::Harness;
-use super::bench::{Bench, Landed, landed, request};
+use super::bench::{Bench, Landed, landed, limit, request};
 
 /// Everything that the commands of a busy day wrote, read before and after.
 pub async fn everything_is_there_after_a_reopen(harness: &impl Harness) {
@@ -74,6 +81,123 @@ fn amount(rupiah: i64) -> Rupiah {
 
 fn slug(text: &str) -> Slug {
     Slug::parse("slug", text).unwrap()
+}
+
+/// Every field of what the seller's money goes through, at the edges of what it may hold, compared as a whole.
+pub async fn payouts_come_back_as_they_went(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, opening) = bench.opening();
+    bench.lands(&opening).await;
+    let mut ids = bench.context(None).ids;
+    let (early, late) = (Timestamp::from_millis(-1), Timestamp::from_millis(253_402_300_799_999));
+    let funds = Funds { account_id, version: Version::FIRST, in_flight: Rupiah::MAX };
+    let details = DefaultDetails {
+        bank_code: None,
+        bank_name: Some(TEXT.to_owned()),
+        bank_account_number: Some("00-12 3".to_owned()),
+        bank_account_holder: None,
+    };
+    let bank_account = DefaultBankAccount { account_id, version: Version::FIRST, details };
+    let bank = |bank_code: Option<&str>| BankDetails {
+        bank_code: bank_code.map(str::to_owned),
+        bank_name: TEXT.to_owned(),
+        bank_account_number: "9".repeat(100),
+        bank_account_holder: TEXT.to_owned(),
+    };
+    let bare = Payout {
+        id: ids.payout(),
+        account_id,
+        amount: amount(1),
+        bank: bank(None),
+        note: None,
+        created_at: late,
+        state: PayoutState {
+            version: Version::FIRST,
+            status: PayoutStatus::Pending,
+            reference: None,
+            failure_reason: None,
+            processed_at: None,
+            completed_at: None,
+            updated_at: early,
+        },
+    };
+    let full = Payout {
+        id: ids.payout(),
+        amount: Rupiah::MAX,
+        bank: bank(Some(TEXT)),
+        note: Some(PROSE.to_owned()),
+        created_at: early,
+        state: PayoutState {
+            version: Version::FIRST,
+            status: PayoutStatus::Failed,
+            reference: Some(PROSE.to_owned()),
+            failure_reason: Some(PROSE.to_owned()),
+            processed_at: Some(early),
+            completed_at: Some(late),
+            updated_at: late,
+        },
+        ..bare.clone()
+    };
+    let audit = [
+        (early, Actor::Operator { id: ids.key() }, None, PayoutStatus::Pending, None),
+        (late, Actor::host(TEXT).unwrap(), Some(PayoutStatus::InTransit), PayoutStatus::Failed, Some(PROSE.to_owned())),
+    ]
+    .map(|(at, actor, from, to, note)| PayoutAudit {
+        id: ids.audit(),
+        account_id,
+        payout_id: full.id,
+        at,
+        actor,
+        from,
+        to,
+        note,
+    });
+    let adjustments = [(Direction::Debit, Rupiah::MAX, "R1"), (Direction::Credit, amount(1), TEXT)].map(
+        |(direction, amount, reference)| Adjustment {
+            id: ids.adjustment(),
+            account_id,
+            direction,
+            amount,
+            reason: PROSE.to_owned(),
+            reference: reference.to_owned(),
+            actor: Actor::Operator { id: ids.key() },
+            created_at: late,
+        },
+    );
+    let mut change = bench.change(account_id);
+    for row in [Row::Funds, Row::BankAccount] {
+        change.guards.push(Guard::Exact { row, version: Version::ABSENT });
+    }
+    change.writes = vec![Write::PutFunds(funds), Write::PutBankAccount(bank_account.clone())];
+    for payout in [&bare, &full] {
+        change.claims.push(Claim::of(ClaimName::Payout(payout.id)));
+        change.writes.push(Write::InsertPayout(payout.clone()));
+    }
+    change.writes.extend(audit.iter().cloned().map(Write::AppendPayoutAudit));
+    for adjustment in &adjustments {
+        change.claims.push(Claim::of(ClaimName::Adjustment(adjustment.reference.clone())));
+        change.writes.push(Write::InsertAdjustment(adjustment.clone()));
+    }
+    bench.lands(&change).await;
+    let bench = bench.reopen().await;
+    let storage = bench.storage();
+
+    let snapshot = FundsSnapshot { funds, totals: Vec::new(), bank_account: Some(bank_account), kept: None };
+    assert_eq!(storage.funds(account_id, None).await.unwrap(), Some(snapshot));
+    for payout in [&bare, &full] {
+        let snapshot = PayoutSnapshot { payout: payout.clone(), funds, kept: None };
+        for key in [PayoutKey::Id(account_id, payout.id), PayoutKey::Any(payout.id)] {
+            assert_eq!(storage.payout(key, None).await.unwrap().as_ref(), Some(&snapshot));
+        }
+    }
+    let page = storage.payouts(account_id, None, None, limit(10)).await.unwrap();
+    assert_eq!(page.rows, [bare, full.clone()]);
+    assert_eq!(storage.payout_audit(account_id, full.id).await.unwrap(), audit);
+    for adjustment in adjustments {
+        for key in [AdjustmentKey::Id(adjustment.id), AdjustmentKey::Reference(adjustment.reference.clone())] {
+            assert_eq!(storage.adjustment(account_id, &key).await.unwrap().as_ref(), Some(&adjustment));
+        }
+    }
 }
 
 /// Every field of every row, at the edges of what it may hold, compared as a whole.

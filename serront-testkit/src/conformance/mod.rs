@@ -34,6 +34,7 @@ pub mod leases;
 pub mod money;
 pub mod numbers;
 pub mod pages;
+pub mod payouts;
 pub mod pruning;
 pub mod workers;
 
@@ -91,6 +92,7 @@ macro_rules! storage_conformance {
             commits::failing_neighbours_do_no_harm,
             commits::the_outcome_of_a_change_set_can_be_asked_for,
             durability::everything_is_there_after_a_reopen,
+            durability::payouts_come_back_as_they_went,
             durability::values_come_back_as_they_went,
             faults::a_lone_caller_waits_for_nobody,
             faults::callers_that_go_away_strand_nobody,
@@ -138,6 +140,20 @@ macro_rules! storage_conformance {
             pages::pages_stay_whole_while_orders_come,
             pages::what_is_found_is_paged,
             pages::words_are_found_by_how_they_begin,
+            payouts::a_missing_payout_is_never_written,
+            payouts::a_payout_goes_to_the_default_account_of_its_moment,
+            payouts::a_payout_is_there_as_it_was_written,
+            payouts::a_repeated_request_asks_for_one_payout,
+            payouts::a_resolution_is_on_the_payments_trail,
+            payouts::an_adjustment_counts_once,
+            payouts::cancelling_and_transferring_have_one_winner,
+            payouts::debits_meet_on_the_funds,
+            payouts::entries_between_two_times,
+            payouts::operators_have_keys_of_their_own,
+            payouts::payouts_are_paged_and_filtered,
+            payouts::the_books_say_what_differs,
+            payouts::thirty_requests_at_once_share_what_there_is,
+            payouts::what_is_paid_is_posted_in_the_same_commit,
             pruning::a_keys_last_use_only_goes_forward,
             pruning::named_uploads_are_those_of_payments,
             pruning::only_what_is_old_and_finished_goes,
@@ -172,6 +188,7 @@ mod tests {
             ("money", include_str!("money.rs")),
             ("numbers", include_str!("numbers.rs")),
             ("pages", include_str!("pages.rs")),
+            ("payouts", include_str!("payouts.rs")),
             ("pruning", include_str!("pruning.rs")),
             ("workers", include_str!("workers.rs")),
         ];

@@ -165,6 +165,7 @@ pub async fn entries_are_paged_and_filtered(harness: &impl Harness) {
             code: Some(EntryCode::Sale),
             source_type: Some(SourceType::CheckoutSession),
             source_id: Some("cs_0".to_owned()),
+            ..EntryFilter::default()
         },
     ];
     for filter in filters {
@@ -209,6 +210,7 @@ pub async fn exceptions_are_resolved_once(harness: &impl Harness) {
                 version: Version::FIRST,
                 status: ExceptionStatus::Open,
                 note: None,
+                adjustment_id: None,
                 resolved_at: None,
             },
         };
@@ -221,6 +223,7 @@ pub async fn exceptions_are_resolved_once(harness: &impl Harness) {
         version: Version(2),
         status: ExceptionStatus::Resolved,
         note: Some("refunded — 'by hand'".to_owned()),
+        adjustment_id: None,
         resolved_at: Some(bench.now()),
     };
     let id = expected[1].id;

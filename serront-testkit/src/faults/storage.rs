@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
+use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
@@ -12,19 +13,21 @@ use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
+    Page, PayoutPosition,
 };
+use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
-    OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-    WorkStorage,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
+    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune, Pruned, RecordError,
+    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -197,6 +200,32 @@ impl<S: Storage + ?Sized> Storage for FaultyStorage<S> {
         self.faults.read(|| self.inner.exception(account_id, id, key)).await
     }
 
+    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
+        self.faults.read(|| self.inner.funds(account_id, key)).await
+    }
+
+    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
+        self.faults.read(|| self.inner.payout(key, scope)).await
+    }
+
+    async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError> {
+        self.faults.read(|| self.inner.payouts(account_id, status, after, limit)).await
+    }
+
+    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
+        self.faults.read(|| self.inner.payout_audit(account_id, id)).await
+    }
+
+    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError> {
+        self.faults.read(|| self.inner.adjustment(account_id, key)).await
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         self.faults.read(|| self.inner.outcome(account_id, id)).await
     }
@@ -248,6 +277,14 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
         self.faults.read(|| self.inner.waiting(parked_before, limit)).await
+    }
+
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
+        self.faults.read(|| self.inner.payouts_in_flight(after, limit)).await
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        self.faults.read(|| self.inner.books(account_id, verification)).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

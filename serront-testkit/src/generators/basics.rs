@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serront_core::account::Version;
 use serront_core::ids::{
-    AccountId, AuditId, ChangeSetId, DeliveryId, EventId, IdSequence, KeyId, MailId, OrderId, PaymentId, RemovalId,
-    RequestId, ServiceId, SubscriptionId, UploadId,
+    AccountId, AdjustmentId, AuditId, ChangeSetId, DeliveryId, EventId, ExceptionId, IdSequence, KeyId, MailId,
+    OrderId, PaymentId, PayoutId, RemovalId, RequestId, ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::money::Rupiah;
 use serront_core::time::Timestamp;
@@ -61,14 +61,17 @@ macro_rules! id_strategies {
 
 id_strategies! {
     account_id: AccountId,
+    adjustment_id: AdjustmentId,
     audit_id: AuditId,
     change_set_id: ChangeSetId,
     delivery_id: DeliveryId,
     event_id: EventId,
+    exception_id: ExceptionId,
     key_id: KeyId,
     mail_id: MailId,
     order_id: OrderId,
     payment_id: PaymentId,
+    payout_id: PayoutId,
     removal_id: RemovalId,
     request_id: RequestId,
     service_id: ServiceId,

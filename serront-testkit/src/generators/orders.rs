@@ -9,9 +9,9 @@ use serront_core::order::{Buyer, Language, Order, OrderInput, OrderNumber, Order
 use serront_core::payment::{Payment, PaymentAct, PaymentState, PaymentStatus};
 
 use super::{
-    access_token, account_id, almost_amount, almost_email_address, almost_image, almost_name, almost_prose, amount,
-    audit_id, digest, email_address, image, key_id, name, optional_prose, order_id, payment_id, receipt, rupiah,
-    service_id, timestamp, version,
+    access_token, account_id, adjustment_id, almost_amount, almost_email_address, almost_image, almost_name,
+    almost_prose, amount, audit_id, digest, email_address, exception_id, image, key_id, name, optional_prose, order_id,
+    payment_id, receipt, rupiah, service_id, timestamp, version,
 };
 
 /// States of the work track.
@@ -154,6 +154,7 @@ pub fn actor() -> impl Strategy<Value = Actor> {
     prop_oneof![
         access_token().prop_map(|token| Actor::buyer(&token)),
         key_id().prop_map(|id| Actor::Key { id }),
+        key_id().prop_map(|id| Actor::Operator { id }),
         name().prop_map(|name| Actor::Host { name }),
     ]
 }
@@ -167,6 +168,8 @@ pub fn act() -> impl Strategy<Value = Act> {
         (digest(), proptest::option::of(digest()))
             .prop_map(|(proof_sha256, replaced_sha256)| Act::Receipt { proof_sha256, replaced_sha256 }),
         (rupiah(), rupiah()).prop_map(|(from, to)| Act::Quote { from, to }),
+        (exception_id(), proptest::option::of(adjustment_id()))
+            .prop_map(|(exception_id, adjustment_id)| Act::Resolved { exception_id, adjustment_id }),
         (work_status(), work_status()).prop_map(|(from, to)| Act::Work { from, to }),
     ]
 }

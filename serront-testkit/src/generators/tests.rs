@@ -5,16 +5,22 @@ use std::fmt::Debug;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use serront_core::audit::Actor;
+use serront_core::balance::Funds;
+use serront_core::decide::{self, AdjustmentInput, Context, Decision};
 use serront_core::effect::EffectId;
 use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::{AccountId, EventId, OrderId};
+use serront_core::ids::{AccountId, EventId, IdSequence, OrderId};
 use serront_core::key::ApiKey;
 use serront_core::money::Rupiah;
 use serront_core::order::OrderNumber;
+use serront_core::policy::Policy;
+use serront_core::ports::FundsSnapshot;
 use serront_core::receipt::CheckedImage;
 use serront_core::rejection::Code;
 use serront_core::subscription::EventFilter;
 use serront_core::text::{self, EmailAddress, Slug, WhatsAppNumber};
+use serront_core::time::Timestamp;
 
 use super::*;
 
@@ -76,6 +82,35 @@ fn sellers_input_is_taken_or_refused() {
 }
 
 #[test]
+fn what_is_said_of_money_is_taken_or_refused() {
+    each(payout_input(), |input| {
+        let request = input.validate().unwrap();
+        assert_eq!((request.amount.get(), &request.note), (input.amount, &input.note));
+        assert_eq!(request.bank.map(|bank| bank.bank_name), input.bank_name);
+    });
+    each(almost_payout_input(), |input| assert!(input.validate().is_err(), "{}", input.amount));
+    each((bank_account_input(), default_details()), |(input, before)| {
+        let after = input.validate(&before).unwrap();
+        assert_eq!(after.bank_name, input.bank_name.unwrap_or(before.bank_name));
+    });
+    let account: AccountId = "acc_01jtestvect0r0000000000000".parse().unwrap();
+    let funds = Funds::none(account);
+    let snapshot = FundsSnapshot { funds, totals: Vec::new(), bank_account: None, kept: None };
+    let policy = Policy::default();
+    let adjusted = |input: &AdjustmentInput| {
+        let ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));
+        let mut context = Context { now: Timestamp::from_millis(0), ids, policy: &policy, request: None };
+        decide::adjust(&snapshot, None, input, &Actor::host("desk").unwrap(), &mut context)
+    };
+    each(adjustment_input(), |input| {
+        let Ok(Decision::Change(change, adjustment)) = adjusted(&input) else { panic!("{input:?}") };
+        assert_eq!(change.check(), Ok(()));
+        assert_eq!((adjustment.amount.get(), adjustment.reason), (input.amount.abs(), input.reason));
+    });
+    each(almost_adjustment_input(), |input| assert!(adjusted(&input).is_err(), "{input:?}"));
+}
+
+#[test]
 fn buyers_input_is_taken_or_refused() {
     each(order_input("logo"), |input| assert!(input.validate().is_ok(), "{input:?}"));
     each(almost_order_input("logo"), |input| assert!(input.validate().is_err(), "{input:?}"));
@@ -97,7 +132,7 @@ fn every_kind_of_thing_comes_up() {
         let kind = |value: T| format!("{value:?}").chars().take_while(|letter| letter.is_alphanumeric()).collect();
         (0..256).map(|_| kind(strategy.new_tree(&mut runner).unwrap().current())).collect::<BTreeSet<String>>().len()
     }
-    assert_eq!([kinds(effect()), kinds(act()), kinds(actor()), kinds(event_data())], [3, 5, 3, 3]);
+    assert_eq!([kinds(effect()), kinds(act()), kinds(actor()), kinds(event_data())], [3, 6, 4, 3]);
     assert_eq!([kinds(pricing()), kinds(order_command())], [3, 4]);
 }
 

@@ -6,6 +6,7 @@
 use imbl::{OrdMap, Vector};
 use serront_core::account::{Account, Version};
 use serront_core::audit::AuditRecord;
+use serront_core::balance::Funds;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, SessionName, Write};
 use serront_core::checkout::{Checkout, ProviderEventId, SessionId};
@@ -14,15 +15,16 @@ use serront_core::event::EventType;
 use serront_core::exception::PaymentException;
 use serront_core::idempotency::Kept;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, EntryId, EventId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId,
-    UploadId,
+    AccountId, AdjustmentId, ChangeSetId, CheckoutId, EntryId, EventId, ExceptionId, KeyId, OrderId, PayoutId,
+    ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::{KeyRecord, WebhookSecret};
-use serront_core::ledger::{Book, CodeTotals, Direction, EntryCode, LedgerEntry};
+use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry};
 use serront_core::mail::Mail;
 use serront_core::order::{Order, OrderNumber, WorkCounts};
 use serront_core::payment::Payment;
+use serront_core::payout::{DefaultBankAccount, Payout, PayoutAudit};
 use serront_core::ports::{CommitError, PortError};
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -93,8 +95,15 @@ pub(super) struct State {
     pub(super) checkouts: OrdMap<(AccountId, CheckoutId), Checkout>,
     pub(super) sessions: OrdMap<(AccountId, SessionId), SessionName>,
     pub(super) entries: OrdMap<(AccountId, EntryId), LedgerEntry>,
-    /// By code: debits and credits on the seller's balance.
+    /// By code: debits and credits on the seller's balance, as far as they are folded.
     pub(super) balances: OrdMap<(AccountId, EntryCode), (i64, i64)>,
+    /// What commits added to balances and is not folded yet.
+    pub(super) ledger_deltas: Vector<(AccountId, CodeTotals)>,
+    pub(super) funds: OrdMap<AccountId, Funds>,
+    pub(super) bank_accounts: OrdMap<AccountId, DefaultBankAccount>,
+    pub(super) payouts: OrdMap<(AccountId, PayoutId), Payout>,
+    pub(super) payout_audit: OrdMap<(AccountId, PayoutId), Vector<PayoutAudit>>,
+    pub(super) adjustments: OrdMap<(AccountId, AdjustmentId), Adjustment>,
     pub(super) exceptions: OrdMap<(AccountId, ExceptionId), PaymentException>,
     /// In the order in which they came.
     pub(super) inbox: OrdMap<(AccountId, ProviderEventId), (u64, InboxRecord)>,
@@ -112,10 +121,13 @@ fn claim_key(account_id: AccountId, name: &ClaimName) -> (Option<AccountId>, Cla
         | ClaimName::ServiceSlug(_)
         | ClaimName::Idempotency(_)
         | ClaimName::Settlement(_)
-        | ClaimName::ProviderEvent(_) => Some(account_id),
-        ClaimName::StorefrontSlug(_) | ClaimName::KeyHash(_) | ClaimName::AccessToken(_) | ClaimName::Merchant(_) => {
-            None
-        }
+        | ClaimName::ProviderEvent(_)
+        | ClaimName::Adjustment(_) => Some(account_id),
+        ClaimName::StorefrontSlug(_)
+        | ClaimName::KeyHash(_)
+        | ClaimName::AccessToken(_)
+        | ClaimName::Merchant(_)
+        | ClaimName::Payout(_) => None,
     };
     (space, name.clone())
 }
@@ -171,6 +183,9 @@ impl State {
             Row::Provisioning => self.provisioning.get(&account_id).map(|provisioning| provisioning.version),
             Row::Session(id) => self.sessions.get(&(account_id, id.clone())).map(|name| name.version),
             Row::Exception(id) => self.exceptions.get(&(account_id, *id)).map(|exception| exception.state.version),
+            Row::Funds => self.funds.get(&account_id).map(|funds| funds.version),
+            Row::BankAccount => self.bank_accounts.get(&account_id).map(|bank_account| bank_account.version),
+            Row::Payout(id) => self.payouts.get(&(account_id, *id)).map(|payout| payout.state.version),
         }
         .unwrap_or(Version::ABSENT)
     }
@@ -378,6 +393,27 @@ impl State {
                 let row = self.inbox.get_mut(&(account_id, event_id.clone()));
                 found(row, "an update of a missing notification")?.1.status = *status;
             }
+            Write::PutFunds(funds) => put(&mut self.funds, account_id, funds.version, *funds)?,
+            Write::PutBankAccount(bank_account) => {
+                put(&mut self.bank_accounts, account_id, bank_account.version, bank_account.clone())?;
+            }
+            Write::InsertPayout(payout) => insert_new(&mut self.payouts, (account_id, payout.id), payout.clone())?,
+            Write::UpdatePayout(id, state) => {
+                let row = self.payouts.get_mut(&(account_id, *id));
+                found(row, "an update of a missing payout")?.state = state.clone();
+            }
+            Write::AppendPayoutAudit(record) => {
+                let key = (account_id, record.payout_id);
+                found(self.payouts.get(&key), "an audit record of no payout")?;
+                let trail = self.payout_audit.entry(key).or_default();
+                if trail.iter().any(|written| written.id == record.id) {
+                    return Err(CommitError::Conflict);
+                }
+                trail.push_back(record.clone());
+            }
+            Write::InsertAdjustment(adjustment) => {
+                insert_new(&mut self.adjustments, (account_id, adjustment.id), adjustment.clone())?;
+            }
         }
         Ok(None)
     }
@@ -385,20 +421,38 @@ impl State {
     fn post(&mut self, account_id: AccountId, leg: &LedgerEntry) -> Result<(), CommitError> {
         insert_new(&mut self.entries, (account_id, leg.id), leg.clone())?;
         if leg.book == Book::Seller {
-            let (debits, credits) = self.balances.entry((account_id, leg.code)).or_default();
-            let side = match leg.direction {
-                Direction::Debit => debits,
-                Direction::Credit => credits,
+            let amount = leg.amount.get();
+            let (debits, credits) = match leg.direction {
+                Direction::Debit => (amount, 0),
+                Direction::Credit => (0, amount),
             };
-            *side = side.checked_add(leg.amount.get()).ok_or_else(|| permanent("a balance that does not fit"))?;
+            self.ledger_deltas.push_back((account_id, CodeTotals { code: leg.code, debits, credits }));
         }
         Ok(())
+    }
+
+    /// Moves up to so many deltas into the totals; answers how many.
+    pub(super) fn fold(&mut self, limit: usize) -> usize {
+        let later = self.ledger_deltas.split_off(limit.min(self.ledger_deltas.len()));
+        let deltas = std::mem::replace(&mut self.ledger_deltas, later);
+        for (account_id, CodeTotals { code, debits, credits }) in &deltas {
+            let totals = self.balances.entry((*account_id, *code)).or_default();
+            *totals = (totals.0.saturating_add(*debits), totals.1.saturating_add(*credits));
+        }
+        deltas.len()
+    }
+
+    /// The totals with what is not folded into them, by account and code.
+    pub(super) fn totals(&self) -> OrdMap<(AccountId, EntryCode), (i64, i64)> {
+        let mut whole = self.clone();
+        whole.fold(usize::MAX);
+        whole.balances
     }
 
     /// The seller's balance by code, in the order of the codes' names.
     pub(super) fn balance_of(&self, account_id: AccountId) -> Vec<CodeTotals> {
         let mut totals: Vec<_> = self
-            .balances
+            .totals()
             .iter()
             .filter(|((owner, _), _)| *owner == account_id)
             .map(|((_, code), (debits, credits))| CodeTotals { code: *code, debits: *debits, credits: *credits })

@@ -1,12 +1,14 @@
 //! The storage port over the state in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::account::Version;
 use serront_core::audit::AuditRecord;
+use serront_core::balance::Funds;
+use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven, Verification};
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
@@ -14,21 +16,22 @@ use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectStatus, Lane
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, EntryId, ExceptionId, KeyId, OrderId, ServiceId, SubscriptionId,
-    UploadId,
+    AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EntryId, ExceptionId, KeyId, OrderId, PayoutId,
+    ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{Book, CodeTotals, LedgerEntry};
+use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, LedgerEntry};
 use serront_core::order::{Order, OrderNumber, WorkCounts};
 use serront_core::page::{
     DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, has_word,
+    Page, PayoutPosition, has_word,
 };
+use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence, LeaseLost,
-    NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot,
-    ShopSnapshot, Storage, Target, WorkStorage,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
+    FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune,
+    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -86,6 +89,10 @@ impl MemoryStorage {
 
 fn kept(state: &State, account_id: AccountId, scope: Option<Scope>) -> Option<Kept> {
     scope.and_then(|scope| state.claim(account_id, ClaimName::Idempotency(scope))).and_then(|claim| claim.kept.clone())
+}
+
+fn funds(state: &State, account_id: AccountId) -> Funds {
+    state.funds.get(&account_id).copied().unwrap_or_else(|| Funds::none(account_id))
 }
 
 fn subscriptions(state: &State, account_id: AccountId) -> Vec<Subscription> {
@@ -380,6 +387,8 @@ impl Storage for MemoryStorage {
                 && filter.code.is_none_or(|code| code == entry.code)
                 && filter.source_type.is_none_or(|source_type| source_type == entry.source_type)
                 && filter.source_id.as_ref().is_none_or(|source_id| *source_id == entry.source_id)
+                && filter.from.is_none_or(|from| entry.created_at >= from)
+                && filter.before.is_none_or(|before| entry.created_at < before)
                 && after.is_none_or(|after| entry.position() < after)
         };
         let mut rows: Vec<_> = State::of_account(&state.entries, account_id, lowest).filter(wanted).cloned().collect();
@@ -412,8 +421,70 @@ impl Storage for MemoryStorage {
         key: Option<Scope>,
     ) -> Result<Option<ExceptionSnapshot>, PortError> {
         let state = self.read().await;
-        let exception = state.exceptions.get(&(account_id, id)).cloned();
-        Ok(exception.map(|exception| ExceptionSnapshot { exception, kept: kept(&state, account_id, key) }))
+        let Some(exception) = state.exceptions.get(&(account_id, id)).cloned() else { return Ok(None) };
+        let payment = state.payments.get(&(account_id, exception.order_id));
+        Ok(payment.map(|payment| ExceptionSnapshot {
+            exception,
+            payment_id: payment.id,
+            kept: kept(&state, account_id, key),
+        }))
+    }
+
+    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
+        let state = self.read().await;
+        Ok(state.accounts.contains_key(&account_id).then(|| FundsSnapshot {
+            funds: funds(&state, account_id),
+            totals: state.balance_of(account_id),
+            bank_account: state.bank_accounts.get(&account_id).cloned(),
+            kept: kept(&state, account_id, key),
+        }))
+    }
+
+    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
+        let state = self.read().await;
+        let found = match key {
+            PayoutKey::Id(account_id, id) => Some((account_id, id)),
+            PayoutKey::Any(id) => state.holder(ClaimName::Payout(id)).map(|account_id| (account_id, id)),
+        };
+        let payout = found.and_then(|key| state.payouts.get(&key)).cloned();
+        Ok(payout.map(|payout| PayoutSnapshot {
+            funds: funds(&state, payout.account_id),
+            kept: kept(&state, payout.account_id, scope),
+            payout,
+        }))
+    }
+
+    async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError> {
+        let state = self.read().await;
+        let lowest = PayoutId::from_ulid(ulid::Ulid::nil());
+        let mut rows: Vec<_> = State::of_account(&state.payouts, account_id, lowest)
+            .filter(|row| status.is_none_or(|status| status == row.state.status))
+            .filter(|row| after.is_none_or(|after| row.position() < after))
+            .cloned()
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
+        let state = self.read().await;
+        Ok(state.payout_audit.get(&(account_id, id)).into_iter().flatten().cloned().collect())
+    }
+
+    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError> {
+        let state = self.read().await;
+        let lowest = AdjustmentId::from_ulid(ulid::Ulid::nil());
+        let found = State::of_account(&state.adjustments, account_id, lowest).find(|adjustment| match key {
+            AdjustmentKey::Id(id) => adjustment.id == *id,
+            AdjustmentKey::Reference(reference) => adjustment.reference == *reference,
+        });
+        Ok(found.cloned())
     }
 
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
@@ -516,9 +587,11 @@ impl WorkStorage for MemoryStorage {
         Ok(())
     }
 
-    /// Counts are kept in place here, so there are no deltas.
-    async fn fold_deltas(&self, _limit: u32) -> Result<u64, PortError> {
-        Ok(0)
+    /// Counts are kept in place here, so the deltas are those of balances.
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        tokio::task::yield_now().await;
+        let folded = locked(&self.state).fold(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(u64::try_from(folded).unwrap_or(u64::MAX))
     }
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
@@ -530,6 +603,83 @@ impl WorkStorage for MemoryStorage {
         });
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(rows)
+    }
+
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
+        let state = self.read().await;
+        let mut rows: Vec<_> = state
+            .payouts
+            .values()
+            .filter(|row| row.state.status.is_in_flight() && after.is_none_or(|after| row.position() > after))
+            .cloned()
+            .collect();
+        rows.sort_by_key(Payout::position);
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        let state = self.read().await;
+        let wanted = |id: AccountId| account_id.is_none_or(|account_id| account_id == id);
+        let entries: Vec<_> = state.entries.values().filter(|entry| wanted(entry.account_id)).collect();
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        verification.take(&BooksPiece::Expected(count));
+        let mut sums = BTreeMap::<_, (i64, i64)>::new();
+        let mut uneven = BTreeMap::<_, i64>::new();
+        for LedgerEntry { account_id, tx_id, book, code, direction, amount, .. } in entries {
+            let (debits, credits) = sums.entry((*account_id, *book, *code)).or_default();
+            let excess = uneven.entry((*account_id, *tx_id)).or_default();
+            match direction {
+                Direction::Debit => {
+                    *debits = debits.saturating_add(amount.get());
+                    *excess = excess.saturating_sub(amount.get());
+                }
+                Direction::Credit => {
+                    *credits = credits.saturating_add(amount.get());
+                    *excess = excess.saturating_add(amount.get());
+                }
+            }
+        }
+        verification.take(&BooksPiece::Entries {
+            count,
+            sums: sums
+                .into_iter()
+                .map(|((account_id, book, code), (debits, credits))| BookSums {
+                    account_id,
+                    book,
+                    code,
+                    debits,
+                    credits,
+                })
+                .collect(),
+            uneven: uneven
+                .into_iter()
+                .filter(|(_, excess)| *excess != 0)
+                .map(|((account_id, tx_id), excess)| Uneven { account_id, tx_id, excess })
+                .collect(),
+        });
+        let totals = state.totals();
+        let totals = totals.iter().filter(|((id, _), _)| wanted(*id));
+        verification.take(&BooksPiece::Totals(
+            totals
+                .map(|((id, code), (debits, credits))| {
+                    (*id, CodeTotals { code: *code, debits: *debits, credits: *credits })
+                })
+                .collect(),
+        ));
+        let mut in_flight = BTreeMap::<AccountId, i64>::new();
+        for payout in state.payouts.values().filter(|payout| payout.state.status.is_in_flight()) {
+            let sum = in_flight.entry(payout.account_id).or_default();
+            *sum = sum.saturating_add(payout.amount.get());
+        }
+        let accounts: BTreeSet<_> =
+            state.funds.keys().chain(in_flight.keys()).copied().filter(|id| wanted(*id)).collect();
+        let sums = |id: AccountId| FundsSums {
+            account_id: id,
+            stored: funds(&state, id).in_flight,
+            counted: in_flight.get(&id).copied().unwrap_or(0),
+        };
+        verification.take(&BooksPiece::Funds(accounts.into_iter().map(sums).collect()));
+        Ok(())
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

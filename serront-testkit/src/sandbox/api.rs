@@ -184,9 +184,9 @@ impl State {
                 let query = Query::of(&call.path);
                 let is_wanted = |entry: &&Entry| {
                     entry.account_id == merchant
-                        && query.takes("code", entry.code)
-                        && query.takes("sourceType", entry.source_type)
-                        && query.takes("sourceId", &entry.source_id)
+                        && query.takes("code", &entry.posted.code)
+                        && query.takes("sourceType", &entry.posted.source_type)
+                        && query.takes("sourceId", &entry.posted.source_id)
                         && query.takes("txId", &entry.tx_id)
                 };
                 let rows = self.entries.values().filter(is_wanted);

@@ -10,9 +10,9 @@
 //! The same calls at the same times give the same ids and answers. A test plays the buyer with [`Sandbox::pay`] and its
 //! sisters, makes the network bad with [`Sandbox::switch`], and single calls fail with [`Sandbox::plan`].
 //!
-//! What it is not: Plugipay. It keeps nothing beyond the process, moves no money, knows one platform key, and serves no payouts.
-//! Where the contract is silent it is strict: amounts have to agree with their items, and the answer that shows an endpoint's
-//! secret is never given twice, not even to the same key.
+//! What it is not: Plugipay. It keeps nothing beyond the process, moves no money, knows one platform key, and serves no payouts but
+//! their balance, for the library asks for none. Where the contract is silent it is strict: amounts have to agree with their items,
+//! and the answer that shows an endpoint's secret is never given twice, not even to the same key.
 
 mod api;
 mod ledger;
@@ -36,6 +36,7 @@ use async_trait::async_trait;
 use serront_core::ports::{Clock, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortError, PortErrorKind};
 use serront_core::time::Timestamp;
 
+pub use self::ledger::SandboxEntry;
 pub use self::notifications::Notification;
 #[cfg(feature = "sandbox")]
 pub use self::server::SandboxServer;
@@ -189,6 +190,24 @@ impl Sandbox {
     pub fn expire(&self, session_id: &str) -> bool {
         let (mut state, now) = self.state();
         state.end(session_id, SandboxStatus::Expired, now)
+    }
+
+    /// Posts an entry into a merchant's ledger, beside those of the sessions: a refund, say, or a sale that we never heard of.
+    /// Answers whether there is such a merchant.
+    pub fn post_entry(&self, merchant: &str, entry: SandboxEntry) -> bool {
+        let (mut state, now) = self.state();
+        let is_merchant = state.merchants.contains(merchant);
+        if is_merchant {
+            let tx_id = state.id("tx");
+            state.post_entry(merchant.to_owned(), tx_id, entry, now);
+        }
+        is_merchant
+    }
+
+    /// Takes the entries of a session out of its merchant's ledger, and answers how many there were: a ledger that lacks
+    /// something.
+    pub fn forget_entries(&self, session_id: &str) -> usize {
+        self.state().0.forget_entries(session_id)
     }
 
     /// Takes what is to be posted by now, signed now. What is not delivered may be given back.

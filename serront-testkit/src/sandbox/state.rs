@@ -6,11 +6,12 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Number;
 use serront_core::key::WebhookSecret;
+use serront_core::ledger::Direction;
 use serront_core::receipt::Digest256;
 use serront_core::time::Timestamp;
 
 use super::api::Kept;
-use super::ledger::{CLEARING, Direction, Entry, SALE};
+use super::ledger::{CLEARING, Entry, SALE, SESSION, SandboxEntry};
 use super::notifications::Queued;
 use super::sessions::{SandboxSession, SandboxStatus};
 use super::switches::{Route, Switches, Trouble};
@@ -160,21 +161,28 @@ impl State {
     fn post(&mut self, session: &SandboxSession, now: Timestamp) {
         let tx_id = self.id("tx");
         for (code, direction) in [(CLEARING, Direction::Debit), (SALE, Direction::Credit)] {
-            let id = self.id("le");
-            let entry = Entry {
-                id: id.clone(),
-                account_id: session.account_id.clone(),
-                tx_id: tx_id.clone(),
-                code,
+            let posted = SandboxEntry {
+                code: code.to_owned(),
                 direction,
                 amount: session.amount,
                 currency: session.currency.clone(),
-                source_type: "checkout_session",
+                source_type: SESSION.to_owned(),
                 source_id: session.id.clone(),
                 memo: None,
-                posted_at: now,
             };
-            self.entries.insert(id, entry);
+            self.post_entry(session.account_id.clone(), tx_id.clone(), posted, now);
         }
+    }
+
+    pub(super) fn post_entry(&mut self, account_id: String, tx_id: String, posted: SandboxEntry, posted_at: Timestamp) {
+        let id = self.id("le");
+        self.entries.insert(id.clone(), Entry { id, account_id, tx_id, posted, posted_at });
+    }
+
+    /// Takes the entries of a session out of the ledger, and answers how many there were.
+    pub(super) fn forget_entries(&mut self, session_id: &str) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|_, Entry { posted, .. }| posted.source_type != SESSION || posted.source_id != session_id);
+        before.saturating_sub(self.entries.len())
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use serront_core::checkout::{MerchantId, SessionId};
+use serront_core::ledger::Direction;
 use serront_core::plugipay::{self, EVENTS, EndpointSecret};
 use serront_core::ports::{Clock as _, Plugipay as _, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortErrorKind};
 use serront_core::signature;
@@ -304,6 +305,31 @@ async fn what_was_paid_is_in_the_ledger_of_its_merchant() {
     );
     assert_eq!(bench.get("/api/v1/ledger?limit=0").await, refused(400, "VALIDATION_ERROR"));
     assert_eq!(bench.get("/api/v1/ledger?cursor=forged").await, refused(400, "VALIDATION_ERROR"));
+}
+
+#[tokio::test]
+async fn a_test_posts_into_a_ledger_and_takes_out_of_it() {
+    let bench = Bench::new().await;
+    let (kept, lost) = (bench.session().await, bench.session().await);
+    assert!(bench.sandbox.pay(kept.as_str()) && bench.sandbox.pay(lost.as_str()));
+    let refund = SandboxEntry {
+        code: "refund".to_owned(),
+        direction: Direction::Debit,
+        amount: 5,
+        currency: "IDR".to_owned(),
+        source_type: "refund".to_owned(),
+        source_id: "re_1".to_owned(),
+        memo: Some("Too dear".to_owned()),
+    };
+    assert!(bench.sandbox.post_entry(bench.merchant.as_str(), refund.clone()));
+    assert!(!bench.sandbox.post_entry("plg_nobody", refund));
+    assert_eq!(bench.sandbox.forget_entries(lost.as_str()), 2);
+    assert_eq!(bench.sandbox.forget_entries(lost.as_str()), 0);
+    let (page, _) = bench.get("/api/v1/ledger?order=asc&limit=100").await.unwrap();
+    let seen = page.as_array().unwrap().iter().map(|entry| (entry["code"].clone(), entry["sourceId"].clone()));
+    let expected = [("clearing", kept.as_str()), ("sale", kept.as_str()), ("refund", "re_1")];
+    assert_eq!(seen.collect::<Vec<_>>(), expected.map(|(code, source)| (json!(code), json!(source))));
+    assert_eq!(bench.get("/api/v1/ledger?sourceType=refund").await.unwrap().0[0]["memo"], "Too dear");
 }
 
 #[tokio::test]

@@ -24,6 +24,10 @@ use crate::memory::locked;
 const GIVE_UP_MS: u64 = 60_000;
 /// How often a client asks again under the same key.
 const REPEATS_MAX: u32 = 3;
+/// What is asked for while nobody knows what is available.
+const SOME_AMOUNT: i64 = 10_000;
+/// A payout is asked for again under its key only as long as the key surely counts.
+const AGAIN_WITHIN_MS: i64 = 12 * 3_600_000;
 /// How often a button is pressed that does not work.
 const PRESSES_MAX: u32 = 5;
 
@@ -51,7 +55,11 @@ struct Shop {
     orders: Vec<KnownOrder>,
     subscriptions: Vec<String>,
     services: Vec<String>,
+    /// Those that are open first.
     exceptions: Vec<String>,
+    payouts: Vec<String>,
+    adjustments: Vec<String>,
+    available: Option<i64>,
 }
 
 /// What the clients know, and the way to the hosts.
@@ -59,21 +67,42 @@ pub(crate) struct Clients {
     world: Arc<World>,
     hosts: Mutex<Vec<Option<Arc<Host>>>>,
     shops: Mutex<Vec<Shop>>,
-    last: Mutex<BTreeMap<Actor, Call>>,
+    operators: Mutex<Vec<String>>,
+    /// Each one's last request that carried an idempotency key, and when it was made.
+    last: Mutex<BTreeMap<Actor, (i64, Call)>>,
     calls: Mutex<u64>,
 }
 
 impl Clients {
     pub(crate) fn new(world: Arc<World>, hosts: usize) -> Self {
         let hosts = Mutex::new((0..hosts).map(|_| None).collect());
-        Self { world, hosts, shops: Mutex::default(), last: Mutex::default(), calls: Mutex::default() }
+        let (shops, operators) = (Mutex::default(), Mutex::default());
+        Self { world, hosts, shops, operators, last: Mutex::default(), calls: Mutex::default() }
     }
 
     pub(crate) fn open_shop(&self, facts: SellerFacts) {
         let slug = facts.slug.clone();
         let (keys, revoked, orders) = (Vec::new(), Vec::new(), Vec::new());
         let (subscriptions, services, exceptions) = (Vec::new(), Vec::new(), Vec::new());
-        locked(&self.shops).push(Shop { facts, slug, keys, revoked, orders, subscriptions, services, exceptions });
+        let (payouts, adjustments, available) = (Vec::new(), Vec::new(), None);
+        let shop = Shop {
+            facts,
+            slug,
+            keys,
+            revoked,
+            orders,
+            subscriptions,
+            services,
+            exceptions,
+            payouts,
+            adjustments,
+            available,
+        };
+        locked(&self.shops).push(shop);
+    }
+
+    pub(crate) fn hire(&self, operators: Vec<String>) {
+        *locked(&self.operators) = operators;
     }
 
     pub(crate) fn give_keys(&self, seller: usize, keys: Vec<DeviceKey>) {
@@ -140,7 +169,8 @@ impl Clients {
         let mut reply = self.ask(&call, random).await;
         for _ in 0..REPEATS_MAX {
             let open = matches!(reply, Reply::Unknown | Reply::NotDone);
-            if !open || call.idempotency_key.is_none() {
+            // An adjustment's reference is its key.
+            if !open || call.idempotency_key.is_none() && !matches!(call.verb, Verb::Adjust { .. }) {
                 break;
             }
             self.world.handle.sleep_ms(random.pick(&[10, 1_000, 30_000], 10)).await;
@@ -173,9 +203,20 @@ impl Clients {
             Verb::Subscribe { .. } => shop.subscriptions.extend(text(data, "id")),
             Verb::AddService { .. } => shop.services.extend(text(data, "id")),
             Verb::Exceptions => {
-                let listed = data.as_array().into_iter().flatten();
-                shop.exceptions = listed.filter_map(|exception| text(exception, "id")).collect();
+                let mut listed: Vec<_> = data.as_array().into_iter().flatten().collect();
+                listed.sort_by_key(|exception| text(exception, "status").as_deref() != Some("open"));
+                shop.exceptions = listed.into_iter().filter_map(|exception| text(exception, "id")).collect();
             }
+            Verb::RequestPayout { .. } => {
+                let id = text(data, "id").filter(|id| !shop.payouts.contains(id));
+                shop.payouts.extend(id);
+            }
+            Verb::Payouts => {
+                let listed = data.as_array().into_iter().flatten().rev().filter_map(|payout| text(payout, "id"));
+                shop.payouts = listed.collect();
+            }
+            Verb::PayoutBalance => shop.available = data.get("available").and_then(Value::as_i64),
+            Verb::Adjust { .. } => shop.adjustments.extend(text(data, "id")),
             _ => {}
         }
     }
@@ -203,11 +244,23 @@ impl Clients {
             }
             return;
         }
-        let again = || locked(&self.last).get(&item.actor).cloned();
+        if let (Actor::Device { seller, device }, Some(look)) = (item.actor, first_look(&item.act)) {
+            let bearer = {
+                let shops = locked(&self.shops);
+                shops.get(seller).and_then(|shop| shop.keys.get(device)).map(|key| key.key.clone())
+            };
+            self.settle(Call { seller, bearer, idempotency_key: None, verb: look }, random).await;
+        }
+        let now = self.world.handle.now();
+        let again = || {
+            let (asked_at, call) = locked(&self.last).get(&item.actor).cloned()?;
+            let counts = now - asked_at < AGAIN_WITHIN_MS || !matches!(call.verb, Verb::RequestPayout { .. });
+            counts.then_some(call)
+        };
         let call = if item.act == Act::Again { again() } else { self.call(item, random) };
         let Some(call) = call else { return };
-        if call.idempotency_key.is_some() {
-            locked(&self.last).insert(item.actor, call.clone());
+        if call.idempotency_key.is_some() && item.act != Act::Again {
+            locked(&self.last).insert(item.actor, (now, call.clone()));
         }
         if matches!(item.act, Act::PayOnline { twice: true, .. }) {
             let mut other = Random::new(random.next());
@@ -263,9 +316,13 @@ impl Clients {
         let (seller, device) = match item.actor {
             Actor::Device { seller, device } => (seller, Some(device)),
             Actor::Buyer { seller, .. } => (seller, None),
-            Actor::Admin => match item.act {
-                Act::SetTier { seller, .. } | Act::Rotate { seller } => (seller, None),
-                Act::RetryParked => (0, None),
+            Actor::Admin | Actor::Operator { .. } => match item.act {
+                Act::SetTier { seller, .. }
+                | Act::Rotate { seller }
+                | Act::RequestPayout { seller, .. }
+                | Act::MovePayout { seller, .. }
+                | Act::Adjust { seller, .. } => (seller, None),
+                Act::RetryParked | Act::VerifyBooks => (0, None),
                 _ => return None,
             },
         };
@@ -275,9 +332,20 @@ impl Clients {
             place => shop.orders.get(place.checked_rem(shop.orders.len())?),
         };
         let subscription = |place: &usize| shop.subscriptions.get(place.checked_rem(shop.subscriptions.len())?);
-        let number = item.salt % 1_000_000;
+        let number = item.salt;
         let mut idempotency_key = None;
         let keyed = |key: &Option<u8>| key.map(|key| format!("key-{key}"));
+        let by = if device.is_some() { "" } else { "op-" };
+        // The same key for all, or one that nobody else has.
+        let own = |key: &Option<u8>| match key {
+            None => None,
+            Some(0) => Some(format!("{by}key")),
+            Some(_) => Some(format!("{by}{:x}", item.salt)),
+        };
+        let payout = |place: &usize| match *place {
+            LATEST => shop.payouts.last(),
+            place => shop.payouts.get(place.checked_rem(shop.payouts.len())?),
+        };
         let verb = match &item.act {
             // At the name that nobody else can take meanwhile.
             Act::Place => Verb::Place {
@@ -308,6 +376,18 @@ impl Clients {
                 let other = shops.get(seller.checked_add(1)?.checked_rem(shops.len())?)?;
                 if other.facts.account == shop.facts.account {
                     return None;
+                }
+                if let (Some(payout), true) = (other.payouts.first().cloned(), random.per_mille(400)) {
+                    return Some(Call {
+                        seller,
+                        bearer: Some(shop.keys.get(device?)?.key.clone()),
+                        idempotency_key: None,
+                        verb: if random.per_mille(500) {
+                            Verb::Payout { payout }
+                        } else {
+                            Verb::CancelPayout { payout }
+                        },
+                    });
                 }
                 let foreign = other.orders.get(place.checked_rem(other.orders.len())?)?.id.clone();
                 match random.below(3) {
@@ -348,8 +428,38 @@ impl Clients {
             Act::Exceptions => Verb::Exceptions,
             Act::Resolve { exception: place } => {
                 let exception = shop.exceptions.get(place.checked_rem(shop.exceptions.len())?)?.clone();
-                Verb::Resolve { exception, note: format!("looked after {number}") }
+                let adjustment = shop.adjustments.last().filter(|_| random.per_mille(500)).cloned();
+                Verb::Resolve { exception, note: format!("looked after {number}"), adjustment }
             }
+            Act::RequestPayout { share, bank, key, .. } => {
+                idempotency_key = own(key);
+                let account = shop.facts.account.to_string();
+                let share = |available: i64| available.saturating_mul(i64::from(*share)) / 1_000;
+                let amount = shop.available.map_or(SOME_AMOUNT, share).max(1);
+                Verb::RequestPayout { account, amount, bank: *bank, note: format!("payout {:x}", item.salt) }
+            }
+            Act::CancelPayout { payout: place, key } => {
+                idempotency_key = own(key);
+                Verb::CancelPayout { payout: payout(place)?.clone() }
+            }
+            Act::PatchBankAccount { variant, whole, key } => {
+                idempotency_key = own(key);
+                Verb::PatchBankAccount { variant: *variant, whole: *whole }
+            }
+            Act::BankAccount => Verb::BankAccount,
+            Act::Payouts => Verb::Payouts,
+            Act::Payout { payout: place } => Verb::Payout { payout: payout(place)?.clone() },
+            Act::PayoutBalance => Verb::PayoutBalance,
+            Act::MovePayout { payout: place, step, text, key, .. } => {
+                idempotency_key = own(key);
+                let text = text.map(|text| format!("transfer {text}"));
+                Verb::MovePayout { payout: payout(place)?.clone(), step: *step, text }
+            }
+            Act::Adjust { amount, reference, .. } => {
+                let (account, reference) = (shop.facts.account.to_string(), format!("ref-{reference}"));
+                Verb::Adjust { account, amount: *amount, reference }
+            }
+            Act::VerifyBooks => Verb::VerifyBooks,
             Act::Rotate { .. } => Verb::Rotate { account: shop.facts.account.to_string() },
             Act::RetryParked => Verb::RetryParked,
             Act::SetTier { seller, tier } => {
@@ -358,9 +468,10 @@ impl Clients {
             }
             Act::Again | Act::RevokeKey { .. } | Act::HostedPage { .. } => return None,
         };
-        let bearer = match device {
-            None => None,
-            Some(device) => {
+        let bearer = match (device, item.actor) {
+            (None, Actor::Operator { operator }) => Some(locked(&self.operators).get(operator)?.clone()),
+            (None, _) => None,
+            (Some(device), _) => {
                 // Now and then somebody still has a key that was revoked.
                 let old = shop.revoked.last().filter(|_| random.per_mille(250)).cloned();
                 Some(match old {
@@ -395,11 +506,21 @@ impl Clients {
                 self.settle(call(Verb::Receipt { order: id }), &mut random).await;
             }
             let reads = [Verb::GetStorefront, Verb::Services, Verb::Subscriptions, Verb::Deliveries];
-            for verb in reads.into_iter().chain([Verb::Balance, Verb::Entries, Verb::Exceptions]) {
+            let money = [Verb::Balance, Verb::Entries, Verb::Exceptions, Verb::PayoutBalance, Verb::Payouts];
+            for verb in reads.into_iter().chain(money).chain([Verb::BankAccount]) {
                 self.settle(call(verb), &mut random).await;
             }
             self.settle(Call { bearer: None, ..call(Verb::Visit { slug }) }, &mut random).await;
         }
+    }
+}
+
+/// What a seller looks at before such an act.
+const fn first_look(act: &Act) -> Option<Verb> {
+    match act {
+        Act::RequestPayout { .. } => Some(Verb::PayoutBalance),
+        Act::Resolve { .. } => Some(Verb::Exceptions),
+        _ => None,
     }
 }
 

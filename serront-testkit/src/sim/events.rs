@@ -27,6 +27,13 @@ pub(crate) struct Call {
     pub(crate) verb: Verb,
 }
 
+impl Call {
+    /// Whether it carries an operator's key.
+    pub(crate) fn is_operators(&self) -> bool {
+        self.bearer.as_ref().is_some_and(|bearer| bearer.starts_with("sk_op_"))
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -123,6 +130,7 @@ pub(crate) enum Verb {
     Resolve {
         exception: String,
         note: String,
+        adjustment: Option<String>,
     },
     /// By the admin: the notification endpoint gets a new secret.
     Rotate {
@@ -134,6 +142,61 @@ pub(crate) enum Verb {
         account: String,
         tier: &'static str,
     },
+    /// By the seller, or on the seller's behalf by an operator: so much to the bank account of this variant, or to the
+    /// default one. The note is the request's own, so that a payout tells what asked for it.
+    RequestPayout {
+        account: String,
+        amount: i64,
+        bank: Option<u32>,
+        note: String,
+    },
+    CancelPayout {
+        payout: String,
+    },
+    /// The default bank account becomes the one of this variant; if not `whole`, without its holder.
+    PatchBankAccount {
+        variant: u32,
+        whole: bool,
+    },
+    BankAccount,
+    Payouts,
+    Payout {
+        payout: String,
+    },
+    PayoutBalance,
+    /// By an operator, unless somebody tries who is none.
+    MovePayout {
+        payout: String,
+        step: Step,
+        text: Option<String>,
+    },
+    /// By an operator.
+    Adjust {
+        account: String,
+        amount: i64,
+        reference: String,
+    },
+    /// By an operator.
+    VerifyBooks,
+}
+
+/// An operator's step of a payout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    InTransit,
+    Paid,
+    Failed,
+}
+
+impl Step {
+    /// The step's name in its path.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::InTransit => "mark-in-transit",
+            Self::Paid => "mark-paid",
+            Self::Failed => "mark-failed",
+        }
+    }
 }
 
 impl Verb {
@@ -142,6 +205,10 @@ impl Verb {
         match self {
             Self::Confirm { order, .. } => ("POST", format!("/api/v1/orders/{order}/confirm-payment")),
             Self::Patch { order, .. } => ("PATCH", format!("/api/v1/orders/{order}")),
+            Self::RequestPayout { .. } => ("POST", "/api/v1/payouts".to_owned()),
+            Self::CancelPayout { payout } => ("POST", format!("/api/v1/payouts/{payout}/cancel")),
+            Self::MovePayout { payout, step, .. } => ("POST", format!("/api/v1/payouts/{payout}/{}", step.name())),
+            Self::PatchBankAccount { .. } => ("PATCH", "/api/v1/payouts/bank-account".to_owned()),
             other => ("POST", format!("/{}", other.name())),
         }
     }
@@ -191,6 +258,16 @@ impl Verb {
             Self::Rotate { .. } => "rotate",
             Self::RetryParked => "retry-parked",
             Self::SetTier { .. } => "set-tier",
+            Self::RequestPayout { .. } => "request-payout",
+            Self::CancelPayout { .. } => "cancel-payout",
+            Self::PatchBankAccount { .. } => "patch-bank-account",
+            Self::BankAccount => "bank-account",
+            Self::Payouts => "payouts",
+            Self::Payout { .. } => "payout",
+            Self::PayoutBalance => "payout-balance",
+            Self::MovePayout { .. } => "move-payout",
+            Self::Adjust { .. } => "adjust",
+            Self::VerifyBooks => "verify-books",
         }
     }
 }
@@ -231,6 +308,8 @@ pub(crate) enum Event<'a> {
     Taken { due: &'a [Due], lease: Duration },
     /// The storage took an attempt into its log.
     Recorded { id: EffectId, fence: Fence, attempt: &'a Attempt, next: NextAttempt },
+    /// Deltas were folded.
+    Folded,
     /// A mail arrived at the mail server.
     Mailed(&'a MailMessage),
     /// A post arrived at its receiver, who answers with this status; `None`: the receiver answers nothing.
@@ -285,11 +364,6 @@ pub(crate) type Verdict = Result<(), String>;
 pub(crate) trait Invariant: Send {
     /// Its name in reports and in the table of planted bugs.
     fn name(&self) -> &'static str;
-
-    /// What cannot be checked yet, and why; `None` if all of it is.
-    fn not_yet(&self) -> Option<&'static str> {
-        None
-    }
 
     /// Looks at one event.
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict;

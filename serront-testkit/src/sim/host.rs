@@ -8,25 +8,30 @@ use serde::Serialize;
 use serde_json::Value;
 use serront_core::account::Modules;
 use serront_core::audit::Actor;
+use serront_core::books::{Verification, verify};
 use serront_core::catalog::ServiceInput;
-use serront_core::decide::{Context, Decision, ModuleSwitches, OrderPatch, switch_modules};
+use serront_core::decide::{
+    AdjustmentInput, Context, Decision, ModuleSwitches, OrderPatch, PayoutStep, switch_modules,
+};
 use serront_core::dispatch::Dispatcher;
 use serront_core::fold::Folder;
 use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::AccountId;
+use serront_core::ids::{AccountId, KeyId};
 use serront_core::inbox::InboxStatus;
 use serront_core::janitor::Janitor;
 use serront_core::key::{AccessToken, Caller, WebhookSecret};
 use serront_core::order::{Language, OrderInput, WorkStatus};
 use serront_core::page::{DeliveryFilter, EntryFilter, Limit, OrderFilter};
-use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortErrorKind, Receipts, Sink, WorkStorage};
-use serront_core::service::{Answer, Environment, Failure, Local, Online, Provider, Service};
+use serront_core::payout::{BankAccountInput, PayoutInput};
+use serront_core::ports::{Clock, Ids, Mailer, PayoutKey, Plugipay, PortErrorKind, Receipts, Sink, WorkStorage};
+use serront_core::service::{Answer, Environment, Failure, Local, Online, Provider, Resolution, Service};
 use serront_core::subscription::SubscriptionInput;
 use serront_core::sweep::Sweeper;
+use serront_core::view::AdjustmentView;
 
 use super::bugs::Bug;
 use super::bugs::host::HostBugs;
-use super::events::{Call, Event, Notified, Reply, Verb};
+use super::events::{Call, Event, Notified, Reply, Step, Verb};
 use super::executor::{Answerer, Handle, Owner, Poke};
 use super::plugipay::Letter;
 use super::world::{SimClock, World};
@@ -180,7 +185,7 @@ impl Host {
     }
 
     async fn fold(&self) {
-        let folder = Folder::new(&*self.storage, self.environment());
+        let mut folder = Folder::new(&*self.storage, self.environment());
         loop {
             let now = self.clock.now();
             let pause = match folder.step(now).await {
@@ -262,6 +267,17 @@ impl Host {
     }
 
     async fn answer(&self, call: &Call) -> Reply {
+        if let (true, Some(bearer)) = (call.is_operators(), &call.bearer) {
+            let shown = match self.service().authenticate_operator(bearer).await {
+                Ok(None) => return Reply::Refused("UNAUTHORIZED".to_owned()),
+                Ok(Some(key_id)) => self.carry_out_operators(call, key_id).await,
+                Err(failure) => Err(failure),
+            };
+            return self.reply(shown);
+        }
+        if matches!(call.verb, Verb::MovePayout { .. }) && !self.bugs.is(Bug::AnybodyMovesPayouts) {
+            return self.refuse_sellers_key(call).await;
+        }
         let caller = match &call.bearer {
             None => None,
             Some(bearer) => match self.service().authenticate(bearer).await {
@@ -283,15 +299,29 @@ impl Host {
         if let Some(reply) = self.bugs.remembered_refusal(call) {
             return reply;
         }
-        let reply = match self.carry_out(call, caller).await {
-            Ok((data, replayed)) => Reply::Done { data, replayed },
-            Err(failure) => self.failed(&failure),
-        };
+        let shown = self.carry_out(call, caller).await;
+        let reply = self.reply(shown);
         self.bugs.remember_refusal(call, &reply);
         if let (true, Reply::Refused(code), Some(bearer)) = (self.bugs.is(Bug::SecretLogged), &reply, &call.bearer) {
             self.world.see(&Event::Said(&format!("{code} for {bearer}")));
         }
         reply
+    }
+
+    /// An operator's route, asked for without an operator's key.
+    async fn refuse_sellers_key(&self, call: &Call) -> Reply {
+        match self.service().authenticate(call.bearer.as_deref().unwrap_or_default()).await {
+            Ok(None) => Reply::Refused("UNAUTHORIZED".to_owned()),
+            Ok(Some(_)) => Reply::Refused("OPERATOR_ONLY".to_owned()),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
+    fn reply(&self, shown: Shown) -> Reply {
+        match shown {
+            Ok((data, replayed)) => Reply::Done { data, replayed },
+            Err(failure) => self.failed(&failure),
+        }
     }
 
     fn failed(&self, failure: &Failure) -> Reply {
@@ -384,6 +414,46 @@ impl Host {
         }
     }
 
+    /// What operators ask. None of it looks at the module.
+    async fn carry_out_operators(&self, call: &Call, key_id: KeyId) -> Shown {
+        let service = self.service();
+        let local = service.local();
+        let actor = Actor::Operator { id: key_id };
+        match &call.verb {
+            Verb::MovePayout { payout, .. } => {
+                let key = PayoutKey::Any(parse(payout)?);
+                if self.bugs.is(Bug::OperatorsGated) {
+                    local.payment_module(local.payout(key).await?.account_id).await?;
+                }
+                self.move_payout(call, key, &actor, AccountId::OPERATORS).await
+            }
+            Verb::RequestPayout { account, .. } => {
+                let request = self.request(call, AccountId::OPERATORS)?;
+                let input = payout_input(call.seller, &call.verb);
+                Ok(self.shown(&local.request_payout(parse(account)?, &input, &actor, request).await?))
+            }
+            Verb::Adjust { account, amount, reference } => {
+                let reason = "as agreed".to_owned();
+                let input = AdjustmentInput { amount: *amount, reason, reference: reference.clone() };
+                let Answer { value, replayed, .. } = local.adjust(parse(account)?, &input, &actor).await?;
+                Ok((self.seen(&AdjustmentView::from(&value)).0, replayed))
+            }
+            Verb::VerifyBooks => Ok(self.seen(&verify(&*self.storage, None, &Verification::default()).await?)),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    async fn move_payout(&self, call: &Call, key: PayoutKey, actor: &Actor, account: AccountId) -> Shown {
+        let Verb::MovePayout { step, text, .. } = &call.verb else { return Err(unexpected(&call.verb)) };
+        let (request, text) = (self.request(call, account)?, text.clone());
+        let step = match step {
+            Step::InTransit => PayoutStep::MarkInTransit { reference: text },
+            Step::Paid => PayoutStep::MarkPaid { reference: text },
+            Step::Failed => PayoutStep::MarkFailed { failure_reason: text },
+        };
+        Ok(self.shown(&self.service().local().move_payout(key, &step, actor, request).await?))
+    }
+
     fn shown_shop(&self, shop: serront_core::view::ShopView) -> (Value, bool) {
         let mut shop = shop;
         if self.bugs.is(Bug::BankDetailsOnStorefront) {
@@ -470,6 +540,40 @@ impl Host {
                 }
                 Ok(self.shown(&self.online().switch_modules(account, switches, request).await?))
             }
+            Verb::RequestPayout { .. } => {
+                local.payment_module(account).await?;
+                let input = payout_input(call.seller, &call.verb);
+                Ok(self.shown(&local.request_payout(account, &input, &actor, request).await?))
+            }
+            Verb::CancelPayout { payout } => {
+                local.payment_module(account).await?;
+                let key = PayoutKey::Id(account, parse(payout)?);
+                Ok(self.shown(&local.move_payout(key, &PayoutStep::Cancel, &actor, request).await?))
+            }
+            Verb::MovePayout { payout, .. } => {
+                self.move_payout(call, PayoutKey::Any(parse(payout)?), &actor, account).await
+            }
+            Verb::PatchBankAccount { variant, whole } => {
+                local.payment_module(account).await?;
+                let input = bank_account_input(call.seller, *variant, *whole);
+                Ok(self.shown(&local.patch_bank_account(account, &input, request).await?))
+            }
+            Verb::BankAccount => {
+                local.payment_module(account).await?;
+                Ok(self.seen(&local.bank_account(account).await?))
+            }
+            Verb::Payouts => {
+                local.payment_module(account).await?;
+                Ok(self.seen(&local.payouts(account, None, None, limit).await?.payouts))
+            }
+            Verb::Payout { payout } => {
+                local.payment_module(account).await?;
+                Ok(self.seen(&local.payout(PayoutKey::Id(account, parse(payout)?)).await?))
+            }
+            Verb::PayoutBalance => {
+                local.payment_module(account).await?;
+                Ok(self.seen(&local.payout_balance(account).await?))
+            }
             Verb::Balance => {
                 local.payment_module(account).await?;
                 Ok(self.seen(&local.balance(account).await?))
@@ -479,8 +583,10 @@ impl Host {
                 Ok(self.seen(&local.entries(account, &EntryFilter::default(), None, limit).await?.entries))
             }
             Verb::Exceptions => Ok(self.seen(&local.exceptions(account, None, None, limit).await?.exceptions)),
-            Verb::Resolve { exception, note } => {
-                let answer = local.resolve_exception(account, parse(exception)?, Some(note), request).await?;
+            Verb::Resolve { exception, note, adjustment } => {
+                let adjustment_id = adjustment.as_deref().map(parse).transpose()?;
+                let resolution = Resolution { note: Some(note), adjustment_id };
+                let answer = local.resolve_exception(account, parse(exception)?, resolution, &actor, request).await?;
                 Ok(self.shown(&answer))
             }
             other => Err(unexpected(other)),
@@ -531,6 +637,32 @@ pub(crate) fn storefront(
 pub(crate) fn bank_account(seller: usize, variant: u32) -> String {
     format!("7700-{seller:04}-{variant:08}")
 }
+
+/// A request for a payout.
+fn payout_input(seller: usize, verb: &Verb) -> PayoutInput {
+    let Verb::RequestPayout { amount, bank, note, .. } = verb else { return PayoutInput::default() };
+    PayoutInput {
+        amount: *amount,
+        bank_name: bank.map(|_| BANK.to_owned()),
+        bank_account_number: bank.map(|variant| bank_account(seller, variant)),
+        bank_account_holder: bank.map(|_| HOLDER.to_owned()),
+        note: Some(note.clone()),
+        ..PayoutInput::default()
+    }
+}
+
+/// A change of the default bank account. Without its holder it is not whole, so that nothing can be paid to it.
+fn bank_account_input(seller: usize, variant: u32, whole: bool) -> BankAccountInput {
+    BankAccountInput {
+        bank_code: None,
+        bank_name: Some(Some(BANK.to_owned())),
+        bank_account_number: Some(Some(bank_account(seller, variant))),
+        bank_account_holder: Some(whole.then(|| HOLDER.to_owned())),
+    }
+}
+
+const BANK: &str = "Bank Nusantara";
+const HOLDER: &str = "Renata";
 
 /// The slug of the service that every seller has.
 pub(crate) const SERVICE: &str = SERVICE_SLUG;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::events::Step;
 use super::random::Random;
 
 const SECOND: i64 = 1_000;
@@ -21,6 +22,8 @@ pub(crate) enum Actor {
     Buyer { seller: usize, buyer: usize },
     /// Who runs the installation.
     Admin,
+    /// Somebody who transfers payouts by hand.
+    Operator { operator: usize },
 }
 
 /// What is done. An order is named by its place among those that are known by then.
@@ -110,9 +113,45 @@ pub(crate) enum Act {
     Balance,
     Entries,
     Exceptions,
+    /// Looks which exceptions there are, and resolves one: an open one, if there is one.
     Resolve {
         exception: usize,
     },
+    /// Asks for so many thousandths of what is available, after a look at it.
+    RequestPayout {
+        seller: usize,
+        share: u32,
+        bank: Option<u32>,
+        key: Option<u8>,
+    },
+    CancelPayout {
+        payout: usize,
+        key: Option<u8>,
+    },
+    PatchBankAccount {
+        variant: u32,
+        whole: bool,
+        key: Option<u8>,
+    },
+    BankAccount,
+    Payouts,
+    Payout {
+        payout: usize,
+    },
+    PayoutBalance,
+    MovePayout {
+        seller: usize,
+        payout: usize,
+        step: Step,
+        text: Option<u8>,
+        key: Option<u8>,
+    },
+    Adjust {
+        seller: usize,
+        amount: i64,
+        reference: u32,
+    },
+    VerifyBooks,
     Rotate {
         seller: usize,
     },
@@ -256,11 +295,12 @@ pub(crate) struct Plan {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Stands for the order that is known last.
+/// Stands for the order, or the payout, that is known last.
 pub(crate) const LATEST: usize = usize::MAX;
 pub(crate) const DEVICES: usize = 2;
 pub(crate) const BUYERS: usize = 2;
 pub(crate) const HOOKS: usize = 3;
+pub(crate) const OPERATORS: usize = 2;
 pub(crate) const STATUSES: [&str; 6] = ["confirmed", "declined", "in_progress", "delivered", "completed", "canceled"];
 pub(crate) const TIERS: [&str; 4] = ["free", "starter", "growth", "business"];
 
@@ -269,10 +309,16 @@ impl Plan {
         let mut random = Random::of(seed, "plan");
         let hosts = usize::try_from(random.between(1, 3)).unwrap_or(1);
         let sellers = usize::try_from(random.between(1, 3)).unwrap_or(1);
-        let chaos_ms = random.pick(&[2 * HOUR, 12 * HOUR, 36 * HOUR, 60 * HOUR], HOUR);
+        let chaos_ms = random.pick(&[2 * HOUR, 12 * HOUR, 36 * HOUR, 120 * HOUR], HOUR);
         let mut plan = Self { seed, hosts, sellers, chaos_ms, items: Vec::new(), faults: Vec::new() };
         plan.draw_faults(&mut random);
         plan.draw_items(&mut random);
+        let mut random = Random::of(seed, "payouts");
+        for _ in 0..random.between(2, 5) {
+            plan.draw_payout_scene(&mut random);
+        }
+        plan.draw_clearing_up(&mut random);
+        plan.items.sort_by_key(|item| item.at);
         plan
     }
 
@@ -352,6 +398,72 @@ impl Plan {
         }
     }
 
+    /// Towards the end, when there are some, both of a seller's devices resolve exceptions.
+    fn draw_clearing_up(&mut self, random: &mut Random) {
+        for seller in 0..self.sellers {
+            let late = self.chaos_ms / 10 * 9;
+            let at = late + i64::try_from(random.below(u64::try_from(self.chaos_ms / 10).unwrap_or(0))).unwrap_or(0);
+            for _ in 0..random.between(0, 4) {
+                let actor = Actor::Device { seller, device: random.index(DEVICES) };
+                let act = Act::Resolve { exception: random.index(2) };
+                self.items.push(Item { at, actor, act, salt: random.next() });
+            }
+        }
+    }
+
+    /// Requests for payouts, operators' steps and whatever contradicts them meet over one seller's balance.
+    fn draw_payout_scene(&mut self, random: &mut Random) {
+        let mut at = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+        let seller = random.index(self.sellers);
+        let reference = u32::try_from(random.below(1_000)).unwrap_or(0);
+        let credit = i64::try_from(random.between(1, 3_000_000)).unwrap_or(1);
+        let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+            self.items.push(Item { at, actor, act, salt: random.next() });
+        };
+        let device = |random: &mut Random| Actor::Device { seller, device: random.index(DEVICES) };
+        let operator = |random: &mut Random| Actor::Operator { operator: random.index(OPERATORS) };
+        if random.per_mille(600) {
+            let actor = device(random);
+            push(random, at, actor, Act::SwitchPayment { on: true });
+        }
+        if random.per_mille(650) {
+            let actor = operator(random);
+            push(random, at, actor, Act::Adjust { seller, amount: credit, reference });
+        }
+        if random.per_mille(600) {
+            let (actor, act) = (device(random), draw_bank_account(random, 900));
+            push(random, at, actor, act);
+        }
+        at += 1_000;
+        for _ in 0..random.between(1, 3) {
+            let (actor, act) = (device(random), draw_request(random, seller));
+            push(random, at, actor, act);
+            at += i64::try_from(random.below(30)).unwrap_or(0);
+        }
+        let pause = |random: &mut Random| {
+            let pause = random.pick(&[0, 5, 50, 400, 5_000, 60_000, 3_600_000], 0);
+            i64::try_from(random.below(pause + 1)).unwrap_or(0)
+        };
+        if random.per_mille(600) {
+            at += 1_000;
+            let (actor, act) = (operator(random), draw_step(random, seller, LATEST, Step::InTransit));
+            push(random, at, actor, act);
+            if random.per_mille(400) {
+                let actor = device(random);
+                push(random, at, actor, Act::CancelPayout { payout: LATEST, key: None });
+            }
+            at += pause(random);
+            let step = if random.per_mille(700) { Step::Paid } else { Step::Failed };
+            let (actor, act) = (operator(random), draw_step(random, seller, LATEST, step));
+            push(random, at, actor, act);
+        }
+        for _ in 0..random.between(2, 7) {
+            at += pause(random);
+            let (actor, act) = draw_payout_act(random, seller, (credit, reference));
+            push(random, at, actor, act);
+        }
+    }
+
     /// Many orders at once, while nobody takes what is told of them.
     fn draw_rush(&mut self, random: &mut Random) {
         let from = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
@@ -422,12 +534,68 @@ fn draw_online_act(random: &mut Random, seller: usize, order: usize) -> (Actor, 
         80..=84 => (device, Act::SwitchPayment { on: random.per_mille(500) }),
         85 => (device, Act::SwitchMarketing { on: true }),
         86..=88 => (device, Act::Balance),
-        89..=90 => (device, Act::Entries),
-        91..=92 => (device, Act::Exceptions),
-        93..=94 => (device, Act::Resolve { exception: random.index(4) }),
+        89 => (device, Act::Entries),
+        90 => (device, Act::Exceptions),
+        91..=94 => (device, Act::Resolve { exception: random.index(4) }),
         95..=96 => (Actor::Admin, Act::Rotate { seller }),
         97 => (Actor::Admin, Act::RetryParked),
         _ => (buyer, Act::View { order }),
+    }
+}
+
+/// Mostly a key of the request's own, now and then one that another request has, or none.
+fn draw_payout_key(random: &mut Random) -> Option<u8> {
+    random.per_mille(850).then(|| u8::from(random.per_mille(850)))
+}
+
+fn draw_bank_account(random: &mut Random, whole: u32) -> Act {
+    let variant = u32::try_from(random.below(1_000)).unwrap_or(0);
+    Act::PatchBankAccount { variant, whole: random.per_mille(whole), key: draw_payout_key(random) }
+}
+
+fn draw_request(random: &mut Random, seller: usize) -> Act {
+    let share = random.pick(&[1_000, 1_000, 600, 600, 300, 50, 1_100], 1_000);
+    let bank = random.per_mille(500).then(|| u32::try_from(random.below(1_000)).unwrap_or(0));
+    Act::RequestPayout { seller, share, bank, key: draw_payout_key(random) }
+}
+
+fn draw_step(random: &mut Random, seller: usize, payout: usize, step: Step) -> Act {
+    // Why it failed has to be said.
+    let said = random.per_mille(if step == Step::Failed { 950 } else { 600 });
+    let text = said.then(|| u8::try_from(random.below(100)).unwrap_or(0));
+    Act::MovePayout { seller, payout, step, text, key: draw_payout_key(random) }
+}
+
+fn draw_payout_act(random: &mut Random, seller: usize, (credit, reference): (i64, u32)) -> (Actor, Act) {
+    let device = Actor::Device { seller, device: random.index(DEVICES) };
+    let operator = Actor::Operator { operator: random.index(OPERATORS) };
+    let payout = if random.per_mille(700) { LATEST } else { random.index(8) };
+    match random.below(100) {
+        0..=11 => (operator, draw_step(random, seller, payout, Step::InTransit)),
+        12..=25 => (operator, draw_step(random, seller, payout, Step::Paid)),
+        26..=35 => (operator, draw_step(random, seller, payout, Step::Failed)),
+        36..=45 => (device, Act::CancelPayout { payout, key: draw_payout_key(random) }),
+        46..=53 => (device, draw_request(random, seller)),
+        54..=57 => (operator, draw_request(random, seller)),
+        58..=62 => {
+            let amount = i64::try_from(random.between(1, 2_000_000)).unwrap_or(1).saturating_neg();
+            let reference = u32::try_from(random.between(1_000, 9_999)).unwrap_or(0);
+            (operator, Act::Adjust { seller, amount, reference })
+        }
+        63..=66 => (operator, Act::Adjust { seller, amount: credit, reference }),
+        67..=68 => (operator, Act::Adjust { seller, amount: credit.saturating_neg(), reference }),
+        69..=76 => (device, Act::SwitchPayment { on: random.per_mille(600) }),
+        77..=80 => (device, Act::PayoutBalance),
+        81..=83 => (device, Act::Payouts),
+        84..=85 => (device, Act::Payout { payout }),
+        86 => (device, Act::Balance),
+        87 => (device, Act::Resolve { exception: random.index(4) }),
+        88 => (device, Act::BankAccount),
+        89..=91 => (device, draw_bank_account(random, 700)),
+        92..=93 => (device, Act::Again),
+        94..=95 => (operator, Act::Again),
+        96..=97 => (device, draw_step(random, seller, payout, Step::Paid)),
+        _ => (operator, Act::VerifyBooks),
     }
 }
 

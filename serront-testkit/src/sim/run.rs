@@ -17,7 +17,7 @@ use super::host::{Host, Ports, SERVICE};
 use super::judge::{Judge, Violation};
 use super::network::Network;
 use super::outside::{SimMailer, SimReceipts, SimSink, hook_url};
-use super::plan::{Actor, DEVICES, Fault, Plan, SKEW_MS_MAX, Trouble};
+use super::plan::{Actor, DEVICES, Fault, OPERATORS, Plan, SKEW_MS_MAX, Trouble};
 use super::plugipay::{Courier, Provider, SimPlugipay};
 use super::random::Random;
 use super::storage::{NetStorage, Server};
@@ -158,13 +158,14 @@ fn duration_ms(duration: Duration) -> i64 {
 }
 
 /// How long after healing everything has come to its end: the longest pause between two attempts, twice, what the sweeper
-/// waits for, and how long the janitor asks after a session that begins at the very last.
+/// waits for, and how long the janitor asks after a session, or tries a parked notification, that begins at the very last.
 fn rest_ms(policy: &Policy) -> i64 {
     let schedules = [&policy.webhook_retry_after, &policy.mail_retry_after, &policy.removal_retry_after];
     let longest = schedules.into_iter().flatten().max().copied().unwrap_or_default();
     let sweeping = policy.orphan_age + 2 * policy.sweep_interval;
     let polling = policy.session_valid_for + policy.poll_after_end_for + policy.poll_after_end_pause;
-    let unparking = policy.unpark_for;
+    // A session of which nobody knows may be told of by its expiry first.
+    let unparking = policy.session_valid_for + policy.unpark_for;
     let errands = polling.max(unparking) + 2 * policy.poll_pause_max;
     duration_ms(sweeping.max(2 * longest).max(errands)) + 2 * SKEW_MS_MAX + 3_600_000
 }
@@ -181,6 +182,8 @@ impl Director {
     async fn found(&self) -> Result<(), String> {
         let world = &self.world;
         let mut random = Random::of(self.plan.seed, "founding");
+        let operators = self.hire().await.map_err(|failure| format!("founding failed: {failure}"))?;
+        self.clients.hire(operators);
         for seller in 0..self.plan.sellers {
             // The account and its service come from nowhere, as an operator's tool would make them.
             let clock = SimClock::new(world.handle.clone());
@@ -218,6 +221,23 @@ impl Director {
             }
         }
         Ok(())
+    }
+
+    /// Operators' keys, as an operator's tool would make them.
+    async fn hire(&self) -> Result<Vec<String>, serront_core::service::Failure> {
+        let world = &self.world;
+        let clock = SimClock::new(world.handle.clone());
+        let (ids, secrets) = (CountingIds::starting_at(800_000), CountingSecrets::starting_at(800_000));
+        let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, policy: &world.policy };
+        let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
+        let local = Local::new(&storage, environment);
+        let mut keys = Vec::new();
+        for operator in 0..OPERATORS {
+            let (_, key) = local.create_operator_key(&format!("Operator {operator}")).await?;
+            world.see(&Event::Secret(key.reveal()));
+            keys.push(key.reveal().to_owned());
+        }
+        Ok(keys)
     }
 
     async fn ask(
@@ -330,7 +350,7 @@ pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
     let clients = Arc::new(Clients::new(Arc::clone(&world), plan.hosts));
     let supervisor = Arc::new(Supervisor {
         world: Arc::clone(&world),
-        server: Arc::new(Server::new(Arc::clone(&world))),
+        server: Arc::new(Server::new(Arc::clone(&world), Random::of(plan.seed, "folding"))),
         clients: Arc::clone(&clients),
         clocks: (0..plan.hosts).map(|_| Arc::new(SimClock::new(handle.clone()))).collect(),
         bugs: Arc::new(HostBugs::new(setting.bug)),

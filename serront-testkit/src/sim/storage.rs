@@ -1,13 +1,16 @@
 //! The storage behind the simulated network.
 //!
 //! A call is a message that arrives some time later, by itself; what it does there happens at one moment, and its answer
-//! is another message. A commit may arrive twice, or long after whoever sent it has given up.
+//! is another message. A commit may arrive twice, or long after whoever sent it has given up. Deltas are folded when a host
+//! asks for it, and now and then right before any other call.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
+use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
@@ -15,19 +18,21 @@ use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, ServiceId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, LedgerEntry};
+use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
+    Page, PayoutPosition,
 };
+use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, NextAttempt, OrderKey,
-    OrderSnapshot, PortError, PortErrorKind, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot,
-    ShopSnapshot, Storage, WorkStorage,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
+    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind, Prune, Pruned,
+    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -38,6 +43,7 @@ use super::events::Event;
 use super::executor::{answer, at_once};
 use super::network::Fate;
 use super::plan::Link;
+use super::random::Random;
 use super::world::World;
 use crate::memory::locked;
 
@@ -47,13 +53,35 @@ const GIVE_UP_MS: u64 = 10_000;
 /// The far end of the network.
 pub(crate) struct Server {
     world: Arc<World>,
-    landed: std::sync::Mutex<std::collections::BTreeSet<ChangeSetId>>,
-    sent: std::sync::Mutex<std::collections::BTreeSet<ChangeSetId>>,
+    landed: Mutex<BTreeSet<ChangeSetId>>,
+    sent: Mutex<BTreeSet<ChangeSetId>>,
+    folding: Mutex<Random>,
 }
 
 impl Server {
-    pub(crate) fn new(world: Arc<World>) -> Self {
-        Self { world, landed: std::sync::Mutex::default(), sent: std::sync::Mutex::default() }
+    /// `folding` says when something is folded that no host asked for.
+    pub(crate) fn new(world: Arc<World>, folding: Random) -> Self {
+        Self { world, landed: Mutex::default(), sent: Mutex::default(), folding: Mutex::new(folding) }
+    }
+
+    fn fold(&self, limit: u32) -> Result<u64, PortError> {
+        let folded = at_once(self.world.storage.fold_deltas(limit))?;
+        if folded > 0 {
+            self.world.line(&format!("fold {folded}"));
+            self.world.see(&Event::Folded);
+        }
+        Ok(folded)
+    }
+
+    /// Folding may happen at any moment, so now and then it happens right before a call, a few deltas at a time.
+    fn fold_now_and_then(&self) {
+        let limit = {
+            let mut random = locked(&self.folding);
+            random.per_mille(40).then(|| random.pick(&[1, 2, 1_000], 1))
+        };
+        if let Some(limit) = limit {
+            let _ = self.fold(limit);
+        }
     }
 
     fn commit(&self, change: &ChangeSet, conflict: bool) -> Result<Committed, CommitError> {
@@ -143,6 +171,7 @@ impl NetStorage {
             let handle = server.world.handle.clone();
             handle.sleep_ms(fate.request_ms).await;
             if !fate.loses_request {
+                server.fold_now_and_then();
                 let result = work(&server);
                 handle.sleep_ms(fate.answer_ms).await;
                 if fate.loses_answer {
@@ -307,6 +336,33 @@ impl Storage for NetStorage {
         self.read(move |storage| at_once(storage.exception(account_id, id, key))).await
     }
 
+    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
+        self.read(move |storage| at_once(storage.funds(account_id, key))).await
+    }
+
+    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
+        self.read(move |storage| at_once(storage.payout(key, scope))).await
+    }
+
+    async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError> {
+        self.read(move |storage| at_once(storage.payouts(account_id, status, after, limit))).await
+    }
+
+    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
+        self.read(move |storage| at_once(storage.payout_audit(account_id, id))).await
+    }
+
+    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError> {
+        let key = key.clone();
+        self.read(move |storage| at_once(storage.adjustment(account_id, &key))).await
+    }
+
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
         self.read(move |storage| at_once(storage.outcome(account_id, id))).await
     }
@@ -360,12 +416,22 @@ impl WorkStorage for NetStorage {
     }
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
-        let work = move |server: &Server| at_once(server.world.storage.fold_deltas(limit));
+        let work = move |server: &Server| server.fold(limit);
         self.call(self.fate(), work, move |server| drop(work(server))).await?
     }
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
         self.read(move |storage| at_once(storage.waiting(parked_before, limit))).await
+    }
+
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
+        self.read(move |storage| at_once(storage.payouts_in_flight(after, limit))).await
+    }
+
+    /// All of one moment, as the port wants it: what is read stays here, and only the way there and back is the network's.
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        let verification = verification.clone();
+        self.read(move |storage| at_once(storage.books(account_id, &verification))).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

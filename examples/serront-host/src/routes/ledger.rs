@@ -24,7 +24,15 @@ struct Entries {
 }
 
 pub(super) async fn entries(Enabled(caller): Enabled, query: Query) -> Reply {
-    let filter = EntryFilter {
+    let filter = filter(&query)?;
+    let limit = Limit::parse(query.one("limit")?)?;
+    let page = caller.local().entries(caller.account(), &filter, query.one("cursor")?, limit).await?;
+    Answer::ok(&Entries { entries: page.entries, has_more: page.cursor.is_some(), cursor: page.cursor })
+}
+
+/// Which entries are wanted, of whatever time.
+pub(super) fn filter(query: &Query) -> Result<EntryFilter, Invalid> {
+    Ok(EntryFilter {
         code: query.filter("code", EntryCode::parse, "must be one of all, sale, module_fee, payout, adjustment")?,
         source_type: query.filter(
             "sourceType",
@@ -32,10 +40,8 @@ pub(super) async fn entries(Enabled(caller): Enabled, query: Query) -> Reply {
             "must be one of all, checkout_session, payout, adjustment",
         )?,
         source_id: query.one("sourceId")?.map(source_id).transpose()?,
-    };
-    let limit = Limit::parse(query.one("limit")?)?;
-    let page = caller.local().entries(caller.account(), &filter, query.one("cursor")?, limit).await?;
-    Answer::ok(&Entries { entries: page.entries, has_more: page.cursor.is_some(), cursor: page.cursor })
+        ..EntryFilter::default()
+    })
 }
 
 /// Plugipay's ids are opaque, so this is all that can be said of one.

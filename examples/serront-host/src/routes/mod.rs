@@ -12,6 +12,7 @@ use crate::envelope;
 use crate::state::Host;
 
 mod billing;
+mod export;
 mod health;
 mod keys;
 mod ledger;
@@ -65,16 +66,17 @@ pub fn router(host: Arc<Host>) -> Router {
         .route("/api/v1/billing", get(billing::get))
         .route("/api/v1/ledger/balance", get(ledger::balance))
         .route("/api/v1/ledger/entries", get(ledger::entries))
+        .route("/api/v1/ledger/entries.csv", get(export::entries))
         .route("/api/v1/payments/exceptions", get(payments::exceptions))
         .route("/api/v1/payments/exceptions/{id}/resolve", post(payments::resolve))
-        .route("/api/v1/payouts", get(payouts::later).post(payouts::later))
-        .route("/api/v1/payouts/balance", get(payouts::later))
-        .route("/api/v1/payouts/bank-account", get(payouts::later).patch(payouts::later))
-        .route("/api/v1/payouts/{id}", get(payouts::later))
-        .route("/api/v1/payouts/{id}/cancel", post(payouts::later))
-        .route("/api/v1/payouts/{id}/mark-in-transit", post(payouts::operators))
-        .route("/api/v1/payouts/{id}/mark-paid", post(payouts::operators))
-        .route("/api/v1/payouts/{id}/mark-failed", post(payouts::operators))
+        .route("/api/v1/payouts", get(payouts::list).post(payouts::create))
+        .route("/api/v1/payouts/balance", get(payouts::balance))
+        .route("/api/v1/payouts/bank-account", get(payouts::bank_account).patch(payouts::patch_bank_account))
+        .route("/api/v1/payouts/{id}", get(payouts::get))
+        .route("/api/v1/payouts/{id}/cancel", post(payouts::cancel))
+        .route("/api/v1/payouts/{id}/mark-in-transit", post(payouts::mark_in_transit))
+        .route("/api/v1/payouts/{id}/mark-paid", post(payouts::mark_paid))
+        .route("/api/v1/payouts/{id}/mark-failed", post(payouts::mark_failed))
         .route(NOTIFIED_PATH, post(notifications::receive))
         .route("/api/v1/public/storefront/{slug}", get(public::shop))
         .route("/api/v1/public/storefront/{slug}/order", post(public::place_order))

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use serront_core::exception::ExceptionStatus;
-use serront_core::ids::ExceptionId;
+use serront_core::ids::{AdjustmentId, ExceptionId};
 use serront_core::page::Limit;
 use serront_core::rejection::Rejection;
+use serront_core::service::Resolution;
 use serront_core::view::ExceptionView;
 
 use crate::auth::{Id, Keyed, existing};
@@ -29,18 +30,22 @@ pub(super) async fn exceptions(caller: Keyed, query: Query) -> Reply {
 }
 
 #[derive(Deserialize)]
-struct Resolution {
+#[serde(rename_all = "camelCase")]
+struct ResolutionInput {
     #[serde(default)]
     note: Option<String>,
+    #[serde(default)]
+    adjustment_id: Option<AdjustmentId>,
 }
 
 pub(super) async fn resolve(caller: Keyed, Id(id): Id<ExceptionId>, intake: Intake) -> Reply {
     let account = caller.account();
-    let input = caller.input::<Resolution>(&intake).await;
-    let (Resolution { note }, request) = existing(input, async {
+    let input = caller.input::<ResolutionInput>(&intake).await;
+    let (ResolutionInput { note, adjustment_id }, request) = existing(input, async {
         let found = caller.storage().exception(account, id, None).await?;
         found.ok_or_else(|| Rejection::NotFound("exception").into())
     })
     .await?;
-    Answer::done(&caller.local().resolve_exception(account, id, note.as_deref(), request).await?)
+    let resolution = Resolution { note: note.as_deref(), adjustment_id };
+    Answer::done(&caller.local().resolve_exception(account, id, resolution, &caller.actor(), request).await?)
 }

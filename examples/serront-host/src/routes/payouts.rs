@@ -1,17 +1,101 @@
-//! Payouts: not part of this version. Their routes are there, behind the gate that they will have, so that a seller whose
-//! payment module is off is told so, and whoever has it on that there is nothing behind it yet.
+//! Payouts. The seller asks for them, looks at them and cancels them while the module is on; operators move them along in
+//! every state of it, for the money moves all the same.
 
-use serront_core::rejection::Rejection;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serront_core::decide::PayoutStep;
+use serront_core::ids::PayoutId;
+use serront_core::page::Limit;
+use serront_core::payout::{BankAccountInput, PayoutInput, PayoutStatus};
+use serront_core::ports::PayoutKey;
+use serront_core::view::PayoutView;
 
-use crate::auth::{Enabled, Keyed};
-use crate::envelope::{Problem, Reply};
+use crate::auth::{Enabled, Id, Operator, PayoutReader, existing};
+use crate::body::Intake;
+use crate::envelope::{Answer, Reply};
+use crate::query::Query;
 
-/// What the seller's routes answer.
-pub(super) async fn later(_: Enabled) -> Reply {
-    Err(Rejection::NotConfigured("payouts are not part of this version").into())
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payouts {
+    payouts: Vec<PayoutView>,
+    cursor: Option<String>,
+    has_more: bool,
 }
 
-/// What the operator's routes answer to a seller's key, in every state of the module. There are no operators' keys yet.
-pub(super) async fn operators(_: Keyed) -> Reply {
-    Err(Problem::operator_only())
+pub(super) async fn list(Enabled(caller): Enabled, query: Query) -> Reply {
+    let must_be = "must be one of all, pending, in_transit, paid, cancelled, failed";
+    let status = query.filter("status", PayoutStatus::parse, must_be)?;
+    let limit = Limit::parse(query.one("limit")?)?;
+    let page = caller.local().payouts(caller.account(), status, query.one("cursor")?, limit).await?;
+    Answer::ok(&Payouts { payouts: page.payouts, has_more: page.cursor.is_some(), cursor: page.cursor })
+}
+
+pub(super) async fn create(Enabled(caller): Enabled, intake: Intake) -> Reply {
+    let (input, request) = caller.input::<PayoutInput>(&intake).await?;
+    Answer::created(&caller.local().request_payout(caller.account(), &input, &caller.actor(), request).await?)
+}
+
+/// The seller's own, or whichever an operator asks for.
+pub(super) async fn get(reader: PayoutReader, Id(id): Id<PayoutId>) -> Reply {
+    let payout = match reader {
+        PayoutReader::Seller(caller) => caller.local().payout(PayoutKey::Id(caller.account(), id)).await?,
+        PayoutReader::Operator(operator) => operator.local().payout(PayoutKey::Any(id)).await?,
+    };
+    Answer::ok(&payout)
+}
+
+pub(super) async fn cancel(Enabled(caller): Enabled, Id(id): Id<PayoutId>, intake: Intake) -> Reply {
+    let (local, key) = (caller.local(), PayoutKey::Id(caller.account(), id));
+    let request = existing(caller.no_input(&intake).await, local.payout(key)).await?;
+    Answer::done(&local.move_payout(key, &PayoutStep::Cancel, &caller.actor(), request).await?)
+}
+
+#[derive(Default, Deserialize)]
+struct Transferred {
+    #[serde(default)]
+    reference: Option<String>,
+}
+
+pub(super) async fn mark_in_transit(operator: Operator, Id(id): Id<PayoutId>, intake: Intake) -> Reply {
+    mark(operator, id, intake, |Transferred { reference }| PayoutStep::MarkInTransit { reference }).await
+}
+
+pub(super) async fn mark_paid(operator: Operator, Id(id): Id<PayoutId>, intake: Intake) -> Reply {
+    mark(operator, id, intake, |Transferred { reference }| PayoutStep::MarkPaid { reference }).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Failed {
+    #[serde(default)]
+    failure_reason: Option<String>,
+}
+
+pub(super) async fn mark_failed(operator: Operator, Id(id): Id<PayoutId>, intake: Intake) -> Reply {
+    mark(operator, id, intake, |Failed { failure_reason }| PayoutStep::MarkFailed { failure_reason }).await
+}
+
+async fn mark<T: DeserializeOwned + Default>(
+    operator: Operator,
+    id: PayoutId,
+    intake: Intake,
+    step: impl FnOnce(T) -> PayoutStep,
+) -> Reply {
+    let (local, key) = (operator.local(), PayoutKey::Any(id));
+    let (input, request) = existing(operator.input_if_any(&intake).await, local.payout(key)).await?;
+    Answer::done(&local.move_payout(key, &step(input), &operator.actor(), request).await?)
+}
+
+pub(super) async fn balance(Enabled(caller): Enabled) -> Reply {
+    Answer::ok(&caller.local().payout_balance(caller.account()).await?)
+}
+
+pub(super) async fn bank_account(Enabled(caller): Enabled) -> Reply {
+    Answer::ok(&caller.local().bank_account(caller.account()).await?)
+}
+
+pub(super) async fn patch_bank_account(Enabled(caller): Enabled, intake: Intake) -> Reply {
+    let (input, request) = caller.input::<BankAccountInput>(&intake).await?;
+    Answer::done(&caller.local().patch_bank_account(caller.account(), &input, request).await?)
 }

@@ -15,6 +15,8 @@ use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::SystemSecrets;
 use serront_adapters::webhooks::{HttpSink, Targets};
+use serront_core::audit::Actor;
+use serront_core::decide::AdjustmentInput;
 use serront_core::dispatch::Dispatcher;
 use serront_core::janitor::Janitor;
 use serront_core::key::WebhookSecret;
@@ -292,6 +294,34 @@ impl House {
         session
     }
 
+    /// Makes an operator's key.
+    pub async fn operator(&self) -> String {
+        let (_, key) = self.local().create_operator_key("The desk").await.unwrap();
+        key.reveal().to_owned()
+    }
+
+    /// Asks for a payout, and answers its id.
+    pub async fn payout(&self, key: &str, amount: i64) -> String {
+        let ask = ask("POST", "/api/v1/payouts").key(key).json(&payout(amount));
+        self.send(ask).await.data()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// An operator moves a payout along.
+    pub async fn mark(&self, operator: &str, payout: &str, step: &str, body: &Value) -> Value {
+        let ask = ask("POST", format!("/api/v1/payouts/{payout}/{step}")).key(operator).json(body);
+        self.send(ask).await.data()
+    }
+
+    /// An operator corrects a seller's balance; answers the adjustment's id.
+    pub async fn adjust(&self, key: &str, amount: i64, reference: &str) -> String {
+        let account = self.get(key, "/api/v1/orders?limit=1").await["orders"][0]["accountId"].clone();
+        let account = account.as_str().unwrap().parse().unwrap();
+        let (reason, reference) = ("A refund.".to_owned(), reference.to_owned());
+        let input = AdjustmentInput { amount, reason, reference };
+        let operator = Actor::host("the desk").unwrap();
+        self.local().adjust(account, &input, &operator).await.unwrap().value.id.to_string()
+    }
+
     /// Serves on loopback, for what only a connection shows, and answers the address.
     pub async fn listen(&self) -> std::net::SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -336,6 +366,14 @@ impl House {
                 "audit": format!("{audit:?}"),
             }));
         }
+        // With the module off there is none of these to see.
+        let payouts = self.send(ask("GET", "/api/v1/payouts?limit=100").key(key)).await.body()["data"].clone();
+        let mut steps = Vec::new();
+        for payout in payouts["payouts"].as_array().into_iter().flatten() {
+            let (account, id) = (payout["accountId"].as_str().unwrap(), payout["id"].as_str().unwrap());
+            let audit = self.local().payout_audit(account.parse().unwrap(), id.parse().unwrap()).await.unwrap();
+            steps.push(format!("{audit:?}"));
+        }
         let shop = self.send(ask("GET", format!("/api/v1/public/storefront/{slug}"))).await;
         json!({
             "storefront": self.get(key, "/api/v1/storefront").await,
@@ -351,6 +389,10 @@ impl House {
             "exceptions": self.get(key, "/api/v1/payments/exceptions?limit=100").await,
             "ledger": self.send(ask("GET", "/api/v1/ledger/balance").key(key)).await.body()["data"],
             "entries": self.send(ask("GET", "/api/v1/ledger/entries?limit=100").key(key)).await.body()["data"],
+            "payouts": payouts,
+            "steps": steps,
+            "funds": self.send(ask("GET", "/api/v1/payouts/balance").key(key)).await.body()["data"],
+            "bank account": self.send(ask("GET", "/api/v1/payouts/bank-account").key(key)).await.body()["data"],
             "uploads": self.uploads(),
         })
     }
@@ -379,6 +421,14 @@ pub fn storefront(slug: &str) -> Value {
 
 pub fn service(slug: &str) -> Value {
     json!({"slug": slug, "name": "Logo design", "pricingType": "fixed", "priceIdr": 750_000})
+}
+
+/// A request for a payout of this much, with everything that can be said.
+pub fn payout(amount: i64) -> Value {
+    json!({
+        "amount": amount, "currency": "IDR", "bankCode": "014", "bankName": "BCA", "bankAccountNumber": "123-456-7890",
+        "bankAccountHolder": "Renata", "note": "Untuk sewa."
+    })
 }
 
 pub fn buyers_order() -> Value {

@@ -13,9 +13,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
+use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
+use serront_adapters::sqlite::SqliteStorage;
+use serront_adapters::system::SystemClock;
+use serront_core::ports::WorkStorage;
 use tempfile::TempDir;
 
 pub mod sandbox;
+pub mod shop;
 
 /// How long something that has to happen may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,7 +83,8 @@ impl Installation {
         self
     }
 
-    fn command(&self) -> Command {
+    /// The binary with this installation's environment.
+    pub fn command(&self) -> Command {
         let mut command = binary();
         for variable in ["PLUGIPAY_BASE_URL", "PLUGIPAY_KEY_ID", "PLUGIPAY_SECRET", "SERRONT_PUBLIC_URL"] {
             command.env_remove(variable);
@@ -106,16 +112,21 @@ impl Installation {
         self.lines(arguments).pop().unwrap_or(Value::Null)
     }
 
+    /// Runs a subcommand, whatever comes of it.
+    pub fn output(&self, arguments: &[&str]) -> std::process::Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
     /// Runs an admin subcommand and answers its lines of JSON.
     pub fn lines(&self, arguments: &[&str]) -> Vec<Value> {
-        let output = self.command().args(arguments).output().unwrap();
+        let output = self.output(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Runs a subcommand that is refused, and answers what it complains of.
     pub fn complaint(&self, arguments: &[&str]) -> String {
-        let output = self.command().args(arguments).output().unwrap();
+        let output = self.output(arguments);
         assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     }
@@ -150,6 +161,21 @@ impl Installation {
                 (path, mode)
             })
             .collect()
+    }
+
+    /// The host's own database, beside it.
+    pub async fn storage(&self) -> Arc<dyn WorkStorage> {
+        match &self.server {
+            Some((url, schema)) => {
+                let mut options = PostgresOptions::at(url).unwrap();
+                options.schema.clone_from(schema);
+                Arc::new(PostgresStorage::open(options).await.unwrap())
+            }
+            None => {
+                let file = self.path().join("serront.db");
+                Arc::new(SqliteStorage::open(&file, Arc::new(SystemClock)).await.unwrap())
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {

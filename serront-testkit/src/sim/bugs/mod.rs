@@ -1,7 +1,7 @@
 //! Planted bugs: what an adapter, a view or a host could get wrong, one at a time. Each has to be caught by name.
 //!
-//! To add one: its line in the list below, and the few lines that get it wrong in `storage.rs` or `money.rs` (the storage, or the
-//! way to it), in `host.rs` or in a port of `outside.rs` or `plugipay.rs`. `docs/planted-bugs.md` then wants its row.
+//! To add one: its line in the list below, and the few lines that get it wrong in `storage.rs`, `money.rs` or `payouts.rs` (the storage,
+//! or the way to it), in `host.rs` or in a port of `outside.rs` or `plugipay.rs`. `docs/planted-bugs.md` then wants its row.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use serront_core::ports::{Clock, Mailer, WorkStorage};
 
 pub(crate) mod host;
 mod money;
+mod payouts;
 mod storage;
 
 use self::storage::Planted;
@@ -112,6 +113,27 @@ bugs! {
     SecretLogged: "secret-logged", Host, "A refused request is logged with its credential.";
     RedirectIsSuccess: "redirect-is-success", Host, "A redirect counts as a successful delivery.";
     NothingSwept: "nothing-swept", Host, "The receipts' store lists nothing, so that orphans stay.";
+    InTransitAvailable: "in-transit-available", Link, "What is in transit counts as available again.";
+    PostedWhenRequested: "posted-when-requested", Link, "A payout is posted when it is requested, and again when it is paid.";
+    PaidNotPosted: "paid-not-posted", Link, "A payout that is paid is not posted.";
+    CancelledInTransit: "cancelled-in-transit", Link, "A payout that is in transit can still be cancelled.";
+    FundsGuardDropped: "funds-guard-dropped", Storage, "A commit looks at no version of the funds: two payouts spend the same rupiah.";
+    PayoutGuardDropped: "payout-guard-dropped", Storage, "A commit looks at no payout's version: cancelling and marking as in transit both win.";
+    FailedStaysInFlight: "failed-stays-in-flight", Link, "The money of a payout that failed stays in flight.";
+    FundsCached: "funds-cached", Storage, "The balance behind what is available is told from a cache for a minute.";
+    SettlementWritesFunds: "settlement-writes-funds", Link, "A settlement writes the funds, so that a storm of them starves payouts.";
+    AdjustedAgain: "adjusted-again", Storage, "An adjustment is not known by its reference: told again, it is made again.";
+    AdjustmentUnsigned: "adjustment-unsigned", Link, "An adjustment always goes to the seller, whatever its sign.";
+    DestinationReadAnew: "destination-read-anew", Storage, "A payout to the default account goes to what that is by now.";
+    PayoutByIdAlone: "payout-by-id-alone", Storage, "A payout is found by its id alone, whoever asks.";
+    PayoutStepForgotten: "payout-step-forgotten", Storage, "A commit forgets the records of payouts' steps.";
+    LedgerFoldedTwice: "ledger-folded-twice", Storage, "The folder adds deltas of a balance that it does not delete.";
+    FoldTorn: "fold-torn", Storage, "The folder deletes deltas of a balance some time before it adds them up.";
+    BooksCutShort: "books-cut-short", Storage, "A verification is handed no books.";
+    DisabledForgets: "disabled-forgets", Storage, "Switching the module off begins the balance anew.";
+    ResolvedAgain: "resolved-again", Storage, "An exception that is resolved is read as open.";
+    OperatorsGated: "operators-gated", Host, "An operator's step is refused while the module is off.";
+    AnybodyMovesPayouts: "anybody-moves-payouts", Host, "A seller's key marks payouts, as an operator's does.";
 }
 
 impl Bug {

@@ -81,7 +81,7 @@ impl Planted {
                     change.effects.retain(|effect| !matches!(effect, Effect::Errand { .. }));
                 }
             }
-            _ => {}
+            _ => self.spoil_payouts(change).await?,
         }
         Ok(())
     }

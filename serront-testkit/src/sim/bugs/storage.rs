@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
+use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed, Guard, Row, Write};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
@@ -13,20 +14,23 @@ use serront_core::effect::{Attempt, DeliveryRecord, Effect, EffectId, EffectStat
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, MailId, OrderId, ServiceId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, MailId, OrderId, PayoutId, ServiceId,
+    UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{CodeTotals, EntryCode, LedgerEntry};
+use serront_core::ledger::{Adjustment, CodeTotals, EntryCode, LedgerEntry};
 use serront_core::mail::render;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow, Page,
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
+    Page, PayoutPosition,
 };
+use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
-    AccountSnapshot, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence, Mailer,
-    NextAttempt, OrderKey, OrderSnapshot, PortError, PortErrorKind, Prune, Pruned, RecordError, ServiceSnapshot,
-    SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
+    FundsSnapshot, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind,
+    Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -35,6 +39,7 @@ use serront_core::time::Timestamp;
 use ulid::Ulid;
 
 use super::Bug;
+use super::payouts::Totals;
 use crate::memory::locked;
 
 /// What the bugs wrongly remember.
@@ -51,6 +56,7 @@ pub(super) struct Memory {
     folded: Vec<(AccountId, WorkStatus, bool)>,
     /// From these numbers on, each number is one higher.
     gaps: BTreeMap<AccountId, Vec<u32>>,
+    pub(super) totals: Totals,
 }
 
 /// A storage with one bug.
@@ -322,6 +328,7 @@ impl Storage for Planted {
 
     async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
         let mut totals = self.inner.balance(account_id).await?;
+        self.spoil_totals(account_id, &mut totals, self.clock.now());
         if self.is(Bug::BalanceOff) {
             totals.retain(|of| of.code != EntryCode::ModuleFee);
         }
@@ -354,7 +361,57 @@ impl Storage for Planted {
         id: ExceptionId,
         key: Option<Scope>,
     ) -> Result<Option<ExceptionSnapshot>, PortError> {
-        self.inner.exception(account_id, id, key).await
+        let mut found = self.inner.exception(account_id, id, key).await?;
+        if let (true, Some(found)) = (self.is(Bug::ResolvedAgain), &mut found) {
+            found.exception.state.status = ExceptionStatus::Open;
+        }
+        Ok(found)
+    }
+
+    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
+        let mut found = self.inner.funds(account_id, key).await?;
+        if let Some(found) = &mut found {
+            self.spoil_funds(found, self.clock.now()).await?;
+        }
+        Ok(found)
+    }
+
+    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
+        let seller = matches!(key, PayoutKey::Id(..));
+        let key = match key {
+            PayoutKey::Id(_, id) if self.is(Bug::PayoutByIdAlone) => PayoutKey::Any(id),
+            key => key,
+        };
+        let mut found = self.inner.payout(key, scope).await?;
+        if let Some(found) = &mut found {
+            self.spoil_payout(&mut found.payout, seller).await?;
+        }
+        Ok(found)
+    }
+
+    async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError> {
+        let mut page = self.inner.payouts(account_id, status, after, limit).await?;
+        for row in &mut page.rows {
+            self.spoil_payout(row, false).await?;
+        }
+        Ok(page)
+    }
+
+    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
+        self.inner.payout_audit(account_id, id).await
+    }
+
+    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError> {
+        if let (Bug::AdjustedAgain, AdjustmentKey::Reference(_)) = (self.bug, key) {
+            return Ok(None);
+        }
+        self.inner.adjustment(account_id, key).await
     }
 
     async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
@@ -374,6 +431,7 @@ impl Storage for Planted {
         match (self.bug, result) {
             (_, Ok(mut committed)) => {
                 self.remember(change);
+                self.remember_posted(change);
                 committed.number = committed.number.map(|number| self.shifted(change.account_id, number));
                 Ok(committed)
             }
@@ -476,6 +534,7 @@ impl WorkStorage for Planted {
     }
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        self.spoil_folding(self.clock.now());
         if self.is(Bug::FoldedTwice) {
             let mut memory = locked(&self.memory);
             let deltas = std::mem::take(&mut memory.deltas);
@@ -486,6 +545,17 @@ impl WorkStorage for Planted {
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
         self.inner.waiting(parked_before, limit).await
+    }
+
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
+        self.inner.payouts_in_flight(after, limit).await
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        if self.is(Bug::BooksCutShort) {
+            return Ok(());
+        }
+        self.inner.books(account_id, verification).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {

@@ -3,7 +3,8 @@
 
 use serront_core::audit::{Act, AuditRecord};
 use serront_core::change::Write;
-use serront_core::ids::{AccountId, OrderId};
+use serront_core::exception::ExceptionStatus;
+use serront_core::ids::{AccountId, ExceptionId, OrderId};
 use serront_core::money::Rupiah;
 use serront_core::order::WorkStatus;
 use serront_core::payment::PaymentStatus;
@@ -55,6 +56,8 @@ fn fold(trail: &[AuditRecord]) -> Result<Told, String> {
             }
             // What it does to the payment is a record of its own.
             Act::Settled { .. } => true,
+            // It changes nothing of the order.
+            Act::Resolved { .. } => true,
             _ => false,
         };
         if !follows {
@@ -80,6 +83,22 @@ fn check(view: &View<'_>, account: AccountId, id: OrderId) -> Verdict {
     if told == state { Ok(()) } else { Err(format!("order {id} is {state:?}, and its trail tells {told:?}")) }
 }
 
+/// An exception that was resolved is on the trail of its order once, with the adjustment that it names.
+fn resolved(view: &View<'_>, account: AccountId, id: ExceptionId) -> Verdict {
+    let failed = |error: serront_core::ports::PortError| error.to_string();
+    let Some(found) = at_once(view.storage.exception(account, id, None)).map_err(failed)? else {
+        return Err(format!("exception {id} is not there"));
+    };
+    let trail = at_once(view.storage.audit(account, found.exception.order_id)).map_err(failed)?;
+    let named = trail.iter().filter_map(|record| match &record.act {
+        Act::Resolved { exception_id, adjustment_id } if *exception_id == id => Some(*adjustment_id),
+        _ => None,
+    });
+    let (named, state): (Vec<_>, _) = (named.collect(), &found.exception.state);
+    let expected = if state.status == ExceptionStatus::Resolved { vec![state.adjustment_id] } else { Vec::new() };
+    if named == expected { Ok(()) } else { Err(format!("exception {id}: its trail names {named:?}, not {expected:?}")) }
+}
+
 impl Invariant for Audit {
     fn name(&self) -> &'static str {
         "audit trail"
@@ -91,6 +110,7 @@ impl Invariant for Audit {
             match write {
                 Write::UpdateOrder { id, .. } => check(view, change.account_id, *id)?,
                 Write::InsertOrder(order, _) => check(view, change.account_id, order.id)?,
+                Write::UpdateException(id, _) => resolved(view, change.account_id, *id)?,
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! What must always be true, one file each: the ten rules of the design, and what they rest on.
 //!
-//! A file says what it sees and what it makes of it; one whose rule has no code yet says so in `not_yet`.
+//! A file says what it sees and what it makes of it.
 
 use super::events::Invariant;
 use super::oracle::Oracle;
@@ -13,6 +13,7 @@ mod errands;
 mod events;
 mod leases;
 mod notifications;
+mod payout_trail;
 mod receipts;
 mod rule_01_confirmed_once;
 mod rule_02_settlements;
@@ -46,6 +47,7 @@ pub(super) fn all() -> Vec<Box<dyn Invariant>> {
         Box::<events::Events>::default(),
         Box::<leases::Leases>::default(),
         Box::<notifications::Notifications>::default(),
+        Box::<payout_trail::PayoutTrail>::default(),
         Box::<receipts::Receipts>::default(),
         Box::<Oracle>::default(),
     ]

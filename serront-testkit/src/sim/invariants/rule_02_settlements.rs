@@ -26,6 +26,8 @@ pub(super) struct Settlements {
     exceptions: BTreeMap<AccountId, usize>,
     /// Told by a notification that was taken.
     told: BTreeSet<String>,
+    /// One intent may have several sessions, of which nobody here can ask after but one.
+    keys_forgotten: bool,
 }
 
 /// The account whose merchant a session is of.
@@ -89,6 +91,7 @@ impl Settlements {
         let (mut confirms, mut exceptions) = (0, 0);
         for write in &change.writes {
             match write {
+                Write::Post(legs) if legs.iter().all(|leg| leg.source_type != SourceType::CheckoutSession) => {}
                 Write::Post(legs) => {
                     posts += 1;
                     self.post(change.account_id, legs, view)?;
@@ -150,6 +153,10 @@ impl Invariant for Settlements {
         match event {
             Event::Landed { change, .. } => self.landed(change, view),
             Event::Notified(notified) => self.notified(notified, view),
+            Event::KeysForgotten => {
+                self.keys_forgotten = true;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -173,6 +180,7 @@ impl Invariant for Settlements {
                 continue;
             };
             let known = at_once(view.storage.session(account, &name, None)).map_err(|error| error.to_string())?;
+            let orphaned = self.keys_forgotten && known.checkout.is_none() && !self.told.contains(&session.id);
             let ended_at = known.checkout.and_then(|known| known.checkout.state.ended_at);
             let kept = match session.currency.as_str() {
                 "IDR" => self.posted.contains(&session.id),
@@ -181,7 +189,7 @@ impl Invariant for Settlements {
                         && record.session_id.as_ref().is_some_and(|of| of.as_str() == session.id)
                 }),
             };
-            if !kept && !self.came_too_late(&session, ended_at, view) {
+            if !kept && !orphaned && !self.came_too_late(&session, ended_at, view) {
                 return Err(format!("{} was paid, and nobody here knows of it", session.id));
             }
         }

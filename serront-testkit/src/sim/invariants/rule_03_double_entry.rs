@@ -1,15 +1,18 @@
-//! Rule 3: debits equal credits in each transaction; a balance is the sum of its entries; and what a payment asks for is
-//! its order's quote.
+//! Rule 3: debits equal credits in each transaction; a balance is the sum of its entries, also right after something was
+//! folded; a verification of the books sees every entry and finds nothing; an adjustment is posted as its record says; and
+//! what a payment asks for is its order's quote.
 
 use std::collections::BTreeMap;
 
-use serront_core::change::Write;
+use serde_json::Value;
+use serront_core::books::{Verification, verify};
+use serront_core::change::{ChangeSet, Write};
 use serront_core::ids::AccountId;
-use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry};
+use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
 use serront_core::page::{EntryFilter, Limit};
 
 use super::books;
-use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};
 use crate::sim::executor::at_once;
 
 /// Debits and credits by code.
@@ -18,6 +21,8 @@ type Totals = BTreeMap<EntryCode, (i64, i64)>;
 #[derive(Default)]
 pub(super) struct DoubleEntry {
     landed: BTreeMap<AccountId, Totals>,
+    /// How many legs each account has, on whatever book.
+    legs: BTreeMap<AccountId, u64>,
 }
 
 fn add(totals: &mut Totals, leg: &LedgerEntry) {
@@ -32,7 +37,34 @@ fn balanced(legs: &[LedgerEntry]) -> Verdict {
     if debits == credits { Ok(()) } else { Err(format!("a transaction of {debits} debits and {credits} credits")) }
 }
 
+/// What is posted as adjustments is what is on record of them.
+fn adjusted(change: &ChangeSet) -> Verdict {
+    let recorded = change.writes.iter().filter_map(|write| match write {
+        Write::InsertAdjustment(made) => Some((made.id.to_string(), made.direction, made.amount)),
+        _ => None,
+    });
+    let posted = change.writes.iter().filter_map(|write| match write {
+        Write::Post(legs) => Some(legs),
+        _ => None,
+    });
+    let posted = posted.flatten().filter(|leg| leg.source_type == SourceType::Adjustment && leg.book == Book::Seller);
+    let posted: Vec<_> = posted.map(|leg| (leg.source_id.clone(), leg.direction, leg.amount)).collect();
+    let recorded: Vec<_> = recorded.collect();
+    if posted == recorded { Ok(()) } else { Err(format!("adjusted is {recorded:?}, and posted {posted:?}")) }
+}
+
 impl DoubleEntry {
+    fn verify(&self, view: &View<'_>, account: AccountId) -> Verdict {
+        let verification = Verification::default();
+        let report = at_once(verify(view.storage, Some(account), &verification)).map_err(|error| error.to_string())?;
+        let legs = self.legs.get(&account).copied().unwrap_or(0);
+        if report.differences.is_empty() && report.entries == legs {
+            Ok(())
+        } else {
+            Err(format!("a verification of {legs} entries finds {report:?}"))
+        }
+    }
+
     fn check(&self, view: &View<'_>, account: AccountId) -> Verdict {
         let told = at_once(view.storage.balance(account)).map_err(|error| error.to_string())?;
         let told: Totals = told.into_iter().map(|of| (of.code, (of.debits, of.credits))).collect();
@@ -67,14 +99,29 @@ impl Invariant for DoubleEntry {
     }
 
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        if matches!(event, Event::Folded) {
+            return view.sellers.iter().try_for_each(|seller| self.check(view, seller.account));
+        }
+        if let Event::Told { call: Call { verb: Verb::VerifyBooks, .. }, reply: Reply::Done { data, .. }, .. } = event {
+            let clean = data.get("differences").and_then(Value::as_array).is_some_and(Vec::is_empty);
+            return if clean { Ok(()) } else { Err(format!("an operator is told {data}")) };
+        }
         let Event::Landed { change, .. } = event else { return Ok(()) };
+        adjusted(change)?;
+        let mut money = false;
         for write in &change.writes {
+            money |= matches!(write, Write::Post(_) | Write::PutFunds(_) | Write::UpdatePayout(..));
             if let Write::Post(legs) = write {
                 balanced(legs)?;
+                let count = u64::try_from(legs.len()).unwrap_or(u64::MAX);
+                *self.legs.entry(change.account_id).or_default() += count;
                 let totals = self.landed.entry(change.account_id).or_default();
                 legs.iter().filter(|leg| leg.book == Book::Seller).for_each(|leg| add(totals, leg));
                 self.check(view, change.account_id)?;
             }
+        }
+        if money {
+            self.verify(view, change.account_id)?;
         }
         if !change.writes.iter().any(|write| matches!(write, Write::UpdatePayment { .. } | Write::UpdateOrder { .. })) {
             return Ok(());
@@ -91,6 +138,7 @@ impl Invariant for DoubleEntry {
     fn end(&mut self, view: &View<'_>) -> Verdict {
         for seller in view.sellers {
             self.check(view, seller.account)?;
+            self.verify(view, seller.account)?;
             let (listed, landed) = (Self::listed(view, seller.account)?, self.landed.get(&seller.account));
             if listed != landed.cloned().unwrap_or_default() {
                 return Err(format!("the entries listed come to {listed:?}, and those posted to {landed:?}"));

@@ -1,27 +1,186 @@
-//! Rule 4: what is available is never negative after an accepted payout; moving a payout never changes the total.
-//!
-//! There are no payouts yet, so there is nothing that this could find; it says so. When they come: sum balance and payouts
-//! in flight at every landing.
+//! Rule 4: what is available is the balance less the payouts in flight, and not negative after an accepted payout; moving a
+//! payout along changes the balance when it is paid and never else, by its amount; it has one end; its bank account stays the
+//! one that it was asked for with; and a settlement writes none of the funds that payouts meet on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serront_core::change::{ChangeSet, Write};
+use serront_core::ids::{AccountId, PayoutId};
+use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
+use serront_core::page::{EntryFilter, Limit};
+use serront_core::payout::{BankDetails, PayoutStatus};
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::executor::at_once;
+
+struct Known {
+    account: AccountId,
+    amount: i64,
+    bank: BankDetails,
+    status: PayoutStatus,
+}
 
 #[derive(Default)]
-pub(super) struct Payouts;
+pub(super) struct Payouts {
+    known: BTreeMap<PayoutId, Known>,
+    /// Each account's balance.
+    ledger: BTreeMap<AccountId, i64>,
+}
+
+/// Where a payout may go, written down a second time.
+pub(super) const fn may_go(from: PayoutStatus, to: PayoutStatus) -> bool {
+    use PayoutStatus::{Cancelled, Failed, InTransit, Paid, Pending};
+    matches!((from, to), (Pending, InTransit | Cancelled | Failed) | (InTransit, Paid | Failed))
+}
+
+fn signed(leg: &LedgerEntry) -> i64 {
+    if leg.direction == Direction::Credit { leg.amount.get() } else { -leg.amount.get() }
+}
+
+/// What a change set does to payouts and to money.
+#[derive(Default)]
+struct Seen<'c> {
+    requested: bool,
+    paid: Vec<PayoutId>,
+    posted: Vec<&'c LedgerEntry>,
+    funds: bool,
+    settles: bool,
+}
+
+impl Payouts {
+    fn take<'c>(&mut self, change: &'c ChangeSet) -> Result<Seen<'c>, String> {
+        let mut seen = Seen::default();
+        for write in &change.writes {
+            match write {
+                Write::InsertPayout(payout) => {
+                    seen.requested = true;
+                    let (account, amount, bank) = (payout.account_id, payout.amount.get(), payout.bank.clone());
+                    let status = payout.state.status;
+                    if status != PayoutStatus::Pending || amount <= 0 {
+                        return Err(format!("{} begins as {} over {amount}", payout.id, status.as_str()));
+                    }
+                    self.known.insert(payout.id, Known { account, amount, bank, status });
+                }
+                Write::UpdatePayout(id, state) => {
+                    let Some(known) = self.known.get_mut(id) else { return Err(format!("{id} was never asked for")) };
+                    if !may_go(known.status, state.status) {
+                        let (from, to) = (known.status.as_str(), state.status.as_str());
+                        return Err(format!("{id} went from {from} to {to}"));
+                    }
+                    known.status = state.status;
+                    if state.status == PayoutStatus::Paid {
+                        seen.paid.push(*id);
+                    }
+                }
+                Write::PutFunds(_) => seen.funds = true,
+                Write::Post(legs) => {
+                    let ledger = self.ledger.entry(change.account_id).or_default();
+                    *ledger += legs.iter().filter(|leg| leg.book == Book::Seller).map(signed).sum::<i64>();
+                    seen.settles |= legs.iter().any(|leg| leg.source_type == SourceType::CheckoutSession);
+                    seen.posted.extend(legs.iter().filter(|leg| leg.source_type == SourceType::Payout));
+                }
+                _ => {}
+            }
+        }
+        Ok(seen)
+    }
+
+    /// What is paid is posted, once, and nothing else of payouts is.
+    fn posted(&self, seen: &Seen<'_>) -> Verdict {
+        let mut expected = Vec::new();
+        for id in &seen.paid {
+            let amount = self.known.get(id).map_or(0, |known| known.amount);
+            expected.push((Book::Seller, Direction::Debit, amount, id.to_string()));
+            expected.push((Book::PayoutClearing, Direction::Credit, amount, id.to_string()));
+        }
+        let leg = |leg: &&LedgerEntry| (leg.book, leg.direction, leg.amount.get(), leg.source_id.clone());
+        let mut found: Vec<_> = seen.posted.iter().map(leg).collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        let coded = seen.posted.iter().all(|leg| leg.code == EntryCode::Payout);
+        if found == expected && coded { Ok(()) } else { Err(format!("posted is {found:?}, and paid {expected:?}")) }
+    }
+
+    fn in_flight(&self, account: AccountId) -> impl Iterator<Item = (&PayoutId, &Known)> {
+        self.known.iter().filter(move |(_, known)| known.account == account && known.status.is_in_flight())
+    }
+
+    fn landed(&mut self, change: &ChangeSet, view: &View<'_>) -> Verdict {
+        let failed = |error: serront_core::ports::PortError| error.to_string();
+        let seen = self.take(change)?;
+        if seen.settles && seen.funds {
+            return Err("a settlement writes the account's funds".to_owned());
+        }
+        self.posted(&seen)?;
+        if !seen.funds {
+            return Ok(());
+        }
+        let account = change.account_id;
+        let Some(snapshot) = at_once(view.storage.funds(account, None)).map_err(failed)? else {
+            return Err(format!("{account} has no funds"));
+        };
+        let told: i64 = snapshot.totals.iter().map(|of| of.credits - of.debits).sum();
+        let ledger = self.ledger.get(&account).copied().unwrap_or(0);
+        let in_flight: i64 = self.in_flight(account).map(|(_, known)| known.amount).sum();
+        if (told, snapshot.funds.in_flight.get()) != (ledger, in_flight) {
+            let stored = snapshot.funds.in_flight;
+            return Err(format!("told are {told} and {stored} in flight; there are {ledger} and {in_flight}"));
+        }
+        if seen.requested && ledger < in_flight {
+            return Err(format!("a payout was accepted, and {} are available", ledger - in_flight));
+        }
+        let limit = Limit::parse(Some("100")).map_err(|error| error.to_string())?;
+        let listed = at_once(view.storage.payouts_in_flight(None, limit)).map_err(failed)?;
+        let listed: BTreeSet<_> =
+            listed.rows.iter().filter(|row| row.account_id == account).map(|row| row.id).collect();
+        if listed != self.in_flight(account).map(|(id, _)| *id).collect() {
+            return Err(format!("listed as in flight are {listed:?}"));
+        }
+        Ok(())
+    }
+
+    fn check(&self, view: &View<'_>, account: AccountId) -> Verdict {
+        let failed = |error: serront_core::ports::PortError| error.to_string();
+        let limit = Limit::parse(Some("100")).map_err(|error| error.to_string())?;
+        let rows = at_once(view.storage.payouts(account, None, None, limit)).map_err(failed)?.rows;
+        let own = self.known.iter().filter(|(_, known)| known.account == account);
+        if own.clone().count() != rows.len() {
+            return Err(format!("{} payouts were asked for, and {} are listed", own.count(), rows.len()));
+        }
+        for row in rows {
+            let Some(known) = self.known.get(&row.id) else { return Err(format!("{} was never asked for", row.id)) };
+            if (row.amount.get(), row.state.status) != (known.amount, known.status) {
+                return Err(format!("{} is {} over {}", row.id, row.state.status.as_str(), row.amount));
+            }
+            if row.bank != known.bank {
+                return Err(format!("{} goes to another bank account than it was asked for with", row.id));
+            }
+            let source_id = Some(row.id.to_string());
+            let filter = EntryFilter { source_type: Some(SourceType::Payout), source_id, ..EntryFilter::default() };
+            let legs = at_once(view.storage.entries(account, &filter, None, limit)).map_err(failed)?.rows;
+            let posted: i64 = legs.iter().map(signed).sum();
+            let expected = if known.status == PayoutStatus::Paid { -known.amount } else { 0 };
+            if posted != expected {
+                return Err(format!("{} is {}, and its entries come to {posted}", row.id, known.status.as_str()));
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Invariant for Payouts {
     fn name(&self) -> &'static str {
         "rule 4: payouts"
     }
 
-    fn not_yet(&self) -> Option<&'static str> {
-        Some("there are no payouts; nothing is checked")
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        match event {
+            Event::Landed { change, .. } => self.landed(change, view),
+            _ => Ok(()),
+        }
     }
 
-    fn see(&mut self, _event: &Event<'_>, _view: &View<'_>) -> Verdict {
-        Ok(())
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
-        Ok(())
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        view.sellers.iter().try_for_each(|seller| self.check(view, seller.account))
     }
 }

@@ -1,7 +1,5 @@
-//! Rule 8: with the module off, online payment and ledger answer `PAYMENT_MODULE_DISABLED` (the oracle knows when it is
-//! off); on again, balance and history are what they were, and nothing is provisioned a second time.
-//!
-//! There are no payouts yet. When they come: the same for their routes.
+//! Rule 8: with the module off, online payment, ledger and payouts answer `PAYMENT_MODULE_DISABLED` (the oracle knows when it
+//! is off), but to no operator; on again, balance and history are what they were, and nothing is provisioned a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +16,8 @@ const PAGE: usize = 100;
 
 #[derive(Default)]
 pub(super) struct ModuleOff {
-    /// Each account's balance, and how many legs it has, from the beginning on.
-    history: BTreeMap<AccountId, Vec<(i64, usize)>>,
+    /// Each account's balance, and how many legs and payouts it has, from the beginning on.
+    history: BTreeMap<AccountId, Vec<(i64, usize, usize)>>,
     /// How long the history was when a request was made.
     asked: BTreeMap<u64, usize>,
     merchants: BTreeMap<AccountId, String>,
@@ -32,8 +30,8 @@ fn account(call: &Call, view: &View<'_>) -> Option<AccountId> {
 }
 
 impl ModuleOff {
-    fn history(&mut self, account: AccountId) -> &mut Vec<(i64, usize)> {
-        self.history.entry(account).or_insert_with(|| vec![(0, 0)])
+    fn history(&mut self, account: AccountId) -> &mut Vec<(i64, usize, usize)> {
+        self.history.entry(account).or_insert_with(|| vec![(0, 0, 0)])
     }
 
     fn landed(&mut self, change: &ChangeSet) -> Verdict {
@@ -45,9 +43,14 @@ impl ModuleOff {
                     let mut now = history.last().copied().unwrap_or_default();
                     for leg in legs.iter().filter(|leg| leg.book == Book::Seller) {
                         let sign = if leg.direction == Direction::Credit { 1 } else { -1 };
-                        now = (now.0 + sign * leg.amount.get(), now.1 + 1);
+                        now = (now.0 + sign * leg.amount.get(), now.1 + 1, now.2);
                     }
                     history.push(now);
+                }
+                Write::InsertPayout(_) => {
+                    let history = self.history(account);
+                    let (balance, legs, payouts) = history.last().copied().unwrap_or_default();
+                    history.push((balance, legs, payouts + 1));
                 }
                 Write::UpdateAccount(state) => {
                     if state.modules.marketing {
@@ -86,11 +89,19 @@ impl ModuleOff {
             Verb::SwitchMarketing { .. } => false,
             Verb::Balance => {
                 let told = data.get("balance").and_then(Value::as_i64);
-                possible.any(|(balance, _)| Some(*balance) == told)
+                possible.any(|(balance, ..)| Some(*balance) == told)
+            }
+            Verb::PayoutBalance => {
+                let told = data.get("ledgerBalance").and_then(Value::as_i64);
+                possible.any(|(balance, ..)| Some(*balance) == told)
+            }
+            Verb::Payouts => {
+                let told = data.as_array().map_or(0, Vec::len);
+                possible.any(|(_, _, payouts)| *payouts == told || *payouts > PAGE)
             }
             Verb::Entries => {
                 let told = data.as_array().map_or(0, Vec::len);
-                possible.any(|(_, legs)| *legs == told || *legs > PAGE)
+                possible.any(|(_, legs, _)| *legs == told || *legs > PAGE)
             }
             _ => true,
         };
@@ -101,10 +112,6 @@ impl ModuleOff {
 impl Invariant for ModuleOff {
     fn name(&self) -> &'static str {
         "rule 8: module off"
-    }
-
-    fn not_yet(&self) -> Option<&'static str> {
-        Some("there are no payouts; checked: online payment and ledger")
     }
 
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
@@ -120,6 +127,11 @@ impl Invariant for ModuleOff {
                 Ok(())
             }
             Event::Told { id, call, reply: Reply::Done { data, .. } } => self.told(*id, call, data, view),
+            Event::Told { call, reply: Reply::Refused(code), .. }
+                if call.is_operators() && code == "PAYMENT_MODULE_DISABLED" =>
+            {
+                Err(format!("an operator's {} is refused", call.verb.name()))
+            }
             _ => Ok(()),
         }
     }

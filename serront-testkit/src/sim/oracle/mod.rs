@@ -6,12 +6,14 @@
 //! ```
 //!
 //! Money paid online has nobody who asks: a buyer's payment at the hosted page opens it, and its posting tells what it did.
+//! To the seller's funds it is the posting itself that happens.
 //!
 //! It knows the wire contract and JSON; ids, tokens and keys are text to it. To extend it: a model of the new object
 //! beside `order.rs`, its commands here in `opens`, its answers in `fits`.
 
 mod engine;
 mod exception;
+mod funds;
 mod key;
 mod order;
 mod settings;
@@ -20,10 +22,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use serront_core::change::{ChangeSet, Write};
+use serront_core::ledger::{Book, Direction, LedgerEntry, SourceType};
 use serront_core::page::{Limit, OrderFilter};
+use serront_core::view::PayoutView;
 
 use self::engine::Engine;
 use self::exception::ExceptionModel;
+use self::funds::FundsModel;
 use self::key::KeyModel;
 use self::order::{Keyed, OrderModel, Shown};
 use self::settings::{Front, SettingsModel};
@@ -44,6 +49,8 @@ enum At {
     Order(String),
     Key(String),
     Exception(String),
+    /// A seller's.
+    Funds(usize),
     Settings,
 }
 
@@ -90,6 +97,10 @@ pub(super) struct Oracle {
     key_ids: BTreeMap<String, String>,
     settings: Engine<SettingsModel>,
     exceptions: BTreeMap<String, Engine<ExceptionModel>>,
+    /// By seller.
+    funds: BTreeMap<usize, Engine<FundsModel>>,
+    /// The seller whose payout it is, and the note that it was asked for with.
+    payouts: BTreeMap<String, (usize, String)>,
     /// By session.
     payments: BTreeMap<String, Payment>,
     paid: u64,
@@ -107,6 +118,8 @@ impl Default for Oracle {
             key_ids: BTreeMap::new(),
             settings: Engine::new(SettingsModel, [settings::State::default()]),
             exceptions: BTreeMap::new(),
+            funds: BTreeMap::new(),
+            payouts: BTreeMap::new(),
             payments: BTreeMap::new(),
             paid: 0,
             pending: BTreeMap::new(),
@@ -121,6 +134,24 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
 /// What a session asks its buyer for.
 fn asked_for(session: &SandboxSession) -> i64 {
     session.line_items.iter().map(|item| item.unit_amount.saturating_mul(i64::from(item.quantity))).sum()
+}
+
+/// How long an idempotency key counts, and how exactly its age is known, in milliseconds.
+fn exactness(view: &View<'_>) -> (i64, i64) {
+    let key_kept_ms = i64::try_from(view.policy.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4);
+    (key_kept_ms, view.skew_ms + REQUEST_MS_MAX)
+}
+
+/// Whether the payment module is looked at first, and something else may refuse after it.
+const fn is_behind_the_gate(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Pay { .. }
+            | Verb::RequestPayout { .. }
+            | Verb::CancelPayout { .. }
+            | Verb::PatchBankAccount { .. }
+            | Verb::Payout { .. }
+    )
 }
 
 impl Oracle {
@@ -177,9 +208,64 @@ impl Oracle {
             Verb::SetTier { tier, .. } => settings::Command::SetTier { seller, tier },
             Verb::SwitchPayment { on } => settings::Command::SwitchPayment { seller, on: *on },
             Verb::SwitchMarketing { .. } => settings::Command::SwitchMarketing { seller },
-            Verb::Pay { .. } | Verb::Balance | Verb::Entries => settings::Command::Money { seller },
+            // Operators' requests look at no module.
+            Verb::RequestPayout { .. } if call.is_operators() => return None,
+            Verb::Pay { .. }
+            | Verb::Balance
+            | Verb::Entries
+            | Verb::RequestPayout { .. }
+            | Verb::CancelPayout { .. }
+            | Verb::PatchBankAccount { .. }
+            | Verb::BankAccount
+            | Verb::Payouts
+            | Verb::Payout { .. }
+            | Verb::PayoutBalance => settings::Command::Money { seller },
             _ => return None,
         })
+    }
+
+    /// Whether it is another seller's payout that is asked for: that is not there for a seller.
+    fn is_foreign_payout(&self, call: &Call) -> bool {
+        let (Verb::Payout { payout } | Verb::CancelPayout { payout }) = &call.verb else { return false };
+        self.payouts.get(payout).is_some_and(|(seller, _)| *seller != call.seller)
+    }
+
+    fn funds_command(&self, call: &Call, asked_at: i64) -> Option<funds::Command> {
+        let keyed = || Keyed { key: call.idempotency_key.clone(), body: call.verb.body(), asked_at };
+        let note = |payout: &String| self.payouts.get(payout).map(|(_, note)| note.clone());
+        Some(match &call.verb {
+            Verb::RequestPayout { amount, bank, note, .. } => funds::Command::Request {
+                keyed: keyed(),
+                note: note.clone(),
+                amount: *amount,
+                bank: bank.map(|variant| bank_account(call.seller, variant)),
+            },
+            Verb::CancelPayout { payout } => {
+                funds::Command::Move { keyed: keyed(), note: note(payout)?, by: funds::Move::Cancel }
+            }
+            Verb::MovePayout { payout, step, text } if call.is_operators() => {
+                let by = funds::Move::Operators(*step, text.clone());
+                funds::Command::Move { keyed: keyed(), note: note(payout)?, by }
+            }
+            Verb::PatchBankAccount { variant, whole } => {
+                let number = bank_account(call.seller, *variant);
+                funds::Command::PatchBank { keyed: keyed(), number, whole: *whole }
+            }
+            Verb::Adjust { amount, reference, .. } => {
+                funds::Command::Adjust { reference: reference.clone(), amount: *amount }
+            }
+            Verb::Balance | Verb::PayoutBalance => funds::Command::Balance,
+            Verb::Payouts => funds::Command::Payouts,
+            Verb::Payout { payout } => funds::Command::Payout(note(payout)?),
+            Verb::BankAccount => funds::Command::Bank,
+            _ => return None,
+        })
+    }
+
+    fn funds(&mut self, seller: usize, view: &View<'_>) -> &mut Engine<FundsModel> {
+        let (key_kept_ms, slack_ms) = exactness(view);
+        let model = FundsModel { key_kept_ms, slack_ms };
+        self.funds.entry(seller).or_insert_with(|| Engine::new(model, [funds::State::default()]))
     }
 
     /// Opens a command wherever it may do something.
@@ -222,6 +308,12 @@ impl Oracle {
             engine.or_insert_with(|| Engine::new(ExceptionModel, [false])).asked(id, ());
             at.push(At::Exception(exception.clone()));
         }
+        if !self.is_foreign_payout(call)
+            && let Some(command) = self.funds_command(call, view.now)
+        {
+            self.funds(call.seller, view).asked(id, command);
+            at.push(At::Funds(call.seller));
+        }
         match &call.verb {
             Verb::Place { buyer, .. } => {
                 self.placings.insert((call.seller, buyer.clone()), Placing::Open);
@@ -252,6 +344,7 @@ impl Oracle {
                 At::Key(key) => self.told_key(key, id, call, reply, view),
                 At::Order(order) => self.told_order(order, id, call, reply, shut, view)?,
                 At::Exception(exception) => self.told_exception(exception, id, reply, shut, view),
+                At::Funds(seller) => self.told_funds(*seller, id, call, reply, shut, view),
                 At::Settings => self.told_settings(id, call, reply, shut, view),
             };
             if !fits {
@@ -371,6 +464,12 @@ impl Oracle {
         let kind = kinds.next().unwrap_or(order::CONFIRMED);
         for write in &change.writes {
             let Write::Post(legs) = write else { continue };
+            if legs.iter().any(|leg| leg.source_type != SourceType::CheckoutSession) {
+                continue;
+            }
+            if let Some(seller) = view.sellers.iter().position(|seller| seller.account == change.account_id) {
+                self.settled(seller, legs, view);
+            }
             let session = legs.first().map(|leg| leg.source_id.clone()).unwrap_or_default();
             let Some(Payment { order, id }) = self.payments.remove(&session) else {
                 return Err(format!("the ledger knows of money through {session} that nobody paid"));
@@ -383,6 +482,38 @@ impl Oracle {
         Ok(())
     }
 
+    /// The seller's share of what was settled, known from the very moment at which it is in the ledger.
+    fn settled(&mut self, seller: usize, legs: &[LedgerEntry], view: &View<'_>) {
+        let own = legs.iter().filter(|leg| leg.book == Book::Seller);
+        let share =
+            own.map(|leg| if leg.direction == Direction::Credit { leg.amount.get() } else { -leg.amount.get() });
+        let share = share.sum();
+        self.paid += 1;
+        let id = PAYMENTS_FROM.saturating_add(self.paid);
+        let engine = self.funds(seller, view);
+        engine.asked(id, funds::Command::Settle(share));
+        engine.told(id, view.now, |told| *told == funds::Told::Settled);
+    }
+
+    fn told_funds(&mut self, seller: usize, id: u64, call: &Call, reply: &Reply, shut: bool, view: &View<'_>) -> bool {
+        use funds::Told;
+        let Some(engine) = self.funds.get_mut(&seller) else { return true };
+        let (data, replayed) = match reply {
+            _ if shut => return engine.did_not_happen(id),
+            Reply::NotDone | Reply::Unknown => return engine.did_not_happen(id),
+            // It is the settings that refuse: a seller, never an operator.
+            Reply::Refused(code) if code == "PAYMENT_MODULE_DISABLED" && !call.is_operators() => {
+                return engine.did_not_happen(id);
+            }
+            Reply::Refused(code) => {
+                return engine.told(id, view.now, |told| matches!(told, Told::Refused(expected) if expected == code));
+            }
+            Reply::Bytes(_) => return false,
+            Reply::Done { data, replayed } => (data, *replayed),
+        };
+        engine.told(id, view.now, |told| funds::fits(&call.verb, data, replayed, told))
+    }
+
     fn told_settings(&mut self, id: u64, call: &Call, reply: &Reply, shut: bool, view: &View<'_>) -> bool {
         use settings::Told;
         let data = match reply {
@@ -390,8 +521,8 @@ impl Oracle {
             Reply::NotDone | Reply::Unknown => return self.settings.did_not_happen(id),
             // Nothing is switched, and nothing said of the switch.
             Reply::Refused(code) if code == "PLUGIPAY_ERROR" => return self.settings.did_not_happen(id),
-            // It is the order that refuses: the gate was open.
-            Reply::Refused(code) if matches!(call.verb, Verb::Pay { .. }) && code != "PAYMENT_MODULE_DISABLED" => {
+            // It is the order or the funds that refuse: the gate was open.
+            Reply::Refused(code) if is_behind_the_gate(&call.verb) && code != "PAYMENT_MODULE_DISABLED" => {
                 return self.settings.told(id, view.now, |told| *told == Told::Done);
             }
             Reply::Refused(code) => {
@@ -462,6 +593,14 @@ impl Oracle {
                     Reply::Refused(_) | Reply::NotDone | Reply::Unknown => Ok(()),
                 }
             }
+            (_, Reply::Done { .. }) if self.is_foreign_payout(call) => {
+                Err(format!("another account's payout was given: {call:?}"))
+            }
+            (Verb::MovePayout { .. }, reply) if !call.is_operators() => match reply {
+                Reply::Refused(code) if code == "OPERATOR_ONLY" || code == "UNAUTHORIZED" => Ok(()),
+                Reply::NotDone | Reply::Unknown => Ok(()),
+                _ => Err(format!("a seller moved a payout along: {reply:?}")),
+            },
             _ => Ok(()),
         }
     }
@@ -496,8 +635,23 @@ impl Oracle {
                 self.key_ids.insert(id, key);
                 Ok(())
             }
+            Verb::RequestPayout { .. } => self.learn_payout(call.seller, data),
+            Verb::Payouts => {
+                let mut rows = data.as_array().into_iter().flatten();
+                rows.try_for_each(|row| self.learn_payout(call.seller, row))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Which payout a request made: one and no other.
+    fn learn_payout(&mut self, seller: usize, shown: &Value) -> Verdict {
+        let (id, of) = (text(shown, "id").to_owned(), (seller, text(shown, "note").to_owned()));
+        if self.payouts.iter().any(|(other, known)| *other != id && *known == of) {
+            return Err(format!("one request made two payouts, {id} and another"));
+        }
+        self.payouts.insert(id, of);
+        Ok(())
     }
 
     fn learn_order(
@@ -528,10 +682,8 @@ impl Oracle {
         if self.orders.contains_key(order) {
             return Ok(());
         }
-        let model = OrderModel {
-            key_kept_ms: i64::try_from(view.policy.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4),
-            slack_ms: view.skew_ms + REQUEST_MS_MAX,
-        };
+        let (key_kept_ms, slack_ms) = exactness(view);
+        let model = OrderModel { key_kept_ms, slack_ms };
         let engine = Engine::new(model, [order::State::new(shown)]);
         self.orders.insert(order.to_owned(), Order { engine, number, buyer: buyer.to_owned() });
         Ok(())
@@ -566,9 +718,43 @@ impl Oracle {
                         engine.may_happen_until(id, until);
                     }
                 }
+                At::Funds(seller) => {
+                    if let Some(engine) = self.funds.get_mut(&seller) {
+                        engine.may_happen_until(id, until);
+                    }
+                }
                 At::Settings => self.settings.may_happen_until(id, until),
             }
         }
+    }
+
+    /// The money as it is in the storage at the end has to be a state that explains every answer.
+    fn check_funds(&mut self, view: &View<'_>) -> Verdict {
+        let failed = |error: serront_core::ports::PortError| error.to_string();
+        let limit = Limit::parse(Some("100")).map_err(|error| error.to_string())?;
+        self.funds.values_mut().for_each(Engine::settle);
+        for (seller, facts) in view.sellers.iter().enumerate() {
+            let Some(engine) = self.funds.get(&seller).filter(|engine| !engine.gave_up()) else { continue };
+            let rows = at_once(view.storage.payouts(facts.account, None, None, limit)).map_err(failed)?.rows;
+            let rows: Vec<_> = rows.iter().map(|row| serde_json::to_value(PayoutView::from(row))).collect();
+            let rows: Vec<_> = rows.into_iter().map(Result::unwrap_or_default).collect();
+            let snapshot = at_once(view.storage.funds(facts.account, None)).map_err(failed)?;
+            let Some(snapshot) = snapshot else { return Err(format!("seller {seller} has no funds")) };
+            let ledger: i64 = snapshot.totals.iter().map(|of| of.credits - of.debits).sum();
+            let in_flight = snapshot.funds.in_flight.get();
+            let bank = snapshot.bank_account.and_then(|account| account.details.bank_account_number);
+            let explains = |state: &funds::State| {
+                (state.ledger, state.in_flight()) == (ledger, in_flight)
+                    && funds::lists(&rows, &state.payouts)
+                    && state.bank.as_ref().map(|(number, _)| number) == bank.as_ref()
+            };
+            if !engine.states().any(explains) {
+                return Err(format!(
+                    "seller {seller} ends with {ledger} and {in_flight} in flight, which nothing explains"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check_books(&mut self, view: &View<'_>) -> Verdict {
@@ -626,6 +812,7 @@ impl Invariant for Oracle {
             | Event::KeysForgotten
             | Event::Notified(_)
             | Event::Taken { .. }
+            | Event::Folded
             | Event::Recorded { .. }
             | Event::Mailed(_)
             | Event::Posted { .. }
@@ -636,6 +823,7 @@ impl Invariant for Oracle {
     }
 
     fn end(&mut self, view: &View<'_>) -> Verdict {
-        self.check_books(view)
+        self.check_books(view)?;
+        self.check_funds(view)
     }
 }

@@ -1,5 +1,4 @@
-//! The operator's subcommands around Plugipay: notifications that could not be applied, and merchants' secrets. They work
-//! beside a host that serves on the same database, whose loops then carry out what they cause.
+//! Notifications that could not be applied, and what is registered at Plugipay.
 
 use std::time::Duration;
 
@@ -11,7 +10,8 @@ use serront_core::inbox::InboxRecord;
 use serront_core::ports::Clock as _;
 use serront_core::service::{Local, Online, Provider};
 
-use crate::settings::{InboxCommand, PlugipayCommand, Settings};
+use crate::commands::{InboxCommand, PlugipayCommand};
+use crate::settings::Settings;
 use crate::{Fatal, adapters, environment, process};
 
 /// How long a parked notification is left to the janitor before the operator is shown it.

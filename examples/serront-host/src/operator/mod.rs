@@ -1,0 +1,14 @@
+//! The operator's subcommands. They work beside a host that serves on the same database, whose loops then carry out what they
+//! cause.
+
+mod journal;
+mod keys;
+mod ledger;
+mod payouts;
+mod plugipay;
+mod reconcile;
+
+pub(crate) use keys::key;
+pub(crate) use ledger::ledger;
+pub(crate) use payouts::payout;
+pub(crate) use plugipay::{inbox, plugipay};

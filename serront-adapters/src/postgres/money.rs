@@ -1,0 +1,281 @@
+//! Reads of the money: the ledger, exceptions, payouts and what they need. Each is one statement, so that it sees one
+//! snapshot.
+
+use serront_core::exception::{ExceptionStatus, PaymentException};
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, ExceptionId, PayoutId};
+use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
+use serront_core::page::{EntryFilter, EntryPosition, ExceptionPosition, Limit, Page, PayoutPosition};
+use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::ports::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
+use sqlx::postgres::PgConnection;
+
+use super::read::{KEPT, Query};
+use crate::sql::error::Failed;
+use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts, exception_parts, payout_parts};
+use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
+use crate::sql::names::directory;
+
+type Read<T> = Result<T, Failed>;
+
+/// The totals and what is not folded into them yet, in one snapshot.
+pub(super) async fn balance(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<CodeTotals>> {
+    let sql = "SELECT code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM (\
+               SELECT code, debits, credits FROM @.ledger_balances WHERE account_id = $1 UNION ALL \
+               SELECT code, debits, credits FROM @.ledger_deltas WHERE account_id = $1) every GROUP BY code ORDER BY code";
+    let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(money::totals).collect()
+}
+
+/// A page of the legs on the seller's balance.
+pub(super) async fn entries(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    filter: &EntryFilter,
+    after: Option<EntryPosition>,
+    limit: Limit,
+) -> Read<Page<LedgerEntry>> {
+    // $1 account, $2 limit, $3 from when, $4 and $5 below what, $6 the source.
+    let between = "created_at >= $3 AND (created_at, entry_id) < ($4, $5)";
+    let columns = ENTRY.join(", ");
+    let newest = "ORDER BY created_at DESC, entry_id DESC LIMIT $2";
+    // The names of codes and kinds are ours.
+    let parts = entry_parts(filter)
+        .into_iter()
+        .map(|(code, source_type)| format!("code = '{}' AND source_type = '{}'", code.as_str(), source_type.as_str()));
+    let sql = if filter.source_id.is_some() {
+        // All of one source, by its index and no other.
+        let any: Vec<_> = parts.map(|part| format!("({part})")).collect();
+        format!(
+            "SELECT {columns} FROM (SELECT {columns} FROM @.ledger_entries WHERE source_id = $6 \
+             AND account_id = $1 AND book = 'seller' OFFSET 0) every WHERE ({}) AND {between} {newest}",
+            any.join(" OR ")
+        )
+    } else {
+        let parts: Vec<_> = parts
+            .map(|part| {
+                format!(
+                    "(SELECT {columns} FROM @.ledger_entries WHERE account_id = $1 AND book = 'seller' AND {part} \
+                     AND {between} {newest})"
+                )
+            })
+            .collect();
+        format!("SELECT {columns} FROM ({}) every {newest}", parts.join(" UNION ALL "))
+    };
+    let (from, (millis, id)) = entry_bounds(filter, after);
+    let query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    let mut query = query.bind(from)?.bind(millis)?.bind(id)?;
+    if let Some(source) = &filter.source_id {
+        query = query.bind(source.clone())?;
+    }
+    let rows = query.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(money::entry).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn exceptions(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    status: Option<ExceptionStatus>,
+    after: Option<ExceptionPosition>,
+    limit: Limit,
+) -> Read<Page<PaymentException>> {
+    let position = if after.is_some() { " AND (x.created_at, x.exception_id) < ($3, $4)" } else { "" };
+    let parts: Vec<_> = exception_parts(status)
+        .into_iter()
+        .map(|status| {
+            format!(
+                concat!(
+                    "(SELECT ",
+                    exception_columns!(),
+                    " FROM @.exceptions x WHERE x.account_id = $1 AND x.status = '{status}'{position} \
+                     ORDER BY x.created_at DESC, x.exception_id DESC LIMIT $2)"
+                ),
+                status = status.as_str(),
+                position = position
+            )
+        })
+        .collect();
+    let sql = format!(
+        "SELECT * FROM ({}) every ORDER BY created_at DESC, exception_id DESC LIMIT $2",
+        parts.join(" UNION ALL ")
+    );
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    if let Some(after) = after {
+        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+    }
+    let rows = query.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(money::exception).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn exception(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: ExceptionId,
+    scope: Option<Scope>,
+) -> Read<Option<ExceptionSnapshot>> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            exception_columns!(),
+            ", p.payment_id, {KEPT} FROM @.exceptions x \
+             JOIN @.payments p ON p.order_id = x.order_id AND p.account_id = x.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = x.account_id AND k.scope = $3 \
+             WHERE x.exception_id = $1 AND x.account_id = $2"
+        ),
+        KEPT = KEPT
+    );
+    let query = Query::new(schema, &sql)
+        .bind(id.to_string())?
+        .bind(account.to_string())?
+        .bind(scope.map(|scope| scope.to_string()))?;
+    query.optional(connection).await?.as_ref().map(money::exception_snapshot).transpose()
+}
+
+/// The funds, the totals with what is not folded into them yet, and the default account.
+pub(super) async fn funds(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    scope: Option<Scope>,
+) -> Read<Option<FundsSnapshot>> {
+    let sql = format!(
+        "SELECT a.account_id, f.version AS funds_version, f.in_flight, b.version AS bank_version, b.details, \
+         (SELECT json_agg(json_build_array(c.code, c.debits, c.credits) ORDER BY c.code)::text FROM \
+         (SELECT code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM \
+         (SELECT code, debits, credits FROM @.ledger_balances WHERE account_id = $1 UNION ALL \
+         SELECT code, debits, credits FROM @.ledger_deltas WHERE account_id = $1) every GROUP BY code) c) AS totals, \
+         {KEPT} FROM @.accounts a LEFT JOIN @.funds f ON f.account_id = a.account_id \
+         LEFT JOIN @.bank_accounts b ON b.account_id = a.account_id \
+         LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 WHERE a.account_id = $1"
+    );
+    let query = Query::new(schema, &sql).bind(account.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
+    query.optional(connection).await?.as_ref().map(money::funds_snapshot).transpose()
+}
+
+pub(super) async fn payout(
+    connection: &mut PgConnection,
+    schema: &str,
+    key: PayoutKey,
+    scope: Option<Scope>,
+) -> Read<Option<PayoutSnapshot>> {
+    let (id, account) = match key {
+        PayoutKey::Id(account, id) => (id, Some(account.to_string())),
+        PayoutKey::Any(id) => (id, None),
+    };
+    let of = match account {
+        Some(_) => "$3".to_owned(),
+        // The directory is who knows whose it is.
+        None => format!("(SELECT account_id FROM @.directory WHERE kind = '{}' AND name = $1)", directory::PAYOUT),
+    };
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            payout_columns!(),
+            ", f.version AS funds_version, f.in_flight, {KEPT} FROM @.payouts t \
+             LEFT JOIN @.funds f ON f.account_id = t.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = t.account_id AND k.scope = $2 \
+             WHERE t.payout_id = $1 AND t.account_id = {of}"
+        ),
+        KEPT = KEPT,
+        of = of
+    );
+    let mut query = Query::new(schema, &sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
+    if let Some(account) = account {
+        query = query.bind(account)?;
+    }
+    query.optional(connection).await?.as_ref().map(money::payout_snapshot).transpose()
+}
+
+pub(super) async fn payouts(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    status: Option<PayoutStatus>,
+    after: Option<PayoutPosition>,
+    limit: Limit,
+) -> Read<Page<Payout>> {
+    let position = if after.is_some() { " AND (t.created_at, t.payout_id) < ($3, $4)" } else { "" };
+    let parts: Vec<_> = payout_parts(status)
+        .into_iter()
+        .map(|status| {
+            format!(
+                concat!(
+                    "(SELECT ",
+                    payout_columns!(),
+                    " FROM @.payouts t WHERE t.account_id = $1 AND t.status = '{status}'{position} \
+                     ORDER BY t.created_at DESC, t.payout_id DESC LIMIT $2)"
+                ),
+                status = status.as_str(),
+                position = position
+            )
+        })
+        .collect();
+    let sql = format!(
+        "SELECT * FROM ({}) every ORDER BY created_at DESC, payout_id DESC LIMIT $2",
+        parts.join(" UNION ALL ")
+    );
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    if let Some(after) = after {
+        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+    }
+    let rows = query.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(money::payout).collect::<Read<Vec<_>>>()?, limit))
+}
+
+/// Of every account, oldest first.
+pub(super) async fn payouts_in_flight(
+    connection: &mut PgConnection,
+    schema: &str,
+    after: Option<PayoutPosition>,
+    limit: Limit,
+) -> Read<Page<Payout>> {
+    let position = if after.is_some() { " AND (t.created_at, t.payout_id) > ($2, $3)" } else { "" };
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            payout_columns!(),
+            " FROM @.payouts t WHERE t.{IN_FLIGHT}{position} ORDER BY t.created_at, t.payout_id LIMIT $1"
+        ),
+        IN_FLIGHT = IN_FLIGHT,
+        position = position
+    );
+    let mut query = Query::new(schema, &sql).bind(i64::from(limit.get()) + 1)?;
+    if let Some(after) = after {
+        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+    }
+    let rows = query.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(money::payout).collect::<Read<Vec<_>>>()?, limit))
+}
+
+pub(super) async fn payout_audit(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: PayoutId,
+) -> Read<Vec<PayoutAudit>> {
+    let sql = "SELECT audit_id, account_id, payout_id, at, actor, from_status, to_status, note FROM @.payout_audit \
+               WHERE payout_id = $1 AND account_id = $2 ORDER BY at, audit_id";
+    let rows = Query::new(schema, sql).bind(id.to_string())?.bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(money::payout_audit).collect()
+}
+
+pub(super) async fn adjustment(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    key: &AdjustmentKey,
+) -> Read<Option<Adjustment>> {
+    let (column, name) = match key {
+        AdjustmentKey::Id(id) => ("adjustment_id", id.to_string()),
+        AdjustmentKey::Reference(reference) => ("reference", reference.clone()),
+    };
+    let sql = format!(
+        "SELECT adjustment_id, account_id, direction, amount, reason, reference, actor, created_at \
+         FROM @.adjustments WHERE {column} = $1 AND account_id = $2"
+    );
+    let query = Query::new(schema, &sql).bind(name)?.bind(account.to_string())?;
+    query.optional(connection).await?.as_ref().map(money::adjustment).transpose()
+}

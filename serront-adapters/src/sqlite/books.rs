@@ -1,0 +1,43 @@
+//! The books, added up by the engine in pieces: rows of the table, in the order in which they came.
+
+use serront_core::books::{BooksPiece, Verification};
+use serront_core::ids::AccountId;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::sql::error::Failed;
+use crate::sql::money::{funds_piece, funds_statement, piece, piece_statement, totals_piece};
+use crate::sql::rows::Cells as _;
+
+/// How many entries a piece has.
+const ROWS: i64 = 50_000;
+
+/// Hands the books to a verification, in one read transaction.
+pub(super) async fn books(
+    connection: &mut SqliteConnection,
+    account: Option<AccountId>,
+    verification: &Verification,
+) -> Result<(), Failed> {
+    let condition = if account.is_some() { "account_id = ?1" } else { "?1 IS NULL" };
+    let account = account.map(|account| account.to_string());
+    // Dropped in the middle, the connection is not used again.
+    sqlx::query("BEGIN").execute(&mut *connection).await?;
+    let last = sqlx::query("SELECT coalesce(max(rowid), 0) AS last FROM ledger_entries");
+    let last = last.fetch_one(&mut *connection).await?.int("last")?;
+    verification.take(&BooksPiece::Expected(u64::try_from(last).unwrap_or(0)));
+    let entries = piece_statement("ledger_entries", &format!("rowid > ?2 AND rowid <= ?3 AND {condition}"));
+    let mut row = 0;
+    while row < last {
+        let next = row.saturating_add(ROWS);
+        let query = sqlx::query(AssertSqlSafe(entries.clone())).bind(account.clone()).bind(row).bind(next);
+        verification.take(&piece(&query.fetch_all(&mut *connection).await?)?);
+        row = next;
+    }
+    let totals = format!("SELECT account_id, code, debits, credits FROM ledger_balances WHERE {condition}");
+    let totals = sqlx::query(AssertSqlSafe(totals)).bind(account.clone()).fetch_all(&mut *connection).await?;
+    verification.take(&totals_piece(&totals)?);
+    let funds = sqlx::query(AssertSqlSafe(funds_statement("", condition))).bind(account);
+    verification.take(&funds_piece(&funds.fetch_all(&mut *connection).await?)?);
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,547 @@
+//! Payouts, the funds that all debits meet on, adjustments, and the books.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serront_core::account::Version;
+use serront_core::audit::Actor;
+use serront_core::balance::Funds;
+use serront_core::books::{self, Difference, Verification, VerificationReport};
+use serront_core::change::{ChangeSet, Claim, ClaimName, Row, Write};
+use serront_core::checkout::SessionId;
+use serront_core::decide::{self, AdjustmentInput, PayoutStep};
+use serront_core::ids::{AccountId, PayoutId};
+use serront_core::key::OperatorKey;
+use serront_core::ledger::{self, Direction, LedgerEntry};
+use serront_core::money::Rupiah;
+use serront_core::page::EntryFilter;
+use serront_core::payout::{BankAccountInput, Payout, PayoutInput, PayoutStatus};
+use serront_core::ports::{AdjustmentKey, PayoutKey};
+use serront_core::rejection::{Code, Rejection};
+use serront_core::service::Failure;
+use serront_core::tier::Tier;
+use serront_core::view::{PayoutBalanceView, PayoutView};
+
+use super::Harness;
+use super::bench::{Bench, Landed, UNNUMBERED, at_once, change_of, commit_at_once, exact, landed, limit, request};
+use crate::world::host;
+
+fn rupiah(amount: i64) -> Rupiah {
+    Rupiah::new(amount).unwrap()
+}
+
+fn asked(amount: i64) -> PayoutInput {
+    PayoutInput {
+        amount,
+        bank_code: Some("014".to_owned()),
+        bank_name: Some("Bank Contoh — 'pusat'".to_owned()),
+        bank_account_number: Some("123-456 789".to_owned()),
+        bank_account_holder: Some("Renata".to_owned()),
+        note: Some("for the rent".to_owned()),
+        ..PayoutInput::default()
+    }
+}
+
+fn adjustment(amount: i64, reference: &str) -> AdjustmentInput {
+    AdjustmentInput { amount, reason: "a sale — 'kopi'".to_owned(), reference: reference.to_owned() }
+}
+
+fn transit(reference: &str) -> PayoutStep {
+    PayoutStep::MarkInTransit { reference: Some(reference.to_owned()) }
+}
+
+/// An account that has so much.
+async fn seller<H: Harness + ?Sized>(bench: &Bench<'_, H>, amount: i64) -> AccountId {
+    let local = bench.world.local();
+    let id = local.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    if amount != 0 {
+        local.adjust(id, &adjustment(amount, "opening"), &host()).await.unwrap();
+    }
+    id
+}
+
+async fn ask<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: AccountId, amount: i64) -> PayoutView {
+    bench.world.local().request_payout(id, &asked(amount), &host(), None).await.unwrap().value
+}
+
+async fn step<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: PayoutId, step: &PayoutStep) -> PayoutView {
+    bench.world.local().move_payout(PayoutKey::Any(id), step, &host(), None).await.unwrap().value
+}
+
+/// Ledger balance, in flight, available.
+async fn funds<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: AccountId) -> (i64, i64, i64) {
+    let PayoutBalanceView { ledger_balance, locked, available, .. } =
+        bench.world.local().payout_balance(id).await.unwrap();
+    (ledger_balance, locked.get(), available)
+}
+
+async fn report<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: Option<AccountId>) -> VerificationReport {
+    books::verify(bench.storage(), id, &Verification::default()).await.unwrap()
+}
+
+/// Everything of a payout's life is there after a reopen, as it was written; a payout of another account is none.
+pub async fn a_payout_is_there_as_it_was_written(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_000).await;
+    let stranger = seller(&bench, 10_000).await;
+    let asked = ask(&bench, id, 4_000).await;
+    bench.advance(Duration::from_secs(60)).await;
+    let moved = step(&bench, asked.id, &transit("T — 'satu'")).await;
+    bench.advance(Duration::from_secs(60)).await;
+    let paid = step(&bench, asked.id, &PayoutStep::MarkPaid { reference: None }).await;
+    let failing = ask(&bench, id, 1_000).await;
+    let reason = PayoutStep::MarkFailed { failure_reason: Some("the account is closed".to_owned()) };
+    let failed = step(&bench, failing.id, &reason).await;
+    let bench = bench.reopen().await;
+    let local = bench.world.local();
+    for (shown, expected) in [(asked.id, &paid), (failing.id, &failed)] {
+        for key in [PayoutKey::Id(id, shown), PayoutKey::Any(shown)] {
+            assert_eq!(local.payout(key).await.unwrap(), *expected);
+        }
+        let foreign = local.payout(PayoutKey::Id(stranger, shown)).await;
+        assert!(matches!(foreign, Err(Failure::Rejected(Rejection::NotFound(_)))), "{foreign:?}");
+    }
+    assert_eq!(paid.reference.as_deref(), Some("T — 'satu'"));
+    assert_eq!((paid.processed_at, paid.completed_at), (Some(moved.updated_at), Some(paid.updated_at)));
+    let trail = local.payout_audit(id, asked.id).await.unwrap();
+    let path: Vec<_> = trail.iter().map(|record| (record.from, record.to, record.note.as_deref(), record.at)).collect();
+    let (pending, in_transit) = (PayoutStatus::Pending, PayoutStatus::InTransit);
+    let expected = [
+        (None, pending, Some("for the rent"), asked.created_at),
+        (Some(pending), in_transit, Some("T — 'satu'"), moved.updated_at),
+        (Some(in_transit), PayoutStatus::Paid, None, paid.updated_at),
+    ];
+    assert_eq!(path, expected);
+    assert!(trail.iter().all(|record| record.actor == host() && record.account_id == id));
+    assert_eq!(local.payout_audit(stranger, asked.id).await.unwrap(), []);
+    assert_eq!(funds(&bench, id).await, (6_000, 0, 6_000));
+}
+
+/// An unknown payout is one to nobody, and a missing one is never written.
+pub async fn a_missing_payout_is_never_written(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_000).await;
+    let stranger = seller(&bench, 10_000).await;
+    let payout = ask(&bench, stranger, 1_000).await;
+    let snapshot = bench.storage().payout(PayoutKey::Any(payout.id), None).await.unwrap().unwrap();
+    let mut ids = bench.context(None).ids;
+    for missing in [ids.payout(), payout.id] {
+        let state = snapshot.payout.state.clone();
+        let state = serront_core::payout::PayoutState { version: Version(2), ..state };
+        let change = ChangeSet {
+            guards: vec![exact(Row::Payout(missing), Version::FIRST)],
+            writes: vec![Write::UpdatePayout(missing, state)],
+            ..bench.change(id)
+        };
+        assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict, "another account's, or nobody's");
+    }
+    assert_eq!(bench.storage().payout(PayoutKey::Any(ids.payout()), None).await.unwrap(), None);
+    assert_eq!(bench.storage().payout(PayoutKey::Any(payout.id), None).await.unwrap(), Some(snapshot));
+}
+
+/// Payouts come newest first, as filtered, and what is in flight of all accounts oldest first.
+pub async fn payouts_are_paged_and_filtered(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (id, other) = (seller(&bench, 100_000).await, seller(&bench, 100_000).await);
+    let mut expected = Vec::new();
+    for n in 0..8 {
+        let payout = ask(&bench, if n == 3 { other } else { id }, 1_000 + n).await;
+        let act = match n {
+            1 | 3 => Some(transit("T")),
+            2 => Some(PayoutStep::Cancel),
+            5 => Some(PayoutStep::MarkFailed { failure_reason: Some("closed".to_owned()) }),
+            _ => None,
+        };
+        if let Some(act) = act {
+            step(&bench, payout.id, &act).await;
+        }
+        expected.push(bench.storage().payout(PayoutKey::Any(payout.id), None).await.unwrap().unwrap().payout);
+        // Some of one moment, some apart.
+        if n % 2 == 0 {
+            bench.advance(Duration::from_secs(1)).await;
+        }
+    }
+    expected.sort_by_key(|payout| std::cmp::Reverse(payout.position()));
+    let bench = bench.reopen().await;
+    for status in [None].into_iter().chain(PayoutStatus::ALL.map(Some)) {
+        let wanted =
+            |payout: &&Payout| payout.account_id == id && status.is_none_or(|status| status == payout.state.status);
+        let expected: Vec<_> = expected.iter().filter(wanted).cloned().collect();
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let page = bench.storage().payouts(id, status, after, limit(2)).await.unwrap();
+            after = page.position(Payout::position);
+            rows.extend(page.rows);
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(rows, expected, "{status:?}");
+    }
+    let in_flight = expected.iter().rev().filter(|payout| payout.state.status.is_in_flight()).cloned();
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = bench.storage().payouts_in_flight(after, limit(2)).await.unwrap();
+        after = page.position(Payout::position);
+        rows.extend(page.rows);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(rows, in_flight.collect::<Vec<_>>());
+}
+
+/// Of debits decided on one version of the funds, one lands; a settlement beside them moves nothing that they guard on.
+pub async fn debits_meet_on_the_funds(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_000).await;
+    let snapshot = bench.storage().funds(id, None).await.unwrap().unwrap();
+    assert_eq!(snapshot.funds, Funds { account_id: id, version: Version::FIRST, in_flight: Rupiah::ZERO });
+    let debits = (0..4).map(|n| {
+        let input = adjustment(-10, &format!("R{n}"));
+        change_of(decide::adjust(&snapshot, None, &input, &host(), &mut bench.context(None)).unwrap())
+    });
+    let session = SessionId::parse("cs_1").unwrap();
+    let mut ids = bench.context(None).ids;
+    let legs = ledger::sale(id, &session, rupiah(500), rupiah(2), "Order 1", bench.now(), &mut ids);
+    let settling = ChangeSet {
+        claims: vec![Claim::of(ClaimName::Settlement(session))],
+        writes: vec![Write::Post(legs)],
+        ..bench.change(id)
+    };
+    let changes = std::iter::once(settling).chain(debits).collect();
+    let told = commit_at_once(&bench.world.storage, changes).await;
+    assert_eq!(told[0], UNNUMBERED, "the settlement waits for nobody's version");
+    assert_eq!(told[1..].iter().filter(|landed| **landed == UNNUMBERED).count(), 1, "{told:?}");
+    assert_eq!(told[1..].iter().filter(|landed| **landed == Landed::Conflict).count(), 3, "{told:?}");
+    assert_eq!(funds(&bench, id).await, (10_488, 0, 10_488));
+    // Before the first debit there is no row: of several first ones, one lands as well.
+    let fresh = seller(&bench, 0).await;
+    let snapshot = bench.storage().funds(fresh, None).await.unwrap().unwrap();
+    assert_eq!(snapshot.funds, Funds::none(fresh));
+    let debits = (0..4).map(|n| {
+        let input = adjustment(10, &format!("R{n}"));
+        change_of(decide::adjust(&snapshot, None, &input, &host(), &mut bench.context(None)).unwrap())
+    });
+    let told = commit_at_once(&bench.world.storage, debits.collect()).await;
+    assert_eq!(told.iter().filter(|landed| **landed == UNNUMBERED).count(), 1, "{told:?}");
+    assert_eq!(funds(&bench, fresh).await, (10, 0, 10));
+    let nobody = bench.context(None).ids.account();
+    assert_eq!(bench.storage().funds(nobody, None).await.unwrap(), None);
+}
+
+/// Thirty requests at once for a fifth of the balance each, while sales pour in and are folded: as many are accepted as the
+/// balance covers at the time, none is told to come again, and the rest is refused for want of money.
+pub async fn thirty_requests_at_once_share_what_there_is(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_003).await;
+    let world = &bench.world;
+    let sales = (0..20).map(|n| {
+        // Each is worth nothing to the seller: what is there stays a matter of the payouts.
+        let session = SessionId::parse(&format!("cs_{n}")).unwrap();
+        let mut ids = bench.context(None).ids;
+        let legs = ledger::sale(id, &session, rupiah(100), rupiah(100), "Order 1", bench.now(), &mut ids);
+        let claims = vec![Claim::of(ClaimName::Settlement(session))];
+        ChangeSet { claims, writes: vec![Write::Post(legs)], ..bench.change(id) }
+    });
+    let (storage, sales) = (Arc::clone(&world.storage), sales.collect::<Vec<_>>());
+    let storm = tokio::spawn(async move {
+        let told = commit_at_once(&storage, sales).await;
+        while storage.fold_deltas(3).await.unwrap() > 0 {}
+        told
+    });
+    let told = at_once((0..30).map(|_| {
+        let world = Arc::clone(world);
+        async move {
+            match world.local().request_payout(id, &asked(2_000), &host(), None).await {
+                Ok(_) => "accepted",
+                Err(Failure::Rejected(rejection)) => rejection.code().as_str(),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }))
+    .await;
+    assert!(storm.await.unwrap().iter().all(|landed| *landed == UNNUMBERED));
+    assert_eq!(told.iter().filter(|told| **told == "accepted").count(), 5, "{told:?}");
+    assert_eq!(told.iter().filter(|told| **told == Code::InsufficientBalance.as_str()).count(), 25, "{told:?}");
+    assert_eq!(funds(&bench, id).await, (10_003, 10_000, 3));
+    assert_eq!(report(&bench, None).await.differences, []);
+}
+
+/// The seller takes a payout back while an operator begins to transfer it: one of the two did it.
+pub async fn cancelling_and_transferring_have_one_winner(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 100_000).await;
+    for _ in 0..8 {
+        let payout = ask(&bench, id, 1_000).await;
+        let world = &bench.world;
+        let told = at_once([PayoutStep::Cancel, transit("T")].map(|step| {
+            let world = Arc::clone(world);
+            async move {
+                let moved = world.local().move_payout(PayoutKey::Any(payout.id), &step, &host(), None).await;
+                match moved {
+                    Ok(answer) => Some(answer.value.status),
+                    Err(Failure::Rejected(Rejection::InvalidTransition { .. })) => None,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }))
+        .await;
+        let won: Vec<_> = told.into_iter().flatten().collect();
+        let shown = bench.world.local().payout(PayoutKey::Any(payout.id)).await.unwrap();
+        assert_eq!(won, [shown.status]);
+        assert_eq!(bench.world.local().payout_audit(id, payout.id).await.unwrap().len(), 2);
+    }
+    assert_eq!(report(&bench, Some(id)).await.differences, []);
+}
+
+/// A payout that is paid is posted, and is in flight no longer, in one commit; the total never changes.
+pub async fn what_is_paid_is_posted_in_the_same_commit(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_000).await;
+    let payout = ask(&bench, id, 4_000).await;
+    assert_eq!(funds(&bench, id).await, (10_000, 4_000, 6_000));
+    step(&bench, payout.id, &transit("T")).await;
+    assert_eq!(funds(&bench, id).await, (10_000, 4_000, 6_000));
+    let snapshot = bench.storage().payout(PayoutKey::Any(payout.id), None).await.unwrap().unwrap();
+    let paid = PayoutStep::MarkPaid { reference: None };
+    let paying = || change_of(decide::move_payout(&snapshot, &paid, &host(), &mut bench.context(None)).unwrap());
+    let told = commit_at_once(&bench.world.storage, (0..4).map(|_| paying()).collect()).await;
+    assert_eq!(told.iter().filter(|landed| **landed == UNNUMBERED).count(), 1, "{told:?}");
+    assert_eq!(funds(&bench, id).await, (6_000, 0, 6_000));
+    let filter = EntryFilter { source_id: Some(payout.id.to_string()), ..EntryFilter::default() };
+    let page = bench.storage().entries(id, &filter, None, limit(10)).await.unwrap();
+    let legs: Vec<_> = page.rows.iter().map(|leg| (leg.direction, leg.amount.get())).collect();
+    assert_eq!(legs, [(Direction::Debit, 4_000)]);
+    assert_eq!(report(&bench, None).await.differences, []);
+}
+
+/// An adjustment is found by its id and by its reference, counts once, and has its reference for itself in its account.
+pub async fn an_adjustment_counts_once(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (id, other) = (seller(&bench, 0).await, seller(&bench, 0).await);
+    let local = bench.world.local();
+    let made = local.adjust(id, &adjustment(-700, "R1 — 'satu'"), &host()).await.unwrap();
+    let again = local.adjust(id, &adjustment(-700, "R1 — 'satu'"), &host()).await.unwrap();
+    assert_eq!((made.replayed, again.replayed), (false, true));
+    assert_eq!(made.value, again.value);
+    let mismatch = local.adjust(id, &adjustment(-701, "R1 — 'satu'"), &host()).await;
+    assert!(matches!(mismatch, Err(Failure::Rejected(Rejection::Conflict(_)))), "{mismatch:?}");
+    local.adjust(other, &adjustment(-1, "R1 — 'satu'"), &host()).await.unwrap();
+    let world = &bench.world;
+    let told = at_once((0..6).map(|_| {
+        let world = Arc::clone(world);
+        async move { world.local().adjust(id, &adjustment(1_000, "R2"), &host()).await.unwrap() }
+    }))
+    .await;
+    assert!(told.iter().all(|answer| answer.value == told[0].value));
+    assert_eq!(told.iter().filter(|answer| !answer.replayed).count(), 1);
+    let bench = bench.reopen().await;
+    for key in [AdjustmentKey::Id(made.value.id), AdjustmentKey::Reference("R1 — 'satu'".to_owned())] {
+        assert_eq!(bench.storage().adjustment(id, &key).await.unwrap().as_ref(), Some(&made.value));
+    }
+    let foreign = bench.storage().adjustment(other, &AdjustmentKey::Id(made.value.id)).await.unwrap();
+    assert_eq!(foreign, None);
+    assert_eq!((funds(&bench, id).await, funds(&bench, other).await), ((300, 0, 300), (-1, 0, -1)));
+    // The reference is a name: whoever comes with another decision finds it taken.
+    let snapshot = bench.storage().funds(id, None).await.unwrap().unwrap();
+    let second = decide::adjust(&snapshot, None, &adjustment(5, "R2"), &host(), &mut bench.context(None)).unwrap();
+    let told = landed(&bench.commit(&change_of(second)).await);
+    assert_eq!(told, Landed::Duplicate(ClaimName::Adjustment("R2".to_owned())));
+}
+
+/// The default account is put and changed; a payout that goes there guards on it.
+pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_000).await;
+    let local = bench.world.local();
+    let plain = PayoutInput { amount: 1_000, ..PayoutInput::default() };
+    let refused = local.request_payout(id, &plain, &host(), None).await;
+    assert!(matches!(refused, Err(Failure::Rejected(Rejection::BankAccountRequired))), "{refused:?}");
+    let account = |number: &str| BankAccountInput {
+        bank_name: Some(Some("Bank Contoh".to_owned())),
+        bank_account_number: Some(Some(number.to_owned())),
+        bank_account_holder: Some(Some("Renata".to_owned())),
+        ..BankAccountInput::default()
+    };
+    let keyed = request(id, "key-1", b"body");
+    let put = local.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
+    let again = local.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
+    assert!(put.value.configured && again.replayed && again.value == put.value);
+    let first = local.request_payout(id, &plain, &host(), None).await.unwrap().value;
+    // Decided before the change, committed after it.
+    let snapshot = bench.storage().funds(id, None).await.unwrap().unwrap();
+    let request = plain.validate().unwrap();
+    let late = decide::request_payout(&snapshot, request, &host(), &mut bench.context(None)).unwrap();
+    local.patch_bank_account(id, &account("222"), None).await.unwrap();
+    assert_eq!(landed(&bench.commit(&change_of(late)).await), Landed::Conflict);
+    let second = local.request_payout(id, &plain, &host(), None).await.unwrap().value;
+    let bench = bench.reopen().await;
+    for (payout, number) in [(first, "111"), (second, "222")] {
+        let shown = bench.world.local().payout(PayoutKey::Any(payout.id)).await.unwrap();
+        assert_eq!(shown.bank.bank_account_number, number);
+    }
+    let shown = bench.world.local().bank_account(id).await.unwrap();
+    assert_eq!(shown.details.bank_account_number.as_deref(), Some("222"));
+}
+
+/// A repeated idempotency key answers the first payout, from the account that it is kept in, for operators too.
+pub async fn a_repeated_request_asks_for_one_payout(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_000).await;
+    let world = &bench.world;
+    let keyed = Some(request(id, "key-1", b"body"));
+    let told = at_once((0..5).map(|_| {
+        let world = Arc::clone(world);
+        async move { world.local().request_payout(id, &asked(3_000), &host(), keyed).await.unwrap() }
+    }))
+    .await;
+    assert!(told.iter().all(|answer| answer.value == told[0].value), "{told:?}");
+    assert_eq!(funds(&bench, id).await, (10_000, 3_000, 7_000));
+    let operators = Some(request(AccountId::OPERATORS, "key-1", b"body"));
+    let local = bench.world.local();
+    let key = PayoutKey::Any(told[0].value.id);
+    let first = local.move_payout(key, &transit("T"), &host(), operators).await.unwrap();
+    let again = local.move_payout(key, &transit("T"), &host(), operators).await.unwrap();
+    assert_eq!((first.replayed, again.replayed, &first.value), (false, true, &again.value));
+}
+
+/// Operators' keys live in an account of their own, which the first key opens.
+pub async fn operators_have_keys_of_their_own(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let world = &bench.world;
+    let made = at_once((0..3).map(|n| {
+        let world = Arc::clone(world);
+        async move { world.local().create_operator_key(&format!("desk {n}")).await.unwrap() }
+    }))
+    .await;
+    let bench = bench.reopen().await;
+    for (shown, key) in &made {
+        let known = bench.world.service().authenticate_operator(key.reveal()).await.unwrap();
+        assert_eq!(known, Some(shown.id));
+        assert_eq!(bench.world.service().authenticate(key.reveal()).await.unwrap(), None, "no seller's key");
+    }
+    let unknown = OperatorKey::from_bytes(&[7; 24]);
+    assert_eq!(bench.world.service().authenticate_operator(unknown.reveal()).await.unwrap(), None);
+    let seller = bench.world.seller("studio").await;
+    assert_eq!(bench.world.service().authenticate_operator(seller.key.reveal()).await.unwrap(), None);
+    bench.world.local().delete_key(AccountId::OPERATORS, made[0].0.id).await.unwrap();
+    assert_eq!(bench.world.service().authenticate_operator(made[0].1.reveal()).await.unwrap(), None);
+}
+
+/// Entries between two times: from the first on, before the second.
+pub async fn entries_between_two_times(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 1).await;
+    let mut times = vec![bench.now()];
+    for n in 2..6 {
+        bench.advance(Duration::from_secs(1)).await;
+        times.push(bench.now());
+        bench.world.local().adjust(id, &adjustment(n, &format!("R{n}")), &host()).await.unwrap();
+    }
+    for (from, before, expected) in [
+        (None, None, vec![5, 4, 3, 2, 1]),
+        (Some(times[1]), None, vec![5, 4, 3, 2]),
+        (None, Some(times[3]), vec![3, 2, 1]),
+        (Some(times[1]), Some(times[3]), vec![3, 2]),
+        (Some(times[3]), Some(times[1]), vec![]),
+    ] {
+        for source_id in [None, Some(())] {
+            let all = EntryFilter { from, before, ..EntryFilter::default() };
+            let (mut amounts, mut after) = (Vec::new(), None);
+            loop {
+                let page = bench.storage().entries(id, &all, after, limit(2)).await.unwrap();
+                for leg in &page.rows {
+                    // By its source it is found as well, if it lies between the two.
+                    let mine = EntryFilter { source_id: source_id.map(|()| leg.source_id.clone()), ..all.clone() };
+                    let found = bench.storage().entries(id, &mine, None, limit(100)).await.unwrap().rows;
+                    assert!(found.contains(leg));
+                    amounts.push(leg.amount.get());
+                }
+                after = page.position(LedgerEntry::position);
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(amounts, expected, "{from:?} {before:?}");
+        }
+    }
+}
+
+/// The books are whole and clean, of one account and of all, folded or not; what is wrong in them is told.
+pub async fn the_books_say_what_differs(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (id, other) = (seller(&bench, 10_000).await, seller(&bench, 5_000).await);
+    ask(&bench, id, 4_000).await;
+    let paid = ask(&bench, id, 1_000).await;
+    step(&bench, paid.id, &transit("T")).await;
+    step(&bench, paid.id, &PayoutStep::MarkPaid { reference: None }).await;
+    bench.storage().fold_deltas(1).await.unwrap();
+    let clean = |accounts, entries| VerificationReport { accounts, entries, differences: Vec::new() };
+    let verification = Verification::default();
+    let whole = books::verify(bench.storage(), None, &verification).await.unwrap();
+    assert_eq!(whole, clean(2, 6));
+    assert_eq!(verification.progress().entries, 6);
+    assert_eq!(report(&bench, Some(id)).await, clean(1, 4));
+    assert_eq!(report(&bench, Some(bench.context(None).ids.account())).await, clean(0, 0));
+    // The one thing that a change set can get wrong: a sum in flight that is not the payouts'.
+    let wrong = Funds { account_id: other, version: Version(2), in_flight: rupiah(7) };
+    let change = ChangeSet {
+        guards: vec![exact(Row::Funds, Version::FIRST)],
+        writes: vec![Write::PutFunds(wrong)],
+        ..bench.change(other)
+    };
+    bench.lands(&change).await;
+    let told = report(&bench, None).await;
+    let differs = Difference::InFlight { account_id: other, stored: rupiah(7), counted: 0 };
+    assert_eq!(told, VerificationReport { differences: vec![differs], ..clean(2, 6) });
+    assert_eq!(report(&bench, Some(id)).await, clean(1, 4), "the other's is the other's");
+}
+
+/// The actor who resolved an exception is on the payment's trail, with the adjustment that settled it.
+pub async fn a_resolution_is_on_the_payments_trail(harness: &impl Harness) {
+    use serront_core::audit::Act;
+    use serront_core::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
+    use serront_core::service::Resolution;
+    let bench = Bench::new(harness);
+    let (_, placed) = bench.world.seller_with_order("studio").await;
+    let account_id = placed.account_id;
+    let payment_id = bench.snapshot(account_id, placed.id).await.payment.id;
+    let exception = PaymentException {
+        id: bench.context(None).ids.exception(),
+        account_id,
+        kind: ExceptionKind::AmountMismatch,
+        order_id: placed.id,
+        session_id: SessionId::parse("cs_1").unwrap(),
+        amount: rupiah(5),
+        created_at: bench.now(),
+        state: ExceptionState {
+            version: Version::FIRST,
+            status: ExceptionStatus::Open,
+            note: None,
+            adjustment_id: None,
+            resolved_at: None,
+        },
+    };
+    let writes = vec![Write::InsertException(exception.clone())];
+    bench.lands(&ChangeSet { writes, ..bench.change(account_id) }).await;
+    let local = bench.world.local();
+    let settled = local.adjust(account_id, &adjustment(-5, "refund 1"), &host()).await.unwrap().value.id;
+    let other = bench.context(None).ids.adjustment();
+    let actor = Actor::host("cashier 7").unwrap();
+    let resolve = async |adjustment_id| {
+        let resolution = Resolution { note: Some("refunded"), adjustment_id: Some(adjustment_id) };
+        bench.world.local().resolve_exception(account_id, exception.id, resolution, &actor, None).await
+    };
+    let foreign = resolve(other).await;
+    assert!(matches!(foreign, Err(Failure::Rejected(Rejection::Invalid(_)))), "{foreign:?}");
+    let view = resolve(settled).await.unwrap().value;
+    assert_eq!(view.adjustment_id, Some(settled));
+    let bench = bench.reopen().await;
+    let stored = bench.storage().exception(account_id, exception.id, None).await.unwrap().unwrap();
+    assert_eq!((stored.exception.state.adjustment_id, stored.payment_id), (Some(settled), payment_id));
+    let trail = bench.storage().audit(account_id, placed.id).await.unwrap();
+    let last = trail.last().unwrap();
+    assert_eq!(last.act, Act::Resolved { exception_id: exception.id, adjustment_id: Some(settled) });
+    assert_eq!((&last.actor, last.note.as_deref()), (&actor, Some("refunded")));
+}

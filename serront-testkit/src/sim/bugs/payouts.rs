@@ -1,0 +1,244 @@
+//! Planted bugs of a storage, or of the way to it, in what concerns balances, payouts and adjustments.
+
+use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
+use serront_core::ids::{AccountId, IdSequence, PayoutId};
+use serront_core::ledger::{self, Book, CodeTotals, Direction, SourceType};
+use serront_core::money::Rupiah;
+use serront_core::page::Limit;
+use serront_core::payout::{Payout, PayoutStatus};
+use serront_core::ports::{FundsSnapshot, PayoutKey, PortError};
+use serront_core::time::Timestamp;
+use ulid::Ulid;
+
+use super::Bug;
+use super::storage::Planted;
+use crate::memory::locked;
+
+/// How long a torn fold lasts, and for how long a balance is cached.
+const TORN_MS: i64 = 1_000;
+const CACHED_MS: i64 = 60_000;
+
+/// What the bugs wrongly remember of balances.
+#[derive(Default)]
+pub(super) struct Totals {
+    /// Posted, and not folded yet.
+    unfolded: Vec<(AccountId, CodeTotals)>,
+    /// What is told too much of each balance.
+    surplus: Vec<(AccountId, CodeTotals)>,
+    /// What is told too little, until then.
+    missing: Vec<(Timestamp, AccountId, CodeTotals)>,
+    cached: Vec<(Timestamp, AccountId, Vec<CodeTotals>)>,
+}
+
+fn add(totals: &mut Vec<CodeTotals>, of: &CodeTotals, sign: i64) {
+    match totals.iter_mut().find(|known| known.code == of.code) {
+        Some(known) => {
+            known.debits += sign * of.debits;
+            known.credits += sign * of.credits;
+        }
+        None => totals.push(CodeTotals { code: of.code, debits: sign * of.debits, credits: sign * of.credits }),
+    }
+}
+
+fn is_from(source: SourceType, write: &Write) -> bool {
+    matches!(write, Write::Post(legs) if legs.iter().all(|leg| leg.source_type == source))
+}
+
+impl Planted {
+    async fn amount(&self, account: AccountId, id: PayoutId) -> Result<i64, PortError> {
+        let found = self.inner.payout(PayoutKey::Id(account, id), None).await?;
+        Ok(found.map_or(0, |found| found.payout.amount.get()))
+    }
+
+    pub(super) async fn spoil_payouts(&self, change: &mut ChangeSet) -> Result<(), PortError> {
+        let account = change.account_id;
+        match self.bug {
+            Bug::PostedWhenRequested => {
+                for write in change.writes.clone() {
+                    if let Write::InsertPayout(Payout { id, amount, .. }) = write {
+                        let mut ids = IdSequence::from_seed(Ulid(self.fresh().0 << 16));
+                        change.writes.push(Write::Post(ledger::payout(account, id, amount, change.at, &mut ids)));
+                    }
+                }
+            }
+            Bug::PaidNotPosted => change.writes.retain(|write| !is_from(SourceType::Payout, write)),
+            Bug::FailedStaysInFlight => {
+                for write in change.writes.clone() {
+                    if let Write::UpdatePayout(id, state) = write
+                        && state.status == PayoutStatus::Failed
+                    {
+                        let stays = self.amount(account, id).await?;
+                        self.rewrite_funds(change, |in_flight| in_flight + stays);
+                    }
+                }
+            }
+            Bug::FundsGuardDropped => self.without_funds_guard(change).await?,
+            Bug::PayoutGuardDropped => {
+                for guard in &mut change.guards {
+                    let Guard::Exact { row: Row::Payout(id), version } = guard else { continue };
+                    let Some(found) = self.inner.payout(PayoutKey::Id(account, *id), None).await? else { continue };
+                    *version = found.payout.state.version;
+                    for write in &mut change.writes {
+                        if let Write::UpdatePayout(_, state) = write {
+                            state.version = version.next();
+                        }
+                    }
+                }
+            }
+            Bug::SettlementWritesFunds => {
+                if change.writes.iter().any(|write| is_from(SourceType::CheckoutSession, write))
+                    && let Some(FundsSnapshot { funds, .. }) = self.inner.funds(account, None).await?
+                {
+                    change.guards.push(Guard::Exact { row: Row::Funds, version: funds.version });
+                    change.writes.push(Write::PutFunds(funds.with(funds.in_flight)));
+                }
+            }
+            Bug::AdjustedAgain => {
+                let nth = self.fresh();
+                for write in &mut change.writes {
+                    if let Write::InsertAdjustment(made) = write {
+                        made.reference = format!("{} {nth}", made.reference);
+                    }
+                }
+                for claim in &mut change.claims {
+                    if let ClaimName::Adjustment(reference) = &mut claim.name {
+                        *reference = format!("{reference} {nth}");
+                    }
+                }
+            }
+            Bug::AdjustmentUnsigned => {
+                for write in change.writes.iter_mut().filter(|write| is_from(SourceType::Adjustment, write)) {
+                    let Write::Post(legs) = write else { continue };
+                    for leg in legs {
+                        leg.direction = if leg.book == Book::Seller { Direction::Credit } else { Direction::Debit };
+                    }
+                }
+            }
+            Bug::PayoutStepForgotten => change.writes.retain(|write| !matches!(write, Write::AppendPayoutAudit(_))),
+            Bug::DisabledForgets => {
+                let off = |write: &Write| matches!(write, Write::UpdateAccount(state) if !state.modules.payment);
+                if change.writes.iter().any(off) {
+                    let until_now = self.inner.balance(account).await?;
+                    let mut totals = locked(&self.memory);
+                    let surplus = &mut totals.totals.surplus;
+                    surplus.retain(|(of, _)| *of != account);
+                    for CodeTotals { code, debits, credits } in until_now {
+                        surplus.push((account, CodeTotals { code, debits: -debits, credits: -credits }));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn rewrite_funds(&self, change: &mut ChangeSet, rewrite: impl Fn(i64) -> i64) {
+        for write in &mut change.writes {
+            if let Write::PutFunds(funds) = write {
+                funds.in_flight = Rupiah::new(rewrite(funds.in_flight.get())).unwrap_or_default();
+            }
+        }
+    }
+
+    /// What is in flight is moved from whatever it is, so that only what was read of it is stale.
+    async fn without_funds_guard(&self, change: &mut ChangeSet) -> Result<(), PortError> {
+        let account = change.account_id;
+        let Some(FundsSnapshot { funds: now, .. }) = self.inner.funds(account, None).await? else { return Ok(()) };
+        let mut moved = 0;
+        for write in &change.writes {
+            match write {
+                Write::InsertPayout(payout) => moved += payout.amount.get(),
+                Write::UpdatePayout(id, state) if !state.status.is_in_flight() => {
+                    moved -= self.amount(account, *id).await?;
+                }
+                _ => {}
+            }
+        }
+        for guard in &mut change.guards {
+            if let Guard::Exact { row: Row::Funds, version } = guard {
+                *version = now.version;
+            }
+        }
+        for write in &mut change.writes {
+            if let Write::PutFunds(funds) = write {
+                *funds = now.with(Rupiah::new(now.in_flight.get() + moved).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// What was posted, for the bugs of folding.
+    pub(super) fn remember_posted(&self, change: &ChangeSet) {
+        let mut memory = locked(&self.memory);
+        for write in &change.writes {
+            let Write::Post(legs) = write else { continue };
+            for leg in legs.iter().filter(|leg| leg.book == Book::Seller) {
+                let amount = leg.amount.get();
+                let (debits, credits) = if leg.direction == Direction::Debit { (amount, 0) } else { (0, amount) };
+                let delta = CodeTotals { code: leg.code, debits, credits };
+                memory.totals.unfolded.push((change.account_id, delta));
+            }
+        }
+    }
+
+    pub(super) fn spoil_folding(&self, now: Timestamp) {
+        let mut memory = locked(&self.memory);
+        let Totals { unfolded, surplus, missing, .. } = &mut memory.totals;
+        match self.bug {
+            Bug::LedgerFoldedTwice => surplus.append(unfolded),
+            Bug::FoldTorn => {
+                let until = Timestamp::from_millis(now.millis() + TORN_MS);
+                missing.extend(unfolded.drain(..).map(|(account, delta)| (until, account, delta)));
+            }
+            _ => {}
+        }
+    }
+
+    /// A balance as it is told.
+    pub(super) fn spoil_totals(&self, account: AccountId, totals: &mut Vec<CodeTotals>, now: Timestamp) {
+        let mut memory = locked(&self.memory);
+        let Totals { surplus, missing, cached, .. } = &mut memory.totals;
+        for (_, delta) in surplus.iter().filter(|(of, _)| *of == account) {
+            add(totals, delta, 1);
+        }
+        for (_, _, delta) in missing.iter().filter(|(until, of, _)| *until > now && *of == account) {
+            add(totals, delta, -1);
+        }
+        if self.bug == Bug::FundsCached {
+            cached.retain(|(at, _, _)| now.millis() - at.millis() < CACHED_MS);
+            match cached.iter().find(|(_, of, _)| *of == account) {
+                Some((_, _, known)) => totals.clone_from(known),
+                None => cached.push((now, account, totals.clone())),
+            }
+        }
+    }
+
+    pub(super) async fn spoil_funds(&self, found: &mut FundsSnapshot, now: Timestamp) -> Result<(), PortError> {
+        let account = found.funds.account_id;
+        self.spoil_totals(account, &mut found.totals, now);
+        if self.is(Bug::InTransitAvailable) {
+            let limit = Limit::parse(Some("100")).map_err(PortError::permanent)?;
+            let rows = self.inner.payouts(account, Some(PayoutStatus::InTransit), None, limit).await?.rows;
+            let in_transit: i64 = rows.iter().map(|row| row.amount.get()).sum();
+            found.funds.in_flight = Rupiah::new(found.funds.in_flight.get() - in_transit).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// A payout as it is told; `seller` is whether a seller asks.
+    pub(super) async fn spoil_payout(&self, payout: &mut Payout, seller: bool) -> Result<(), PortError> {
+        match self.bug {
+            Bug::CancelledInTransit if seller && payout.state.status == PayoutStatus::InTransit => {
+                payout.state.status = PayoutStatus::Pending;
+            }
+            Bug::DestinationReadAnew if payout.state.status != PayoutStatus::Pending => {
+                let default = self.inner.funds(payout.account_id, None).await?.and_then(|found| found.bank_account);
+                if let Some(bank) = default.and_then(|account| account.details.complete()) {
+                    payout.bank = bank;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
