@@ -12,7 +12,7 @@ use serront_adapters::postgres::{BoundPostgres, PostgresOptions, PostgresStorage
 use serront_adapters::sqlite::{SqliteStorage, SqliteTransaction};
 use serront_core::books::{self, Verification};
 use serront_core::change::ChangeSet;
-use serront_core::decide::{self, AdjustmentInput, Context, Decision, PayoutStep};
+use serront_core::decide::{self, AdjustmentInput, Context, Decision, PayoutStep, Requester};
 use serront_core::effect::Lane;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::order::{Language, OrderNumber};
@@ -334,6 +334,7 @@ async fn a_drop_leaves_neither(shop: Shop) {
 
 async fn a_payout_and_the_hosts_row_are_committed_together_or_not(shop: Shop) {
     let (world, account) = (&shop.world, shop.seller.account_id);
+    world.switch_payment_on(account).await;
     world.local().adjust(account, &adjustment(10_000), &host()).await.unwrap();
     for kept in [false, true] {
         let mut own = shop.begin().await;
@@ -341,10 +342,11 @@ async fn a_payout_and_the_hosts_row_are_committed_together_or_not(shop: Shop) {
         let asked = {
             let bound = own.bound();
             let local = bound.local(world.environment());
-            let asked = local.request_payout(account, &payout(4_000), &host(), None).await.unwrap().value;
+            let asked =
+                local.request_payout(account, &payout(4_000), (Requester::Seller, &host()), None).await.unwrap().value;
             let balance = local.payout_balance(account).await.unwrap();
             assert_eq!((balance.locked.get(), balance.available), (4_000, 6_000));
-            let more = local.request_payout(account, &payout(6_001), &host(), None).await;
+            let more = local.request_payout(account, &payout(6_001), (Requester::Seller, &host()), None).await;
             assert!(matches!(more, Err(Failure::Rejected(Rejection::InsufficientBalance { .. }))), "{more:?}");
             asked
         };
@@ -396,6 +398,7 @@ async fn several_commands_see_each_other_and_nobody_else_does(shop: Shop) {
 async fn every_local_command_can_be_in_one_transaction(shop: Shop) {
     let (world, seller) = (&shop.world, &shop.seller);
     let account = seller.account_id;
+    world.switch_payment_on(account).await;
     let mut own = shop.begin().await;
     {
         let bound = own.bound();
@@ -422,11 +425,12 @@ async fn every_local_command_can_be_in_one_transaction(shop: Shop) {
         );
         local.patch_bank_account(account, &bank_account.unwrap(), None).await.unwrap();
         let input = PayoutInput { amount: 4_000, ..PayoutInput::default() };
-        let paid = local.request_payout(account, &input, &host(), None).await.unwrap().value.id;
+        let paid = local.request_payout(account, &input, (Requester::Seller, &host()), None).await.unwrap().value.id;
         for step in [PayoutStep::MarkInTransit { reference: None }, PayoutStep::MarkPaid { reference: None }] {
             local.move_payout(PayoutKey::Id(account, paid), &step, &host(), None).await.unwrap();
         }
-        let cancelled = local.request_payout(account, &payout(1_000), &host(), None).await.unwrap().value.id;
+        let cancelled =
+            local.request_payout(account, &payout(1_000), (Requester::Seller, &host()), None).await.unwrap().value.id;
         local.move_payout(PayoutKey::Any(cancelled), &PayoutStep::Cancel, &host(), None).await.unwrap();
         local.create_operator_key("desk").await.unwrap();
     }

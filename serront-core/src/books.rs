@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use crate::ids::{AccountId, TransactionId};
 use crate::ledger::{Book, CodeTotals, EntryCode};
-use crate::money::Rupiah;
 use crate::ports::{PortError, WorkStorage};
 
 /// Sums of entries on one book, of one code.
@@ -44,8 +43,8 @@ pub struct Uneven {
 pub struct FundsSums {
     /// Whose.
     pub account_id: AccountId,
-    /// The sum that is stored.
-    pub stored: Rupiah,
+    /// The sum that is stored; what is corrupt may be below zero.
+    pub stored: i64,
     /// The sum of the payouts that are pending or in transit.
     pub counted: i64,
 }
@@ -115,7 +114,7 @@ pub enum Difference {
         /// Whose.
         account_id: AccountId,
         /// As stored.
-        stored: Rupiah,
+        stored: i64,
         /// As the payouts have it.
         counted: i64,
     },
@@ -229,7 +228,7 @@ impl Tally {
             tx_id,
             excess,
         });
-        let in_flight = self.funds.values().filter(|sums| sums.stored.get() != sums.counted).map(|sums| {
+        let in_flight = self.funds.values().filter(|sums| sums.stored != sums.counted).map(|sums| {
             let FundsSums { account_id, stored, counted } = *sums;
             Difference::InFlight { account_id, stored, counted }
         });
@@ -279,8 +278,8 @@ mod tests {
             },
             BooksPiece::Totals(vec![(account_id, CodeTotals { code, debits: 1, credits: 15 })]),
             BooksPiece::Funds(vec![
-                FundsSums { account_id, stored: Rupiah::new(3).unwrap(), counted: 3 },
-                FundsSums { account_id: other, stored: Rupiah::ZERO, counted: 2 },
+                FundsSums { account_id, stored: 3, counted: 3 },
+                FundsSums { account_id: other, stored: 0, counted: 2 },
             ]),
         ] {
             verification.take(&piece);
@@ -296,7 +295,7 @@ mod tests {
                     counted: Sums { debits: 0, credits: 4 },
                 },
                 Difference::Transaction { account_id, tx_id: broken, excess: 5 },
-                Difference::InFlight { account_id: other, stored: Rupiah::ZERO, counted: 2 },
+                Difference::InFlight { account_id: other, stored: 0, counted: 2 },
             ],
         };
         assert_eq!(verification.report(), expected);

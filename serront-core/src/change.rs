@@ -152,7 +152,7 @@ pub enum Write {
     PutFunds(Funds),
     /// The account that payouts go to by default, first or again, as its version says.
     PutBankAccount(DefaultBankAccount),
-    /// A new payout. Goes with a write of the account's funds.
+    /// A new payout. Goes with a write of the account's funds, and with a claim of its id.
     InsertPayout(Payout),
     /// A new state of a payout. Goes with a write of the account's funds, unless its money stays in flight.
     UpdatePayout(PayoutId, PayoutState),
@@ -435,6 +435,11 @@ impl ChangeSet {
             if wants_funds && !debits {
                 return Err(Inconsistent("a debit without the account's funds"));
             }
+            if let Write::InsertPayout(payout) = write
+                && !self.claims.iter().any(|claim| claim.name == ClaimName::Payout(payout.id))
+            {
+                return Err(Inconsistent("a payout that no operator finds"));
+            }
             if let Write::InsertAdjustment(Adjustment { reference, .. }) = write
                 && !self
                     .claims
@@ -590,7 +595,8 @@ mod tests {
         let on_payout = || Guard::Exact { row: Row::Payout(id), version: Version(1) };
         let posting = Write::Post(adjustment.transaction(&mut ids));
         let rows = [
-            ("a request", vec![Write::InsertPayout(payout)], vec![], vec![]),
+            ("a request", vec![Write::InsertPayout(payout.clone())], vec![], vec![Claim::of(ClaimName::Payout(id))]),
+            ("unfindable", vec![Write::InsertPayout(payout)], vec![], vec![]),
             ("in transit", vec![moved(PayoutStatus::InTransit)], vec![on_payout()], vec![]),
             ("paid", vec![moved(PayoutStatus::Paid)], vec![on_payout()], vec![]),
             ("cancelled", vec![moved(PayoutStatus::Cancelled)], vec![on_payout()], vec![]),
@@ -613,6 +619,7 @@ mod tests {
             .collect();
         let expected = [
             "a request: - alone, fits with the funds",
+            "unfindable: - alone, - with the funds",
             "in transit: fits alone, fits with the funds",
             "paid: - alone, fits with the funds",
             "cancelled: - alone, fits with the funds",

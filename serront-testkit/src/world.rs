@@ -7,15 +7,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serront_core::account::{AccountState, Modules};
 use serront_core::audit::Actor;
 use serront_core::catalog::{PricingType, ServiceInput};
+use serront_core::change::{ChangeSet, Guard, Row, Write};
 use serront_core::dispatch::Dispatcher;
 use serront_core::ids::{AccountId, KeyId, OrderId, ServiceId, SubscriptionId};
 use serront_core::janitor::Janitor;
 use serront_core::key::{AccessToken, ApiKey};
 use serront_core::order::{Language, OrderInput, OrderNumber};
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock, Plugipay, WorkStorage};
+use serront_core::ports::{Clock, Ids as _, Plugipay, WorkStorage};
 use serront_core::service::{Environment, Local, Online, Provider, Service};
 use serront_core::storefront::{BankAccount, StorefrontInput};
 use serront_core::subscription::SubscriptionInput;
@@ -224,6 +226,23 @@ impl<S: WorkStorage + ?Sized> World<S> {
     #[must_use]
     pub fn sweeper(&self) -> Sweeper<'_, S, MemoryReceipts> {
         Sweeper::new(&self.storage, &self.receipts, self.environment())
+    }
+
+    /// Switches an account's payment module on, as if it had been provisioned before.
+    pub async fn switch_payment_on(&self, account_id: AccountId) {
+        let account = self.storage.account(account_id, None).await.expect("a read").expect("an account").account;
+        let (now, version) = (self.clock.now(), account.state.version);
+        let state = AccountState {
+            version: version.next(),
+            modules: Modules { payment: true, ..account.state.modules },
+            ..account.state
+        };
+        let change = ChangeSet {
+            guards: vec![Guard::Exact { row: Row::Account, version }],
+            writes: vec![Write::UpdateAccount(state)],
+            ..ChangeSet::new(self.ids.sequence(now).change_set(), account_id, now)
+        };
+        self.storage.commit(&change).await.expect("a switch");
     }
 
     /// Attempts effects until none is due, and answers how many attempts that took.

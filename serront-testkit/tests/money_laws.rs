@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use serront_core::books::{self, Verification, VerificationReport};
-use serront_core::decide::{AdjustmentInput, PayoutStep};
+use serront_core::decide::{AdjustmentInput, PayoutStep, Requester};
 use serront_core::page::{EntryFilter, Limit};
 use serront_core::payout::PayoutInput;
 use serront_core::ports::{PayoutKey, WorkStorage};
@@ -144,6 +144,7 @@ async fn play(script: Vec<Step>) {
     let world = World::new();
     let local = world.local();
     let account_id = local.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    world.switch_payment_on(account_id).await;
     let mut model = Model::default();
     let mut payouts: Vec<PayoutView> = Vec::new();
     for step in script {
@@ -156,7 +157,8 @@ async fn play(script: Vec<Step>) {
                 told(local.adjust(account_id, &input, &host()).await).map(drop)
             }
             Step::Request { amount } => {
-                let asked = local.request_payout(account_id, &request(amount), &host(), None).await;
+                let asked =
+                    local.request_payout(account_id, &request(amount), (Requester::Seller, &host()), None).await;
                 told(asked).map(|answer| payouts.push(answer.value))
             }
             Step::Move { which, act } => match payouts.get_mut(which) {

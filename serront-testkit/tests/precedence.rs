@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use serront_core::catalog::ServiceInput;
-use serront_core::decide::{AdjustmentInput, ModuleSwitches, OrderPatch, PayoutStep};
+use serront_core::decide::{AdjustmentInput, ModuleSwitches, OrderPatch, PayoutStep, Requester};
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
 use serront_core::key::AccessToken;
@@ -441,6 +441,9 @@ async fn request_payout(flaws: &[Flaw]) -> &'static str {
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
+    let (actor, off) = (host(), ModuleSwitches { payment: Some(false), marketing: None });
+    let by = (Requester::Seller, &actor);
+    scene.world.switch_payment_on(account_id).await;
     let amount = if flaws.contains(&NoMoney) && !flaws.contains(&Answered) { 1 } else { 1_000 };
     let funds = AdjustmentInput { amount, reason: "a sale".into(), reference: "R1".into() };
     local.adjust(account_id, &funds, &host()).await.unwrap();
@@ -455,19 +458,23 @@ async fn request_payout(flaws: &[Flaw]) -> &'static str {
     }
     let input = PayoutInput { amount: 1_000, ..PayoutInput::default() };
     if flaws.contains(&Answered) {
-        local.request_payout(account_id, &input, &host(), scene.request).await.unwrap();
+        local.request_payout(account_id, &input, by, scene.request).await.unwrap();
         if flaws.contains(&NoBankAccount) {
             let gone = BankAccountInput { bank_name: Some(None), ..BankAccountInput::default() };
             local.patch_bank_account(account_id, &gone, None).await.unwrap();
         }
     }
+    if flaws.contains(&ModuleOff) {
+        scene.world.online().switch_modules(account_id, off, None).await.unwrap();
+    }
     let input = if flaws.contains(&Malformed) { PayoutInput { amount: 0, ..input } } else { input };
-    told(local.request_payout(scene.account(flaws), &input, &host(), scene.request).await)
+    told(local.request_payout(scene.account(flaws), &input, by, scene.request).await)
 }
 
 async fn fail_payout(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
     let (account_id, local) = (scene.seller.account_id, scene.world.local());
+    scene.world.switch_payment_on(account_id).await;
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
@@ -480,7 +487,7 @@ async fn fail_payout(flaws: &[Flaw]) -> &'static str {
         bank_account_holder: Some("Renata".into()),
         ..PayoutInput::default()
     };
-    let payout = local.request_payout(account_id, &input, &host(), None).await.unwrap().value.id;
+    let payout = local.request_payout(account_id, &input, (Requester::Operator, &host()), None).await.unwrap().value.id;
     let failed =
         |failure_reason: Option<&str>| PayoutStep::MarkFailed { failure_reason: failure_reason.map(str::to_owned) };
     let mine = PayoutKey::Id(account_id, payout);
@@ -500,8 +507,17 @@ async fn of_two_refusals_of_money_the_first_is_told() {
     // A resolved exception is what a confirmed payment is elsewhere.
     let apart = [KEYS, (Answered, Confirmed)];
     check(&[Missing, Malformed, KeyUsed, Answered, Confirmed], &apart, resolve_exception).await;
-    let apart = [KEYS, (Missing, KeyUsed), (Missing, Answered), (Missing, NoBankAccount), (Missing, NoMoney)];
-    check(&[Missing, Malformed, KeyUsed, Answered, NoBankAccount, NoMoney], &apart, request_payout).await;
+    // An account that is not there has no module, has used no key, and has nothing.
+    let apart = [
+        KEYS,
+        (ModuleOff, Missing),
+        (Missing, KeyUsed),
+        (Missing, Answered),
+        (Missing, NoBankAccount),
+        (Missing, NoMoney),
+    ];
+    let order = [ModuleOff, Missing, Malformed, KeyUsed, Answered, NoBankAccount, NoMoney];
+    check(&order, &apart, request_payout).await;
     // A payout that has ended is what a confirmed payment is elsewhere.
     let apart = [KEYS, (Answered, Confirmed), (Missing, KeyUsed), (Missing, Answered)];
     check(&[Missing, Malformed, KeyUsed, Answered, Confirmed], &apart, fail_payout).await;

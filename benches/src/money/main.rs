@@ -16,6 +16,7 @@ use clap::Parser;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::audit::Actor;
 use serront_core::books::{self, Verification};
+use serront_core::decide::Requester;
 use serront_core::ids::AccountId;
 use serront_core::page::{EntryFilter, Limit};
 use serront_core::payout::PayoutInput;
@@ -188,7 +189,7 @@ async fn caller(filled: &Filled, contender: Contender, counts: &Counts, until: I
         let number = counts.next.fetch_add(1, Ordering::Relaxed);
         let account = account(number % contender.accounts);
         if contender.library {
-            match local.request_payout(account.parse()?, &input, &actor, None).await {
+            match local.request_payout(account.parse()?, &input, (Requester::Operator, &actor), None).await {
                 Ok(_) => {}
                 Err(Failure::Busy) => {
                     counts.busy.fetch_add(1, Ordering::Relaxed);

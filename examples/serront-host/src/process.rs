@@ -63,8 +63,8 @@ pub(crate) fn say(text: &str) -> Result<(), Fatal> {
     Ok(stdout.flush()?)
 }
 
-/// Tells whoever started the process why it ended, with every cause. Only what happens before a request is served gets
-/// here, so there is nobody's data in it.
+/// Tells whoever started the process why it ended, with every cause. Refusals and failures name fields and never values, so
+/// there is nobody's data in it.
 pub(crate) fn complain(error: &(dyn Error + Send + Sync)) {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -15,6 +15,7 @@ use crate::sql::error::Failed;
 use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts, exception_parts, payout_parts};
 use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
 use crate::sql::names::directory;
+use crate::sql::rows::account_columns;
 
 type Read<T> = Result<T, Failed>;
 
@@ -142,7 +143,10 @@ pub(super) async fn funds(
     scope: Option<Scope>,
 ) -> Read<Option<FundsSnapshot>> {
     let sql = format!(
-        "SELECT a.account_id, f.version AS funds_version, f.in_flight, b.version AS bank_version, b.details, \
+        concat!(
+            "SELECT ",
+            account_columns!(),
+            ", f.version AS funds_version, f.in_flight, b.version AS bank_version, b.details, \
          (SELECT json_agg(json_build_array(c.code, c.debits, c.credits) ORDER BY c.code)::text FROM \
          (SELECT code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM \
          (SELECT code, debits, credits FROM @.ledger_balances WHERE account_id = $1 UNION ALL \
@@ -150,6 +154,8 @@ pub(super) async fn funds(
          {KEPT} FROM @.accounts a LEFT JOIN @.funds f ON f.account_id = a.account_id \
          LEFT JOIN @.bank_accounts b ON b.account_id = a.account_id \
          LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 WHERE a.account_id = $1"
+        ),
+        KEPT = KEPT
     );
     let query = Query::new(schema, &sql).bind(account.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
     query.optional(connection).await?.as_ref().map(money::funds_snapshot).transpose()
@@ -174,7 +180,10 @@ pub(super) async fn payout(
         concat!(
             "SELECT ",
             payout_columns!(),
+            ", ",
+            account_columns!(),
             ", f.version AS funds_version, f.in_flight, {KEPT} FROM @.payouts t \
+             JOIN @.accounts a ON a.account_id = t.account_id \
              LEFT JOIN @.funds f ON f.account_id = t.account_id \
              LEFT JOIN @.kept_outcomes k ON k.account_id = t.account_id AND k.scope = $2 \
              WHERE t.payout_id = $1 AND t.account_id = {of}"

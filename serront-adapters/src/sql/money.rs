@@ -12,7 +12,9 @@ use serront_core::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutState,
 use serront_core::ports::{ExceptionSnapshot, FundsSnapshot, PayoutSnapshot};
 
 use super::error::Failed;
-use super::rows::{Cells, id, json, optional_id, optional_kept, optional_time, owned, rupiah, time, version, whole};
+use super::rows::{
+    Cells, account, id, json, optional_id, optional_kept, optional_time, owned, rupiah, time, version, whole,
+};
 
 type Read<T> = Result<T, Failed>;
 
@@ -118,12 +120,18 @@ fn funds(row: &impl Cells, account_id: AccountId) -> Read<Funds> {
 /// A payout with its account's funds and what was kept.
 pub(crate) fn payout_snapshot(row: &impl Cells) -> Read<PayoutSnapshot> {
     let payout = payout(row)?;
-    Ok(PayoutSnapshot { funds: funds(row, payout.account_id)?, payout, kept: optional_kept(row)? })
+    Ok(PayoutSnapshot {
+        account: account(row)?,
+        funds: funds(row, payout.account_id)?,
+        payout,
+        kept: optional_kept(row)?,
+    })
 }
 
 /// An account's funds, its totals as one text of arrays, the default account and what was kept.
 pub(crate) fn funds_snapshot(row: &impl Cells) -> Read<FundsSnapshot> {
-    let account_id: AccountId = id(row, "account_id")?;
+    let account = account(row)?;
+    let account_id = account.id;
     let totals: Vec<(EntryCode, i64, i64)> = match row.optional_text("totals")? {
         None => Vec::new(),
         Some(text) => from_str(text).map_err(|_| Failed::Unreadable("totals"))?,
@@ -137,6 +145,7 @@ pub(crate) fn funds_snapshot(row: &impl Cells) -> Read<FundsSnapshot> {
         }),
     };
     Ok(FundsSnapshot {
+        account,
         funds: funds(row, account_id)?,
         totals: totals.into_iter().map(|(code, debits, credits)| CodeTotals { code, debits, credits }).collect(),
         bank_account,
@@ -229,11 +238,7 @@ pub(crate) fn funds_statement(schema: &str, condition: &str) -> String {
 /// What [`funds_statement`] answered.
 pub(crate) fn funds_piece<R: Cells>(rows: &[R]) -> Read<BooksPiece> {
     let of = |row: &R| {
-        Ok(FundsSums {
-            account_id: id(row, "account_id")?,
-            stored: rupiah(row, "stored")?,
-            counted: row.int("counted")?,
-        })
+        Ok(FundsSums { account_id: id(row, "account_id")?, stored: row.int("stored")?, counted: row.int("counted")? })
     };
     Ok(BooksPiece::Funds(rows.iter().map(of).collect::<Read<_>>()?))
 }

@@ -15,6 +15,7 @@ use crate::sql::error::Failed;
 use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts, exception_parts, payout_parts};
 use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
 use crate::sql::names::directory;
+use crate::sql::rows::account_columns;
 
 type Read<T> = Result<T, Failed>;
 
@@ -138,14 +139,16 @@ pub(super) async fn funds(
     account: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<FundsSnapshot>> {
-    let row = sqlx::query(
-        "SELECT a.account_id, f.version AS funds_version, f.in_flight, b.version AS bank_version, b.details, \
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        account_columns!(),
+        ", f.version AS funds_version, f.in_flight, b.version AS bank_version, b.details, \
          (SELECT json_group_array(json_array(c.code, c.debits, c.credits)) FROM \
          (SELECT * FROM ledger_balances WHERE account_id = ?1 ORDER BY code) c) AS totals, \
          k.fingerprint, k.outcome, k.until FROM accounts a LEFT JOIN funds f ON f.account_id = a.account_id \
          LEFT JOIN bank_accounts b ON b.account_id = a.account_id \
-         LEFT JOIN kept_outcomes k ON k.scope = ?2 AND k.account_id = a.account_id WHERE a.account_id = ?1",
-    )
+         LEFT JOIN kept_outcomes k ON k.scope = ?2 AND k.account_id = a.account_id WHERE a.account_id = ?1"
+    ))
     .bind(account.to_string())
     .bind(scope.map(|scope| scope.to_string()))
     .fetch_optional(connection)
@@ -166,7 +169,10 @@ pub(super) async fn payout(
     let row = sqlx::query(concat!(
         "SELECT ",
         payout_columns!(),
+        ", ",
+        account_columns!(),
         ", f.version AS funds_version, f.in_flight, k.fingerprint, k.outcome, k.until FROM payouts t \
+         JOIN accounts a ON a.account_id = t.account_id \
          LEFT JOIN funds f ON f.account_id = t.account_id \
          LEFT JOIN kept_outcomes k ON k.scope = ?2 AND k.account_id = t.account_id WHERE t.payout_id = ?1 \
          AND t.account_id = coalesce(?3, (SELECT account_id FROM directory WHERE kind = ?4 AND name = ?1))"

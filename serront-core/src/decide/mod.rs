@@ -44,7 +44,7 @@ pub use modules::{
     record_endpoint, record_workspace, switch_modules,
 };
 pub use orders::{OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order};
-pub use payouts::{AdjustmentInput, PayoutStep, adjust, move_payout, patch_bank_account, request_payout};
+pub use payouts::{AdjustmentInput, PayoutStep, Requester, adjust, move_payout, patch_bank_account, request_payout};
 pub use storefront::put_storefront;
 pub use subscriptions::{create_subscription, delete_subscription, update_subscription};
 

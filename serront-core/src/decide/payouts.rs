@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::{Context, Decision};
-use crate::account::Version;
+use crate::account::{Account, Version};
 use crate::audit::Actor;
 use crate::balance::{Balance, Funds};
 use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
@@ -14,8 +14,8 @@ use crate::ids::AccountId;
 use crate::ledger::{self, Adjustment, Direction};
 use crate::money::Rupiah;
 use crate::payout::{
-    BankAccountInput, BankDetails, DefaultBankAccount, DefaultDetails, Payout, PayoutAct, PayoutAudit, PayoutRequest,
-    PayoutState, PayoutStatus,
+    BankAccountInput, BankDetails, DefaultBankAccount, DefaultDetails, Payout, PayoutAct, PayoutAudit, PayoutInput,
+    PayoutRequest, PayoutState, PayoutStatus,
 };
 use crate::ports::{FundsSnapshot, PayoutSnapshot};
 use crate::rejection::{Invalid, Rejection};
@@ -63,24 +63,46 @@ fn destination(
     Ok(bank)
 }
 
+/// On whose behalf a payout is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    /// The seller's: the payment module has to be on.
+    Seller,
+    /// An operator's, in every state of the module.
+    Operator,
+}
+
+/// The seller's side of the money is there while the module is on: witnessed, so that nothing is committed after it was
+/// switched off that was decided before.
+fn witness_module(account: &Account, change: &mut ChangeSet) -> Result<(), Rejection> {
+    if !account.state.modules.payment {
+        return Err(Rejection::PaymentModuleDisabled);
+    }
+    change.guards.push(Guard::Settings(account.state.version));
+    Ok(())
+}
+
 /// Asks for a payout.
 ///
 /// # Errors
-/// In this order: [`Rejection::IdempotencyKeyInUse`], [`Rejection::BankAccountRequired`],
-/// [`Rejection::InsufficientBalance`].
+/// In this order: [`Rejection::PaymentModuleDisabled`] for a seller, [`Rejection::Invalid`],
+/// [`Rejection::IdempotencyKeyInUse`], [`Rejection::BankAccountRequired`], [`Rejection::InsufficientBalance`].
 pub fn request_payout(
     snapshot: &FundsSnapshot,
-    request: PayoutRequest,
-    actor: &Actor,
+    input: &PayoutInput,
+    (requester, actor): (Requester, &Actor),
     context: &mut Context<'_>,
 ) -> Result<Decision<PayoutView>, Rejection> {
+    let FundsSnapshot { account, funds, totals, bank_account, .. } = snapshot;
+    let account_id = account.id;
+    let mut change = context.change_set(account_id);
+    if requester == Requester::Seller {
+        witness_module(account, &mut change)?;
+    }
+    let PayoutRequest { amount, bank, note } = input.validate()?;
     if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
         return Ok(replayed);
     }
-    let PayoutRequest { amount, bank, note } = request;
-    let FundsSnapshot { funds, totals, bank_account, .. } = snapshot;
-    let account_id = funds.account_id;
-    let mut change = context.change_set(account_id);
     let bank = destination(&mut change, bank, bank_account.as_ref())?;
     // Sums too large to be told are nothing that can be drawn on.
     let balance = Balance::of(totals, funds).unwrap_or(Balance { ledger: 0, in_flight: funds.in_flight });
@@ -159,10 +181,11 @@ impl PayoutStep {
     }
 }
 
-/// Moves a payout along its table. What is paid is posted; what is cancelled or failed is available again.
+/// Moves a payout along its table. What is paid is posted; what is cancelled or failed is available again. Cancelling is the
+/// seller's; the other steps are operators', in every state of the module.
 ///
 /// # Errors
-/// In this order: [`Rejection::Invalid`] for the text that comes with it, [`Rejection::IdempotencyKeyInUse`],
+/// In this order: [`Rejection::PaymentModuleDisabled`] where it is cancelled; [`Rejection::Invalid`] for the text that comes with it, [`Rejection::IdempotencyKeyInUse`],
 /// [`Rejection::InvalidTransition`].
 pub fn move_payout(
     snapshot: &PayoutSnapshot,
@@ -170,11 +193,15 @@ pub fn move_payout(
     actor: &Actor,
     context: &mut Context<'_>,
 ) -> Result<Decision<PayoutView>, Rejection> {
+    let PayoutSnapshot { account, payout, funds, .. } = snapshot;
+    let mut change = context.change_set(payout.account_id);
+    if *step == PayoutStep::Cancel {
+        witness_module(account, &mut change)?;
+    }
     let text = step.text()?;
     if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
         return Ok(replayed);
     }
-    let PayoutSnapshot { payout, funds, .. } = snapshot;
     let from = payout.state.status;
     let to = from.apply(step.act())?;
     let mut state = PayoutState {
@@ -183,7 +210,6 @@ pub fn move_payout(
         updated_at: context.now,
         ..payout.state.clone()
     };
-    let mut change = context.change_set(payout.account_id);
     change.guards.push(Guard::Exact { row: Row::Payout(payout.id), version: payout.state.version });
     if !to.is_in_flight() {
         // In flight is the sum of these very payouts: it holds at least this one.
@@ -215,13 +241,15 @@ pub fn move_payout(
 /// Changes the account that payouts go to by default.
 ///
 /// # Errors
-/// [`Rejection::Invalid`] naming the field, then [`Rejection::IdempotencyKeyInUse`].
+/// [`Rejection::PaymentModuleDisabled`], then [`Rejection::Invalid`] naming the field, then [`Rejection::IdempotencyKeyInUse`].
 pub fn patch_bank_account(
     snapshot: &FundsSnapshot,
     input: &BankAccountInput,
     context: &mut Context<'_>,
 ) -> Result<Decision<BankAccountView>, Rejection> {
-    let FundsSnapshot { funds: Funds { account_id, .. }, bank_account, .. } = snapshot;
+    let FundsSnapshot { account, funds: Funds { account_id, .. }, bank_account, .. } = snapshot;
+    let mut change = context.change_set(*account_id);
+    witness_module(account, &mut change)?;
     let none = DefaultDetails::default();
     let before = bank_account.as_ref().map_or(&none, |account| &account.details);
     let details = input.validate(before)?;
@@ -229,7 +257,6 @@ pub fn patch_bank_account(
         return Ok(replayed);
     }
     let version = bank_account.as_ref().map_or(Version::ABSENT, |account| account.version);
-    let mut change = context.change_set(*account_id);
     if details != *before {
         change.guards.push(Guard::Exact { row: Row::BankAccount, version });
         change.writes.push(Write::PutBankAccount(DefaultBankAccount {

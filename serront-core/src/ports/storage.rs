@@ -143,6 +143,8 @@ pub struct ExceptionSnapshot {
 /// What a debit, and a look at the balance, need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FundsSnapshot {
+    /// The account.
+    pub account: Account,
     /// What is in flight.
     pub funds: Funds,
     /// The legs on the seller's balance, as [`Storage::balance`] answers them.
@@ -156,6 +158,8 @@ pub struct FundsSnapshot {
 /// What moving a payout along needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayoutSnapshot {
+    /// Its account.
+    pub account: Account,
     /// The payout.
     pub payout: Payout,
     /// What is in flight in its account.
@@ -581,7 +585,7 @@ pub trait WorkStorage: Storage {
         next: NextAttempt,
     ) -> Result<(), RecordError>;
 
-    /// Moves the deltas of kept counts and balances into their totals, up to `limit` of them, and answers how many there were.
+    /// Moves the deltas of kept counts and balances into their totals, up to `limit` of each kind, and answers how many they were.
     ///
     /// Must delete in the same statement what it adds, so that no delta counts twice. A storage that keeps no deltas
     /// answers 0.
@@ -603,8 +607,10 @@ pub trait WorkStorage: Storage {
     /// [`PortError`].
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError>;
 
-    /// Hands the books of one account, or of all, to a verification, in pieces: every entry in one of them, the stored totals with what is
-    /// not folded yet, and the payouts in flight. All of it is of one moment, however long it takes; commits go on meanwhile.
+    /// Hands the books of one account, or of all, to a verification.
+    ///
+    /// In pieces: every entry in one of them, the stored totals with what is not folded yet, and the payouts in flight. All of
+    /// it is of one moment, however long it takes; commits go on meanwhile.
     ///
     /// # Errors
     /// [`PortError`]; what was handed over until then is no whole.

@@ -95,6 +95,9 @@ impl<S: Storage + ?Sized> Local<'_, S> {
     pub async fn set_tier(&self, id: AccountId, tier: Tier) -> Result<Answer<Account>, Failure> {
         let (answer, _) = rounds!(self, None, |context| {
             let snapshot = self.account_snapshot(id, None).await?;
+            if id == AccountId::OPERATORS {
+                return Err(Rejection::NotFound("account").into());
+            }
             decide::set_tier(&snapshot, tier, &mut context)?
         });
         Ok(answer)

@@ -1,12 +1,12 @@
 //! Payouts, the account that they go to, operators' adjustments and keys.
 //!
-//! None of these asks whether the module is on: the seller's are behind [`Local::payment_module`], the operators' work in
-//! every state of it, since the money moves all the same.
+//! What a seller changes is refused while the module is off, by the decision itself; the reads are behind
+//! [`Local::payment_module`]. What operators do works in every state of it, since the money moves all the same.
 
 use super::{Answer, Failure, Local, rounds};
 use crate::audit::Actor;
 use crate::balance::Balance;
-use crate::decide::{self, AdjustmentInput, PayoutStep};
+use crate::decide::{self, AdjustmentInput, PayoutStep, Requester};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, PayoutId};
 use crate::key::OperatorKey;
@@ -33,7 +33,9 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         request: Option<IdempotentRequest>,
     ) -> Result<FundsSnapshot, Failure> {
         let scope = request.map(|request| request.scope);
-        Ok(self.storage.funds(id, scope).await?.ok_or(Rejection::NotFound("account"))?)
+        // The operators' account is nobody's shop: there is no money in it, and none gets there.
+        let snapshot = if id == AccountId::OPERATORS { None } else { self.storage.funds(id, scope).await? };
+        Ok(snapshot.ok_or(Rejection::NotFound("account"))?)
     }
 
     /// What the seller has, what is in flight, and what is available.
@@ -83,21 +85,20 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         Ok(self.storage.payout_audit(account_id, id).await?)
     }
 
-    /// Asks for a payout, on the seller's behalf or, for an account whose module is off, on an operator's.
+    /// Asks for a payout: the seller while the module is on, or an operator for it in every state of it.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] for the account; [`Rejection::Invalid`]; those of [`decide::request_payout`];
-    /// [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`] for the account; those of [`decide::request_payout`]; [`Failure::Busy`]; a port's failure.
     pub async fn request_payout(
         &self,
         id: AccountId,
         input: &PayoutInput,
-        actor: &Actor,
+        by: (Requester, &Actor),
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<PayoutView>, Failure> {
         let (answer, _) = rounds!(self, request, |context| {
             let snapshot = self.funds_snapshot(id, request).await?;
-            decide::request_payout(&snapshot, input.validate()?, actor, &mut context)?
+            decide::request_payout(&snapshot, input, by, &mut context)?
         });
         Ok(answer)
     }

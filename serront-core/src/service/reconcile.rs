@@ -1,5 +1,7 @@
 //! Reconciliation: pages through a merchant's ledger at Plugipay and through ours.
 
+use std::collections::HashSet;
+
 use super::online::readable;
 use super::{Failure, Online};
 use crate::checkout::MerchantId;
@@ -33,9 +35,11 @@ impl<S: WorkStorage + ?Sized> Online<'_, S> {
         let mut reconciliation = Reconciliation::default();
         known.iter().for_each(|page| reconciliation.theirs(page));
         let mut next = known.last().map_or(Some(None), |page| page.next.clone().map(Some));
+        // A list that comes back to where it was would never end.
+        let mut seen: HashSet<String> = known.iter().filter_map(|page| page.next.clone()).collect();
         while let Some(cursor) = next {
             let page = self.ledger_page(&merchant, cursor.as_deref()).await?;
-            if page.next.is_some() && page.next == cursor {
+            if page.next.as_ref().is_some_and(|next| !seen.insert(next.clone())) {
                 return readable(Err(Unreadable("cursor: the list does not go on")));
             }
             reconciliation.theirs(&page);

@@ -64,7 +64,7 @@ where
         let Some(key) = ApiKey::parse(bearer) else {
             return Ok(None);
         };
-        let record = self.used(key.hash()).await?;
+        let record = self.used(key.hash()).await?.filter(|record| record.account_id != AccountId::OPERATORS);
         Ok(record.map(|record| Caller { account_id: record.account_id, key_id: record.id }))
     }
 

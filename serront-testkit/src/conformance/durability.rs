@@ -182,10 +182,17 @@ pub async fn payouts_come_back_as_they_went(harness: &impl Harness) {
     let bench = bench.reopen().await;
     let storage = bench.storage();
 
-    let snapshot = FundsSnapshot { funds, totals: Vec::new(), bank_account: Some(bank_account), kept: None };
+    let account = bench.account(account_id).await.account;
+    let snapshot = FundsSnapshot {
+        account: account.clone(),
+        funds,
+        totals: Vec::new(),
+        bank_account: Some(bank_account),
+        kept: None,
+    };
     assert_eq!(storage.funds(account_id, None).await.unwrap(), Some(snapshot));
     for payout in [&bare, &full] {
-        let snapshot = PayoutSnapshot { payout: payout.clone(), funds, kept: None };
+        let snapshot = PayoutSnapshot { account: account.clone(), payout: payout.clone(), funds, kept: None };
         for key in [PayoutKey::Id(account_id, payout.id), PayoutKey::Any(payout.id)] {
             assert_eq!(storage.payout(key, None).await.unwrap().as_ref(), Some(&snapshot));
         }

@@ -153,6 +153,7 @@ macro_rules! storage_conformance {
             payouts::payouts_are_paged_and_filtered,
             payouts::the_books_say_what_differs,
             payouts::thirty_requests_at_once_share_what_there_is,
+            payouts::what_a_seller_does_lands_while_the_module_is_on,
             payouts::what_is_paid_is_posted_in_the_same_commit,
             pruning::a_keys_last_use_only_goes_forward,
             pruning::named_uploads_are_those_of_payments,

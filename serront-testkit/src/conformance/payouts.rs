@@ -9,7 +9,7 @@ use serront_core::balance::Funds;
 use serront_core::books::{self, Difference, Verification, VerificationReport};
 use serront_core::change::{ChangeSet, Claim, ClaimName, Row, Write};
 use serront_core::checkout::SessionId;
-use serront_core::decide::{self, AdjustmentInput, PayoutStep};
+use serront_core::decide::{self, AdjustmentInput, ModuleSwitches, PayoutStep, Requester};
 use serront_core::ids::{AccountId, PayoutId};
 use serront_core::key::OperatorKey;
 use serront_core::ledger::{self, Direction, LedgerEntry};
@@ -54,6 +54,7 @@ fn transit(reference: &str) -> PayoutStep {
 async fn seller<H: Harness + ?Sized>(bench: &Bench<'_, H>, amount: i64) -> AccountId {
     let local = bench.world.local();
     let id = local.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    bench.world.switch_payment_on(id).await;
     if amount != 0 {
         local.adjust(id, &adjustment(amount, "opening"), &host()).await.unwrap();
     }
@@ -61,7 +62,7 @@ async fn seller<H: Harness + ?Sized>(bench: &Bench<'_, H>, amount: i64) -> Accou
 }
 
 async fn ask<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: AccountId, amount: i64) -> PayoutView {
-    bench.world.local().request_payout(id, &asked(amount), &host(), None).await.unwrap().value
+    bench.world.local().request_payout(id, &asked(amount), (Requester::Seller, &host()), None).await.unwrap().value
 }
 
 async fn step<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: PayoutId, step: &PayoutStep) -> PayoutView {
@@ -253,7 +254,7 @@ pub async fn thirty_requests_at_once_share_what_there_is(harness: &impl Harness)
     let told = at_once((0..30).map(|_| {
         let world = Arc::clone(world);
         async move {
-            match world.local().request_payout(id, &asked(2_000), &host(), None).await {
+            match world.local().request_payout(id, &asked(2_000), (Requester::Seller, &host()), None).await {
                 Ok(_) => "accepted",
                 Err(Failure::Rejected(rejection)) => rejection.code().as_str(),
                 Err(other) => panic!("{other:?}"),
@@ -356,7 +357,7 @@ pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl H
     let id = seller(&bench, 10_000).await;
     let local = bench.world.local();
     let plain = PayoutInput { amount: 1_000, ..PayoutInput::default() };
-    let refused = local.request_payout(id, &plain, &host(), None).await;
+    let refused = local.request_payout(id, &plain, (Requester::Seller, &host()), None).await;
     assert!(matches!(refused, Err(Failure::Rejected(Rejection::BankAccountRequired))), "{refused:?}");
     let account = |number: &str| BankAccountInput {
         bank_name: Some(Some("Bank Contoh".to_owned())),
@@ -368,14 +369,14 @@ pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl H
     let put = local.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
     let again = local.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
     assert!(put.value.configured && again.replayed && again.value == put.value);
-    let first = local.request_payout(id, &plain, &host(), None).await.unwrap().value;
+    let first = local.request_payout(id, &plain, (Requester::Seller, &host()), None).await.unwrap().value;
     // Decided before the change, committed after it.
     let snapshot = bench.storage().funds(id, None).await.unwrap().unwrap();
-    let request = plain.validate().unwrap();
-    let late = decide::request_payout(&snapshot, request, &host(), &mut bench.context(None)).unwrap();
+    let by = (Requester::Seller, &host());
+    let late = decide::request_payout(&snapshot, &plain, by, &mut bench.context(None)).unwrap();
     local.patch_bank_account(id, &account("222"), None).await.unwrap();
     assert_eq!(landed(&bench.commit(&change_of(late)).await), Landed::Conflict);
-    let second = local.request_payout(id, &plain, &host(), None).await.unwrap().value;
+    let second = local.request_payout(id, &plain, (Requester::Seller, &host()), None).await.unwrap().value;
     let bench = bench.reopen().await;
     for (payout, number) in [(first, "111"), (second, "222")] {
         let shown = bench.world.local().payout(PayoutKey::Any(payout.id)).await.unwrap();
@@ -385,17 +386,56 @@ pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl H
     assert_eq!(shown.details.bank_account_number.as_deref(), Some("222"));
 }
 
+/// Decided while the module was on and committed after it was switched off, nothing of the seller's lands; what an operator does,
+/// does.
+pub async fn what_a_seller_does_lands_while_the_module_is_on(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 10_000).await;
+    let first = ask(&bench, id, 1_000).await;
+    let funds_of = bench.storage().funds(id, None).await.unwrap().unwrap();
+    let payout = bench.storage().payout(PayoutKey::Any(first.id), None).await.unwrap().unwrap();
+    let (actor, input) = (host(), asked(1_000));
+    let account = BankAccountInput { bank_code: Some(Some("014".to_owned())), ..BankAccountInput::default() };
+    let mut late = Vec::new();
+    let by = (Requester::Seller, &actor);
+    late.push(change_of(decide::request_payout(&funds_of, &input, by, &mut bench.context(None)).unwrap()));
+    let cancel = decide::move_payout(&payout, &PayoutStep::Cancel, &actor, &mut bench.context(None));
+    late.push(change_of(cancel.unwrap()));
+    late.push(change_of(decide::patch_bank_account(&funds_of, &account, &mut bench.context(None)).unwrap()));
+    let off = ModuleSwitches { payment: Some(false), marketing: None };
+    bench.world.online().switch_modules(id, off, None).await.unwrap();
+    for change in &late {
+        assert_eq!(landed(&bench.commit(change).await), Landed::Conflict);
+    }
+    let local = bench.world.local();
+    let refused = [
+        local.request_payout(id, &input, by, None).await.map(drop),
+        local.move_payout(PayoutKey::Id(id, first.id), &PayoutStep::Cancel, &actor, None).await.map(drop),
+        local.patch_bank_account(id, &account, None).await.map(drop),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(Failure::Rejected(Rejection::PaymentModuleDisabled))), "{refused:?}");
+    }
+    local.request_payout(id, &input, (Requester::Operator, &actor), None).await.unwrap();
+    step(&bench, first.id, &transit("T")).await;
+    step(&bench, first.id, &PayoutStep::MarkPaid { reference: None }).await;
+    assert_eq!(funds(&bench, id).await, (9_000, 1_000, 8_000));
+}
+
 /// A repeated idempotency key answers the first payout, from the account that it is kept in, for operators too.
 pub async fn a_repeated_request_asks_for_one_payout(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
     let world = &bench.world;
     let keyed = Some(request(id, "key-1", b"body"));
-    let told = at_once((0..5).map(|_| {
-        let world = Arc::clone(world);
-        async move { world.local().request_payout(id, &asked(3_000), &host(), keyed).await.unwrap() }
-    }))
-    .await;
+    let told =
+        at_once((0..5).map(|_| {
+            let world = Arc::clone(world);
+            async move {
+                world.local().request_payout(id, &asked(3_000), (Requester::Seller, &host()), keyed).await.unwrap()
+            }
+        }))
+        .await;
     assert!(told.iter().all(|answer| answer.value == told[0].value), "{told:?}");
     assert_eq!(funds(&bench, id).await, (10_000, 3_000, 7_000));
     let operators = Some(request(AccountId::OPERATORS, "key-1", b"body"));
@@ -425,6 +465,16 @@ pub async fn operators_have_keys_of_their_own(harness: &impl Harness) {
     assert_eq!(bench.world.service().authenticate_operator(unknown.reveal()).await.unwrap(), None);
     let seller = bench.world.seller("studio").await;
     assert_eq!(bench.world.service().authenticate_operator(seller.key.reveal()).await.unwrap(), None);
+    // Nobody's shop: no money gets there, and no plan.
+    let local = bench.world.local();
+    let refused = [
+        local.adjust(AccountId::OPERATORS, &adjustment(5, "R1"), &host()).await.map(drop),
+        local.request_payout(AccountId::OPERATORS, &asked(1), (Requester::Operator, &host()), None).await.map(drop),
+        local.set_tier(AccountId::OPERATORS, Tier::Business).await.map(drop),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(Failure::Rejected(Rejection::NotFound("account")))), "{refused:?}");
+    }
     bench.world.local().delete_key(AccountId::OPERATORS, made[0].0.id).await.unwrap();
     assert_eq!(bench.world.service().authenticate_operator(made[0].1.reveal()).await.unwrap(), None);
 }
@@ -493,7 +543,7 @@ pub async fn the_books_say_what_differs(harness: &impl Harness) {
     };
     bench.lands(&change).await;
     let told = report(&bench, None).await;
-    let differs = Difference::InFlight { account_id: other, stored: rupiah(7), counted: 0 };
+    let differs = Difference::InFlight { account_id: other, stored: 7, counted: 0 };
     assert_eq!(told, VerificationReport { differences: vec![differs], ..clean(2, 6) });
     assert_eq!(report(&bench, Some(id)).await, clean(1, 4), "the other's is the other's");
 }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use serront_core::account::{Account, AccountState, Modules, Version};
 use serront_core::audit::Actor;
 use serront_core::balance::Funds;
 use serront_core::decide::{self, AdjustmentInput, Context, Decision};
@@ -20,6 +21,7 @@ use serront_core::receipt::CheckedImage;
 use serront_core::rejection::Code;
 use serront_core::subscription::EventFilter;
 use serront_core::text::{self, EmailAddress, Slug, WhatsAppNumber};
+use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
 
 use super::*;
@@ -93,9 +95,16 @@ fn what_is_said_of_money_is_taken_or_refused() {
         let after = input.validate(&before).unwrap();
         assert_eq!(after.bank_name, input.bank_name.unwrap_or(before.bank_name));
     });
-    let account: AccountId = "acc_01jtestvect0r0000000000000".parse().unwrap();
-    let funds = Funds::none(account);
-    let snapshot = FundsSnapshot { funds, totals: Vec::new(), bank_account: None, kept: None };
+    let id: AccountId = "acc_01jtestvect0r0000000000000".parse().unwrap();
+    let state = AccountState {
+        version: Version::FIRST,
+        tier: Tier::Starter,
+        modules: Modules::default(),
+        plugipay_account_id: None,
+    };
+    let account = Account { id, name: "Renata".into(), created_at: Timestamp::from_millis(0), state };
+    let funds = Funds::none(id);
+    let snapshot = FundsSnapshot { account, funds, totals: Vec::new(), bank_account: None, kept: None };
     let policy = Policy::default();
     let adjusted = |input: &AdjustmentInput| {
         let ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));

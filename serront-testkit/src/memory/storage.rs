@@ -432,7 +432,9 @@ impl Storage for MemoryStorage {
 
     async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
         let state = self.read().await;
-        Ok(state.accounts.contains_key(&account_id).then(|| FundsSnapshot {
+        let account = state.accounts.get(&account_id).cloned();
+        Ok(account.map(|account| FundsSnapshot {
+            account,
             funds: funds(&state, account_id),
             totals: state.balance_of(account_id),
             bank_account: state.bank_accounts.get(&account_id).cloned(),
@@ -447,7 +449,9 @@ impl Storage for MemoryStorage {
             PayoutKey::Any(id) => state.holder(ClaimName::Payout(id)).map(|account_id| (account_id, id)),
         };
         let payout = found.and_then(|key| state.payouts.get(&key)).cloned();
-        Ok(payout.map(|payout| PayoutSnapshot {
+        let account = payout.as_ref().and_then(|payout| state.accounts.get(&payout.account_id)).cloned();
+        Ok(payout.zip(account).map(|(payout, account)| PayoutSnapshot {
+            account,
             funds: funds(&state, payout.account_id),
             kept: kept(&state, payout.account_id, scope),
             payout,
@@ -675,7 +679,7 @@ impl WorkStorage for MemoryStorage {
             state.funds.keys().chain(in_flight.keys()).copied().filter(|id| wanted(*id)).collect();
         let sums = |id: AccountId| FundsSums {
             account_id: id,
-            stored: funds(&state, id).in_flight,
+            stored: funds(&state, id).in_flight.get(),
             counted: in_flight.get(&id).copied().unwrap_or(0),
         };
         verification.take(&BooksPiece::Funds(accounts.into_iter().map(sums).collect()));

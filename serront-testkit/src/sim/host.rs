@@ -11,7 +11,7 @@ use serront_core::audit::Actor;
 use serront_core::books::{Verification, verify};
 use serront_core::catalog::ServiceInput;
 use serront_core::decide::{
-    AdjustmentInput, Context, Decision, ModuleSwitches, OrderPatch, PayoutStep, switch_modules,
+    AdjustmentInput, Context, Decision, ModuleSwitches, OrderPatch, PayoutStep, Requester, switch_modules,
 };
 use serront_core::dispatch::Dispatcher;
 use serront_core::fold::Folder;
@@ -430,7 +430,9 @@ impl Host {
             Verb::RequestPayout { account, .. } => {
                 let request = self.request(call, AccountId::OPERATORS)?;
                 let input = payout_input(call.seller, &call.verb);
-                Ok(self.shown(&local.request_payout(parse(account)?, &input, &actor, request).await?))
+                Ok(self.shown(
+                    &local.request_payout(parse(account)?, &input, (Requester::Operator, &actor), request).await?,
+                ))
             }
             Verb::Adjust { account, amount, reference } => {
                 let reason = "as agreed".to_owned();
@@ -543,7 +545,7 @@ impl Host {
             Verb::RequestPayout { .. } => {
                 local.payment_module(account).await?;
                 let input = payout_input(call.seller, &call.verb);
-                Ok(self.shown(&local.request_payout(account, &input, &actor, request).await?))
+                Ok(self.shown(&local.request_payout(account, &input, (Requester::Seller, &actor), request).await?))
             }
             Verb::CancelPayout { payout } => {
                 local.payment_module(account).await?;

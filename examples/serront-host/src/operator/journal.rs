@@ -101,9 +101,16 @@ impl Journal {
 
     /// Removes the journal: the comparison is done.
     pub(super) fn end(self) -> io::Result<()> {
-        // Some systems remove no file that is open.
-        drop(self.file);
-        std::fs::remove_file(&self.path)
+        let Self { file, path } = self;
+        if cfg!(unix) {
+            // The lock goes last, so that no other run begins on a file that is about to go.
+            let removed = std::fs::remove_file(&path);
+            drop(file);
+            return removed;
+        }
+        // Other systems remove no file that is open.
+        drop(file);
+        std::fs::remove_file(&path)
     }
 }
 

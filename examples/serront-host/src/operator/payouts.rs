@@ -1,6 +1,7 @@
 //! Payouts: what waits for an operator, and one asked for on a seller's behalf.
 
 use serde_json::json;
+use serront_core::decide::Requester;
 use serront_core::page::Limit;
 use serront_core::payout::{Payout, PayoutInput};
 use serront_core::policy::Policy;
@@ -34,7 +35,7 @@ async fn request(settings: &Settings, arguments: PayoutRequestArguments) -> Resu
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
     let local = Local::new(storage.as_ref(), environment(&policy));
-    let requested = local.request_payout(account, &input, &actor, None).await;
+    let requested = local.request_payout(account, &input, (Requester::Operator, &actor), None).await;
     engine.close().await;
     process::result(&json!(requested?.value))
 }

@@ -12,6 +12,7 @@ use serront_core::ids::AccountId;
 use serront_core::money::Rupiah;
 use serront_core::ports::WorkStorage;
 use serront_core::reconcile::{CodeComparison, OneSided, ProviderPage, Reconciled, ReconciliationReport, Unequal};
+use serront_core::rejection::Rejection;
 use serront_core::service::{Failure, Online, Provider};
 
 use super::journal::Journal;
@@ -28,6 +29,10 @@ pub(super) async fn reconcile(
     restart: bool,
 ) -> Result<(), Fatal> {
     let (policy, plugipay) = (settings.policy()?, adapters::plugipay(settings)?);
+    if plugipay.is_none() {
+        // Before what an earlier run kept is opened: a forgotten setting must not cost it.
+        return Err(Rejection::NotConfigured("online payment is not set up on this installation").into());
+    }
     let place = settings.plugipay()?.map(|PlugipayAccess { url, .. }| url).unwrap_or_default();
     let folder = settings.data_dir().join("reconcile");
     adapters::private_folder(&folder)?;
@@ -41,7 +46,7 @@ pub(super) async fn reconcile(
     engine.close().await;
     let report = match compared {
         // Nothing was read: there is nothing to go on from.
-        Err(error @ Failure::Rejected(_)) => {
+        Err(error @ Failure::Rejected(_)) if known.is_empty() => {
             journal.end()?;
             return Err(error.into());
         }

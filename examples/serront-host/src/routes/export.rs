@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{Version, header};
 use axum::response::{IntoResponse, Response};
 use csv::{Terminator, WriterBuilder};
 use futures_util::stream;
@@ -14,6 +14,8 @@ use serront_core::ids::AccountId;
 use serront_core::ledger::LedgerEntry;
 use serront_core::page::{EntryFilter, EntryPosition, Limit, Page};
 use serront_core::ports::{PortError, WorkStorage};
+use serront_core::rejection::Invalid;
+use serront_core::service::Failure;
 use serront_core::view::CURRENCY;
 use tracing::Span;
 
@@ -26,12 +28,16 @@ use crate::query::Query;
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
 
-pub(super) async fn entries(Enabled(caller): Enabled, query: Query) -> Result<Response, Problem> {
+pub(super) async fn entries(Enabled(caller): Enabled, version: Version, query: Query) -> Result<Response, Problem> {
+    if version < Version::HTTP_11 {
+        // There the end of the connection is the end of the answer, also where it broke off.
+        return Err(Invalid::new("", "an export is sent over HTTP/1.1 or later").into());
+    }
     let (from, before) = query.period("from", "to")?;
     let filter = EntryFilter { from, before, ..filter(&query)? };
     let export = Export { storage: Arc::clone(caller.storage()), account_id: caller.account(), filter };
     // A storage that fails at once is told in the envelope.
-    let first = export.page(None).await.map_err(|error| Problem::internal(describe(&error)))?;
+    let first = export.page(None).await.map_err(Failure::from)?;
     let mut head = Vec::new();
     write_rows(&mut head, [COLUMNS]).map_err(|_| Problem::internal("the head of a CSV can't be written"))?;
     let headers = [

@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serront_core::decide::PayoutStep;
+use serront_core::decide::{PayoutStep, Requester};
 use serront_core::ids::PayoutId;
 use serront_core::page::Limit;
 use serront_core::payout::{BankAccountInput, PayoutInput, PayoutStatus};
@@ -33,7 +33,8 @@ pub(super) async fn list(Enabled(caller): Enabled, query: Query) -> Reply {
 
 pub(super) async fn create(Enabled(caller): Enabled, intake: Intake) -> Reply {
     let (input, request) = caller.input::<PayoutInput>(&intake).await?;
-    Answer::created(&caller.local().request_payout(caller.account(), &input, &caller.actor(), request).await?)
+    let by = (Requester::Seller, &caller.actor());
+    Answer::created(&caller.local().request_payout(caller.account(), &input, by, request).await?)
 }
 
 /// The seller's own, or whichever an operator asks for.
