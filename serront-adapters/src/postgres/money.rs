@@ -8,11 +8,12 @@ use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::page::{EntryFilter, EntryPosition, ExceptionPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
-use sqlx::postgres::PgConnection;
+use serront_core::time::Timestamp;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::read::{KEPT, Query};
 use crate::sql::error::Failed;
-use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts, exception_parts, payout_parts};
+use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts};
 use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
 use crate::sql::names::directory;
 use crate::sql::rows::account_columns;
@@ -74,6 +75,35 @@ pub(super) async fn entries(
     Ok(Page::cut(rows.iter().map(money::entry).collect::<Read<Vec<_>>>()?, limit))
 }
 
+/// A page of one account's rows, newest first, merged from a short read of each of these states. `table` is its name and its
+/// columns' prefix.
+async fn by_status(
+    connection: &mut PgConnection,
+    schema: &str,
+    (table, columns, id): (&str, &str, &str),
+    account: AccountId,
+    states: impl Iterator<Item = &'static str>,
+    after: Option<(Timestamp, String)>,
+    limit: Limit,
+) -> Read<Vec<PgRow>> {
+    let position = if after.is_some() { format!(" AND (created_at, {id}) < ($3, $4)") } else { String::new() };
+    let newest = format!("ORDER BY created_at DESC, {id} DESC LIMIT $2");
+    // The states' names are ours.
+    let parts: Vec<_> = states
+        .map(|status| {
+            format!(
+                "(SELECT {columns} FROM @.{table} WHERE account_id = $1 AND status = '{status}'{position} {newest})"
+            )
+        })
+        .collect();
+    let sql = format!("SELECT * FROM ({}) every {newest}", parts.join(" UNION ALL "));
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    if let Some((created_at, id)) = after {
+        query = query.bind(created_at.millis())?.bind(id)?;
+    }
+    query.all(connection).await
+}
+
 pub(super) async fn exceptions(
     connection: &mut PgConnection,
     schema: &str,
@@ -82,31 +112,11 @@ pub(super) async fn exceptions(
     after: Option<ExceptionPosition>,
     limit: Limit,
 ) -> Read<Page<PaymentException>> {
-    let position = if after.is_some() { " AND (x.created_at, x.exception_id) < ($3, $4)" } else { "" };
-    let parts: Vec<_> = exception_parts(status)
-        .into_iter()
-        .map(|status| {
-            format!(
-                concat!(
-                    "(SELECT ",
-                    exception_columns!(),
-                    " FROM @.exceptions x WHERE x.account_id = $1 AND x.status = '{status}'{position} \
-                     ORDER BY x.created_at DESC, x.exception_id DESC LIMIT $2)"
-                ),
-                status = status.as_str(),
-                position = position
-            )
-        })
-        .collect();
-    let sql = format!(
-        "SELECT * FROM ({}) every ORDER BY created_at DESC, exception_id DESC LIMIT $2",
-        parts.join(" UNION ALL ")
-    );
-    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
-    if let Some(after) = after {
-        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
-    }
-    let rows = query.all(connection).await?;
+    let of = ("exceptions x", exception_columns!(), "exception_id");
+    let states = ExceptionStatus::ALL.into_iter().filter(|state| status.is_none_or(|wanted| wanted == *state));
+    let states = states.map(ExceptionStatus::as_str);
+    let after = after.map(|after| (after.created_at, after.id.to_string()));
+    let rows = by_status(connection, schema, of, account, states, after, limit).await?;
     Ok(Page::cut(rows.iter().map(money::exception).collect::<Read<Vec<_>>>()?, limit))
 }
 
@@ -206,31 +216,11 @@ pub(super) async fn payouts(
     after: Option<PayoutPosition>,
     limit: Limit,
 ) -> Read<Page<Payout>> {
-    let position = if after.is_some() { " AND (t.created_at, t.payout_id) < ($3, $4)" } else { "" };
-    let parts: Vec<_> = payout_parts(status)
-        .into_iter()
-        .map(|status| {
-            format!(
-                concat!(
-                    "(SELECT ",
-                    payout_columns!(),
-                    " FROM @.payouts t WHERE t.account_id = $1 AND t.status = '{status}'{position} \
-                     ORDER BY t.created_at DESC, t.payout_id DESC LIMIT $2)"
-                ),
-                status = status.as_str(),
-                position = position
-            )
-        })
-        .collect();
-    let sql = format!(
-        "SELECT * FROM ({}) every ORDER BY created_at DESC, payout_id DESC LIMIT $2",
-        parts.join(" UNION ALL ")
-    );
-    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
-    if let Some(after) = after {
-        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
-    }
-    let rows = query.all(connection).await?;
+    let of = ("payouts t", payout_columns!(), "payout_id");
+    let states = PayoutStatus::ALL.into_iter().filter(|state| status.is_none_or(|wanted| wanted == *state));
+    let states = states.map(PayoutStatus::as_str);
+    let after = after.map(|after| (after.created_at, after.id.to_string()));
+    let rows = by_status(connection, schema, of, account, states, after, limit).await?;
     Ok(Page::cut(rows.iter().map(money::payout).collect::<Read<Vec<_>>>()?, limit))
 }
 

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use serront_core::change::Write;
-use serront_core::exception::ExceptionStatus;
 use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
 use serront_core::page::{EntryFilter, EntryPosition};
-use serront_core::payout::PayoutStatus;
 use serront_core::time::Timestamp;
 
 use super::error::Failed;
@@ -68,16 +66,6 @@ pub(crate) fn entry_bounds(filter: &EntryFilter, after: Option<EntryPosition>) -
         Some(EntryPosition { created_at, id }) => before.min((created_at.millis(), id.to_string())),
     };
     (from, below)
-}
-
-/// The states that a page of payouts is merged from.
-pub(crate) fn payout_parts(status: Option<PayoutStatus>) -> Vec<PayoutStatus> {
-    status.map_or_else(|| PayoutStatus::ALL.to_vec(), |status| vec![status])
-}
-
-/// The states that a page of exceptions is merged from.
-pub(crate) fn exception_parts(status: Option<ExceptionStatus>) -> Vec<ExceptionStatus> {
-    status.map_or_else(|| ExceptionStatus::ALL.to_vec(), |status| vec![status])
 }
 
 #[cfg(test)]

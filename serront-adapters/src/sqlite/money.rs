@@ -8,11 +8,12 @@ use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::page::{EntryFilter, EntryPosition, ExceptionPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
+use serront_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::sql::error::Failed;
-use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts, exception_parts, payout_parts};
+use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts};
 use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
 use crate::sql::names::directory;
 use crate::sql::rows::account_columns;
@@ -77,6 +78,39 @@ pub(super) async fn entries(
     Ok(Page::cut(rows.iter().map(money::entry).collect::<Read<Vec<_>>>()?, limit))
 }
 
+/// A page of one account's rows, newest first, merged from a short read of each of these states. `table` is its name and its
+/// columns' prefix.
+async fn by_status(
+    connection: &mut SqliteConnection,
+    (table, columns, id): (&str, &str, &str),
+    account: AccountId,
+    states: impl Iterator<Item = &'static str>,
+    after: Option<(Timestamp, String)>,
+    limit: Limit,
+) -> Read<Vec<SqliteRow>> {
+    let position = if after.is_some() { format!(" AND (created_at, {id}) < (?3, ?4)") } else { String::new() };
+    let newest = format!("ORDER BY created_at DESC, {id} DESC LIMIT ?2");
+    // The states' names are ours.
+    let parts: Vec<_> = states
+        .map(|status| {
+            format!(
+                "SELECT * FROM (SELECT {columns} FROM {table} WHERE account_id = ?1 AND status = '{status}'{position} \
+                 {newest})"
+            )
+        })
+        .collect();
+    let sql = format!("SELECT * FROM ({}) {newest}", parts.join(" UNION ALL "));
+    let (created_at, id) = after.unzip();
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(account.to_string())
+        .bind(i64::from(limit.get()) + 1)
+        .bind(created_at.map(Timestamp::millis))
+        .bind(id)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows)
+}
+
 pub(super) async fn exceptions(
     connection: &mut SqliteConnection,
     account: AccountId,
@@ -84,31 +118,11 @@ pub(super) async fn exceptions(
     after: Option<ExceptionPosition>,
     limit: Limit,
 ) -> Read<Page<PaymentException>> {
-    let position = if after.is_some() { " AND (x.created_at, x.exception_id) < (?3, ?4)" } else { "" };
-    let parts: Vec<_> = exception_parts(status)
-        .into_iter()
-        .map(|status| {
-            format!(
-                concat!(
-                    "SELECT * FROM (SELECT ",
-                    exception_columns!(),
-                    " FROM exceptions x WHERE x.account_id = ?1 AND x.status = '{status}'{position} \
-                     ORDER BY x.created_at DESC, x.exception_id DESC LIMIT ?2)"
-                ),
-                status = status.as_str(),
-                position = position
-            )
-        })
-        .collect();
-    let sql =
-        format!("SELECT * FROM ({}) ORDER BY created_at DESC, exception_id DESC LIMIT ?2", parts.join(" UNION ALL "));
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(account.to_string())
-        .bind(i64::from(limit.get()) + 1)
-        .bind(after.map(|after| after.created_at.millis()))
-        .bind(after.map(|after| after.id.to_string()))
-        .fetch_all(connection)
-        .await?;
+    let of = ("exceptions x", exception_columns!(), "exception_id");
+    let states = ExceptionStatus::ALL.into_iter().filter(|state| status.is_none_or(|wanted| wanted == *state));
+    let states = states.map(ExceptionStatus::as_str);
+    let after = after.map(|after| (after.created_at, after.id.to_string()));
+    let rows = by_status(connection, of, account, states, after, limit).await?;
     Ok(Page::cut(rows.iter().map(money::exception).collect::<Read<Vec<_>>>()?, limit))
 }
 
@@ -193,31 +207,11 @@ pub(super) async fn payouts(
     after: Option<PayoutPosition>,
     limit: Limit,
 ) -> Read<Page<Payout>> {
-    let position = if after.is_some() { " AND (t.created_at, t.payout_id) < (?3, ?4)" } else { "" };
-    let parts: Vec<_> = payout_parts(status)
-        .into_iter()
-        .map(|status| {
-            format!(
-                concat!(
-                    "SELECT * FROM (SELECT ",
-                    payout_columns!(),
-                    " FROM payouts t WHERE t.account_id = ?1 AND t.status = '{status}'{position} \
-                     ORDER BY t.created_at DESC, t.payout_id DESC LIMIT ?2)"
-                ),
-                status = status.as_str(),
-                position = position
-            )
-        })
-        .collect();
-    let sql =
-        format!("SELECT * FROM ({}) ORDER BY created_at DESC, payout_id DESC LIMIT ?2", parts.join(" UNION ALL "));
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(account.to_string())
-        .bind(i64::from(limit.get()) + 1)
-        .bind(after.map(|after| after.created_at.millis()))
-        .bind(after.map(|after| after.id.to_string()))
-        .fetch_all(connection)
-        .await?;
+    let of = ("payouts t", payout_columns!(), "payout_id");
+    let states = PayoutStatus::ALL.into_iter().filter(|state| status.is_none_or(|wanted| wanted == *state));
+    let states = states.map(PayoutStatus::as_str);
+    let after = after.map(|after| (after.created_at, after.id.to_string()));
+    let rows = by_status(connection, of, account, states, after, limit).await?;
     Ok(Page::cut(rows.iter().map(money::payout).collect::<Read<Vec<_>>>()?, limit))
 }
 

@@ -38,6 +38,12 @@ fn add_key(
     NewKeyView { shown: insert_key(change, account_id, (name, key.prefix(), key.hash()), context), key }
 }
 
+/// An account as it begins: no module, nothing at Plugipay.
+fn new_account(id: AccountId, name: String, tier: Tier, context: &Context<'_>) -> Account {
+    let state = AccountState { version: Version::FIRST, tier, modules: Modules::default(), plugipay_account_id: None };
+    Account { id, name, created_at: context.now, state }
+}
+
 /// Opens an account with its first API key.
 ///
 /// # Errors
@@ -48,12 +54,7 @@ pub fn open_account(
     key: ApiKey,
     context: &mut Context<'_>,
 ) -> Result<Decision<(Account, NewKeyView)>, Rejection> {
-    let account = Account {
-        id: context.ids.account(),
-        name: text::name("name", name)?,
-        created_at: context.now,
-        state: AccountState { version: Version::FIRST, tier, modules: Modules::default(), plugipay_account_id: None },
-    };
+    let account = new_account(context.ids.account(), text::name("name", name)?, tier, context);
     let mut change = context.change_set(account.id);
     change.writes.push(Write::InsertAccount(account.clone()));
     let key = add_key(&mut change, account.id, "first key".to_owned(), key, context);
@@ -74,13 +75,7 @@ pub fn create_operator_key(
     let name = text::name("name", name)?;
     let mut change = context.change_set(account_id);
     if snapshot.is_none() {
-        let state = AccountState {
-            version: Version::FIRST,
-            tier: Tier::Free,
-            modules: Modules::default(),
-            plugipay_account_id: None,
-        };
-        let account = Account { id: account_id, name: "Operators".to_owned(), created_at: context.now, state };
+        let account = new_account(account_id, "Operators".to_owned(), Tier::Free, context);
         change.writes.push(Write::InsertAccount(account));
     }
     let shown = insert_key(&mut change, account_id, (name, key.prefix(), key.hash()), context);
