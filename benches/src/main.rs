@@ -107,7 +107,8 @@ fn scenarios(options: &Options, engine: Engine) -> Vec<Scenario> {
 
 async fn measure(options: &Options) -> Result<(), Trouble> {
     let timing = if options.quick {
-        let length = Length { warm: Duration::from_millis(20), counted: Duration::from_millis(80) };
+        // Long enough that a disk which stalls for a moment does not leave a slice empty.
+        let length = Length { warm: Duration::from_millis(20), counted: Duration::from_millis(400) };
         Timing { length, rounds: 1 }
     } else {
         let counted = Duration::from_millis(options.slice_ms);
