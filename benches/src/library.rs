@@ -11,7 +11,7 @@ use serront_core::audit::{Actor, AuditRecord};
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::DeliveryRecord;
+use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::fold::Folder;
 use serront_core::idempotency::Scope;
@@ -190,6 +190,10 @@ impl<S: Storage> Storage for StaleOnce<'_, S> {
 
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         self.storage.delivery(account_id, id).await
+    }
+
+    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
+        self.storage.effect(account_id, id).await
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {

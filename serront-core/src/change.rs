@@ -10,7 +10,7 @@ use crate::audit::AuditRecord;
 use crate::balance::Funds;
 use crate::catalog::Service;
 use crate::checkout::{Checkout, CheckoutState, MerchantId, ProviderEventId, SessionId};
-use crate::effect::Effect;
+use crate::effect::{Effect, EffectId};
 use crate::exception::{ExceptionState, PaymentException};
 use crate::idempotency::{Kept, KeptOutcome, Scope};
 use crate::ids::{
@@ -160,6 +160,9 @@ pub enum Write {
     AppendPayoutAudit(PayoutAudit),
     /// An adjustment. Goes with a claim of its reference.
     InsertAdjustment(Adjustment),
+    /// An effect that succeeded or was given up is pending again: due when the change set was decided, under no lease. Its
+    /// attempts stay, and so does its fence: whoever held it before can't record. `Conflict` if it is pending, or not there.
+    Requeue(EffectId),
 }
 
 /// A session's name within the account.
@@ -379,6 +382,13 @@ impl ChangeSet {
             }
         }
         let mut effects = BTreeSet::new();
+        for write in &self.writes {
+            if let Write::Requeue(id) = write
+                && !effects.insert(*id)
+            {
+                return Err(Inconsistent("two effects of one id"));
+            }
+        }
         for effect in &self.effects {
             if !effects.insert(effect.id()) {
                 return Err(Inconsistent("two effects of one id"));
@@ -537,7 +547,8 @@ impl ChangeSet {
             | Write::DeleteKey(_)
             | Write::UpdateCheckout { .. }
             | Write::Post(_)
-            | Write::UpdateInbox(..) => None,
+            | Write::UpdateInbox(..)
+            | Write::Requeue(_) => None,
         })
     }
 }

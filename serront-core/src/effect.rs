@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::ProviderEventId;
 use crate::event::EventType;
-use crate::ids::{CheckoutId, DeliveryId, ErrandId, EventId, MailId, MalformedId, RemovalId, SubscriptionId, UploadId};
+use crate::ids::{
+    AccountId, CheckoutId, DeliveryId, ErrandId, EventId, MailId, MalformedId, RemovalId, SubscriptionId, UploadId,
+};
 use crate::mail::Mail;
 use crate::marked::MarkedText;
 use crate::time::Timestamp;
@@ -226,4 +228,33 @@ pub struct DeliveryRecord {
     pub next_attempt_at: Option<Timestamp>,
     /// Every attempt so far, oldest first.
     pub attempts: Vec<Attempt>,
+}
+
+/// An effect of whatever kind as an operator sees it: how far it has come, and nothing of what it carries, for that may be a
+/// buyer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectRecord {
+    /// Which effect; its prefix tells the kind.
+    pub id: EffectId,
+    /// Whose.
+    pub account_id: AccountId,
+    /// How far it has come.
+    pub status: EffectStatus,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// How many attempts are in its log.
+    pub attempts: u32,
+    /// The last of them.
+    pub last_attempt: Option<Attempt>,
+    /// Of a delivery, and of nothing else.
+    pub delivery: Option<DeliveryAddress>,
+}
+
+/// Where a delivery goes, and of what type its event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryAddress {
+    /// To which subscription.
+    pub subscription_id: SubscriptionId,
+    /// Of which type.
+    pub event_type: EventType,
 }

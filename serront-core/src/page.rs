@@ -1,7 +1,11 @@
 //! Keyset pages: limits, opaque cursors, and what a page holds.
 
+use std::cmp::Ordering;
+use std::fmt::Display;
+use std::str::FromStr;
+
 use crate::catalog::Service;
-use crate::effect::{DeliveryRecord, EffectStatus};
+use crate::effect::{DeliveryRecord, EffectId, EffectRecord, EffectStatus};
 use crate::event::EventType;
 use crate::exception::PaymentException;
 use crate::ids::{AccountId, DeliveryId, EntryId, EventId, ExceptionId, PayoutId, ServiceId, SubscriptionId};
@@ -89,12 +93,12 @@ macro_rules! positions {
             const LIST: &'static str = $list;
 
             fn to_text(&self) -> String {
-                format!("{}.{}", self.created_at.millis(), self.id)
+                position_text(self.created_at, &self.id)
             }
 
             fn from_text(text: &str) -> Option<Self> {
-                let (millis, id) = text.split_once('.')?;
-                Some(Self { created_at: Timestamp::from_millis(millis.parse().ok()?), id: id.parse().ok()? })
+                let (created_at, id) = parse_position(text)?;
+                Some(Self { created_at, id })
             }
         }
     )+};
@@ -109,6 +113,52 @@ positions! {
     ExceptionPosition of ExceptionId in "exceptions";
     /// Where the list of payouts goes on: before this time and id.
     PayoutPosition of PayoutId in "payouts";
+}
+
+/// Where the list of effects that were given up goes on: before this time and id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EffectPosition {
+    /// When the effect was made.
+    pub created_at: Timestamp,
+    /// Which effect.
+    pub id: EffectId,
+}
+
+/// By time, and then by the ids' texts: the kinds stand mixed in one list.
+impl Ord for EffectPosition {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.created_at.cmp(&other.created_at).then_with(|| self.id.to_string().cmp(&other.id.to_string()))
+    }
+}
+
+impl PartialOrd for EffectPosition {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Position for EffectPosition {
+    const LIST: &'static str = "effects";
+
+    fn to_text(&self) -> String {
+        position_text(self.created_at, &self.id)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (created_at, id) = parse_position(text)?;
+        Some(Self { created_at, id })
+    }
+}
+
+/// A position of a time and an id, as text.
+fn position_text(created_at: Timestamp, id: &impl Display) -> String {
+    format!("{}.{id}", created_at.millis())
+}
+
+/// A position of a time and an id, from text.
+fn parse_position<I: FromStr>(text: &str) -> Option<(Timestamp, I)> {
+    let (millis, id) = text.split_once('.')?;
+    Some((Timestamp::from_millis(millis.parse().ok()?), id.parse().ok()?))
 }
 
 /// The cursor that goes on after `position` in this account's list. Opaque to callers; it carries a checksum over the
@@ -292,6 +342,14 @@ impl DeliveryRecord {
     #[must_use]
     pub const fn position(&self) -> DeliveryPosition {
         DeliveryPosition { created_at: self.created_at, id: self.id }
+    }
+}
+
+impl EffectRecord {
+    /// Where the list goes on after this row.
+    #[must_use]
+    pub const fn position(&self) -> EffectPosition {
+        EffectPosition { created_at: self.created_at, id: self.id }
     }
 }
 

@@ -3,7 +3,8 @@
 //! Precedence, first to last: who are you; may you do this at all; for money routes, is the module on; does it exist
 //! for you; is the input well formed; has this idempotency key been used; does the plan allow it; is it configured;
 //! is the payment confirmed already; is the order closed; is there a quote; is there a bank account; is there enough
-//! money; last, what only the outside or the commit can tell: an address that must not be posted to, a name that is
+//! money; for an effect that is to be sent again, is it queued already, is the subscription that it goes to inactive;
+//! last, what only the outside or the commit can tell: an address that must not be posted to, a name that is
 //! taken. The decisions check in this order, and each has a test where two refusals meet.
 
 use std::borrow::Cow;
@@ -62,6 +63,10 @@ pub enum Code {
     Conflict,
     /// 409: the key belongs to another request.
     IdempotencyKeyInUse,
+    /// 409: the next attempt is queued already.
+    AlreadyQueued,
+    /// 409: nothing is sent to this subscription.
+    EndpointDisabled,
     /// 413: the body is too large.
     PayloadTooLarge,
     /// 415: the bytes are none of the accepted kinds.
@@ -97,6 +102,8 @@ impl Code {
             Self::BankAccountRequired => "BANK_ACCOUNT_REQUIRED",
             Self::Conflict => "CONFLICT",
             Self::IdempotencyKeyInUse => "IDEMPOTENCY_KEY_IN_USE",
+            Self::AlreadyQueued => "ALREADY_QUEUED",
+            Self::EndpointDisabled => "ENDPOINT_DISABLED",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::InternalError => "INTERNAL_ERROR",
@@ -122,7 +129,9 @@ impl Code {
             | Self::OrderClosed
             | Self::NoQuote
             | Self::InsufficientBalance
-            | Self::BankAccountRequired => 409,
+            | Self::BankAccountRequired
+            | Self::AlreadyQueued
+            | Self::EndpointDisabled => 409,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InternalError => 500,
@@ -200,6 +209,12 @@ pub enum Rejection {
         /// What there is, in rupiah; below zero after an adjustment.
         available: i64,
     },
+    /// The effect is still pending: its next attempt comes by itself.
+    #[error("the next attempt is queued already")]
+    AlreadyQueued,
+    /// Nothing is sent to the delivery's subscription, for this reason.
+    #[error("the webhook subscription {0}")]
+    EndpointDisabled(&'static str),
     /// The state does not allow the move.
     #[error("{track} can't go from {from} to {to}")]
     InvalidTransition {
@@ -234,6 +249,8 @@ impl Rejection {
             Self::NoQuote => Code::NoQuote,
             Self::BankAccountRequired => Code::BankAccountRequired,
             Self::InsufficientBalance { .. } => Code::InsufficientBalance,
+            Self::AlreadyQueued => Code::AlreadyQueued,
+            Self::EndpointDisabled(_) => Code::EndpointDisabled,
             Self::InvalidTransition { .. } => Code::InvalidTransition,
             Self::Conflict(_) => Code::Conflict,
         }
@@ -257,6 +274,8 @@ impl Rejection {
             | Self::NoQuote
             | Self::BankAccountRequired
             | Self::InsufficientBalance { .. }
+            | Self::AlreadyQueued
+            | Self::EndpointDisabled(_)
             | Self::InvalidTransition { .. }
             | Self::Conflict(_) => None,
         }

@@ -488,7 +488,7 @@ impl Outcome for NewSubscriptionView {
 }
 
 /// A delivery with its log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct DeliveryView {
@@ -505,6 +505,10 @@ pub struct DeliveryView {
     pub response_code: Option<u16>,
     pub last_error: Option<String>,
     pub attempt_log: Vec<Attempt>,
+}
+
+impl Outcome for DeliveryView {
+    const KIND: &'static str = "delivery";
 }
 
 impl From<&DeliveryRecord> for DeliveryView {

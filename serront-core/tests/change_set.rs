@@ -153,6 +153,28 @@ fn contradictions_are_named() {
             }),
             Err("two effects of one id"),
         ),
+        (
+            Box::new(|change| {
+                let effect = delivery(MarkedText::plain("{}".into()));
+                change.writes = vec![Write::Requeue(effect.id())];
+            }),
+            Ok(()),
+        ),
+        (
+            Box::new(|change| {
+                let effect = delivery(MarkedText::plain("{}".into()));
+                change.writes = vec![Write::Requeue(effect.id()), Write::Requeue(effect.id())];
+            }),
+            Err("two effects of one id"),
+        ),
+        (
+            Box::new(|change| {
+                let effect = delivery(MarkedText::plain("{}".into()));
+                change.writes = vec![Write::Requeue(effect.id())];
+                change.effects = vec![effect];
+            }),
+            Err("two effects of one id"),
+        ),
     ];
     for (index, (build, wanted)) in rows.into_iter().enumerate() {
         assert_eq!(check(build), wanted, "row {index}");

@@ -13,7 +13,7 @@ use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -26,8 +26,8 @@ use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::mail::MailMessage;
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
+    OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
@@ -81,6 +81,7 @@ mock! {
             account_id: AccountId,
             id: DeliveryId,
         ) -> Result<Option<DeliveryRecord>, PortError>;
+        async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError>;
         async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError>;
         async fn checkout(
             &self,
@@ -163,6 +164,11 @@ mock! {
             after: Option<PayoutPosition>,
             limit: Limit,
         ) -> Result<Page<Payout>, PortError>;
+        async fn given_up(
+            &self,
+            after: Option<EffectPosition>,
+            limit: Limit,
+        ) -> Result<Page<EffectRecord>, PortError>;
         async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
         async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
         async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;

@@ -15,6 +15,7 @@ use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
 use serront_core::key::AccessToken;
 use serront_core::order::{Language, OrderInput, WorkStatus};
+use serront_core::page::DeliveryFilter;
 use serront_core::payout::{BankAccountInput, PayoutInput};
 use serront_core::ports::{Clock, Ids, PayoutKey};
 use serront_core::receipt::{Digest256, samples};
@@ -63,11 +64,15 @@ enum Flaw {
     NoBankAccount,
     /// There is less than that.
     NoMoney,
+    /// Its next attempt is queued already.
+    Queued,
+    /// The subscription that it goes to is inactive.
+    Disabled,
 }
 
 use Flaw::{
-    Answered, Closed, Confirmed, KeyUsed, Limit, Malformed, Missing, ModuleOff, NameTaken, NoBankAccount, NoImage,
-    NoMoney, NoQuote, NotConfigured, Plan, Target, TooLarge,
+    Answered, Closed, Confirmed, Disabled, KeyUsed, Limit, Malformed, Missing, ModuleOff, NameTaken, NoBankAccount,
+    NoImage, NoMoney, NoQuote, NotConfigured, Plan, Queued, Target, TooLarge,
 };
 
 impl Flaw {
@@ -89,6 +94,8 @@ impl Flaw {
             NoQuote => "NO_QUOTE",
             NoBankAccount => "BANK_ACCOUNT_REQUIRED",
             NoMoney => "INSUFFICIENT_BALANCE",
+            Queued => "ALREADY_QUEUED",
+            Disabled => "ENDPOINT_DISABLED",
         }
     }
 }
@@ -352,6 +359,33 @@ async fn update_subscription_locally(flaws: &[Flaw]) -> &'static str {
     told(scene.world.local().update_subscription(scene.seller.account_id, id, &input, scene.request).await)
 }
 
+async fn retry_delivery(flaws: &[Flaw]) -> &'static str {
+    let scene = Scene::new().await;
+    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let subscription = scene.world.subscribe(&scene.seller, URL, &["*"]).await;
+    local.confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+    let limit = serront_core::page::Limit::parse(None).unwrap();
+    let (log, _) = local.deliveries(account_id, &DeliveryFilter::default(), None, limit).await.unwrap();
+    let delivery = log.first().unwrap().id;
+    scene.world.dispatch_all().await;
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        local.retry_delivery(account_id, delivery, scene.request).await.unwrap();
+        scene.world.dispatch_all().await;
+    }
+    if flaws.contains(&Queued) {
+        local.retry_delivery(account_id, delivery, None).await.unwrap();
+    }
+    if flaws.contains(&Disabled) {
+        let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
+        local.update_subscription(account_id, subscription, &pause, None).await.unwrap();
+    }
+    let of = if flaws.contains(&Missing) { scene.world.seller("other").await.account_id } else { account_id };
+    told(local.retry_delivery(of, delivery, scene.request).await)
+}
+
 async fn switch_modules(flaws: &[Flaw]) -> &'static str {
     let mut scene = Scene::new().await;
     let on = ModuleSwitches { payment: Some(true), marketing: None };
@@ -558,6 +592,7 @@ async fn of_two_refusals_of_settings_the_first_is_told() {
     check(&[Missing, Malformed, KeyUsed, Limit, Target], &NO_ACCOUNT, create_subscription).await;
     check(&[Missing, Malformed, KeyUsed, Answered, Target], &[KEYS], update_subscription).await;
     check(&[Missing, Malformed], &[], update_subscription_locally).await;
+    check(&[Missing, KeyUsed, Answered, Queued, Disabled], &[KEYS], retry_delivery).await;
     // Switches that ask for nothing ask for nothing that a plan could lack.
     let apart = [&NO_ACCOUNT[..], &[(Malformed, Plan), (Malformed, NotConfigured)]].concat();
     check(&[Missing, Malformed, KeyUsed, Answered, Plan, NotConfigured], &apart, switch_modules).await;

@@ -1,5 +1,6 @@
 //! The adapters that this binary runs on: the one place that names them.
 
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
 use serront_core::ports::{Clock, Mailer, Plugipay, WorkStorage};
-use serront_host::Ports;
+use serront_host::{Ports, SessionKey};
 
 use crate::Fatal;
 use crate::settings::{Database, PlugipayAccess, Settings};
@@ -97,6 +98,30 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
         secrets: Arc::new(SystemSecrets),
     };
     Ok(Adapters { ports, engine })
+}
+
+/// What sessions at the pages are encrypted under: kept in the data folder, so that they outlive a restart, and hosts that
+/// share the folder take each other's.
+pub(crate) fn session_key(settings: &Settings) -> Result<SessionKey, Fatal> {
+    let folder = settings.data_dir();
+    let file = folder.join("session.key");
+    if !file.exists() {
+        // Only its owner may read it, from the first moment.
+        let mut new = tempfile::NamedTempFile::new_in(&folder)?;
+        new.write_all(&SessionKey::draw_bytes(&SystemSecrets)?)?;
+        new.as_file().sync_all()?;
+        match new.persist_noclobber(&file) {
+            Ok(_) => {}
+            // Another host that begins at the same time was first.
+            Err(taken) if taken.error.kind() == ErrorKind::AlreadyExists => {}
+            Err(failed) => return Err(failed.error.into()),
+        }
+    }
+    let bytes = std::fs::read(&file)?;
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| "session.key in the data folder is none: remove it, and everybody signs in again")?;
+    Ok(SessionKey::from_bytes(&bytes))
 }
 
 /// Creates a folder that only its owner may enter: database, receipts and mail hold buyers' data.

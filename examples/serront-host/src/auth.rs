@@ -15,7 +15,7 @@ use serront_core::audit::Actor;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId};
 use serront_core::key::{AccessToken, Caller, OperatorKey};
-use serront_core::ports::WorkStorage;
+use serront_core::ports::{Secrets, WorkStorage};
 use serront_core::rejection::Invalid;
 use serront_core::service::{Failure, Local, Online};
 
@@ -47,6 +47,12 @@ impl Who for Caller {
 /// Whoever holds an operator's key.
 pub(crate) struct OperatorId(KeyId);
 
+impl OperatorId {
+    pub(crate) const fn new(id: KeyId) -> Self {
+        Self(id)
+    }
+}
+
 impl Who for OperatorId {
     fn account(&self) -> AccountId {
         AccountId::OPERATORS
@@ -73,7 +79,7 @@ pub(crate) type Keyed = Authenticated<Caller>;
 pub(crate) type Operator = Authenticated<OperatorId>;
 
 impl<W: Who> Authenticated<W> {
-    fn of(who: W, parts: &Parts, host: &Arc<Host>) -> Self {
+    pub(crate) fn of(who: W, parts: &Parts, host: &Arc<Host>) -> Self {
         if let Some(note) = parts.extensions.get::<Note>() {
             note.caller(who.account());
         }
@@ -136,6 +142,11 @@ impl<W: Who> Authenticated<W> {
     /// For what no command reads. Shared, for an answer that goes on after its handler.
     pub(crate) fn storage(&self) -> &Arc<dyn WorkStorage> {
         &self.host.ports.storage
+    }
+
+    /// For texts that nobody can foresee.
+    pub(crate) fn secrets(&self) -> &dyn Secrets {
+        self.host.ports.secrets.as_ref()
     }
 
     pub(crate) fn account(&self) -> AccountId {

@@ -1,4 +1,4 @@
-//! `demo`: a host in a temporary folder with a seeded seller, and a tour to paste into a second terminal.
+//! `demo`: a host in a temporary folder with a seeded seller, pages to click through, and a tour to paste into a second terminal.
 //!
 //! It also runs a receiver of webhooks inside the process, subscribed for the seller, which checks each signature and
 //! prints each event, and a sandbox of Plugipay, where the seller is provisioned and buyers pay. Everything goes through the
@@ -21,7 +21,7 @@ use serront_core::decide::{ModuleSwitches, OrderPatch};
 use serront_core::ids::{AccountId, OrderId};
 use serront_core::key::{AccessToken, OperatorKey, WebhookSecret};
 use serront_core::order::{Language, OrderInput, WorkStatus};
-use serront_core::receipt::samples;
+use serront_core::payout::BankAccountInput;
 use serront_core::signature;
 use serront_core::storefront::{BankAccount, StorefrontInput};
 use serront_core::subscription::SubscriptionInput;
@@ -36,6 +36,9 @@ use crate::Fatal;
 use crate::process::{self, say};
 use crate::settings::{LISTEN_DEFAULT, PlugipayAccess, Settings};
 
+/// What a receipt may look like; it says of itself that it is a sample.
+const RECEIPT: &[u8] = include_bytes!("../assets/sample-receipt.png");
+
 const SLUG: &str = "studio-renata";
 
 /// The platform's key at the sandbox: it opens nothing but what ends with this process.
@@ -46,7 +49,7 @@ const PLUGIPAY_SECRET: &str = "demo-secret";
 pub(crate) async fn run(settings: &Settings) -> Result<(), Fatal> {
     let folder = tempfile::Builder::new().prefix("serront-demo-").tempdir()?;
     let receipt = folder.path().join("receipt.png");
-    std::fs::write(&receipt, samples::PNG)?;
+    std::fs::write(&receipt, RECEIPT)?;
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = SandboxServer::start(loopback, Arc::new(SystemClock), PLUGIPAY_KEY_ID, PLUGIPAY_SECRET).await?;
     let plugipay = PlugipayAccess {
@@ -204,7 +207,7 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
     let seller = Actor::host("demo")?;
     let unpaid = place(host, "Budi", "logo", None).await?;
     let claimed = place(host, "Sari", "undangan", Some("Premium")).await?;
-    commands.upload_receipt(&claimed.token, "image/png", samples::PNG).await?;
+    commands.upload_receipt(&claimed.token, "image/png", RECEIPT).await?;
     local.claim_payment(&claimed.token).await?;
     let confirmed = place(host, "Dewi", "undangan", Some("Basic")).await?;
     local.claim_payment(&confirmed.token).await?;
@@ -215,6 +218,14 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
 
     let payment = ModuleSwitches { payment: Some(true), marketing: None };
     host.online().switch_modules(account.id, payment, None).await?;
+    let said = |text: &str| Some(Some(text.to_owned()));
+    let payouts_go_to = BankAccountInput {
+        bank_name: said("BCA"),
+        bank_account_number: said("123-456-7890"),
+        bank_account_holder: said("Renata Wijaya"),
+        ..BankAccountInput::default()
+    };
+    local.patch_bank_account(account.id, &payouts_go_to, None).await?;
     let online = place(host, "Rina", "logo", None).await?;
     let checkout = host.online().pay(&online.token).await?;
     let (_, operator) = local.create_operator_key("The demo's operator").await?;
@@ -226,14 +237,30 @@ fn tour(address: &str, receiver: &str, sandbox: &str, folder: &Path, receipt: &P
     let Seeded { account, key, unpaid, claimed, confirmed, online, checkout, operator } = seeded;
     let (folder, receipt) = (folder.display(), receipt.display());
     let auth = format!("-H 'Authorization: Bearer {key}'");
-    let operators = format!("-H 'Authorization: Bearer {}'", operator.reveal());
+    let operator = operator.reveal();
+    let operators = format!("-H 'Authorization: Bearer {operator}'");
     let (unpaid_id, unpaid_token) = (unpaid.id, unpaid.token.reveal());
     let (claimed_id, confirmed_token) = (claimed.id, confirmed.token.reveal());
     let (online_id, online_token, hosted) = (online.id, online.token.reveal(), &checkout.hosted_url);
     format!(
         "Serront's demo listens on {address} (everything is in {folder}, and goes when it ends).
-The seller is {account}; its storefront is {address}/api/v1/public/storefront/{SLUG}.
-Paste these into another terminal, from top to bottom:
+
+Open in a browser, for the five-minute tour (Indonesian first; the switch to English is at the top):
+
+  {address}/s/{SLUG}
+      The storefront, as buyers see it: place an order.
+  {address}/o/{unpaid_token}
+      Budi's order, to be paid: upload {receipt}, and say that it is paid.
+  {address}/o/{online_token}
+      Rina's order: pay online, at the sandbox of Plugipay.
+  {address}/dashboard
+      The seller's dashboard. Sign in with {key}
+      Confirm Budi's payment; look at the balance that Rina's made; ask for a payout.
+  {address}/operator
+      The operator's page. Sign in with {operator}
+      Carry the payout from pending to paid.
+
+The same with curl: the seller is {account}. Paste these into another terminal, from top to bottom:
 
 # The seller's orders: one in each state.
 curl -s {auth} {address}/api/v1/orders

@@ -1,4 +1,5 @@
-//! The envelope: every answer as `{"data", "error", "meta"}`, and the one middleware that dresses answers in it.
+//! The envelope: every answer as `{"data", "error", "meta"}`, and the one middleware that dresses answers in it. A browser
+//! that asked for a page gets an error as a page.
 //!
 //! Handlers answer an [`Answer`] or a [`Problem`], which travel as an extension of an empty response. [`dress`], the
 //! outermost layer, renders them with the request's id and time. It also makes sure of what no handler can: that a
@@ -26,6 +27,7 @@ use tracing::Instrument as _;
 
 use crate::body::{Drained, Intake};
 use crate::log::{self, Line, Note};
+use crate::pages::{self, Face};
 use crate::state::Host;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -96,10 +98,14 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    fn of(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn of(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = (code == Code::Busy).then_some(BUSY_SECONDS);
         Self { status, code, message: message.into(), param: None, retry_after, cause: None }
+    }
+
+    pub(crate) const fn code(&self) -> Code {
+        self.code
     }
 
     /// 404 for what does not exist, or not for this caller.
@@ -253,12 +259,25 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
     headers.insert(name, HeaderValue::from_static(value));
 }
 
+fn is_page(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"))
+}
+
+/// Puts an error's page into the response; what the layers below set for it stays.
+fn show_problem(response: &mut Response, page: Response) {
+    let (parts, body) = page.into_parts();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().extend(parts.headers);
+    *response.body_mut() = body;
+}
+
 /// The outermost layer.
 pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = host.ports.ids.sequence(host.ports.clock.now()).request();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let face = Face::of(&host, &request);
     let note = Note::default();
     let intake = Intake::of(&mut request);
     request.extensions_mut().insert(note.clone());
@@ -268,14 +287,17 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
     let span = tracing::error_span!("request", %request_id);
     let result = AssertUnwindSafe(next.run(request).instrument(span)).catch_unwind().await;
     let mut response = result.unwrap_or_else(|_| Problem::internal("a handler panicked").into_response());
-    if response.status().is_success() && method != Method::GET && method != Method::HEAD {
+    let is_done = response.status().is_success() || response.status().is_redirection();
+    if is_done && method != Method::GET && method != Method::HEAD {
         host.wake();
     }
 
     let meta = |page| Meta { request_id, timestamp: host.ports.clock.now(), page };
     let payload = response.extensions_mut().remove::<Payload>().or_else(|| {
         let status = response.status();
-        (status.is_client_error() || status.is_server_error()).then(|| Payload::Problem(Problem::of_status(status)))
+        let is_error = status.is_client_error() || status.is_server_error();
+        // A page that shows a refusal itself, beside its form, stays.
+        (is_error && !is_page(&response)).then(|| Payload::Problem(Problem::of_status(status)))
     });
     let (mut code, mut cause) = (None, None);
     let rendered = match payload {
@@ -289,11 +311,19 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
             if let Some(seconds) = problem.retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
-            let param = problem.param.as_deref();
-            let error = ErrorBody { code: problem.code.as_str(), message: &problem.message, param };
-            let rendered = render("null", &json(&error), &meta(None));
+            let rendered = match &face {
+                Face::Envelope => {
+                    let param = problem.param.as_deref();
+                    let error = ErrorBody { code: problem.code.as_str(), message: &problem.message, param };
+                    Some(render("null", &json(&error), &meta(None)))
+                }
+                Face::Page(visit) => {
+                    show_problem(&mut response, pages::error_page(visit, problem.code, &request_id.to_string()));
+                    None
+                }
+            };
             (code, cause) = (Some(problem.code), problem.cause);
-            Some(rendered)
+            rendered
         }
         None => None,
     };

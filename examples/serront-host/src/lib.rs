@@ -17,10 +17,12 @@ mod body;
 mod envelope;
 mod language;
 mod log;
+mod pages;
 mod query;
 mod routes;
 mod state;
 pub mod work;
 
+pub use pages::SessionKey;
 pub use routes::router;
 pub use state::{Host, Ports};

@@ -98,7 +98,8 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let public_url = settings.public_url()?.unwrap_or_else(|| address.clone());
     let policy = settings.policy()?;
     let adapters = adapters::open(settings).await?;
-    let host = Arc::new(Host::new(adapters.ports.clone(), policy, public_url));
+    let host = Host::new(adapters.ports.clone(), policy, public_url).with_session_key(adapters::session_key(settings)?);
+    let host = Arc::new(host);
     let (stop, stopping) = watch::channel(false);
     let loops = vec![
         tokio::spawn(work::dispatch(Arc::clone(&host), stopping.clone())),

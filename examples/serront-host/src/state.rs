@@ -1,12 +1,15 @@
 //! What every request and every loop of the host shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serront_core::effect::Lane;
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock, Ids, Mailer, Plugipay, Receipts, Secrets, Sink, WorkStorage};
+use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortError, Receipts, Secrets, Sink, WorkStorage};
 use serront_core::service::{Environment, Local, Online, Provider, Service};
 use tokio::sync::Notify;
+use url::Url;
+
+use crate::pages::SessionKey;
 
 /// The service over the host's ports.
 pub(crate) type HostService<'p> = Service<'p, dyn WorkStorage, dyn Receipts, dyn Sink>;
@@ -37,6 +40,9 @@ pub struct Host {
     pub(crate) ports: Ports,
     pub(crate) policy: Policy,
     public_url: String,
+    /// The path of the public address, without a slash at its end.
+    pub(crate) base: Arc<str>,
+    session_key: OnceLock<SessionKey>,
     outbox: Notify,
     errands: Notify,
 }
@@ -45,7 +51,39 @@ impl Host {
     /// Over these ports and figures. `public_url` says where buyers, sellers and Plugipay reach it.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy, public_url: impl Into<String>) -> Self {
-        Self { ports, policy, public_url: public_url.into(), outbox: Notify::new(), errands: Notify::new() }
+        let public_url = public_url.into();
+        let base = Url::parse(&public_url).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
+        Self {
+            ports,
+            policy,
+            public_url,
+            base: base.into(),
+            session_key: OnceLock::new(),
+            outbox: Notify::new(),
+            errands: Notify::new(),
+        }
+    }
+
+    /// With this key for the sessions at its pages. Hosts that share one take each other's sessions; without one, a host's
+    /// sessions end with its process.
+    #[must_use]
+    pub fn with_session_key(self, key: SessionKey) -> Self {
+        Self { session_key: key.into(), ..self }
+    }
+
+    /// What sessions are encrypted under.
+    pub(crate) fn session_key(&self) -> Result<&SessionKey, PortError> {
+        if self.session_key.get().is_none() {
+            // Whoever comes second uses the first one's.
+            let bytes = SessionKey::draw_bytes(self.ports.secrets.as_ref())?;
+            let _ = self.session_key.set(SessionKey::from_bytes(&bytes));
+        }
+        self.session_key.get().ok_or_else(|| PortError::permanent("there is no session key"))
+    }
+
+    /// Whether the public address is an https one, so that cookies may be kept to such.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.public_url.starts_with("https://")
     }
 
     /// Where buyers, sellers and Plugipay reach this host, without a slash at its end.

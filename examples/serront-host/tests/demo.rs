@@ -37,6 +37,15 @@ async fn the_printed_lines_lead_from_the_press_to_the_ledger_and_on_to_the_bank(
     std::thread::spawn(move || printed.for_each(drop));
 
     let http = support::http();
+    // Each page that is printed is there; those behind a session lead to the login.
+    let pages: Vec<&str> =
+        tour.iter().filter_map(|line| line.strip_prefix("  ").filter(|rest| rest.starts_with("http"))).collect();
+    assert_eq!(pages.len(), 5, "{tour:?}");
+    for page in pages {
+        let shown = http.get(page).header("accept", "text/html").send().await.unwrap();
+        assert_eq!(shown.status(), 200, "{page}");
+        assert!(shown.text().await.unwrap().contains("<h1>"), "{page}");
+    }
     let (balance, pay) = (address(&tour, "/ledger/balance"), address(&tour, "/pay"));
     let key = tour.iter().find_map(|line| line.split("Bearer ").nth(1)?.split('\'').next()).unwrap();
     let minted: Value = http.post(&pay).send().await.unwrap().json().await.unwrap();

@@ -279,6 +279,34 @@ async fn a_payout_is_asked_for_and_moved_once_under_one_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_sent_again_once_under_one_key() {
+    let shop = Shop::open().await;
+    let (house, key) = (&shop.house, &shop.key);
+    let deliveries = "/api/v1/webhook-subscriptions/deliveries";
+    let delivery = house.get(key, deliveries).await[0]["id"].as_str().unwrap().to_owned();
+    let retry = ask("POST", format!("{deliveries}/{delivery}/retry")).key(key);
+    house.dispatch().await;
+    let posts = house.posts.posts().len();
+    let crowd = house.send_all(vec![retry.clone().idempotent("a"); CROWD]).await;
+    assert!(crowd.iter().all(|reply| (reply.status, reply.data()) == (202, crowd[0].data())));
+    assert_eq!(crowd.iter().filter(|reply| !is_replay(reply)).count(), 1);
+    assert_eq!((&crowd[0].data()["status"], &crowd[0].data()["attempts"]), (&json!("pending"), &json!(1)));
+    assert_eq!(house.send(retry.clone()).await.refusal(), (409, "ALREADY_QUEUED".to_owned(), None));
+    house.dispatch().await;
+    assert_eq!(house.posts.posts().len(), posts + 1);
+
+    // What has become of it since does not matter.
+    let again = house.send(retry.clone().idempotent("a")).await;
+    assert_eq!((again.status, is_replay(&again), again.data()), (202, true, crowd[0].data()));
+    assert_in_use(&house.send(retry.clone().idempotent("a").body("{}")).await);
+    house.dispatch().await;
+    assert_eq!(house.posts.posts().len(), posts + 1);
+    let path = format!("/api/v1/webhook-subscriptions/{}", shop.subscription);
+    house.send(shop.ask("PATCH", &path, &json!({"active": false}))).await.data();
+    assert_eq!(house.send(retry).await.refusal(), (409, "ENDPOINT_DISABLED".to_owned(), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_confirmations_with_one_key_send_one_mail_and_one_event() {
     let shop = Shop::open().await;
     shop.house.dispatch().await;

@@ -349,7 +349,20 @@ eventually(
 log = client.request("GET", "/api/v1/webhook-subscriptions/deliveries?type=serront.order.created.v1")
 assert len(log) == 1 and log[0]["attempts"] == 1 and log[0]["attemptLog"][0]["responseCode"] == 200
 assert client.request("GET", "/api/v1/webhook-subscriptions/deliveries/" + log[0]["id"]) == log[0]
+
+# One of them once more, by hand: the same event, and another attempt.
+created = log[0]["id"]
+again = client.api.webhook_subscriptions_deliveries_retry(created)
+assert (again["id"], again["status"], again["attempts"]) == (created, "pending", 1), again
+eventually(
+    "the event once more",
+    lambda: client.api.webhook_subscriptions_get_deliveries(created)["status"] == "succeeded",
+)
+attempts = [headers["Serront-Delivery-Attempt"] for headers, body in received if body.decode() == log[0]["body"]]
+assert attempts == ["1", "2"], attempts
+refused("NOT_FOUND", 404, client.api.webhook_subscriptions_deliveries_retry, "whd_01jtestvect0r0000000000000")
 assert client.webhook_subscriptions.update(hook["id"], active=False)["active"] is False
+refused("ENDPOINT_DISABLED", 409, client.api.webhook_subscriptions_deliveries_retry, created)
 assert client.webhook_subscriptions.delete(hook["id"]) == {"deleted": True}
 assert client.webhook_subscriptions.list() == {"subscriptions": []}
 print("the published client got along")

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serront_core::account::Version;
 use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
+use serront_core::effect::EffectId;
 use serront_core::ids::{AccountId, ChangeSetId};
 
 use crate::sql::names::{Place, place};
@@ -15,6 +16,7 @@ enum Touched {
     Row(AccountId, Row),
     Services(AccountId),
     Name(Option<AccountId>, ClaimName),
+    Effect(AccountId, EffectId),
 }
 
 /// Chooses change sets that can share a statement.
@@ -60,6 +62,7 @@ impl Batch {
                 Write::UpdateInbox(id, _) => {
                     written.push(Touched::Name(Some(account), ClaimName::ProviderEvent(id.clone())));
                 }
+                Write::Requeue(id) => written.push(Touched::Effect(account, *id)),
                 // Two deletions of one key release the same name; a checkout goes with a write of its order.
                 Write::InsertOrder(..)
                 | Write::InsertKey(_)

@@ -27,8 +27,8 @@ use crate::sql::error::Failed;
 ///   `READ COMMITTED` the host may read and decide again in the same transaction, above it only a new one helps.
 /// - The transaction stays usable after a conflict and after a duplicate: each commit has a savepoint of its own.
 /// - The order in which rows are locked is that of every commit: service counts, accounts, storefronts, services, orders,
-///   subscriptions, sessions, provisioning, exceptions, payouts, bank accounts, funds, keys, released names, each by key; then
-///   order numbers. A host that locks rows of its own always before its calls, or always after them, meets no deadlock with
+///   subscriptions, sessions, provisioning, exceptions, payouts, bank accounts, funds, keys, effects, errands, released names,
+///   each by key; then order numbers. A host that locks rows of its own always before its calls, or always after them, meets no deadlock with
 ///   another such transaction.
 /// - The rows stay locked until the host ends its transaction. Whoever else wants to change the same order waits, up to
 ///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and is then told that the storage is busy.

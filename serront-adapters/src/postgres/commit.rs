@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The lock order is: service counts, accounts, storefronts, services, orders, subscriptions, sessions, provisioning,
-//! exceptions, payouts, bank accounts, funds, keys, released names, each by key; then order numbers by account. Nothing raises
-//! but a bug and a race on a unique constraint; whoever meets one of these gets the statement rolled back, whole.
+//! exceptions, payouts, bank accounts, funds, keys, effects, errands, released names, each by key; then order numbers by
+//! account. Nothing raises but a bug and a race on a unique constraint; whoever meets one of these gets the statement rolled
+//! back, whole.
 //!
 //! A statement sees one snapshot, taken before it waited for a lock: a guard is compared with the locked row, which is
 //! always the latest, but what landed meanwhile is found only by the look at `change_sets` that follows a conflict.

@@ -3,7 +3,7 @@
 use serront_core::account::{Account, Version};
 use serront_core::balance::Funds;
 use serront_core::change::{ChangeSet, Guard, Row, SessionName, Write};
-use serront_core::effect::Effect;
+use serront_core::effect::{Effect, Lane};
 use serront_core::payout::DefaultBankAccount;
 use serront_core::provisioning::Provisioning;
 use serront_core::storefront::Storefront;
@@ -80,6 +80,8 @@ pub(super) struct Input {
     pub(super) adjustments: Relation,
     pub(super) effects: Relation,
     pub(super) errands: Relation,
+    pub(super) requeued_effects: Relation,
+    pub(super) requeued_errands: Relation,
     pub(super) deltas: Relation,
     pub(super) ledger_deltas: Relation,
 }
@@ -328,6 +330,8 @@ impl Input {
                 &["adjustment_id", "account_id", "direction", "amount", "reason", "reference", "actor", "created_at"],
             ),
             errands: Relation::new("new_errands", &["effect_id", "account_id", "content", "created_at", "due_at"]),
+            requeued_effects: Relation::new("requeued_effects", OWNED),
+            requeued_errands: Relation::new("requeued_errands", OWNED),
             effects: Relation::new(
                 "new_effects",
                 &[
@@ -643,6 +647,13 @@ impl Input {
             }
             Write::AppendPayoutAudit(record) => self.payout_audit.push(n, payout_audit_cells(record)?),
             Write::InsertAdjustment(adjustment) => self.adjustments.push(n, adjustment_cells(adjustment)?),
+            Write::Requeue(id) => {
+                let relation = match id.lane() {
+                    Lane::Outbox => &mut self.requeued_effects,
+                    Lane::Errands => &mut self.requeued_errands,
+                };
+                relation.push(n, owned(id.to_string()));
+            }
         }
         Ok(())
     }

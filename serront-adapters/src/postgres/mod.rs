@@ -21,12 +21,12 @@ use async_trait::async_trait;
 use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, EffectId, Lane};
+use serront_core::effect::{Attempt, EffectId, EffectRecord, Lane};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, KeyId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::page::{Limit, Page, PayoutPosition};
+use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::ports::{
     Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned, RecordError,
@@ -66,10 +66,11 @@ use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
+    (4, "given_up", include_str!("migrations/0004_given_up.sql")),
 ];
 
 /// The schema if none is chosen.
@@ -441,6 +442,10 @@ impl WorkStorage for PostgresStorage {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         Ok(on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?)
+    }
+
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::given_up(connection, schema, after, limit))?)
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

@@ -4,13 +4,13 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::DeliveryRecord;
+use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, EffectPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{
     AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
 };
@@ -29,6 +29,7 @@ use crate::sql::rows::{
     storefront_columns, unapplied,
 };
 use crate::sql::search::{Way, marked, ways};
+use crate::sql::work::{self, effect_statement, given_up_after, given_up_statement};
 
 type Read<T> = Result<T, Failed>;
 
@@ -566,6 +567,30 @@ pub(super) async fn delivery(
     let sql = format!("SELECT {DELIVERY} AND e.effect_id = $1 AND e.account_id = $2");
     let query = Query::new(schema, &sql).bind(id.to_string())?.bind(account.to_string())?;
     query.optional(connection).await?.as_ref().map(rows::logged_delivery).transpose()
+}
+
+pub(super) async fn effect(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: EffectId,
+) -> Read<Option<EffectRecord>> {
+    let query =
+        Query::new(schema, &effect_statement("@.", id.lane())).bind(id.to_string())?.bind(account.to_string())?;
+    query.optional(connection).await?.as_ref().map(work::effect).transpose()
+}
+
+/// Of every account, newest first.
+pub(super) async fn given_up(
+    connection: &mut PgConnection,
+    schema: &str,
+    after: Option<EffectPosition>,
+    limit: Limit,
+) -> Read<Page<EffectRecord>> {
+    let (created_at, id) = given_up_after(after);
+    let query = Query::new(schema, &given_up_statement("@.")).bind(created_at)?.bind(id)?;
+    let rows = query.bind(i64::from(limit.get()) + 1)?.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(work::effect).collect::<Read<Vec<_>>>()?, limit))
 }
 
 /// What became of these change sets, in their order.

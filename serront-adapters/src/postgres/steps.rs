@@ -1,9 +1,12 @@
 //! The steps of a commit's statement, over the relations that it takes in.
 
+use serront_core::effect::Lane;
+
 use super::commit::Mode;
 use super::input::Input;
 use super::statement::{Builder, Relation};
 use crate::sql::error::Failed;
+use crate::sql::work::table;
 
 impl Input {
     /// Writes the statement.
@@ -66,7 +69,7 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 62] {
+    fn relations(&self) -> [&Relation; 64] {
         [
             &self.sets,
             &self.storefront_guards,
@@ -128,8 +131,18 @@ impl Input {
             &self.adjustments,
             &self.effects,
             &self.errands,
+            &self.requeued_effects,
+            &self.requeued_errands,
             &self.deltas,
             &self.ledger_deltas,
+        ]
+    }
+
+    /// The effects to be queued again, by lane, with the names of the steps that lock them.
+    const fn requeued(&self) -> [(&Relation, Lane, &'static str); 2] {
+        [
+            (&self.requeued_effects, Lane::Outbox, "effect_locks"),
+            (&self.requeued_errands, Lane::Errands, "errand_locks"),
         ]
     }
 
@@ -218,6 +231,21 @@ impl Input {
                  WHERE l.id IS NULL"
                     .to_owned(),
             );
+        }
+        for (requeued, lane, locks) in self.requeued() {
+            if requeued.is_empty() {
+                continue;
+            }
+            let (name, table) = (requeued.name, table(lane));
+            // After a wait the condition is looked at anew: of two who queue an effect again, the second finds none.
+            sql.step(locks).push(&format!(
+                "MATERIALIZED (SELECT r.effect_id AS id, r.account_id FROM @.{table} r WHERE (r.effect_id, r.account_id) IN \
+                 (SELECT g.id, g.account_id FROM {name} g) AND r.status <> 'pending' \
+                 ORDER BY r.effect_id, r.account_id {lock})"
+            ));
+            branches.push(format!(
+                "SELECT g.n, true FROM {name} g LEFT JOIN {locks} l USING (id, account_id) WHERE l.id IS NULL"
+            ));
         }
         for (releases, table, key, locks) in [
             (&self.directory_releases, "directory", "kind, name", "directory_locks"),
@@ -449,6 +477,16 @@ impl Input {
                 "(INSERT INTO @.errands (effect_id, account_id, content, created_at, status, due_at) SELECT r.effect_id, \
                  r.account_id, r.content, r.created_at, 'pending', r.due_at FROM new_errands r JOIN good USING (n))",
             );
+        }
+        for (requeued, lane, _) in self.requeued() {
+            if !requeued.is_empty() {
+                let (name, table) = (requeued.name, table(lane));
+                sql.step(&format!("{name}_done")).push(&format!(
+                    "(UPDATE @.{table} t SET status = 'pending', due_at = s.at, lease_until = 0 FROM {name} r \
+                     JOIN good USING (n) JOIN sets s USING (n) \
+                     WHERE t.effect_id = r.id AND t.account_id = r.account_id)"
+                ));
+            }
         }
         self.insert(sql, &self.deltas, "order_count_deltas");
         self.insert(sql, &self.ledger_deltas, "ledger_deltas");

@@ -1,5 +1,6 @@
 //! What the SQL engines share: rows to domain types, the places of names, the ways of a search and of a page of the ledger,
-//! what due work is, and failures. No statement but those that add up the books: the others differ.
+//! what due work is, and failures. No statement but those that add up the books and those that read effects for an operator:
+//! the others differ.
 
 pub(crate) mod connections;
 pub(crate) mod error;

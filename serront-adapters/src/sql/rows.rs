@@ -322,8 +322,8 @@ pub(crate) fn audit(row: &impl Cells) -> Read<AuditRecord> {
     })
 }
 
-fn status(row: &impl Cells) -> Read<EffectStatus> {
-    EffectStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))
+pub(super) fn status(row: &impl Cells, column: &'static str) -> Read<EffectStatus> {
+    EffectStatus::parse(row.text(column)?).ok_or(Failed::Unreadable(column))
 }
 
 pub(crate) fn event_type(row: &impl Cells) -> Read<EventType> {
@@ -332,7 +332,7 @@ pub(crate) fn event_type(row: &impl Cells) -> Read<EventType> {
 
 /// A delivery without its log.
 fn delivery(row: &impl Cells) -> Read<DeliveryRecord> {
-    let status = status(row)?;
+    let status = status(row, "status")?;
     Ok(DeliveryRecord {
         id: id(row, "effect_id")?,
         subscription_id: id(row, "subscription_id")?,
@@ -487,6 +487,23 @@ struct LogRow {
     duration_ms: u64,
     attempted_at: i64,
     next_retry_at: Option<i64>,
+}
+
+/// The attempt of a row that was joined from the left: `None` where there is none.
+pub(super) fn optional_attempt(row: &impl Cells) -> Read<Option<Attempt>> {
+    if row.optional_int("attempt_number")?.is_none() {
+        return Ok(None);
+    }
+    let response_code = row.optional_int("response_code")?.map(u16::try_from).transpose();
+    Ok(Some(Attempt {
+        attempt_number: whole(row, "attempt_number")?,
+        status: status(row, "attempt_status")?,
+        response_code: response_code.map_err(|_| Failed::Unreadable("response_code"))?,
+        error: owned(row.optional_text("error")?),
+        duration_ms: whole(row, "duration_ms")?,
+        attempted_at: time(row, "attempted_at")?,
+        next_retry_at: optional_time(row, "next_retry_at")?,
+    }))
 }
 
 /// A delivery with its log, which is one text.

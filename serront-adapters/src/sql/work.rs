@@ -1,10 +1,11 @@
 //! The bookkeeping of dispatcher and janitor, as far as it is the same for both engines: which of the due effects are
-//! taken, and what their rows mean.
+//! taken, what their rows mean, and how an effect is read for its operator.
 
 use std::collections::BTreeMap;
 
-use serront_core::effect::{EffectId, Lane};
+use serront_core::effect::{DeliveryAddress, EffectId, EffectRecord, Lane};
 use serront_core::key::WebhookSecret;
+use serront_core::page::EffectPosition;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, Target};
 use serront_core::time::Timestamp;
 
@@ -79,4 +80,73 @@ pub(crate) fn after(next: NextAttempt) -> (&'static str, Option<i64>) {
         NextAttempt::Failed => ("failed", None),
         NextAttempt::At(time) => ("pending", Some(Timestamp::millis(time))),
     }
+}
+
+/// What an operator is shown of an effect, but for its last attempt.
+fn shown(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Outbox => "effect_id, account_id, status, created_at, attempts, subscription_id, event_type",
+        Lane::Errands => {
+            "effect_id, account_id, status, created_at, attempts, NULL AS subscription_id, NULL AS event_type"
+        }
+    }
+}
+
+/// The statement that reads effects with the last attempt of each. `schema` stands before the tables' names, `effects` is what
+/// selects them.
+fn with_last_attempt(schema: &str, effects: &str) -> String {
+    format!(
+        "SELECT e.*, t.attempt_number, t.status AS attempt_status, t.response_code, t.error, t.duration_ms, \
+         t.attempted_at, t.next_retry_at FROM ({effects}) e LEFT JOIN {schema}attempts t \
+         ON t.effect_id = e.effect_id AND t.attempt_number = e.attempts AND t.account_id = e.account_id"
+    )
+}
+
+/// The statement that reads one effect: of this lane, with its id and its account's in the first places.
+pub(crate) fn effect_statement(schema: &str, lane: Lane) -> String {
+    let effect =
+        format!("SELECT {} FROM {schema}{} WHERE effect_id = $1 AND account_id = $2", shown(lane), table(lane));
+    with_last_attempt(schema, &effect)
+}
+
+/// The statement that reads a page of the effects that were given up: merged from one short read for each lane. Its places are
+/// those of [`given_up_after`], and how many rows are wanted.
+pub(crate) fn given_up_statement(schema: &str) -> String {
+    const NEWEST: &str = "ORDER BY created_at DESC, effect_id DESC LIMIT $3";
+    let lanes = Lane::ALL.map(|lane| {
+        format!(
+            "SELECT * FROM (SELECT {} FROM {schema}{} WHERE status = 'failed' AND (created_at, effect_id) < ($1, $2) \
+             {NEWEST}) {}",
+            shown(lane),
+            table(lane),
+            table(lane)
+        )
+    });
+    let page = format!("SELECT * FROM ({}) page {NEWEST}", lanes.join(" UNION ALL "));
+    format!("{} ORDER BY e.created_at DESC, e.effect_id DESC", with_last_attempt(schema, &page))
+}
+
+/// Where a page of the effects that were given up goes on: before this time and this id.
+pub(crate) fn given_up_after(after: Option<EffectPosition>) -> (i64, String) {
+    after.map_or((i64::MAX, String::new()), |after| (after.created_at.millis(), after.id.to_string()))
+}
+
+/// An effect with its last attempt.
+pub(crate) fn effect(row: &impl Cells) -> Result<EffectRecord, Failed> {
+    let delivery = match row.optional_text("subscription_id")? {
+        None => None,
+        Some(_) => Some(DeliveryAddress {
+            subscription_id: rows::id(row, "subscription_id")?,
+            event_type: rows::event_type(row)?,
+        }),
+    };
+    Ok(EffectRecord {
+        id: rows::id(row, "effect_id")?,
+        account_id: rows::id(row, "account_id")?,
+        status: rows::status(row, "status")?,
+        created_at: rows::time(row, "created_at")?,
+        attempts: rows::whole(row, "attempts")?,
+        last_attempt: rows::optional_attempt(row)?,
+        delivery,
+    })
 }

@@ -15,6 +15,7 @@ use super::{read, writes};
 use crate::sql::error::{Failed, unique_violation};
 use crate::sql::names::{Place, place};
 use crate::sql::rows::Cells as _;
+use crate::sql::work::table;
 
 /// Why a change set was not applied.
 #[derive(Debug)]
@@ -116,6 +117,14 @@ fn look(change: &ChangeSet) -> Script {
             look.push(" AND EXISTS (SELECT 1 FROM api_keys WHERE key_id = ? AND account_id = ?)")
                 .bind(id.to_string())
                 .bind(account.to_string());
+        }
+        if let Write::Requeue(id) = write {
+            let table = table(id.lane());
+            look.push(&format!(
+                " AND EXISTS (SELECT 1 FROM {table} WHERE effect_id = ? AND account_id = ? AND status <> 'pending')"
+            ))
+            .bind(id.to_string())
+            .bind(account.to_string());
         }
     }
     look.push(") AS holds, (1");
@@ -239,7 +248,7 @@ fn script(change: &ChangeSet) -> Result<Script, Failed> {
         writes::claim(&mut script, account, claim)?;
     }
     for write in &change.writes {
-        writes::write(&mut script, account, write)?;
+        writes::write(&mut script, account, write, change.at)?;
     }
     writes::balances(&mut script, account, &change.writes)?;
     for effect in &change.effects {

@@ -20,10 +20,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, EffectId, Lane};
+use serront_core::effect::{Attempt, EffectId, EffectRecord, Lane};
 use serront_core::ids::{AccountId, KeyId, UploadId};
 use serront_core::inbox::InboxRecord;
-use serront_core::page::{Limit, Page, PayoutPosition};
+use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::ports::{
     Clock, CommitError, Due, Fence, NextAttempt, PortError, Prune, Pruned, RecordError, WorkStorage,
@@ -61,10 +61,11 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
+    (4, "given_up", include_str!("migrations/0004_given_up.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -214,6 +215,10 @@ impl WorkStorage for SqliteStorage {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         pooled!(self, |connection| money::payouts_in_flight(connection, after, limit))
+    }
+
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
+        pooled!(self, |connection| read::given_up(connection, after, limit))
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

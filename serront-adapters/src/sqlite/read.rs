@@ -4,13 +4,13 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{DeliveryRecord, Lane};
+use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord, Lane};
 use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, OrderFilter, OrderRow, Page};
+use serront_core::page::{DeliveryFilter, DeliveryPosition, EffectPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{
     AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
 };
@@ -28,7 +28,7 @@ use crate::sql::rows::{
     unapplied,
 };
 use crate::sql::search::{marked, ways};
-use crate::sql::work::table;
+use crate::sql::work::{self, effect_statement, given_up_after, given_up_statement, table};
 
 type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -530,6 +530,37 @@ pub(super) async fn delivery(
         .as_ref()
         .map(rows::logged_delivery)
         .transpose()
+}
+
+pub(super) async fn effect(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: EffectId,
+) -> Read<Option<EffectRecord>> {
+    sqlx::query(AssertSqlSafe(effect_statement("", id.lane())))
+        .bind(id.to_string())
+        .bind(account.to_string())
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(work::effect)
+        .transpose()
+}
+
+/// Of every account, newest first.
+pub(super) async fn given_up(
+    connection: &mut SqliteConnection,
+    after: Option<EffectPosition>,
+    limit: Limit,
+) -> Read<Page<EffectRecord>> {
+    let (created_at, id) = given_up_after(after);
+    let rows = sqlx::query(AssertSqlSafe(given_up_statement("")))
+        .bind(created_at)
+        .bind(id)
+        .bind(i64::from(limit.get()) + 1)
+        .fetch_all(connection)
+        .await?;
+    Ok(Page::cut(rows.iter().map(work::effect).collect::<Read<Vec<_>>>()?, limit))
 }
 
 pub(super) async fn outcome(

@@ -6,7 +6,7 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::DeliveryRecord;
+use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId};
@@ -101,6 +101,10 @@ macro_rules! storage {
                 id: DeliveryId,
             ) -> Result<Option<DeliveryRecord>, PortError> {
                 $read!(self, |connection| read::delivery(connection, account_id, id))
+            }
+
+            async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
+                $read!(self, |connection| read::effect(connection, account_id, id))
             }
 
             async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {

@@ -6,7 +6,7 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{Claim, ClaimName, SessionName, Write};
 use serront_core::checkout::{Checkout, CheckoutState};
-use serront_core::effect::Effect;
+use serront_core::effect::{Effect, EffectId};
 use serront_core::exception::{ExceptionState, PaymentException};
 use serront_core::ids::{AccountId, CheckoutId, OrderId, PaymentId};
 use serront_core::inbox::InboxRecord;
@@ -25,6 +25,7 @@ use crate::sql::error::Failed;
 use crate::sql::ledger::{self, ENTRY};
 use crate::sql::names::{Place, image_word, place};
 use crate::sql::search::indexed;
+use crate::sql::work::table;
 
 const STOREFRONT_AGAIN: &str = " ON CONFLICT (account_id) DO UPDATE SET version = excluded.version, \
     slug = excluded.slug, display_name = excluded.display_name, bio = excluded.bio, payment = excluded.payment, \
@@ -35,7 +36,7 @@ const SERVICE_AGAIN: &str = " ON CONFLICT (account_id, service_id) DO UPDATE SET
     active = excluded.active, sort_order = excluded.sort_order, updated_at = excluded.updated_at";
 
 /// Adds what a write does.
-pub(super) fn write(script: &mut Script, account: AccountId, write: &Write) -> Result<(), Failed> {
+pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: Timestamp) -> Result<(), Failed> {
     match write {
         Write::InsertAccount(new) => insert_account(script, new),
         Write::UpdateAccount(state) => update_account(script, account, state),
@@ -160,6 +161,10 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write) -> R
         }
         Write::AppendPayoutAudit(record) => payouts::append_audit(script, record),
         Write::InsertAdjustment(adjustment) => payouts::insert_adjustment(script, adjustment),
+        Write::Requeue(id) => {
+            requeue(script, account, *id, at);
+            Ok(())
+        }
     }
 }
 
@@ -555,6 +560,17 @@ pub(super) fn effect(script: &mut Script, account: AccountId, effect: &Effect, a
         .bind(at.millis())
         .bind(at.millis());
     Ok(())
+}
+
+fn requeue(script: &mut Script, account: AccountId, id: EffectId, at: Timestamp) {
+    let table = table(id.lane());
+    script
+        .add(&format!(
+            "UPDATE {table} SET status = 'pending', due_at = ?, lease_until = 0 WHERE effect_id = ? AND account_id = ?"
+        ))
+        .bind(at.millis())
+        .bind(id.to_string())
+        .bind(account.to_string());
 }
 
 /// Adds the claim of a name.

@@ -14,6 +14,7 @@
 //! | `payouts` | a [`FundsSnapshot`](crate::ports::FundsSnapshot) or [`PayoutSnapshot`](crate::ports::PayoutSnapshot) | payouts, where they go, adjustments |
 //! | `account` | an account snapshot | opening, tier, API keys, operators' keys |
 //! | `subscriptions` | an account snapshot | webhook subscriptions |
+//! | `effects` | an account snapshot, the delivery or effect that is named | sending one again by hand |
 //!
 //! What the decisions leave out: they check no credentials (the service does, before it reads), and they send nothing.
 
@@ -28,6 +29,7 @@ mod account;
 mod catalog;
 mod checkouts;
 mod edit;
+mod effects;
 mod exceptions;
 mod modules;
 mod orders;
@@ -38,6 +40,7 @@ mod subscriptions;
 pub use account::{create_key, create_operator_key, delete_key, open_account, set_tier};
 pub use catalog::{create_service, delete_service, update_service};
 pub use checkouts::{Begun, begin_checkout, notify, observe, record_session, refuse_session, unpark};
+pub use effects::{retry_delivery, retry_effect};
 pub use exceptions::resolve_exception;
 pub use modules::{
     ModuleSwitches, Registration, Switched, Wanted, begin_registration, give_up_registration, merchant,

@@ -14,7 +14,7 @@ use crate::books::Verification;
 use crate::catalog::Service;
 use crate::change::{ChangeSet, Committed, Duplicate};
 use crate::checkout::{Checkout, MerchantId, ProviderEventId, SessionId};
-use crate::effect::{Attempt, DeliveryRecord, EffectId, Errand, Lane};
+use crate::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Errand, Lane};
 use crate::event::EventType;
 use crate::exception::{ExceptionStatus, PaymentException};
 use crate::idempotency::{Kept, Scope};
@@ -28,8 +28,8 @@ use crate::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use crate::mail::Mail;
 use crate::order::{Order, OrderNumber, WorkCounts};
 use crate::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
+    OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use crate::payment::Payment;
 use crate::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
@@ -307,6 +307,12 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// As [`Storage::account`].
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError>;
+
+    /// One effect of the account, of whatever kind.
+    ///
+    /// # Errors
+    /// As [`Storage::account`].
+    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError>;
 
     /// Who this merchant at Plugipay is.
     ///
@@ -606,6 +612,14 @@ pub trait WorkStorage: Storage {
     /// # Errors
     /// [`PortError`].
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError>;
+
+    /// A page of the effects that were given up, of every account and every kind, newest first, before `after`.
+    ///
+    /// Must touch about as many rows as it answers, however many effects there are.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError>;
 
     /// Hands the books of one account, or of all, to a verification.
     ///

@@ -6,6 +6,7 @@ use crate::audit::{Actor, AuditRecord};
 use crate::catalog::ServiceInput;
 use crate::change::Committed;
 use crate::decide::{self, OrderPatch, PlaceOrder};
+use crate::effect::{EffectId, EffectRecord};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, SubscriptionId};
 use crate::key::{AccessToken, ApiKey};
@@ -440,6 +441,39 @@ impl<S: Storage + ?Sized> Local<'_, S> {
     pub async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<DeliveryView, Failure> {
         let delivery = self.storage.delivery(account_id, id).await?;
         Ok(DeliveryView::from(&delivery.ok_or(Rejection::NotFound("delivery"))?))
+    }
+
+    /// Sends a delivery again at once, whether it was given up or got through.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`]; those of [`decide::retry_delivery`]; [`Failure::Busy`]; a port's failure.
+    pub async fn retry_delivery(
+        &self,
+        account_id: AccountId,
+        id: DeliveryId,
+        request: Option<IdempotentRequest>,
+    ) -> Result<Answer<DeliveryView>, Failure> {
+        let (answer, _) = rounds!(self, request, |context| {
+            // The delivery first: if another request under the same key has queued it, what that one was answered is read.
+            let delivery = self.storage.delivery(account_id, id).await?.ok_or(Rejection::NotFound("delivery"))?;
+            let snapshot = self.account_snapshot(account_id, request).await?;
+            decide::retry_delivery(&snapshot, &delivery, &mut context)?
+        });
+        Ok(answer)
+    }
+
+    /// Tries an effect again at once that was given up, of whatever kind. It is an operator's to ask for; who may do what is
+    /// for the caller to know.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`]; those of [`decide::retry_effect`]; [`Failure::Busy`]; a port's failure.
+    pub async fn retry_effect(&self, account_id: AccountId, id: EffectId) -> Result<Answer<EffectRecord>, Failure> {
+        let (answer, _) = rounds!(self, None, |context| {
+            let effect = self.storage.effect(account_id, id).await?.ok_or(Rejection::NotFound("effect"))?;
+            let snapshot = self.account_snapshot(account_id, None).await?;
+            decide::retry_effect(&snapshot, &effect, &mut context)?
+        });
+        Ok(answer)
     }
 
     /// What became of a change set; `None` if it did not land.

@@ -61,10 +61,19 @@ where
     /// # Errors
     /// A port's failure.
     pub async fn authenticate(&self, bearer: &str) -> Result<Option<Caller>, Failure> {
-        let Some(key) = ApiKey::parse(bearer) else {
-            return Ok(None);
-        };
-        let record = self.used(key.hash()).await?.filter(|record| record.account_id != AccountId::OPERATORS);
+        match ApiKey::parse(bearer) {
+            Some(key) => self.holder(key.hash()).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Who holds the API key of this hash, as [`Service::authenticate`] answers it: for a host whose sessions remember the
+    /// key that they began with, and are not to outlive it. Whoever knows the hash is let in, so a host keeps it to itself.
+    ///
+    /// # Errors
+    /// A port's failure.
+    pub async fn holder(&self, hash: Digest256) -> Result<Option<Caller>, Failure> {
+        let record = self.used(hash).await?.filter(|record| record.account_id != AccountId::OPERATORS);
         Ok(record.map(|record| Caller { account_id: record.account_id, key_id: record.id }))
     }
 
@@ -73,10 +82,18 @@ where
     /// # Errors
     /// A port's failure.
     pub async fn authenticate_operator(&self, bearer: &str) -> Result<Option<KeyId>, Failure> {
-        let Some(key) = OperatorKey::parse(bearer) else {
-            return Ok(None);
-        };
-        let record = self.used(key.hash()).await?.filter(|record| record.account_id == AccountId::OPERATORS);
+        match OperatorKey::parse(bearer) {
+            Some(key) => self.operator_holder(key.hash()).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Which operator's key has this hash, as [`Service::holder`].
+    ///
+    /// # Errors
+    /// A port's failure.
+    pub async fn operator_holder(&self, hash: Digest256) -> Result<Option<KeyId>, Failure> {
+        let record = self.used(hash).await?.filter(|record| record.account_id == AccountId::OPERATORS);
         Ok(record.map(|record| record.id))
     }
 

@@ -36,6 +36,7 @@ pub mod numbers;
 pub mod pages;
 pub mod payouts;
 pub mod pruning;
+pub mod retries;
 pub mod workers;
 
 /// One fresh, empty durable store, as an adapter's tests bring it.
@@ -159,6 +160,14 @@ macro_rules! storage_conformance {
             pruning::named_uploads_are_those_of_payments,
             pruning::only_what_is_old_and_finished_goes,
             pruning::the_limit_of_a_prune_holds,
+            retries::a_late_record_of_what_was_queued_again_is_refused,
+            retries::a_repeated_key_queues_a_delivery_once,
+            retries::an_effect_is_queued_again_once,
+            retries::nothing_is_queued_again_for_a_paused_subscription,
+            retries::only_what_is_over_is_queued_again,
+            retries::what_is_over_can_be_queued_again,
+            retries::what_was_given_up_is_listed_page_by_page,
+            retries::what_was_queued_again_is_not_pruned,
             workers::a_repeated_key_acts_once,
             workers::dispatchers_side_by_side_send_everything_once,
             workers::many_workers_confirm_the_same_orders_once,
@@ -191,6 +200,7 @@ mod tests {
             ("pages", include_str!("pages.rs")),
             ("payouts", include_str!("payouts.rs")),
             ("pruning", include_str!("pruning.rs")),
+            ("retries", include_str!("retries.rs")),
             ("workers", include_str!("workers.rs")),
         ];
         let mut functions: Vec<String> = files

@@ -9,7 +9,7 @@ use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -20,8 +20,8 @@ use serront_core::key::KeyRecord;
 use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
+    OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
@@ -144,6 +144,10 @@ impl<S: Storage + ?Sized> Storage for FaultyStorage<S> {
 
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         self.faults.read(|| self.inner.delivery(account_id, id)).await
+    }
+
+    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
+        self.faults.read(|| self.inner.effect(account_id, id)).await
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
@@ -281,6 +285,10 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         self.faults.read(|| self.inner.payouts_in_flight(after, limit)).await
+    }
+
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
+        self.faults.read(|| self.inner.given_up(after, limit)).await
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

@@ -225,7 +225,7 @@ impl State {
         }
         let mut committed = Committed { number: None };
         for write in &change.writes {
-            if let Some(number) = next.write(account_id, write)? {
+            if let Some(number) = next.write(account_id, write, change.at)? {
                 committed.number = Some(number);
             }
         }
@@ -303,7 +303,12 @@ impl State {
         insert_new(&mut self.effects, (change.account_id, effect.id()), stored)
     }
 
-    fn write(&mut self, account_id: AccountId, write: &Write) -> Result<Option<OrderNumber>, CommitError> {
+    fn write(
+        &mut self,
+        account_id: AccountId,
+        write: &Write,
+        at: Timestamp,
+    ) -> Result<Option<OrderNumber>, CommitError> {
         match write {
             Write::InsertAccount(account) => insert_new(&mut self.accounts, account_id, account.clone())?,
             Write::UpdateAccount(state) => {
@@ -413,6 +418,14 @@ impl State {
             }
             Write::InsertAdjustment(adjustment) => {
                 insert_new(&mut self.adjustments, (account_id, adjustment.id), adjustment.clone())?;
+            }
+            Write::Requeue(id) => {
+                let stored = self.effects.get_mut(&(account_id, *id));
+                let stored = stored.filter(|stored| stored.status != EffectStatus::Pending);
+                let stored = stored.ok_or(CommitError::Conflict)?;
+                stored.status = EffectStatus::Pending;
+                stored.due = at;
+                stored.leased_until = None;
             }
         }
         Ok(None)

@@ -12,7 +12,7 @@ use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven, Verification}
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectStatus, Lane};
+use serront_core::effect::{Attempt, DeliveryAddress, DeliveryRecord, EffectId, EffectRecord, EffectStatus, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{
@@ -24,8 +24,8 @@ use serront_core::key::KeyRecord;
 use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, LedgerEntry};
 use serront_core::order::{Order, OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition, has_word,
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
+    OrderFilter, OrderRow, Page, PayoutPosition, has_word,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
@@ -176,6 +176,23 @@ fn delivery(id: EffectId, stored: &StoredEffect) -> Option<DeliveryRecord> {
         next_attempt_at: (stored.status == EffectStatus::Pending).then_some(stored.due),
         attempts: stored.attempts.clone(),
     })
+}
+
+fn effect((account_id, id): (AccountId, EffectId), stored: &StoredEffect) -> EffectRecord {
+    EffectRecord {
+        id,
+        account_id,
+        status: stored.status,
+        created_at: stored.created_at,
+        attempts: u32::try_from(stored.attempts.len()).unwrap_or(u32::MAX),
+        last_attempt: stored.attempts.last().cloned(),
+        delivery: match &stored.content {
+            Content::Delivery { subscription_id, event_type, .. } => {
+                Some(DeliveryAddress { subscription_id: *subscription_id, event_type: *event_type })
+            }
+            Content::Mail(_) | Content::Removal(_) | Content::Errand(_) => None,
+        },
+    }
 }
 
 fn wanted(filter: &DeliveryFilter, row: &DeliveryRecord) -> bool {
@@ -329,6 +346,11 @@ impl Storage for MemoryStorage {
     async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         let id = EffectId::Delivery(id);
         Ok(self.read().await.effects.get(&(account_id, id)).and_then(|stored| delivery(id, stored)))
+    }
+
+    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
+        let key = (account_id, id);
+        Ok(self.read().await.effects.get(&key).map(|stored| effect(key, stored)))
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
@@ -618,6 +640,19 @@ impl WorkStorage for MemoryStorage {
             .cloned()
             .collect();
         rows.sort_by_key(Payout::position);
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
+        let state = self.read().await;
+        let mut rows: Vec<_> = state
+            .effects
+            .iter()
+            .filter(|(_, stored)| stored.status == EffectStatus::Failed)
+            .map(|(key, stored)| effect(*key, stored))
+            .filter(|row| after.is_none_or(|after| row.position() < after))
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
         Ok(Page::cut(rows, limit))
     }
 

@@ -14,7 +14,7 @@ use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, Lane};
+use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -25,8 +25,8 @@ use serront_core::key::KeyRecord;
 use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use serront_core::order::{OrderNumber, WorkCounts};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
+    OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
@@ -278,6 +278,10 @@ impl Storage for NetStorage {
         self.read(move |storage| at_once(storage.delivery(account_id, id))).await
     }
 
+    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
+        self.read(move |storage| at_once(storage.effect(account_id, id))).await
+    }
+
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
         let id = id.clone();
         self.read(move |storage| at_once(storage.merchant(&id))).await
@@ -426,6 +430,10 @@ impl WorkStorage for NetStorage {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         self.read(move |storage| at_once(storage.payouts_in_flight(after, limit))).await
+    }
+
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
+        self.read(move |storage| at_once(storage.given_up(after, limit))).await
     }
 
     /// All of one moment, as the port wants it: what is read stays here, and only the way there and back is the network's.

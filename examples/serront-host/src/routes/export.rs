@@ -28,7 +28,7 @@ use crate::query::Query;
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
 
-pub(super) async fn entries(Enabled(caller): Enabled, version: Version, query: Query) -> Result<Response, Problem> {
+pub(crate) async fn entries(Enabled(caller): Enabled, version: Version, query: Query) -> Result<Response, Problem> {
     if version < Version::HTTP_11 {
         // There the end of the connection is the end of the answer, also where it broke off.
         return Err(Invalid::new("", "an export is sent over HTTP/1.1 or later").into());

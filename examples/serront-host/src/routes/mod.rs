@@ -9,10 +9,11 @@ use serde::Serialize;
 use serront_core::plugipay::NOTIFIED_PATH;
 
 use crate::envelope;
+use crate::pages;
 use crate::state::Host;
 
 mod billing;
-mod export;
+pub(crate) mod export;
 mod health;
 mod keys;
 mod ledger;
@@ -34,7 +35,7 @@ struct Deleted {
 
 const DELETED: Deleted = Deleted { deleted: true };
 
-/// The HTTP API. Its layers are its own, so that it answers the same nested under a path of another app.
+/// The HTTP API and the pages. The layers are its own, so that it answers the same nested under a path of another app.
 ///
 /// ```
 /// # fn nested(host: std::sync::Arc<serront_host::Host>) -> axum::Router {
@@ -59,6 +60,7 @@ pub fn router(host: Arc<Host>) -> Router {
         .route("/api/v1/webhook-subscriptions/event-types", get(subscriptions::event_types))
         .route("/api/v1/webhook-subscriptions/deliveries", get(subscriptions::deliveries))
         .route("/api/v1/webhook-subscriptions/deliveries/{id}", get(subscriptions::delivery))
+        .route("/api/v1/webhook-subscriptions/deliveries/{id}/retry", post(subscriptions::retry_delivery))
         .route(
             "/api/v1/webhook-subscriptions/{id}",
             axum::routing::patch(subscriptions::patch).delete(subscriptions::delete),
@@ -84,6 +86,7 @@ pub fn router(host: Arc<Host>) -> Router {
         .route("/api/v1/public/orders/{token}/claim-payment", post(public::claim_payment))
         .route("/api/v1/public/orders/{token}/pay", post(public::pay))
         .route("/api/v1/public/orders/{token}/proof", put(public::put_proof))
+        .merge(pages::router(&host))
         .fallback(envelope::unknown_route)
         .method_not_allowed_fallback(envelope::wrong_method)
         .layer(from_fn_with_state(Arc::clone(&host), envelope::dress))

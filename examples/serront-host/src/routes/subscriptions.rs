@@ -1,5 +1,6 @@
 //! Webhook subscriptions and their delivery log.
 
+use axum::http::StatusCode;
 use serde::Serialize;
 use serront_core::effect::EffectStatus;
 use serront_core::event::EventType;
@@ -12,7 +13,7 @@ use serront_core::view::SubscriptionView;
 use super::DELETED;
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
+use crate::envelope::{Answer, Problem, Reply};
 use crate::query::Query;
 
 #[derive(Serialize)]
@@ -78,4 +79,15 @@ pub(super) async fn deliveries(caller: Keyed, query: Query) -> Reply {
 
 pub(super) async fn delivery(caller: Keyed, Id(id): Id<DeliveryId>) -> Reply {
     Answer::ok(&caller.local().delivery(caller.account(), id).await?)
+}
+
+/// 202: it is queued again, not sent yet.
+pub(super) async fn retry_delivery(
+    caller: Keyed,
+    Id(id): Id<DeliveryId>,
+    intake: Intake,
+) -> Result<(StatusCode, Answer), Problem> {
+    let (local, account) = (caller.local(), caller.account());
+    let request = existing(caller.no_input(&intake).await, local.delivery(account, id)).await?;
+    Ok((StatusCode::ACCEPTED, Answer::done(&local.retry_delivery(account, id, request).await?)?))
 }

@@ -16,6 +16,7 @@ async fn keys_subscriptions_and_modules_refuse_mistakes() {
         let mine = format!("/api/v1/webhook-subscriptions/{}", seller.subscription);
         let others = format!("/api/v1/webhook-subscriptions/{}", other.subscription);
         let delivery = |id: &str| seller.get(&format!("/api/v1/webhook-subscriptions/deliveries/{id}"));
+        let retry = |id: &str| seller.post(&format!("/api/v1/webhook-subscriptions/deliveries/{id}/retry"), &json!({}));
         let delete_key = |id: &str| seller.delete(&format!("/api/v1/api-keys/{id}"));
         let modules = |body: Value| seller.patch("/api/v1/modules", &body);
         let switch = |body: Value| seller.post("/api/v1/modules", &body);
@@ -59,6 +60,11 @@ async fn keys_subscriptions_and_modules_refuse_mistakes() {
             missing("another's delivery", delivery(&other.delivery)),
             missing("an unknown delivery", delivery(&format!("whd_{UNKNOWN}"))),
             missing("no delivery", delivery("1")),
+            missing("another's delivery, sent again", retry(&other.delivery)),
+            missing("another's goes before a bad key", retry(&other.delivery).idempotent("a b")),
+            missing("an unknown delivery, sent again", retry(&format!("whd_{UNKNOWN}"))),
+            missing("no delivery, sent again", retry("1")),
+            invalid("a bad key", retry(&seller.delivery).idempotent("a b"), "Idempotency-Key"),
             malformed("no switch", modules(json!({}))),
             malformed("an unknown switch", modules(json!({"loyalty": true}))),
             invalid("a word for a switch", modules(json!({"payment": "on"})), "payment"),

@@ -202,6 +202,16 @@ impl House {
         Environment { clock: clock.as_ref(), ids: ids.as_ref(), secrets: secrets.as_ref(), policy: &self.policy }
     }
 
+    /// For a second host over the same ports.
+    pub fn host_ports(&self) -> Ports {
+        self.ports.clone()
+    }
+
+    /// The same host's figures.
+    pub fn host_policy(&self) -> Policy {
+        self.policy.clone()
+    }
+
     /// The commands that have no route.
     pub fn local(&self) -> Local<'_, SqliteStorage> {
         Local::new(&self.storage, self.environment())

@@ -10,7 +10,7 @@ use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed, Guard, Row, Write};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, Effect, EffectId, EffectStatus, Lane};
+use serront_core::effect::{Attempt, DeliveryRecord, Effect, EffectId, EffectRecord, EffectStatus, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -23,8 +23,8 @@ use serront_core::ledger::{Adjustment, CodeTotals, EntryCode, LedgerEntry};
 use serront_core::mail::render;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
+    OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
@@ -300,6 +300,10 @@ impl Storage for Planted {
         self.inner.delivery(account_id, id).await
     }
 
+    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
+        self.inner.effect(account_id, id).await
+    }
+
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
         self.inner.merchant(id).await
     }
@@ -549,6 +553,10 @@ impl WorkStorage for Planted {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         self.inner.payouts_in_flight(after, limit).await
+    }
+
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
+        self.inner.given_up(after, limit).await
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

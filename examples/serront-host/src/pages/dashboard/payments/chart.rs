@@ -1,0 +1,299 @@
+//! The balance over time, drawn on the server.
+//!
+//! ```text
+//! the present balance ─▶ less the entries of each day, newest first ─▶ what it was at each day's end ─▶ SVG
+//! ```
+//!
+//! The amounts and days stand beside the drawing as text, so that they can be read at every width. Balance and entries are
+//! two reads: what settles between them moves the line's past by as much, until the page is shown again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use maud::{Markup, html};
+use serront_core::ids::AccountId;
+use serront_core::ledger::Direction;
+use serront_core::page::{EntryFilter, Limit};
+use serront_core::ports::WorkStorage;
+use serront_core::service::{Failure, Local};
+use serront_core::time::Timestamp;
+use serront_core::view::EntryView;
+
+use super::super::super::say::{Say, rupiah};
+
+/// How many days are shown, today among them.
+const DAYS: i64 = 30;
+
+/// Most pages of entries that are read: 3,000 entries, which is a hundred a day.
+const PAGES_MAX: u32 = 3;
+
+const DAY_MILLIS: i64 = 24 * 3_600_000;
+/// Western Indonesia Time is ahead of UTC by this, summer and winter.
+const AHEAD: Duration = Duration::from_secs(7 * 3_600);
+
+/// The drawing's own units; the page stretches them.
+const WIDTH: i128 = 720;
+const HEIGHT: i128 = 200;
+
+/// Most steps between the amounts at its side.
+const STEPS_MAX: i128 = 4;
+/// The smallest step.
+const STEP_MIN: i128 = 1_000;
+
+/// A day in Western Indonesia, counted from 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Day(i64);
+
+impl Day {
+    fn of(at: Timestamp) -> Self {
+        Self(at.plus(AHEAD).millis().div_euclid(DAY_MILLIS))
+    }
+
+    fn begins(self) -> Timestamp {
+        Timestamp::from_millis(self.0.saturating_mul(DAY_MILLIS)).minus(AHEAD)
+    }
+}
+
+/// What the balance was at the end of each day; today, what it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct History {
+    /// Oldest first.
+    ends: Vec<(Day, i64)>,
+    /// Whether something was posted in these days.
+    has_entries: bool,
+    /// Whether there were more entries than are read, so that it begins later.
+    is_cut: bool,
+}
+
+/// Reads the account's entries backwards from its present balance.
+pub(super) async fn read(
+    local: Local<'_, dyn WorkStorage>,
+    account: AccountId,
+    balance: i64,
+    now: Timestamp,
+) -> Result<History, Failure> {
+    let today = Day::of(now);
+    let mut first = Day(today.0.saturating_sub(DAYS - 1));
+    let filter = EntryFilter { from: Some(first.begins()), ..EntryFilter::default() };
+    let mut moved = BTreeMap::new();
+    let mut cursor = None;
+    for _ in 0..PAGES_MAX {
+        let page = local.entries(account, &filter, cursor.as_deref(), Limit::EXPORT).await?;
+        for entry in &page.entries {
+            // Another host's clock may be ahead.
+            let sum: &mut i64 = moved.entry(Day::of(entry.created_at).min(today)).or_default();
+            *sum = sum.saturating_add(signed(entry));
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let is_cut = cursor.is_some();
+    if is_cut {
+        // All that came after the oldest day of them is known, and so is its end.
+        first = moved.keys().next().copied().unwrap_or(today);
+    }
+    Ok(History { ends: ends(balance, &moved, first, today), has_entries: !moved.is_empty(), is_cut })
+}
+
+fn signed(entry: &EntryView) -> i64 {
+    match entry.direction {
+        Direction::Credit => entry.amount.get(),
+        Direction::Debit => entry.amount.get().saturating_neg(),
+    }
+}
+
+/// Goes back from the present balance, a day at a time.
+fn ends(balance: i64, moved: &BTreeMap<Day, i64>, first: Day, today: Day) -> Vec<(Day, i64)> {
+    let mut end = balance;
+    let mut ends = Vec::new();
+    for day in (first.0..=today.0).rev().map(Day) {
+        ends.push((day, end));
+        end = end.saturating_sub(moved.get(&day).copied().unwrap_or(0));
+    }
+    ends.reverse();
+    ends
+}
+
+/// The amounts at the side: multiples of one round step, around everything and zero.
+#[derive(Debug, PartialEq, Eq)]
+struct Scale {
+    bottom: i128,
+    top: i128,
+    step: i128,
+}
+
+impl Scale {
+    fn around(amounts: impl Iterator<Item = i64> + Clone) -> Self {
+        let low = i128::from(amounts.clone().min().unwrap_or(0).min(0));
+        let high = i128::from(amounts.max().unwrap_or(0).max(0));
+        let mut step = STEP_MIN;
+        for factor in [2, 5, 10].into_iter().cycle() {
+            let (bottom, top) = (low.div_euclid(step), -(-high).div_euclid(step));
+            if top - bottom <= STEPS_MAX {
+                return Self { bottom: bottom * step, top: top.max(bottom + 1) * step, step };
+            }
+            // 1, 2, 5, 10, …
+            step = if factor == 5 { step / 2 * 5 } else { step * 2 };
+        }
+        Self { bottom: low, top: high + 1, step }
+    }
+
+    /// From the top down.
+    fn ticks(&self) -> impl Iterator<Item = i64> {
+        let (top, step) = (self.top, self.step);
+        (0..=(self.top - self.bottom) / step).filter_map(move |index| i64::try_from(top - index * step).ok())
+    }
+
+    fn height_of(&self, amount: i64) -> i128 {
+        (self.top - i128::from(amount)) * HEIGHT / (self.top - self.bottom).max(1)
+    }
+}
+
+/// The line in the drawing's units: level through each day, and up or down between them.
+fn outline(scale: &Scale, ends: &[(Day, i64)]) -> String {
+    let mut line = String::new();
+    let count = i128::try_from(ends.len()).unwrap_or(1).max(1);
+    for ((_, end), right) in ends.iter().zip(1_i128..) {
+        let begin = if line.is_empty() { "M0 " } else { "V" };
+        line.push_str(&format!("{begin}{}H{}", scale.height_of(*end), right * WIDTH / count));
+    }
+    line
+}
+
+/// The drawing with its amounts and days, and the same as a table.
+pub(super) fn draw(say: Say, history: &History) -> Markup {
+    let ends = &history.ends;
+    let (Some(first), Some(today)) = (ends.first(), ends.last()) else { return html! {} };
+    if !history.has_entries && today.1 == 0 {
+        return html! {
+            p.empty { (say.of("Grafik muncul setelah pembayaran online yang pertama.", "The chart appears with the first online payment.")) }
+        };
+    }
+    let scale = Scale::around(ends.iter().map(|(_, end)| *end));
+    let line = outline(&scale, ends);
+    let zero = scale.height_of(0);
+    let middle = ends.get(ends.len() / 2).filter(|_| ends.len() > 2);
+    let day = |day: Day| say.short_day(day.begins());
+    html! {
+        div.plot {
+            div.plot-amounts aria-hidden="true" { @for tick in scale.ticks() { span { (rupiah(tick)) } } }
+            svg #balance-chart viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img"
+                aria-labelledby="balance-chart-title balance-chart-text" {
+                title #balance-chart-title { (say.of("Saldo di akhir setiap hari", "The balance at each day's end")) }
+                desc #balance-chart-text { (told(say, ends)) }
+                g stroke="#dfe5e2" stroke-width="1" {
+                    @for tick in scale.ticks() {
+                        line x1="0" x2=(WIDTH) y1=(scale.height_of(tick)) y2=(scale.height_of(tick)) vector-effect="non-scaling-stroke" {}
+                    }
+                }
+                path d=(format!("{line}V{zero}H0Z")) fill="#e2f3ec" {}
+                line x1="0" x2=(WIDTH) y1=(zero) y2=(zero) stroke="#8a9a94" stroke-width="1" vector-effect="non-scaling-stroke" {}
+                path d=(line) fill="none" stroke="#0b5c4a" stroke-width="2" stroke-linejoin="round" vector-effect="non-scaling-stroke" {}
+            }
+            div.plot-days aria-hidden="true" {
+                @if ends.len() > 1 { span { (day(first.0)) } }
+                @if let Some(middle) = middle { span { (day(middle.0)) } }
+                span { (say.of("Hari ini", "Today")) }
+            }
+        }
+        @if history.is_cut {
+            p.muted.small {
+                (say.of(
+                    format!("Transaksinya terlalu banyak untuk {DAYS} hari, jadi grafik dimulai pada {}.", day(first.0)),
+                    format!("There are too many transactions for {DAYS} days, so the chart begins on {}.", day(first.0)),
+                ))
+            }
+        }
+        details {
+            summary { (say.of("Lihat sebagai tabel", "See it as a table")) }
+            table {
+                thead {
+                    tr {
+                        th scope="col" { (say.of("Tanggal", "Day")) }
+                        th.right scope="col" { (say.of("Saldo di akhir hari", "Balance at its end")) }
+                    }
+                }
+                tbody {
+                    @for (day, end) in ends.iter().rev() {
+                        tr { td { (say.day(day.begins())) } td.right.money { (rupiah(*end)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the drawing shows, in a sentence or two.
+fn told(say: Say, ends: &[(Day, i64)]) -> String {
+    let lowest = ends.iter().min_by_key(|(_, end)| *end);
+    let highest = ends.iter().max_by_key(|(_, end)| *end);
+    let (Some(first), Some(today), Some(lowest), Some(highest)) = (ends.first(), ends.last(), lowest, highest) else {
+        return String::new();
+    };
+    let day = |(day, _): &(Day, i64)| say.day(day.begins());
+    let (then, now, low, high) = (rupiah(first.1), rupiah(today.1), rupiah(lowest.1), rupiah(highest.1));
+    say.of(
+        format!(
+            "{then} pada {}, {now} hari ini. Tertinggi {high} pada {}, terendah {low} pada {}.",
+            day(first),
+            day(highest),
+            day(lowest)
+        ),
+        format!(
+            "{then} on {}, {now} today. The highest is {high} on {}, the lowest {low} on {}.",
+            day(first),
+            day(highest),
+            day(lowest)
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_day_ends_with_what_the_days_after_it_moved_taken_away() {
+        let moved = BTreeMap::from([(Day(11), 500), (Day(13), -200)]);
+        let told: Vec<_> = ends(300, &moved, Day(10), Day(14)).into_iter().map(|(day, end)| (day.0, end)).collect();
+        assert_eq!(told, [(10, 0), (11, 500), (12, 500), (13, 300), (14, 300)]);
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_western_indonesia() {
+        // 2026-11-22T17:00:00Z is midnight there.
+        let midnight = Timestamp::from_millis(1_795_366_800_000);
+        assert_eq!(midnight.to_string(), "2026-11-22T17:00:00.000Z");
+        let day = Day::of(midnight);
+        assert_eq!(day.begins(), midnight);
+        assert_eq!(Day::of(Timestamp::from_millis(midnight.millis() - 1)), Day(day.0 - 1));
+    }
+
+    #[test]
+    fn the_amounts_at_the_side_are_round_and_few_and_hold_everything() {
+        for (amounts, ticks) in [
+            (&[0][..], &[1_000, 0][..]),
+            (&[300], &[1_000, 0]),
+            (&[997_000, 0], &[1_000_000, 500_000, 0]),
+            (&[4_018_000, 1_000], &[6_000_000, 4_000_000, 2_000_000, 0]),
+            (&[-2_250, 747_750], &[1_000_000, 500_000, 0, -500_000]),
+            (&[-500_000, -20_000], &[0, -200_000, -400_000, -600_000]),
+        ] {
+            let scale = Scale::around(amounts.iter().copied());
+            assert_eq!(scale.ticks().collect::<Vec<_>>(), ticks, "{amounts:?}");
+        }
+        for extreme in [i64::MAX, i64::MIN] {
+            let scale = Scale::around([extreme].into_iter());
+            assert!((0..=HEIGHT).contains(&scale.height_of(extreme)), "{scale:?}");
+        }
+    }
+
+    #[test]
+    fn the_line_is_level_through_each_day() {
+        let scale = Scale { bottom: 0, top: 1_000, step: 1_000 };
+        let ends = [(Day(1), 0), (Day(2), 500), (Day(3), 1_000)];
+        assert_eq!(outline(&scale, &ends), "M0 200H240V100H480V0H720");
+    }
+}

@@ -1,0 +1,190 @@
+//! Exceptions: money that arrived online and could not confirm its order. Shown in every state of the module, for the money
+//! has arrived all the same.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use maud::{Markup, html};
+use serront_core::exception::{ExceptionKind, ExceptionStatus};
+use serront_core::ids::ExceptionId;
+use serront_core::page::Limit;
+use serront_core::service::{ExceptionsPage, Resolution};
+use serront_core::view::ExceptionView;
+
+use super::super::super::Shown;
+use super::super::super::layout::{Section, dashboard};
+use super::super::super::parts::{Tone, hidden, more, once, pill};
+use super::super::super::say::Say;
+use super::super::super::session::Seller;
+use super::super::super::visit::{Trouble, Turn, Visit};
+use super::{PATH, Place, Refused};
+use crate::auth::Id;
+use crate::body::Intake;
+use crate::query::Query;
+use crate::state::Host;
+
+/// Where they are listed when they are resolved.
+pub(super) const LIST_PATH: &str = "/dashboard/payments/exceptions";
+
+/// How many a page shows: each open one has a form of its own.
+const ON_A_PAGE: &str = "10";
+
+/// The exceptions in this state, newest first.
+async fn read(seller: &Seller, status: ExceptionStatus, cursor: Option<&str>) -> Result<ExceptionsPage, Turn> {
+    let limit = Limit::parse(Some(ON_A_PAGE))?;
+    Ok(seller.caller.local().exceptions(seller.caller.account(), Some(status), cursor, limit).await?)
+}
+
+/// What is open, newest first.
+pub(super) async fn open(seller: &Seller) -> Result<ExceptionsPage, Turn> {
+    read(seller, ExceptionStatus::Open, None).await
+}
+
+/// The section of the open ones.
+pub(super) fn section(seller: &Seller, open: &ExceptionsPage, refused: Option<&Refused>, once_text: &str) -> Markup {
+    let visit = &seller.visit;
+    let say = visit.say;
+    html! {
+        section.card #exceptions aria-labelledby="exceptions-title" {
+            h2 #exceptions-title { (say.of("Perlu Anda tindak lanjuti", "For you to look after")) }
+            @if open.exceptions.is_empty() {
+                p.empty { (say.of("Tidak ada. Semua uang yang masuk cocok dengan pesanannya.", "Nothing. All money that arrived fits its order.")) }
+            } @else {
+                p.muted {
+                    (say.of(
+                        "Uang ini masuk lewat pembayaran online, tetapi tidak bisa mengonfirmasi pesanannya. Uangnya sudah ada di saldo Anda.",
+                        "This money arrived online and could not confirm its order. It is in your balance all the same.",
+                    ))
+                }
+                ul.cases { @for exception in &open.exceptions { (case(seller, exception, refused, once_text)) } }
+                @if open.cursor.is_some() {
+                    p.muted { (say.of("Masih ada lagi. Yang lain tampil setelah ini diselesaikan.", "There are more. They are shown once these are resolved.")) }
+                }
+            }
+            p.small { a href=(visit.to(LIST_PATH)) { (say.of("Lihat yang sudah selesai", "See the resolved ones")) } }
+        }
+    }
+}
+
+fn case(seller: &Seller, exception: &ExceptionView, refused: Option<&Refused>, once_text: &str) -> Markup {
+    let visit = &seller.visit;
+    let say = visit.say;
+    let again = Refused::at(refused, Place::Exception(exception.id));
+    let typed = again.map_or("", |(form, _)| form.text("note"));
+    html! {
+        li {
+            (head(visit, exception))
+            p { (advice(say, exception.kind)) }
+            form method="post" action=(visit.to(&format!("{LIST_PATH}/{}/resolve", exception.id))) data-once="" {
+                (hidden(seller))
+                (once(once_text))
+                (note_field(say, exception.id, typed, again.map(|(_, trouble)| trouble)))
+                div.actions { button.secondary type="submit" { (say.of("Tandai selesai", "Mark as resolved")) } }
+            }
+        }
+    }
+}
+
+fn head(visit: &Visit, exception: &ExceptionView) -> Markup {
+    let say = visit.say;
+    let order = visit.to(&format!("/dashboard/orders/{}", exception.order_id));
+    html! {
+        div.row { h3 { (say.exception(exception.kind)) } span.price { (exception.amount.to_string()) } }
+        p.muted.small {
+            (say.moment(exception.created_at)) " · " a href=(order) { (say.of("Lihat pesanan", "See the order")) }
+        }
+    }
+}
+
+fn advice(say: Say, kind: ExceptionKind) -> &'static str {
+    match kind {
+        ExceptionKind::AlreadyConfirmed => say.of(
+            "Mungkin pembeli membayar dua kali, misalnya sudah transfer manual lebih dulu. Hubungi pembeli dan sepakati pengembaliannya.",
+            "The buyer may have paid twice, for example by a manual transfer first. Talk to the buyer and agree how the money goes back.",
+        ),
+        ExceptionKind::OrderClosed => say.of(
+            "Pembeli membayar setelah pesanan ditutup. Sepakati dengan pembeli: kembalikan uangnya, atau buat pesanan baru.",
+            "The buyer paid after the order was closed. Agree with the buyer: give the money back, or take a new order.",
+        ),
+        ExceptionKind::AmountMismatch => say.of(
+            "Pesanan belum dikonfirmasi. Selesaikan selisihnya dengan pembeli, lalu konfirmasi sendiri di halaman pesanan.",
+            "The order is not confirmed. Settle the difference with the buyer, then confirm it yourself on the order's page.",
+        ),
+    }
+}
+
+/// The note's field. Several stand on one page, so its id is not its name.
+fn note_field(say: Say, id: ExceptionId, typed: &str, trouble: Option<&Trouble>) -> Markup {
+    let is_wrong = trouble.is_some_and(|trouble| trouble.param.as_deref() == Some("note"));
+    let (field, hint, error) = (format!("note-{id}"), format!("note-{id}-hint"), format!("note-{id}-error"));
+    let described = if is_wrong { format!("{error} {hint}") } else { hint.clone() };
+    let rule = say.of("Misalnya: sudah dikembalikan lewat transfer", "For example: given back by transfer");
+    html! {
+        div.field {
+            label for=(field) { (say.of("Bagaimana Anda menyelesaikannya?", "How did you settle it?")) }
+            textarea id=(field) name="note" rows="2" required aria-invalid=[is_wrong.then_some("true")] aria-describedby=(described) { (typed) }
+            @if is_wrong { p.error #(error) { (say.of("Tulis catatannya, paling banyak 2.000 huruf.", "Write a note of at most 2,000 characters.")) } }
+            p.hint #(hint) { (rule) "." }
+        }
+    }
+}
+
+/// Those that are resolved.
+pub(super) async fn list(seller: Seller, query: Query) -> Shown {
+    let visit = &seller.visit;
+    let say = visit.say;
+    let resolved = read(&seller, ExceptionStatus::Resolved, query.one("cursor")?).await?;
+    let title = say.of("Masalah yang sudah selesai", "Resolved exceptions");
+    let body = html! {
+        p { a href=(visit.to(PATH)) { "← " (say.of("Pembayaran", "Payments")) } }
+        h1 { (title) }
+        section.card aria-label=(title) {
+            @if resolved.exceptions.is_empty() { p.empty { (say.of("Belum ada.", "There are none yet.")) } }
+            @else {
+                ul.cases {
+                    @for exception in &resolved.exceptions {
+                        li {
+                            (resolved_head(visit, exception))
+                            @if let Some(note) = &exception.note { p.instructions.lines { (note) } }
+                            p.muted.small {
+                                (pill(Tone::Good, say.exception_status(exception.status)))
+                                @if let Some(at) = exception.resolved_at { " " (say.moment(at)) }
+                            }
+                        }
+                    }
+                }
+            }
+            (more(visit, LIST_PATH, &[], resolved.cursor.as_deref()))
+        }
+    };
+    Ok(dashboard(&seller, Section::Payments, title, body))
+}
+
+/// The same under the page's own heading.
+fn resolved_head(visit: &Visit, exception: &ExceptionView) -> Markup {
+    let say = visit.say;
+    let order = visit.to(&format!("/dashboard/orders/{}", exception.order_id));
+    html! {
+        div.row { h2 { (say.exception(exception.kind)) } span.price { (exception.amount.to_string()) } }
+        p.muted.small {
+            (say.moment(exception.created_at)) " · " a href=(order) { (say.of("Lihat pesanan", "See the order")) }
+        }
+    }
+}
+
+pub(super) async fn resolve(
+    State(host): State<Arc<Host>>,
+    seller: Seller,
+    Id(id): Id<ExceptionId>,
+    intake: Intake,
+) -> Shown {
+    let form = seller.form(&intake).await?;
+    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let request = form.once(account, &format!("{LIST_PATH}/{id}/resolve"))?;
+    let note = form.optional("note");
+    let resolution = Resolution { note: note.as_deref(), adjustment_id: None };
+    match local.resolve_exception(account, id, resolution, &seller.caller.actor(), request).await {
+        Ok(_) => Ok(seller.visit.go(&format!("{PATH}?done=resolved"))),
+        Err(failure) => Refused::new(Place::Exception(id), form, &seller, failure)?.show(&host, &seller).await,
+    }
+}

@@ -1,0 +1,394 @@
+//! Payouts: the account that they go to, the request, the list, and one of them with its steps.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use maud::{Markup, html};
+use serront_core::audit::Actor;
+use serront_core::decide::{PayoutStep, Requester};
+use serront_core::ids::PayoutId;
+use serront_core::page::Limit;
+use serront_core::payout::{BankAccountInput, DefaultDetails, PayoutInput, PayoutStatus};
+use serront_core::ports::PayoutKey;
+use serront_core::rejection::Invalid;
+use serront_core::service::PayoutsPage;
+use serront_core::view::{BankAccountView, PayoutBalanceView, PayoutView};
+
+use super::super::super::Shown;
+use super::super::super::layout::{Section, dashboard};
+use super::super::super::parts::{
+    Field, Input, alert, bank_details, facts, hidden, more, notice, once, payout_history, payout_pill,
+};
+use super::super::super::say::{Say, rupiah};
+use super::super::super::session::Seller;
+use super::super::super::visit::{Trouble, Turn, Visit};
+use super::{PATH, Place, Refused, gate};
+use crate::auth::Id;
+use crate::body::Intake;
+use crate::query::Query;
+use crate::state::Host;
+
+/// Where they are asked for, and listed.
+pub(super) const LIST_PATH: &str = "/dashboard/payments/payouts";
+/// Where the account that they go to is changed.
+pub(super) const BANK_ACCOUNT_PATH: &str = "/dashboard/payments/bank-account";
+
+/// How many the page of the money shows of them.
+const FEW: &str = "5";
+/// How many their own page shows at once.
+const ON_A_PAGE: &str = "20";
+
+/// The newest few.
+pub(super) async fn newest(seller: &Seller) -> Result<PayoutsPage, Turn> {
+    let limit = Limit::parse(Some(FEW))?;
+    Ok(seller.caller.local().payouts(seller.caller.account(), None, None, limit).await?)
+}
+
+/// The section of the payouts: what they are, the request, and the newest.
+pub(super) fn section(
+    seller: &Seller,
+    balance: &PayoutBalanceView,
+    bank: &BankAccountView,
+    newest: &PayoutsPage,
+    refused: Option<&Refused>,
+    once_text: &str,
+) -> Markup {
+    let visit = &seller.visit;
+    let say = visit.say;
+    html! {
+        section.card #payouts aria-labelledby="payouts-title" {
+            h2 #payouts-title { (say.of("Pencairan", "Payouts")) }
+            p.honest {
+                (say.of(
+                    "Setiap pencairan ditinjau lalu ditransfer manual oleh operator. Biasanya uangnya tidak langsung sampai.",
+                    "An operator reviews each payout and transfers it by hand. The money is usually not there instantly.",
+                ))
+            }
+            (request_form(seller, balance, bank, refused, once_text))
+            @if newest.payouts.is_empty() { p.empty { (say.of("Belum ada pencairan.", "There are no payouts yet.")) } }
+            @else {
+                h3 { (say.of("Pencairan terbaru", "Newest payouts")) }
+                (rows(visit, &newest.payouts))
+            }
+            @if newest.cursor.is_some() { p { a href=(visit.to(LIST_PATH)) { (say.of("Semua pencairan", "All payouts")) } } }
+        }
+    }
+}
+
+fn request_form(
+    seller: &Seller,
+    balance: &PayoutBalanceView,
+    bank: &BankAccountView,
+    refused: Option<&Refused>,
+    once_text: &str,
+) -> Markup {
+    let visit = &seller.visit;
+    let say = visit.say;
+    let again = Refused::at(refused, Place::Request);
+    let typed = |name| again.map_or("", |(form, _)| form.text(name));
+    let trouble = again.map(|(_, trouble)| trouble);
+    let most = rupiah(balance.available.max(0));
+    let rule = say.of(
+        format!("Angka bulat, misalnya 500.000. Yang bisa dicairkan: {most}"),
+        format!("A whole number, such as 500.000. Available: {most}"),
+    );
+    let amount = Field::text("amount", say.of("Jumlah dalam rupiah", "Amount in rupiah"), typed("amount"));
+    let note =
+        Field::text("note", say.of("Catatan untuk Anda dan operator", "Note for you and the operator"), typed("note"));
+    html! {
+        form method="post" action=(visit.to(LIST_PATH)) data-once="" {
+            (hidden(seller))
+            (once(once_text))
+            (amount.required().rule(&rule).input(Input::Amount).show(say, trouble))
+            (note.show(say, trouble))
+            @if let Some(bank) = bank.details.complete() {
+                p.muted {
+                    (say.of("Ditransfer ke ", "Goes to "))
+                    strong { (bank.bank_name) " " (bank.bank_account_number) } (say.of(", a.n. ", ", held by ")) (bank.bank_account_holder) "."
+                }
+            } @else {
+                p.muted { (say.of("Isi dahulu ", "First fill in ")) a href="#bank-account" { (say.of("rekening tujuan", "your bank account")) } "." }
+            }
+            div.actions { button type="submit" { (say.of("Minta pencairan", "Request a payout")) } }
+        }
+    }
+}
+
+/// Payouts as a list of links.
+fn rows(visit: &Visit, payouts: &[PayoutView]) -> Markup {
+    let say = visit.say;
+    html! {
+        ul.rows {
+            @for payout in payouts {
+                li {
+                    a.item href=(visit.to(&format!("{LIST_PATH}/{}", payout.id))) {
+                        span.title.money { (payout.amount.to_string()) }
+                        span { (payout_pill(say, payout.status)) }
+                        span.muted.small { (say.day(payout.created_at)) " · " (payout.bank.bank_name) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn bank_title(say: Say) -> &'static str {
+    say.of("Rekening tujuan", "Your bank account")
+}
+
+/// The account that payouts go to, and the form that changes it: at hand while there is none, folded up otherwise.
+pub(super) fn bank_section(seller: &Seller, bank: &BankAccountView, refused: Option<&Refused>) -> Markup {
+    let say = seller.visit.say;
+    let again = Refused::at(refused, Place::BankAccount);
+    html! {
+        section.card #bank-account aria-labelledby="bank-title" {
+            h2 #bank-title { (bank_title(say)) }
+            @if let Some(complete) = bank.details.complete() {
+                (bank_details(say, &complete))
+                details open[again.is_some()] {
+                    summary { (say.of("Ganti rekening", "Change the account")) }
+                    p.muted.small { (say.of("Pencairan yang sudah diminta tetap ke rekening sebelumnya.", "Payouts that were asked for before keep theirs.")) }
+                    (bank_form(seller, &bank.details, refused))
+                }
+            } @else {
+                p.muted { (say.of("Ke rekening inilah pencairan ditransfer. Pembeli tidak melihatnya.", "This is where payouts are transferred. Buyers don't see it.")) }
+                (bank_form(seller, &bank.details, refused))
+            }
+        }
+    }
+}
+
+fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>) -> Markup {
+    let visit = &seller.visit;
+    let say = visit.say;
+    let again = Refused::at(refused, Place::BankAccount);
+    let trouble = again.map(|(_, trouble)| trouble);
+    let value = |name, stored: &Option<String>| match again {
+        Some((form, _)) => form.text(name).to_owned(),
+        None => stored.clone().unwrap_or_default(),
+    };
+    let DefaultDetails { bank_code, bank_name, bank_account_number, bank_account_holder } = stored;
+    let (name, number) = (value("bankName", bank_name), value("bankAccountNumber", bank_account_number));
+    let (holder, code) = (value("bankAccountHolder", bank_account_holder), value("bankCode", bank_code));
+    let short = say.of("Paling banyak 100 huruf", "At most 100 characters");
+    let fields = [
+        Field::text("bankName", "Bank", &name)
+            .required()
+            .rule(say.of("Nama bank, misalnya BCA atau Bank Mandiri", "The bank's name, such as BCA or Bank Mandiri")),
+        Field::text("bankAccountNumber", say.of("Nomor rekening", "Account number"), &number)
+            .required()
+            .rule(say.of("Angka, spasi dan tanda hubung", "Digits, spaces and dashes")),
+        Field::text("bankAccountHolder", say.of("Nama pemilik rekening", "Account holder"), &holder)
+            .required()
+            .rule(short),
+        Field::text("bankCode", say.of("Kode bank", "Bank code"), &code)
+            .rule(say.of("Misalnya 014", "For example 014")),
+    ];
+    html! {
+        form method="post" action=(visit.to(BANK_ACCOUNT_PATH)) data-once="" {
+            (hidden(seller))
+            @for field in fields { (field.show(say, trouble)) }
+            div.actions { button.secondary type="submit" { (say.of("Simpan rekening", "Save the account")) } }
+        }
+    }
+}
+
+pub(super) async fn request(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
+    let form = seller.form(&intake).await?;
+    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let once = form.once(account, LIST_PATH)?;
+    let by = (Requester::Seller, &seller.caller.actor());
+    let asked = match form.amount("amount") {
+        Ok(amount) => {
+            let input = PayoutInput { amount, note: form.optional("note"), ..PayoutInput::default() };
+            local.request_payout(account, &input, by, once).await.map(drop)
+        }
+        Err(invalid) => Err(invalid.into()),
+    };
+    match asked {
+        Ok(()) => Ok(seller.visit.go(&format!("{PATH}?done=requested"))),
+        Err(failure) => Refused::new(Place::Request, form, &seller, failure)?.show(&host, &seller).await,
+    }
+}
+
+pub(super) async fn bank_account(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
+    let form = seller.form(&intake).await?;
+    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let required = ["bankName", "bankAccountNumber", "bankAccountHolder"];
+    let changed = match required.into_iter().find(|name| form.optional(name).is_none()) {
+        // The service would take it as clearing that part; nobody clears by a form whose fields are required.
+        Some(missing) => Err(Invalid::new(missing, "must be given").into()),
+        None => {
+            let input = BankAccountInput {
+                bank_code: Some(form.optional("bankCode")),
+                bank_name: Some(form.optional("bankName")),
+                bank_account_number: Some(form.optional("bankAccountNumber")),
+                bank_account_holder: Some(form.optional("bankAccountHolder")),
+            };
+            local.patch_bank_account(account, &input, None).await.map(drop)
+        }
+    };
+    match changed {
+        Ok(()) => Ok(seller.visit.go(&format!("{PATH}?done=bank"))),
+        Err(failure) => Refused::new(Place::BankAccount, form, &seller, failure)?.show(&host, &seller).await,
+    }
+}
+
+/// All of them, a page at a time.
+pub(super) async fn list(seller: Seller, query: Query) -> Shown {
+    gate(&seller).await?;
+    let visit = &seller.visit;
+    let say = visit.say;
+    let status = query.one("status")?.unwrap_or("");
+    let wanted = PayoutStatus::parse(status);
+    let limit = Limit::parse(Some(ON_A_PAGE))?;
+    let page = seller.caller.local().payouts(seller.caller.account(), wanted, query.one("cursor")?, limit).await?;
+    let title = say.of("Semua pencairan", "All payouts");
+    let body = html! {
+        p { a href=(visit.to(PATH)) { "← " (say.of("Pembayaran", "Payments")) } }
+        h1 { (title) }
+        section.card #payouts aria-label=(title) {
+            form.filters.one method="get" action=(visit.to(LIST_PATH)) {
+                div.field {
+                    label for="status" { (say.of("Keadaan", "State")) }
+                    select #status name="status" {
+                        option value="" { (say.of("Semua", "All")) }
+                        @for one in PayoutStatus::ALL { option value=(one.as_str()) selected[Some(one) == wanted] { (say.payout(one)) } }
+                    }
+                }
+                button.secondary type="submit" { (say.of("Tampilkan", "Show")) }
+            }
+            @if page.payouts.is_empty() { p.empty { (say.of("Tidak ada pencairan.", "There are no payouts.")) } }
+            @else { (rows(visit, &page.payouts)) }
+            (more(visit, LIST_PATH, &[("status", status)], page.cursor.as_deref()))
+        }
+    };
+    Ok(dashboard(&seller, Section::Payments, title, body))
+}
+
+pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -> Shown {
+    gate(&seller).await?;
+    let say = seller.visit.say;
+    let done = match query.one("done")? {
+        Some("cancelled") => Some(say.of(
+            "Pencairan dibatalkan. Uangnya bisa dicairkan lagi.",
+            "The payout is cancelled. Its money is available again.",
+        )),
+        _ => None,
+    };
+    show(&seller, id, done, None).await
+}
+
+async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
+    let visit = &seller.visit;
+    let say = visit.say;
+    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let payout = local.payout(PayoutKey::Id(account, id)).await?;
+    let steps = local.payout_audit(account, id).await?;
+    let once_text = seller.fresh_once()?;
+    // Which key of the operators' it was is theirs to know.
+    let who = |actor: &Actor| {
+        let is_operator = matches!(actor, Actor::Operator { .. });
+        if is_operator { say.of("Operator", "An operator").to_owned() } else { say.actor(actor) }
+    };
+    let title = say.of("Pencairan", "Payout");
+    let body = html! {
+        p { a href=(visit.to(PATH)) { "← " (say.of("Pembayaran", "Payments")) } }
+        (notice(done))
+        (alert(trouble))
+        section.card.summary {
+            h1 { (title) }
+            p.amount { (payout.amount.to_string()) }
+            p { (payout_pill(say, payout.status)) }
+            p { (meaning(say, payout.status)) }
+        }
+        div.grid.wide-left {
+            div.grid {
+                (destination(say, &payout))
+                @if payout.status == PayoutStatus::Pending { (cancel_card(seller, &payout, &once_text)) }
+            }
+            (payout_history(say, &steps, who))
+        }
+    };
+    Ok(dashboard(seller, Section::Payments, title, body))
+}
+
+/// What a state means to the seller.
+fn meaning(say: Say, status: PayoutStatus) -> &'static str {
+    match status {
+        PayoutStatus::Pending => say.of(
+            "Operator meninjau permintaan ini, lalu mentransfernya manual. Biasanya tidak langsung.",
+            "An operator reviews this request and transfers it by hand, which is usually not instant.",
+        ),
+        PayoutStatus::InTransit => say.of(
+            "Operator sedang mentransfernya ke rekening Anda. Sekarang tidak bisa dibatalkan lagi.",
+            "An operator is transferring it to your account. It can't be cancelled any more.",
+        ),
+        PayoutStatus::Paid => say.of(
+            "Operator menyatakan uangnya sudah ditransfer ke rekening Anda. Saldo Anda sudah dikurangi.",
+            "An operator says that the money was transferred to your account. It is taken off your balance.",
+        ),
+        PayoutStatus::Cancelled => say
+            .of("Anda membatalkannya. Uangnya bisa dicairkan lagi.", "You cancelled it. Its money is available again."),
+        PayoutStatus::Failed => say.of(
+            "Transfernya tidak berhasil. Uangnya bisa dicairkan lagi; periksa rekening tujuan sebelum meminta lagi.",
+            "The transfer did not work. Its money is available again; check your bank account before you ask again.",
+        ),
+    }
+}
+
+fn destination(say: Say, payout: &PayoutView) -> Markup {
+    let requested = say.moment(payout.created_at);
+    html! {
+        section.card aria-labelledby="destination-title" {
+            h2 #destination-title { (say.of("Ditransfer ke", "Goes to")) }
+            (bank_details(say, &payout.bank))
+            (facts(&[(say.of("Diminta", "Requested"), &requested)]))
+            @if let Some(reference) = &payout.reference { (told(say.of("Referensi transfer", "Reference of the transfer"), reference)) }
+            @if let Some(reason) = &payout.failure_reason { (told(say.of("Mengapa gagal", "Why it failed"), reason)) }
+            @if let Some(note) = &payout.note { (told(say.of("Catatan Anda", "Your note"), note)) }
+        }
+    }
+}
+
+/// What somebody wrote, under its name.
+fn told(name: &str, text: &str) -> Markup {
+    html! { div { p.muted.small { (name) } p.lines { (text) } } }
+}
+
+/// The question stands with its button: until an operator begins, cancelling costs nothing and the money can be asked for again.
+fn cancel_card(seller: &Seller, payout: &PayoutView, once_text: &str) -> Markup {
+    let visit = &seller.visit;
+    let say = visit.say;
+    html! {
+        section.card aria-labelledby="cancel-title" {
+            h2 #cancel-title { (say.of("Batalkan pencairan ini?", "Cancel this payout?")) }
+            p {
+                (say.of(
+                    format!("{} bisa dicairkan lagi. Pembatalan hanya bisa sebelum operator mulai mentransfer, dan tidak bisa ditarik kembali.", payout.amount),
+                    format!("{} becomes available again. It can be cancelled only until an operator begins to transfer it, and this can't be taken back.", payout.amount),
+                ))
+            }
+            form method="post" action=(visit.to(&format!("{LIST_PATH}/{}/cancel", payout.id))) data-once="" {
+                (hidden(seller))
+                (once(once_text))
+                div.actions { button.danger type="submit" { (say.of("Ya, batalkan pencairan", "Yes, cancel the payout")) } }
+            }
+        }
+    }
+}
+
+pub(super) async fn cancel(seller: Seller, Id(id): Id<PayoutId>, intake: Intake) -> Shown {
+    let form = seller.form(&intake).await?;
+    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let once = form.once(account, &format!("{LIST_PATH}/{id}/cancel"))?;
+    let key = PayoutKey::Id(account, id);
+    match local.move_payout(key, &PayoutStep::Cancel, &seller.caller.actor(), once).await {
+        Ok(_) => Ok(seller.visit.go(&format!("{LIST_PATH}/{id}?done=cancelled"))),
+        Err(failure) => {
+            let trouble = Trouble::of(seller.visit.say, failure)?;
+            gate(&seller).await?;
+            Ok(trouble.on(show(&seller, id, None, Some(&trouble)).await?))
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the pages of settings share: a secret that is shown once, a long list in parts, and the question before something is
+//! deleted.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use serront_core::rejection::Rejection;
+use serront_core::service::Failure;
+
+use super::super::layout::{Section, dashboard};
+use super::super::parts::hidden;
+use super::super::session::Seller;
+use super::super::visit::{Trouble, Turn, Visit};
+
+/// How many things of a list stand on a page: what a phone scrolls through, and far below 50 kB.
+const THINGS_ON_A_PAGE: usize = 10;
+
+/// A part of a list, the newest first.
+pub(super) struct Part<'a, T> {
+    pub(super) shown: Vec<&'a T>,
+    /// The last one shown, if there are more behind it.
+    pub(super) last: Option<&'a T>,
+}
+
+impl<'a, T> Part<'a, T> {
+    /// Of things that are listed oldest first: those behind the one of this id, or the first ones if there is none.
+    pub(super) fn of(things: &'a [T], id_of: impl Fn(&T) -> String, after: Option<&str>) -> Self {
+        let begin = after.and_then(|after| things.iter().rev().position(|thing| id_of(thing) == after));
+        let rest = things.iter().rev().skip(begin.map_or(0, |index| index + 1));
+        let mut shown: Vec<_> = rest.take(THINGS_ON_A_PAGE + 1).collect();
+        let has_more = shown.len() > THINGS_ON_A_PAGE;
+        shown.truncate(THINGS_ON_A_PAGE);
+        let last = shown.last().copied().filter(|_| has_more);
+        Self { shown, last }
+    }
+}
+
+/// Why nothing was made. A form that was sent before has made it: its secret can't be told again, but the list has it.
+pub(super) fn not_made(visit: &Visit, failure: Failure) -> Result<Trouble, Turn> {
+    let say = visit.say;
+    let is_sent_before = matches!(&failure, Failure::Rejected(Rejection::IdempotencyKeyInUse(_)));
+    let trouble = Trouble::of(say, failure)?;
+    if !is_sent_before {
+        return Ok(trouble);
+    }
+    let text = say.of(
+        "Formulir ini sudah dikirim sebelumnya, dan rahasianya hanya ditampilkan sekali. Bila belum sempat disimpan, \
+         hapus yang sudah dibuat lalu buat yang baru.",
+        "This form was sent before, and the secret is shown only once. If you have not kept it, delete what was made and \
+         make a new one.",
+    );
+    Ok(Trouble { text: text.into(), ..trouble })
+}
+
+/// A secret, this once. What it is for stands below.
+pub(super) fn shown_once(visit: &Visit, secret: &str, use_for: &Markup, back: &str) -> Markup {
+    let say = visit.say;
+    html! {
+        p.caution {
+            (say.of(
+                "Simpan sekarang di tempat yang aman. Setelah halaman ini ditutup, teks ini tidak bisa ditampilkan lagi.",
+                "Keep it in a safe place now. Once this page is closed, it can't be shown again.",
+            ))
+        }
+        p.secret #secret { (secret) }
+        p.actions {
+            button type="button" data-copy=(secret) data-done=(say.of("Tersalin", "Copied")) hidden { (say.of("Salin", "Copy")) }
+            a.button.secondary href=(visit.to(back)) { (say.of("Sudah saya simpan", "I have kept it")) }
+        }
+        (use_for)
+    }
+}
+
+/// Asks before something is deleted.
+pub(super) struct Question<'a> {
+    pub(super) section: Section,
+    pub(super) title: &'a str,
+    /// What is asked, and what it means.
+    pub(super) body: Markup,
+    /// The form's address.
+    pub(super) action: &'a str,
+    pub(super) yes: &'a str,
+    /// The page to go back to.
+    pub(super) back: &'a str,
+}
+
+impl Question<'_> {
+    pub(super) fn show(self, seller: &Seller) -> Response {
+        let visit = &seller.visit;
+        let body = html! {
+            section.card.narrow {
+                h1 { (self.title) }
+                (self.body)
+                form method="post" action=(visit.to(self.action)) data-once="" {
+                    (hidden(seller))
+                    button.danger.wide type="submit" { (self.yes) }
+                }
+                a.button.secondary href=(visit.to(self.back)) { (visit.say.of("Tidak jadi, kembali", "No, go back")) }
+            }
+        };
+        dashboard(seller, self.section, self.title, body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(things: &[u32], after: Option<&str>) -> (Vec<u32>, Option<u32>) {
+        let part = Part::of(things, u32::to_string, after);
+        (part.shown.into_iter().copied().collect(), part.last.copied())
+    }
+
+    #[test]
+    fn a_long_list_is_shown_in_parts_and_nothing_is_left_out() {
+        let things: Vec<u32> = (1..=23).collect();
+        assert_eq!(part(&things, None), ((14..=23).rev().collect(), Some(14)));
+        assert_eq!(part(&things, Some("14")), ((4..=13).rev().collect(), Some(4)));
+        assert_eq!(part(&things, Some("4")), (vec![3, 2, 1], None));
+        assert_eq!(part(&things, Some("1")), (vec![], None));
+        assert_eq!(part(&[], None), (vec![], None));
+        assert_eq!(part(&things[..10], None), ((1..=10).rev().collect(), None), "nothing follows a full page");
+        assert_eq!(part(&things, Some("gone")).1, Some(14), "what is gone since leads to the beginning");
+    }
+}

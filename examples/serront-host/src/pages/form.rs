@@ -1,0 +1,149 @@
+//! Forms: urlencoded fields, and the multipart form of an upload.
+
+use std::convert::Infallible;
+
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use futures_util::stream;
+use serront_core::idempotency::IdempotentRequest;
+use serront_core::ids::AccountId;
+use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
+use serront_core::rejection::{Code, Invalid, Rejection};
+
+use super::visit::Turn;
+use crate::body::Intake;
+use crate::envelope::Problem;
+
+/// Most bytes of a form: the largest, a storefront with all fields at their limits, urlencoded, is under 150 KiB.
+const FORM_BYTES_MAX: usize = 256 * 1024;
+/// Room for what stands around a file in a multipart form.
+const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
+
+/// The field that carries the session's token.
+pub(super) const TOKEN: &str = "csrf";
+/// The field that makes one of a form sent twice.
+pub(super) const ONCE: &str = "once";
+
+/// A form's fields, decoded.
+pub(super) struct Form {
+    fields: Vec<(String, String)>,
+    bytes: Vec<u8>,
+}
+
+impl Form {
+    /// Reads a urlencoded form.
+    pub(super) async fn read(intake: &Intake) -> Result<Self, Turn> {
+        let bytes = intake.read(FORM_BYTES_MAX).await?;
+        Ok(Self { fields: url::form_urlencoded::parse(&bytes).into_owned().collect(), bytes })
+    }
+
+    /// A field as it was sent; empty if it was not.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.fields.iter().find(|(given, _)| given == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// A field that may be left empty.
+    pub(super) fn optional(&self, name: &str) -> Option<String> {
+        // Browsers send line breaks of text areas as CR LF.
+        Some(self.text(name).trim().replace("\r\n", "\n")).filter(|text| !text.is_empty())
+    }
+
+    /// Whether a box was ticked.
+    pub(super) fn ticked(&self, name: &str) -> bool {
+        !self.text(name).is_empty()
+    }
+
+    /// An amount in rupiah as people write it: `750.000`, `Rp 750.000` or `750000`.
+    pub(super) fn amount(&self, name: &str) -> Result<i64, Invalid> {
+        parse_amount(self.text(name)).ok_or_else(|| Invalid::new(name, "must be a whole number of rupiah"))
+    }
+
+    /// Whether the form carries the session's token.
+    pub(super) fn check_token(&self, token: &str) -> Result<(), Turn> {
+        // Digests are compared, so that the time it takes tells nothing of the token.
+        if Digest256::of(self.text(TOKEN).as_bytes()) == Digest256::of(token.as_bytes()) && !token.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::of(Code::Unauthorized, "a form without its session's token").into())
+    }
+
+    /// What makes one of this form sent twice.
+    pub(super) fn once(&self, account: AccountId, path: &str) -> Result<Option<IdempotentRequest>, Turn> {
+        Ok(Some(IdempotentRequest::new(account, "POST", path, self.text(ONCE), &self.bytes)?))
+    }
+}
+
+fn parse_amount(raw: &str) -> Option<i64> {
+    let digits = raw.trim();
+    let digits = digits.strip_prefix("Rp").or_else(|| digits.strip_prefix("IDR")).unwrap_or(digits).trim();
+    if let Ok(amount) = digits.parse::<u64>() {
+        return i64::try_from(amount).ok();
+    }
+    // Groups of three behind points, as everywhere in Indonesia; anything else would be a guess.
+    let mut groups = digits.split('.');
+    let first = groups.next().filter(|group| (1..=3).contains(&group.len()))?;
+    let mut joined = first.to_owned();
+    for group in groups {
+        if group.len() != 3 {
+            return None;
+        }
+        joined.push_str(group);
+    }
+    joined.bytes().all(|byte| byte.is_ascii_digit()).then(|| joined.parse().ok()).flatten()
+}
+
+/// A file out of a multipart form.
+pub(super) struct Upload {
+    pub(super) media_type: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Reads the file of this field. One that is too large is refused before it is read to its end.
+pub(super) async fn upload(intake: &Intake, headers: &HeaderMap, field: &str) -> Result<Upload, Problem> {
+    let malformed = || Problem::from(Invalid::new(field, "must be a file of a form"));
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(content_type).map_err(|_| malformed())?;
+    let bytes = intake.read(RECEIPT_BYTES_MAX + ENVELOPE_BYTES_MAX).await?;
+    let whole = stream::once(async { Ok::<_, Infallible>(Bytes::from(bytes)) });
+    let mut parts = multer::Multipart::new(whole, boundary);
+    while let Some(part) = parts.next_field().await.map_err(|_| malformed())? {
+        if part.name() != Some(field) {
+            continue;
+        }
+        let media_type = part.content_type().map(ToString::to_string).unwrap_or_default();
+        let bytes = part.bytes().await.map_err(|_| malformed())?;
+        if bytes.len() > RECEIPT_BYTES_MAX {
+            return Err(Rejection::PayloadTooLarge { bytes_max: RECEIPT_BYTES_MAX }.into());
+        }
+        return Ok(Upload { media_type, bytes: bytes.to_vec() });
+    }
+    Err(malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_as_people_write_them_and_never_guessed() {
+        for (raw, amount) in [
+            ("750000", Some(750_000)),
+            (" Rp 750.000 ", Some(750_000)),
+            ("Rp1.250.000", Some(1_250_000)),
+            ("0", Some(0)),
+            ("1.5", None),
+            ("750,000", None),
+            ("750.00", None),
+            ("7500.000", None),
+            (".000", None),
+            ("-1", None),
+            ("+1", Some(1)),
+            ("1e3", None),
+            ("", None),
+            ("Rp", None),
+            ("9999999999999999999999", None),
+        ] {
+            assert_eq!(parse_amount(raw), amount, "{raw:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Around every page: the headers that keep it to itself, the switch of the language, and no form from another site.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use cookie::{Cookie, SameSite};
+use serront_core::order::Language;
+use serront_core::rejection::Code;
+use url::Url;
+
+use super::visit::{LANGUAGE_COOKIE, Visit, see_other};
+use crate::envelope::Problem;
+use crate::state::Host;
+
+/// How long the chosen language is remembered: a year.
+const LANGUAGE_SECONDS: i64 = 365 * 24 * 3_600;
+
+/// Nothing runs and nothing is loaded but what this host serves; a receipt's preview is a blob of the page's own.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
+     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "private, no-store"),
+    (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
+];
+
+/// Marks a page that anybody may find: a storefront.
+#[derive(Clone)]
+pub(super) struct Findable;
+
+/// The layer.
+pub(super) async fn guard(State(host): State<Arc<Host>>, request: Request, next: Next) -> Response {
+    if let Some(switched) = switch(&host, &request) {
+        return switched;
+    }
+    let mut response = if is_safe(request.method()) || is_own(&host, &request) {
+        next.run(request).await
+    } else {
+        Problem::of(Code::Unauthorized, "a form of another site").into_response()
+    };
+    let findable = response.extensions_mut().remove::<Findable>().is_some();
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        if findable && name == "x-robots-tag" {
+            continue;
+        }
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn is_safe(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// Whether a form was sent from a page of ours, as the browser tells: by `Sec-Fetch-Site`, or, before there was that, by
+/// `Origin` (which is `null` from pages that send no referrer, as ours). A session's forms carry a token besides.
+fn is_own(host: &Host, request: &Request) -> bool {
+    let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    match (header(HeaderName::from_static("sec-fetch-site")), header(header::ORIGIN)) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, None | Some("null")) => true,
+        (None, Some(origin)) => {
+            let public = Url::parse(host.public_url()).map(|url| url.origin().ascii_serialization());
+            let asked =
+                header(header::HOST).is_some_and(|host| origin.split_once("://").is_some_and(|(_, at)| at == host));
+            asked || public.is_ok_and(|public| public == origin)
+        }
+    }
+}
+
+/// `?lang=en` on any page: remembers the language and shows the page without it.
+fn switch(host: &Host, request: &Request) -> Option<Response> {
+    let query = request.uri().query().filter(|_| is_safe(request.method()))?;
+    let pairs = || url::form_urlencoded::parse(query.as_bytes());
+    let language = Language::parse(&pairs().find(|(name, _)| name == "lang")?.1)?;
+    let visit = Visit::of(host, request.uri(), request.headers());
+    let rest: String = {
+        let mut rest = url::form_urlencoded::Serializer::new(String::new());
+        rest.extend_pairs(pairs().filter(|(name, _)| name != "lang")).finish()
+    };
+    let path = request.uri().path();
+    let mut response = see_other(&visit.to(&if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") }));
+    let cookie = Cookie::build((LANGUAGE_COOKIE, language.as_str()))
+        .path(visit.to("/"))
+        .max_age(cookie::time::Duration::seconds(LANGUAGE_SECONDS))
+        .same_site(SameSite::Lax)
+        .http_only(true)
+        .secure(host.is_secure());
+    if let Ok(value) = HeaderValue::try_from(cookie.to_string()) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    Some(response)
+}

@@ -1,0 +1,176 @@
+//! The frame around every page: its head, the way through it, the language switch and the foot.
+
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use maud::{DOCTYPE, Markup, html};
+use serront_core::order::Language;
+
+use super::assets;
+use super::session::SignedIn;
+use super::visit::Visit;
+
+/// Where a page belongs, which decides what stands above it.
+pub(super) enum Area<'a> {
+    /// No way on but the page's own.
+    Plain,
+    /// A seller's face to buyers: the seller's name leads to the storefront.
+    Shop {
+        /// The seller.
+        name: &'a str,
+        /// Where the name leads, if the storefront can be visited.
+        slug: Option<&'a str>,
+        /// Whether we name ourselves at the foot.
+        is_branded: bool,
+    },
+    /// The seller's dashboard, at this page.
+    Dashboard {
+        /// The form's token, for signing out.
+        token: &'a str,
+        /// Which page.
+        at: Section,
+    },
+    /// The operator's page.
+    Operator {
+        /// The form's token, for signing out.
+        token: &'a str,
+    },
+}
+
+/// A page of the dashboard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    Orders,
+    Payments,
+    Storefront,
+    Integrations,
+    Webhooks,
+    Keys,
+}
+
+impl Section {
+    const ALL: [Self; 6] =
+        [Self::Orders, Self::Payments, Self::Storefront, Self::Integrations, Self::Webhooks, Self::Keys];
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Orders => "/dashboard",
+            Self::Payments => "/dashboard/payments",
+            Self::Storefront => "/dashboard/storefront",
+            Self::Integrations => "/dashboard/integrations",
+            Self::Webhooks => "/dashboard/webhooks",
+            Self::Keys => "/dashboard/api-keys",
+        }
+    }
+
+    fn name(self, visit: &Visit) -> &'static str {
+        let say = visit.say;
+        match self {
+            Self::Orders => say.of("Pesanan", "Orders"),
+            Self::Payments => say.of("Pembayaran", "Payments"),
+            Self::Storefront => say.of("Etalase", "Storefront"),
+            Self::Integrations => say.of("Integrasi", "Integrations"),
+            Self::Webhooks => "Webhook",
+            Self::Keys => say.of("Kunci API", "API keys"),
+        }
+    }
+}
+
+/// A page without its frame.
+pub(super) struct Page<'a> {
+    pub(super) title: &'a str,
+    pub(super) area: Area<'a>,
+    pub(super) body: Markup,
+}
+
+/// A page of the dashboard.
+pub(super) fn dashboard<W>(visitor: &SignedIn<W>, at: Section, title: &str, body: Markup) -> Response {
+    show(&visitor.visit, Page { title, area: Area::Dashboard { token: &visitor.token, at }, body })
+}
+
+/// The operator's page.
+pub(super) fn operator<W>(visitor: &SignedIn<W>, title: &str, body: Markup) -> Response {
+    show(&visitor.visit, Page { title, area: Area::Operator { token: &visitor.token }, body })
+}
+
+/// The page in its frame.
+pub(super) fn show(visit: &Visit, page: Page<'_>) -> Response {
+    let say = visit.say;
+    let (name, is_branded) = match &page.area {
+        Area::Shop { name, is_branded, .. } => (*name, *is_branded),
+        Area::Plain | Area::Dashboard { .. } | Area::Operator { .. } => ("Serront", true),
+    };
+    let document = html! {
+        (DOCTYPE)
+        html lang=(say.0.as_str()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light";
+                title { (page.title) " · " (name) }
+                link rel="icon" type="image/svg+xml" href=(visit.to(&assets::address("icon.svg")));
+                link rel="stylesheet" href=(visit.to(&assets::address("style.css")));
+                script src=(visit.to(&assets::address("app.js"))) defer {}
+            }
+            body {
+                a.skip href="#main" { (say.of("Langsung ke isi", "Skip to the content")) }
+                (head(visit, &page.area))
+                main #main tabindex="-1" { (page.body) }
+                footer.foot {
+                    @if is_branded { p { (say.of("Pembayaran diurus dengan ", "Payments are handled with ")) strong { "Serront" } } }
+                }
+            }
+        }
+    };
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], document.into_string()).into_response()
+}
+
+fn head(visit: &Visit, area: &Area<'_>) -> Markup {
+    let say = visit.say;
+    html! {
+        header.head {
+            div.bar {
+                @match area {
+                    Area::Shop { name, slug: Some(slug), .. } => a.brand href=(visit.to(&format!("/s/{slug}"))) { (name) },
+                    Area::Shop { name, slug: None, .. } => span.brand { (name) },
+                    Area::Plain => span.brand { "Serront" },
+                    Area::Dashboard { .. } => a.brand href=(visit.to("/dashboard")) { "Serront" },
+                    Area::Operator { .. } => a.brand href=(visit.to("/operator")) { "Serront " span.tag { "Operator" } },
+                }
+                div.tools {
+                    (languages(visit))
+                    @match area {
+                        Area::Dashboard { token, .. } => (sign_out(visit, "/dashboard/logout", token)),
+                        Area::Operator { token } => (sign_out(visit, "/operator/logout", token)),
+                        Area::Plain | Area::Shop { .. } => {},
+                    }
+                }
+            }
+            @if let Area::Dashboard { at, .. } = area {
+                nav.sections aria-label=(say.of("Bagian dasbor", "Dashboard sections")) {
+                    ul {
+                        @for section in Section::ALL {
+                            li { a href=(visit.to(section.path())) aria-current=[(section == *at).then_some("page")] { (section.name(visit)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn languages(visit: &Visit) -> Markup {
+    let other = match visit.say.0 {
+        Language::Id => (Language::En, "English"),
+        Language::En => (Language::Id, "Bahasa Indonesia"),
+    };
+    html! { a.language href=(visit.switched(other.0)) hreflang=(other.0.as_str()) lang=(other.0.as_str()) { (other.1) } }
+}
+
+fn sign_out(visit: &Visit, path: &str, token: &str) -> Markup {
+    html! {
+        form.inline method="post" action=(visit.to(path)) {
+            input type="hidden" name=(super::form::TOKEN) value=(token);
+            button.quiet type="submit" { (visit.say.of("Keluar", "Sign out")) }
+        }
+    }
+}

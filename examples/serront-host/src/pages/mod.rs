@@ -1,0 +1,62 @@
+//! The pages: what buyers, sellers and operators see in a browser, rendered on the server.
+//!
+//! ```text
+//! request ─▶ envelope::dress ─▶ guard ─▶ session ─▶ pages::* ─▶ the same service as the API ─▶ maud ─▶ HTML
+//!            (as for the API;   (language, (login)                                               │
+//!             errors as a page)  headers,                              form ─▶ 303 ─▶ page ◀─────┘
+//!                                origin)
+//! ```
+//!
+//! They decide nothing: a page asks the service what to show, a form asks it to act, and a refusal is shown beside the field
+//! that it names. Everything works without scripts; `app.js` adds copying, the preview and progress of an upload, and the
+//! news of an order. No page holds a script or a style of its own, so the content security policy allows neither.
+//!
+//! Not here: a catalog's editor (the API has it), accounts and plans (the host's commands), passwords (a key opens a session).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use crate::state::Host;
+
+mod assets;
+mod dashboard;
+mod form;
+mod guard;
+mod layout;
+mod login;
+mod operator;
+mod order;
+mod parts;
+mod say;
+mod session;
+mod shop;
+mod visit;
+
+pub use session::SessionKey;
+pub(crate) use visit::{Face, error_page};
+
+/// What every handler of a page answers.
+type Shown = Result<Response, visit::Turn>;
+
+/// The pages' routes, with what all of them need around them.
+pub(crate) fn router(host: &Arc<Host>) -> Router<Arc<Host>> {
+    Router::new()
+        .route("/", get(login::entrance))
+        .route("/s/{slug}", get(shop::show).post(shop::order))
+        .route("/o/{token}", get(order::show))
+        .route("/o/{token}/claim", post(order::claim))
+        .route("/o/{token}/pay", post(order::pay))
+        .route("/o/{token}/proof", post(order::upload))
+        .route("/dashboard/login", get(login::seller).post(login::seller_in))
+        .route("/dashboard/logout", post(login::seller_out))
+        .route("/operator/login", get(login::operator).post(login::operator_in))
+        .route("/operator/logout", post(login::operator_out))
+        .merge(dashboard::routes())
+        .merge(operator::routes())
+        .layer(from_fn_with_state(Arc::clone(host), guard::guard))
+        .route("/assets/{version}/{name}", get(assets::get))
+}

@@ -1,0 +1,111 @@
+//! What was given up: mail, deliveries, removals and errands whose attempts are used up. Tried again by hand.
+
+use std::sync::Arc;
+
+use axum::extract::{RawPathParams, State};
+use maud::{Markup, html};
+use serront_core::effect::{Attempt, EffectId, EffectRecord};
+use serront_core::ids::AccountId;
+use serront_core::page::{self, Limit};
+use serront_core::service::Failure;
+
+use super::super::Shown;
+use super::super::parts::{Tone, hidden, pill};
+use super::super::say::Say;
+use super::super::session::Staff;
+use super::super::visit::{Trouble, Turn};
+use super::{ON_A_PAGE, PATH, account_of, named, onward, show};
+use crate::body::Intake;
+use crate::query::Query;
+use crate::state::Host;
+
+/// What the notice of a retry is asked for by.
+const QUEUED: &str = "queued";
+
+/// The section, the newest first.
+pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Markup, Turn> {
+    let say = staff.visit.say;
+    let after = page::parse_cursor(AccountId::OPERATORS, cursor)?;
+    let found = staff.caller.storage().given_up(after, Limit::parse(Some(ON_A_PAGE))?).await.map_err(Failure::from)?;
+    let next = found.position(EffectRecord::position).map(|position| page::cursor(AccountId::OPERATORS, &position));
+    Ok(html! {
+        section.card #effects aria-labelledby="effects-title" {
+            h2 #effects-title { (say.of("Yang gagal setelah semua percobaan", "What was given up")) }
+            @if found.rows.is_empty() {
+                p.empty { (say.of("Tidak ada. Semua email dan webhook terkirim, atau masih dicoba.", "Nothing. All mail and webhooks got through, or are still tried.")) }
+            } @else {
+                p.muted { (say.of("Percobaannya sudah habis. Setelah penyebabnya diperbaiki, coba lagi di sini.", "Their attempts are used up. Once the cause is mended, try them again here.")) }
+                ul.cases { @for effect in &found.rows { (case(staff, effect)) } }
+            }
+            (onward(&staff.visit, "effects", next.as_deref()))
+        }
+    })
+}
+
+fn case(staff: &Staff, effect: &EffectRecord) -> Markup {
+    let visit = &staff.visit;
+    let say = visit.say;
+    let EffectRecord { id, account_id, created_at, attempts, last_attempt, delivery, .. } = effect;
+    html! {
+        li {
+            div.row { h3 { (kind(say, *id)) } (pill(Tone::Bad, say.of("Gagal", "Given up"))) }
+            @if let Some(attempt) = last_attempt { p { (why(say, attempt)) } }
+            p.muted.small {
+                (say.of(format!("{attempts} kali dicoba"), format!("Attempts: {attempts}")))
+                @if let Some(attempt) = last_attempt { (say.of(", terakhir ", ", the last ")) (say.moment(attempt.attempted_at)) }
+                " · " (say.of("dibuat ", "made ")) (say.moment(*created_at))
+                " · " code { (account_id) } " · " code { (id) }
+                @if let Some(delivery) = delivery { " · " code { (delivery.event_type.as_str()) } " · " code { (delivery.subscription_id) } }
+            }
+            form method="post" action=(visit.to(&format!("{PATH}/effects/{account_id}/{id}/retry"))) data-once="" {
+                (hidden(staff))
+                div.actions {
+                    button.secondary type="submit" aria-label=(say.of(format!("Coba lagi {id}"), format!("Try {id} again"))) { (say.of("Coba lagi", "Try again")) }
+                }
+            }
+        }
+    }
+}
+
+fn kind(say: Say, id: EffectId) -> &'static str {
+    match id {
+        EffectId::Mail(_) => say.of("Email kepada pembeli", "Mail to a buyer"),
+        EffectId::Delivery(_) => say.of("Webhook kepada penjual", "Webhook to a seller"),
+        EffectId::Removal(_) => say.of("Penghapusan bukti transfer lama", "Removal of an old receipt"),
+        EffectId::Errand(_) => say.of("Permintaan ke Plugipay", "Errand at Plugipay"),
+    }
+}
+
+/// How the last attempt failed. Its text is without secrets, and without what it carried.
+fn why(say: Say, attempt: &Attempt) -> String {
+    let answered = attempt.response_code.map(|code| say.of(format!("Dijawab {code}"), format!("Answered {code}")));
+    match (answered, &attempt.error) {
+        (Some(answered), Some(error)) => format!("{answered}: {error}"),
+        (Some(answered), None) => answered,
+        (None, Some(error)) => error.clone(),
+        (None, None) => say.of("Tidak ada keterangan", "It was not said why").to_owned(),
+    }
+}
+
+/// That it is tried again.
+pub(super) fn told(say: Say, done: &str) -> Option<&'static str> {
+    (done == QUEUED).then(|| say.of("Masuk antrean lagi, dan segera dicoba.", "Queued again, and tried shortly."))
+}
+
+pub(super) async fn retry(
+    State(host): State<Arc<Host>>,
+    staff: Staff,
+    query: Query,
+    params: RawPathParams,
+    intake: Intake,
+) -> Shown {
+    staff.form(&intake).await?;
+    let (account, effect) = (account_of(&params)?, named(&params, "effect", |raw| raw.parse::<EffectId>().ok())?);
+    match staff.caller.local().retry_effect(account, effect).await {
+        Ok(_) => Ok(staff.visit.go(&format!("{PATH}?done={QUEUED}"))),
+        Err(failure) => {
+            let trouble = Trouble::of(staff.visit.say, failure)?;
+            Ok(trouble.on(show(&host, &staff, &query, None, Some(&trouble)).await?))
+        }
+    }
+}

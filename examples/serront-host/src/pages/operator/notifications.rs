@@ -1,0 +1,141 @@
+//! Notifications of Plugipay's that could not be applied. They book nothing until somebody has looked after them.
+
+use std::time::Duration;
+
+use axum::extract::RawPathParams;
+use maud::{Markup, html};
+use serront_core::checkout::ProviderEventId;
+use serront_core::inbox::{InboxRecord, InboxStatus};
+use serront_core::service::Failure;
+use serront_core::time::Timestamp;
+
+use super::super::Shown;
+use super::super::parts::{Tone, hidden, pill};
+use super::super::say::Say;
+use super::super::session::Staff;
+use super::super::visit::Turn;
+use super::{PATH, account_of, age, named, segment};
+use crate::body::Intake;
+use crate::envelope::Problem;
+
+/// How long a parked notification is left to the janitor before the operator is shown it.
+const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+/// How many are shown.
+const SHOWN_MAX: usize = 20;
+
+/// The section of those that wait for an operator, the oldest first.
+pub(super) async fn section(staff: &Staff, with_young: bool, now: Timestamp) -> Result<Markup, Turn> {
+    let visit = &staff.visit;
+    let say = visit.say;
+    // Ahead of every host's clock, or a day ago.
+    let parked_before = if with_young { now.plus(PARKED_FOR) } else { now.minus(PARKED_FOR) };
+    let limit = u32::try_from(SHOWN_MAX).unwrap_or(u32::MAX).saturating_add(1);
+    let found = staff.caller.storage().waiting(parked_before, limit).await.map_err(Failure::from)?;
+    let link = if with_young { PATH.to_owned() } else { format!("{PATH}?parked=all") };
+    Ok(html! {
+        section.card #notifications aria-labelledby="notifications-title" {
+            h2 #notifications-title { (say.of("Pemberitahuan Plugipay yang tertahan", "Notifications from Plugipay that wait")) }
+            @if found.is_empty() {
+                p.empty { (say.of("Tidak ada yang tertahan.", "None is waiting.")) }
+            } @else {
+                p.muted {
+                    (say.of(
+                        "Belum ada yang dibukukan dari pemberitahuan ini. Coba lagi, atau bandingkan dengan Plugipay lewat rekonsiliasi.",
+                        "Nothing is booked of these. Try them again, or compare with Plugipay by a reconciliation.",
+                    ))
+                }
+                ul.cases { @for record in found.iter().take(SHOWN_MAX) { (case(staff, record, now)) } }
+                @if found.len() > SHOWN_MAX {
+                    p.muted { (say.of(format!("Hanya {SHOWN_MAX} yang paling lama yang tampil."), format!("Only the {SHOWN_MAX} oldest are shown."))) }
+                }
+            }
+            p.small {
+                a href=(visit.to(&format!("{link}#notifications"))) {
+                    @if with_young { (say.of("Hanya yang tertahan lebih dari 24 jam", "Only those parked for more than 24 hours")) }
+                    @else { (say.of("Juga yang tertahan kurang dari 24 jam", "Those parked for less than 24 hours, too")) }
+                }
+            }
+        }
+    })
+}
+
+fn case(staff: &Staff, record: &InboxRecord, now: Timestamp) -> Markup {
+    let visit = &staff.visit;
+    let say = visit.say;
+    let InboxRecord { account_id, event_id, event_type, session_id, received_at, status, .. } = record;
+    let address = format!("{PATH}/notifications/{account_id}/{}/retry", segment(event_id.as_str()));
+    html! {
+        li {
+            div.row { h3 { code { (event_id.as_str()) } } (state(say, *status)) }
+            p { (meaning(say, *status)) }
+            p.muted.small {
+                (say.of("Diterima ", "Received ")) (age(say, now.since(*received_at))) " · " code { (event_type) }
+                " · " code { (account_id) }
+                @if let Some(session) = session_id { " · " code { (session.as_str()) } }
+            }
+            form method="post" action=(visit.to(&address)) data-once="" {
+                (hidden(staff))
+                div.actions {
+                    button.secondary type="submit" aria-label=(say.of(format!("Coba lagi {}", event_id.as_str()), format!("Try {} again", event_id.as_str()))) {
+                        (say.of("Coba lagi", "Try again"))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn state(say: Say, status: InboxStatus) -> Markup {
+    match status {
+        InboxStatus::Applied => pill(Tone::Good, say.of("Dibukukan", "Applied")),
+        InboxStatus::Noted => pill(Tone::Calm, say.of("Dicatat", "Noted")),
+        InboxStatus::Parked => pill(Tone::Waiting, say.of("Tertahan", "Parked")),
+        InboxStatus::ForeignCurrency => pill(Tone::Bad, say.of("Mata uang lain", "Foreign currency")),
+        InboxStatus::Unreadable => pill(Tone::Bad, say.of("Tidak terbaca", "Unreadable")),
+    }
+}
+
+fn meaning(say: Say, status: InboxStatus) -> &'static str {
+    match status {
+        InboxStatus::Applied => say.of("Isinya sudah dibukukan.", "What it says is booked."),
+        InboxStatus::Noted => say.of("Jenis ini tidak perlu ditindaklanjuti.", "Nothing is done about its type."),
+        InboxStatus::Parked => say.of(
+            "Menyebut sesi yang tidak dikenal pada penjual ini. Dicoba lagi sendiri selama tujuh hari.",
+            "It names a session that this seller does not have. It is tried again by itself for seven days.",
+        ),
+        InboxStatus::ForeignCurrency => say.of(
+            "Menyebut uang selain rupiah, yang tidak dibukukan di sini. Periksa di Plugipay.",
+            "It tells of money in another currency than rupiah, which is not booked here. Look at Plugipay.",
+        ),
+        InboxStatus::Unreadable => say.of(
+            "Isinya tidak seperti seharusnya. Periksa sesinya di Plugipay.",
+            "It does not say what it should. Look at its session at Plugipay.",
+        ),
+    }
+}
+
+/// What became of the one that was tried again.
+pub(super) fn told(say: Say, done: &str) -> Option<&'static str> {
+    Some(match InboxStatus::parse(done)? {
+        InboxStatus::Applied => say.of("Pemberitahuan dibukukan.", "The notification is applied."),
+        InboxStatus::Noted => {
+            say.of("Pemberitahuan dicatat; tidak perlu tindakan.", "The notification is noted; nothing is to be done.")
+        }
+        InboxStatus::Parked => {
+            say.of("Sudah dicoba: sesinya masih belum dikenal.", "Tried: its session is still not known.")
+        }
+        InboxStatus::ForeignCurrency => {
+            say.of("Sudah dicoba: mata uangnya bukan rupiah.", "Tried: its currency is not rupiah.")
+        }
+        InboxStatus::Unreadable => say.of("Sudah dicoba: masih tidak terbaca.", "Tried: it is still unreadable."),
+    })
+}
+
+pub(super) async fn retry(staff: Staff, params: RawPathParams, intake: Intake) -> Shown {
+    staff.form(&intake).await?;
+    let (account, event) = (account_of(&params)?, named(&params, "event", ProviderEventId::parse)?);
+    let tried = staff.caller.local().retry_notification(account, &event).await?;
+    let (status, _) = tried.ok_or_else(|| Problem::not_found("notification"))?;
+    Ok(staff.visit.go(&format!("{PATH}?done={}", status.as_str())))
+}

@@ -1,0 +1,379 @@
+//! The order's page: what the buyer owes, how to pay it, and what has become of it.
+//!
+//! Where to pay is shown only while the payment is not confirmed; from then on the page is a receipt. The buyer's address is
+//! the only credential, so the page is kept by nobody and found by nobody.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use maud::{Markup, PreEscaped, html};
+use serront_core::key::AccessToken;
+use serront_core::payment::PaymentStatus;
+use serront_core::rejection::Code;
+use serront_core::service::Failure;
+use serront_core::view::{BuyerOrder, PaymentInstructions};
+
+use super::Shown;
+use super::form;
+use super::layout::{self, Area, Page};
+use super::parts::{alert, facts, notice, payment_pill, work_pill};
+use super::visit::{Trouble, Visit};
+use crate::auth::Id;
+use crate::body::Intake;
+use crate::query::Query;
+use crate::state::Host;
+
+/// The upload's field.
+const RECEIPT: &str = "receipt";
+
+/// What the page is told beside the order.
+#[derive(Default)]
+struct Told<'a> {
+    /// The buyer comes back from the checkout.
+    is_back: bool,
+    /// What the last form did.
+    done: Option<&'a str>,
+    trouble: Option<&'a Trouble>,
+}
+
+pub(super) async fn show(
+    State(host): State<Arc<Host>>,
+    visit: Visit,
+    Id(token): Id<AccessToken>,
+    query: Query,
+) -> Shown {
+    let order = host.local().buyer_order(&token).await?;
+    let told = Told { is_back: query.one("paid")?.is_some(), done: query.one("done")?, trouble: None };
+    Ok(page(&visit, &token, &order, &told))
+}
+
+pub(super) async fn claim(State(host): State<Arc<Host>>, visit: Visit, Id(token): Id<AccessToken>) -> Shown {
+    match host.local().claim_payment(&token).await {
+        Ok(_) => Ok(visit.go(&format!("/o/{}?done=claimed", token.reveal()))),
+        Err(failure) => again(&host, &visit, &token, failure, "").await,
+    }
+}
+
+/// Goes on to the checkout. It answers a page that goes there by itself: a redirect after a form would be held to the forms'
+/// own policy, which allows no other site.
+pub(super) async fn pay(State(host): State<Arc<Host>>, visit: Visit, Id(token): Id<AccessToken>) -> Shown {
+    let checkout = match host.online().pay(&token).await {
+        Ok(checkout) => checkout,
+        Err(failure) => return again(&host, &visit, &token, failure, "").await,
+    };
+    let say = visit.say;
+    let title = say.of("Menuju pembayaran", "On to the payment");
+    let body = html! {
+        div.card.narrow {
+            h1 { (title) }
+            p { (say.of("Anda diteruskan ke halaman pembayaran Plugipay.", "You are taken to Plugipay's payment page.")) }
+            p { a.button.wide #go-on href=(checkout.hosted_url) rel="noreferrer" { (say.of("Lanjut ke pembayaran", "Go on to the payment")) } }
+        }
+    };
+    let mut response = layout::show(&visit, Page { title, area: Area::Plain, body });
+    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={}", checkout.hosted_url)) {
+        response.headers_mut().insert(HeaderName::from_static("refresh"), refresh);
+    }
+    Ok(response)
+}
+
+/// Takes the receipt of a form; with scripts the public API takes it instead, for the progress' sake.
+pub(super) async fn upload(
+    State(host): State<Arc<Host>>,
+    visit: Visit,
+    Id(token): Id<AccessToken>,
+    headers: HeaderMap,
+    intake: Intake,
+) -> Shown {
+    // 404 goes before everything that the body could be refused for.
+    host.local().buyer_order(&token).await?;
+    let upload = match form::upload(&intake, &headers, RECEIPT).await {
+        Ok(upload) => upload,
+        Err(problem) => return again_for(&host, &visit, &token, &Trouble::problem(visit.say, problem)?, RECEIPT).await,
+    };
+    match host.service().upload_receipt(&token, &upload.media_type, &upload.bytes).await {
+        Ok(_) => Ok(visit.go(&format!("/o/{}?done=uploaded", token.reveal()))),
+        Err(failure) => again(&host, &visit, &token, failure, RECEIPT).await,
+    }
+}
+
+/// The page once more, with what was wrong in this form.
+async fn again(host: &Host, visit: &Visit, token: &AccessToken, failure: Failure, field: &str) -> Shown {
+    let trouble = Trouble::of(visit.say, failure)?;
+    again_for(host, visit, token, &trouble, field).await
+}
+
+async fn again_for(host: &Host, visit: &Visit, token: &AccessToken, trouble: &Trouble, field: &str) -> Shown {
+    let order = host.local().buyer_order(token).await?;
+    let param = Some(field.to_owned()).filter(|field| !field.is_empty());
+    let trouble = Trouble { param, ..trouble.clone() };
+    Ok(trouble.on(page(visit, token, &order, &Told { trouble: Some(&trouble), ..Told::default() })))
+}
+
+fn page(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>) -> Response {
+    let say = visit.say;
+    let is_confirmed = order.payment_status == PaymentStatus::PaymentConfirmed;
+    // What the script looks at: whenever it differs, the page has something new to say.
+    let state = format!(
+        "{}-{}-{}-{}-{}",
+        order.payment_status.as_str(),
+        order.status.as_str(),
+        order.quoted_price_idr.get(),
+        order.has_proof,
+        order.online_payment
+    );
+    let here = visit.to(&format!("/o/{}{}", token.reveal(), if told.is_back { "?paid=1" } else { "" }));
+    let body = html! {
+        div #order data-state=(state) data-news=[(!is_confirmed).then_some(here.as_str())] {
+            @match &order.payment {
+                None => (receipt(visit, order)),
+                Some(due) => (open(visit, token, order, due, told, &here)),
+            }
+        }
+        p.sr-only #news role="status" data-text=(say.of("Keadaan pesanan berubah.", "The order's state has changed.")) {}
+    };
+    let title = say.of(format!("Pesanan #{}", order.number), format!("Order #{}", order.number));
+    let (name, slug, is_branded) = match &order.storefront {
+        Some(shop) => (shop.display_name.as_str(), Some(shop.slug.as_str()), !shop.hide_branding),
+        None => ("Serront", None, true),
+    };
+    layout::show(visit, Page { title: &title, area: Area::Shop { name, slug, is_branded }, body })
+}
+
+/// What was ordered, as a name.
+fn what(order: &BuyerOrder) -> String {
+    match &order.package_name {
+        Some(package) => format!("{} · {package}", order.service.name),
+        None => order.service.name.clone(),
+    }
+}
+
+/// Nothing is left to pay: a calm page to keep.
+fn receipt(visit: &Visit, order: &BuyerOrder) -> Markup {
+    let say = visit.say;
+    let number = format!("#{}", order.number);
+    let (what, placed) = (what(order), say.moment(order.created_at));
+    let work = say.work(order.status);
+    let rows: [(&str, &dyn maud::Render); 5] = [
+        (say.of("Nomor pesanan", "Order number"), &number),
+        (say.of("Layanan", "Service"), &what),
+        (say.of("Atas nama", "Ordered by"), &order.buyer_name),
+        (say.of("Dipesan", "Placed"), &placed),
+        (say.of("Pengerjaan", "Work"), &work),
+    ];
+    html! {
+        article.card.receipt {
+            (done_mark())
+            h1 { (say.of("Pembayaran sudah dikonfirmasi", "Payment confirmed")) }
+            @if !order.quoted_price_idr.is_zero() { p.amount { (order.quoted_price_idr.to_string()) } }
+            p { (say.of("Tidak ada lagi yang perlu dibayar. Terima kasih.", "There is nothing left to pay. Thank you.")) }
+            (facts(&rows))
+            p.muted.small {
+                (say.of(
+                    "Konfirmasi juga dikirim ke email Anda. Simpan halaman ini untuk melihat kemajuan pengerjaan.",
+                    "A confirmation is sent to your e-mail address, too. Keep this page to follow the work.",
+                ))
+            }
+        }
+    }
+}
+
+fn done_mark() -> Markup {
+    PreEscaped(
+        "<svg class=\"mark\" viewBox=\"0 0 48 48\" width=\"56\" height=\"56\" aria-hidden=\"true\"><circle cx=\"24\" cy=\"24\" \
+         r=\"23\" fill=\"#e2f3ec\"/><path d=\"M14 24.5l7 7 13-15\" fill=\"none\" stroke=\"#0b5c4a\" stroke-width=\"4\" \
+         stroke-linecap=\"round\" stroke-linejoin=\"round\"/></svg>"
+            .to_owned(),
+    )
+}
+
+fn open(
+    visit: &Visit,
+    token: &AccessToken,
+    order: &BuyerOrder,
+    due: &PaymentInstructions,
+    told: &Told<'_>,
+    here: &str,
+) -> Markup {
+    let say = visit.say;
+    let is_claimed = order.payment_status == PaymentStatus::PaymentClaimed;
+    let is_closed = order.status.is_closed();
+    // What the buyer says by coming back is no payment yet, but a second one should not be asked for meanwhile.
+    let is_awaited = told.is_back && order.online_payment;
+    let done = match told.done {
+        Some("claimed") if is_claimed => Some(say.of(
+            "Penjual sudah diberi tahu bahwa Anda sudah transfer.",
+            "The seller has been told that you have paid.",
+        )),
+        Some("uploaded") if order.has_proof => {
+            Some(say.of("Bukti transfer sudah terunggah.", "The receipt is uploaded."))
+        }
+        _ => None,
+    };
+    let form_trouble = told.trouble.filter(|trouble| trouble.param.is_none());
+    let ways = html! {
+        (transfer(visit, token, order, due, told, is_claimed))
+        @if order.online_payment { (online(visit, token)) }
+    };
+    html! {
+        section.card.summary {
+            p.muted { (say.of("Pesanan", "Order")) " #" (order.number) }
+            h1 { (what(order)) }
+            @if order.quoted_price_idr.is_zero() {
+                p.amount.none { (say.of("Harga belum ditentukan", "No price yet")) }
+            } @else {
+                p.amount { (order.quoted_price_idr.to_string()) }
+            }
+            dl.tracks {
+                div { dt { (say.of("Pembayaran", "Payment")) } dd { (payment_pill(say, order.payment_status)) } }
+                div { dt { (say.of("Pengerjaan", "Work")) } dd { (work_pill(say, order.status)) } }
+            }
+            p.next { (next_step(visit, order, is_awaited)) }
+            @if order.online_payment && !told.is_back {
+                p.actions.jump {
+                    a.button.secondary href="#transfer" { (say.of("Transfer bank", "Bank transfer")) }
+                    a.button.secondary href="#online" { (say.of("Bayar online", "Pay online")) }
+                }
+            }
+            @if is_awaited {
+                p { a.button.secondary #reload href=(here) { (say.of("Muat ulang", "Reload")) } }
+            }
+        }
+        (notice(done))
+        (alert(form_trouble))
+        @if is_closed || is_awaited {
+            details.card {
+                summary {
+                    @if is_closed { (say.of("Sudah telanjur transfer?", "Have you paid already?")) }
+                    @else { (say.of("Bayar dengan cara lain", "Pay in another way")) }
+                }
+                div.ways { (ways) }
+            }
+        } @else {
+            div.ways { (ways) }
+        }
+    }
+}
+
+/// What the buyer is to do, or to wait for, in a sentence.
+fn next_step(visit: &Visit, order: &BuyerOrder, is_awaited: bool) -> &'static str {
+    let say = visit.say;
+    if order.status.is_closed() {
+        say.of(
+            "Pesanan ini sudah tidak berjalan, jadi jangan membayar lagi. Tanyakan kepada penjual bila ragu.",
+            "This order is off, so don't pay any more. Ask the seller when in doubt.",
+        )
+    } else if is_awaited {
+        say.of(
+            "Pembayaran online sedang dikonfirmasi. Halaman ini berubah begitu kabar dari Plugipay masuk.",
+            "Your online payment is being confirmed. This page changes as soon as Plugipay has told of it.",
+        )
+    } else if order.payment_status == PaymentStatus::PaymentClaimed {
+        say.of(
+            "Anda sudah menyatakan transfer. Penjual mengecek rekeningnya sendiri lalu mengonfirmasi di sini.",
+            "You have said that you paid. The seller looks at the bank account and then confirms here.",
+        )
+    } else if order.quoted_price_idr.is_zero() {
+        say.of("Penjual akan menentukan harganya dahulu.", "The seller sets the price first.")
+    } else {
+        say.of(
+            "Bayar jumlah di atas, lalu kabari penjual di bawah.",
+            "Pay the amount above, then tell the seller below.",
+        )
+    }
+}
+
+fn transfer(
+    visit: &Visit,
+    token: &AccessToken,
+    order: &BuyerOrder,
+    due: &PaymentInstructions,
+    told: &Told<'_>,
+    is_claimed: bool,
+) -> Markup {
+    let say = visit.say;
+    html! {
+        section.card aria-labelledby="transfer" {
+            h2 #transfer { (say.of("Transfer bank", "Bank transfer")) }
+            @if due.bank_accounts.is_empty() {
+                p { (say.of("Penjual belum mencantumkan rekening. Tanyakan langsung kepada penjual.", "The seller has not given a bank account yet. Please ask the seller.")) }
+            } @else {
+                ul.banks {
+                    @for account in &due.bank_accounts {
+                        li {
+                            p.bank { (account.bank_name) }
+                            p.number {
+                                span.digits { (account.account_number) }
+                                button.quiet type="button" data-copy=(account.account_number) data-done=(say.of("Tersalin", "Copied")) hidden
+                                    aria-label=(say.of(format!("Salin nomor rekening {}", account.bank_name), format!("Copy the account number of {}", account.bank_name)))
+                                    { (say.of("Salin", "Copy")) }
+                            }
+                            p.muted { (say.of("a.n. ", "Holder: ")) (account.account_holder) }
+                        }
+                    }
+                }
+            }
+            @if let Some(instructions) = &due.instructions { p.instructions.lines { (instructions) } }
+            @if let Some(link) = &due.whatsapp_link {
+                p { a.button.secondary href=(link) rel="noopener noreferrer" { (say.of("Hubungi penjual di WhatsApp", "Ask the seller on WhatsApp")) } }
+            }
+            (receipt_form(visit, token, order, told))
+            @if is_claimed {
+                p.muted { (say.of("Penjual sudah diberi tahu bahwa Anda sudah transfer.", "The seller has been told that you have paid.")) }
+            } @else {
+                form method="post" action=(visit.to(&format!("/o/{}/claim", token.reveal()))) data-once="" {
+                    button.wide type="submit" { (say.of("Saya sudah transfer", "I have paid")) }
+                }
+            }
+            p.honest {
+                (say.of(
+                    "Transfer manual dikonfirmasi oleh penjual setelah mengecek rekeningnya sendiri. Kami tidak memverifikasinya secara otomatis.",
+                    "A manual transfer is confirmed by the seller, who looks at the bank account. We don't verify it automatically.",
+                ))
+            }
+        }
+    }
+}
+
+/// The upload: a plain form, which the script makes show a preview, the progress, and refusals without leaving the page.
+fn receipt_form(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>) -> Markup {
+    let say = visit.say;
+    let trouble = told.trouble.filter(|trouble| trouble.param.as_deref() == Some(RECEIPT));
+    let text = |code| say.code(code);
+    html! {
+        form.upload method="post" enctype="multipart/form-data" action=(visit.to(&format!("/o/{}/proof", token.reveal())))
+            data-upload=(visit.to(&format!("/api/v1/public/orders/{}/proof", token.reveal())))
+            data-done=(visit.to(&format!("/o/{}?done=uploaded", token.reveal())))
+            data-unsupported=(text(Code::UnsupportedMediaType)) data-large=(text(Code::PayloadTooLarge))
+            data-changed=(text(Code::InvalidTransition)) data-failed=(say.of("Unggahan terputus. Coba lagi.", "The upload broke off. Try again.")) {
+            label.strong for=(RECEIPT) {
+                @if order.has_proof { (say.of("Ganti bukti transfer", "Replace the receipt")) }
+                @else { (say.of("Bukti transfer", "Receipt of the transfer")) }
+            }
+            @if order.has_proof { p.have { (say.of("Bukti transfer sudah ada.", "A receipt is there.")) } }
+            input #receipt type="file" name=(RECEIPT) accept="image/png,image/jpeg,image/webp,image/gif" required
+                aria-describedby="receipt-error receipt-hint" aria-invalid=[trouble.map(|_| "true")];
+            p.hint #receipt-hint { (say.of("Foto atau tangkapan layar, paling besar 5 MB.", "A photo or a screenshot, at most 5 MB.")) }
+            p.error #receipt-error role="alert" { @if let Some(trouble) = trouble { (trouble.text) } }
+            img.preview #receipt-preview alt=(say.of("Pratinjau bukti transfer", "Preview of the receipt")) hidden;
+            progress #receipt-progress max="100" value="0" hidden aria-label=(say.of("Kemajuan unggahan", "Progress of the upload")) {}
+            button.secondary type="submit" { (say.of("Unggah bukti", "Upload the receipt")) }
+        }
+    }
+}
+
+fn online(visit: &Visit, token: &AccessToken) -> Markup {
+    let say = visit.say;
+    html! {
+        section.card aria-labelledby="online" {
+            h2 #online { (say.of("Bayar online", "Pay online")) }
+            p { (say.of("QRIS, virtual account, dompet digital atau kartu, di halaman Plugipay.", "QRIS, virtual account, e-wallet or card, on Plugipay's page.")) }
+            form method="post" action=(visit.to(&format!("/o/{}/pay", token.reveal()))) data-once="" {
+                button.wide.online type="submit" { (say.of("Bayar online", "Pay online")) }
+            }
+            p.honest { (say.of("Dikonfirmasi otomatis begitu pembayarannya masuk.", "Confirmed automatically as soon as the payment is in.")) }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The parts that pages are made of.
+
+use maud::{Markup, Render, html};
+use serront_core::audit::Actor;
+use serront_core::effect::EffectStatus;
+use serront_core::order::WorkStatus;
+use serront_core::payment::PaymentStatus;
+use serront_core::payout::{BankDetails, PayoutAudit, PayoutStatus};
+
+use super::form::{ONCE, TOKEN};
+use super::say::Say;
+use super::session::SignedIn;
+use super::visit::{Trouble, Visit};
+
+/// The look of a state: what it means to whoever reads it.
+#[derive(Clone, Copy)]
+pub(super) enum Tone {
+    /// Nothing has happened yet.
+    Calm,
+    /// Somebody has to do something.
+    Waiting,
+    /// Well.
+    Good,
+    /// Not well.
+    Bad,
+}
+
+impl Tone {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Calm => "pill",
+            Self::Waiting => "pill waiting",
+            Self::Good => "pill good",
+            Self::Bad => "pill bad",
+        }
+    }
+}
+
+/// A state in a word or two.
+pub(super) fn pill(tone: Tone, text: &str) -> Markup {
+    html! { span class=(tone.class()) { (text) } }
+}
+
+pub(super) fn work_pill(say: Say, status: WorkStatus) -> Markup {
+    let tone = match status {
+        WorkStatus::Requested => Tone::Waiting,
+        WorkStatus::Confirmed | WorkStatus::InProgress => Tone::Calm,
+        WorkStatus::Delivered | WorkStatus::Completed => Tone::Good,
+        WorkStatus::Declined | WorkStatus::Canceled => Tone::Bad,
+    };
+    pill(tone, say.work(status))
+}
+
+pub(super) fn payment_pill(say: Say, status: PaymentStatus) -> Markup {
+    let tone = match status {
+        PaymentStatus::Unpaid => Tone::Calm,
+        PaymentStatus::PaymentClaimed => Tone::Waiting,
+        PaymentStatus::PaymentConfirmed => Tone::Good,
+    };
+    pill(tone, say.payment(status))
+}
+
+pub(super) fn payout_pill(say: Say, status: PayoutStatus) -> Markup {
+    let tone = match status {
+        PayoutStatus::Pending | PayoutStatus::InTransit => Tone::Waiting,
+        PayoutStatus::Paid => Tone::Good,
+        PayoutStatus::Cancelled => Tone::Calm,
+        PayoutStatus::Failed => Tone::Bad,
+    };
+    pill(tone, say.payout(status))
+}
+
+pub(super) fn delivery_pill(say: Say, status: EffectStatus) -> Markup {
+    let tone = match status {
+        EffectStatus::Pending => Tone::Waiting,
+        EffectStatus::Succeeded => Tone::Good,
+        EffectStatus::Failed => Tone::Bad,
+    };
+    pill(tone, say.delivery(status))
+}
+
+/// What a form's redirect brought: told once, and read out.
+pub(super) fn notice(text: Option<&str>) -> Markup {
+    html! { @if let Some(text) = text { p.notice role="status" { (text) } } }
+}
+
+/// Why a form was not carried out, above it.
+pub(super) fn alert(trouble: Option<&Trouble>) -> Markup {
+    html! { @if let Some(trouble) = trouble { p.alert role="alert" { (trouble.text) } } }
+}
+
+/// What every form of a session carries.
+pub(super) fn hidden<W>(visitor: &SignedIn<W>) -> Markup {
+    html! { input type="hidden" name=(TOKEN) value=(visitor.token); }
+}
+
+/// What makes one of a form that is sent twice.
+pub(super) fn once(text: &str) -> Markup {
+    html! { input type="hidden" name=(ONCE) value=(text); }
+}
+
+/// A field of a form: a label above, a rule below, and the refusal beside it.
+pub(super) struct Field<'a> {
+    /// Its name in the form, and its id.
+    pub(super) name: &'a str,
+    /// As the service names it, if otherwise.
+    pub(super) param: &'a str,
+    pub(super) label: &'a str,
+    /// What may stand in it.
+    pub(super) rule: &'a str,
+    pub(super) value: &'a str,
+    pub(super) input: Input<'a>,
+    pub(super) is_required: bool,
+}
+
+/// What a field is.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    /// One line of this `type`, with what the browser may fill in.
+    Line {
+        /// `text`, `email`, `tel`, `password`, `url`.
+        kind: &'a str,
+        /// The `autocomplete` token.
+        autocomplete: &'a str,
+    },
+    /// Digits.
+    Amount,
+    /// Several lines.
+    Lines(u8),
+}
+
+/// One line of text.
+pub(super) const TEXT: Input<'static> = Input::Line { kind: "text", autocomplete: "off" };
+
+impl<'a> Field<'a> {
+    /// A line of text that the service names as the form does, and that may be left empty.
+    pub(super) const fn text(name: &'a str, label: &'a str, value: &'a str) -> Self {
+        Self { name, param: name, label, rule: "", value, input: TEXT, is_required: false }
+    }
+
+    pub(super) const fn required(self) -> Self {
+        Self { is_required: true, ..self }
+    }
+
+    pub(super) const fn rule(self, rule: &'a str) -> Self {
+        Self { rule, ..self }
+    }
+
+    pub(super) const fn input(self, input: Input<'a>) -> Self {
+        Self { input, ..self }
+    }
+
+    pub(super) const fn param(self, param: &'a str) -> Self {
+        Self { param, ..self }
+    }
+
+    /// Rendered, with the refusal if it is this field's.
+    pub(super) fn show(&self, say: Say, trouble: Option<&Trouble>) -> Markup {
+        let Field { name, param, label, rule, value, input, is_required } = *self;
+        let is_wrong = trouble.is_some_and(|trouble| trouble.param.as_deref() == Some(param));
+        let (hint, error) = (format!("{name}-hint"), format!("{name}-error"));
+        // The refusal says the rule itself.
+        let described = match (is_wrong, rule.is_empty()) {
+            (true, _) => Some(error.as_str()),
+            (false, false) => Some(hint.as_str()),
+            (false, true) => None,
+        };
+        let invalid = is_wrong.then_some("true");
+        html! {
+            div.field {
+                label for=(name) {
+                    (label)
+                    @if !is_required { " " span.optional { (say.of("(boleh kosong)", "(optional)")) } }
+                }
+                @match input {
+                    Input::Line { kind, autocomplete } => {
+                        input id=(name) name=(name) type=(kind) value=(value) autocomplete=(autocomplete) required[is_required]
+                            aria-invalid=[invalid] aria-describedby=[described];
+                    }
+                    Input::Amount => {
+                        input id=(name) name=(name) type="text" inputmode="numeric" value=(value) autocomplete="off" required[is_required]
+                            aria-invalid=[invalid] aria-describedby=[described];
+                    }
+                    Input::Lines(rows) => {
+                        textarea id=(name) name=(name) rows=(rows) required[is_required]
+                            aria-invalid=[invalid] aria-describedby=[described] { (value) }
+                    }
+                }
+                @if is_wrong {
+                    p.error #(error) { (say.of("Periksa isian ini.", "Please check this.")) @if !rule.is_empty() { " " (rule) "." } }
+                } @else if !rule.is_empty() {
+                    p.hint #(hint) { (rule) "." }
+                }
+            }
+        }
+    }
+}
+
+/// Facts as names and values.
+pub(super) fn facts(rows: &[(&str, &dyn Render)]) -> Markup {
+    html! {
+        dl.facts {
+            @for (name, value) in rows {
+                div { dt { (name) } dd { (*value) } }
+            }
+        }
+    }
+}
+
+/// The way to the next page of a list.
+pub(super) fn more(visit: &Visit, path: &str, query: &[(&str, &str)], cursor: Option<&str>) -> Markup {
+    let address = cursor.map(|cursor| {
+        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+        pairs.extend_pairs(query.iter().filter(|(_, value)| !value.is_empty())).append_pair("cursor", cursor);
+        visit.to(&format!("{path}?{}", pairs.finish()))
+    });
+    html! {
+        @if let Some(address) = address {
+            p.more { a.button.secondary href=(address) { (visit.say.of("Berikutnya", "Next page")) } }
+        }
+    }
+}
+
+/// Where a payout goes, with a button that copies the number.
+pub(super) fn bank_details(say: Say, bank: &BankDetails) -> Markup {
+    let BankDetails { bank_code, bank_name, bank_account_number, bank_account_holder } = bank;
+    html! {
+        div.bank-details {
+            p.bank { (bank_name) @if let Some(code) = bank_code { " " span.muted { "(" (code) ")" } } }
+            p.number {
+                span.digits { (bank_account_number) }
+                button.quiet type="button" data-copy=(bank_account_number) data-done=(say.of("Tersalin", "Copied")) hidden
+                    aria-label=(say.of(format!("Salin nomor rekening {bank_name}"), format!("Copy the account number of {bank_name}"))) {
+                    (say.of("Salin", "Copy"))
+                }
+            }
+            p.muted { (say.of("a.n. ", "Holder: ")) (bank_account_holder) }
+        }
+    }
+}
+
+/// The steps of a payout, the newest first, each with who made it as `who` names them.
+pub(super) fn payout_history(say: Say, steps: &[PayoutAudit], who: impl Fn(&Actor) -> String) -> Markup {
+    html! {
+        section.card #history aria-labelledby="history-title" {
+            h2 #history-title { (say.of("Riwayat", "History")) }
+            ol.history {
+                @for step in steps.iter().rev() {
+                    li {
+                        p.strong { @if step.from.is_none() { (say.of("Pencairan diminta", "Payout requested")) } @else { (say.payout(step.to)) } }
+                        @if let Some(note) = &step.note { p.lines { (note) } }
+                        p.muted.small { (say.moment(step.at)) " · " (who(&step.actor)) }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Sessions: an encrypted cookie that remembers which key opened it.
+//!
+//! The cookie holds the key's hash, an end and a token for forms, encrypted and authenticated under the host's
+//! [`SessionKey`]. Nothing is stored, so any host with the same session key takes it; each request looks the key up, so that
+//! a key's deletion ends its sessions at once, everywhere. Signing out forgets the cookie in that browser.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use cookie::{Cookie, CookieJar, Key, SameSite};
+use serront_core::key::{ApiKey, Caller, OperatorKey, SecretBytes};
+use serront_core::ports::{PortError, Secrets};
+use serront_core::receipt::Digest256;
+use serront_core::service::Failure;
+use serront_core::signature::hex;
+use serront_core::time::Timestamp;
+
+use super::form::Form;
+use super::visit::{self, Turn, Visit, see_other};
+use crate::auth::{Authenticated, OperatorId, Who};
+use crate::body::Intake;
+use crate::envelope::Problem;
+use crate::log::describe;
+use crate::state::Host;
+
+/// How long a session lasts: a working day with room to spare.
+const SESSION_SECONDS: u32 = 12 * 3_600;
+
+/// What sessions are encrypted under.
+#[derive(Clone)]
+pub struct SessionKey(Key);
+
+impl SessionKey {
+    /// How many bytes one is made from.
+    pub const BYTES: usize = 64;
+
+    /// From bytes that nobody else knows.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        Self(Key::from(bytes))
+    }
+
+    /// The bytes of a new one.
+    ///
+    /// # Errors
+    /// The generator's.
+    pub fn draw_bytes(secrets: &dyn Secrets) -> Result<[u8; Self::BYTES], PortError> {
+        let parts: [SecretBytes; 3] = [secrets.draw()?, secrets.draw()?, secrets.draw()?];
+        let mut bytes = [0; Self::BYTES];
+        for (to, from) in bytes.iter_mut().zip(parts.as_flattened()) {
+            *to = *from;
+        }
+        Ok(bytes)
+    }
+}
+
+/// `Debug` does not show the key.
+impl std::fmt::Debug for SessionKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SessionKey(…)")
+    }
+}
+
+/// Who can sign in.
+pub(super) trait Role: Who + Sized {
+    /// The session's cookie.
+    const COOKIE: &'static str;
+    /// Where it leads, and where the cookie goes.
+    const HOME: &'static str;
+    /// The hash of such a key, if the text is one.
+    fn hash(key: &str) -> Option<Digest256>;
+    /// Who holds the key of this hash.
+    fn holder(host: &Host, hash: Digest256) -> impl Future<Output = Result<Option<Self>, Failure>> + Send;
+}
+
+impl Role for Caller {
+    const COOKIE: &'static str = "serront_session";
+    const HOME: &'static str = "/dashboard";
+
+    fn hash(key: &str) -> Option<Digest256> {
+        ApiKey::parse(key).map(|key| key.hash())
+    }
+
+    async fn holder(host: &Host, hash: Digest256) -> Result<Option<Self>, Failure> {
+        host.service().holder(hash).await
+    }
+}
+
+impl Role for OperatorId {
+    const COOKIE: &'static str = "serront_operator";
+    const HOME: &'static str = "/operator";
+
+    fn hash(key: &str) -> Option<Digest256> {
+        OperatorKey::parse(key).map(|key| key.hash())
+    }
+
+    async fn holder(host: &Host, hash: Digest256) -> Result<Option<Self>, Failure> {
+        Ok(host.service().operator_holder(hash).await?.map(OperatorId::new))
+    }
+}
+
+/// What the cookie holds.
+struct Session {
+    key: Digest256,
+    ends: Timestamp,
+    token: String,
+}
+
+impl Session {
+    fn to_text(&self) -> String {
+        format!("{}.{}.{}", self.key, self.ends.millis(), self.token)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (key, ends, token, end) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
+        let ends = Timestamp::from_millis(ends.parse().ok()?);
+        end.is_none().then_some(Self { key: Digest256::from_hex(key)?, ends, token: token.to_owned() })
+    }
+
+    fn read<R: Role>(host: &Host, headers: &HeaderMap) -> Option<Self> {
+        let mut jar = CookieJar::new();
+        jar.add_original(Cookie::new(R::COOKIE, visit::cookie(headers, R::COOKIE)?));
+        let session = Self::from_text(jar.private(&host.session_key().ok()?.0).get(R::COOKIE)?.value())?;
+        (host.ports.clock.now() < session.ends).then_some(session)
+    }
+}
+
+fn set_cookie<R: Role>(host: &Host, response: &mut Response, value: &str, seconds: u32) -> Result<(), Turn> {
+    let cookie = Cookie::build((R::COOKIE, value.to_owned()))
+        .path(format!("{}{}", host.base, R::HOME))
+        .max_age(cookie::time::Duration::seconds(seconds.into()))
+        .same_site(SameSite::Lax)
+        .http_only(true)
+        .secure(host.is_secure());
+    let value = HeaderValue::try_from(cookie.to_string()).map_err(|_| Problem::internal("a cookie is no header"))?;
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(())
+}
+
+/// Begins a session with this key and goes on to `next`; `None` if the key opens nothing.
+pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result<Option<Response>, Turn> {
+    let Some(hash) = R::hash(key.trim()) else { return Ok(None) };
+    if R::holder(host, hash).await?.is_none() {
+        return Ok(None);
+    }
+    let no_secret = |error: PortError| Problem::internal(describe(&error));
+    let token = host.ports.secrets.draw().map_err(no_secret)?;
+    let ends = host.ports.clock.now().plus(std::time::Duration::from_secs(SESSION_SECONDS.into()));
+    let session = Session { key: hash, ends, token: hex(&token) };
+    let mut jar = CookieJar::new();
+    jar.private_mut(&host.session_key().map_err(no_secret)?.0).add(Cookie::new(R::COOKIE, session.to_text()));
+    let sealed = jar.get(R::COOKIE).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
+    let mut response = see_other(&format!("{}{}", host.base, safe_next::<R>(next)));
+    set_cookie::<R>(host, &mut response, &sealed, SESSION_SECONDS)?;
+    Ok(Some(response))
+}
+
+/// Forgets the session in this browser.
+pub(super) fn end<R: Role>(host: &Host) -> Result<Response, Turn> {
+    let mut response = see_other(&format!("{}{}/login?out=1", host.base, R::HOME));
+    set_cookie::<R>(host, &mut response, "", 0)?;
+    Ok(response)
+}
+
+/// Where to go after signing in: a page behind the session, or its first one.
+pub(super) fn safe_next<R: Role>(next: &str) -> &str {
+    let is_below = next.strip_prefix(R::HOME).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_below && is_plain { next } else { R::HOME }
+}
+
+/// A visitor who has signed in, and what is needed of the request.
+pub(super) struct SignedIn<W> {
+    /// The same as a caller of the API.
+    pub(super) caller: Authenticated<W>,
+    pub(super) visit: Visit,
+    /// What every form of the session carries.
+    pub(super) token: String,
+}
+
+/// A seller at the dashboard.
+pub(super) type Seller = SignedIn<Caller>;
+
+/// An operator.
+pub(super) type Staff = SignedIn<OperatorId>;
+
+impl<R: Role> FromRequestParts<Arc<Host>> for SignedIn<R> {
+    type Rejection = Turn;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Turn> {
+        let visit = Visit::of(host, &parts.uri, &parts.headers);
+        if let Some(session) = Session::read::<R>(host, &parts.headers)
+            && let Some(who) = R::holder(host, session.key).await?
+        {
+            return Ok(Self { caller: Authenticated::of(who, parts, host), visit, token: session.token });
+        }
+        let ended = visit::cookie(&parts.headers, R::COOKIE).is_some();
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if ended {
+            query.append_pair("ended", "1");
+        }
+        // What was to be sent by a form is gone; its page is where to go on.
+        query.append_pair("next", if parts.method == axum::http::Method::GET { &visit.here } else { R::HOME });
+        Err(Turn::to(visit.go(&format!("{}/login?{}", R::HOME, query.finish()))))
+    }
+}
+
+impl<W: Who> SignedIn<W> {
+    /// The form that was sent, if it is the session's own.
+    pub(super) async fn form(&self, intake: &Intake) -> Result<Form, Turn> {
+        let form = Form::read(intake).await?;
+        form.check_token(&self.token)?;
+        Ok(form)
+    }
+
+    /// What makes one of a form that is sent twice: another text on each page.
+    pub(super) fn fresh_once(&self) -> Result<String, Turn> {
+        let drawn = self.caller.secrets().draw();
+        Ok(hex(&drawn.map_err(|error| Problem::internal(describe(&error)))?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_signing_in_one_stays_on_this_site() {
+        for (next, safe) in [
+            ("/dashboard", "/dashboard"),
+            ("/dashboard/orders/ord_1?x=%2F", "/dashboard/orders/ord_1?x=%2F"),
+            ("/dashboard?status=all", "/dashboard?status=all"),
+            ("", "/dashboard"),
+            ("/dashboardx", "/dashboard"),
+            ("//evil.example", "/dashboard"),
+            ("https://evil.example", "/dashboard"),
+            ("/dashboard/\r\nSet-Cookie: x", "/dashboard"),
+            ("/dashboard/\\evil", "/dashboard"),
+            ("/operator", "/dashboard"),
+        ] {
+            assert_eq!(safe_next::<Caller>(next), safe, "{next:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_read_as_it_was_written() {
+        let key = Digest256::of(b"key");
+        let session = Session { key, ends: Timestamp::from_millis(7), token: "ab".to_owned() };
+        let read = Session::from_text(&session.to_text()).unwrap();
+        assert_eq!((read.key, read.ends, read.token.as_str()), (key, Timestamp::from_millis(7), "ab"));
+        for bad in ["", ".", "a.b.c", &format!("{key}.7"), &format!("{key}.7.ab.c"), &format!("{key}.x.ab")] {
+            assert!(Session::from_text(bad).is_none(), "{bad}");
+        }
+    }
+}

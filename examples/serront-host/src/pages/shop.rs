@@ -1,0 +1,177 @@
+//! The storefront: the seller's profile, services and the order form. Never a bank account.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+use serront_core::catalog::PricingType;
+use serront_core::money::Rupiah;
+use serront_core::order::OrderInput;
+use serront_core::view::{ShopService, ShopView};
+
+use super::Shown;
+use super::form::Form;
+use super::guard::Findable;
+use super::layout::{self, Area, Page};
+use super::parts::{Field, Input, alert};
+use super::say::Say;
+use super::visit::{Trouble, Visit};
+use crate::auth::{Id, ShopSlug};
+use crate::body::Intake;
+use crate::state::Host;
+
+pub(super) async fn show(State(host): State<Arc<Host>>, visit: Visit, Id(ShopSlug(slug)): Id<ShopSlug>) -> Shown {
+    let shop = host.local().shop(&slug).await?;
+    Ok(page(&visit, &shop, &OrderInput::default(), None))
+}
+
+/// Places the order and goes to its page.
+pub(super) async fn order(
+    State(host): State<Arc<Host>>,
+    visit: Visit,
+    Id(ShopSlug(slug)): Id<ShopSlug>,
+    intake: Intake,
+) -> Shown {
+    let local = host.local();
+    let shop = local.shop(&slug).await?;
+    let form = Form::read(&intake).await?;
+    let input = read(&form);
+    match local.place_order(&slug, &input, visit.say.0).await {
+        Ok(placed) => Ok(visit.go(&format!("/o/{}", placed.value.access_token.reveal()))),
+        Err(failure) => {
+            let trouble = Trouble::of(visit.say, failure)?;
+            Ok(trouble.on(page(&visit, &shop, &input, Some(&trouble))))
+        }
+    }
+}
+
+fn read(form: &Form) -> OrderInput {
+    // A package is named with its service, so that each service's choices can stand beside it.
+    let (service, package) = match form.text("service").split_once(':') {
+        Some((service, package)) => (service, Some(package.to_owned())),
+        None => (form.text("service"), form.optional("package")),
+    };
+    OrderInput {
+        service_slug: service.to_owned(),
+        package_name: package,
+        buyer_name: form.text("buyerName").to_owned(),
+        buyer_email: form.text("buyerEmail").trim().to_owned(),
+        buyer_phone: form.optional("buyerPhone"),
+        preferred_date: form.optional("preferredDate"),
+        notes: form.optional("notes"),
+        ..OrderInput::default()
+    }
+}
+
+fn page(visit: &Visit, shop: &ShopView, input: &OrderInput, trouble: Option<&Trouble>) -> Response {
+    let say = visit.say;
+    let profile = &shop.storefront;
+    let body = html! {
+        section.hero {
+            h1 { (profile.display_name) }
+            @if let Some(bio) = &profile.bio { p.lead.lines { (bio) } }
+            @if let Some(number) = &profile.whatsapp_number {
+                p { a.button.secondary href=(number.link()) rel="noopener noreferrer" { (say.of("Tanya lewat WhatsApp", "Ask on WhatsApp")) } }
+            }
+        }
+        @if shop.services.is_empty() {
+            p.card { (say.of("Belum ada layanan yang bisa dipesan.", "There is nothing to order yet.")) }
+        } @else {
+            form.card method="post" action=(visit.to(&format!("/s/{}", profile.slug))) data-once="" {
+                h2 { (say.of("Pesan layanan", "Place an order")) }
+                (alert(trouble))
+                fieldset.choices {
+                    legend { (say.of("Layanan", "Service")) }
+                    @if trouble.is_some_and(|trouble| matches!(trouble.param.as_deref(), Some("serviceSlug" | "packageName"))) {
+                        p.error #service-error { (say.of("Pilih salah satu layanan.", "Choose one of the services.")) }
+                    }
+                    @for service in &shop.services { (choice(say, service, input)) }
+                }
+                (fields(say, input, trouble))
+                button.wide type="submit" { (say.of("Kirim pesanan", "Place the order")) }
+                p.muted.small {
+                    (say.of(
+                        "Cara membayar muncul setelah pesanan dikirim.",
+                        "How to pay is shown once the order is placed.",
+                    ))
+                    @if profile.online_payment {
+                        " " (say.of("Bisa transfer bank atau bayar online.", "By bank transfer or online."))
+                    }
+                }
+            }
+        }
+    };
+    let area = Area::Shop { name: &profile.display_name, slug: None, is_branded: !profile.hide_branding };
+    let title = say.of("Pesan", "Order");
+    let mut response = layout::show(visit, Page { title, area, body });
+    response.extensions_mut().insert(Findable);
+    response
+}
+
+/// A service to choose, or each of its packages.
+fn choice(say: Say, service: &ShopService, input: &OrderInput) -> Markup {
+    let one = |value: &str, name: &str, detail: Option<&str>, price: Option<Rupiah>, is_chosen: bool| {
+        html! {
+            label.choice {
+                input type="radio" name="service" value=(value) required checked[is_chosen];
+                span.what { strong { (name) } @if let Some(detail) = detail { span.detail { (detail) } } }
+                span.price { (price_of(say, service.pricing_type, price)) }
+            }
+        }
+    };
+    let is_chosen = input.service_slug == service.slug.as_str();
+    match &service.packages {
+        None => one(service.slug.as_str(), &service.name, service.description.as_deref(), service.price_idr, is_chosen),
+        Some(packages) => html! {
+            div.packages {
+                p.what { strong { (service.name) } @if let Some(detail) = &service.description { span.detail { (detail) } } }
+                @for package in packages {
+                    (one(
+                        &format!("{}:{}", service.slug, package.name),
+                        &package.name,
+                        package.description.as_deref(),
+                        Some(package.price_idr),
+                        is_chosen && input.package_name.as_deref() == Some(package.name.as_str()),
+                    ))
+                }
+            }
+        },
+    }
+}
+
+fn price_of(say: Say, pricing: PricingType, price: Option<Rupiah>) -> Markup {
+    html! {
+        @match price {
+            None => (say.of("Harga menyusul", "Price on request")),
+            Some(price) => { (price.to_string()) @if pricing == PricingType::Hourly { span.per { (say.of("/jam", "/hour")) } } },
+        }
+    }
+}
+
+fn fields(say: Say, input: &OrderInput, trouble: Option<&Trouble>) -> Markup {
+    let line = |kind, autocomplete| Input::Line { kind, autocomplete };
+    let value = |value: &Option<String>| value.clone().unwrap_or_default();
+    let (phone, date, notes) = (value(&input.buyer_phone), value(&input.preferred_date), value(&input.notes));
+    let name = Field::text("buyerName", say.of("Nama Anda", "Your name"), &input.buyer_name)
+        .required()
+        .rule(say.of("Paling banyak 100 huruf", "At most 100 characters"))
+        .input(line("text", "name"));
+    let email = Field::text("buyerEmail", say.of("Alamat email", "E-mail address"), &input.buyer_email)
+        .required()
+        .rule(say.of("Konfirmasi pembayaran dikirim ke sini", "The payment's confirmation is sent there"))
+        .input(line("email", "email"));
+    let phone = Field::text("buyerPhone", say.of("Nomor telepon", "Phone number"), &phone).input(line("tel", "tel"));
+    let date = Field::text("preferredDate", say.of("Tanggal yang diinginkan", "Preferred date"), &date)
+        .input(line("date", "off"));
+    let notes = Field::text("notes", say.of("Catatan untuk penjual", "Notes for the seller"), &notes)
+        .rule(say.of("Paling banyak 2.000 huruf", "At most 2,000 characters"))
+        .input(Input::Lines(3));
+    html! {
+        (name.show(say, trouble))
+        (email.show(say, trouble))
+        (phone.show(say, trouble))
+        (date.show(say, trouble))
+        (notes.show(say, trouble))
+    }
+}

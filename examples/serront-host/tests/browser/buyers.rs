@@ -1,0 +1,239 @@
+//! The buyer's way: from the storefront to a page that has nothing to pay with any more.
+
+use thirtyfour::Key;
+
+use super::browser::{Browser, Language, Visitor};
+use super::stage::{ACCOUNTS, Order, STOREFRONT, Stage, confirmed_in};
+
+/// How far what is seen may move by itself while a page lives: half of the 0.1 that web vitals call good. None of it should
+/// move at all, but text that arrives is rounded to whole pixels.
+const SHIFT_MAX: f64 = 0.05;
+
+/// Fills in and sends the order form, and answers what was ordered.
+pub(crate) async fn place_order(stage: &Stage, browser: &Browser, service: &str) -> Order {
+    browser.open(STOREFRONT).await;
+    browser.choose("service", service).await;
+    browser.fill("buyerName", "Budi <b>Santoso</b> & \"Co\"").await;
+    browser.fill("buyerEmail", "budi@example.com").await;
+    browser.fill("buyerPhone", "+62 811 111 1111").await;
+    browser.fill("notes", "Warna biru.\nTanpa foto.").await;
+    browser.press(STOREFRONT).await;
+    let place = browser.arrive("/o/").await;
+    let token = place.trim_start_matches("/o/").split(['?', '#']).next().unwrap().to_owned();
+    stage.known_as(token).await
+}
+
+/// Waits until the order's page tells of another state than this one.
+pub(crate) async fn turned(browser: &Browser, from: &str) -> String {
+    browser.wait_for(&format!("#order:not([data-state=\"{from}\"])")).await;
+    state(browser).await
+}
+
+pub(crate) async fn state(browser: &Browser) -> String {
+    browser.attribute("#order", "data-state").await.unwrap()
+}
+
+/// Nothing of where to pay is in the page, whether it can be seen or not.
+pub(crate) async fn assert_no_account(browser: &Browser, page: &str) {
+    let html = browser.html().await;
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    for account in ACCOUNTS {
+        assert!(!html.contains(account) && !html.contains(&digits(account)), "{page} has no bank account");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_placed_claimed_with_a_receipt_and_confirmed_by_the_seller() {
+    let stage = Stage::open().await;
+    let buyer = stage.browser(Visitor::phone(Language::Indonesian)).await;
+    buyer.open(STOREFRONT).await;
+    assert_no_account(&buyer, "the storefront").await;
+    let order = place_order(&stage, &buyer, "logo").await;
+    let (page, number) = (buyer.text().await, format!("#{}", order.number));
+    for told in
+        [number.as_str(), "Rp 750.000", "BCA", ACCOUNTS[0], ACCOUNTS[1], "Renata Wijaya", "unggah bukti transfer"]
+    {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    for copied in ACCOUNTS {
+        assert!(buyer.has(&format!("button[data-copy=\"{copied}\"]")).await, "{copied} can be copied as it is stored");
+    }
+    buyer.click("button[data-copy]").await;
+    buyer.wait_to_read("Tersalin").await;
+    assert!(buyer.has("a[href^=\"https://wa.me/628120000000\"]").await);
+
+    // The receipt: seen before it is sent.
+    let unpaid = state(&buyer).await;
+    buyer.attach("receipt", &stage.receipt()).await;
+    buyer.wait_for("#receipt-preview[src^=\"blob:\"]").await;
+    buyer.press("/proof").await;
+    let uploaded = turned(&buyer, &unpaid).await;
+    assert_eq!(stage.seen(&order).await["hasProof"], true);
+    buyer.press("/claim").await;
+    let claimed = turned(&buyer, &uploaded).await;
+    assert_eq!(stage.seen(&order).await["paymentStatus"], "payment_claimed");
+    buyer.watch_shifts().await;
+
+    // The seller is asked before money is taken as arrived.
+    let seller = stage.seller(Visitor::desk(Language::English)).await;
+    let awaiting = seller.text_of("#awaiting").await;
+    assert!(awaiting.contains("Budi <b>Santoso</b> & \"Co\""), "{awaiting}");
+    seller.follow(&order.detail()).await;
+    seller.arrive(&order.detail()).await;
+    let shown = "const image = document.querySelector('img[src$=\"/proof\"]'); \
+        return image.decode().then(() => image.naturalWidth > 0, () => false)";
+    assert_eq!(seller.run(shown, &[]).await, true, "the receipt is shown");
+    seller.follow("/confirm").await;
+    seller.arrive(&format!("{}/confirm", order.detail())).await;
+    let question = seller.text_of("#main").await;
+    assert!(question.contains("Rp 750.000") && question.contains('?'), "{question}");
+    assert_eq!(stage.seen(&order).await["paymentStatus"], "payment_claimed", "a question confirms nothing");
+    seller.press("/confirm").await;
+    seller.notice().await;
+    assert_eq!(stage.seen(&order).await["paymentStatus"], "payment_confirmed");
+    assert!(seller.text_of("#history").await.contains("Payment confirmed"));
+    assert!(!seller.has("a[href$=\"/confirm\"]").await, "it is confirmed once");
+
+    // The buyer's page turns by itself, and nothing jumps.
+    turned(&buyer, &claimed).await;
+    buyer.wait_to_read(confirmed_in(Language::Indonesian)).await;
+    let shifted = buyer.shifted().await;
+    assert!(shifted < SHIFT_MAX, "the page jumped by {shifted}");
+    assert_nothing_to_pay_with(&buyer).await;
+    buyer.reload().await;
+    buyer.wait_to_read(confirmed_in(Language::Indonesian)).await;
+    assert_nothing_to_pay_with(&buyer).await;
+    for browser in [&buyer, &seller] {
+        assert_eq!(browser.complaints().await, [""; 0]);
+    }
+}
+
+async fn assert_nothing_to_pay_with(buyer: &Browser) {
+    assert_no_account(buyer, "a confirmed order's page").await;
+    for action in ["/claim", "/proof", "/pay"] {
+        assert!(!buyer.has(&format!("form[action$=\"{action}\"]")).await, "{action} has ended");
+    }
+    assert!(!buyer.has("a[href*=\"wa.me\"]").await, "where to ask about the transfer has ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_pays_online_and_the_page_turns_by_itself_once_plugipay_tells_of_it() {
+    let stage = Stage::open().await;
+    stage.lose_notifications();
+    let buyer = stage.browser(Visitor::desk(Language::English)).await;
+    let order = place_order(&stage, &buyer, "undangan:Premium").await;
+    buyer.wait_to_read("Rp 900.000").await;
+    buyer.press("/pay").await;
+    buyer.arrive(stage.shop.provider.url()).await;
+    buyer.choose("method", "qris").await;
+    buyer.press("/pay").await;
+    buyer.arrive_at(&format!("{}?paid=1", order.page())).await;
+    buyer.wait_to_read("being confirmed").await;
+    assert_eq!(stage.seen(&order).await["paymentStatus"], "unpaid", "coming back proves nothing");
+    buyer.watch_shifts().await;
+
+    let waiting = state(&buyer).await;
+    stage.notify(&stage.last_session(), 900_000).await;
+    turned(&buyer, &waiting).await;
+    buyer.wait_to_read(confirmed_in(Language::English)).await;
+    let shifted = buyer.shifted().await;
+    assert!(shifted < SHIFT_MAX, "the page jumped by {shifted}");
+    assert_nothing_to_pay_with(&buyer).await;
+    assert_eq!(buyer.complaints().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_image_is_refused_beside_its_field_and_changes_nothing() {
+    let stage = Stage::open().await;
+    let files = [
+        ("a PDF", stage.file("receipt.pdf", b"%PDF-1.7\n%%EOF\n"), "PNG, JPEG"),
+        ("a PDF that is called an image", stage.file("named.png", b"%PDF-1.7\n%%EOF\n"), "PNG, JPEG"),
+        ("one byte too much", stage.file("large.png", &vec![0; 5_242_881]), "5 MB"),
+    ];
+    for visitor in [Visitor::phone(Language::Indonesian), Visitor::phone(Language::English).without_scripts()] {
+        let order = stage.order("Sari", "logo", None).await;
+        let buyer = stage.browser(visitor).await;
+        for (what, file, told) in &files {
+            buyer.open(&order.page()).await;
+            let before = state(&buyer).await;
+            buyer.attach("receipt", file).await;
+            // A script may refuse it before it is sent.
+            if buyer.has("form[action$=\"/proof\"] button:not([type=button]):enabled").await {
+                buyer.press("/proof").await;
+            }
+            let refusal = buyer.read_some("#receipt-error").await;
+            assert!(refusal.contains(told), "{what}: {refusal}");
+            let field = "input[name=receipt]";
+            assert_eq!(buyer.attribute(field, "aria-invalid").await.as_deref(), Some("true"), "{what}");
+            let described = buyer.attribute(field, "aria-describedby").await.unwrap_or_default();
+            assert!(described.contains("receipt-error"), "{what}");
+            assert_eq!(state(&buyer).await, before, "{what}");
+            assert_eq!(stage.seen(&order).await["hasProof"], false, "{what}");
+        }
+        if !visitor.scripts {
+            // Whoever switches the language here comes to the order, not to an address that only takes forms.
+            buyer.click("header a[hreflang=id]").await;
+            buyer.arrive_at(&order.page()).await;
+        }
+        // And then the right one.
+        let before = state(&buyer).await;
+        buyer.attach("receipt", &stage.receipt()).await;
+        buyer.press("/proof").await;
+        turned(&buyer, &before).await;
+        assert_eq!(stage.seen(&order).await["hasProof"], true);
+        if visitor.scripts {
+            assert_eq!(buyer.complaints().await, [""; 0]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_placed_and_claimed_by_the_keyboard_alone() {
+    let stage = Stage::open().await;
+    let buyer = stage.browser(Visitor::desk(Language::Indonesian)).await;
+    buyer.open(STOREFRONT).await;
+    buyer.tab_to("a[href=\"#main\"]").await;
+    assert!(buyer.is_focus_seen().await, "the way past the head is seen once it has the focus");
+    buyer.key(Key::Enter).await;
+    buyer.tab_to("input[name=service]").await;
+    buyer.type_on(" ").await;
+    for (field, text) in [("buyerName", "Dewi"), ("buyerEmail", "dewi@example.com")] {
+        buyer.tab_to(&format!("[name={field}]")).await;
+        assert!(buyer.is_focus_seen().await, "{field}");
+        buyer.type_on(text).await;
+    }
+    buyer.key(Key::Enter).await;
+    let place = buyer.arrive("/o/").await;
+    let order = stage.known_as(place.trim_start_matches("/o/").to_owned()).await;
+
+    let unpaid = state(&buyer).await;
+    buyer.tab_to("form[action$=\"/claim\"] button").await;
+    assert!(buyer.is_focus_seen().await, "the claim");
+    buyer.key(Key::Enter).await;
+    turned(&buyer, &unpaid).await;
+    assert_eq!(stage.seen(&order).await["paymentStatus"], "payment_claimed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_speak_the_visitors_language_until_the_switch_says_otherwise() {
+    let stage = Stage::open().await;
+    let order = stage.order("Sari", "logo", None).await;
+    for (language, other) in [(Language::Indonesian, Language::English), (Language::English, Language::Indonesian)] {
+        let buyer = stage.browser(Visitor::desk(language)).await;
+        let unpaid = |language: Language| language.of("Belum dibayar", "Unpaid");
+        buyer.open(&format!("{}?paid=1", order.page())).await;
+        assert_eq!(buyer.attribute("html", "lang").await.as_deref(), Some(language.tag()));
+        buyer.open(&order.page()).await;
+        buyer.wait_to_read(unpaid(language)).await;
+        let switch = format!("header a[hreflang={}]", other.tag());
+        buyer.click(&switch).await;
+        buyer.wait_for(&format!("html[lang={}]", other.tag())).await;
+        assert_eq!(buyer.place().await, order.page(), "the address does not keep the switch");
+        buyer.wait_to_read(unpaid(other)).await;
+        // Remembered on every page.
+        for page in [STOREFRONT, "/dashboard/login", "/operator/login"] {
+            buyer.open(page).await;
+            assert_eq!(buyer.attribute("html", "lang").await.as_deref(), Some(other.tag()), "{page}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The pages as the router answers them, with a clock that the test moves: sessions and their ends, errors in both shapes, an
+//! upload without a script, and a host whose pages stand below a path. What takes a browser is in `tests/browser`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
+use serront_core::tier::Tier;
+use serront_host::{Host, SessionKey};
+use tower::ServiceExt as _;
+
+mod in_process;
+
+use in_process::{Ask, House, Reply, ask};
+
+/// As browsers ask for a page.
+fn page(method: &str, path: impl Into<String>) -> Ask {
+    ask(method, path).header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+}
+
+fn form(path: impl Into<String>, fields: &[(&str, &str)]) -> Ask {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    page("POST", path).header("content-type", "application/x-www-form-urlencoded").body(body)
+}
+
+fn text(reply: &Reply) -> String {
+    String::from_utf8(reply.bytes.clone()).unwrap()
+}
+
+/// Status and where it leads.
+fn led(reply: &Reply) -> (u16, &str) {
+    (reply.status, reply.header("location").unwrap_or_default())
+}
+
+/// The name and value of the cookie that was set.
+fn cookie(reply: &Reply) -> String {
+    reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+async fn sign_in(house: &House, home: &str, key: &str) -> String {
+    let reply = house.send(form(format!("{home}/login"), &[("key", key)])).await;
+    assert_eq!(led(&reply), (303, home));
+    cookie(&reply)
+}
+
+/// The token of the session's forms.
+async fn token(house: &House, cookie: &str, path: &str) -> String {
+    let page = text(&house.send(page("GET", path).header("cookie", cookie)).await);
+    page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_session_ends_by_its_time_its_key_or_another_hosts_cookie() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let at = |cookie: String| {
+        let house = &house;
+        async move { house.send(page("GET", "/dashboard?q=x").header("cookie", cookie)).await }
+    };
+    assert_eq!(at(cookie.clone()).await.status, 200);
+
+    let ended = (303, "/dashboard/login?ended=1&next=%2Fdashboard%3Fq%3Dx");
+    house.clock.advance(Duration::from_secs(12 * 3_600 - 1));
+    assert_eq!(at(cookie.clone()).await.status, 200);
+    house.clock.advance(Duration::from_secs(1));
+    assert_eq!(led(&at(cookie.clone()).await), ended, "twelve hours are over");
+
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let (name, value) = cookie.split_once('=').unwrap();
+    let mut forged = value.to_owned().into_bytes();
+    let last = forged.len() - 4;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    let forged = format!("{name}={}", String::from_utf8(forged).unwrap());
+    assert_eq!(led(&at(forged).await), ended, "a changed cookie");
+
+    // A host with another session key knows none of it; one with the same key takes it.
+    let restarted = |key: &SessionKey| {
+        let host = Host::new(house.host_ports(), house.host_policy(), "http://localhost").with_session_key(key.clone());
+        serront_host::router(Arc::new(host))
+    };
+    let (one, other) = (SessionKey::from_bytes(&[1; 64]), SessionKey::from_bytes(&[2; 64]));
+    let sign = form("/dashboard/login", &[("key", key.as_str())]);
+    let kept = cookie_of(restarted(&one).oneshot(sign.request()).await.unwrap());
+    for (session_key, status) in [(&one, 200), (&other, 303)] {
+        let asked = page("GET", "/dashboard").header("cookie", &kept).request();
+        assert_eq!(restarted(session_key).oneshot(asked).await.unwrap().status(), status);
+    }
+
+    // The key goes, and its session with it, everywhere.
+    let second = house.send(ask("POST", "/api/v1/api-keys").key(&key).json(&json!({"name": "till"}))).await.data();
+    let till = sign_in(&house, "/dashboard", second["key"].as_str().unwrap()).await;
+    assert_eq!(at(till.clone()).await.status, 200);
+    let delete = format!("/api/v1/api-keys/{}", second["id"].as_str().unwrap());
+    house.send(ask("DELETE", delete).key(&key)).await.data();
+    assert_eq!(led(&at(till).await), ended, "a deleted key");
+    assert_eq!(at(cookie).await.status, 200, "the other key's session goes on");
+    assert_eq!(led(&house.send(page("GET", "/dashboard")).await), (303, "/dashboard/login?next=%2Fdashboard"));
+}
+
+fn cookie_of(response: axum::response::Response) -> String {
+    response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_key_opens_its_own_door_and_no_other() {
+    let house = House::open().await;
+    let (key, operator) = (house.account(Tier::Free).await, house.operator().await);
+    for (home, key) in
+        [("/dashboard", operator.as_str()), ("/operator", &key), ("/dashboard", "sk_live_1"), ("/operator", "")]
+    {
+        let reply = house.send(form(format!("{home}/login"), &[("key", key), ("next", "/dashboard/payments")])).await;
+        let shown = text(&reply);
+        assert_eq!((reply.status, reply.header("set-cookie")), (401, None), "{home}");
+        assert!(shown.contains("role=\"alert\"") && shown.contains("key-error"), "{shown}");
+        assert!(key.is_empty() || !shown.contains(key), "a key is not shown again");
+    }
+    let sealed = sign_in(&house, "/dashboard", &key).await;
+    let hash = serront_core::receipt::Digest256::of(key.as_bytes()).to_string();
+    assert!(!sealed.contains(&key) && !sealed.contains(&hash));
+    // One role's cookie under the other's name opens nothing.
+    let swapped = sealed.replace("serront_session", "serront_operator");
+    let reply = house.send(page("GET", "/operator").header("cookie", swapped)).await;
+    assert_eq!(led(&reply), (303, "/operator/login?ended=1&next=%2Foperator"));
+    let out = form("/dashboard/logout", &[("csrf", &token(&house, &sealed, "/dashboard").await)]);
+    let reply = house.send(out.header("cookie", &sealed)).await;
+    assert_eq!(led(&reply), (303, "/dashboard/login?out=1"));
+    assert!(reply.header("set-cookie").unwrap().contains("Max-Age=0"));
+}
+
+#[tokio::test]
+async fn another_sellers_things_are_not_there() {
+    let house = House::open().await;
+    let (mine, theirs) = (house.account(Tier::Free).await, house.account(Tier::Free).await);
+    house.open_shop(&theirs, "theirs").await;
+    let (order, token_of_theirs) = house.order(&theirs, "theirs").await;
+    house.upload(&token_of_theirs).await;
+    let cookie = sign_in(&house, "/dashboard", &mine).await;
+    let csrf = token(&house, &cookie, "/dashboard").await;
+    let picture = house.picture(&theirs, "theirs").await;
+    for end in ["", "/confirm", "/proof"] {
+        let reply = house.send(page("GET", format!("/dashboard/orders/{order}{end}")).header("cookie", &cookie)).await;
+        assert_eq!(reply.status, 404, "{end}");
+    }
+    for (end, field) in
+        [("confirm", ("x", "")), ("quote", ("quotedPriceIdr", "1")), ("status", ("status", "confirmed"))]
+    {
+        let sent = form(format!("/dashboard/orders/{order}/{end}"), &[("csrf", &csrf), field]);
+        assert_eq!(house.send(sent.header("cookie", &cookie)).await.status, 404, "{end}");
+    }
+    let mut after = house.picture(&theirs, "theirs").await;
+    after["keys"] = picture["keys"].clone();
+    assert_eq!(after, picture);
+}
+
+#[tokio::test]
+async fn an_error_is_a_page_for_browsers_and_the_envelope_for_everybody_else() {
+    let house = House::open().await;
+    let no_such = "/o/000000000000000000000000000000000000000000000000";
+    for (path, status) in [("/nope", 404), ("/s/nope", 404), (no_such, 404), ("/o/x", 404), ("/o/x/claim", 405)] {
+        let reply = house.send(page("GET", path)).await;
+        let shown = text(&reply);
+        assert_eq!(reply.status, status, "{path}");
+        assert!(shown.contains("<h1>Tidak ditemukan</h1>") && shown.contains("req_"), "{path}: {shown}");
+        assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(house.send(ask("GET", path)).await.refusal().0, status, "{path}");
+    }
+    // The API answers its envelope to browsers, too.
+    assert_eq!(house.send(page("GET", "/api/v1/orders")).await.refusal().1, "UNAUTHORIZED");
+    let english = page("GET", "/nope").header("accept-language", "en-US,en;q=0.9");
+    assert!(text(&house.send(english).await).contains("<h1>Not found</h1>"));
+}
+
+#[tokio::test]
+async fn the_language_is_the_browsers_until_the_switch_says_otherwise() {
+    let house = House::open().await;
+    let lang = |reply: &Reply| text(reply).split("<html lang=\"").nth(1).unwrap().chars().take(2).collect::<String>();
+    let login = || page("GET", "/dashboard/login");
+    assert_eq!(lang(&house.send(login()).await), "id");
+    assert_eq!(lang(&house.send(login().header("accept-language", "en")).await), "en");
+    let switched = house.send(page("GET", "/dashboard/login?next=%2Fdashboard&lang=en")).await;
+    assert_eq!(led(&switched), (303, "/dashboard/login?next=%2Fdashboard"));
+    assert_eq!(lang(&house.send(login().header("cookie", cookie(&switched))).await), "en");
+    let back = login().header("cookie", "serront_language=id").header("accept-language", "en");
+    assert_eq!(lang(&house.send(back).await), "id");
+    assert_eq!(lang(&house.send(login().header("cookie", "serront_language=fr")).await), "id");
+}
+
+fn multipart(path: String, media_type: &str, bytes: &[u8]) -> Ask {
+    let mut body = format!(
+        "--line\r\nContent-Disposition: form-data; name=\"receipt\"; filename=\"a\"\r\nContent-Type: {media_type}\r\n\r\n"
+    )
+    .into_bytes();
+    body.extend_from_slice(bytes);
+    body.extend_from_slice(b"\r\n--line--\r\n");
+    page("POST", path).header("content-type", "multipart/form-data; boundary=line").body(body)
+}
+
+#[tokio::test]
+async fn a_receipt_is_taken_from_a_plain_form_and_a_wrong_one_refused_beside_the_field() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let (id, order) = house.order(&key, "shop").await;
+    let path = format!("/o/{order}/proof");
+    let large = [samples::PNG, &vec![0; RECEIPT_BYTES_MAX]].concat();
+    for (media_type, bytes, status, told) in [
+        ("text/plain", &b"no image"[..], 415, "bukan gambar"),
+        ("image/jpeg", samples::PNG, 415, "bukan gambar"),
+        ("application/octet-stream", b"", 415, "bukan gambar"),
+        ("image/png", &large, 413, "terlalu besar"),
+    ] {
+        let reply = house.send(multipart(path.clone(), media_type, bytes)).await;
+        let shown = text(&reply);
+        let error = shown.split("id=\"receipt-error\"").nth(1).unwrap().split("</p>").next().unwrap();
+        assert_eq!(reply.status, status, "{media_type}");
+        assert!(error.contains(told), "{media_type}: {error}");
+    }
+    for malformed in [
+        page("POST", &path).body("x"),
+        page("POST", &path).header("content-type", "multipart/form-data; boundary=line").body("--line\r\n"),
+        page("POST", &path).header("content-type", "multipart/form-data").body("--line--"),
+    ] {
+        assert_eq!(house.send(malformed).await.status, 400);
+    }
+    assert_eq!(
+        (house.uploads(), house.get(&key, &format!("/api/v1/orders/{id}")).await["hasProof"].clone()),
+        (0, json!(false))
+    );
+    let reply = house.send(multipart(path.clone(), "image/png", samples::PNG)).await;
+    assert_eq!(led(&reply), (303, format!("/o/{order}?done=uploaded").as_str()));
+    let proof = house.send(ask("GET", format!("/api/v1/orders/{id}/proof")).key(&key)).await;
+    assert_eq!(proof.bytes, samples::PNG);
+    // Of an unknown order nothing is read.
+    assert_eq!(house.send(multipart(format!("/o/{}/proof", "0".repeat(48)), "text/plain", b"x")).await.status, 404);
+}
+
+#[tokio::test]
+async fn pages_below_a_path_lead_to_each_other_there() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let host = Host::new(house.host_ports(), house.host_policy(), "https://pay.example.com/x/y");
+    let router = Router::new().nest("/x/y", serront_host::router(Arc::new(host)));
+    let get = |request: Request<Body>| {
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+            Reply { status: parts.status.as_u16(), headers: parts.headers, bytes }
+        }
+    };
+    let signed_in = get(form("/x/y/dashboard/login", &[("key", &key)]).request()).await;
+    assert_eq!(led(&signed_in), (303, "/x/y/dashboard"));
+    let set = signed_in.header("set-cookie").unwrap();
+    assert!(set.contains("Path=/x/y/dashboard") && set.contains("Secure"), "{set}");
+    let dashboard = page("GET", "/x/y/dashboard").header("cookie", cookie(&signed_in));
+    for asked in [dashboard, page("GET", "/x/y/s/shop"), page("GET", "/x/y/nope")] {
+        let shown = text(&get(asked.request()).await);
+        for (name, address) in links(&shown) {
+            assert!(address.starts_with("/x/y/") || address.starts_with(['#', 'h']), "{name}={address}: {shown}");
+        }
+        let style = links(&shown).into_iter().find(|(_, address)| address.ends_with("style.css")).unwrap().1;
+        assert_eq!(get(ask("GET", style).request()).await.status, 200);
+    }
+}
+
+/// Every address that a page leads to or loads.
+fn links(shown: &str) -> Vec<(&str, &str)> {
+    ["href", "src", "action"]
+        .into_iter()
+        .flat_map(|name| {
+            let rest = shown.split(match name {
+                "href" => " href=\"",
+                "src" => " src=\"",
+                _ => " action=\"",
+            });
+            rest.skip(1).map(move |rest| (name, rest.split('"').next().unwrap_or_default()))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn where_to_pay_is_shown_while_it_is_due_and_never_on_the_storefront() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let (id, order) = house.order(&key, "shop").await;
+    let number = "123-456-7890";
+    let shown = |path: String| {
+        let house = &house;
+        async move { text(&house.send(page("GET", path)).await) }
+    };
+    assert!(!shown("/s/shop".to_owned()).await.contains(number));
+    let due = shown(format!("/o/{order}")).await;
+    assert!(due.contains(number) && due.contains("https://wa.me/628120000000") && due.contains("Tulis nomor pesanan"));
+    house.send(ask("POST", format!("/api/v1/orders/{id}/confirm-payment")).key(&key)).await.data();
+    let paid = shown(format!("/o/{order}")).await;
+    for gone in [number, "BCA", "wa.me", "Tulis nomor pesanan", "<form", "data-news"] {
+        assert!(!paid.contains(gone), "{gone}: {paid}");
+    }
+    assert!(paid.contains("Rp 750.000"));
+}
+
+#[tokio::test]
+async fn what_people_wrote_is_shown_as_text() {
+    let house = House::open().await;
+    let key = house.account(Tier::Starter).await;
+    let script = "<script>alert(1)</script>\"'>";
+    house.open_shop(&key, "shop").await;
+    let shop = in_process::but(
+        in_process::storefront("shop"),
+        json!({"displayName": script, "bio": script, "manualInstructions": script}),
+    );
+    house.send(ask("PUT", "/api/v1/storefront").key(&key).json(&shop)).await.data();
+    let fields = [("service", "logo"), ("buyerName", script), ("buyerEmail", "eve@example.com"), ("notes", script)];
+    let placed = house.send(form("/s/shop", &fields)).await;
+    let order = placed.header("location").unwrap().to_owned();
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let orders: Value = house.get(&key, "/api/v1/orders").await;
+    let detail = format!("/dashboard/orders/{}", orders["orders"][0]["id"].as_str().unwrap());
+    for path in [
+        "/s/shop",
+        &order,
+        "/dashboard",
+        "/dashboard?q=%3Cscript%3Ealert(1)%3C/script%3E",
+        &detail,
+        "/dashboard/storefront",
+    ] {
+        let shown = text(&house.send(page("GET", path).header("cookie", &cookie)).await);
+        assert!(!shown.contains("<script>alert"), "{path}: {shown}");
+        assert!(shown.contains("&lt;script&gt;alert(1)"), "{path}: {shown}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Decisions about effects: sending one again by hand, which did not get through or has to go out once more.
+//!
+//! They continue the count of attempts. If the schedule is used up, the attempt by hand is the only one: an effect whose
+//! attempt fails then is given up again at once.
+
+use super::{Context, Decision};
+use crate::change::{ChangeSet, Guard, Write};
+use crate::effect::{DeliveryRecord, EffectId, EffectRecord, EffectStatus};
+use crate::ids::SubscriptionId;
+use crate::ports::AccountSnapshot;
+use crate::rejection::Rejection;
+use crate::view::DeliveryView;
+
+/// The change that queues an effect again. A delivery needs a subscription that is active, which the settings epoch
+/// witnesses: nothing is queued after the subscription was paused that was decided before.
+fn requeue(
+    snapshot: &AccountSnapshot,
+    id: EffectId,
+    subscription_id: Option<SubscriptionId>,
+    context: &mut Context<'_>,
+) -> Result<ChangeSet, Rejection> {
+    let mut change = context.change_set(snapshot.account.id);
+    if let Some(subscription_id) = subscription_id {
+        let mut subscriptions = snapshot.subscriptions.iter();
+        match subscriptions.find(|subscription| subscription.id == subscription_id) {
+            None => return Err(Rejection::EndpointDisabled("was deleted")),
+            Some(subscription) if !subscription.state.active => {
+                return Err(Rejection::EndpointDisabled("is inactive"));
+            }
+            Some(_) => change.guards.push(Guard::Settings(snapshot.account.state.version)),
+        }
+    }
+    change.writes.push(Write::Requeue(id));
+    Ok(change)
+}
+
+/// Sends a delivery again, whether it was given up or got through.
+///
+/// # Errors
+/// In this order: [`Rejection::IdempotencyKeyInUse`], [`Rejection::AlreadyQueued`], [`Rejection::EndpointDisabled`].
+pub fn retry_delivery(
+    snapshot: &AccountSnapshot,
+    delivery: &DeliveryRecord,
+    context: &mut Context<'_>,
+) -> Result<Decision<DeliveryView>, Rejection> {
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    match delivery.status {
+        EffectStatus::Succeeded | EffectStatus::Failed => {}
+        EffectStatus::Pending => return Err(Rejection::AlreadyQueued),
+    }
+    let change = requeue(snapshot, EffectId::Delivery(delivery.id), Some(delivery.subscription_id), context)?;
+    let queued =
+        DeliveryRecord { status: EffectStatus::Pending, next_attempt_at: Some(context.now), ..delivery.clone() };
+    context.conclude(change, DeliveryView::from(&queued))
+}
+
+/// Tries an effect again that was given up: an operator's, of whatever kind it is. What got through stays as it is, for a
+/// second mail would be one too many.
+///
+/// # Errors
+/// In this order: [`Rejection::NotFound`] for one that succeeded, [`Rejection::AlreadyQueued`],
+/// [`Rejection::EndpointDisabled`] for a delivery.
+pub fn retry_effect(
+    snapshot: &AccountSnapshot,
+    effect: &EffectRecord,
+    context: &mut Context<'_>,
+) -> Result<Decision<EffectRecord>, Rejection> {
+    match effect.status {
+        EffectStatus::Failed => {}
+        EffectStatus::Succeeded => return Err(Rejection::NotFound("effect that was given up")),
+        EffectStatus::Pending => return Err(Rejection::AlreadyQueued),
+    }
+    let subscription_id = effect.delivery.map(|delivery| delivery.subscription_id);
+    let change = requeue(snapshot, effect.id, subscription_id, context)?;
+    Ok(Decision::Change(Box::new(change), EffectRecord { status: EffectStatus::Pending, ..effect.clone() }))
+}
