@@ -163,7 +163,7 @@ async fn another_sellers_things_are_not_there() {
 async fn an_error_is_a_page_for_browsers_and_the_envelope_for_everybody_else() {
     let house = House::open().await;
     let no_such = "/o/000000000000000000000000000000000000000000000000";
-    for (path, status) in [("/nope", 404), ("/s/nope", 404), (no_such, 404), ("/o/x", 404), ("/o/x/claim", 405)] {
+    for (path, status) in [("/nope", 404), ("/s/nope", 404), (no_such, 404), ("/o/x", 404), ("/dashboard/logout", 405)] {
         let reply = house.send(page("GET", path)).await;
         let shown = text(&reply);
         assert_eq!(reply.status, status, "{path}");

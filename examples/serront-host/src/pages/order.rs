@@ -49,6 +49,11 @@ pub(super) async fn show(
     Ok(page(&visit, &token, &order, &told))
 }
 
+/// Where a form leads whose page is reloaded, or read in the other language, after a refusal.
+pub(super) async fn back(visit: Visit, Id(token): Id<AccessToken>) -> Response {
+    visit.go(&format!("/o/{}", token.reveal()))
+}
+
 pub(super) async fn claim(State(host): State<Arc<Host>>, visit: Visit, Id(token): Id<AccessToken>) -> Shown {
     match host.local().claim_payment(&token).await {
         Ok(_) => Ok(visit.go(&format!("/o/{}?done=claimed", token.reveal()))),

@@ -101,7 +101,7 @@ impl Say {
     pub(super) fn entry(self, code: EntryCode) -> &'static str {
         match code {
             EntryCode::Sale => self.of("Pembayaran online", "Online payment"),
-            EntryCode::ModuleFee => self.of("Biaya 0,3 %", "Fee of 0.3 %"),
+            EntryCode::ModuleFee => self.of("Biaya pembayaran online", "Fee for online payment"),
             EntryCode::Payout => self.of("Pencairan", "Payout"),
             EntryCode::Adjustment => self.of("Penyesuaian", "Adjustment"),
         }
@@ -262,6 +262,10 @@ impl Say {
             Code::UnsupportedMediaType => self.of(
                 "Berkas ini bukan gambar yang dikenali. Pakai foto atau tangkapan layar: PNG, JPEG, WebP atau GIF.",
                 "This is no image that is taken. Use a photo or a screenshot: PNG, JPEG, WebP or GIF.",
+            ),
+            Code::RateLimited => self.of(
+                "Terlalu banyak permintaan dari sini. Tunggu sebentar, lalu coba lagi.",
+                "Too many requests from here. Wait a moment, then try again.",
             ),
             Code::PlugipayError => self.of(
                 "Penyedia pembayaran sedang tidak bisa dihubungi. Coba lagi sebentar lagi.",

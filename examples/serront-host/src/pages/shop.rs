@@ -8,6 +8,8 @@ use maud::{Markup, html};
 use serront_core::catalog::PricingType;
 use serront_core::money::Rupiah;
 use serront_core::order::OrderInput;
+use serront_core::rejection::{Invalid, Rejection};
+use serront_core::service::Failure;
 use serront_core::view::{ShopService, ShopView};
 
 use super::Shown;
@@ -40,7 +42,13 @@ pub(super) async fn order(
     match local.place_order(&slug, &input, visit.say.0).await {
         Ok(placed) => Ok(visit.go(&format!("/o/{}", placed.value.access_token.reveal()))),
         Err(failure) => {
-            let trouble = Trouble::of(visit.say, failure)?;
+            // The shop is there, so what is not is the service: none was chosen, or it is gone meanwhile.
+            let trouble = match failure {
+                Failure::Rejected(Rejection::NotFound(_)) => {
+                    Trouble::invalid(visit.say, Invalid::new("serviceSlug", "must be one of the services"))
+                }
+                other @ (Failure::Rejected(_) | _) => Trouble::of(visit.say, other)?,
+            };
             Ok(trouble.on(page(&visit, &shop, &input, Some(&trouble))))
         }
     }

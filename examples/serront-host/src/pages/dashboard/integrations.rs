@@ -191,8 +191,8 @@ fn plans(say: Say, present: Tier) -> Markup {
                 thead {
                     tr {
                         th scope="col" { (say.of("Paket", "Plan")) }
-                        th.right scope="col" { (say.of("Harga sebulan", "Price a month")) }
-                        th.right scope="col" { (say.of("Bayar online", "Online payment")) }
+                        th.right scope="col" { (say.of("Harga per bulan", "Price a month")) }
+                        th.right scope="col" { "Online" }
                     }
                 }
                 tbody {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use maud::{Markup, html};
 use serront_core::audit::AuditRecord;
 use serront_core::decide::OrderPatch;
@@ -34,8 +34,8 @@ pub(super) fn routes() -> Router<Arc<Host>> {
         .route("/dashboard", get(list))
         .route("/dashboard/orders/{id}", get(detail))
         .route("/dashboard/orders/{id}/confirm", get(question).post(confirm))
-        .route("/dashboard/orders/{id}/quote", post(quote))
-        .route("/dashboard/orders/{id}/status", post(status))
+        .route("/dashboard/orders/{id}/quote", get(back).post(quote))
+        .route("/dashboard/orders/{id}/status", get(back).post(status))
         .route("/dashboard/orders/{id}/proof", get(proof))
 }
 
@@ -341,6 +341,11 @@ async fn confirm(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
     let (local, account) = (seller.caller.local(), seller.caller.account());
     let confirmed = local.confirm_payment(account, id, &seller.caller.actor(), None, None).await.map(drop);
     finish(&seller, id, confirmed, "confirmed").await
+}
+
+/// Where a form leads whose page is reloaded, or read in the other language, after a refusal.
+async fn back(seller: Seller, Id(id): Id<OrderId>) -> Response {
+    seller.visit.go(&format!("/dashboard/orders/{id}"))
 }
 
 async fn quote(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {

@@ -60,7 +60,7 @@ fn case(staff: &Staff, effect: &EffectRecord) -> Markup {
             form method="post" action=(visit.to(&format!("{PATH}/effects/{account_id}/{id}/retry"))) data-once="" {
                 (hidden(staff))
                 div.actions {
-                    button.secondary type="submit" aria-label=(say.of(format!("Coba lagi {id}"), format!("Try {id} again"))) { (say.of("Coba lagi", "Try again")) }
+                    button.secondary type="submit" aria-label=(say.of(format!("Coba lagi: {id}"), format!("Try again: {id}"))) { (say.of("Coba lagi", "Try again")) }
                 }
             }
         }

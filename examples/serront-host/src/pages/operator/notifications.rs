@@ -77,7 +77,7 @@ fn case(staff: &Staff, record: &InboxRecord, now: Timestamp) -> Markup {
             form method="post" action=(visit.to(&address)) data-once="" {
                 (hidden(staff))
                 div.actions {
-                    button.secondary type="submit" aria-label=(say.of(format!("Coba lagi {}", event_id.as_str()), format!("Try {} again", event_id.as_str()))) {
+                    button.secondary type="submit" aria-label=(say.of(format!("Coba lagi: {}", event_id.as_str()), format!("Try again: {}", event_id.as_str()))) {
                         (say.of("Coba lagi", "Try again"))
                     }
                 }
