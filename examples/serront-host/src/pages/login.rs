@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use maud::html;
 use serront_core::key::Caller;
@@ -13,15 +13,16 @@ use super::form::Form;
 use super::layout::{self, Area, Page};
 use super::parts::{Field, Input, alert, notice};
 use super::session::{self, Role, SignedIn};
-use super::visit::{Trouble, Visit};
+use super::visit::{Trouble, Visit, asks_for_page};
 use crate::auth::OperatorId;
 use crate::body::Intake;
+use crate::envelope::Problem;
 use crate::query::Query;
 use crate::state::Host;
 
-/// Whoever comes to the front door is a seller.
-pub(super) async fn entrance(visit: Visit) -> Response {
-    visit.go("/dashboard")
+/// Whoever comes to the front door with a browser is a seller. For everybody else there is nothing.
+pub(super) async fn entrance(visit: Visit, headers: HeaderMap) -> Result<Response, Problem> {
+    if asks_for_page(&headers) { Ok(visit.go("/dashboard")) } else { Err(Problem::not_found("route")) }
 }
 
 pub(super) async fn seller(visit: Visit, query: Query) -> Shown {

@@ -157,6 +157,12 @@ impl Trouble {
     }
 }
 
+/// Whether a browser asks, for people.
+pub(super) fn asks_for_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    accepts.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
+}
+
 /// In which shape an answer goes out.
 #[derive(Clone)]
 pub(crate) enum Face {
@@ -169,9 +175,7 @@ pub(crate) enum Face {
 impl Face {
     /// A page is what a browser asks for outside the API.
     pub(crate) fn of(host: &Host, request: &Request) -> Self {
-        let accepts = request.headers().get_all(header::ACCEPT).iter();
-        let is_browser = accepts.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"));
-        if is_browser && !request.uri().path().starts_with("/api/") {
+        if asks_for_page(request.headers()) && !request.uri().path().starts_with("/api/") {
             return Self::Page(Visit::of(host, request.uri(), request.headers()));
         }
         Self::Envelope
