@@ -117,10 +117,21 @@ pub enum Write {
     DeleteKey(KeyId),
     /// A new subscription, with its secret.
     InsertSubscription(Subscription, WebhookSecret),
-    /// A new state of a subscription.
+    /// A new state of a subscription. Its streak of failed attempts begins anew.
     UpdateSubscription(SubscriptionId, SubscriptionState),
     /// A subscription goes.
     DeleteSubscription(SubscriptionId),
+    /// A new secret of a subscription. The one until now becomes its previous one, and whatever was that is gone.
+    RotateSecret {
+        /// Which subscription.
+        id: SubscriptionId,
+        /// Its next version.
+        version: Version,
+        /// The new secret.
+        secret: WebhookSecret,
+        /// Until when the one until now signs too.
+        previous_until: Timestamp,
+    },
     /// A record for the audit trail.
     AppendAudit(AuditRecord),
     /// A new checkout. Goes with a write of its order, whose version covers it.
@@ -163,6 +174,10 @@ pub enum Write {
     /// An effect that succeeded or was given up is pending again: due when the change set was decided, under no lease. Its
     /// attempts stay, and so does its fence: whoever held it before can't record. `Conflict` if it is pending, or not there.
     Requeue(EffectId),
+    /// Every delivery that is pending to this subscription is given up. Their attempts stay; so do their fences, but no lease:
+    /// who holds one can't record, so nothing makes them pending again but [`Write::Requeue`]. Goes with a write of the
+    /// subscription. What is queued by a commit at the same time may be missed; the dispatcher gives that up when it is due.
+    GiveUpDeliveries(SubscriptionId),
 }
 
 /// A session's name within the account.
@@ -186,6 +201,7 @@ impl Write {
                 | Self::UpdateOrder { .. }
                 | Self::UpdateSubscription(..)
                 | Self::DeleteSubscription(_)
+                | Self::RotateSecret { .. }
                 | Self::UpdateException(..)
                 | Self::UpdatePayout(..)
         )
@@ -364,6 +380,13 @@ impl ChangeSet {
                 return Err(Inconsistent("a payment written without a guard on its order"));
             }
         }
+        for write in &self.writes {
+            if let Write::GiveUpDeliveries(id) = write
+                && !written.contains(&Row::Subscription(*id))
+            {
+                return Err(Inconsistent("deliveries given up without a write of their subscription"));
+            }
+        }
         self.check_checkouts(&written)?;
         self.check_debits(&written)?;
         if orders > 1 {
@@ -496,6 +519,7 @@ impl ChangeSet {
             }
             Write::UpdateSubscription(id, state) => Some((Row::Subscription(*id), Some(state.version))),
             Write::DeleteSubscription(id) => Some((Row::Subscription(*id), None)),
+            Write::RotateSecret { id, version, .. } => Some((Row::Subscription(*id), Some(*version))),
             Write::InsertKey(key) => {
                 own(key.account_id)?;
                 None
@@ -548,7 +572,8 @@ impl ChangeSet {
             | Write::UpdateCheckout { .. }
             | Write::Post(_)
             | Write::UpdateInbox(..)
-            | Write::Requeue(_) => None,
+            | Write::Requeue(_)
+            | Write::GiveUpDeliveries(_) => None,
         })
     }
 }

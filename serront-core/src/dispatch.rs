@@ -21,7 +21,7 @@ use crate::ports::{
     Due, DueEffect, Mailer, NextAttempt, PortError, PortErrorKind, Post, Posted, Receipts, RecordError, Sink, Target,
     WorkStorage,
 };
-use crate::service::Environment;
+use crate::service::{Environment, Local};
 use crate::signature;
 use crate::subscription::Subscription;
 use crate::time::Timestamp;
@@ -145,7 +145,14 @@ where
         };
         let error = outcome.failure.map(|reason| reason.text);
         let attempt = Attempt { response_code: outcome.response_code, ..log(due, attempted_at, now, error, next) };
-        self.storage.record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
+        self.storage.record_attempt(due.account_id, due.id, due.fence, &attempt, next).await?;
+        if let (EffectStatus::Failed, DueEffect::Delivery { target: Some(target), .. }) = (attempt.status, &due.effect)
+        {
+            let local = Local::new(self.storage, self.environment);
+            // The attempt is in the log whatever comes of this; if it fails, the next failed attempt decides anew.
+            let _ = local.switch_off_if_failing(due.account_id, target.subscription.id).await;
+        }
+        Ok(())
     }
 
     async fn attempt(&self, due: &Due, attempt: u32, now: Timestamp) -> Outcome {
@@ -160,7 +167,9 @@ where
                 DueEffect::Delivery { event_id, event_type, body, target },
                 crate::effect::EffectId::Delivery(delivery_id),
             ) => {
-                let Some(Target { subscription: Subscription { state, .. }, secret }) = target.as_deref() else {
+                let Some(Target { subscription: Subscription { state, .. }, secret, previous_secret }) =
+                    target.as_deref()
+                else {
                     return Outcome::failed("the subscription was deleted", false);
                 };
                 if !state.active {
@@ -168,7 +177,8 @@ where
                 }
                 let post = Post {
                     url: state.url.clone(),
-                    signature: signature::sign(secret, now, body),
+                    // Receivers that know one signature only read the last.
+                    signature: signature::sign_with(previous_secret.iter().chain([secret]), now, body),
                     event_id: *event_id,
                     event_type: *event_type,
                     delivery_id,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Delivery, Effect};
-use crate::ids::{AccountId, EventId, IdSequence, OrderId, ServiceId};
+use crate::ids::{AccountId, EventId, IdSequence, OrderId, ServiceId, SubscriptionId};
 use crate::marked::MarkedText;
 use crate::money::Rupiah;
 use crate::order::{OrderNumber, WorkStatus};
@@ -30,7 +30,7 @@ pub enum EventType {
     /// The account took another plan. Listed, not yet emitted.
     #[serde(rename = "serront.billing.subscribed.v1")]
     BillingSubscribed,
-    /// A subscription was switched off. Listed, not yet emitted.
+    /// A subscription was switched off, for its receiver failed for too long. Told to the account's others.
     #[serde(rename = "serront.webhook_subscription.disabled.v1")]
     SubscriptionDisabled,
 }
@@ -74,7 +74,7 @@ impl EventType {
             Self::OrderStatusChanged => "An order moved along its work track.",
             Self::OrderPaymentConfirmed => "The payment of an order was confirmed.",
             Self::BillingSubscribed => "The account took another plan (not yet emitted).",
-            Self::SubscriptionDisabled => "A webhook subscription was switched off (not yet emitted).",
+            Self::SubscriptionDisabled => "A webhook subscription was switched off: its receiver failed for too long.",
         }
     }
 }
@@ -121,6 +121,17 @@ pub enum EventData {
         /// The quote when it was confirmed.
         quoted_price_idr: Rupiah,
     },
+    /// Of [`EventType::SubscriptionDisabled`]. Without the address: it may hold a token of the receiver's, which is none of
+    /// the other receivers' business.
+    #[serde(rename_all = "camelCase")]
+    SubscriptionDisabled {
+        /// Which subscription.
+        subscription_id: SubscriptionId,
+        /// How many attempts failed in a row.
+        failed_attempts: u32,
+        /// When the first of them began.
+        failing_since: Timestamp,
+    },
 }
 
 impl EventData {
@@ -131,6 +142,7 @@ impl EventData {
             Self::OrderCreated { .. } => EventType::OrderCreated,
             Self::OrderStatusChanged { .. } => EventType::OrderStatusChanged,
             Self::OrderPaymentConfirmed { .. } => EventType::OrderPaymentConfirmed,
+            Self::SubscriptionDisabled { .. } => EventType::SubscriptionDisabled,
         }
     }
 }

@@ -1,9 +1,20 @@
 //! The structure of the four image formats, walked without decoding a pixel.
 //!
-//! Each walk goes over the whole file and hands out what is neither pixels nor structure: comments and metadata, where
-//! another kind of file could hide.
+//! Each walk goes over the whole file and hands out what it finds there beside structure: the sizes that pictures claim to
+//! have, and comments and metadata, where another kind of file could hide.
 
 use crate::receipt::ImageType;
+
+/// What a walk finds.
+enum Found<'b> {
+    /// Comments or metadata.
+    Metadata(&'b [u8]),
+    /// How large the picture, or one of its frames, claims to be.
+    Size { width: u32, height: u32 },
+}
+
+/// Whoever is told what a walk finds.
+type Finder<'f> = &'f mut dyn FnMut(Found<'_>);
 
 /// What the bytes begin as.
 pub(crate) fn kind_of(bytes: &[u8]) -> Option<ImageType> {
@@ -28,16 +39,31 @@ pub(crate) fn is_whole(kind: ImageType, bytes: &[u8]) -> bool {
 /// Whether the comments and metadata hold what another program might act on, or the file's end is an archive's.
 pub(crate) fn carries_something_else(kind: ImageType, bytes: &[u8]) -> bool {
     let mut found = ends_as_archive(bytes);
-    walk(kind, bytes, &mut |metadata| found |= is_active(metadata));
+    walk(kind, bytes, &mut |part| {
+        if let Found::Metadata(metadata) = part {
+            found |= is_active(metadata);
+        }
+    });
     found
 }
 
-fn walk(kind: ImageType, bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
+/// How many pixels a decoder would have to make room for: those of the largest picture in the file.
+pub(crate) fn pixels_claimed(kind: ImageType, bytes: &[u8]) -> u64 {
+    let mut claimed = 0;
+    walk(kind, bytes, &mut |part| {
+        if let Found::Size { width, height } = part {
+            claimed = claimed.max(u64::from(width) * u64::from(height));
+        }
+    });
+    claimed
+}
+
+fn walk(kind: ImageType, bytes: &[u8], found: Finder<'_>) -> Option<()> {
     match kind {
-        ImageType::Png => png(bytes, metadata),
-        ImageType::Jpeg => jpeg(bytes, metadata),
-        ImageType::Webp => webp(bytes, metadata),
-        ImageType::Gif => gif(bytes, metadata),
+        ImageType::Png => png(bytes, found),
+        ImageType::Jpeg => jpeg(bytes, found),
+        ImageType::Webp => webp(bytes, found),
+        ImageType::Gif => gif(bytes, found),
     }
 }
 
@@ -62,7 +88,7 @@ fn ends_as_archive(bytes: &[u8]) -> bool {
 }
 
 /// Chunks up to IEND, which has to be the last; each with a checksum that holds.
-fn png(bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
+fn png(bytes: &[u8], found: Finder<'_>) -> Option<()> {
     let mut rest = bytes.get(8..)?;
     let mut first = true;
     let mut pixels = false;
@@ -81,10 +107,14 @@ fn png(bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
         match kind {
             b"IEND" => return (pixels && length == 0 && rest.is_empty()).then_some(()),
             b"IDAT" => pixels = true,
-            b"IHDR" | b"PLTE" | b"fdAT" => {}
+            b"IHDR" => {
+                let side = |from| Some(u32::from_be_bytes(data.get(from..from + 4)?.try_into().ok()?));
+                found(Found::Size { width: side(0)?, height: side(4)? });
+            }
+            b"PLTE" | b"fdAT" => {}
             // A critical chunk that no decoder knows.
             _ if kind.first().is_some_and(u8::is_ascii_uppercase) => return None,
-            _ => metadata(data),
+            _ => found(Found::Metadata(data)),
         }
     }
 }
@@ -114,10 +144,10 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// One image, then only zeros or further images: cameras append previews and gain maps as complete JPEGs.
-fn jpeg(bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
+fn jpeg(bytes: &[u8], found: Finder<'_>) -> Option<()> {
     let mut rest = bytes;
     loop {
-        rest = one_jpeg(rest, metadata)?;
+        rest = one_jpeg(rest, found)?;
         let padding = rest.iter().position(|byte| *byte != 0);
         match padding {
             None => return Some(()),
@@ -127,12 +157,13 @@ fn jpeg(bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
 }
 
 /// Walks the segments up to the end-of-image marker and answers what follows it.
-fn one_jpeg<'b>(bytes: &'b [u8], metadata: &mut dyn FnMut(&[u8])) -> Option<&'b [u8]> {
+fn one_jpeg<'b>(bytes: &'b [u8], found: Finder<'_>) -> Option<&'b [u8]> {
     if !bytes.starts_with(b"\xff\xd8\xff") {
         return None;
     }
     let mut at = 2_usize;
     let mut scanned = false;
+    let mut frame_width = 0;
     loop {
         if *bytes.get(at)? != 0xff {
             return None;
@@ -149,8 +180,17 @@ fn one_jpeg<'b>(bytes: &'b [u8], metadata: &mut dyn FnMut(&[u8])) -> Option<&'b 
                 let end = length_at.checked_add(usize::from(length))?;
                 // A length counts its own two bytes.
                 let data = bytes.get(length_at.checked_add(2)?..end)?;
-                if matches!(marker, 0xe0..=0xef | 0xfe) {
-                    metadata(data);
+                let number = |from| Some(u32::from(u16::from_be_bytes(data.get(from..from + 2)?.try_into().ok()?)));
+                match marker {
+                    // Frames; between their numbers are tables.
+                    0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xde => {
+                        frame_width = number(3)?;
+                        found(Found::Size { width: frame_width, height: number(1)? });
+                    }
+                    // The height, for a frame that left it open.
+                    0xdc => found(Found::Size { width: frame_width, height: number(0)? }),
+                    0xe0..=0xef | 0xfe => found(Found::Metadata(data)),
+                    _ => {}
                 }
                 at = end;
                 if marker == 0xda {
@@ -172,28 +212,42 @@ fn scan_end(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// The chunks of the RIFF container, which fill it and the file.
-fn webp(bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
+fn webp(bytes: &[u8], found: Finder<'_>) -> Option<()> {
     let stated = usize::try_from(u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?)).ok()?;
     let rest = bytes.get(12..)?;
     let begins = matches!(rest.get(..4)?, b"VP8 " | b"VP8L" | b"VP8X");
-    let pixels = webp_chunks(rest, false, metadata)?;
+    let pixels = webp_chunks(rest, false, found)?;
     (begins && pixels && stated.checked_add(8)? == bytes.len()).then_some(())
 }
 
 /// Walks chunks to the end and answers whether one of them holds pixels. `frame`: inside a frame of an animation.
-fn webp_chunks(mut rest: &[u8], frame: bool, metadata: &mut dyn FnMut(&[u8])) -> Option<bool> {
+fn webp_chunks(mut rest: &[u8], frame: bool, found: Finder<'_>) -> Option<bool> {
     let mut pixels = false;
     while !rest.is_empty() {
         let kind = rest.get(..4)?;
         let length = usize::try_from(u32::from_le_bytes(rest.get(4..8)?.try_into().ok()?)).ok()?;
         let data = rest.get(8..length.checked_add(8)?)?;
         match kind {
-            b"VP8 " => pixels |= data.get(3..6)? == b"\x9d\x01\x2a",
-            b"VP8L" => pixels |= data.first() == Some(&0x2f),
+            b"VP8 " => {
+                pixels |= data.get(3..6)? == b"\x9d\x01\x2a";
+                // Fourteen bits each; the two above them are a scale.
+                let side = |from| Some(little_endian(data.get(from..from + 2)?) & 0x3fff);
+                found(Found::Size { width: side(6)?, height: side(8)? });
+            }
+            b"VP8L" => {
+                pixels |= data.first() == Some(&0x2f);
+                let sides = little_endian(data.get(1..5)?);
+                found(Found::Size { width: (sides & 0x3fff) + 1, height: ((sides >> 14) & 0x3fff) + 1 });
+            }
             b"ALPH" => {}
-            b"VP8X" | b"ANIM" if !frame => {}
-            b"ANMF" if !frame => pixels |= webp_chunks(data.get(16..)?, true, metadata)?,
-            b"ICCP" | b"EXIF" | b"XMP " if !frame => metadata(data),
+            b"VP8X" if !frame => {
+                let side = |from| Some(little_endian(data.get(from..from + 3)?) + 1);
+                found(Found::Size { width: side(4)?, height: side(7)? });
+            }
+            b"ANIM" if !frame => {}
+            // A frame's own size is in the chunks inside it.
+            b"ANMF" if !frame => pixels |= webp_chunks(data.get(16..)?, true, found)?,
+            b"ICCP" | b"EXIF" | b"XMP " if !frame => found(Found::Metadata(data)),
             _ => return None,
         }
         // Chunks begin at even places.
@@ -202,8 +256,18 @@ fn webp_chunks(mut rest: &[u8], frame: bool, metadata: &mut dyn FnMut(&[u8])) ->
     Some(pixels)
 }
 
+/// At most four bytes as a number.
+fn little_endian(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
 /// Blocks up to the trailer, which has to be the last byte.
-fn gif(bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
+fn gif(bytes: &[u8], found: Finder<'_>) -> Option<()> {
+    let size = |from: usize| {
+        let side = |from: usize| Some(little_endian(bytes.get(from..from.checked_add(2)?)?));
+        Some(Found::Size { width: side(from)?, height: side(from.checked_add(2)?)? })
+    };
+    found(size(6)?);
     let mut at = 13_usize.checked_add(color_table(*bytes.get(10)?))?;
     let mut pixels = false;
     loop {
@@ -211,10 +275,11 @@ fn gif(bytes: &[u8], metadata: &mut dyn FnMut(&[u8])) -> Option<()> {
             0x3b => return (pixels && at.checked_add(1)? == bytes.len()).then_some(()),
             0x21 => {
                 let (data, end) = sub_blocks(bytes, at.checked_add(2)?)?;
-                metadata(&data);
+                found(Found::Metadata(&data));
                 at = end;
             }
             0x2c => {
+                found(size(at.checked_add(5)?)?);
                 let table = color_table(*bytes.get(at.checked_add(9)?)?);
                 at = sub_blocks(bytes, at.checked_add(11)?.checked_add(table)?)?.1;
                 pixels = true;
@@ -339,6 +404,78 @@ mod tests {
         bytes[20] = b'g';
         assert!(!taken(&bytes), "a chunk of pixels that are none");
         assert!(!taken(b"GIF89a\x01\0\x01\0\0\0\0\x3b"), "no picture");
+    }
+
+    #[test]
+    fn an_image_that_claims_too_many_pixels_is_refused_by_its_header() {
+        type Claiming<'c> = &'c dyn Fn(u32, u32) -> Vec<u8>;
+        let png = |width: u32, height: u32| {
+            let head = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
+            [&samples::PNG[..8], &png_chunk(b"IHDR", &head), &samples::PNG[33..]].concat()
+        };
+        let side = |side: u32| u16::try_from(side).unwrap();
+        let frame = |height: u32, width: u32| {
+            [&[8][..], &side(height).to_be_bytes(), &side(width).to_be_bytes(), &[1, 1, 0x11, 0]].concat()
+        };
+        let jpeg = |width, height| jpeg_with(0xc2, &frame(height, width));
+        let jpeg_left_open = |width, height: u32| {
+            let lines = [&[0xff, 0xdc, 0, 4][..], &side(height).to_be_bytes()].concat();
+            let mut bytes = jpeg_with(0xc0, &frame(0, width));
+            bytes.splice(bytes.len() - 2..bytes.len() - 2, lines);
+            bytes
+        };
+        let jpeg_appended = |width, height| [samples::JPEG, &jpeg(width, height)].concat();
+        let webp = |kind: &[u8; 4], data: &[u8]| {
+            let length = u32::try_from(data.len()).unwrap().to_le_bytes();
+            let pixels = &samples::WEBP[12..];
+            let mut bytes = [&samples::WEBP[..12], kind, &length, data, pixels].concat();
+            let stated = u32::try_from(bytes.len() - 8).unwrap().to_le_bytes();
+            bytes[4..8].copy_from_slice(&stated);
+            bytes
+        };
+        let webp_canvas = |width: u32, height: u32| {
+            let sides = [&(width - 1).to_le_bytes()[..3], &(height - 1).to_le_bytes()[..3]].concat();
+            webp(b"VP8X", &[&[0; 4][..], &sides].concat())
+        };
+        let webp_lossy = |width: u32, height: u32| {
+            let sides = [side(width).to_le_bytes(), side(height).to_le_bytes()].concat();
+            webp(b"VP8 ", &[b"\0\0\0\x9d\x01\x2a", &sides[..]].concat())
+        };
+        let webp_lossless = |width: u32, height: u32| {
+            let sides = ((width - 1) | (height - 1) << 14).to_le_bytes();
+            webp(b"VP8L", &[&[0x2f][..], &sides, &[0]].concat())
+        };
+        let gif_at = |at: usize, width: u32, height: u32| {
+            let mut bytes = samples::GIF.to_vec();
+            bytes[at..at + 2].copy_from_slice(&side(width).to_le_bytes());
+            bytes[at + 2..at + 4].copy_from_slice(&side(height).to_le_bytes());
+            bytes
+        };
+        let gif_screen = |width, height| gif_at(6, width, height);
+        let gif_picture = |width, height| gif_at(24, width, height);
+        let kinds: [(&str, Claiming<'_>); 9] = [
+            ("PNG", &png),
+            ("JPEG", &jpeg),
+            ("JPEG that leaves its height open", &jpeg_left_open),
+            ("JPEG behind another", &jpeg_appended),
+            ("WebP canvas", &webp_canvas),
+            ("lossy WebP", &webp_lossy),
+            ("lossless WebP", &webp_lossless),
+            ("GIF screen", &gif_screen),
+            ("GIF picture", &gif_picture),
+        ];
+        for (kind, claiming) in kinds {
+            assert!(taken(&claiming(10_000, 5_000)), "{kind} of 50 megapixels");
+            for (width, height) in [(10_000, 5_001), (16_383, 16_383)] {
+                let refused = ImageType::recognise(&claiming(width, height)).unwrap_err();
+                assert_eq!(
+                    refused.to_string(),
+                    "the image must have at most 50 megapixels",
+                    "{kind} of {width} × {height}"
+                );
+            }
+        }
+        assert!(!taken(&png(u32::MAX, u32::MAX)));
     }
 
     #[test]

@@ -19,9 +19,15 @@ pub struct Policy {
     pub idempotency_kept: Duration,
     /// The pauses after the first, second, … failed attempt at a webhook; after the last one it has failed.
     pub webhook_retry_after: Vec<Duration>,
-    /// The same for mail. Mail servers that greylist ask for about ten minutes, so the first pauses are short.
+    /// How many failed attempts in a row, of whichever of its deliveries, switch a subscription off.
+    pub switch_off_failures: u32,
+    /// How long these must go on at least.
+    pub switch_off_after: Duration,
+    /// How long a subscription's replaced secret still signs beside the new one.
+    pub webhook_secret_kept: Duration,
+    /// The pauses between the attempts at a mail. Mail servers that greylist ask for about ten minutes, so the first pauses are short.
     pub mail_retry_after: Vec<Duration>,
-    /// The same for the removal of receipts; what is given up is found by the sweeper.
+    /// Those for the removal of receipts; what is given up is found by the sweeper.
     pub removal_retry_after: Vec<Duration>,
     /// How long a worker owns what it took. Longer than the longest attempt (10 s), and short enough that the work of a
     /// host that died is taken up within 60 s.
@@ -83,6 +89,9 @@ impl Default for Policy {
             resend_max: 4,
             idempotency_kept: DAY,
             webhook_retry_after: vec![MINUTE, 5 * MINUTE, 25 * MINUTE, 2 * HOUR, 12 * HOUR],
+            switch_off_failures: 20,
+            switch_off_after: DAY,
+            webhook_secret_kept: DAY,
             mail_retry_after: vec![MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR],
             removal_retry_after: vec![MINUTE, HOUR, 6 * HOUR],
             lease: Duration::from_secs(30),

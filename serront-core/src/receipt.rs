@@ -12,6 +12,9 @@ use crate::time::Timestamp;
 
 /// Most bytes that a receipt may have: 5 MiB (the published "5 MB", read generously).
 pub const RECEIPT_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Most pixels that a receipt may claim to have. Whoever looks at it has to make room for them, and a few bytes can claim
+/// billions; telephones make 12 to 50 million.
+pub const RECEIPT_PIXELS_MAX: u64 = 50_000_000;
 
 /// A SHA-256 digest, shown as 64 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,19 +98,23 @@ impl ImageType {
     /// Recognises an image by its bytes.
     ///
     /// The format's own structure is walked to its end, so that a file which continues as something else (an archive, a page,
-    /// a script) is refused; comments and metadata are looked into for the same. Pixels are neither decoded nor searched.
+    /// a script) is refused; comments and metadata are looked into for the same. Pixels are neither decoded nor searched; how
+    /// many there are is what the headers claim.
     ///
     /// # Errors
-    /// [`Rejection::UnsupportedMediaType`] if the bytes are no such image, or two kinds of file at once.
+    /// [`Rejection::UnsupportedMediaType`] if the bytes are no such image, two kinds of file at once, or more than
+    /// [`RECEIPT_PIXELS_MAX`].
     pub fn recognise(bytes: &[u8]) -> Result<Self, Rejection> {
         let Some(kind) = image::kind_of(bytes) else {
             return Err(Rejection::UnsupportedMediaType("the bytes must be a PNG, JPEG, WebP or GIF image"));
         };
-        if image::is_whole(kind, bytes) && !image::carries_something_else(kind, bytes) {
-            Ok(kind)
-        } else {
-            Err(Rejection::UnsupportedMediaType("the image must be complete, and nothing beside an image"))
+        if !image::is_whole(kind, bytes) || image::carries_something_else(kind, bytes) {
+            return Err(Rejection::UnsupportedMediaType("the image must be complete, and nothing beside an image"));
         }
+        if image::pixels_claimed(kind, bytes) > RECEIPT_PIXELS_MAX {
+            return Err(Rejection::UnsupportedMediaType("the image must have at most 50 megapixels"));
+        }
+        Ok(kind)
     }
 }
 

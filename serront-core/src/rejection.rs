@@ -71,6 +71,8 @@ pub enum Code {
     PayloadTooLarge,
     /// 415: the bytes are none of the accepted kinds.
     UnsupportedMediaType,
+    /// 429: too many requests of one client, or about one order; `Retry-After` says when to come again.
+    RateLimited,
     /// 500: a failure that is not the caller's.
     InternalError,
     /// 502: Plugipay refused, or did not answer.
@@ -106,6 +108,7 @@ impl Code {
             Self::EndpointDisabled => "ENDPOINT_DISABLED",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::RateLimited => "RATE_LIMITED",
             Self::InternalError => "INTERNAL_ERROR",
             Self::PlugipayError => "PLUGIPAY_ERROR",
             Self::NotConfigured => "NOT_CONFIGURED",
@@ -134,6 +137,7 @@ impl Code {
             | Self::EndpointDisabled => 409,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::RateLimited => 429,
             Self::InternalError => 500,
             Self::PlugipayError => 502,
             Self::NotConfigured | Self::Busy => 503,

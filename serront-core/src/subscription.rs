@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Version;
 use crate::event::EventType;
 use crate::ids::{AccountId, SubscriptionId};
+use crate::policy::Policy;
 use crate::rejection::Invalid;
 use crate::time::Timestamp;
 
@@ -95,6 +96,26 @@ impl Subscription {
     #[must_use]
     pub fn wants(&self, event_type: EventType) -> bool {
         self.state.active && self.state.events.iter().any(|filter| filter.matches(event_type))
+    }
+}
+
+/// The failed attempts in a row at a subscription's deliveries, of whichever of them. Bookkeeping beside the subscription: it
+/// moves no version. A success ends it, and so does every change of the subscription ([`Write::UpdateSubscription`]).
+///
+/// [`Write::UpdateSubscription`]: crate::change::Write::UpdateSubscription
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streak {
+    /// How many.
+    pub failures: u32,
+    /// When the first of them began.
+    pub since: Timestamp,
+}
+
+impl Streak {
+    /// Whether it is long enough, in attempts and in time, for the subscription to be switched off.
+    #[must_use]
+    pub fn is_over(&self, policy: &Policy, now: Timestamp) -> bool {
+        self.failures >= policy.switch_off_failures && now.since(self.since) >= policy.switch_off_after
     }
 }
 

@@ -18,7 +18,7 @@ use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
     AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, KeyId, OrderId, PayoutId, ServiceId,
-    UploadId,
+    SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::{KeyRecord, SecretBytes};
@@ -38,6 +38,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 
@@ -169,6 +170,7 @@ mock! {
             after: Option<EffectPosition>,
             limit: Limit,
         ) -> Result<Page<EffectRecord>, PortError>;
+        async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError>;
         async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
         async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
         async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;

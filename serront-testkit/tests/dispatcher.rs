@@ -5,10 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serront_core::change::Guard;
+use serront_core::decide::{self, Context, Decision};
 use serront_core::effect::{Attempt, EffectStatus, Lane};
+use serront_core::event::EventType;
 use serront_core::ids::SubscriptionId;
+use serront_core::key::WebhookSecret;
 use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{Clock, PortErrorKind, Posted, WorkStorage};
+use serront_core::ports::{Clock, Ids, OrderKey, PortErrorKind, Posted, Storage, WorkStorage};
 use serront_core::signature;
 use serront_core::subscription::SubscriptionInput;
 use serront_core::view::{DeliveryView, NewSubscriptionView};
@@ -178,8 +182,8 @@ async fn a_mail_that_arrived_in_the_end_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_delivery_to_a_subscription_that_is_gone_or_paused_is_given_up_unsent() {
-    for (gone, reason) in [(true, "the subscription was deleted"), (false, "the subscription is inactive")] {
+async fn what_is_queued_for_a_subscription_is_given_up_with_it_unsent() {
+    for gone in [true, false] {
         let world = World::new();
         let (seller, placed) = world.seller_with_order("studio").await;
         let id: SubscriptionId = subscribe(&world, &seller).await.shown.id;
@@ -191,6 +195,38 @@ async fn a_delivery_to_a_subscription_that_is_gone_or_paused_is_given_up_unsent(
             let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
             local.update_subscription(seller.account_id, id, &pause, None).await.unwrap();
         }
+        let given_up = delivery(&world, &seller).await;
+        assert_eq!((given_up.status, given_up.attempts), (EffectStatus::Failed, 0));
+        world.dispatch_all().await;
+        assert_eq!(world.sink.posts(), [], "deleted: {gone}");
+        assert_eq!(delivery(&world, &seller).await, given_up);
+        assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None);
+    }
+}
+
+/// As a commit does that lands beside the pause, or a host of an earlier version.
+#[tokio::test]
+async fn a_delivery_that_was_queued_for_nobody_is_given_up_unsent() {
+    for (gone, reason) in [(true, "the subscription was deleted"), (false, "the subscription is inactive")] {
+        let world = World::new();
+        let (seller, placed) = world.seller_with_order("studio").await;
+        let id: SubscriptionId = subscribe(&world, &seller).await.shown.id;
+        let snapshot = world.storage.order(OrderKey::Id(placed.account_id, placed.id), None).await.unwrap().unwrap();
+        let ids = world.ids.sequence(world.clock.now());
+        let mut context = Context { now: world.clock.now(), ids, policy: &world.policy, request: None };
+        let Ok(Decision::Change(mut change, _)) = decide::confirm_payment(&snapshot, &host(), None, &mut context)
+        else {
+            panic!("a confirmation")
+        };
+        change.guards.retain(|guard| !matches!(guard, Guard::Settings(_)));
+        let local = world.local();
+        if gone {
+            local.delete_subscription(seller.account_id, id).await.unwrap();
+        } else {
+            let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
+            local.update_subscription(seller.account_id, id, &pause, None).await.unwrap();
+        }
+        world.storage.commit(&change).await.unwrap();
         world.dispatch_all().await;
         assert_eq!(world.sink.posts(), [], "{reason}");
         let delivery = delivery(&world, &seller).await;
@@ -309,4 +345,72 @@ async fn what_is_due_and_not_given_out_is_not_asked_for_without_a_pause() {
     let ahead = world.clock.now().plus(minutes(10));
     let step = world.dispatcher().step(ahead, 16).await.unwrap();
     assert_eq!((step.attempted, step.next), (0, ahead.plus(Duration::from_millis(500))));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_for_a_day_is_switched_off_and_the_others_are_told() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    let failing = subscribe(&world, &seller).await.shown;
+    world.subscribe(&seller, "https://two.example", &["*"]).await;
+    confirm(&world, &placed).await;
+    world.sink.refuse(URL);
+    let local = world.local();
+    let log = async || {
+        let filter = DeliveryFilter { subscription_id: Some(failing.id), ..DeliveryFilter::default() };
+        let (mut log, _) =
+            local.deliveries(seller.account_id, &filter, None, Limit::parse(None).unwrap()).await.unwrap();
+        log.remove(0)
+    };
+    let is_active = async || {
+        let subscriptions = local.subscriptions(seller.account_id).await.unwrap();
+        subscriptions.iter().find(|subscription| subscription.id == failing.id).unwrap().active
+    };
+    // The schedule ends after six attempts; by hand it goes on.
+    let mut attempts = 0;
+    while is_active().await {
+        world.dispatch_all().await;
+        let delivery = log().await;
+        attempts = delivery.attempts;
+        if delivery.status == EffectStatus::Failed && is_active().await {
+            local.retry_delivery(seller.account_id, delivery.id, None).await.unwrap();
+        }
+        world.clock.advance(minutes(60));
+        assert!(attempts < 100);
+    }
+    assert!(attempts >= 20, "{attempts}");
+    world.dispatch_all().await;
+    let told: Vec<_> =
+        world.sink.posts().into_iter().filter(|post| post.event_type == EventType::SubscriptionDisabled).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].url, "https://two.example");
+    assert!(told[0].body.contains(&failing.id.to_string()) && !told[0].body.contains(URL), "{}", told[0].body);
+    let delivery = log().await;
+    assert_eq!(delivery.status, EffectStatus::Failed);
+    assert!(local.retry_delivery(seller.account_id, delivery.id, None).await.is_err(), "it is switched off");
+    let again = SubscriptionInput { active: Some(true), ..SubscriptionInput::default() };
+    local.update_subscription(seller.account_id, failing.id, &again, None).await.unwrap();
+    local.retry_delivery(seller.account_id, delivery.id, None).await.unwrap();
+    world.dispatch_all().await;
+    assert!(is_active().await, "the streak began anew");
+}
+
+#[tokio::test]
+async fn a_rotated_secret_signs_last_and_the_one_before_for_a_day() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    let first = subscribe(&world, &seller).await;
+    let second = world.local().rotate_secret(seller.account_id, first.shown.id, None).await.unwrap().value;
+    confirm(&world, &placed).await;
+    let signed = |at, secrets: &[&WebhookSecret]| {
+        let posts = world.sink.posts();
+        let post = posts.last().unwrap();
+        assert_eq!(post.signature, signature::sign_with(secrets.iter().copied(), at, &post.body));
+    };
+    world.dispatch_all().await;
+    signed(world.clock.now(), &[&first.secret, &second.secret]);
+    world.clock.advance(minutes(24 * 60));
+    world.local().retry_delivery(seller.account_id, delivery(&world, &seller).await.id, None).await.unwrap();
+    world.dispatch_all().await;
+    signed(world.clock.now(), &[&second.secret]);
 }

@@ -10,14 +10,16 @@
 use std::sync::Arc;
 
 use serront_core::catalog::ServiceInput;
+use serront_core::change::{ChangeSet, Write};
 use serront_core::decide::{AdjustmentInput, ModuleSwitches, OrderPatch, PayoutStep, Requester};
+use serront_core::effect::EffectId;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
 use serront_core::key::AccessToken;
 use serront_core::order::{Language, OrderInput, WorkStatus};
 use serront_core::page::DeliveryFilter;
 use serront_core::payout::{BankAccountInput, PayoutInput};
-use serront_core::ports::{Clock, Ids, PayoutKey};
+use serront_core::ports::{Clock, Ids, PayoutKey, Storage};
 use serront_core::receipt::{Digest256, samples};
 use serront_core::service::{Answer, Failure, Resolution};
 use serront_core::storefront::StorefrontInput;
@@ -375,12 +377,16 @@ async fn retry_delivery(flaws: &[Flaw]) -> &'static str {
         local.retry_delivery(account_id, delivery, scene.request).await.unwrap();
         scene.world.dispatch_all().await;
     }
-    if flaws.contains(&Queued) {
-        local.retry_delivery(account_id, delivery, None).await.unwrap();
-    }
     if flaws.contains(&Disabled) {
         let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
         local.update_subscription(account_id, subscription, &pause, None).await.unwrap();
+    }
+    if flaws.contains(&Queued) {
+        // As by somebody's retry that landed beside the pause, which gives up what it sees.
+        let now = scene.world.clock.now();
+        let empty = ChangeSet::new(scene.world.ids.sequence(now).change_set(), account_id, now);
+        let change = ChangeSet { writes: vec![Write::Requeue(EffectId::Delivery(delivery))], ..empty };
+        scene.world.storage.commit(&change).await.unwrap();
     }
     let of = if flaws.contains(&Missing) { scene.world.seller("other").await.account_id } else { account_id };
     told(local.retry_delivery(of, delivery, scene.request).await)

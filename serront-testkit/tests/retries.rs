@@ -187,21 +187,19 @@ async fn after_the_schedule_an_attempt_by_hand_is_the_only_one() {
 async fn what_was_given_up_early_goes_on_in_its_schedule() {
     let (world, seller, subscription_id, id) = delivered(Posted::Answered(500)).await;
     set_active(&world, &seller, subscription_id, false).await;
-    world.clock.advance(minutes(1));
-    assert_eq!(attempted(&world).await, 1);
     let paused = world.local().delivery(seller.account_id, id).await.unwrap();
-    assert_eq!(
-        (paused.status, paused.last_error.as_deref()),
-        (EffectStatus::Failed, Some("the subscription is inactive"))
-    );
+    assert_eq!((paused.status, paused.attempts, paused.next_retry_at), (EffectStatus::Failed, 1, None));
+    assert_eq!(paused.last_error.as_deref(), Some("the receiver answered 500"));
+    world.clock.advance(minutes(1));
+    assert_eq!(attempted(&world).await, 0);
 
     set_active(&world, &seller, subscription_id, true).await;
     retry(&world, &seller, id).await;
     world.sink.answer_next([Posted::Answered(500)]);
     assert_eq!(attempted(&world).await, 1);
     let failing = world.local().delivery(seller.account_id, id).await.unwrap();
-    assert_eq!((failing.status, failing.attempts), (EffectStatus::Pending, 3));
-    assert_eq!(failing.next_retry_at, Some(world.clock.now().plus(minutes(25))), "the pause after the third attempt");
+    assert_eq!((failing.status, failing.attempts), (EffectStatus::Pending, 2));
+    assert_eq!(failing.next_retry_at, Some(world.clock.now().plus(minutes(5))), "the pause after the second attempt");
 }
 
 #[tokio::test]

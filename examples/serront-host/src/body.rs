@@ -1,5 +1,9 @@
 //! Bodies: read while they stream in, with bounds, and drained when they were refused.
 //!
+//! While it comes, a body is kept in the host's spool, so that a thousand slow uploads are a thousand files and not a thousand
+//! buffers. One that pauses for longer than [`PAUSE_MAX`], or is not there after [`TIME_MAX`], is given up: a 400
+//! `VALIDATION_ERROR` (the wire contract has no code for a 408), and the connection is closed.
+//!
 //! A client that is still sending when the connection closes may never see the answer. So whatever a handler left unread
 //! is read and dropped before the answer goes out, up to [`DRAIN_BYTES_MAX`] in all; a longer body's connection is closed.
 //!
@@ -22,13 +26,19 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 use serront_core::rejection::Invalid;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::envelope::Problem;
+use crate::spool::{Room, Spool};
 
 /// Most bytes of a JSON body: 1 MiB. The largest storefront, all fields at their limits, is under 100 KiB.
 pub(crate) const JSON_BYTES_MAX: usize = 1024 * 1024;
 /// Most bytes read of one body, refused ones included: room for a receipt a little over its bound.
 const DRAIN_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a body that is read may pause.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long it may take in all: a receipt at its bound at 0.7 megabits a second.
+const TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a refused body may pause before it is given up.
 const DRAIN_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long it may take in all: 8 MiB at about a megabit a second.
@@ -47,6 +57,18 @@ struct Stream {
     body: Body,
     bytes_read: usize,
     ended: bool,
+    /// It came too slowly, and is not waited for any more.
+    given_up: bool,
+    /// The room that the body has in memory while its handler works on it.
+    room: Option<Room>,
+}
+
+/// Why there are no next bytes.
+enum Stopped {
+    /// The connection ended.
+    Early,
+    /// The client took too long.
+    Slow,
 }
 
 impl Stream {
@@ -69,12 +91,27 @@ impl Stream {
         }
         Ok(None)
     }
+
+    /// The same, as long as the client is in time: `left` is what it has left in all. What we take in between is not its doing.
+    async fn next_within(&mut self, left: &mut Duration) -> Result<Option<Bytes>, Stopped> {
+        let asked = Instant::now();
+        let next = tokio::time::timeout(PAUSE_MAX.min(*left), self.next()).await;
+        *left = left.saturating_sub(asked.elapsed());
+        match next {
+            Ok(next) => next.map_err(|_| Stopped::Early),
+            Err(_) => {
+                self.given_up = true;
+                Err(Stopped::Slow)
+            }
+        }
+    }
 }
 
 /// A request's body, shared by the handler, which reads it, and the outermost layer, which drains it.
 #[derive(Clone)]
 pub(crate) struct Intake {
     stream: Arc<Mutex<Stream>>,
+    spool: Arc<Spool>,
     announced: Option<usize>,
     /// The client asked before sending (`Expect: 100-continue`); reading anything is what tells it to go ahead.
     asked: bool,
@@ -82,7 +119,7 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Takes the body out of a request.
-    pub(crate) fn of(request: &mut Request) -> Self {
+    pub(crate) fn of(request: &mut Request, spool: &Arc<Spool>) -> Self {
         let body = std::mem::take(request.body_mut());
         let headers = request.headers();
         let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -91,30 +128,36 @@ impl Intake {
         Self {
             announced: length.and_then(|length| length.parse().ok()),
             asked: expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue")),
-            stream: Arc::new(Mutex::new(Stream { body, bytes_read: 0, ended })),
+            stream: Arc::new(Mutex::new(Stream { body, bytes_read: 0, ended, given_up: false, room: None })),
+            spool: Arc::clone(spool),
         }
     }
 
-    /// Reads the body.
+    /// Reads the body. What it takes in memory is the handler's until it answers.
     ///
     /// # Errors
-    /// 413 above `bytes_max`; 400 if it ends too early.
+    /// 413 above `bytes_max`; 400 if it ends too early or comes too slowly; 503 if too many others are in memory.
     pub(crate) async fn read(&self, bytes_max: usize) -> Result<Vec<u8>, Problem> {
         if self.announced.is_some_and(|announced| announced > bytes_max) {
             return Err(Problem::payload_too_large(bytes_max));
         }
         let mut stream = self.stream.lock().await;
-        let mut bytes = Vec::with_capacity(self.announced.unwrap_or(0));
+        let mut left = TIME_MAX;
+        let mut kept = self.spool.begin();
         loop {
-            match stream.next().await {
-                Ok(None) => return Ok(bytes),
-                Ok(Some(data)) if bytes.len().saturating_add(data.len()) > bytes_max => {
+            match stream.next_within(&mut left).await {
+                Ok(None) => break,
+                Ok(Some(data)) if kept.len().saturating_add(data.len()) > bytes_max => {
                     return Err(Problem::payload_too_large(bytes_max));
                 }
-                Ok(Some(data)) => bytes.extend_from_slice(&data),
-                Err(_) => return Err(Invalid::new("", "the body ended too early").into()),
+                Ok(Some(data)) => kept.append(data).await?,
+                Err(Stopped::Early) => return Err(Invalid::new("", "the body ended too early").into()),
+                Err(Stopped::Slow) => return Err(Invalid::new("", "the body came too slowly").into()),
             }
         }
+        let (bytes, room) = kept.take().await?;
+        stream.room = room;
+        Ok(bytes)
     }
 
     /// Reads a JSON object.
@@ -139,7 +182,9 @@ impl Intake {
     /// Reads and drops what is left of the body.
     pub(crate) async fn drain(&self) -> Drained {
         let mut stream = self.stream.lock().await;
-        if self.asked && stream.bytes_read == 0 && !stream.ended {
+        // The handler has answered.
+        stream.room = None;
+        if stream.given_up || (self.asked && stream.bytes_read == 0 && !stream.ended) {
             return Drained::Partly;
         }
         let drained = tokio::time::timeout(DRAIN_TIME_MAX, async {
@@ -339,5 +384,32 @@ mod tests {
         assert_eq!(parse::<Input>(br#"{"a":null,"b":[[{}]]}"#).unwrap(), Input { a: None });
         assert_eq!(parse::<Input>(br#"{"a":1,"a":2}"#).unwrap(), Input { a: Some(2) });
         assert!(parse::<Input>(b"{\"a\xff\":1}").is_err());
+    }
+
+    /// A body that comes in these parts, each after a pause.
+    fn intake(parts: Vec<(u64, &'static [u8])>) -> Intake {
+        let body = futures_util::stream::unfold(parts.into_iter(), |mut parts| async move {
+            let (seconds, bytes) = parts.next()?;
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(bytes)), parts))
+        });
+        Intake::of(&mut Request::new(Body::from_stream(body)), &Arc::new(Spool::in_folder(std::env::temp_dir())))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_its_time_and_no_more() {
+        let patient = intake(vec![(9, b"a"); 6]);
+        assert_eq!(patient.read(6).await.unwrap(), b"aaaaaa");
+        assert_eq!(patient.drain().await, Drained::Wholly);
+        for slow in [vec![(9, &b"a"[..]), (11, b"b")], vec![(9, b"a"); 7]] {
+            let began = Instant::now();
+            let slow = intake(slow);
+            let refused = slow.read(100).await.unwrap_err();
+            assert_eq!(refused.code(), serront_core::rejection::Code::ValidationError);
+            assert!(began.elapsed() <= TIME_MAX);
+            let refused_at = Instant::now();
+            assert_eq!(slow.drain().await, Drained::Partly);
+            assert_eq!(refused_at.elapsed(), Duration::ZERO, "it is not waited for any more");
+        }
     }
 }

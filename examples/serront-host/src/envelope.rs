@@ -3,13 +3,13 @@
 //!
 //! Handlers answer an [`Answer`] or a [`Problem`], which travel as an extension of an empty response. [`dress`], the
 //! outermost layer, renders them with the request's id and time. It also makes sure of what no handler can: that a
-//! panic, an unknown route or a wrong method answers the same envelope, that what is left of a body is drained, and
-//! that there is one log line.
+//! panic, an unknown route or a wrong method answers the same envelope, that whoever asks too often is turned away before
+//! any work, that what is left of a body is drained, and that there is one log line.
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -133,6 +133,12 @@ impl Problem {
         Rejection::PayloadTooLarge { bytes_max }.into()
     }
 
+    /// 429, with how long to wait.
+    pub(crate) fn rate_limited(pause: Duration) -> Self {
+        let retry_after = Some(whole_seconds(pause).max(1));
+        Self { retry_after, ..Self::of(Code::RateLimited, "too many requests; Retry-After says when to come again") }
+    }
+
     /// 500. The cause goes to the log, and must hold nothing that a caller sent.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         Self {
@@ -148,8 +154,7 @@ impl Problem {
             PortErrorKind::OutcomeUnknown => "Plugipay did not answer in time; asking again goes on where this ended",
             PortErrorKind::Transient | PortErrorKind::Busy => "Plugipay can't do this now; try again",
         };
-        // Whole seconds, and never earlier than asked for.
-        let retry_after = error.retry_after().map(|pause| pause.as_secs() + u64::from(pause.subsec_nanos() > 0));
+        let retry_after = error.retry_after().map(whole_seconds);
         Self { retry_after, cause: Some(log::describe(error)), ..Self::of(Code::PlugipayError, message) }
     }
 
@@ -175,6 +180,11 @@ impl Problem {
         };
         Self { status, ..Self::of(code, status.canonical_reason().unwrap_or("the request failed")) }
     }
+}
+
+/// Whole seconds, and never less than this.
+fn whole_seconds(pause: Duration) -> u64 {
+    pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
 }
 
 impl From<Rejection> for Problem {
@@ -266,8 +276,10 @@ fn is_page(response: &Response) -> bool {
 /// Puts an error's page into the response; what the layers below set for it stays.
 fn show_problem(response: &mut Response, page: Response) {
     let (parts, body) = page.into_parts();
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    response.headers_mut().extend(parts.headers);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.extend(parts.headers);
+    pages::keep(headers, false);
     *response.body_mut() = body;
 }
 
@@ -278,15 +290,27 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let face = Face::of(&host, &request);
+    let switched = match &face {
+        Face::Page(_) => pages::switch(&host, &request),
+        Face::Envelope => None,
+    };
     let note = Note::default();
-    let intake = Intake::of(&mut request);
+    let intake = Intake::of(&mut request, &host.spool);
     request.extensions_mut().insert(note.clone());
     request.extensions_mut().insert(intake.clone());
 
     // Whatever is logged on the way, a panic's place included, carries the request's id.
     let span = tracing::error_span!("request", %request_id);
-    let result = AssertUnwindSafe(next.run(request).instrument(span)).catch_unwind().await;
-    let mut response = result.unwrap_or_else(|_| Problem::internal("a handler panicked").into_response());
+    let mut response = match host.limiter.admit(&request) {
+        Ok(()) => match switched {
+            Some(switched) => switched,
+            None => {
+                let result = AssertUnwindSafe(next.run(request).instrument(span)).catch_unwind().await;
+                result.unwrap_or_else(|_| Problem::internal("a handler panicked").into_response())
+            }
+        },
+        Err(problem) => problem.into_response(),
+    };
     let is_done = response.status().is_success() || response.status().is_redirection();
     if is_done && method != Method::GET && method != Method::HEAD {
         host.wake();

@@ -1,12 +1,13 @@
 //! The reference host: Serront's HTTP API on axum over `serront-core`.
 //!
 //! [`router`] is all of it that speaks HTTP; another axum app can nest it under a path of its own. The binary beside it
-//! adds what a process needs: settings, adapters, the loops of [`work`], a graceful stop.
+//! adds what a process needs: settings, adapters, the loops of [`work`], connections with bounds, a graceful stop.
 //!
 //! ```text
 //! request ─▶ envelope::dress ─▶ auth ─▶ routes::* ─▶ serront_core::service ─▶ ports
 //!            (id, log line,     (401)   (input, 404,
-//!             body's bounds,             then 400)
+//!             rate limits,               then 400)
+//!             body's bounds,
 //!             panics, envelope)
 //! ```
 //!
@@ -14,15 +15,20 @@
 
 mod auth;
 mod body;
+mod client_address;
 mod envelope;
 mod language;
+mod limits;
 mod log;
 mod pages;
 mod query;
 mod routes;
+mod spool;
 mod state;
 pub mod work;
 
+pub use client_address::{NoNetworks, TrustedProxies};
+pub use limits::Limits;
 pub use pages::SessionKey;
 pub use routes::router;
 pub use state::{Host, Ports};

@@ -16,6 +16,7 @@ mod commands;
 mod demo;
 mod operator;
 mod process;
+mod serve;
 mod settings;
 
 use commands::{AccountCommand, Command, CommandLine};

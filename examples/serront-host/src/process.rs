@@ -6,7 +6,6 @@ use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use serde_json::json;
 use serront_host::{Host, router, work};
 use tokio::net::TcpListener;
@@ -20,6 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::Fatal;
 use crate::adapters::{self, Adapters};
+use crate::serve;
 use crate::settings::{LISTEN_DEFAULT, Settings};
 
 /// How long requests and attempts may take to finish after the signal. With the closing of the database it stays under
@@ -87,7 +87,7 @@ pub(crate) struct Running {
     adapters: Adapters,
     signals: Signals,
     stop: watch::Sender<bool>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     loops: Vec<JoinHandle<()>>,
 }
 
@@ -96,9 +96,13 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let signals = Signals::listen()?;
     let address = format!("http://{}", listener.local_addr()?);
     let public_url = settings.public_url()?.unwrap_or_else(|| address.clone());
-    let policy = settings.policy()?;
+    let (policy, limits, connections_max) = (settings.policy()?, settings.limits()?, settings.connections_max()?);
     let adapters = adapters::open(settings).await?;
-    let host = Host::new(adapters.ports.clone(), policy, public_url).with_session_key(adapters::session_key(settings)?);
+    let host = Host::new(adapters.ports.clone(), policy, public_url)
+        .with_session_key(adapters::session_key(settings)?)
+        .with_limits(limits)
+        // The system's folder for temporary files may be memory.
+        .with_spool(settings.data_dir());
     let host = Arc::new(host);
     let (stop, stopping) = watch::channel(false);
     let loops = vec![
@@ -107,19 +111,10 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
         tokio::spawn(work::fold(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::sweep(Arc::clone(&host), stopping.clone())),
     ];
-    // Answers are small and wait for nothing to be joined with.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let served = axum::serve(listener, router(Arc::clone(&host))).with_graceful_shutdown(stopped(stopping));
-    let server = tokio::spawn(served.into_future());
+    let connections_max = serve::allow_files(connections_max);
+    let server = tokio::spawn(serve::serve(listener, router(Arc::clone(&host)), connections_max, stopping));
     tracing::info!(address, public_url = host.public_url(), "listening");
     Ok(Running { host, address, adapters, signals, stop, server, loops })
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone stops too.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 impl Running {
@@ -146,7 +141,7 @@ impl Running {
         tracing::info!("stopped");
         match ended {
             None => Ok(()),
-            Some(ended) => Ok(ended??),
+            Some(ended) => Ok(ended?),
         }
     }
 }

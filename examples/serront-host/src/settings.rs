@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use clap::Args;
 use serront_core::policy::Policy;
+use serront_host::{Limits, TrustedProxies};
 use url::Url;
 
 /// Where to listen if nothing is said.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+/// How many connections there may be at once if nothing is said.
+const CONNECTIONS_MAX_DEFAULT: u32 = 2_048;
 /// Where Plugipay is if nothing is said.
 const PLUGIPAY_DEFAULT: &str = "https://plugipay.com";
 
@@ -54,6 +57,15 @@ pub(crate) struct Settings {
     /// How long after its minting an open session is first asked after, in milliseconds; then doubling [default: 60000].
     #[arg(long, global = true, env = "SERRONT_JANITOR_FIRST_POLL_MS")]
     janitor_first_poll_ms: Option<String>,
+    /// Requests a minute of one client address to one public route pattern; 0: no limit [default: 120].
+    #[arg(long, global = true, env = "SERRONT_PUBLIC_RATE_PER_MINUTE")]
+    public_rate_per_minute: Option<String>,
+    /// The networks whose Forwarded and X-Forwarded-For are believed, separated by commas [default: none].
+    #[arg(long, global = true, env = "SERRONT_TRUSTED_PROXIES")]
+    trusted_proxies: Option<String>,
+    /// Connections at once; more wait until others end [default: 2048].
+    #[arg(long, global = true, env = "SERRONT_CONNECTIONS_MAX")]
+    connections_max: Option<String>,
     /// Development: plain-http and loopback webhook targets are allowed.
     #[arg(
         long,
@@ -120,7 +132,7 @@ fn given(setting: Option<&str>) -> Option<&str> {
 
 impl Settings {
     /// What embedded defaults in this folder are, whatever the environment says, with a Plugipay of its own; only where to
-    /// listen and the janitor's schedule are kept.
+    /// listen, the janitor's schedule and the limits are kept.
     pub(crate) fn embedded(&self, folder: &Path, plugipay: PlugipayAccess) -> Self {
         Self {
             listen: self.listen.clone(),
@@ -135,6 +147,9 @@ impl Settings {
             plugipay_key_id: Some(plugipay.key_id),
             plugipay_secret: Some(plugipay.secret),
             janitor_first_poll_ms: self.janitor_first_poll_ms.clone(),
+            public_rate_per_minute: self.public_rate_per_minute.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            connections_max: self.connections_max.clone(),
             dev: Some(true),
         }
     }
@@ -256,6 +271,30 @@ impl Settings {
         }
         Ok(policy)
     }
+
+    /// The rate limits.
+    pub(crate) fn limits(&self) -> Result<Limits, BadSetting> {
+        let mut limits = Limits::default();
+        if let Some(raw) = given(self.public_rate_per_minute.as_deref()) {
+            let bad = BadSetting { setting: "public-rate-per-minute", reason: "must be a whole number, 0 or more" };
+            limits.public_per_minute = raw.parse().map_err(|_| bad)?;
+        }
+        if let Some(raw) = given(self.trusted_proxies.as_deref()) {
+            let reason = "must be addresses or networks such as 10.0.0.0/8 and fd00::/8, separated by commas";
+            let bad = BadSetting { setting: "trusted-proxies", reason };
+            limits.trusted_proxies = TrustedProxies::parse(raw).map_err(|_| bad)?;
+        }
+        Ok(limits)
+    }
+
+    /// How many connections there may be at once.
+    pub(crate) fn connections_max(&self) -> Result<u32, BadSetting> {
+        let bad = BadSetting { setting: "connections-max", reason: "must be a whole number, 1 or more" };
+        match given(self.connections_max.as_deref()) {
+            None => Ok(CONNECTIONS_MAX_DEFAULT),
+            Some(raw) => raw.parse().ok().filter(|connections| *connections > 0).ok_or(bad),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -349,5 +388,25 @@ mod tests {
             assert!(policy(bad).is_err(), "{bad}");
         }
         assert!(CommandLine::try_parse_from(["serront-host", "serve", "--janitor-first-poll-ms", "-1"]).is_err());
+    }
+
+    #[test]
+    fn limits_are_whole_numbers_and_networks() {
+        let limits = |arguments: &[&str]| settings(&[&["serve"], arguments].concat()).limits();
+        assert_eq!(limits(&["--public-rate-per-minute=", "--trusted-proxies="]), Ok(Limits::default()));
+        let set = limits(&["--public-rate-per-minute", "0", "--trusted-proxies", "10.0.0.0/8, ::1"]).unwrap();
+        assert_eq!(set.public_per_minute, 0);
+        assert_eq!(Ok(set.trusted_proxies), TrustedProxies::parse("10.0.0.0/8,::1"));
+        for bad in [
+            ["--public-rate-per-minute", "1.5"],
+            ["--public-rate-per-minute", "4294967296"],
+            ["--trusted-proxies", "10.0.0.0/33"],
+            ["--trusted-proxies", "localhost"],
+        ] {
+            let refused = limits(&bad).unwrap_err().to_string();
+            assert!(refused.starts_with(bad[0]), "{refused}");
+        }
+        let connections = |count: &str| settings(&["serve", "--connections-max", count]).connections_max().ok();
+        assert_eq!([connections(""), connections("1"), connections("0")], [Some(2_048), Some(1), None]);
     }
 }

@@ -1,5 +1,6 @@
 //! What every request and every loop of the host shares.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use serront_core::effect::Lane;
@@ -9,7 +10,9 @@ use serront_core::service::{Environment, Local, Online, Provider, Service};
 use tokio::sync::Notify;
 use url::Url;
 
+use crate::limits::{Limiter, Limits};
 use crate::pages::SessionKey;
+use crate::spool::Spool;
 
 /// The service over the host's ports.
 pub(crate) type HostService<'p> = Service<'p, dyn WorkStorage, dyn Receipts, dyn Sink>;
@@ -42,6 +45,8 @@ pub struct Host {
     public_url: String,
     /// The path of the public address, without a slash at its end.
     pub(crate) base: Arc<str>,
+    pub(crate) limiter: Limiter,
+    pub(crate) spool: Arc<Spool>,
     session_key: OnceLock<SessionKey>,
     outbox: Notify,
     errands: Notify,
@@ -53,11 +58,14 @@ impl Host {
     pub fn new(ports: Ports, policy: Policy, public_url: impl Into<String>) -> Self {
         let public_url = public_url.into();
         let base = Url::parse(&public_url).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
+        let limiter = Limiter::new(Limits::default(), Arc::clone(&ports.clock));
         Self {
             ports,
             policy,
             public_url,
             base: base.into(),
+            limiter,
+            spool: Arc::new(Spool::in_folder(std::env::temp_dir())),
             session_key: OnceLock::new(),
             outbox: Notify::new(),
             errands: Notify::new(),
@@ -69,6 +77,19 @@ impl Host {
     #[must_use]
     pub fn with_session_key(self, key: SessionKey) -> Self {
         Self { session_key: key.into(), ..self }
+    }
+
+    /// With these rate limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limiter: Limiter::new(limits, Arc::clone(&self.ports.clock)), ..self }
+    }
+
+    /// With this folder for bodies under way, which are too large to be kept in memory meanwhile. Nothing is ever seen there:
+    /// the files have no names. Without one it is the system's folder for temporary files, which should not be memory itself.
+    #[must_use]
+    pub fn with_spool(self, folder: impl Into<PathBuf>) -> Self {
+        Self { spool: Arc::new(Spool::in_folder(folder)), ..self }
     }
 
     /// What sessions are encrypted under.

@@ -163,7 +163,7 @@ async fn another_sellers_things_are_not_there() {
 async fn an_error_is_a_page_for_browsers_and_the_envelope_for_everybody_else() {
     let house = House::open().await;
     let no_such = "/o/000000000000000000000000000000000000000000000000";
-    for (path, status) in [("/nope", 404), ("/s/nope", 404), (no_such, 404), ("/o/x", 404), ("/dashboard/logout", 405)] {
+    for (path, status) in [("/nope", 404), ("/s/nope", 404), (no_such, 404), ("/o/x", 404)] {
         let reply = house.send(page("GET", path)).await;
         let shown = text(&reply);
         assert_eq!(reply.status, status, "{path}");
@@ -171,6 +171,23 @@ async fn an_error_is_a_page_for_browsers_and_the_envelope_for_everybody_else() {
         assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
         assert_eq!(house.send(ask("GET", path)).await.refusal().0, status, "{path}");
     }
+    assert_eq!(house.send(page("PUT", "/dashboard")).await.status, 405);
+    // Nobody keeps these either: a mistyped address may hold a token.
+    for path in [&format!("{no_such}/typo"), "/dashboard/logout?lang=fr"] {
+        let reply = house.send(page("POST", path)).await;
+        for (name, value) in [
+            ("cache-control", "private, no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-robots-tag", "noindex, nofollow"),
+        ] {
+            assert_eq!(reply.header(name), Some(value), "{path}");
+        }
+        assert!(reply.header("content-security-policy").unwrap().starts_with("default-src 'none'"), "{path}");
+    }
+    // Whatever is asked for, the switch stays on this host, and works there.
+    let reply = house.send(page("GET", "//evil.example/phish")).await;
+    assert!(!text(&reply).contains("\"//evil"), "{}", text(&reply));
+    assert_eq!(led(&house.send(page("GET", "//evil.example/phish?lang=en")).await), (303, "/evil.example/phish"));
     // The API answers its envelope to browsers, too.
     assert_eq!(house.send(page("GET", "/api/v1/orders")).await.refusal().1, "UNAUTHORIZED");
     let english = page("GET", "/nope").header("accept-language", "en-US,en;q=0.9");
@@ -307,6 +324,54 @@ async fn where_to_pay_is_shown_while_it_is_due_and_never_on_the_storefront() {
         assert!(!paid.contains(gone), "{gone}: {paid}");
     }
     assert!(paid.contains("Rp 750.000"));
+}
+
+#[tokio::test]
+async fn an_open_page_is_told_of_another_account_to_pay_to() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let (_, order) = house.order(&key, "shop").await;
+    let state = || async {
+        let shown = text(&house.send(page("GET", format!("/o/{order}"))).await);
+        shown.split("data-state=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    let before = state().await;
+    assert_eq!(state().await, before);
+    let account = json!([{"bankName": "BCA", "accountNumber": "999", "accountHolder": "Renata"}]);
+    let shop = in_process::but(in_process::storefront("shop"), json!({"manualBankAccounts": account}));
+    house.send(ask("PUT", "/api/v1/storefront").key(&key).json(&shop)).await.data();
+    assert_ne!(state().await, before);
+}
+
+#[tokio::test]
+async fn pages_stay_below_fifty_kilobytes_however_much_there_is() {
+    let house = House::open().await;
+    let key = house.account(Tier::Business).await;
+    house.open_shop(&key, "shop").await;
+    let (id, order) = house.order(&key, "shop").await;
+    let package = |n: usize| json!({"name": format!("Package {n} {}", "x".repeat(80)), "priceIdr": 1_000, "description": "y".repeat(2_000)});
+    for n in 1..100 {
+        let packages: Vec<Value> = (0..5).map(package).collect();
+        let service = json!({
+            "slug": format!("s-{n}"), "name": format!("Service {n} {}", "z".repeat(80)), "description": "w".repeat(2_000),
+            "pricingType": "package", "packages": packages,
+        });
+        house.send(ask("POST", "/api/v1/services").key(&key).json(&service)).await.data();
+    }
+    for _ in 0..60 {
+        house.upload(&order).await;
+    }
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let detail = format!("/dashboard/orders/{id}");
+    for path in ["/s/shop", "/s/shop?from=12", "/s/shop?from=96", &detail, "/dashboard/storefront"] {
+        let reply = house.send(page("GET", path).header("cookie", &cookie)).await;
+        assert!(reply.status == 200 && reply.bytes.len() < 50_000, "{path}: {}", reply.bytes.len());
+    }
+    let ordered =
+        form("/s/shop", &[("service", "s-99:nope"), ("buyerName", "Budi"), ("buyerEmail", "budi@example.com")]);
+    let refused = text(&house.send(ordered).await);
+    assert!(refused.contains("s-99") && refused.contains("service-error"), "the page with what was chosen");
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ impl Batch {
                 Write::DeleteService(id) => written.push(Touched::Row(account, Row::Service(*id))),
                 Write::UpdateOrder { id, .. } => written.push(Touched::Row(account, Row::Order(*id))),
                 Write::UpdatePayment { order_id, .. } => written.push(Touched::Row(account, Row::Order(*order_id))),
-                Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) => {
+                Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) | Write::RotateSecret { id, .. } => {
                     written.push(Touched::Row(account, Row::Subscription(*id)));
                 }
                 Write::PutSession(name) => written.push(Touched::Row(account, Row::Session(name.id.clone()))),
@@ -63,7 +63,8 @@ impl Batch {
                     written.push(Touched::Name(Some(account), ClaimName::ProviderEvent(id.clone())));
                 }
                 Write::Requeue(id) => written.push(Touched::Effect(account, *id)),
-                // Two deletions of one key release the same name; a checkout goes with a write of its order.
+                // Two deletions of one key release the same name; a checkout goes with a write of its order, and what is given
+                // up with one of its subscription.
                 Write::InsertOrder(..)
                 | Write::InsertKey(_)
                 | Write::DeleteKey(_)
@@ -76,7 +77,8 @@ impl Batch {
                 | Write::InsertInbox(_)
                 | Write::InsertPayout(_)
                 | Write::AppendPayoutAudit(_)
-                | Write::InsertAdjustment(_) => {}
+                | Write::InsertAdjustment(_)
+                | Write::GiveUpDeliveries(_) => {}
             }
         }
         for name in change.releases.iter().chain(change.claims.iter().map(|claim| &claim.name)) {

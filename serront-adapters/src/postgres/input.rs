@@ -58,6 +58,7 @@ pub(super) struct Input {
     pub(super) new_subscriptions: Relation,
     pub(super) subscriptions: Relation,
     pub(super) deleted_subscriptions: Relation,
+    pub(super) secrets: Relation,
     pub(super) audit: Relation,
     pub(super) new_checkouts: Relation,
     pub(super) checkouts: Relation,
@@ -82,6 +83,7 @@ pub(super) struct Input {
     pub(super) errands: Relation,
     pub(super) requeued_effects: Relation,
     pub(super) requeued_errands: Relation,
+    pub(super) given_up: Relation,
     pub(super) deltas: Relation,
     pub(super) ledger_deltas: Relation,
 }
@@ -214,9 +216,10 @@ impl Input {
             ),
             subscriptions: Relation::new(
                 "set_subscriptions",
-                &["subscription_id", "account_id", "version", "url", "events", "active"],
+                &["subscription_id", "account_id", "version", "url", "events", "active", "failures", "failing_since"],
             ),
             deleted_subscriptions: Relation::new("deleted_subscriptions", OWNED),
+            secrets: Relation::new("new_secrets", &["account_id", "id", "version", "secret", "previous_until"]),
             audit: Relation::new(
                 "new_audit",
                 &["audit_id", "account_id", "order_id", "payment_id", "at", "actor", "act", "note"],
@@ -332,6 +335,7 @@ impl Input {
             errands: Relation::new("new_errands", &["effect_id", "account_id", "content", "created_at", "due_at"]),
             requeued_effects: Relation::new("requeued_effects", OWNED),
             requeued_errands: Relation::new("requeued_errands", OWNED),
+            given_up: Relation::new("given_up", OWNED),
             effects: Relation::new(
                 "new_effects",
                 &[
@@ -568,9 +572,16 @@ impl Input {
                     state.url.as_str().into(),
                     json(&state.events)?,
                     state.active.into(),
+                    int(0),
+                    Cell::Int(None),
                 ],
             ),
             Write::DeleteSubscription(id) => self.deleted_subscriptions.push(n, owned(id.to_string())),
+            Write::RotateSecret { id, version, secret, previous_until } => {
+                let mut cells = owned(id.to_string());
+                cells.extend([int(version.0), secret.reveal().into(), time(*previous_until)]);
+                self.secrets.push(n, cells);
+            }
             Write::AppendAudit(record) => self.audit.push(
                 n,
                 vec![
@@ -654,6 +665,7 @@ impl Input {
                 };
                 relation.push(n, owned(id.to_string()));
             }
+            Write::GiveUpDeliveries(id) => self.given_up.push(n, owned(id.to_string())),
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::{Attempt, EffectId, EffectRecord, Lane};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, KeyId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
@@ -34,6 +34,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
@@ -66,11 +67,12 @@ use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
     (4, "given_up", include_str!("migrations/0004_given_up.sql")),
+    (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
 ];
 
 /// The schema if none is chosen.
@@ -442,6 +444,10 @@ impl WorkStorage for PostgresStorage {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         Ok(on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?)
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::streak(connection, schema, account_id, id))?)
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -6,7 +6,7 @@ use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
@@ -16,6 +16,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
@@ -581,6 +582,18 @@ pub(super) async fn effect(
 }
 
 /// Of every account, newest first.
+pub(super) async fn streak(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    id: SubscriptionId,
+) -> Read<Option<Streak>> {
+    let sql = "SELECT failures, failing_since FROM @.subscriptions \
+               WHERE subscription_id = $1 AND account_id = $2 AND failing_since IS NOT NULL";
+    let rows = Query::new(schema, sql).bind(id.to_string())?.bind(account.to_string())?.all(connection).await?;
+    rows.first().map(rows::streak).transpose()
+}
+
 pub(super) async fn given_up(
     connection: &mut PgConnection,
     schema: &str,

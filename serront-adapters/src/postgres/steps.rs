@@ -69,7 +69,7 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 64] {
+    fn relations(&self) -> [&Relation; 66] {
         [
             &self.sets,
             &self.storefront_guards,
@@ -109,6 +109,7 @@ impl Input {
             &self.new_subscriptions,
             &self.subscriptions,
             &self.deleted_subscriptions,
+            &self.secrets,
             &self.audit,
             &self.new_checkouts,
             &self.checkouts,
@@ -133,6 +134,7 @@ impl Input {
             &self.errands,
             &self.requeued_effects,
             &self.requeued_errands,
+            &self.given_up,
             &self.deltas,
             &self.ledger_deltas,
         ]
@@ -442,6 +444,13 @@ impl Input {
         self.insert(sql, &self.new_subscriptions, "subscriptions");
         self.update(sql, &self.subscriptions, "subscriptions", &["subscription_id", "account_id"]);
         self.delete(sql, &self.deleted_subscriptions, "subscriptions", "subscription_id");
+        if !self.secrets.is_empty() {
+            sql.step("new_secrets_done").push(
+                "(UPDATE @.subscriptions t SET version = r.version, previous_secret = t.secret, \
+                 previous_until = r.previous_until, secret = r.secret FROM new_secrets r JOIN good USING (n) \
+                 WHERE t.subscription_id = r.id AND t.account_id = r.account_id)",
+            );
+        }
         self.insert(sql, &self.audit, "audit");
         self.insert(sql, &self.new_checkouts, "checkouts");
         self.update(sql, &self.checkouts, "checkouts", &["checkout_id", "account_id", "order_id"]);
@@ -487,6 +496,13 @@ impl Input {
                      WHERE t.effect_id = r.id AND t.account_id = r.account_id)"
                 ));
             }
+        }
+        if !self.given_up.is_empty() {
+            // Who takes work skips what is locked, and who records an attempt locks one effect: nobody waits in a circle.
+            sql.step("given_up_done").push(
+                "(UPDATE @.effects t SET status = 'failed', lease_until = 0 FROM given_up r JOIN good USING (n) \
+                 WHERE t.subscription_id = r.id AND t.account_id = r.account_id AND t.status = 'pending')",
+            );
         }
         self.insert(sql, &self.deltas, "order_count_deltas");
         self.insert(sql, &self.ledger_deltas, "ledger_deltas");

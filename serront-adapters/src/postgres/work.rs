@@ -1,9 +1,9 @@
 //! The bookkeeping of dispatcher and janitor: leases, attempts, folding, pruning.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectId, Lane};
+use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
 use serront_core::time::Timestamp;
@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::error::of_write;
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
-use crate::sql::work::{LOOK_AHEAD, after, choose, due, table, target};
+use crate::sql::work::{LOOK_AHEAD, TARGET, after, choose, due, table, target};
 
 type Worked<T> = Result<T, Failed>;
 
@@ -92,26 +92,38 @@ pub(super) async fn take_due(
         Lane::Outbox => due_rows(connection, schema, now, limit, per_subscription).await?,
         Lane::Errands => errand_rows(connection, schema, now, limit).await?,
     };
-    let chosen = choose(&rows, limit, per_subscription)?;
+    let mut chosen = choose(&rows, limit, per_subscription)?;
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
     let ids = |column: &'static str| -> Worked<Vec<String>> {
         chosen.iter().map(|row| Ok(row.text(column)?.to_owned())).collect()
     };
+    // What a commit is giving up, or a late worker is recording, is skipped: it is no longer due, or comes next time.
     let sql = format!(
-        "UPDATE @.{} e SET lease_until = $1, fence = fence + 1 \
-         FROM unnest($2::text[], $3::text[]) AS w (effect_id, account_id) \
-         WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id",
-        table(lane)
+        "WITH w AS MATERIALIZED (SELECT e.effect_id, e.account_id FROM @.{table} e \
+         WHERE (e.effect_id, e.account_id) IN (SELECT * FROM unnest($2::text[], $3::text[])) \
+         AND e.status = 'pending' AND e.lease_until <= $4 FOR NO KEY UPDATE OF e SKIP LOCKED) \
+         UPDATE @.{table} e SET lease_until = $1, fence = fence + 1 FROM w \
+         WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id RETURNING e.effect_id",
+        table = table(lane)
     );
-    sqlx::query(at(schema, &sql))
+    let leased = sqlx::query(at(schema, &sql))
         .bind(now.plus(lease).millis())
         .bind(ids("effect_id")?)
         .bind(ids("account_id")?)
-        .execute(&mut *connection)
+        .bind(now.millis())
+        .fetch_all(&mut *connection)
         .await?;
-    let targets = targets(connection, schema, &chosen).await?;
+    let leased = leased.iter().map(|row| row.text("effect_id")).collect::<Result<HashSet<_>, _>>()?;
+    let mut kept = Vec::with_capacity(leased.len());
+    for row in chosen {
+        if leased.contains(row.text("effect_id")?) {
+            kept.push(row);
+        }
+    }
+    chosen = kept;
+    let targets = targets(connection, schema, &chosen, now).await?;
     chosen
         .into_iter()
         .map(|row| {
@@ -122,7 +134,12 @@ pub(super) async fn take_due(
 }
 
 /// The subscriptions that deliveries go to, by their ids.
-async fn targets(connection: &mut PgConnection, schema: &str, chosen: &[&PgRow]) -> Worked<HashMap<String, Target>> {
+async fn targets(
+    connection: &mut PgConnection,
+    schema: &str,
+    chosen: &[&PgRow],
+    now: Timestamp,
+) -> Worked<HashMap<String, Target>> {
     let (mut accounts, mut ids) = (Vec::new(), Vec::new());
     for row in chosen {
         if let Some(id) = row.optional_text("subscription_id")? {
@@ -133,11 +150,12 @@ async fn targets(connection: &mut PgConnection, schema: &str, chosen: &[&PgRow])
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = "SELECT subscription_id, account_id, created_at, version, url, events, active, secret \
-               FROM @.subscriptions WHERE (subscription_id, account_id) IN \
-               (SELECT id, account_id FROM unnest($1::text[], $2::text[]) AS w (id, account_id))";
-    let rows = sqlx::query(at(schema, sql)).bind(ids).bind(accounts).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.text("subscription_id")?.to_owned(), target(row)?))).collect()
+    let sql = format!(
+        "SELECT {TARGET} FROM @.subscriptions WHERE (subscription_id, account_id) IN \
+         (SELECT id, account_id FROM unnest($1::text[], $2::text[]) AS w (id, account_id))"
+    );
+    let rows = sqlx::query(at(schema, &sql)).bind(ids).bind(accounts).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.text("subscription_id")?.to_owned(), target(row, now)?))).collect()
 }
 
 /// When the earliest effect that no lease holds becomes due.
@@ -156,6 +174,9 @@ pub(super) async fn next_due(
 }
 
 /// One statement: the log's row is written if the lease still was the one told.
+///
+/// An attempt at a delivery locks the subscription whose streak it goes on with before it writes the effect, as commits do that
+/// give deliveries up.
 pub(super) async fn record_attempt(
     connection: &mut PgConnection,
     schema: &str,
@@ -166,10 +187,33 @@ pub(super) async fn record_attempt(
     next: NextAttempt,
 ) -> Worked<Result<(), LeaseLost>> {
     let (status, due_at) = after(next);
+    let (locked, waits, counted) = match id {
+        EffectId::Delivery(_) => {
+            let (which, set) = if attempt.status == EffectStatus::Succeeded {
+                (" AND u.failures > 0", "failures = 0, failing_since = NULL")
+            } else {
+                ("", "failures = u.failures + 1, failing_since = coalesce(u.failing_since, $11)")
+            };
+            (
+                format!(
+                    "whose AS MATERIALIZED (SELECT u.subscription_id, u.account_id FROM @.subscriptions u \
+                     WHERE (u.subscription_id, u.account_id) IN (SELECT e.subscription_id, e.account_id \
+                     FROM @.effects e WHERE e.effect_id = $3 AND e.account_id = $4){which} FOR NO KEY UPDATE OF u), "
+                ),
+                " AND (SELECT count(*) FROM whose) >= 0",
+                format!(
+                    "counted AS (UPDATE @.subscriptions u SET {set} FROM whose w, kept \
+                     WHERE u.subscription_id = w.subscription_id AND u.account_id = w.account_id) "
+                ),
+            )
+        }
+        EffectId::Mail(_) | EffectId::Removal(_) | EffectId::Errand(_) => (String::new(), "", String::new()),
+    };
+    let comma = if counted.is_empty() { " " } else { ", " };
     let sql = format!(
-        "WITH kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
+        "WITH {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
          lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
-         AND lease_until > 0 RETURNING 1) \
+         AND lease_until > 0{waits} RETURNING 1){comma}{counted}\
          INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
          duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept",
         table(id.lane())

@@ -23,7 +23,7 @@ use serront_core::ports::{
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::{Digest256, ImageType, Receipt};
 use serront_core::storefront::{Profile, Storefront};
-use serront_core::subscription::{Subscription, SubscriptionState};
+use serront_core::subscription::{Streak, Subscription, SubscriptionState};
 use serront_core::text::{EmailAddress, Slug};
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
@@ -344,6 +344,11 @@ fn delivery(row: &impl Cells) -> Read<DeliveryRecord> {
         next_attempt_at: (status == EffectStatus::Pending).then(|| time(row, "due_at")).transpose()?,
         attempts: Vec::new(),
     })
+}
+
+/// A subscription's streak of failed attempts, where there is one.
+pub(crate) fn streak(row: &impl Cells) -> Read<Streak> {
+    Ok(Streak { failures: whole(row, "failures")?, since: time(row, "failing_since")? })
 }
 
 /// The account's subscriptions, from one text.

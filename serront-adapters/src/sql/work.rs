@@ -67,10 +67,20 @@ pub(crate) fn due(row: &impl Cells, target: Option<Target>) -> Result<Due, Faile
     Ok(Due { id, account_id: rows::id(row, "account_id")?, fence, attempts: rows::whole(row, "attempts")?, effect })
 }
 
-/// A subscription with its secret.
-pub(crate) fn target(row: &impl Cells) -> Result<Target, Failed> {
-    let secret = WebhookSecret::parse(row.text("secret")?).ok_or(Failed::Unreadable("secret"))?;
-    Ok(Target { subscription: rows::subscription(row)?, secret })
+/// What is read of a subscription, to post to it.
+pub(crate) const TARGET: &str = "subscription_id, account_id, created_at, version, url, events, active, secret, \
+                                 previous_secret, previous_until";
+
+/// A subscription with what signs for it at this time.
+pub(crate) fn target(row: &impl Cells, now: Timestamp) -> Result<Target, Failed> {
+    let parse = |text: &str| WebhookSecret::parse(text).ok_or(Failed::Unreadable("secret"));
+    let counts = row.optional_int("previous_until")?.is_some_and(|until| now.millis() < until);
+    let previous = row.optional_text("previous_secret")?.filter(|_| counts);
+    Ok(Target {
+        subscription: rows::subscription(row)?,
+        secret: parse(row.text("secret")?)?,
+        previous_secret: previous.map(parse).transpose()?,
+    })
 }
 
 /// The state that an attempt leaves behind, and when the next one is due.

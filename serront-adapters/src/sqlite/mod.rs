@@ -21,13 +21,14 @@ use async_trait::async_trait;
 use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, EffectId, EffectRecord, Lane};
-use serront_core::ids::{AccountId, KeyId, UploadId};
+use serront_core::ids::{AccountId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::ports::{
     Clock, CommitError, Due, Fence, NextAttempt, PortError, Prune, Pruned, RecordError, WorkStorage,
 };
+use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -61,11 +62,12 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
     (4, "given_up", include_str!("migrations/0004_given_up.sql")),
+    (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -215,6 +217,10 @@ impl WorkStorage for SqliteStorage {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         pooled!(self, |connection| money::payouts_in_flight(connection, after, limit))
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        pooled!(self, |connection| read::streak(connection, account_id, id))
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -6,7 +6,7 @@ use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord, Lane};
 use serront_core::idempotency::{Kept, Scope};
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
@@ -16,6 +16,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -548,6 +549,22 @@ pub(super) async fn effect(
 }
 
 /// Of every account, newest first.
+pub(super) async fn streak(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: SubscriptionId,
+) -> Read<Option<Streak>> {
+    let row = sqlx::query(
+        "SELECT failures, failing_since FROM subscriptions \
+         WHERE subscription_id = ? AND account_id = ? AND failing_since IS NOT NULL",
+    )
+    .bind(id.to_string())
+    .bind(account.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(rows::streak).transpose()
+}
+
 pub(super) async fn given_up(
     connection: &mut SqliteConnection,
     after: Option<EffectPosition>,

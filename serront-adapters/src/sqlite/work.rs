@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectId, Lane};
+use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
-use crate::sql::work::{LOOK_AHEAD, after, choose, due, table, target};
+use crate::sql::work::{LOOK_AHEAD, TARGET, after, choose, due, table, target};
 
 type Worked<T> = Result<T, Failed>;
 
@@ -63,31 +63,30 @@ pub(super) async fn take_due(
     };
     let mut taken = Vec::new();
     for row in choose(&rows, limit, per_subscription)? {
-        taken.push(lease_one(connection, lane, row, now.plus(lease)).await?);
+        taken.push(lease_one(connection, lane, row, (now, lease)).await?);
     }
     Ok(taken)
 }
 
-async fn lease_one(connection: &mut SqliteConnection, lane: Lane, row: &SqliteRow, until: Timestamp) -> Worked<Due> {
+async fn lease_one(
+    connection: &mut SqliteConnection,
+    lane: Lane,
+    row: &SqliteRow,
+    (now, lease): (Timestamp, Duration),
+) -> Worked<Due> {
     let account = row.text("account_id")?;
     let sql =
         format!("UPDATE {} SET lease_until = ?, fence = fence + 1 WHERE effect_id = ? AND account_id = ?", table(lane));
     sqlx::query(AssertSqlSafe(sql))
-        .bind(until.millis())
+        .bind(now.plus(lease).millis())
         .bind(row.text("effect_id")?)
         .bind(account)
         .execute(&mut *connection)
         .await?;
     let Some(subscription) = row.optional_text("subscription_id")? else { return due(row, None) };
-    let of = sqlx::query(
-        "SELECT subscription_id, account_id, created_at, version, url, events, active, secret FROM subscriptions \
-         WHERE subscription_id = ? AND account_id = ?",
-    )
-    .bind(subscription)
-    .bind(account)
-    .fetch_optional(connection)
-    .await?;
-    due(row, of.as_ref().map(target).transpose()?)
+    let sql = format!("SELECT {TARGET} FROM subscriptions WHERE subscription_id = ? AND account_id = ?");
+    let of = sqlx::query(AssertSqlSafe(sql)).bind(subscription).bind(account).fetch_optional(connection).await?;
+    due(row, of.as_ref().map(|of| target(of, now)).transpose()?)
 }
 
 pub(super) async fn record_attempt(
@@ -129,9 +128,37 @@ pub(super) async fn record_attempt(
     .bind(i64::try_from(attempt.duration_ms).unwrap_or(i64::MAX))
     .bind(attempt.attempted_at.millis())
     .bind(attempt.next_retry_at.map(Timestamp::millis))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if matches!(id, EffectId::Delivery(_)) {
+        count_attempt(connection, account, id, attempt).await?;
+    }
     Ok(Ok(()))
+}
+
+/// Goes on with the streak of a delivery's subscription.
+async fn count_attempt(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    id: EffectId,
+    attempt: &Attempt,
+) -> Worked<()> {
+    let counted = if attempt.status == EffectStatus::Succeeded {
+        "UPDATE subscriptions SET failures = 0, failing_since = NULL WHERE failures > 0"
+    } else {
+        "UPDATE subscriptions SET failures = failures + 1, failing_since = coalesce(failing_since, ?3) WHERE 1"
+    };
+    let sql = format!(
+        "{counted} AND account_id = ?2 \
+         AND subscription_id = (SELECT subscription_id FROM effects WHERE effect_id = ?1 AND account_id = ?2)"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .bind(account.to_string())
+        .bind(attempt.attempted_at.millis())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune) -> Worked<Pruned> {

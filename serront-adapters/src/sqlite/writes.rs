@@ -82,7 +82,7 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: 
         Write::UpdateSubscription(id, SubscriptionState { version, url, events, active }) => {
             script
                 .add(
-                    "UPDATE subscriptions SET version = ?, url = ?, events = ?, active = ? \
+                    "UPDATE subscriptions SET version = ?, url = ?, events = ?, active = ?, failures = 0, failing_since = NULL \
                  WHERE subscription_id = ? AND account_id = ?",
                 )
                 .bind(version.0)
@@ -96,6 +96,19 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: 
         Write::DeleteSubscription(id) => {
             script
                 .add("DELETE FROM subscriptions WHERE subscription_id = ? AND account_id = ?")
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
+        Write::RotateSecret { id, version, secret, previous_until } => {
+            script
+                .add(
+                    "UPDATE subscriptions SET version = ?, previous_secret = secret, previous_until = ?, secret = ? \
+                     WHERE subscription_id = ? AND account_id = ?",
+                )
+                .bind(version.0)
+                .bind(previous_until.millis())
+                .bind(secret.reveal())
                 .bind(id.to_string())
                 .bind(account.to_string());
             Ok(())
@@ -163,6 +176,16 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: 
         Write::InsertAdjustment(adjustment) => payouts::insert_adjustment(script, adjustment),
         Write::Requeue(id) => {
             requeue(script, account, *id, at);
+            Ok(())
+        }
+        Write::GiveUpDeliveries(id) => {
+            script
+                .add(
+                    "UPDATE effects SET status = 'failed', lease_until = 0 \
+                     WHERE subscription_id = ? AND account_id = ? AND status = 'pending'",
+                )
+                .bind(id.to_string())
+                .bind(account.to_string());
             Ok(())
         }
     }

@@ -49,7 +49,9 @@ pub use modules::{
 pub use orders::{OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order};
 pub use payouts::{AdjustmentInput, PayoutStep, Requester, adjust, move_payout, patch_bank_account, request_payout};
 pub use storefront::put_storefront;
-pub use subscriptions::{create_subscription, delete_subscription, update_subscription};
+pub use subscriptions::{
+    create_subscription, delete_subscription, rotate_secret, switch_off_subscription, update_subscription,
+};
 
 /// What a decision is given besides the snapshot and the command.
 #[derive(Debug)]

@@ -5,11 +5,12 @@ use super::account::settings_change;
 use super::{Context, Decision};
 use crate::account::Version;
 use crate::change::{Guard, Row, Write};
+use crate::event::{EventData, deliveries};
 use crate::ids::SubscriptionId;
 use crate::key::WebhookSecret;
 use crate::ports::AccountSnapshot;
 use crate::rejection::{Invalid, Rejection};
-use crate::subscription::{EventFilter, SUBSCRIPTIONS_MAX, Subscription, SubscriptionInput, SubscriptionState};
+use crate::subscription::{EventFilter, SUBSCRIPTIONS_MAX, Streak, Subscription, SubscriptionInput, SubscriptionState};
 use crate::view::{NewSubscriptionView, SubscriptionView};
 
 /// Subscribes an address whose target the sink has checked. The secret is shown this once.
@@ -53,7 +54,7 @@ fn find(snapshot: &AccountSnapshot, id: SubscriptionId) -> Result<&Subscription,
         .ok_or(Rejection::NotFound("webhook subscription"))
 }
 
-/// Changes a subscription.
+/// Changes a subscription. Pausing it gives up what is queued for it.
 ///
 /// # Errors
 /// [`Rejection::NotFound`], [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`].
@@ -81,11 +82,71 @@ pub fn update_subscription(
         active: input.active.unwrap_or(before.state.active),
     };
     let view = SubscriptionView::from(&Subscription { state: state.clone(), ..before.clone() });
+    let pauses = !state.active;
     change.writes = vec![Write::UpdateAccount(settings), Write::UpdateSubscription(id, state)];
+    if pauses {
+        change.writes.push(Write::GiveUpDeliveries(id));
+    }
     context.conclude(change, view)
 }
 
-/// Deletes a subscription. Its delivery log stays; what is still queued for it is given up by the dispatcher.
+/// Gives a subscription a new secret, shown this once. It signs at once; the one until now signs beside it for
+/// [`Policy::webhook_secret_kept`](crate::policy::Policy::webhook_secret_kept).
+///
+/// # Errors
+/// [`Rejection::NotFound`], then [`Rejection::IdempotencyKeyInUse`].
+pub fn rotate_secret(
+    snapshot: &AccountSnapshot,
+    id: SubscriptionId,
+    secret: WebhookSecret,
+    context: &mut Context<'_>,
+) -> Result<Decision<NewSubscriptionView>, Rejection> {
+    let before = find(snapshot, id)?;
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    let mut change = context.change_set(snapshot.account.id);
+    // No event is decided by a secret, so the settings epoch stays.
+    change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
+    change.writes = vec![Write::RotateSecret {
+        id,
+        version: before.state.version.next(),
+        secret: secret.clone(),
+        previous_until: context.now.plus(context.policy.webhook_secret_kept),
+    }];
+    context.conclude(change, NewSubscriptionView { shown: SubscriptionView::from(before), secret })
+}
+
+/// Switches a subscription off whose receiver has failed for too long: it is inactive, what is queued for it is given up, and
+/// the account's others are told. Answers whether that was decided now; there is nothing to do if it was done before, or if
+/// somebody looked after the subscription meanwhile.
+#[must_use]
+pub fn switch_off_subscription(
+    snapshot: &AccountSnapshot,
+    id: SubscriptionId,
+    streak: Option<Streak>,
+    context: &mut Context<'_>,
+) -> Decision<bool> {
+    let failing = streak.filter(|streak| streak.is_over(context.policy, context.now));
+    let mut subscriptions = snapshot.subscriptions.iter();
+    let before = subscriptions.find(|subscription| subscription.id == id && subscription.state.active);
+    let Some((before, streak)) = before.zip(failing) else { return Decision::Unchanged(false) };
+    let (mut change, settings) = settings_change(&snapshot.account, context);
+    change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
+    let state = SubscriptionState { version: before.state.version.next(), active: false, ..before.state.clone() };
+    change.writes =
+        vec![Write::UpdateAccount(settings), Write::UpdateSubscription(id, state), Write::GiveUpDeliveries(id)];
+    let others: Vec<_> = snapshot.subscriptions.iter().filter(|other| other.id != id).cloned().collect();
+    let told = EventData::SubscriptionDisabled {
+        subscription_id: id,
+        failed_attempts: streak.failures,
+        failing_since: streak.since,
+    };
+    change.effects = deliveries(snapshot.account.id, &told, &others, context.now, &mut context.ids);
+    Decision::Change(Box::new(change), true)
+}
+
+/// Deletes a subscription, and gives up what is queued for it. Its delivery log stays.
 ///
 /// # Errors
 /// [`Rejection::NotFound`].
@@ -97,6 +158,6 @@ pub fn delete_subscription(
     let before = find(snapshot, id)?;
     let (mut change, settings) = settings_change(&snapshot.account, context);
     change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
-    change.writes = vec![Write::UpdateAccount(settings), Write::DeleteSubscription(id)];
+    change.writes = vec![Write::UpdateAccount(settings), Write::DeleteSubscription(id), Write::GiveUpDeliveries(id)];
     Ok(Decision::Change(Box::new(change), ()))
 }

@@ -20,7 +20,7 @@ use crate::exception::{ExceptionStatus, PaymentException};
 use crate::idempotency::{Kept, Scope};
 use crate::ids::{
     AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, OrderId, PaymentId,
-    PayoutId, ServiceId, UploadId,
+    PayoutId, ServiceId, SubscriptionId, UploadId,
 };
 use crate::inbox::{InboxRecord, InboxStatus};
 use crate::key::{KeyRecord, WebhookSecret};
@@ -37,7 +37,7 @@ use crate::ports::PortError;
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
 use crate::storefront::Storefront;
-use crate::subscription::Subscription;
+use crate::subscription::{Streak, Subscription};
 use crate::text::Slug;
 use crate::time::Timestamp;
 
@@ -461,6 +461,8 @@ pub struct Target {
     pub subscription: Subscription,
     /// What to sign with.
     pub secret: WebhookSecret,
+    /// What to sign with as well: the secret before, until its time ends by the storage's clock.
+    pub previous_secret: Option<WebhookSecret>,
 }
 
 /// A due effect, with what is needed to carry it out.
@@ -579,6 +581,9 @@ pub trait WorkStorage: Storage {
 
     /// Writes an attempt into the effect's log, ends the lease and sets what comes next, all at once.
     ///
+    /// An attempt at a delivery also goes on with its subscription's streak: one that failed is counted, one that succeeded
+    /// ends it. Neither moves a version.
+    ///
     /// # Errors
     /// [`LeaseLost`] if the fence is not the effect's present one; nothing is written then. Sending the same record again
     /// after an unknown outcome answers [`LeaseLost`] if it had landed.
@@ -590,6 +595,13 @@ pub trait WorkStorage: Storage {
         attempt: &Attempt,
         next: NextAttempt,
     ) -> Result<(), RecordError>;
+
+    /// A subscription's streak of failed attempts; `None` if the last one succeeded, if there was none since the subscription
+    /// was last changed, or if there is no such subscription.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError>;
 
     /// Moves the deltas of kept counts and balances into their totals, up to `limit` of each kind, and answers how many they were.
     ///

@@ -9,18 +9,18 @@ use crate::decide::{self, OrderPatch, PlaceOrder};
 use crate::effect::{EffectId, EffectRecord};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, SubscriptionId};
-use crate::key::{AccessToken, ApiKey};
+use crate::key::{AccessToken, ApiKey, WebhookSecret};
 use crate::order::{Language, OrderInput, WorkCounts};
 use crate::page::{self, DeliveryFilter, Limit, OrderFilter};
-use crate::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot, Storage};
+use crate::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage};
 use crate::rejection::Rejection;
 use crate::storefront::StorefrontInput;
 use crate::subscription::SubscriptionInput;
 use crate::text::Slug;
 use crate::tier::Tier;
 use crate::view::{
-    BuyerOrder, DeliveryView, KeyView, NewKeyView, PlacedOrder, SellerOrder, ServiceView, ShopView, StorefrontView,
-    SubscriptionView,
+    BuyerOrder, DeliveryView, KeyView, NewKeyView, NewSubscriptionView, PlacedOrder, SellerOrder, ServiceView,
+    ShopView, StorefrontView, SubscriptionView,
 };
 
 /// A page of orders.
@@ -32,6 +32,24 @@ pub struct OrdersPage {
     pub counts: WorkCounts,
     /// Where the next page begins; `None` on the last one.
     pub cursor: Option<String>,
+}
+
+impl<S: WorkStorage + ?Sized> Local<'_, S> {
+    /// Switches a subscription off if its receiver has failed for too long, and tells the account's others. The dispatcher
+    /// calls it after each failed attempt; of several hosts, one does it. Answers whether it was done now.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`] if there is no such account; [`Failure::Busy`]; a port's failure.
+    pub async fn switch_off_if_failing(&self, account_id: AccountId, id: SubscriptionId) -> Result<bool, Failure> {
+        let (answer, _) = rounds!(self, None, |context| {
+            // Read before the streak: who changes the subscription in between, and so begins its streak anew, moves the version
+            // that this is decided by.
+            let snapshot = self.account_snapshot(account_id, None).await?;
+            let streak = self.storage.streak(account_id, id).await?;
+            decide::switch_off_subscription(&snapshot, id, streak, &mut context)
+        });
+        Ok(answer.value)
+    }
 }
 
 impl<S: Storage + ?Sized> Local<'_, S> {
@@ -401,6 +419,24 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         let (answer, _) = rounds!(self, request, |context| {
             let snapshot = self.account_snapshot(account_id, request).await?;
             decide::update_subscription(&snapshot, id, input, &mut context)?
+        });
+        Ok(answer)
+    }
+
+    /// Gives a subscription a new secret, shown this once. It signs at once, and the one until now beside it for a while.
+    ///
+    /// # Errors
+    /// Those of [`decide::rotate_secret`]; [`Failure::Busy`]; a port's failure.
+    pub async fn rotate_secret(
+        &self,
+        account_id: AccountId,
+        id: SubscriptionId,
+        request: Option<IdempotentRequest>,
+    ) -> Result<Answer<NewSubscriptionView>, Failure> {
+        let (answer, _) = rounds!(self, request, |context| {
+            let snapshot = self.account_snapshot(account_id, request).await?;
+            let secret = WebhookSecret::from_bytes(&self.environment.secrets.draw()?);
+            decide::rotate_secret(&snapshot, id, secret, &mut context)?
         });
         Ok(answer)
     }

@@ -419,7 +419,8 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
             (DueEffect::Mail(content), id) => assert_eq!((content, id), (mail.clone(), EffectId::Mail(mail_id))),
             (DueEffect::Delivery { target, body, .. }, id) => {
                 assert_eq!((body.as_str(), id), ("{}", delivery_ids[0]));
-                let expected = Target { subscription: subscription.clone(), secret: secret.clone() };
+                let expected =
+                    Target { subscription: subscription.clone(), secret: secret.clone(), previous_secret: None };
                 assert_eq!(target, Some(Box::new(expected)));
             }
             (DueEffect::Removal(_) | DueEffect::Errand(_), id) => panic!("nobody asked for {id}"),

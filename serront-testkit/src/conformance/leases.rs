@@ -301,13 +301,13 @@ pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
     let changed = bench.world.subscribe(&seller, "https://old.example", &["*"]).await;
     let deleted = bench.world.subscribe(&seller, "https://gone.example", &["*"]).await;
     let untouched = bench.world.subscribe(&seller, "https://same.example", &["*"]).await;
+    let input = SubscriptionInput { url: Some("https://new.example".to_owned()), events: None, active: Some(false) };
+    bench.world.service().update_subscription(account_id, changed, &input, None).await.unwrap();
+    bench.world.local().delete_subscription(account_id, deleted).await.unwrap();
     let mut expected = BTreeMap::new();
     for id in [changed, deleted, untouched] {
         expected.insert(bench.queue_deliveries(account_id, id, 1).await[0], id);
     }
-    let input = SubscriptionInput { url: Some("https://new.example".to_owned()), events: None, active: Some(false) };
-    bench.world.service().update_subscription(account_id, changed, &input, None).await.unwrap();
-    bench.world.local().delete_subscription(account_id, deleted).await.unwrap();
     let subscriptions = bench.account(account_id).await.subscriptions;
     let taken = bench.take(10).await;
     assert_eq!(taken.len(), 3);

@@ -37,6 +37,7 @@ pub mod pages;
 pub mod payouts;
 pub mod pruning;
 pub mod retries;
+pub mod subscriptions;
 pub mod workers;
 
 /// One fresh, empty durable store, as an adapter's tests bring it.
@@ -168,6 +169,12 @@ macro_rules! storage_conformance {
             retries::what_is_over_can_be_queued_again,
             retries::what_was_given_up_is_listed_page_by_page,
             retries::what_was_queued_again_is_not_pruned,
+            subscriptions::a_failing_subscription_is_switched_off_once,
+            subscriptions::attempts_that_fail_at_the_same_time_are_all_counted,
+            subscriptions::failed_attempts_in_a_row_are_counted,
+            subscriptions::a_rotated_secret_signs_beside_the_one_before,
+            subscriptions::a_pause_or_deletion_gives_up_what_is_queued,
+            subscriptions::deliveries_are_given_up_only_with_their_subscription,
             workers::a_repeated_key_acts_once,
             workers::dispatchers_side_by_side_send_everything_once,
             workers::many_workers_confirm_the_same_orders_once,
@@ -201,6 +208,7 @@ mod tests {
             ("payouts", include_str!("payouts.rs")),
             ("pruning", include_str!("pruning.rs")),
             ("retries", include_str!("retries.rs")),
+            ("subscriptions", include_str!("subscriptions.rs")),
             ("workers", include_str!("workers.rs")),
         ];
         let mut functions: Vec<String> = files

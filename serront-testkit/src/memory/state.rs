@@ -29,7 +29,7 @@ use serront_core::ports::{CommitError, PortError};
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::storefront::Storefront;
-use serront_core::subscription::Subscription;
+use serront_core::subscription::{Streak, Subscription};
 use serront_core::time::Timestamp;
 
 /// An effect with its bookkeeping.
@@ -67,6 +67,14 @@ impl StoredEffect {
     }
 }
 
+/// What signs for a subscription.
+#[derive(Debug, Clone)]
+pub(super) struct Secrets {
+    pub(super) present: WebhookSecret,
+    /// The one before, and until when it counts.
+    pub(super) previous: Option<(WebhookSecret, Timestamp)>,
+}
+
 /// A name with its holder. Names within an account carry it in their key; names across accounts do not.
 #[derive(Debug, Clone)]
 pub(super) struct StoredClaim {
@@ -86,7 +94,8 @@ pub(super) struct State {
     pub(super) payments: OrdMap<(AccountId, OrderId), Payment>,
     pub(super) counts: OrdMap<AccountId, WorkCounts>,
     pub(super) keys: OrdMap<(AccountId, KeyId), KeyRecord>,
-    pub(super) subscriptions: OrdMap<(AccountId, SubscriptionId), (Subscription, WebhookSecret)>,
+    pub(super) subscriptions: OrdMap<(AccountId, SubscriptionId), (Subscription, Secrets)>,
+    pub(super) streaks: OrdMap<(AccountId, SubscriptionId), Streak>,
     pub(super) audit: OrdMap<(AccountId, OrderId), Vector<AuditRecord>>,
     pub(super) claims: OrdMap<(Option<AccountId>, ClaimName), StoredClaim>,
     pub(super) change_sets: OrdMap<(AccountId, ChangeSetId), (Timestamp, Committed)>,
@@ -347,15 +356,24 @@ impl State {
                 self.keys.remove(&(account_id, *id)).ok_or(CommitError::Conflict)?;
             }
             Write::InsertSubscription(subscription, secret) => {
-                let row = (subscription.clone(), secret.clone());
+                let row = (subscription.clone(), Secrets { present: secret.clone(), previous: None });
                 insert_new(&mut self.subscriptions, (account_id, subscription.id), row)?;
             }
             Write::UpdateSubscription(id, state) => {
                 let row = self.subscriptions.get_mut(&(account_id, *id));
                 found(row, "an update of a missing subscription")?.0.state = state.clone();
+                self.streaks.remove(&(account_id, *id));
             }
             Write::DeleteSubscription(id) => {
                 found(self.subscriptions.remove(&(account_id, *id)), "a deletion of a missing subscription")?;
+                self.streaks.remove(&(account_id, *id));
+            }
+            Write::RotateSecret { id, version, secret, previous_until } => {
+                let row = self.subscriptions.get_mut(&(account_id, *id));
+                let (subscription, secrets) = found(row, "a new secret of a missing subscription")?;
+                subscription.state.version = *version;
+                let before = std::mem::replace(&mut secrets.present, secret.clone());
+                secrets.previous = Some((before, *previous_until));
             }
             Write::AppendAudit(record) => {
                 let of_order = self.payments.get(&(account_id, record.order_id));
@@ -427,8 +445,32 @@ impl State {
                 stored.due = at;
                 stored.leased_until = None;
             }
+            Write::GiveUpDeliveries(id) => self.give_up_deliveries(account_id, *id),
         }
         Ok(None)
+    }
+
+    /// Goes on with a subscription's streak after an attempt, if there is the subscription.
+    pub(super) fn count_attempt(&mut self, key: (AccountId, SubscriptionId), attempt: &Attempt) {
+        if attempt.status == EffectStatus::Succeeded {
+            self.streaks.remove(&key);
+        } else if self.subscriptions.contains_key(&key) {
+            let streak = self.streaks.entry(key).or_insert(Streak { failures: 0, since: attempt.attempted_at });
+            streak.failures = streak.failures.saturating_add(1);
+        }
+    }
+
+    fn give_up_deliveries(&mut self, account_id: AccountId, id: SubscriptionId) {
+        let pending = self.effects.iter().filter(|((owner, _), stored)| {
+            *owner == account_id && stored.status == EffectStatus::Pending && stored.subscription_id() == Some(id)
+        });
+        let pending: Vec<_> = pending.map(|(key, _)| *key).collect();
+        for key in pending {
+            if let Some(stored) = self.effects.get_mut(&key) {
+                stored.status = EffectStatus::Failed;
+                stored.leased_until = None;
+            }
+        }
     }
 
     fn post(&mut self, account_id: AccountId, leg: &LedgerEntry) -> Result<(), CommitError> {

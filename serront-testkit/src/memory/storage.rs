@@ -35,7 +35,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
-use serront_core::subscription::Subscription;
+use serront_core::subscription::{Streak, Subscription};
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 
@@ -203,7 +203,7 @@ fn wanted(filter: &DeliveryFilter, row: &DeliveryRecord) -> bool {
 }
 
 /// What the dispatcher needs to carry an effect out, as things stand now.
-fn due_effect(state: &State, account_id: AccountId, stored: &StoredEffect) -> DueEffect {
+fn due_effect(state: &State, account_id: AccountId, stored: &StoredEffect, now: Timestamp) -> DueEffect {
     match &stored.content {
         Content::Mail(mail) => DueEffect::Mail(mail.clone()),
         Content::Removal(upload_id) => DueEffect::Removal(*upload_id),
@@ -212,8 +212,13 @@ fn due_effect(state: &State, account_id: AccountId, stored: &StoredEffect) -> Du
             event_id: *event_id,
             event_type: *event_type,
             body: body.clone(),
-            target: state.subscriptions.get(&(account_id, *subscription_id)).map(|(subscription, secret)| {
-                Box::new(Target { subscription: subscription.clone(), secret: secret.clone() })
+            target: state.subscriptions.get(&(account_id, *subscription_id)).map(|(subscription, secrets)| {
+                let previous = secrets.previous.as_ref().filter(|(_, until)| now < *until);
+                Box::new(Target {
+                    subscription: subscription.clone(),
+                    secret: secrets.present.clone(),
+                    previous_secret: previous.map(|(secret, _)| secret.clone()),
+                })
             }),
         },
     }
@@ -574,7 +579,7 @@ impl WorkStorage for MemoryStorage {
                 account_id,
                 fence: Fence(stored.fence),
                 attempts: u32::try_from(stored.attempts.len()).unwrap_or(u32::MAX),
-                effect: due_effect(state, account_id, &stored),
+                effect: due_effect(state, account_id, &stored, now),
             });
             state.effects.insert((account_id, id), stored);
         }
@@ -610,7 +615,14 @@ impl WorkStorage for MemoryStorage {
             NextAttempt::Failed => stored.status = EffectStatus::Failed,
             NextAttempt::At(time) => stored.due = time,
         }
+        if let Some(subscription_id) = stored.subscription_id() {
+            state.count_attempt((account_id, subscription_id), attempt);
+        }
         Ok(())
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        Ok(self.read().await.streaks.get(&(account_id, id)).copied())
     }
 
     /// Counts are kept in place here, so the deltas are those of balances.

@@ -18,7 +18,8 @@ use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Lane
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId,
+    UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
@@ -36,6 +37,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 
@@ -430,6 +432,10 @@ impl WorkStorage for NetStorage {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         self.read(move |storage| at_once(storage.payouts_in_flight(after, limit))).await
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        self.read(move |storage| at_once(storage.streak(account_id, id))).await
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -8,7 +8,7 @@ use futures_util::stream;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::AccountId;
 use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
-use serront_core::rejection::{Code, Invalid, Rejection};
+use serront_core::rejection::{Invalid, Rejection};
 
 use super::visit::Turn;
 use crate::body::Intake;
@@ -53,18 +53,15 @@ impl Form {
         !self.text(name).is_empty()
     }
 
-    /// An amount in rupiah as people write it: `750.000`, `Rp 750.000` or `750000`.
+    /// An amount in rupiah as people write it: `750.000`, `Rp 750.000,-` or `750000`.
     pub(super) fn amount(&self, name: &str) -> Result<i64, Invalid> {
         parse_amount(self.text(name)).ok_or_else(|| Invalid::new(name, "must be a whole number of rupiah"))
     }
 
     /// Whether the form carries the session's token.
-    pub(super) fn check_token(&self, token: &str) -> Result<(), Turn> {
+    pub(super) fn carries(&self, token: &str) -> bool {
         // Digests are compared, so that the time it takes tells nothing of the token.
-        if Digest256::of(self.text(TOKEN).as_bytes()) == Digest256::of(token.as_bytes()) && !token.is_empty() {
-            return Ok(());
-        }
-        Err(Problem::of(Code::Unauthorized, "a form without its session's token").into())
+        Digest256::of(self.text(TOKEN).as_bytes()) == Digest256::of(token.as_bytes()) && !token.is_empty()
     }
 
     /// What makes one of this form sent twice.
@@ -74,8 +71,12 @@ impl Form {
 }
 
 fn parse_amount(raw: &str) -> Option<i64> {
-    let digits = raw.trim();
-    let digits = digits.strip_prefix("Rp").or_else(|| digits.strip_prefix("IDR")).unwrap_or(digits).trim();
+    let lowered = raw.trim().to_lowercase();
+    let digits = ["rp.", "rp", "idr"].iter().find_map(|prefix| lowered.strip_prefix(prefix)).unwrap_or(&lowered).trim();
+    let digits = [",-", ",00"].iter().find_map(|end| digits.strip_suffix(end)).unwrap_or(digits);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
     if let Ok(amount) = digits.parse::<u64>() {
         return i64::try_from(amount).ok();
     }
@@ -89,7 +90,7 @@ fn parse_amount(raw: &str) -> Option<i64> {
         }
         joined.push_str(group);
     }
-    joined.bytes().all(|byte| byte.is_ascii_digit()).then(|| joined.parse().ok()).flatten()
+    joined.parse().ok()
 }
 
 /// A file out of a multipart form.
@@ -137,7 +138,12 @@ mod tests {
             ("7500.000", None),
             (".000", None),
             ("-1", None),
-            ("+1", Some(1)),
+            ("+1", None),
+            ("Rp. 10.000", Some(10_000)),
+            ("rp10.000,-", Some(10_000)),
+            ("10.000,00", Some(10_000)),
+            ("10.000,50", None),
+            ("10,00", Some(10)),
             ("1e3", None),
             ("", None),
             ("Rp", None),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use cookie::{Cookie, SameSite};
@@ -36,23 +36,23 @@ pub(super) struct Findable;
 
 /// The layer.
 pub(super) async fn guard(State(host): State<Arc<Host>>, request: Request, next: Next) -> Response {
-    if let Some(switched) = switch(&host, &request) {
-        return switched;
-    }
     let mut response = if is_safe(request.method()) || is_own(&host, &request) {
         next.run(request).await
     } else {
         Problem::of(Code::Unauthorized, "a form of another site").into_response()
     };
     let findable = response.extensions_mut().remove::<Findable>().is_some();
-    let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        if findable && name == "x-robots-tag" {
-            continue;
-        }
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
+    keep(response.headers_mut(), findable);
     response
+}
+
+/// Sets what keeps a page to itself, where the page has not said otherwise.
+pub(crate) fn keep(headers: &mut HeaderMap, findable: bool) {
+    for (name, value) in HEADERS {
+        if !findable || name != "x-robots-tag" {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+    }
 }
 
 fn is_safe(method: &Method) -> bool {
@@ -75,17 +75,15 @@ fn is_own(host: &Host, request: &Request) -> bool {
     }
 }
 
-/// `?lang=en` on any page: remembers the language and shows the page without it.
-fn switch(host: &Host, request: &Request) -> Option<Response> {
+/// `?lang=en` on any page, also one that does not exist: remembers the language and shows the page without it.
+pub(crate) fn switch(host: &Host, request: &Request) -> Option<Response> {
     let query = request.uri().query().filter(|_| is_safe(request.method()))?;
     let pairs = || url::form_urlencoded::parse(query.as_bytes());
     let language = Language::parse(&pairs().find(|(name, _)| name == "lang")?.1)?;
     let visit = Visit::of(host, request.uri(), request.headers());
-    let rest: String = {
-        let mut rest = url::form_urlencoded::Serializer::new(String::new());
-        rest.extend_pairs(pairs().filter(|(name, _)| name != "lang")).finish()
-    };
-    let path = request.uri().path();
+    let path = visit.here.split('?').next().unwrap_or_default();
+    let mut rest = url::form_urlencoded::Serializer::new(String::new());
+    let rest = rest.extend_pairs(pairs().filter(|(name, _)| name != "lang")).finish();
     let mut response = see_other(&visit.to(&if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") }));
     let cookie = Cookie::build((LANGUAGE_COOKIE, language.as_str()))
         .path(visit.to("/"))
@@ -96,5 +94,6 @@ fn switch(host: &Host, request: &Request) -> Option<Response> {
     if let Ok(value) = HeaderValue::try_from(cookie.to_string()) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
+    keep(response.headers_mut(), false);
     Some(response)
 }

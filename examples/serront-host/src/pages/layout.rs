@@ -13,12 +13,10 @@ use super::visit::Visit;
 pub(super) enum Area<'a> {
     /// No way on but the page's own.
     Plain,
-    /// A seller's face to buyers: the seller's name leads to the storefront.
+    /// A seller's face to buyers. The name leads nowhere: a storefront need not be published.
     Shop {
         /// The seller.
         name: &'a str,
-        /// Where the name leads, if the storefront can be visited.
-        slug: Option<&'a str>,
         /// Whether we name ourselves at the foot.
         is_branded: bool,
     },
@@ -130,8 +128,7 @@ fn head(visit: &Visit, area: &Area<'_>) -> Markup {
         header.head {
             div.bar {
                 @match area {
-                    Area::Shop { name, slug: Some(slug), .. } => a.brand href=(visit.to(&format!("/s/{slug}"))) { (name) },
-                    Area::Shop { name, slug: None, .. } => span.brand { (name) },
+                    Area::Shop { name, .. } => span.brand { (name) },
                     Area::Plain => span.brand { "Serront" },
                     Area::Dashboard { .. } => a.brand href=(visit.to("/dashboard")) { "Serront" },
                     Area::Operator { .. } => a.brand href=(visit.to("/operator")) { "Serront " span.tag { "Operator" } },
@@ -161,7 +158,7 @@ fn head(visit: &Visit, area: &Area<'_>) -> Markup {
 fn languages(visit: &Visit) -> Markup {
     let other = match visit.say.0 {
         Language::Id => (Language::En, "English"),
-        Language::En => (Language::Id, "Bahasa Indonesia"),
+        Language::En => (Language::Id, "Indonesia"),
     };
     html! { a.language href=(visit.switched(other.0)) hreflang=(other.0.as_str()) lang=(other.0.as_str()) { (other.1) } }
 }

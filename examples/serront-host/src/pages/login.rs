@@ -25,6 +25,10 @@ pub(super) async fn entrance(visit: Visit, headers: HeaderMap) -> Result<Respons
     if asks_for_page(&headers) { Ok(visit.go("/dashboard")) } else { Err(Problem::not_found("route")) }
 }
 
+pub(super) async fn staff_entrance(visit: Visit) -> Response {
+    visit.go("/operator")
+}
+
 pub(super) async fn seller(visit: Visit, query: Query) -> Shown {
     show::<Caller>(&visit, &query)
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 
 use crate::state::Host;
 
@@ -36,6 +36,7 @@ mod session;
 mod shop;
 mod visit;
 
+pub(crate) use guard::{keep, switch};
 pub use session::SessionKey;
 pub(crate) use visit::{Face, error_page};
 
@@ -52,9 +53,9 @@ pub(crate) fn router(host: &Arc<Host>) -> Router<Arc<Host>> {
         .route("/o/{token}/pay", get(order::back).post(order::pay))
         .route("/o/{token}/proof", get(order::back).post(order::upload))
         .route("/dashboard/login", get(login::seller).post(login::seller_in))
-        .route("/dashboard/logout", post(login::seller_out))
+        .route("/dashboard/logout", get(login::entrance).post(login::seller_out))
         .route("/operator/login", get(login::operator).post(login::operator_in))
-        .route("/operator/logout", post(login::operator_out))
+        .route("/operator/logout", get(login::staff_entrance).post(login::operator_out))
         .merge(dashboard::routes())
         .merge(operator::routes())
         .layer(from_fn_with_state(Arc::clone(host), guard::guard))

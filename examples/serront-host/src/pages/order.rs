@@ -11,6 +11,7 @@ use axum::response::Response;
 use maud::{Markup, PreEscaped, html};
 use serront_core::key::AccessToken;
 use serront_core::payment::PaymentStatus;
+use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
 use serront_core::rejection::Code;
 use serront_core::service::Failure;
 use serront_core::view::{BuyerOrder, PaymentInstructions};
@@ -25,6 +26,8 @@ use crate::body::Intake;
 use crate::query::Query;
 use crate::state::Host;
 
+/// How many characters of an account's number are surely in sight on a small phone; of a longer one the rest is scrolled to.
+const DIGITS_IN_SIGHT: usize = 18;
 /// The upload's field.
 const RECEIPT: &str = "receipt";
 
@@ -122,12 +125,13 @@ fn page(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>)
     let is_confirmed = order.payment_status == PaymentStatus::PaymentConfirmed;
     // What the script looks at: whenever it differs, the page has something new to say.
     let state = format!(
-        "{}-{}-{}-{}-{}",
+        "{}-{}-{}-{}-{}-{}",
         order.payment_status.as_str(),
         order.status.as_str(),
         order.quoted_price_idr.get(),
         order.has_proof,
-        order.online_payment
+        order.online_payment,
+        instructions_of(order)
     );
     let here = visit.to(&format!("/o/{}{}", token.reveal(), if told.is_back { "?paid=1" } else { "" }));
     let body = html! {
@@ -137,14 +141,21 @@ fn page(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>)
                 Some(due) => (open(visit, token, order, due, told, &here)),
             }
         }
-        p.sr-only #news role="status" data-text=(say.of("Keadaan pesanan berubah.", "The order's state has changed.")) {}
+        p.sr-only #news role="status" data-text=(say.of("Status pesanan berubah.", "The order's state has changed."))
+            data-stale=(say.of("Pesanan ini sudah berubah. Muat ulang halaman sebelum membayar.", "This order has changed. Reload the page before you pay.")) {}
     };
     let title = say.of(format!("Pesanan #{}", order.number), format!("Order #{}", order.number));
-    let (name, slug, is_branded) = match &order.storefront {
-        Some(shop) => (shop.display_name.as_str(), Some(shop.slug.as_str()), !shop.hide_branding),
-        None => ("Serront", None, true),
+    let (name, is_branded) = match &order.storefront {
+        Some(shop) => (shop.display_name.as_str(), !shop.hide_branding),
+        None => ("Serront", true),
     };
-    layout::show(visit, Page { title: &title, area: Area::Shop { name, slug, is_branded }, body })
+    layout::show(visit, Page { title: &title, area: Area::Shop { name, is_branded }, body })
+}
+
+/// Where to pay, in a few digits: a page that stays open must not go on showing an account that was replaced.
+fn instructions_of(order: &BuyerOrder) -> String {
+    let json = serde_json::to_string(&order.payment).unwrap_or_default();
+    Digest256::of(json.as_bytes()).to_string().chars().take(8).collect()
 }
 
 /// What was ordered, as a name.
@@ -272,12 +283,12 @@ fn next_step(visit: &Visit, order: &BuyerOrder, is_awaited: bool) -> &'static st
         )
     } else if is_awaited {
         say.of(
-            "Pembayaran online sedang dikonfirmasi. Halaman ini berubah begitu kabar dari Plugipay masuk.",
-            "Your online payment is being confirmed. This page changes as soon as Plugipay has told of it.",
+            "Bila sudah Anda bayar, pembayaran online sedang dikonfirmasi. Muat ulang bila halaman ini belum berubah.",
+            "If you have paid, your online payment is being confirmed. Reload if this page has not changed yet.",
         )
     } else if order.payment_status == PaymentStatus::PaymentClaimed {
         say.of(
-            "Anda sudah menyatakan transfer. Penjual mengecek rekeningnya sendiri lalu mengonfirmasi di sini.",
+            "Anda sudah memberi tahu bahwa Anda sudah transfer. Penjual mengecek rekeningnya sendiri lalu mengonfirmasi di sini.",
             "You have said that you paid. The seller looks at the bank account and then confirms here.",
         )
     } else if order.quoted_price_idr.is_zero() {
@@ -310,7 +321,7 @@ fn transfer(
                         li {
                             p.bank { (account.bank_name) }
                             p.number {
-                                span.digits { (account.account_number) }
+                                span.digits tabindex=[(account.account_number.chars().count() > DIGITS_IN_SIGHT).then_some("0")] { (account.account_number) }
                                 button.quiet type="button" data-copy=(account.account_number) data-done=(say.of("Tersalin", "Copied")) hidden
                                     aria-label=(say.of(format!("Salin nomor rekening {}", account.bank_name), format!("Copy the account number of {}", account.bank_name)))
                                     { (say.of("Salin", "Copy")) }
@@ -351,7 +362,7 @@ fn receipt_form(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &T
         form.upload method="post" enctype="multipart/form-data" action=(visit.to(&format!("/o/{}/proof", token.reveal())))
             data-upload=(visit.to(&format!("/api/v1/public/orders/{}/proof", token.reveal())))
             data-done=(visit.to(&format!("/o/{}?done=uploaded", token.reveal())))
-            data-unsupported=(text(Code::UnsupportedMediaType)) data-large=(text(Code::PayloadTooLarge))
+            data-bytes-max=(RECEIPT_BYTES_MAX) data-unsupported=(text(Code::UnsupportedMediaType)) data-large=(text(Code::PayloadTooLarge))
             data-changed=(text(Code::InvalidTransition)) data-failed=(say.of("Unggahan terputus. Coba lagi.", "The upload broke off. Try again.")) {
             label.strong for=(RECEIPT) {
                 @if order.has_proof { (say.of("Ganti bukti transfer", "Replace the receipt")) }

@@ -111,6 +111,8 @@ pub(super) struct Field<'a> {
     pub(super) value: &'a str,
     pub(super) input: Input<'a>,
     pub(super) is_required: bool,
+    /// What to say of a refused value, where the rule does not say it.
+    pub(super) wrong: &'a str,
 }
 
 /// What a field is.
@@ -135,7 +137,7 @@ pub(super) const TEXT: Input<'static> = Input::Line { kind: "text", autocomplete
 impl<'a> Field<'a> {
     /// A line of text that the service names as the form does, and that may be left empty.
     pub(super) const fn text(name: &'a str, label: &'a str, value: &'a str) -> Self {
-        Self { name, param: name, label, rule: "", value, input: TEXT, is_required: false }
+        Self { name, param: name, label, rule: "", value, input: TEXT, is_required: false, wrong: "" }
     }
 
     pub(super) const fn required(self) -> Self {
@@ -144,6 +146,10 @@ impl<'a> Field<'a> {
 
     pub(super) const fn rule(self, rule: &'a str) -> Self {
         Self { rule, ..self }
+    }
+
+    pub(super) const fn wrong(self, wrong: &'a str) -> Self {
+        Self { wrong, ..self }
     }
 
     pub(super) const fn input(self, input: Input<'a>) -> Self {
@@ -156,7 +162,7 @@ impl<'a> Field<'a> {
 
     /// Rendered, with the refusal if it is this field's.
     pub(super) fn show(&self, say: Say, trouble: Option<&Trouble>) -> Markup {
-        let Field { name, param, label, rule, value, input, is_required } = *self;
+        let Field { name, param, label, rule, value, input, is_required, wrong } = *self;
         let is_wrong = trouble.is_some_and(|trouble| trouble.param.as_deref() == Some(param));
         let (hint, error) = (format!("{name}-hint"), format!("{name}-error"));
         // The refusal says the rule itself.
@@ -187,7 +193,11 @@ impl<'a> Field<'a> {
                     }
                 }
                 @if is_wrong {
-                    p.error #(error) { (say.of("Periksa isian ini.", "Please check this.")) @if !rule.is_empty() { " " (rule) "." } }
+                    p.error #(error) {
+                        @if !wrong.is_empty() { (wrong) "." }
+                        @else if rule.is_empty() { (say.of("Isian ini terlalu panjang, atau berisi tanda yang tidak bisa dipakai.", "This is too long, or has characters that can't be used.")) }
+                        @else { (say.of("Periksa isian ini.", "Please check this.")) " " (rule) "." }
+                    }
                 } @else if !rule.is_empty() {
                     p.hint #(hint) { (rule) "." }
                 }

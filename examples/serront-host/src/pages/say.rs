@@ -230,7 +230,7 @@ impl Say {
                 self.of("Halaman ini tidak bisa dibuka begitu.", "This page can't be opened that way.")
             }
             Code::InvalidTransition => self.of(
-                "Keadaannya sudah berubah, jadi langkah ini tidak berlaku lagi.",
+                "Statusnya sudah berubah, jadi langkah ini tidak berlaku lagi.",
                 "The state has changed meanwhile, so this step does not apply any more.",
             ),
             Code::PaymentModuleDisabled => {

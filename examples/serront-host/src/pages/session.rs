@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cookie::{Cookie, CookieJar, Key, SameSite};
 use serront_core::key::{ApiKey, Caller, OperatorKey, SecretBytes};
@@ -19,6 +19,7 @@ use serront_core::signature::hex;
 use serront_core::time::Timestamp;
 
 use super::form::Form;
+use super::layout::{self, Area, Page};
 use super::visit::{self, Turn, Visit, see_other};
 use crate::auth::{Authenticated, OperatorId, Who};
 use crate::body::Intake;
@@ -213,8 +214,7 @@ impl<W: Who> SignedIn<W> {
     /// The form that was sent, if it is the session's own.
     pub(super) async fn form(&self, intake: &Intake) -> Result<Form, Turn> {
         let form = Form::read(intake).await?;
-        form.check_token(&self.token)?;
-        Ok(form)
+        if form.carries(&self.token) { Ok(form) } else { Err(Turn::to(stale(&self.visit))) }
     }
 
     /// What makes one of a form that is sent twice: another text on each page.
@@ -222,6 +222,26 @@ impl<W: Who> SignedIn<W> {
         let drawn = self.caller.secrets().draw();
         Ok(hex(&drawn.map_err(|error| Problem::internal(describe(&error)))?))
     }
+}
+
+/// A form of an earlier session, or of another site: nothing is done.
+fn stale(visit: &Visit) -> Response {
+    let say = visit.say;
+    let title = say.of("Formulir sudah kedaluwarsa", "This form is out of date");
+    let body = maud::html! {
+        div.card.narrow {
+            h1 { (title) }
+            p {
+                (say.of(
+                    "Anda sudah masuk lagi sejak halamannya dibuka. Tidak ada yang berubah. Kembali, muat ulang halamannya, lalu kirim lagi.",
+                    "You have signed in again since its page was opened. Nothing has changed. Go back, reload the page, and send it again.",
+                ))
+            }
+        }
+    };
+    let mut response = layout::show(visit, Page { title, area: Area::Plain, body });
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    response
 }
 
 #[cfg(test)]

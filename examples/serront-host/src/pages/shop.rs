@@ -21,11 +21,23 @@ use super::say::Say;
 use super::visit::{Trouble, Visit};
 use crate::auth::{Id, ShopSlug};
 use crate::body::Intake;
+use crate::query::Query;
 use crate::state::Host;
 
-pub(super) async fn show(State(host): State<Arc<Host>>, visit: Visit, Id(ShopSlug(slug)): Id<ShopSlug>) -> Shown {
+/// How many services a page offers. Each may have five packages, and all of it has to stay far below 50 kB.
+const SERVICES_ON_A_PAGE: usize = 12;
+/// How much of a description stands beside a choice, in characters.
+const DETAIL_CHARACTERS_MAX: usize = 160;
+
+pub(super) async fn show(
+    State(host): State<Arc<Host>>,
+    visit: Visit,
+    Id(ShopSlug(slug)): Id<ShopSlug>,
+    query: Query,
+) -> Shown {
     let shop = host.local().shop(&slug).await?;
-    Ok(page(&visit, &shop, &OrderInput::default(), None))
+    let from = query.one("from")?.and_then(|from| from.parse().ok()).unwrap_or(0);
+    Ok(page(&visit, &shop, from, &OrderInput::default(), None))
 }
 
 /// Places the order and goes to its page.
@@ -49,7 +61,9 @@ pub(super) async fn order(
                 }
                 other @ (Failure::Rejected(_) | _) => Trouble::of(visit.say, other)?,
             };
-            Ok(trouble.on(page(&visit, &shop, &input, Some(&trouble))))
+            let chosen = shop.services.iter().position(|service| service.slug.as_str() == input.service_slug);
+            let from = chosen.unwrap_or(0) / SERVICES_ON_A_PAGE * SERVICES_ON_A_PAGE;
+            Ok(trouble.on(page(&visit, &shop, from, &input, Some(&trouble))))
         }
     }
 }
@@ -58,7 +72,7 @@ fn read(form: &Form) -> OrderInput {
     // A package is named with its service, so that each service's choices can stand beside it.
     let (service, package) = match form.text("service").split_once(':') {
         Some((service, package)) => (service, Some(package.to_owned())),
-        None => (form.text("service"), form.optional("package")),
+        None => (form.text("service"), None),
     };
     OrderInput {
         service_slug: service.to_owned(),
@@ -72,7 +86,7 @@ fn read(form: &Form) -> OrderInput {
     }
 }
 
-fn page(visit: &Visit, shop: &ShopView, input: &OrderInput, trouble: Option<&Trouble>) -> Response {
+fn page(visit: &Visit, shop: &ShopView, from: usize, input: &OrderInput, trouble: Option<&Trouble>) -> Response {
     let say = visit.say;
     let profile = &shop.storefront;
     let body = html! {
@@ -94,7 +108,8 @@ fn page(visit: &Visit, shop: &ShopView, input: &OrderInput, trouble: Option<&Tro
                     @if trouble.is_some_and(|trouble| matches!(trouble.param.as_deref(), Some("serviceSlug" | "packageName"))) {
                         p.error #service-error { (say.of("Pilih salah satu layanan.", "Choose one of the services.")) }
                     }
-                    @for service in &shop.services { (choice(say, service, input)) }
+                    @for service in shop.services.iter().skip(from).take(SERVICES_ON_A_PAGE) { (choice(say, service, input)) }
+                    (others(visit, shop, from))
                 }
                 (fields(say, input, trouble))
                 button.wide type="submit" { (say.of("Kirim pesanan", "Place the order")) }
@@ -110,11 +125,35 @@ fn page(visit: &Visit, shop: &ShopView, input: &OrderInput, trouble: Option<&Tro
             }
         }
     };
-    let area = Area::Shop { name: &profile.display_name, slug: None, is_branded: !profile.hide_branding };
+    let area = Area::Shop { name: &profile.display_name, is_branded: !profile.hide_branding };
     let title = say.of("Pesan", "Order");
     let mut response = layout::show(visit, Page { title, area, body });
     response.extensions_mut().insert(Findable);
     response
+}
+
+/// The way to the services that this page does not offer.
+fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
+    let say = visit.say;
+    let at = |from: usize| visit.to(&format!("/s/{}?from={from}", shop.storefront.slug));
+    let next = from.saturating_add(SERVICES_ON_A_PAGE);
+    html! {
+        @if from > 0 || next < shop.services.len() {
+            p.actions {
+                @if from > 0 { a.button.secondary href=(at(from.saturating_sub(SERVICES_ON_A_PAGE))) { (say.of("Layanan sebelumnya", "Earlier services")) } }
+                @if next < shop.services.len() { a.button.secondary href=(at(next)) { (say.of("Layanan lainnya", "More services")) } }
+            }
+        }
+    }
+}
+
+/// The beginning of a description, as long as it fits beside a choice.
+fn brief(description: &str) -> String {
+    let mut brief: String = description.chars().take(DETAIL_CHARACTERS_MAX).collect();
+    if brief.len() < description.len() {
+        brief.push('…');
+    }
+    brief
 }
 
 /// A service to choose, or each of its packages.
@@ -123,7 +162,7 @@ fn choice(say: Say, service: &ShopService, input: &OrderInput) -> Markup {
         html! {
             label.choice {
                 input type="radio" name="service" value=(value) required checked[is_chosen];
-                span.what { strong { (name) } @if let Some(detail) = detail { span.detail { (detail) } } }
+                span.what { strong { (name) } @if let Some(detail) = detail { span.detail { (brief(detail)) } } }
                 span.price { (price_of(say, service.pricing_type, price)) }
             }
         }
@@ -133,7 +172,7 @@ fn choice(say: Say, service: &ShopService, input: &OrderInput) -> Markup {
         None => one(service.slug.as_str(), &service.name, service.description.as_deref(), service.price_idr, is_chosen),
         Some(packages) => html! {
             div.packages {
-                p.what { strong { (service.name) } @if let Some(detail) = &service.description { span.detail { (detail) } } }
+                p.what { strong { (service.name) } @if let Some(detail) = &service.description { span.detail { (brief(detail)) } } }
                 @for package in packages {
                     (one(
                         &format!("{}:{}", service.slug, package.name),
@@ -168,6 +207,7 @@ fn fields(say: Say, input: &OrderInput, trouble: Option<&Trouble>) -> Markup {
     let email = Field::text("buyerEmail", say.of("Alamat email", "E-mail address"), &input.buyer_email)
         .required()
         .rule(say.of("Konfirmasi pembayaran dikirim ke sini", "The payment's confirmation is sent there"))
+        .wrong(say.of("Alamat email ini tidak lengkap atau salah ketik", "This is no complete e-mail address"))
         .input(line("email", "email"));
     let phone = Field::text("buyerPhone", say.of("Nomor telepon", "Phone number"), &phone).input(line("tel", "tel"));
     let date = Field::text("preferredDate", say.of("Tanggal yang diinginkan", "Preferred date"), &date)

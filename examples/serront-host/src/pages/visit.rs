@@ -36,7 +36,9 @@ impl Visit {
     pub(super) fn of(host: &Host, uri: &Uri, headers: &HeaderMap) -> Self {
         let language = cookie(headers, LANGUAGE_COOKIE).and_then(|code| Language::parse(&code));
         let say = Say(language.unwrap_or_else(|| language::preferred(headers)));
-        let here = uri.path_and_query().map_or("/", |whole| whole.as_str()).to_owned();
+        // Two slashes at its beginning would make it another host's.
+        let path = uri.path_and_query().map_or("/", |whole| whole.as_str());
+        let here = format!("/{}", path.trim_start_matches('/'));
         Self { say, base: Arc::clone(&host.base), here }
     }
 
@@ -190,10 +192,12 @@ pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Respons
     } else {
         say.of("Belum berhasil", "That did not work")
     };
+    let home = ["/dashboard", "/operator"].into_iter().find(|home| visit.here.starts_with(home));
     let body = html! {
         div.card.narrow {
             h1 { (title) }
             p { (say.code(code)) }
+            @if let Some(home) = home { p { a href=(visit.to(home)) { (say.of("Kembali ke awal", "Back to the beginning")) } } }
             p.muted.small { (say.of("Nomor permintaan", "Request")) ": " code { (request_id) } }
         }
     };

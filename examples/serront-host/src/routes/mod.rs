@@ -65,6 +65,7 @@ pub fn router(host: Arc<Host>) -> Router {
             "/api/v1/webhook-subscriptions/{id}",
             axum::routing::patch(subscriptions::patch).delete(subscriptions::delete),
         )
+        .route("/api/v1/webhook-subscriptions/{id}/rotate-secret", post(subscriptions::rotate_secret))
         .route("/api/v1/billing", get(billing::get))
         .route("/api/v1/ledger/balance", get(ledger::balance))
         .route("/api/v1/ledger/entries", get(ledger::entries))

@@ -7,6 +7,7 @@ use serront_core::event::EventType;
 use serront_core::ids::{DeliveryId, SubscriptionId};
 use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::rejection::Rejection;
+use serront_core::service::Failure;
 use serront_core::subscription::SubscriptionInput;
 use serront_core::view::SubscriptionView;
 
@@ -31,15 +32,21 @@ pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
 }
 
 pub(super) async fn patch(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Intake) -> Reply {
-    let account = caller.account();
     let input = caller.input::<SubscriptionInput>(&intake).await;
-    let (input, request) = existing(input, async {
-        let subscriptions = caller.local().subscriptions(account).await?;
-        let found = subscriptions.iter().any(|subscription| subscription.id == id);
-        found.then_some(()).ok_or_else(|| Rejection::NotFound("webhook subscription").into())
-    })
-    .await?;
-    Answer::done(&caller.service().update_subscription(account, id, &input, request).await?)
+    let (input, request) = existing(input, look_for(&caller, id)).await?;
+    Answer::done(&caller.service().update_subscription(caller.account(), id, &input, request).await?)
+}
+
+/// The new secret is in the answer, and in no other.
+pub(super) async fn rotate_secret(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Intake) -> Reply {
+    let request = existing(caller.no_input(&intake).await, look_for(&caller, id)).await?;
+    Answer::done(&caller.local().rotate_secret(caller.account(), id, request).await?)
+}
+
+async fn look_for(caller: &Keyed, id: SubscriptionId) -> Result<(), Failure> {
+    let subscriptions = caller.local().subscriptions(caller.account()).await?;
+    let found = subscriptions.iter().any(|subscription| subscription.id == id);
+    found.then_some(()).ok_or_else(|| Rejection::NotFound("webhook subscription").into())
 }
 
 pub(super) async fn delete(caller: Keyed, Id(id): Id<SubscriptionId>) -> Reply {

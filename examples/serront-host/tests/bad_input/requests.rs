@@ -28,6 +28,7 @@ async fn another_method_gets_405_and_is_told_which_there_are() {
         ("/api/v1/webhook-subscriptions/deliveries/{delivery}", "GET,HEAD"),
         ("/api/v1/webhook-subscriptions/deliveries/{delivery}/retry", "POST"),
         ("/api/v1/webhook-subscriptions/{subscription}", "PATCH,DELETE"),
+        ("/api/v1/webhook-subscriptions/{subscription}/rotate-secret", "POST"),
         ("/api/v1/billing", "GET,HEAD"),
         ("/api/v1/ledger/balance", "GET,HEAD"),
         ("/api/v1/ledger/entries", "GET,HEAD"),

@@ -1,5 +1,6 @@
 //! The buyer's way: from the storefront to a page that has nothing to pay with any more.
 
+use serde_json::json;
 use thirtyfour::Key;
 
 use super::browser::{Browser, Language, Visitor};
@@ -40,6 +41,26 @@ pub(crate) async fn assert_no_account(browser: &Browser, page: &str) {
     for account in ACCOUNTS {
         assert!(!html.contains(account) && !html.contains(&digits(account)), "{page} has no bank account");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_stays_open_shows_the_account_that_holds_now() {
+    let stage = Stage::open().await;
+    let buyer = stage.browser(Visitor::phone(Language::Indonesian)).await;
+    let order = place_order(&stage, &buyer, "logo").await;
+    let client = &stage.shop.client;
+    let mut shop = client.call("GET", "/api/v1/storefront", None).await.data();
+    shop["manualBankAccounts"] =
+        json!([{"bankName": "BNI", "accountNumber": "555-000-111", "accountHolder": "Renata"}]);
+    client.call("PUT", "/api/v1/storefront", Some(shop)).await.data();
+    buyer.wait_to_read("555-000-111").await;
+    assert_no_account(&buyer, "the page that turned by itself").await;
+    // A chosen file stays, and the buyer is told that the page holds no longer.
+    buyer.attach("receipt", &stage.receipt()).await;
+    let quoted = Some(json!({"quotedPriceIdr": 777_000}));
+    client.call("PATCH", &format!("/api/v1/orders/{}", order.id), quoted).await.data();
+    buyer.wait_to_read("Muat ulang halaman sebelum membayar").await;
+    assert!(buyer.has("#receipt-preview:not([hidden])").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
     AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, MailId, OrderId, PayoutId, ServiceId,
-    UploadId,
+    SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
@@ -34,6 +34,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use ulid::Ulid;
@@ -115,6 +116,7 @@ impl Planted {
                 change.claims.retain(|claim| !matches!(claim.name, ClaimName::Idempotency(_)));
             }
             Bug::ChangeSetIdForgotten => change.id = ChangeSetId::from_ulid(self.fresh()),
+            Bug::PausedPosted => change.writes.retain(|write| !matches!(write, Write::GiveUpDeliveries(_))),
             Bug::MailForgotten => change.effects.retain(|effect| !matches!(effect, Effect::Mail { .. })),
             Bug::MailTwice => {
                 let mut copies = Vec::new();
@@ -553,6 +555,10 @@ impl WorkStorage for Planted {
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
         self.inner.payouts_in_flight(after, limit).await
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        self.inner.streak(account_id, id).await
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -21,7 +21,8 @@ pub(super) struct Deliveries {
     first: BTreeMap<DeliveryId, Post>,
     accepted: BTreeSet<DeliveryId>,
     to: BTreeMap<DeliveryId, SubscriptionId>,
-    secrets: BTreeMap<SubscriptionId, WebhookSecret>,
+    /// The present secret, and the one before.
+    secrets: BTreeMap<SubscriptionId, (WebhookSecret, Option<WebhookSecret>)>,
     /// Since when nothing is to be sent there, in true time.
     silent: BTreeMap<SubscriptionId, i64>,
 }
@@ -42,12 +43,16 @@ impl Deliveries {
         if self.silent.get(subscription).is_some_and(|since| since + UNDER_WAY_MS < view.now) {
             return Err(format!("{id} was posted to {subscription}, which wants nothing"));
         }
-        let signed = self.secrets.get(subscription).is_some_and(|secret| {
+        let signed = self.secrets.get(subscription).is_some_and(|(secret, previous)| {
             let time = post.signature.strip_prefix("t=").and_then(|rest| rest.split(',').next()?.parse::<i64>().ok());
             time.is_some_and(|seconds| {
                 let at = Timestamp::from_millis(seconds.saturating_mul(1_000));
                 let near = (view.now - at.millis()).abs() <= view.skew_ms + UNDER_WAY_MS;
-                near && signature::sign(secret, at, &post.body) == post.signature
+                let alone = signature::sign(secret, at, &post.body);
+                let both = signature::sign_with(previous.iter().chain([secret]), at, &post.body);
+                // What was under way when the secret was rotated is signed with the one before.
+                let before = previous.as_ref().map(|previous| signature::sign(previous, at, &post.body));
+                near && [Some(alone), Some(both), before].contains(&Some(post.signature.clone()))
             })
         });
         if signed { Ok(()) } else { Err(format!("{id} is not signed as its receiver expects")) }
@@ -104,7 +109,12 @@ impl Invariant for Deliveries {
                 for write in &change.writes {
                     match write {
                         Write::InsertSubscription(subscription, secret) => {
-                            self.secrets.insert(subscription.id, secret.clone());
+                            self.secrets.insert(subscription.id, (secret.clone(), None));
+                        }
+                        Write::RotateSecret { id, secret, .. } => {
+                            if let Some((present, previous)) = self.secrets.get_mut(id) {
+                                *previous = Some(std::mem::replace(present, secret.clone()));
+                            }
                         }
                         Write::UpdateSubscription(id, state) if !state.active => {
                             self.silent.entry(*id).or_insert(view.now);

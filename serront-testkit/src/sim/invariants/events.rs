@@ -24,7 +24,13 @@ fn wants(filters: &[String], event_type: &str) -> bool {
     })
 }
 
+/// Told of to the account's others.
+const DISABLED: &str = "serront.webhook_subscription.disabled.v1";
+
 fn happened(change: &ChangeSet) -> Vec<&'static str> {
+    // Who was switched off and who was paused are written alike: the telling says which it was.
+    let tells = |effect: &Effect| matches!(effect, Effect::Delivery(of) if of.event_type.as_str() == DISABLED);
+    let disabled = change.effects.iter().any(tells).then_some(DISABLED);
     change
         .writes
         .iter()
@@ -36,7 +42,16 @@ fn happened(change: &ChangeSet) -> Vec<&'static str> {
             }
             _ => None,
         })
+        .chain(disabled)
         .collect()
+}
+
+/// The subscriptions that a change set makes inactive.
+fn silenced(change: &ChangeSet) -> impl Iterator<Item = SubscriptionId> {
+    change.writes.iter().filter_map(|write| match write {
+        Write::UpdateSubscription(id, state) if !state.active => Some(*id),
+        _ => None,
+    })
 }
 
 impl Events {
@@ -44,8 +59,12 @@ impl Events {
         let account = change.account_id;
         let mut expected = Vec::new();
         for event_type in happened(change) {
+            if event_type == DISABLED && silenced(change).count() != 1 {
+                return Err(format!("{} tells of a subscription that it does not switch off", change.id));
+            }
             for ((owner, id), (active, filters)) in &self.wanted {
-                if *owner == account && *active && wants(filters, event_type) {
+                let itself = event_type == DISABLED && silenced(change).any(|silenced| silenced == *id);
+                if *owner == account && *active && !itself && wants(filters, event_type) {
                     expected.push((*id, event_type));
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serront_core::change::ChangeSet;
+use serront_core::change::{ChangeSet, Write};
 use serront_core::effect::{Attempt, Effect, EffectId};
 use serront_core::ids::SubscriptionId;
 use serront_core::ports::{Due, Fence, NextAttempt};
@@ -28,6 +28,13 @@ pub(super) struct Leases {
 
 impl Leases {
     fn landed(&mut self, change: &ChangeSet) {
+        for write in &change.writes {
+            if let Write::GiveUpDeliveries(subscription) = write {
+                for known in self.known.values_mut().filter(|known| known.subscription == Some(*subscription)) {
+                    (known.finished, known.held_until) = (true, None);
+                }
+            }
+        }
         for effect in &change.effects {
             let subscription = match effect {
                 Effect::Delivery(delivery) => Some(delivery.subscription_id),

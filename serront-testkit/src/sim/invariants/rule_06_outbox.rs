@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::effect::{EffectId, Lane};
+use serront_core::change::{ChangeSet, Write};
+use serront_core::effect::{Effect, EffectId, Lane};
+use serront_core::ids::SubscriptionId;
 use serront_core::ports::NextAttempt;
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
@@ -20,9 +22,28 @@ enum Fate {
 pub(super) struct Outbox {
     effects: BTreeMap<EffectId, Fate>,
     arrived: BTreeSet<EffectId>,
+    to: BTreeMap<EffectId, SubscriptionId>,
 }
 
 impl Outbox {
+    fn landed(&mut self, change: &ChangeSet) {
+        for write in &change.writes {
+            if let Write::GiveUpDeliveries(subscription) = write {
+                for (id, fate) in &mut self.effects {
+                    if *fate == Fate::Pending && self.to.get(id) == Some(subscription) {
+                        *fate = Fate::GivenUp;
+                    }
+                }
+            }
+        }
+        for effect in &change.effects {
+            self.effects.insert(effect.id(), Fate::Pending);
+            if let Effect::Delivery(delivery) = effect {
+                self.to.insert(effect.id(), delivery.subscription_id);
+            }
+        }
+    }
+
     fn leaves(&self, id: EffectId) -> Verdict {
         if self.effects.contains_key(&id) { Ok(()) } else { Err(format!("{id} left before its commit")) }
     }
@@ -36,7 +57,7 @@ impl Invariant for Outbox {
     fn see(&mut self, event: &Event<'_>, _view: &View<'_>) -> Verdict {
         match event {
             Event::Landed { change, .. } => {
-                self.effects.extend(change.effects.iter().map(|effect| (effect.id(), Fate::Pending)));
+                self.landed(change);
                 Ok(())
             }
             Event::Mailed(message) => {

@@ -28,7 +28,9 @@ impl Invariant for Secrets {
             Event::Landed { change, .. } => {
                 self.known.extend(change.writes.iter().filter_map(|write| match write {
                     Write::InsertOrder(order, _) => Some(order.access_token.reveal().to_owned()),
-                    Write::InsertSubscription(_, secret) => Some(secret.reveal().to_owned()),
+                    Write::InsertSubscription(_, secret) | Write::RotateSecret { secret, .. } => {
+                        Some(secret.reveal().to_owned())
+                    }
                     Write::PutProvisioning(provisioning) => {
                         provisioning.state.endpoint.as_ref().map(|endpoint| endpoint.secret.reveal().to_owned())
                     }

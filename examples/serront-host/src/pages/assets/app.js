@@ -1,7 +1,9 @@
 // What pages can do better with a script. Everything works without it.
 "use strict";
 
-// A form that is under way is not sent again.
+// A form that makes something is not sent again while it is under way; but its answer may be long in coming, or given up.
+const SENT_MS = 10000;
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent) {
@@ -13,7 +15,10 @@ document.addEventListener("submit", (event) => {
     upload(form);
     return;
   }
+  // Asking again, as a filter does, is no harm.
+  if (!("once" in form.dataset)) return;
   form.dataset.sent = "1";
+  setTimeout(() => { delete form.dataset.sent; }, SENT_MS);
 });
 
 // A page that comes back out of the browser's history may be used again.
@@ -28,11 +33,18 @@ function dress(root) {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  const before = button.textContent;
   await navigator.clipboard.writeText(button.dataset.copy);
+  button.dataset.label ??= button.textContent;
   button.textContent = button.dataset.done;
-  setTimeout(() => { button.textContent = before; }, 2000);
+  say(button.dataset.done);
+  setTimeout(() => { button.textContent = button.dataset.label; }, 2000);
 });
+
+// Read out, where there is a place for it.
+function say(text) {
+  const news = document.getElementById("news");
+  if (news) news.textContent = text;
+}
 
 // The chosen receipt is shown before it is sent.
 document.addEventListener("change", (event) => {
@@ -64,6 +76,10 @@ function upload(form) {
   const file = input.files[0];
   if (!file) return;
   const texts = form.dataset;
+  if (file.size > Number(texts.bytesMax)) {
+    refuse(input, texts.large);
+    return;
+  }
   const request = new XMLHttpRequest();
   const end = (text) => {
     bar.hidden = true;
@@ -106,39 +122,57 @@ function follow() {
   const look = async () => {
     const order = document.getElementById("order");
     if (!order || !order.dataset.news) return;
-    const file = document.getElementById("receipt");
-    // Nobody's chosen file, or upload under way, is taken away.
-    const isBusy = document.hidden || (file && file.files.length > 0);
-    if (!isBusy) {
+    if (!document.hidden) {
       try {
         const answer = await fetch(order.dataset.news, { headers: { Accept: "text/html" } });
-        if (answer.ok) show(order, new DOMParser().parseFromString(await answer.text(), "text/html"));
+        if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
       } catch (error) {
         // Offline: the next look may do better.
       }
     }
     again();
   };
+  const begin = () => {
+    wait = FIRST_MS;
+    again();
+  };
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) {
-      wait = FIRST_MS;
-      again();
-    }
+    if (!document.hidden) begin();
   });
-  again();
+  // A page out of the browser's history may show what holds no longer.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) look();
+  });
+  begin();
 }
 
-function show(order, page) {
+function show(page) {
+  const order = document.getElementById("order");
   const fresh = page.getElementById("order");
-  if (!fresh || fresh.dataset.state === order.dataset.state) return;
+  if (!order || !fresh || fresh.dataset.state === order.dataset.state) return;
+  const news = document.getElementById("news");
+  const file = document.getElementById("receipt");
+  if (file && file.files.length > 0) {
+    // Nobody's chosen file, or upload under way, is taken away; but what stands here holds no longer.
+    news.className = "alert";
+    news.textContent = news.dataset.stale;
+    return;
+  }
   // What stands below keeps its place.
   const main = document.getElementById("main");
   main.style.minHeight = main.offsetHeight + "px";
   document.title = page.title;
+  const focused = order.contains(document.activeElement) ? document.activeElement : null;
+  const folded = order.querySelector("details[open]");
   order.replaceWith(document.adoptNode(fresh));
   dress(fresh);
-  const news = document.getElementById("news");
-  news.textContent = news.dataset.text;
+  if (folded && fresh.querySelector("details")) fresh.querySelector("details").open = true;
+  if (focused) {
+    const again = (focused.id && document.getElementById(focused.id)) || fresh.querySelector("h1");
+    again.tabIndex = again.tagName === "H1" ? -1 : again.tabIndex;
+    again.focus({ preventScroll: true });
+  }
+  say(news.dataset.text);
 }
 
 dress(document);

@@ -28,6 +28,8 @@ use crate::state::Host;
 
 /// How many orders a page lists: what a phone scrolls through, and far below 50 kB.
 const ORDERS_ON_A_PAGE: &str = "20";
+/// How many records of the history are shown: a buyer can add to it without end.
+const RECORDS_SHOWN: usize = 30;
 
 pub(super) fn routes() -> Router<Arc<Host>> {
     Router::new()
@@ -53,11 +55,12 @@ async fn list(seller: Seller, query: Query) -> Shown {
     let limit = Limit::parse(Some(ORDERS_ON_A_PAGE))?;
     let cursor = query.one("cursor")?;
     let is_filtered = filter != OrderFilter::default() || cursor.is_some();
-    let awaiting = if is_filtered {
-        Vec::new()
+    let (awaiting, more_await) = if is_filtered {
+        (Vec::new(), false)
     } else {
         let claimed = OrderFilter { payment_status: Some(PaymentStatus::PaymentClaimed), ..OrderFilter::default() };
-        local.orders(account, &claimed, None, limit).await?.orders
+        let page = local.orders(account, &claimed, None, limit).await?;
+        (page.orders, page.cursor.is_some())
     };
     let page = local.orders(account, &filter, cursor, limit).await?;
     let body = html! {
@@ -67,6 +70,9 @@ async fn list(seller: Seller, query: Query) -> Shown {
                 h2 #awaiting-title { (say.of("Menunggu pengecekan Anda", "Awaiting your check")) }
                 p.muted { (say.of("Pembeli menyatakan sudah transfer. Cek rekening Anda, lalu konfirmasi.", "These buyers say that they have paid. Look at your bank account, then confirm.")) }
                 (rows(&seller.visit, &awaiting))
+                @if more_await {
+                    p { a.button.secondary href=(seller.visit.to("/dashboard?paymentStatus=payment_claimed")) { (say.of("Lihat semua yang menunggu", "See all that wait")) } }
+                }
             }
         }
         section.card aria-labelledby="all-title" {
@@ -149,10 +155,16 @@ async fn detail(seller: Seller, Id(id): Id<OrderId>, query: Query) -> Shown {
         Some("moved") => Some(say.of("Pengerjaan diperbarui.", "The work's state is updated.")),
         _ => None,
     };
-    show(&seller, &order, done, None).await
+    show(&seller, &order, done, (None, "")).await
 }
 
-async fn show(seller: &Seller, order: &SellerOrder, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
+/// What was typed as the price, if it was refused, stands there again.
+async fn show(
+    seller: &Seller,
+    order: &SellerOrder,
+    done: Option<&str>,
+    (trouble, typed): (Option<&Trouble>, &str),
+) -> Shown {
     let visit = &seller.visit;
     let say = visit.say;
     let history = seller.caller.local().audit(order.account_id, order.id).await?;
@@ -183,7 +195,7 @@ async fn show(seller: &Seller, order: &SellerOrder, done: Option<&str>, trouble:
                 (buyer_card(visit, order, &buyer_page))
             }
             div.grid {
-                @if !is_confirmed { (quote_card(seller, order, trouble)) }
+                @if !is_confirmed { (quote_card(seller, order, trouble, typed)) }
                 (work_card(seller, order))
                 (history_card(visit, &history))
             }
@@ -230,13 +242,15 @@ fn buyer_card(visit: &Visit, order: &SellerOrder, buyer_page: &str) -> Markup {
     }
 }
 
-fn quote_card(seller: &Seller, order: &SellerOrder, trouble: Option<&Trouble>) -> Markup {
+fn quote_card(seller: &Seller, order: &SellerOrder, trouble: Option<&Trouble>, typed: &str) -> Markup {
     let visit = &seller.visit;
     let say = visit.say;
-    let value = if order.quoted_price_idr.is_zero() { String::new() } else { order.quoted_price_idr.get().to_string() };
+    let present =
+        if order.quoted_price_idr.is_zero() { String::new() } else { order.quoted_price_idr.get().to_string() };
+    let value = if typed.is_empty() { present } else { typed.to_owned() };
     let field = Field::text("quotedPriceIdr", say.of("Harga dalam rupiah", "Price in rupiah"), &value)
         .required()
-        .rule(say.of("Angka bulat, misalnya 750.000", "A whole number, such as 750.000"))
+        .rule(say.of("Angka tanpa desimal, misalnya 750.000", "A whole number, such as 750.000"))
         .input(Input::Amount);
     html! {
         section.card aria-labelledby="quote-title" {
@@ -281,13 +295,16 @@ fn history_card(visit: &Visit, history: &[AuditRecord]) -> Markup {
         section.card #history aria-labelledby="history-title" {
             h2 #history-title { (say.of("Riwayat", "History")) }
             ol.history {
-                @for record in history.iter().rev() {
+                @for record in history.iter().rev().take(RECORDS_SHOWN) {
                     li {
                         p.strong { (say.act(&record.act)) }
                         @if let Some(note) = &record.note { p.lines { (note) } }
                         p.muted.small { (say.moment(record.at)) " · " (say.actor(&record.actor)) }
                     }
                 }
+            }
+            @if history.len() > RECORDS_SHOWN {
+                p.muted.small { (say.of(format!("dan {} catatan sebelumnya", history.len() - RECORDS_SHOWN), format!("and {} earlier records", history.len() - RECORDS_SHOWN))) }
             }
         }
     }
@@ -352,7 +369,9 @@ async fn quote(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
     let quoted_price_idr = match form.amount("quotedPriceIdr") {
         Ok(amount) => Some(amount),
-        Err(invalid) => return again(&seller, id, &Trouble::invalid(seller.visit.say, invalid)).await,
+        Err(invalid) => {
+            return again(&seller, id, &Trouble::invalid(seller.visit.say, invalid), form.text("quotedPriceIdr")).await;
+        }
     };
     change(&seller, id, OrderPatch { status: None, quoted_price_idr }, "quoted").await
 }
@@ -379,13 +398,13 @@ async fn finish(
 ) -> Shown {
     match outcome {
         Ok(()) => Ok(seller.visit.go(&format!("/dashboard/orders/{id}?done={done}"))),
-        Err(failure) => again(seller, id, &Trouble::of(seller.visit.say, failure)?).await,
+        Err(failure) => again(seller, id, &Trouble::of(seller.visit.say, failure)?, "").await,
     }
 }
 
-async fn again(seller: &Seller, id: OrderId, trouble: &Trouble) -> Shown {
+async fn again(seller: &Seller, id: OrderId, trouble: &Trouble, typed: &str) -> Shown {
     let order = seller.caller.local().order(seller.caller.account(), id).await?;
-    Ok(trouble.on(show(seller, &order, None, Some(trouble)).await?))
+    Ok(trouble.on(show(seller, &order, None, (Some(trouble), typed)).await?))
 }
 
 /// The image, which no browser may run or guess about, and no cache may keep.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use maud::{Markup, html};
 use serront_core::effect::{Attempt, EffectStatus};
 use serront_core::event::EventType;
@@ -42,10 +42,10 @@ const ADDRESS_CHARACTERS: usize = 60;
 pub(super) fn routes() -> Router<Arc<Host>> {
     Router::new()
         .route(PATH, get(list).post(create))
-        .route("/dashboard/webhooks/{id}/switch", post(switch))
+        .route("/dashboard/webhooks/{id}/switch", get(back).post(switch))
         .route("/dashboard/webhooks/{id}/delete", get(question).post(delete))
         .route("/dashboard/webhooks/deliveries/{id}", get(delivery))
-        .route("/dashboard/webhooks/deliveries/{id}/retry", post(retry))
+        .route("/dashboard/webhooks/deliveries/{id}/retry", get(back).post(retry))
 }
 
 /// What is asked of the lists.
@@ -386,7 +386,7 @@ fn filters(visit: &Visit, asked: &Asked<'_>, subscriptions: &[SubscriptionView])
                 }
             }
             div.field {
-                label for="status" { (say.of("Keadaan", "State")) }
+                label for="status" { (say.of("Status", "State")) }
                 select #status name="status" {
                     option value="" { (say.of("Semua", "All")) }
                     @for one in [EffectStatus::Pending, EffectStatus::Succeeded, EffectStatus::Failed] {
@@ -431,6 +431,11 @@ fn tried(say: Say, delivery: &DeliveryView) -> String {
         text.push_str(&say.of(format!(", jawaban {code}"), format!(", answer {code}")));
     }
     text
+}
+
+/// Where a form leads whose page is reloaded, or read in the other language, after a refusal.
+async fn back(seller: Seller) -> Response {
+    seller.visit.go(PATH)
 }
 
 async fn switch(seller: Seller, Id(id): Id<SubscriptionId>, intake: Intake) -> Shown {
@@ -574,7 +579,7 @@ fn retry_form(
             @if is_open {
                 p { (say.of("Dikirim dengan sendirinya begitu gilirannya tiba.", "It is sent by itself when its turn comes.")) }
             } @else {
-                p { (say.of("Tujuannya dijeda atau sudah dihapus, jadi kiriman ini dihentikan pada gilirannya.", "Its webhook is paused or deleted, so it is given up when its turn comes.")) }
+                p { (say.of("Tujuannya dijeda atau sudah dihapus, jadi kiriman ini tidak akan dikirim.", "Its webhook is paused or deleted, so it will not be sent.")) }
             }
             p.actions { a.button.secondary href=(visit.to(&path)) { (say.of("Muat ulang", "Reload")) } }
         });

@@ -89,7 +89,7 @@ fn request_form(
     let trouble = again.map(|(_, trouble)| trouble);
     let most = rupiah(balance.available.max(0));
     let rule = say.of(
-        format!("Angka bulat, misalnya 500.000. Yang bisa dicairkan: {most}"),
+        format!("Angka tanpa desimal, misalnya 500.000. Yang bisa dicairkan: {most}"),
         format!("A whole number, such as 500.000. Available: {most}"),
     );
     let amount = Field::text("amount", say.of("Jumlah dalam rupiah", "Amount in rupiah"), typed("amount"));
@@ -250,7 +250,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
         section.card #payouts aria-label=(title) {
             form.filters.one method="get" action=(visit.to(LIST_PATH)) {
                 div.field {
-                    label for="status" { (say.of("Keadaan", "State")) }
+                    label for="status" { (say.of("Status", "State")) }
                     select #status name="status" {
                         option value="" { (say.of("Semua", "All")) }
                         @for one in PayoutStatus::ALL { option value=(one.as_str()) selected[Some(one) == wanted] { (say.payout(one)) } }

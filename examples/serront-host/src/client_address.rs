@@ -1,0 +1,254 @@
+//! Which address a request is counted under: the peer's, or what a trusted proxy says of the peer behind it.
+//!
+//! What stands in a header was written by whoever sent it. So only a trusted peer's header is looked at, from its right end,
+//! where the last proxy wrote, and only as far as the first address that is none of the trusted networks: that one is the
+//! client. Whatever can't be read on that way, and two headers that disagree (a proxy writes one of them and lets the
+//! client's other one through), leaves the peer's own address.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use ipnet::IpNet;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The networks whose `Forwarded` and `X-Forwarded-For` are believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+/// A text that names no networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be addresses or networks such as 10.0.0.0/8 and fd00::/8, separated by commas")]
+pub struct NoNetworks;
+
+impl TrustedProxies {
+    /// Reads networks (`10.0.0.0/8`) and single addresses (`::1`), separated by commas. An empty text trusts nobody.
+    ///
+    /// # Errors
+    /// [`NoNetworks`] if one of them is neither.
+    pub fn parse(text: &str) -> Result<Self, NoNetworks> {
+        let network = |text: &str| {
+            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| NoNetworks)
+        };
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        text.split(',').map(|part| network(part.trim())).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Who is at the other end of the connection, or behind the proxies there.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.to_canonical();
+        if !self.contain(peer) {
+            return peer;
+        }
+        let forwarded = self.farthest(headers, header::FORWARDED, forwarded_nodes);
+        let x_forwarded_for = self.farthest(headers, X_FORWARDED_FOR, listed_nodes);
+        let told = match (forwarded, x_forwarded_for) {
+            (Some(one), None) | (None, Some(one)) => one,
+            (Some(one), Some(other)) if one == other => one,
+            (Some(_), Some(_)) | (None, None) => None,
+        };
+        told.unwrap_or(peer)
+    }
+
+    /// The last address that is not trusted, or the first one if all are. `None`: there is no such header; `Some(None)`: it
+    /// can't be read as far as that.
+    fn farthest(
+        &self,
+        headers: &HeaderMap,
+        name: HeaderName,
+        nodes: fn(&str) -> Option<Vec<Option<IpAddr>>>,
+    ) -> Option<Option<IpAddr>> {
+        let lines = || headers.get_all(&name).iter();
+        lines().next()?;
+        let walk = || {
+            let mut farthest = None;
+            for line in lines().rev() {
+                for node in nodes(HeaderValue::to_str(line).ok()?)?.into_iter().rev() {
+                    let address = node?;
+                    if !self.contain(address) {
+                        return Some(address);
+                    }
+                    farthest = Some(address);
+                }
+            }
+            farthest
+        };
+        Some(walk())
+    }
+}
+
+/// What one client is counted as: an IPv4 address, or the network of 64 bits that one IPv6 customer has at least.
+pub(crate) fn counted(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+/// The elements of one `X-Forwarded-For`.
+#[allow(clippy::unnecessary_wraps, reason = "the same as for Forwarded")]
+fn listed_nodes(line: &str) -> Option<Vec<Option<IpAddr>>> {
+    Some(line.split(',').map(|node| address(node.trim())).collect())
+}
+
+/// What the elements of one `Forwarded` (RFC 7239) say in `for`; `None` if they can't be told apart.
+fn forwarded_nodes(line: &str) -> Option<Vec<Option<IpAddr>>> {
+    let node = |element: &str| {
+        let pairs = split(element, ';')?;
+        let mut named = pairs.iter().filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("for").then(|| value.trim())
+        });
+        let (Some(value), None) = (named.next(), named.next()) else { return None };
+        let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        address(quoted.unwrap_or(value))
+    };
+    Some(split(line, ',')?.into_iter().map(node).collect())
+}
+
+/// Splits outside quotes; `None` if a quote does not end.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
+    let mut parts = Vec::new();
+    let (mut from, mut quoted, mut escaped) = (0, false, false);
+    for (at, character) in text.char_indices() {
+        if escaped {
+            escaped = false;
+        } else if quoted && character == '\\' {
+            escaped = true;
+        } else if character == '"' {
+            quoted = !quoted;
+        } else if character == separator && !quoted {
+            parts.push(text.get(from..at)?);
+            from = at + separator.len_utf8();
+        }
+    }
+    parts.push(text.get(from..)?);
+    (!quoted).then_some(parts)
+}
+
+/// An address, with or without a port; IPv6 in brackets or bare.
+fn address(node: &str) -> Option<IpAddr> {
+    let bare = node.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|inside| inside.contains(':'));
+    let parsed = bare.unwrap_or(node).parse::<IpAddr>();
+    let address = parsed.or_else(|_| node.parse::<SocketAddr>().map(|socket| socket.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, lines: &[(&'static str, &str)]) -> String {
+        let trusted = TrustedProxies::parse("10.0.0.0/8, 192.0.2.7, fd00::/8").unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        trusted.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
+        for lines in [&[][..], &[("x-forwarded-for", "203.0.113.1")], &[("forwarded", "for=203.0.113.1")]] {
+            assert_eq!(client("198.51.100.1", lines), "198.51.100.1");
+            assert_eq!(client("2001:db8::1", lines), "2001:db8::1");
+            assert_eq!(client("192.0.2.8", lines), "192.0.2.8", "the neighbour of a trusted one");
+        }
+    }
+
+    #[test]
+    fn behind_trusted_proxies_the_client_is_the_last_address_that_is_not_trusted() {
+        for (list, told) in [
+            ("203.0.113.1", "203.0.113.1"),
+            ("203.0.113.9, 203.0.113.1", "203.0.113.1"),
+            ("203.0.113.9, 203.0.113.1, 10.1.2.3", "203.0.113.1"),
+            ("203.0.113.1:4711, 192.0.2.7", "203.0.113.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443,fd00::2", "2001:db8::1"),
+            ("::ffff:203.0.113.1", "203.0.113.1"),
+            ("::ffff:10.0.0.1, 10.0.0.2", "10.0.0.1"),
+            // What the client wrote before is not looked at.
+            ("<script>, \", 203.0.113.1", "203.0.113.1"),
+            // Somebody inside.
+            ("10.9.9.9, 10.1.2.3", "10.9.9.9"),
+        ] {
+            for peer in ["10.0.0.1", "::ffff:10.0.0.1", "192.0.2.7", "fd00::1"] {
+                assert_eq!(client(peer, &[("x-forwarded-for", list)]), told, "{list}");
+            }
+        }
+        let lines = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "203.0.113.1, 10.1.1.1")];
+        assert_eq!(client("10.0.0.1", &lines), "203.0.113.1");
+        assert_eq!(client("10.0.0.1", &[lines[0], ("x-forwarded-for", "10.1.1.1")]), "203.0.113.9");
+    }
+
+    #[test]
+    fn forwarded_says_the_same_in_its_own_words() {
+        for (line, told) in [
+            ("for=203.0.113.1", "203.0.113.1"),
+            ("For=\"203.0.113.1:80\";proto=https;by=10.0.0.1", "203.0.113.1"),
+            ("for=\"[2001:db8::1]:80\"", "2001:db8::1"),
+            ("for=203.0.113.9, proto=https; for=203.0.113.1 , for=10.2.2.2", "203.0.113.1"),
+            ("for=\"a,for=203.0.113.9\", for=203.0.113.1", "203.0.113.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[("forwarded", line)]), told, "{line}");
+        }
+        let lines = [("forwarded", "for=\""), ("forwarded", "for=203.0.113.1")];
+        assert_eq!(client("10.0.0.1", &lines), "203.0.113.1");
+    }
+
+    #[test]
+    fn what_can_not_be_read_leaves_the_peer() {
+        for (name, value) in [
+            ("x-forwarded-for", ""),
+            ("x-forwarded-for", "unknown"),
+            ("x-forwarded-for", "203.0.113.1,"),
+            ("x-forwarded-for", "203.0.113.1, unknown, 10.1.1.1"),
+            ("x-forwarded-for", "203.0.113.256"),
+            ("x-forwarded-for", "203.0.113.1:99999"),
+            ("x-forwarded-for", "[203.0.113.1]"),
+            ("forwarded", "for=unknown"),
+            ("forwarded", "for=_hidden, for=10.1.1.1"),
+            ("forwarded", "proto=https"),
+            ("forwarded", "for=203.0.113.1;for=203.0.113.2"),
+            ("forwarded", "for=\", for=203.0.113.1"),
+            ("forwarded", "203.0.113.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[(name, value)]), "10.0.0.1", "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn two_headers_have_to_agree() {
+        let both = |forwarded: &str, listed: &str| {
+            client("10.0.0.1", &[("forwarded", forwarded), ("x-forwarded-for", listed)])
+        };
+        assert_eq!(both("for=203.0.113.1", "203.0.113.9, 203.0.113.1"), "203.0.113.1");
+        assert_eq!(both("for=203.0.113.9", "203.0.113.1"), "10.0.0.1", "one of them is the client's own");
+        assert_eq!(both("for=unknown", "203.0.113.1"), "10.0.0.1");
+    }
+
+    #[test]
+    fn ipv6_clients_count_by_their_network() {
+        let count = |address: &str| counted(address.parse().unwrap()).to_string();
+        assert_eq!(count("2001:db8:1:2:ffff::1"), "2001:db8:1:2::");
+        assert_eq!(count("203.0.113.1"), "203.0.113.1");
+    }
+
+    #[test]
+    fn networks_are_read_or_refused() {
+        for good in ["", " ", "10.0.0.0/8", "10.1.2.3/8,::1", " 127.0.0.1 , fd00::/8 ", "0.0.0.0/0"] {
+            assert!(TrustedProxies::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in [",", "10.0.0.0/33", "10.0.0", "localhost", "10.0.0.0/8;::1", "10.0.0.0/8,"] {
+            assert_eq!(TrustedProxies::parse(bad), Err(NoNetworks), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Bodies under way, kept where they take no memory.
+//!
+//! The first bytes of a body stay in memory; one that becomes longer goes into a file without a name. When it is there it is
+//! read back, as soon as there is room for it: all bodies that handlers work on share [`ROOM_BYTES`]. So neither many
+//! uploads at once nor many slow ones make the process grow, and a slow one holds no room that others wait for.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::envelope::Problem;
+
+/// How much of a body is kept in memory while it comes. Most JSON is shorter.
+const HELD_BYTES_MAX: usize = 16 * 1024;
+/// How much all longer bodies may take in memory at once: four receipts at their bound, or a hundred usual ones. The stores
+/// of receipts make a copy, and a form has two more beside it.
+const ROOM_BYTES: usize = 24 * 1024 * 1024;
+/// How long a body waits for room. Handlers take fractions of a second, so this is a queue of hundreds.
+const ROOM_PATIENCE: Duration = Duration::from_secs(60);
+/// How many bodies are written or read back at the same time: each takes a thread meanwhile.
+const FILES_AT_ONCE: usize = 8;
+
+/// Where bodies are while they come.
+pub(crate) struct Spool {
+    folder: PathBuf,
+    room: Arc<Semaphore>,
+    files: Semaphore,
+}
+
+/// What one body takes of the room; given back when this is dropped.
+pub(crate) struct Room {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Spool {
+    pub(crate) fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        let (room, files) = (Arc::new(Semaphore::new(kibibytes(ROOM_BYTES))), Semaphore::new(FILES_AT_ONCE));
+        Self { folder: folder.into(), room, files }
+    }
+
+    /// For one body.
+    pub(crate) const fn begin(&self) -> Kept<'_> {
+        Kept { spool: self, held: Vec::new(), file: None, length: 0 }
+    }
+
+    /// Does this with a file, on a thread where waiting for a disk holds up nobody.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let _turn = self.files.acquire().await.map_err(|_| Problem::internal("the spool is closed"))?;
+        let done = tokio::task::spawn_blocking(act).await;
+        match done {
+            Ok(Ok(value)) => Ok(value),
+            // The kind alone: a message may name the folder.
+            Ok(Err(error)) => Err(Problem::internal(format!("a body could not be kept: {:?}", error.kind()))),
+            Err(_) => Err(Problem::internal("a body could not be kept: a panic")),
+        }
+    }
+}
+
+/// One body, as far as it has come.
+pub(crate) struct Kept<'s> {
+    spool: &'s Spool,
+    held: Vec<u8>,
+    file: Option<File>,
+    length: usize,
+}
+
+impl Kept<'_> {
+    pub(crate) const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Adds the next bytes.
+    pub(crate) async fn append(&mut self, data: Bytes) -> Result<(), Problem> {
+        self.length = self.length.saturating_add(data.len());
+        if self.file.is_none() && self.length <= HELD_BYTES_MAX {
+            self.held.extend_from_slice(&data);
+            return Ok(());
+        }
+        let (file, folder, held) = (self.file.take(), self.spool.folder.clone(), std::mem::take(&mut self.held));
+        let write = move || {
+            let mut file = file.map_or_else(|| tempfile::tempfile_in(folder), Ok)?;
+            file.write_all(&held)?;
+            file.write_all(&data)?;
+            Ok(file)
+        };
+        self.file = Some(self.spool.on_disk(write).await?);
+        Ok(())
+    }
+
+    /// The whole of it, in memory, with the room that it takes there.
+    pub(crate) async fn take(self) -> Result<(Vec<u8>, Option<Room>), Problem> {
+        let Some(mut file) = self.file else { return Ok((self.held, None)) };
+        let permits = u32::try_from(kibibytes(self.length)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.spool.room).acquire_many_owned(permits);
+        let permit = match tokio::time::timeout(ROOM_PATIENCE, room).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(Problem::internal("the spool is closed")),
+            Err(_) => return Err(Problem::busy("too many uploads at once; try again")),
+        };
+        // Made here, since what is made on many threads leaves each with a heap that has grown.
+        let mut bytes = Vec::with_capacity(self.length);
+        let read = move || {
+            file.rewind()?;
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        Ok((self.spool.on_disk(read).await?, Some(Room { _permit: permit })))
+    }
+}
+
+/// Begun ones count.
+const fn kibibytes(bytes: usize) -> usize {
+    bytes.div_ceil(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn kept<'s>(spool: &'s Spool, parts: &[&[u8]]) -> Kept<'s> {
+        let mut kept = spool.begin();
+        for part in parts {
+            kept.append(Bytes::copy_from_slice(part)).await.unwrap();
+        }
+        kept
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_comes_back_whole_and_leaves_nothing_behind() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let spool = Spool::in_folder(folder.path());
+        let long = vec![7; 3 * HELD_BYTES_MAX];
+        let (first, _) = long.split_at(HELD_BYTES_MAX);
+        let cases: [&[&[u8]]; 5] = [&[], &[b"short"], &[first], &[first, b"x"], &[b"a", &long, b"", b"z"]];
+        for parts in cases {
+            let kept = kept(&spool, parts).await;
+            assert_eq!((kept.len(), kept.file.is_some()), (parts.concat().len(), kept.len() > HELD_BYTES_MAX));
+            assert_eq!(kept.take().await.unwrap().0, parts.concat());
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(spool.room.available_permits(), kibibytes(ROOM_BYTES));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_waits_for_room_and_is_told_when_there_is_none() {
+        let spool = Spool::in_folder(std::env::temp_dir());
+        let long = vec![7; HELD_BYTES_MAX + 1];
+        let others =
+            Arc::clone(&spool.room).acquire_many_owned(kibibytes(ROOM_BYTES).try_into().unwrap()).await.unwrap();
+        let refused = kept(&spool, &[&long]).await.take().await.err().unwrap();
+        assert_eq!(refused.code(), serront_core::rejection::Code::Busy);
+
+        let waiting = kept(&spool, &[&long]).await;
+        let ((), taken) = tokio::join!(async { drop(others) }, waiting.take());
+        let (bytes, room) = taken.unwrap();
+        assert_eq!(bytes, long);
+        assert_eq!(spool.room.available_permits(), kibibytes(ROOM_BYTES) - kibibytes(long.len()));
+        drop(room);
+        assert_eq!(spool.room.available_permits(), kibibytes(ROOM_BYTES));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_can_not_be_written_to_is_our_failure() {
+        let spool = Spool::in_folder("/nonexistent");
+        let mut kept = spool.begin();
+        let refused = kept.append(Bytes::from(vec![0; HELD_BYTES_MAX + 1])).await.unwrap_err();
+        assert_eq!(refused.code(), serront_core::rejection::Code::InternalError);
+    }
+}

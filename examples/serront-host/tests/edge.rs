@@ -1,0 +1,284 @@
+//! The edge of the real binary: slow clients, too many connections, a stop with a request under way, and what a storm of uploads
+//! takes in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "helpers of tests"
+)]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
+use support::{Engine, Installation};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+mod support;
+
+/// How long something that has to happen may take before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A host of its own; killed at the end of the test.
+struct Edge {
+    installation: Installation,
+    process: Child,
+    address: String,
+    key: String,
+}
+
+impl Edge {
+    async fn open(settings: &[(&'static str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let installation =
+            Installation::new(Engine::Sqlite).with([("SERRONT_PUBLIC_RATE_PER_MINUTE", "0".to_owned())]).with(settings);
+        let (_, key) = installation.account("free");
+        let mut process =
+            installation.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let listening: Value = serde_json::from_str(&line).unwrap();
+        let address = listening["listening"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        let edge = Self { installation, process, address, key };
+        edge.open_shop().await;
+        edge
+    }
+
+    async fn open_shop(&self) {
+        let storefront = json!({"slug": "renata", "displayName": "Studio Renata", "published": true});
+        let service = json!({"slug": "logo", "name": "Logo design", "pricingType": "fixed", "priceIdr": 750_000});
+        for (method, path, body) in [("PUT", "storefront", storefront), ("POST", "services", service)] {
+            let body = body.to_string();
+            let mut line = self.connect().await;
+            line.say(&format!(
+                "{method} /api/v1/{path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+                self.key,
+                body.len()
+            ))
+            .await;
+            assert!(line.hear().await.0 < 300);
+        }
+    }
+
+    /// Places an order and answers its token.
+    async fn order(&self, line: &mut Line) -> String {
+        let order = json!({"serviceSlug": "logo", "buyerName": "Budi", "buyerEmail": "budi@example.com"}).to_string();
+        let head = format!(
+            "POST /api/v1/public/storefront/renata/order HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n",
+            order.len()
+        );
+        line.say(&(head + &order)).await;
+        line.hear().await.1["data"]["accessToken"].as_str().unwrap().to_owned()
+    }
+
+    async fn connect(&self) -> Line {
+        Line(TcpStream::connect(&self.address).await.unwrap())
+    }
+
+    fn signal_stop(&self) {
+        assert!(Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A connection.
+struct Line(TcpStream);
+
+impl Line {
+    async fn say(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The next answer: its status and its body.
+    async fn hear(&mut self) -> (u16, Value) {
+        tokio::time::timeout(PATIENCE, async {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(self.0.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            self.0.read_exact(&mut body).await.unwrap();
+            (head[9..12].parse().unwrap(), serde_json::from_slice(&body).unwrap())
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn ask_health(&mut self) {
+        self.say("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    }
+
+    /// Waits until the host has closed the connection without another byte.
+    async fn ends(&mut self) {
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("the connection ends");
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+fn proof(token: &str, length: usize) -> String {
+    let path = format!("/api/v1/public/orders/{token}/proof");
+    format!("PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_too_slow_is_given_up() {
+    let edge = Edge::open(&[]).await;
+    let token = edge.order(&mut edge.connect().await).await;
+    let began = Instant::now();
+
+    let silent = async { edge.connect().await.ends().await };
+    let half_a_head = async {
+        let mut line = edge.connect().await;
+        line.say("GET /healthz HTTP/1.1\r\nHost: h\r\n").await;
+        line.ends().await;
+    };
+    let dripping = async {
+        let mut line = edge.connect().await;
+        line.ask_health().await;
+        assert_eq!(line.hear().await.0, 200);
+        line.say("GET /healthz HTTP/1.1\r\nX-Long: ").await;
+        // Until the host has closed the connection, which a writer learns a write later.
+        while line.0.write_all(b"x").await.is_ok() {
+            assert!(began.elapsed() < PATIENCE, "a head that never ends");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let half_a_body = async {
+        let mut line = edge.connect().await;
+        line.say(&proof(&token, 100)).await;
+        line.say("half of it").await;
+        let (status, answer) = line.hear().await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{answer}");
+        line.ends().await;
+    };
+    let idle = async {
+        let mut line = edge.connect().await;
+        line.ask_health().await;
+        assert_eq!(line.hear().await.0, 200);
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        line.ask_health().await;
+        assert_eq!(line.hear().await.0, 200, "between two requests there is more time");
+    };
+    tokio::join!(silent, half_a_head, dripping, half_a_body, idle);
+    assert!(began.elapsed() >= Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_most_connections_new_ones_wait() {
+    let edge = Edge::open(&[("SERRONT_CONNECTIONS_MAX", "2")]).await;
+    let (mut first, mut second, mut third) = (edge.connect().await, edge.connect().await, edge.connect().await);
+    for line in [&mut first, &mut second] {
+        line.ask_health().await;
+        assert_eq!(line.hear().await.0, 200);
+    }
+    third.ask_health().await;
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(500), third.0.peek(&mut byte)).await;
+    assert!(early.is_err(), "a third connection while there may be two");
+    drop(first);
+    assert_eq!(third.hear().await.0, 200);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_an_upload_and_for_nobody_who_is_idle() {
+    let mut edge = Edge::open(&[]).await;
+    let (mut uploading, mut idle) = (edge.connect().await, edge.connect().await);
+    let token = edge.order(&mut uploading).await;
+    idle.ask_health().await;
+    assert_eq!(idle.hear().await.0, 200);
+    let (half, rest) = samples::JPEG.split_at(samples::JPEG.len() / 2);
+    uploading.say(&proof(&token, samples::JPEG.len())).await;
+    uploading.0.write_all(half).await.unwrap();
+    // The head is there, and so the request, once another one that came later was answered.
+    idle.ask_health().await;
+    assert_eq!(idle.hear().await.0, 200);
+
+    edge.signal_stop();
+    idle.ends().await;
+    uploading.0.write_all(rest).await.unwrap();
+    let (status, answer) = uploading.hear().await;
+    assert_eq!((status, &answer["data"]), (200, &json!({"hasProof": true})));
+    assert!(edge.process.wait().unwrap().success());
+}
+
+/// The most memory that the process has had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak_kibibytes(process: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_uploads_beside_a_thousand_slow_ones_take_less_than_300_mib() {
+    const UPLOADS: usize = 200;
+    const SLOW: usize = 1_000;
+    const BEGINNING: usize = 64 * 1024;
+    rlimit::increase_nofile_limit(4_096).unwrap();
+    let edge = Edge::open(&[]).await;
+    // A JPEG may end in zeros.
+    let mut receipt = samples::JPEG.to_vec();
+    receipt.resize(RECEIPT_BYTES_MAX, 0);
+    let receipt = Arc::new(receipt);
+    let mut line = edge.connect().await;
+    let mut tokens = Vec::new();
+    for _ in 0..UPLOADS {
+        tokens.push(edge.order(&mut line).await);
+    }
+
+    let mut slow = Vec::new();
+    for _ in 0..SLOW {
+        let mut line = edge.connect().await;
+        line.say(&proof(&tokens[0], RECEIPT_BYTES_MAX)).await;
+        line.0.write_all(&receipt[..BEGINNING]).await.unwrap();
+        slow.push(line);
+    }
+    // They go on by a byte now and then, so that none of them is given up.
+    let dripping = tokio::spawn(async move {
+        loop {
+            for line in &mut slow {
+                // On a busy machine some may have had their time.
+                let _ = line.0.write_all(&[0]).await;
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
+
+    let uploads = tokens.iter().map(|token| {
+        let (receipt, edge) = (Arc::clone(&receipt), &edge);
+        async move {
+            let mut line = edge.connect().await;
+            line.say(&proof(token, receipt.len())).await;
+            line.0.write_all(&receipt).await.unwrap();
+            line.hear().await.0
+        }
+    });
+    let began = Instant::now();
+    let statuses = join_all(uploads).await;
+    let peak = peak_kibibytes(&edge.process);
+    println!("{UPLOADS} uploads in {:?}, at most {} MiB", began.elapsed(), peak / 1024);
+    dripping.abort();
+    // Where a build or a machine is slow, the last ones in the queue may be told to come again.
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 503)) && statuses.contains(&200), "{statuses:?}");
+    assert!(peak < 300 * 1024, "{peak} KiB");
+    let left = std::fs::read_dir(edge.installation.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".tmp")), "bodies under way have no names");
+}

@@ -1,0 +1,33 @@
+//! Cursors: only what a list answered is taken, whole, and only by the list and account that answered it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use serront_core::ids::AccountId;
+use serront_core::order::OrderNumber;
+use serront_core::page::{DeliveryPosition, EntryPosition, Position, cursor, parse_cursor};
+
+fn taken<P: Position>(account: AccountId, raw: &str) -> bool {
+    match parse_cursor::<P>(account, Some(raw)) {
+        Ok(Some(position)) => {
+            assert_eq!(cursor(account, &position), raw, "one position has one cursor");
+            true
+        }
+        Ok(None) => panic!("a cursor was given"),
+        Err(_) => false,
+    }
+}
+
+fuzz_target!(|input: (&str, u32)| {
+    let (raw, number) = input;
+    let account: AccountId = "acc_01jtestvect0r0000000000001".parse().expect("an id");
+    let other: AccountId = "acc_01jtestvect0r0000000000002".parse().expect("an id");
+    let lists = [
+        taken::<OrderNumber>(account, raw),
+        taken::<DeliveryPosition>(account, raw),
+        taken::<EntryPosition>(account, raw),
+    ];
+    assert!(lists.into_iter().filter(|taken| *taken).count() <= 1, "{lists:?}");
+    let made = cursor(account, &OrderNumber(number));
+    assert!(taken::<OrderNumber>(account, &made));
+    assert!(!taken::<OrderNumber>(other, &made) && !taken::<EntryPosition>(account, &made));
+});
