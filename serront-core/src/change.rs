@@ -10,7 +10,7 @@ use crate::audit::AuditRecord;
 use crate::balance::Funds;
 use crate::catalog::Service;
 use crate::checkout::{Checkout, CheckoutState, MerchantId, ProviderEventId, SessionId};
-use crate::effect::{Effect, EffectId};
+use crate::effect::{Discard, Effect, EffectId};
 use crate::exception::{ExceptionState, PaymentException};
 use crate::idempotency::{Kept, KeptOutcome, Scope};
 use crate::ids::{
@@ -174,6 +174,9 @@ pub enum Write {
     /// An effect that succeeded or was given up is pending again: due when the change set was decided, under no lease. Its
     /// attempts stay, and so does its fence: whoever held it before can't record. `Conflict` if it is pending, or not there.
     Requeue(EffectId),
+    /// An effect that was given up is taken off the list of those, and why is on record for good. It stays given up, so that
+    /// [`Write::Requeue`] brings it back. `Conflict` if it is not given up, is discarded already, or is not there.
+    Discard(Discard),
     /// Every delivery that is pending to this subscription is given up. Their attempts stay; so do their fences, but no lease:
     /// who holds one can't record, so nothing makes them pending again but [`Write::Requeue`]. Goes with a write of the
     /// subscription. What is queued by a commit at the same time may be missed; the dispatcher gives that up when it is due.
@@ -406,7 +409,7 @@ impl ChangeSet {
         }
         let mut effects = BTreeSet::new();
         for write in &self.writes {
-            if let Write::Requeue(id) = write
+            if let Write::Requeue(id) | Write::Discard(Discard { effect_id: id, .. }) = write
                 && !effects.insert(*id)
             {
                 return Err(Inconsistent("two effects of one id"));
@@ -565,6 +568,10 @@ impl ChangeSet {
             }
             Write::InsertAdjustment(adjustment) => {
                 own(adjustment.account_id)?;
+                None
+            }
+            Write::Discard(discard) => {
+                own(discard.account_id)?;
                 None
             }
             Write::UpdatePayment { .. }

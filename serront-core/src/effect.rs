@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Actor;
 use crate::checkout::ProviderEventId;
 use crate::event::EventType;
 use crate::ids::{
-    AccountId, CheckoutId, DeliveryId, ErrandId, EventId, MailId, MalformedId, RemovalId, SubscriptionId, UploadId,
+    AccountId, AuditId, CheckoutId, DeliveryId, ErrandId, EventId, MailId, MalformedId, RemovalId, SubscriptionId,
+    UploadId,
 };
 use crate::mail::Mail;
 use crate::marked::MarkedText;
@@ -242,12 +244,31 @@ pub struct EffectRecord {
     pub status: EffectStatus,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Whether an operator discarded it after it was given up.
+    pub discarded: bool,
     /// How many attempts are in its log.
     pub attempts: u32,
     /// The last of them.
     pub last_attempt: Option<Attempt>,
     /// Of a delivery, and of nothing else.
     pub delivery: Option<DeliveryAddress>,
+}
+
+/// The record of an effect that was given up and that an operator wants no more of. It stays when the effect is pruned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discard {
+    /// Which record.
+    pub id: AuditId,
+    /// In whose account.
+    pub account_id: AccountId,
+    /// Which effect.
+    pub effect_id: EffectId,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub reason: String,
 }
 
 /// Where a delivery goes, and of what type its event is.

@@ -1,11 +1,12 @@
 //! A change set that contradicts itself is refused, whatever the contradiction.
 
 use serront_core::account::{Account, AccountState, Modules, Version};
+use serront_core::audit::Actor;
 use serront_core::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use serront_core::effect::{Delivery, Effect};
+use serront_core::effect::{Delivery, Discard, Effect, EffectId};
 use serront_core::event::EventType;
 use serront_core::idempotency::KeptOutcome;
-use serront_core::ids::{IdSequence, OrderId};
+use serront_core::ids::{AccountId, IdSequence, OrderId};
 use serront_core::marked::MarkedText;
 use serront_core::money::Rupiah;
 use serront_core::order::{OrderState, WorkStatus};
@@ -48,6 +49,11 @@ fn delivery(body: MarkedText) -> Effect {
         event_type: EventType::OrderCreated,
         body,
     })
+}
+
+fn discard(effect_id: EffectId, account_id: AccountId) -> Discard {
+    let (at, actor) = (Timestamp::from_millis(0), Actor::Host { name: "cashier 7".into() });
+    Discard { id: ids().audit(), account_id, effect_id, at, actor, reason: "No such address".into() }
 }
 
 fn kept(outcome: MarkedText) -> Option<KeptOutcome> {
@@ -166,6 +172,28 @@ fn contradictions_are_named() {
                 change.writes = vec![Write::Requeue(effect.id()), Write::Requeue(effect.id())];
             }),
             Err("two effects of one id"),
+        ),
+        (
+            Box::new(|change| {
+                let effect = delivery(MarkedText::plain("{}".into()));
+                change.writes = vec![Write::Discard(discard(effect.id(), change.account_id))];
+            }),
+            Ok(()),
+        ),
+        (
+            Box::new(|change| {
+                let effect = delivery(MarkedText::plain("{}".into()));
+                let discard = discard(effect.id(), change.account_id);
+                change.writes = vec![Write::Requeue(effect.id()), Write::Discard(discard)];
+            }),
+            Err("two effects of one id"),
+        ),
+        (
+            Box::new(|change| {
+                let effect = delivery(MarkedText::plain("{}".into()));
+                change.writes = vec![Write::Discard(discard(effect.id(), AccountId::OPERATORS))];
+            }),
+            Err("a write in another account"),
         ),
         (
             Box::new(|change| {

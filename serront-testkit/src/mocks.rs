@@ -13,7 +13,7 @@ use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Lane};
+use serront_core::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -165,6 +165,7 @@ mock! {
             after: Option<PayoutPosition>,
             limit: Limit,
         ) -> Result<Page<Payout>, PortError>;
+        async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError>;
         async fn given_up(
             &self,
             after: Option<EffectPosition>,

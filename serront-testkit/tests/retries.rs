@@ -117,7 +117,16 @@ fn effect(
     delivery: Option<DeliveryAddress>,
 ) -> EffectRecord {
     let created_at = snapshot.account.created_at;
-    EffectRecord { id, account_id: snapshot.account.id, status, created_at, attempts: 1, last_attempt: None, delivery }
+    EffectRecord {
+        id,
+        account_id: snapshot.account.id,
+        status,
+        discarded: false,
+        created_at,
+        attempts: 1,
+        last_attempt: None,
+        delivery,
+    }
 }
 
 async fn set_active(world: &World, seller: &Seller, id: SubscriptionId, active: bool) {

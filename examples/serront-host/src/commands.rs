@@ -5,6 +5,7 @@ use std::fmt;
 use clap::{Args, Parser, Subcommand};
 use serront_core::audit::Actor;
 use serront_core::checkout::ProviderEventId;
+use serront_core::effect::EffectId;
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::rejection::Invalid;
 use serront_core::tier::Tier;
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     /// Look after notifications that could not be applied, also while the host serves.
     #[command(subcommand)]
     Inbox(InboxCommand),
+    /// Look after mail, webhooks and whatever else was given up, also while the host serves.
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Manage what is registered at Plugipay, also while the host serves.
     #[command(subcommand)]
     Plugipay(PlugipayCommand),
@@ -66,6 +70,38 @@ pub(crate) enum AccountCommand {
         account: AccountId,
         /// free, starter, growth or business.
         tier: Tier,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxCommand {
+    /// Print what was given up and not discarded, newest first, one JSON line each.
+    List {
+        /// The records of what was discarded instead, the latest first.
+        #[arg(long)]
+        discarded: bool,
+        /// Most lines.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Try something again that was given up; a host that serves carries it out.
+    Retry {
+        /// The account's id.
+        account: AccountId,
+        /// The effect's id, as listed.
+        effect: EffectId,
+    },
+    /// Take something off the list that was given up, on record with the reason. It can still be tried again.
+    Discard {
+        /// The account's id.
+        account: AccountId,
+        /// The effect's id, as listed.
+        effect: EffectId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        by: By,
     },
 }
 

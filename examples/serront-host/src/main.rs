@@ -50,6 +50,7 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
         Command::Demo => demo::run(&settings).await,
         Command::Account(AccountCommand::Create { name, tier }) => create_account(&settings, &name, tier).await,
         Command::Account(AccountCommand::SetTier { account, tier }) => set_tier(&settings, account, tier).await,
+        Command::Outbox(command) => operator::outbox(&settings, command).await,
         Command::Inbox(command) => operator::inbox(&settings, command).await,
         Command::Plugipay(command) => operator::plugipay(&settings, command).await,
         Command::OperatorKey(command) => operator::key(&settings, command).await,

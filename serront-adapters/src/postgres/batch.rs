@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serront_core::account::Version;
 use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
-use serront_core::effect::EffectId;
+use serront_core::effect::{Discard, EffectId};
 use serront_core::ids::{AccountId, ChangeSetId};
 
 use crate::sql::names::{Place, place};
@@ -62,7 +62,9 @@ impl Batch {
                 Write::UpdateInbox(id, _) => {
                     written.push(Touched::Name(Some(account), ClaimName::ProviderEvent(id.clone())));
                 }
-                Write::Requeue(id) => written.push(Touched::Effect(account, *id)),
+                Write::Requeue(id) | Write::Discard(Discard { effect_id: id, .. }) => {
+                    written.push(Touched::Effect(account, *id))
+                }
                 // Two deletions of one key release the same name; a checkout goes with a write of its order, and what is given
                 // up with one of its subscription.
                 Write::InsertOrder(..)

@@ -3,6 +3,7 @@
 use serde_json::to_string;
 use serront_core::catalog::Service;
 use serront_core::checkout::{Checkout, CheckoutState};
+use serront_core::effect::Discard;
 use serront_core::exception::PaymentException;
 use serront_core::inbox::InboxRecord;
 use serront_core::ledger::{Adjustment, LedgerEntry};
@@ -197,6 +198,18 @@ pub(super) fn payout_audit_cells(record: &PayoutAudit) -> Result<Vec<Cell>, Fail
         from.map(|from| from.as_str().to_owned()).into(),
         to.as_str().into(),
         note.into(),
+    ])
+}
+
+pub(super) fn discard_cells(record: &Discard) -> Result<Vec<Cell>, Failed> {
+    let Discard { id, account_id, effect_id, at, actor, reason } = record;
+    Ok(vec![
+        id.to_string().into(),
+        account_id.to_string().into(),
+        effect_id.to_string().into(),
+        time(*at),
+        json(actor)?,
+        reason.as_str().into(),
     ])
 }
 

@@ -10,8 +10,8 @@ use serront_core::storefront::Storefront;
 use serront_core::time::Timestamp;
 
 use super::cells::{
-    adjustment_cells, checkout_cells, checkout_state_cells, entry_cells, exception_cells, inbox_cells, int, json,
-    order_cells, payment_cells, payout_audit_cells, payout_cells, payout_state_cells, service_cells, time,
+    adjustment_cells, checkout_cells, checkout_state_cells, discard_cells, entry_cells, exception_cells, inbox_cells,
+    int, json, order_cells, payment_cells, payout_audit_cells, payout_cells, payout_state_cells, service_cells, time,
 };
 use super::statement::{Cell, Relation};
 use crate::sql::error::Failed;
@@ -83,6 +83,9 @@ pub(super) struct Input {
     pub(super) errands: Relation,
     pub(super) requeued_effects: Relation,
     pub(super) requeued_errands: Relation,
+    pub(super) discarded_effects: Relation,
+    pub(super) discarded_errands: Relation,
+    pub(super) discards: Relation,
     pub(super) given_up: Relation,
     pub(super) deltas: Relation,
     pub(super) ledger_deltas: Relation,
@@ -335,6 +338,9 @@ impl Input {
             errands: Relation::new("new_errands", &["effect_id", "account_id", "content", "created_at", "due_at"]),
             requeued_effects: Relation::new("requeued_effects", OWNED),
             requeued_errands: Relation::new("requeued_errands", OWNED),
+            discarded_effects: Relation::new("discarded_effects", OWNED),
+            discarded_errands: Relation::new("discarded_errands", OWNED),
+            discards: Relation::new("new_discards", &["audit_id", "account_id", "effect_id", "at", "actor", "reason"]),
             given_up: Relation::new("given_up", OWNED),
             effects: Relation::new(
                 "new_effects",
@@ -664,6 +670,15 @@ impl Input {
                     Lane::Errands => &mut self.requeued_errands,
                 };
                 relation.push(n, owned(id.to_string()));
+            }
+            Write::Discard(discard) => {
+                let id = discard.effect_id;
+                let relation = match id.lane() {
+                    Lane::Outbox => &mut self.discarded_effects,
+                    Lane::Errands => &mut self.discarded_errands,
+                };
+                relation.push(n, owned(id.to_string()));
+                self.discards.push(n, discard_cells(discard)?);
             }
             Write::GiveUpDeliveries(id) => self.given_up.push(n, owned(id.to_string())),
         }

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, EffectId, EffectRecord, Lane};
+use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
@@ -67,12 +67,13 @@ use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
     (4, "given_up", include_str!("migrations/0004_given_up.sql")),
     (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
+    (6, "outbox", include_str!("migrations/0006_outbox.sql")),
 ];
 
 /// The schema if none is chosen.
@@ -452,6 +453,10 @@ impl WorkStorage for PostgresStorage {
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
         Ok(on_connection!(self.base, |connection, schema| read::given_up(connection, schema, after, limit))?)
+    }
+
+    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::discards(connection, schema, limit))?)
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

@@ -4,7 +4,7 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
+use serront_core::effect::{DeliveryRecord, Discard, EffectId, EffectRecord};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
@@ -30,7 +30,7 @@ use crate::sql::rows::{
     storefront_columns, unapplied,
 };
 use crate::sql::search::{Way, marked, ways};
-use crate::sql::work::{self, effect_statement, given_up_after, given_up_statement};
+use crate::sql::work::{self, DISCARD, effect_statement, given_up_after, given_up_statement};
 
 type Read<T> = Result<T, Failed>;
 
@@ -581,7 +581,6 @@ pub(super) async fn effect(
     query.optional(connection).await?.as_ref().map(work::effect).transpose()
 }
 
-/// Of every account, newest first.
 pub(super) async fn streak(
     connection: &mut PgConnection,
     schema: &str,
@@ -594,6 +593,13 @@ pub(super) async fn streak(
     rows.first().map(rows::streak).transpose()
 }
 
+pub(super) async fn discards(connection: &mut PgConnection, schema: &str, limit: u32) -> Read<Vec<Discard>> {
+    let statement = format!("SELECT {DISCARD} FROM @.discards ORDER BY at DESC, audit_id DESC LIMIT $1");
+    let rows = Query::new(schema, &statement).bind(i64::from(limit))?.all(connection).await?;
+    rows.iter().map(work::discard).collect()
+}
+
+/// Of every account, newest first.
 pub(super) async fn given_up(
     connection: &mut PgConnection,
     schema: &str,

@@ -69,7 +69,7 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 66] {
+    fn relations(&self) -> [&Relation; 69] {
         [
             &self.sets,
             &self.storefront_guards,
@@ -134,17 +134,26 @@ impl Input {
             &self.errands,
             &self.requeued_effects,
             &self.requeued_errands,
+            &self.discarded_effects,
+            &self.discarded_errands,
+            &self.discards,
             &self.given_up,
             &self.deltas,
             &self.ledger_deltas,
         ]
     }
 
-    /// The effects to be queued again, by lane, with the names of the steps that lock them.
-    const fn requeued(&self) -> [(&Relation, Lane, &'static str); 2] {
+    /// The effects to be queued again or discarded, by lane: with what has to hold of them, and what is set.
+    const fn by_hand(&self) -> [(&Relation, Lane, &'static str, &'static str); 4] {
+        const OVER: &str = "r.status <> 'pending'";
+        const QUEUE: &str = "status = 'pending', discarded = false, due_at = s.at, lease_until = 0";
+        const GIVEN_UP: &str = "r.status = 'failed' AND NOT r.discarded";
+        const DISCARD: &str = "discarded = true";
         [
-            (&self.requeued_effects, Lane::Outbox, "effect_locks"),
-            (&self.requeued_errands, Lane::Errands, "errand_locks"),
+            (&self.requeued_effects, Lane::Outbox, OVER, QUEUE),
+            (&self.requeued_errands, Lane::Errands, OVER, QUEUE),
+            (&self.discarded_effects, Lane::Outbox, GIVEN_UP, DISCARD),
+            (&self.discarded_errands, Lane::Errands, GIVEN_UP, DISCARD),
         ]
     }
 
@@ -234,15 +243,16 @@ impl Input {
                     .to_owned(),
             );
         }
-        for (requeued, lane, locks) in self.requeued() {
-            if requeued.is_empty() {
+        for (relation, lane, condition, _) in self.by_hand() {
+            if relation.is_empty() {
                 continue;
             }
-            let (name, table) = (requeued.name, table(lane));
+            let (name, table) = (relation.name, table(lane));
+            let locks = format!("{name}_locks");
             // After a wait the condition is looked at anew: of two who queue an effect again, the second finds none.
-            sql.step(locks).push(&format!(
+            sql.step(&locks).push(&format!(
                 "MATERIALIZED (SELECT r.effect_id AS id, r.account_id FROM @.{table} r WHERE (r.effect_id, r.account_id) IN \
-                 (SELECT g.id, g.account_id FROM {name} g) AND r.status <> 'pending' \
+                 (SELECT g.id, g.account_id FROM {name} g) AND {condition} \
                  ORDER BY r.effect_id, r.account_id {lock})"
             ));
             branches.push(format!(
@@ -487,16 +497,17 @@ impl Input {
                  r.account_id, r.content, r.created_at, 'pending', r.due_at FROM new_errands r JOIN good USING (n))",
             );
         }
-        for (requeued, lane, _) in self.requeued() {
-            if !requeued.is_empty() {
-                let (name, table) = (requeued.name, table(lane));
+        for (relation, lane, _, set) in self.by_hand() {
+            if !relation.is_empty() {
+                let (name, table) = (relation.name, table(lane));
                 sql.step(&format!("{name}_done")).push(&format!(
-                    "(UPDATE @.{table} t SET status = 'pending', due_at = s.at, lease_until = 0 FROM {name} r \
+                    "(UPDATE @.{table} t SET {set} FROM {name} r \
                      JOIN good USING (n) JOIN sets s USING (n) \
                      WHERE t.effect_id = r.id AND t.account_id = r.account_id)"
                 ));
             }
         }
+        self.insert(sql, &self.discards, "discards");
         if !self.given_up.is_empty() {
             // Who takes work skips what is locked, and who records an attempt locks one effect: nobody waits in a circle.
             sql.step("given_up_done").push(

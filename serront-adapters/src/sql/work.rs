@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serront_core::effect::{DeliveryAddress, EffectId, EffectRecord, Lane};
+use serront_core::effect::{DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
 use serront_core::key::WebhookSecret;
 use serront_core::page::EffectPosition;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, Target};
@@ -95,9 +95,9 @@ pub(crate) fn after(next: NextAttempt) -> (&'static str, Option<i64>) {
 /// What an operator is shown of an effect, but for its last attempt.
 fn shown(lane: Lane) -> &'static str {
     match lane {
-        Lane::Outbox => "effect_id, account_id, status, created_at, attempts, subscription_id, event_type",
+        Lane::Outbox => "effect_id, account_id, status, discarded, created_at, attempts, subscription_id, event_type",
         Lane::Errands => {
-            "effect_id, account_id, status, created_at, attempts, NULL AS subscription_id, NULL AS event_type"
+            "effect_id, account_id, status, discarded, created_at, attempts, NULL AS subscription_id, NULL AS event_type"
         }
     }
 }
@@ -125,7 +125,7 @@ pub(crate) fn given_up_statement(schema: &str) -> String {
     const NEWEST: &str = "ORDER BY created_at DESC, effect_id DESC LIMIT $3";
     let lanes = Lane::ALL.map(|lane| {
         format!(
-            "SELECT * FROM (SELECT {} FROM {schema}{} WHERE status = 'failed' AND (created_at, effect_id) < ($1, $2) \
+            "SELECT * FROM (SELECT {} FROM {schema}{} WHERE status = 'failed' AND NOT discarded AND (created_at, effect_id) < ($1, $2) \
              {NEWEST}) {}",
             shown(lane),
             table(lane),
@@ -141,6 +141,21 @@ pub(crate) fn given_up_after(after: Option<EffectPosition>) -> (i64, String) {
     after.map_or((i64::MAX, String::new()), |after| (after.created_at.millis(), after.id.to_string()))
 }
 
+/// What is read of a record of a discarded effect.
+pub(crate) const DISCARD: &str = "audit_id, account_id, effect_id, at, actor, reason";
+
+/// The record of a discarded effect.
+pub(crate) fn discard(row: &impl Cells) -> Result<Discard, Failed> {
+    Ok(Discard {
+        id: rows::id(row, "audit_id")?,
+        account_id: rows::id(row, "account_id")?,
+        effect_id: rows::id(row, "effect_id")?,
+        at: rows::time(row, "at")?,
+        actor: rows::json(row, "actor")?,
+        reason: row.text("reason")?.to_owned(),
+    })
+}
+
 /// An effect with its last attempt.
 pub(crate) fn effect(row: &impl Cells) -> Result<EffectRecord, Failed> {
     let delivery = match row.optional_text("subscription_id")? {
@@ -154,6 +169,7 @@ pub(crate) fn effect(row: &impl Cells) -> Result<EffectRecord, Failed> {
         id: rows::id(row, "effect_id")?,
         account_id: rows::id(row, "account_id")?,
         status: rows::status(row, "status")?,
+        discarded: row.flag("discarded")?,
         created_at: rows::time(row, "created_at")?,
         attempts: rows::whole(row, "attempts")?,
         last_attempt: rows::optional_attempt(row)?,

@@ -4,6 +4,7 @@
 
 use serront_core::account::Version;
 use serront_core::change::{ChangeSet, ClaimName, Committed, Duplicate, Guard, Row as Guarded, Write};
+use serront_core::effect::Discard;
 use serront_core::ids::AccountId;
 use serront_core::order::OrderNumber;
 use serront_core::ports::CommitError;
@@ -117,6 +118,15 @@ fn look(change: &ChangeSet) -> Script {
             look.push(" AND EXISTS (SELECT 1 FROM api_keys WHERE key_id = ? AND account_id = ?)")
                 .bind(id.to_string())
                 .bind(account.to_string());
+        }
+        if let Write::Discard(Discard { effect_id: id, .. }) = write {
+            let table = table(id.lane());
+            look.push(&format!(
+                " AND EXISTS (SELECT 1 FROM {table} WHERE effect_id = ? AND account_id = ? AND status = 'failed' \
+                 AND NOT discarded)"
+            ))
+            .bind(id.to_string())
+            .bind(account.to_string());
         }
         if let Write::Requeue(id) = write {
             let table = table(id.lane());

@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, EffectId, EffectRecord, Lane};
+use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
 use serront_core::ids::{AccountId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
@@ -62,12 +62,13 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
     (4, "given_up", include_str!("migrations/0004_given_up.sql")),
     (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
+    (6, "outbox", include_str!("migrations/0006_outbox.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -225,6 +226,10 @@ impl WorkStorage for SqliteStorage {
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
         pooled!(self, |connection| read::given_up(connection, after, limit))
+    }
+
+    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
+        pooled!(self, |connection| read::discards(connection, limit))
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

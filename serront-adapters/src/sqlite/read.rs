@@ -4,7 +4,7 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::Committed;
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord, Lane};
+use serront_core::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
 use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
@@ -29,7 +29,7 @@ use crate::sql::rows::{
     unapplied,
 };
 use crate::sql::search::{marked, ways};
-use crate::sql::work::{self, effect_statement, given_up_after, given_up_statement, table};
+use crate::sql::work::{self, DISCARD, effect_statement, given_up_after, given_up_statement, table};
 
 type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -563,6 +563,12 @@ pub(super) async fn streak(
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(rows::streak).transpose()
+}
+
+pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> Read<Vec<Discard>> {
+    let statement = format!("SELECT {DISCARD} FROM discards ORDER BY at DESC, audit_id DESC LIMIT ?");
+    let rows = sqlx::query(AssertSqlSafe(statement)).bind(limit).fetch_all(connection).await?;
+    rows.iter().map(work::discard).collect()
 }
 
 pub(super) async fn given_up(

@@ -6,7 +6,7 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{Claim, ClaimName, SessionName, Write};
 use serront_core::checkout::{Checkout, CheckoutState};
-use serront_core::effect::{Effect, EffectId};
+use serront_core::effect::{Discard, Effect, EffectId};
 use serront_core::exception::{ExceptionState, PaymentException};
 use serront_core::ids::{AccountId, CheckoutId, OrderId, PaymentId};
 use serront_core::inbox::InboxRecord;
@@ -178,6 +178,7 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: 
             requeue(script, account, *id, at);
             Ok(())
         }
+        Write::Discard(record) => discard(script, record),
         Write::GiveUpDeliveries(id) => {
             script
                 .add(
@@ -589,11 +590,30 @@ fn requeue(script: &mut Script, account: AccountId, id: EffectId, at: Timestamp)
     let table = table(id.lane());
     script
         .add(&format!(
-            "UPDATE {table} SET status = 'pending', due_at = ?, lease_until = 0 WHERE effect_id = ? AND account_id = ?"
+            "UPDATE {table} SET status = 'pending', discarded = 0, due_at = ?, lease_until = 0 \
+             WHERE effect_id = ? AND account_id = ?"
         ))
         .bind(at.millis())
         .bind(id.to_string())
         .bind(account.to_string());
+}
+
+fn discard(script: &mut Script, record: &Discard) -> Result<(), Failed> {
+    let Discard { id, account_id, effect_id, at, actor, reason } = record;
+    let table = table(effect_id.lane());
+    script
+        .add(&format!("UPDATE {table} SET discarded = 1 WHERE effect_id = ? AND account_id = ?"))
+        .bind(effect_id.to_string())
+        .bind(account_id.to_string());
+    script
+        .add("INSERT INTO discards (audit_id, account_id, effect_id, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(id.to_string())
+        .bind(account_id.to_string())
+        .bind(effect_id.to_string())
+        .bind(at.millis())
+        .bind(json(actor)?)
+        .bind(reason);
+    Ok(())
 }
 
 /// Adds the claim of a name.

@@ -1,14 +1,17 @@
-//! Decisions about effects: sending one again by hand, which did not get through or has to go out once more.
+//! Decisions about effects: sending one again by hand, which did not get through or has to go out once more; or wanting no more
+//! of one that was given up.
 //!
 //! They continue the count of attempts. If the schedule is used up, the attempt by hand is the only one: an effect whose
 //! attempt fails then is given up again at once.
 
 use super::{Context, Decision};
+use crate::audit::Actor;
 use crate::change::{ChangeSet, Guard, Write};
-use crate::effect::{DeliveryRecord, EffectId, EffectRecord, EffectStatus};
+use crate::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, EffectStatus};
 use crate::ids::SubscriptionId;
 use crate::ports::AccountSnapshot;
-use crate::rejection::Rejection;
+use crate::rejection::{Invalid, Rejection};
+use crate::text;
 use crate::view::DeliveryView;
 
 /// The change that queues an effect again. A delivery needs a subscription that is active, which the settings epoch
@@ -67,12 +70,48 @@ pub fn retry_effect(
     effect: &EffectRecord,
     context: &mut Context<'_>,
 ) -> Result<Decision<EffectRecord>, Rejection> {
-    match effect.status {
-        EffectStatus::Failed => {}
-        EffectStatus::Succeeded => return Err(Rejection::NotFound("effect that was given up")),
-        EffectStatus::Pending => return Err(Rejection::AlreadyQueued),
-    }
+    given_up(effect)?;
     let subscription_id = effect.delivery.map(|delivery| delivery.subscription_id);
     let change = requeue(snapshot, effect.id, subscription_id, context)?;
-    Ok(Decision::Change(Box::new(change), EffectRecord { status: EffectStatus::Pending, ..effect.clone() }))
+    let queued = EffectRecord { status: EffectStatus::Pending, discarded: false, ..effect.clone() };
+    Ok(Decision::Change(Box::new(change), queued))
+}
+
+/// Takes an effect that was given up off the operator's list, and puts on record who wants no more of it, and why. It can still
+/// be tried again, which undoes that.
+///
+/// # Errors
+/// In this order: [`Rejection::Invalid`] for a reason that says nothing or is too long; [`Rejection::NotFound`] for one that
+/// succeeded or is discarded already, [`Rejection::AlreadyQueued`].
+pub fn discard_effect(
+    effect: &EffectRecord,
+    reason: &str,
+    actor: &Actor,
+    context: &mut Context<'_>,
+) -> Result<Decision<EffectRecord>, Rejection> {
+    let reason = text::optional_prose("reason", Some(reason))?.ok_or_else(|| Invalid::new("reason", "must say why"))?;
+    given_up(effect)?;
+    if effect.discarded {
+        return Err(NOT_GIVEN_UP);
+    }
+    let mut change = context.change_set(effect.account_id);
+    change.writes.push(Write::Discard(Discard {
+        id: context.ids.audit(),
+        account_id: effect.account_id,
+        effect_id: effect.id,
+        at: context.now,
+        actor: actor.clone(),
+        reason,
+    }));
+    Ok(Decision::Change(Box::new(change), EffectRecord { discarded: true, ..effect.clone() }))
+}
+
+const NOT_GIVEN_UP: Rejection = Rejection::NotFound("effect that was given up");
+
+const fn given_up(effect: &EffectRecord) -> Result<(), Rejection> {
+    match effect.status {
+        EffectStatus::Failed => Ok(()),
+        EffectStatus::Succeeded => Err(NOT_GIVEN_UP),
+        EffectStatus::Pending => Err(Rejection::AlreadyQueued),
+    }
 }

@@ -40,7 +40,7 @@ mod subscriptions;
 pub use account::{create_key, create_operator_key, delete_key, open_account, set_tier};
 pub use catalog::{create_service, delete_service, update_service};
 pub use checkouts::{Begun, begin_checkout, notify, observe, record_session, refuse_session, unpark};
-pub use effects::{retry_delivery, retry_effect};
+pub use effects::{discard_effect, retry_delivery, retry_effect};
 pub use exceptions::resolve_exception;
 pub use modules::{
     ModuleSwitches, Registration, Switched, Wanted, begin_registration, give_up_registration, merchant,

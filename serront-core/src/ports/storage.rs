@@ -14,7 +14,7 @@ use crate::books::Verification;
 use crate::catalog::Service;
 use crate::change::{ChangeSet, Committed, Duplicate};
 use crate::checkout::{Checkout, MerchantId, ProviderEventId, SessionId};
-use crate::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Errand, Lane};
+use crate::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Errand, Lane};
 use crate::event::EventType;
 use crate::exception::{ExceptionStatus, PaymentException};
 use crate::idempotency::{Kept, Scope};
@@ -625,13 +625,19 @@ pub trait WorkStorage: Storage {
     /// [`PortError`].
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError>;
 
-    /// A page of the effects that were given up, of every account and every kind, newest first, before `after`.
+    /// A page of the effects that were given up and not discarded, of every account and every kind, newest first, before `after`.
     ///
     /// Must touch about as many rows as it answers, however many effects there are.
     ///
     /// # Errors
     /// [`PortError`].
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError>;
+
+    /// The records of discarded effects, of every account, the latest first, up to so many.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError>;
 
     /// Hands the books of one account, or of all, to a verification.
     ///

@@ -512,6 +512,25 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         Ok(answer)
     }
 
+    /// Takes an effect that was given up off the operator's list, on record with who did it and why. It is an operator's to ask
+    /// for; who may do what is for the caller to know.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`]; those of [`decide::discard_effect`]; [`Failure::Busy`]; a port's failure.
+    pub async fn discard_effect(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        reason: &str,
+        actor: &Actor,
+    ) -> Result<Answer<EffectRecord>, Failure> {
+        let (answer, _) = rounds!(self, None, |context| {
+            let effect = self.storage.effect(account_id, id).await?.ok_or(Rejection::NotFound("effect"))?;
+            decide::discard_effect(&effect, reason, actor, &mut context)?
+        });
+        Ok(answer)
+    }
+
     /// What became of a change set; `None` if it did not land.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ pub mod accounts;
 pub mod checkouts;
 pub mod claims;
 pub mod commits;
+pub mod discards;
 pub mod durability;
 pub mod faults;
 pub mod guards;
@@ -93,6 +94,10 @@ macro_rules! storage_conformance {
             commits::an_inconsistent_change_set_leaves_nothing,
             commits::failing_neighbours_do_no_harm,
             commits::the_outcome_of_a_change_set_can_be_asked_for,
+            discards::a_discard_needs_a_reason_and_something_given_up,
+            discards::an_effect_is_discarded_once,
+            discards::what_was_discarded_can_be_tried_again,
+            discards::what_was_discarded_is_off_the_list_and_on_record,
             durability::everything_is_there_after_a_reopen,
             durability::payouts_come_back_as_they_went,
             durability::values_come_back_as_they_went,

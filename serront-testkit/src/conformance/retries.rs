@@ -40,18 +40,22 @@ async fn queue_errand<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: Acc
 }
 
 /// Everything that is due, of both lanes.
-async fn take_all<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> Vec<Due> {
+pub(super) async fn take_all<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> Vec<Due> {
     let mut taken = bench.take(100).await;
     taken.extend(bench.storage().take_due(Lane::Errands, 100, 100, LEASE).await.unwrap());
     taken
 }
 
-async fn effect<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: AccountId, id: EffectId) -> EffectRecord {
+pub(super) async fn effect<H: Harness + ?Sized>(
+    bench: &Bench<'_, H>,
+    account_id: AccountId,
+    id: EffectId,
+) -> EffectRecord {
     bench.storage().effect(account_id, id).await.unwrap().unwrap()
 }
 
 /// One effect of each kind, all due now.
-async fn one_of_each<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (AccountId, Vec<EffectId>) {
+pub(super) async fn one_of_each<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (AccountId, Vec<EffectId>) {
     let (seller, placed) = bench.world.seller_with_order("studio").await;
     let account_id = seller.account_id;
     bench.lands(&bench.confirming(&placed, None).await).await;
@@ -247,6 +251,7 @@ pub async fn what_was_given_up_is_listed_page_by_page(harness: &impl Harness) {
                 account_id,
                 status: EffectStatus::Failed,
                 created_at: made_at,
+                discarded: false,
                 attempts: 2,
                 last_attempt: Some(bench.attempt(&due, NextAttempt::Failed)),
                 delivery: delivery
@@ -271,7 +276,7 @@ pub async fn what_was_given_up_is_listed_page_by_page(harness: &impl Harness) {
 }
 
 /// Every page of what was given up.
-async fn given_up<H: Harness + ?Sized>(bench: &Bench<'_, H>, size: Limit) -> Vec<EffectRecord> {
+pub(super) async fn given_up<H: Harness + ?Sized>(bench: &Bench<'_, H>, size: Limit) -> Vec<EffectRecord> {
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
         let page = bench.storage().given_up(after, size).await.unwrap();
@@ -285,7 +290,7 @@ async fn given_up<H: Harness + ?Sized>(bench: &Bench<'_, H>, size: Limit) -> Vec
     }
 }
 
-fn code<T>(result: Result<Answer<T>, Failure>) -> Code {
+pub(super) fn code<T>(result: Result<Answer<T>, Failure>) -> Code {
     match result {
         Err(Failure::Rejected(rejection)) => rejection.code(),
         Ok(_) => panic!("a refusal"),

@@ -10,7 +10,7 @@ use serront_core::balance::Funds;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, SessionName, Write};
 use serront_core::checkout::{Checkout, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, Delivery, Effect, EffectId, EffectStatus, Errand};
+use serront_core::effect::{Attempt, Delivery, Discard, Effect, EffectId, EffectStatus, Errand};
 use serront_core::event::EventType;
 use serront_core::exception::PaymentException;
 use serront_core::idempotency::Kept;
@@ -38,6 +38,7 @@ pub(super) struct StoredEffect {
     pub(super) created_at: Timestamp,
     pub(super) due: Timestamp,
     pub(super) status: EffectStatus,
+    pub(super) discarded: bool,
     pub(super) fence: u64,
     /// Until when a lease holds it; `None` if nobody took it since it was last recorded.
     pub(super) leased_until: Option<Timestamp>,
@@ -112,6 +113,7 @@ pub(super) struct State {
     pub(super) bank_accounts: OrdMap<AccountId, DefaultBankAccount>,
     pub(super) payouts: OrdMap<(AccountId, PayoutId), Payout>,
     pub(super) payout_audit: OrdMap<(AccountId, PayoutId), Vector<PayoutAudit>>,
+    pub(super) discards: Vector<Discard>,
     pub(super) adjustments: OrdMap<(AccountId, AdjustmentId), Adjustment>,
     pub(super) exceptions: OrdMap<(AccountId, ExceptionId), PaymentException>,
     /// In the order in which they came.
@@ -304,6 +306,7 @@ impl State {
             created_at: change.at,
             due: effect.due_at(change.at),
             status: EffectStatus::Pending,
+            discarded: false,
             fence: 0,
             leased_until: None,
             content,
@@ -442,8 +445,15 @@ impl State {
                 let stored = stored.filter(|stored| stored.status != EffectStatus::Pending);
                 let stored = stored.ok_or(CommitError::Conflict)?;
                 stored.status = EffectStatus::Pending;
+                stored.discarded = false;
                 stored.due = at;
                 stored.leased_until = None;
+            }
+            Write::Discard(discard) => {
+                let stored = self.effects.get_mut(&(account_id, discard.effect_id));
+                let stored = stored.filter(|stored| stored.status == EffectStatus::Failed && !stored.discarded);
+                stored.ok_or(CommitError::Conflict)?.discarded = true;
+                self.discards.push_back(discard.clone());
             }
             Write::GiveUpDeliveries(id) => self.give_up_deliveries(account_id, *id),
         }

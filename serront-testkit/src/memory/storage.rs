@@ -12,7 +12,9 @@ use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven, Verification}
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryAddress, DeliveryRecord, EffectId, EffectRecord, EffectStatus, Lane};
+use serront_core::effect::{
+    Attempt, DeliveryAddress, DeliveryRecord, Discard, EffectId, EffectRecord, EffectStatus, Lane,
+};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{
@@ -183,6 +185,7 @@ fn effect((account_id, id): (AccountId, EffectId), stored: &StoredEffect) -> Eff
         id,
         account_id,
         status: stored.status,
+        discarded: stored.discarded,
         created_at: stored.created_at,
         attempts: u32::try_from(stored.attempts.len()).unwrap_or(u32::MAX),
         last_attempt: stored.attempts.last().cloned(),
@@ -660,12 +663,20 @@ impl WorkStorage for MemoryStorage {
         let mut rows: Vec<_> = state
             .effects
             .iter()
-            .filter(|(_, stored)| stored.status == EffectStatus::Failed)
+            .filter(|(_, stored)| stored.status == EffectStatus::Failed && !stored.discarded)
             .map(|(key, stored)| effect(*key, stored))
             .filter(|row| after.is_none_or(|after| row.position() < after))
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
         Ok(Page::cut(rows, limit))
+    }
+
+    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
+        let state = self.read().await;
+        let mut rows: Vec<_> = state.discards.iter().cloned().collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(rows)
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

@@ -14,7 +14,7 @@ use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectId, EffectRecord, Lane};
+use serront_core::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -443,6 +443,10 @@ impl WorkStorage for NetStorage {
     }
 
     /// All of one moment, as the port wants it: what is read stays here, and only the way there and back is the network's.
+    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
+        self.read(move |storage| at_once(storage.discards(limit))).await
+    }
+
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
         let verification = verification.clone();
         self.read(move |storage| at_once(storage.books(account_id, &verification))).await

@@ -4,11 +4,13 @@
 mod journal;
 mod keys;
 mod ledger;
+mod outbox;
 mod payouts;
 mod plugipay;
 mod reconcile;
 
 pub(crate) use keys::key;
 pub(crate) use ledger::ledger;
+pub(crate) use outbox::outbox;
 pub(crate) use payouts::payout;
 pub(crate) use plugipay::{inbox, plugipay};

@@ -10,7 +10,7 @@ use serront_core::books::Verification;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed, Guard, Row, Write};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, Effect, EffectId, EffectRecord, EffectStatus, Lane};
+use serront_core::effect::{Attempt, DeliveryRecord, Discard, Effect, EffectId, EffectRecord, EffectStatus, Lane};
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -563,6 +563,10 @@ impl WorkStorage for Planted {
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
         self.inner.given_up(after, limit).await
+    }
+
+    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
+        self.inner.discards(limit).await
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

@@ -1,0 +1,83 @@
+//! What was given up: mail, deliveries, removals and errands whose attempts are used up, or could not help.
+
+use serde_json::{Value, json};
+use serront_core::effect::{Discard, EffectRecord};
+use serront_core::page::Limit;
+use serront_core::policy::Policy;
+use serront_core::ports::{PortError, WorkStorage};
+use serront_core::service::Local;
+
+use crate::commands::OutboxCommand;
+use crate::settings::Settings;
+use crate::{Fatal, adapters, environment, process};
+
+pub(crate) async fn outbox(settings: &Settings, command: OutboxCommand) -> Result<(), Fatal> {
+    let policy = Policy::default();
+    let engine = adapters::engine(settings).await?;
+    let storage = engine.storage();
+    let local = Local::new(storage.as_ref(), environment(&policy));
+    let lines: Result<Vec<Value>, Fatal> = async {
+        Ok(match &command {
+            OutboxCommand::List { discarded: false, limit } => {
+                given_up(storage.as_ref(), *limit).await?.iter().map(shown).collect()
+            }
+            OutboxCommand::List { discarded: true, limit } => {
+                storage.discards(*limit).await?.iter().map(record).collect()
+            }
+            OutboxCommand::Retry { account, effect } => {
+                vec![shown(&local.retry_effect(*account, *effect).await?.value)]
+            }
+            OutboxCommand::Discard { account, effect, reason, by } => {
+                vec![shown(&local.discard_effect(*account, *effect, reason, &by.actor()?).await?.value)]
+            }
+        })
+    }
+    .await;
+    engine.close().await;
+    lines?.iter().try_for_each(process::result)
+}
+
+/// The newest, up to so many.
+async fn given_up(storage: &dyn WorkStorage, limit: u32) -> Result<Vec<EffectRecord>, PortError> {
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut effects = Vec::new();
+    loop {
+        let after = effects.last().map(EffectRecord::position);
+        let page = storage.given_up(after, Limit::EXPORT).await?;
+        effects.extend(page.rows);
+        if !page.has_more || effects.len() >= wanted {
+            effects.truncate(wanted);
+            return Ok(effects);
+        }
+    }
+}
+
+/// As the list has it: nothing of what the effect carries, for that may be a buyer's.
+fn shown(effect: &EffectRecord) -> Value {
+    let EffectRecord { id, account_id, status, discarded, created_at, attempts, last_attempt, delivery } = effect;
+    let last_attempt = last_attempt.as_ref();
+    json!({
+        "id": id.to_string(),
+        "accountId": account_id,
+        "status": status,
+        "discarded": discarded,
+        "createdAt": created_at,
+        "attempts": attempts,
+        "lastAttemptAt": last_attempt.map(|attempt| attempt.attempted_at),
+        "responseCode": last_attempt.and_then(|attempt| attempt.response_code),
+        "lastError": last_attempt.and_then(|attempt| attempt.error.as_deref()),
+        "subscriptionId": delivery.map(|delivery| delivery.subscription_id),
+        "type": delivery.map(|delivery| delivery.event_type.as_str()),
+    })
+}
+
+fn record(discard: &Discard) -> Value {
+    let Discard { id: _, account_id, effect_id, at, actor, reason } = discard;
+    json!({
+        "id": effect_id.to_string(),
+        "accountId": account_id,
+        "discardedAt": at,
+        "by": actor,
+        "reason": reason,
+    })
+}

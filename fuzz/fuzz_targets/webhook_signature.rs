@@ -1,0 +1,35 @@
+//! The verifier that receivers use: what was signed is accepted by whoever knows one of the secrets, and nothing else ever is,
+//! whatever the header says.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use serront_core::key::WebhookSecret;
+use serront_core::signature::{Unverified, sign_with, verify};
+use serront_core::time::Timestamp;
+
+const TOLERANCE: Duration = Duration::from_secs(300);
+const SECRETS: [&str; 2] = [
+    "whsec_000000000000000000000000000000000000000000000001",
+    "whsec_000000000000000000000000000000000000000000000002",
+];
+
+fuzz_target!(|input: (&str, &str, &str, u32)| {
+    let (header, body, other, seconds) = input;
+    let now = Timestamp::from_millis(i64::from(seconds) * 1_000);
+    // Nobody guesses a MAC: what is accepted would be a forgery.
+    assert!(verify(header, body.as_bytes(), &SECRETS, now, TOLERANCE).is_err());
+
+    let secrets = SECRETS.map(|text| WebhookSecret::parse(text).expect("a secret"));
+    let signed = sign_with(&secrets, now, body);
+    for secret in SECRETS {
+        assert_eq!(verify(&signed, body.as_bytes(), &[secret], now, TOLERANCE), Ok(()));
+    }
+    assert_eq!(verify(&signed, body.as_bytes(), &["whsec_another"], now, TOLERANCE), Err(Unverified::Mismatch));
+    if other != body {
+        // Whatever a stranger appends makes no other body fit.
+        let longer = format!("{signed},{header}");
+        assert!(verify(&longer, other.as_bytes(), &SECRETS, now, TOLERANCE).is_err());
+    }
+});
