@@ -12,8 +12,8 @@ pub const NAME_CHARACTERS_MAX: usize = 100;
 pub const PROSE_CHARACTERS_MAX: usize = 2_000;
 /// Longest slug, in characters.
 pub const SLUG_CHARACTERS_MAX: usize = 60;
-/// Longest e-mail address, in characters (RFC 5321's path less its brackets).
-pub const EMAIL_CHARACTERS_MAX: usize = 254;
+/// Longest e-mail address, in bytes as SMTP counts them (RFC 5321's path less its brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
 
 /// A name, title or bank detail: 1–100 characters after trimming, none of them a control character.
 ///
@@ -111,14 +111,14 @@ impl EmailAddress {
     /// [`Invalid`] naming `param`.
     pub fn parse(param: &str, raw: &str) -> Result<Self, Invalid> {
         let trimmed = raw.trim();
-        let well_formed = trimmed.chars().count() <= EMAIL_CHARACTERS_MAX
+        let well_formed = trimmed.len() <= EMAIL_BYTES_MAX
             && !trimmed.chars().any(|character| character.is_control() || character.is_whitespace())
             && trimmed.rsplit_once('@').is_some_and(|(local, domain)| {
                 email_address::EmailAddress::is_valid_local_part(local)
                     && email_address::EmailAddress::is_valid_domain(domain)
             });
         if !well_formed {
-            return Err(Invalid::new(param, "must be an e-mail address of at most 254 characters"));
+            return Err(Invalid::new(param, "must be an e-mail address of at most 254 bytes"));
         }
         Ok(Self(trimmed.to_owned()))
     }
@@ -210,9 +210,20 @@ mod tests {
             assert_eq!(EmailAddress::parse("e", good).unwrap().as_str(), good);
         }
         let long = format!("{}@example.com", "a".repeat(250));
-        for bad in
-            ["", "budi", "budi@", "@example.com", "Budi <budi@example.com>", "a@b@c.d ,", "a\r\nBcc: x@y.z", &long]
-        {
+        // 178 characters, and more bytes than a mail server takes (found by fuzzing, #8).
+        let wide = format!("{}.example.com@{}com", "é".repeat(30), "ééééééééé.".repeat(14));
+        assert!(wide.chars().count() < EMAIL_BYTES_MAX && wide.len() > EMAIL_BYTES_MAX);
+        for bad in [
+            "",
+            "budi",
+            "budi@",
+            "@example.com",
+            "Budi <budi@example.com>",
+            "a@b@c.d ,",
+            "a\r\nBcc: x@y.z",
+            &long,
+            &wide,
+        ] {
             assert!(EmailAddress::parse("e", bad).is_err(), "{bad:?}");
         }
     }
