@@ -9,13 +9,14 @@
 //!
 //! It does not decide what is sent: that is in the change set. It knows no transport: those are ports.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::effect::{Attempt, EffectStatus, Lane};
-use crate::mail;
+use crate::mail::{self, BuiltInTemplates, MailTemplates};
 use crate::policy::Policy;
 use crate::ports::{
     Due, DueEffect, Mailer, NextAttempt, PortError, PortErrorKind, Post, Posted, Receipts, RecordError, Sink, Target,
@@ -90,13 +91,19 @@ fn retry_after<'a>(policy: &'a Policy, effect: &DueEffect) -> &'a [Duration] {
 }
 
 /// Carries effects out, over borrowed ports.
-#[derive(Debug)]
 pub struct Dispatcher<'p, S: ?Sized, M: ?Sized, K: ?Sized, R: ?Sized> {
     storage: &'p S,
     mailer: &'p M,
     sink: &'p K,
     receipts: &'p R,
+    templates: &'p dyn MailTemplates,
     environment: Environment<'p>,
+}
+
+impl<S: ?Sized, M: ?Sized, K: ?Sized, R: ?Sized> fmt::Debug for Dispatcher<'_, S, M, K, R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Dispatcher").field("environment", &self.environment).finish_non_exhaustive()
+    }
 }
 
 impl<'p, S, M, K, R> Dispatcher<'p, S, M, K, R>
@@ -114,7 +121,13 @@ where
         receipts: &'p R,
         environment: Environment<'p>,
     ) -> Self {
-        Self { storage, mailer, sink, receipts, environment }
+        Self { storage, mailer, sink, receipts, templates: &BuiltInTemplates, environment }
+    }
+
+    /// With these words for mails instead of the library's.
+    #[must_use]
+    pub const fn with_templates(self, templates: &'p dyn MailTemplates) -> Self {
+        Self { templates, ..self }
     }
 
     /// Takes up to `capacity` due effects under a lease.
@@ -158,7 +171,7 @@ where
     async fn attempt(&self, due: &Due, attempt: u32, now: Timestamp) -> Outcome {
         match (&due.effect, due.id) {
             (DueEffect::Mail(content), crate::effect::EffectId::Mail(id)) => {
-                Outcome::of(self.mailer.send(&mail::render(id, content)).await, "the mail server")
+                Outcome::of(self.mailer.send(&mail::render(self.templates, id, content)).await, "the mail server")
             }
             (DueEffect::Removal(upload_id), _) => {
                 Outcome::of(self.receipts.delete(due.account_id, *upload_id).await, "the receipts' store")

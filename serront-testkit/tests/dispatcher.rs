@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serront_core::change::Guard;
 use serront_core::decide::{self, Context, Decision};
+use serront_core::dispatch::Dispatcher;
 use serront_core::effect::{Attempt, EffectStatus, Lane};
 use serront_core::event::EventType;
 use serront_core::ids::SubscriptionId;
 use serront_core::key::WebhookSecret;
+use serront_core::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
 use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::ports::{Clock, Ids, OrderKey, PortErrorKind, Posted, Storage, WorkStorage};
 use serront_core::signature;
@@ -413,4 +415,29 @@ async fn a_rotated_secret_signs_last_and_the_one_before_for_a_day() {
     world.local().retry_delivery(seller.account_id, delivery(&world, &seller).await.id, None).await.unwrap();
     world.dispatch_all().await;
     signed(world.clock.now(), &[&second.secret]);
+}
+
+/// A host's own words, for one kind of mail.
+struct OurWords;
+
+impl MailTemplates for OurWords {
+    fn render(&self, mail: &Mail) -> MailText {
+        let Mail::PaymentConfirmedV1(content) = mail else { return BuiltInTemplates.render(mail) };
+        MailText { subject: "Lunas".to_owned(), text: format!("#{} lunas.\n", content.number), html: None }
+    }
+}
+
+#[tokio::test]
+async fn a_hosts_own_words_go_to_the_same_recipient_under_the_same_id() {
+    let world = World::new();
+    let (_, placed) = world.seller_with_order("studio").await;
+    confirm(&world, &placed).await;
+    world.mailbox.fail_next(1, PortErrorKind::OutcomeUnknown);
+    let step = async |dispatcher: Dispatcher<'_, _, _, _, _>| dispatcher.step(world.clock.now(), 16).await.unwrap();
+    step(world.dispatcher()).await;
+    world.clock.advance(minutes(1));
+    step(world.dispatcher().with_templates(&OurWords)).await;
+    let [ours, own] = <[_; 2]>::try_from(world.mailbox.messages()).unwrap();
+    assert_eq!((ours.id, &ours.to, &ours.to_name), (own.id, &own.to, &own.to_name));
+    assert_eq!((own.subject.as_str(), own.text.as_str(), own.html), ("Lunas", "#1 lunas.\n", None));
 }

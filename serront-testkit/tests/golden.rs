@@ -8,18 +8,26 @@ use std::path::Path;
 
 use serront_core::catalog::{PackageInput, PricingType, ServiceInput};
 use serront_core::decide::OrderPatch;
-use serront_core::mail::MailMessage;
-use serront_core::order::{Language, OrderInput, WorkStatus};
+use serront_core::mail::{BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, render};
+use serront_core::money::Rupiah;
+use serront_core::order::{Language, OrderInput, OrderNumber, WorkStatus};
+use serront_core::text::EmailAddress;
 use serront_testkit::world::{World, host, order_input};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 13] = [
     "event-order-created.json",
     "event-order-payment-confirmed.json",
     "event-order-status-changed.json",
     "mail-payment-confirmed-en-unquoted.txt",
+    "mail-payment-confirmed-en.html",
     "mail-payment-confirmed-en.txt",
     "mail-payment-confirmed-id-unquoted.txt",
+    "mail-payment-confirmed-id.html",
     "mail-payment-confirmed-id.txt",
+    "mail-payment-confirmed-online-en.html",
+    "mail-payment-confirmed-online-en.txt",
+    "mail-payment-confirmed-online-id.html",
+    "mail-payment-confirmed-online-id.txt",
 ];
 
 fn folder() -> &'static Path {
@@ -97,15 +105,44 @@ async fn mail(language: Language, quote: i64) -> MailMessage {
     <[_; 1]>::try_from(world.mailbox.messages()).map(|[message]| message).unwrap()
 }
 
+/// Text, and HTML where it is asked for, each in a file of its own.
+fn check_mail(name: &str, message: &MailMessage, with_html: bool) {
+    let MailMessage { id, to, to_name, subject, text, html } = message;
+    check(&format!("{name}.txt"), &format!("id: {id}\nto: {to_name} <{}>\nsubject: {subject}\n\n{text}", to.as_str()));
+    if with_html {
+        check(&format!("{name}.html"), html.as_deref().unwrap());
+    }
+}
+
 #[tokio::test]
 async fn mails_read_like_this_in_both_languages() {
     for (name, language, quote) in [
-        ("mail-payment-confirmed-id.txt", Language::Id, 1_250_000),
-        ("mail-payment-confirmed-en.txt", Language::En, 1_250_000),
-        ("mail-payment-confirmed-id-unquoted.txt", Language::Id, 0),
-        ("mail-payment-confirmed-en-unquoted.txt", Language::En, 0),
+        ("mail-payment-confirmed-id", Language::Id, 1_250_000),
+        ("mail-payment-confirmed-en", Language::En, 1_250_000),
+        ("mail-payment-confirmed-id-unquoted", Language::Id, 0),
+        ("mail-payment-confirmed-en-unquoted", Language::En, 0),
     ] {
-        let MailMessage { id, to, to_name, subject, text } = mail(language, quote).await;
-        check(name, &format!("id: {id}\nto: {to_name} <{}>\nsubject: {subject}\n\n{text}", to.as_str()));
+        check_mail(name, &mail(language, quote).await, quote > 0);
+    }
+}
+
+/// Nobody but Plugipay looked at the money, and names hold what HTML and the direction of a text are made of.
+#[test]
+fn mails_of_payments_online_read_like_this() {
+    for language in [Language::Id, Language::En] {
+        let mail = Mail::PaymentConfirmedV1(PaymentConfirmed {
+            to: EmailAddress::parse("to", "budi@example.com").unwrap(),
+            buyer_name: "Budi </p><b>&amp;\u{202e}".to_owned(),
+            language,
+            seller_name: "Kopi & \"Susu\"".to_owned(),
+            number: OrderNumber(7),
+            service_name: "Potret — 日本".to_owned(),
+            amount: Rupiah::new(750_000).unwrap(),
+            by: ConfirmedBy::Plugipay,
+        });
+        let message = render(&BuiltInTemplates, "mail_01jtestvect0r0000000000001".parse().unwrap(), &mail);
+        // The name beside the address is the mailer's to defend.
+        let message = MailMessage { to_name: "Budi".to_owned(), ..message };
+        check_mail(&format!("mail-payment-confirmed-online-{}", language.as_str()), &message, true);
     }
 }

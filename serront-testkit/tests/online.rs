@@ -240,6 +240,8 @@ async fn a_paid_session_confirms_its_order_once_however_often_it_is_told() {
         scene.world.clock.advance(Duration::from_secs(61));
         scene.errands().await;
     }
+    let mails = scene.world.mailbox.messages();
+    assert!(mails.iter().all(|mail| mail.text.contains("dikonfirmasi otomatis oleh Plugipay")), "on whose word");
     assert_eq!(code(scene.pay().await), Some(Code::InvalidTransition));
     let trail = scene.world.storage.audit(scene.seller.account_id, scene.placed.id).await.unwrap();
     let by_plugipay = trail.iter().filter(|record| matches!(record.actor, Actor::Plugipay { event_id: Some(_) }));

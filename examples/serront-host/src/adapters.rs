@@ -73,6 +73,14 @@ pub(crate) fn plugipay(settings: &Settings) -> Result<Option<Arc<dyn Plugipay>>,
     Ok(Some(Arc::new(PlugipayClient::new(&url, &key_id, &secret, Arc::new(SystemClock))?)))
 }
 
+/// The way to the mail server.
+fn smtp(server: &str, settings: &Settings) -> Result<SmtpMailer, Fatal> {
+    let sender = settings.mail_from();
+    let Some(file) = settings.smtp_ca() else { return Ok(SmtpMailer::new(server, sender)?) };
+    let authority = std::fs::read(file).map_err(|error| format!("--smtp-ca can't be read: {error}"))?;
+    Ok(SmtpMailer::with_authority(server, sender, &authority)?)
+}
+
 /// Opens everything.
 pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
     let plugipay = plugipay(settings)?;
@@ -83,7 +91,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
     }
     let engine = engine(settings).await?;
     let mailer: Arc<dyn Mailer> = match settings.smtp() {
-        Some(server) => Arc::new(SmtpMailer::new(server, settings.mail_from())?),
+        Some(server) => Arc::new(smtp(server, settings)?),
         None => Arc::new(MailFiles::new(mail, settings.mail_from())?),
     };
     let targets = if settings.dev() { Targets::Development } else { Targets::Public };

@@ -42,6 +42,9 @@ pub(crate) struct Settings {
     /// The mail server, smtp:// or smtps:// [default: none, each mail is written to <data dir>/mail].
     #[arg(long, global = true, env = "SERRONT_SMTP_URL", hide_env_values = true)]
     smtp: Option<String>,
+    /// A file with the certificate, in PEM, of the mail server's own authority [default: the system's authorities alone].
+    #[arg(long, global = true, env = "SERRONT_SMTP_CA")]
+    smtp_ca: Option<String>,
     /// The sender of mails, as "Name <address>" [default: Serront <no-reply@localhost>].
     #[arg(long, global = true, env = "SERRONT_MAIL_FROM")]
     mail_from: Option<String>,
@@ -142,6 +145,7 @@ impl Settings {
             data_dir: Some(folder.to_string_lossy().into_owned()),
             proofs: None,
             smtp: None,
+            smtp_ca: None,
             mail_from: None,
             plugipay_url: Some(plugipay.url),
             plugipay_key_id: Some(plugipay.key_id),
@@ -222,6 +226,11 @@ impl Settings {
 
     pub(crate) fn smtp(&self) -> Option<&str> {
         given(self.smtp.as_deref())
+    }
+
+    /// The file with the mail server's own authority.
+    pub(crate) fn smtp_ca(&self) -> Option<&Path> {
+        given(self.smtp_ca.as_deref()).map(Path::new)
     }
 
     pub(crate) fn mail_from(&self) -> &str {

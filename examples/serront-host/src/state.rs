@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use serront_core::effect::Lane;
+use serront_core::mail::{BuiltInTemplates, MailTemplates};
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortError, Receipts, Secrets, Sink, WorkStorage};
 use serront_core::service::{Environment, Local, Online, Provider, Service};
@@ -47,6 +48,7 @@ pub struct Host {
     pub(crate) base: Arc<str>,
     pub(crate) limiter: Limiter,
     pub(crate) spool: Arc<Spool>,
+    pub(crate) templates: Arc<dyn MailTemplates>,
     session_key: OnceLock<SessionKey>,
     outbox: Notify,
     errands: Notify,
@@ -66,6 +68,7 @@ impl Host {
             base: base.into(),
             limiter,
             spool: Arc::new(Spool::in_folder(std::env::temp_dir())),
+            templates: Arc::new(BuiltInTemplates),
             session_key: OnceLock::new(),
             outbox: Notify::new(),
             errands: Notify::new(),
@@ -83,6 +86,12 @@ impl Host {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limiter: Limiter::new(limits, Arc::clone(&self.ports.clock)), ..self }
+    }
+
+    /// With these words for mails instead of the library's.
+    #[must_use]
+    pub fn with_templates(self, templates: Arc<dyn MailTemplates>) -> Self {
+        Self { templates, ..self }
     }
 
     /// With this folder for bodies under way, which are too large to be kept in memory meanwhile. Nothing is ever seen there:

@@ -52,6 +52,7 @@ fn dispatcher(host: &Host) -> Dispatcher<'_, dyn WorkStorage, dyn Mailer, dyn Si
         ports.receipts.as_ref(),
         host.environment(),
     )
+    .with_templates(host.templates.as_ref())
 }
 
 async fn take(host: &Host, lane: Lane, capacity: u32) -> Result<Vec<Due>, PortError> {

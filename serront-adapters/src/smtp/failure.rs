@@ -17,6 +17,9 @@ pub enum MailSetupError {
         "the mail server must be smtp://[user:password@]host[:port][?tls=none|opportunistic|required] or smtps://…"
     )]
     ServerUrl,
+    /// There is no certificate in what was given as one.
+    #[error("the mail server's authority must be certificates in PEM")]
+    Authority,
     /// TLS can't be set up on this machine.
     #[error("TLS can't be set up for mail")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),

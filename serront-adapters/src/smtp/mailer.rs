@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::{Cause, MailFailure, MailSetupError};
 use super::message::{self, Sender};
-use super::server::{Protection, Server};
+use super::server::{self, Protection, Server};
 
 /// Well inside the 20 s that the port allows.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -53,7 +53,17 @@ impl SmtpMailer {
     /// # Errors
     /// [`MailSetupError`] if server or sender is not understood, or TLS can't be set up.
     pub fn new(server_url: &str, sender: &str) -> Result<Self, MailSetupError> {
-        Ok(Self { server: Server::parse(server_url)?, sender: Sender::parse(sender)?, timeout: TIMEOUT })
+        Ok(Self { server: Server::parse(server_url, &[])?, sender: Sender::parse(sender)?, timeout: TIMEOUT })
+    }
+
+    /// The same, with a server whose certificate is of an authority of one's own: `authority_pem` holds that authority's
+    /// certificate, or several, and they are trusted beside the system's.
+    ///
+    /// # Errors
+    /// As [`SmtpMailer::new`]; [`MailSetupError::Authority`] if there is no certificate in it.
+    pub fn with_authority(server_url: &str, sender: &str, authority_pem: &[u8]) -> Result<Self, MailSetupError> {
+        let server = Server::parse(server_url, &[server::authority(authority_pem)?])?;
+        Ok(Self { server, sender: Sender::parse(sender)?, timeout: TIMEOUT })
     }
 
     /// Gives up after this long instead of 15 s. The port allows at most 20 s.

@@ -1,10 +1,10 @@
 //! The message itself, the same for both ways out.
 
 use lettre::address::Envelope;
-use lettre::message::header::MessageId;
-use lettre::message::{Mailbox, SinglePart};
+use lettre::message::header::{HeaderName, HeaderValue, MessageId};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
-use serront_core::mail::MailMessage;
+use serront_core::mail::{MailMessage, one_line};
 use serront_core::text::EmailAddress;
 use url::Host;
 
@@ -45,16 +45,33 @@ pub(super) fn build(sender: &Sender, mail: &MailMessage) -> Result<Message, Mail
     // Given, so that the library does not parse names to find the addresses again.
     let envelope =
         Envelope::new(Some(sender.0.email.clone()), vec![to.clone()]).map_err(|_| MailFailure::Unbuildable)?;
-    let name = Some(one_line(&mail.to_name)).filter(|name| !name.is_empty());
-    Message::builder()
+    let builder = Message::builder()
         .envelope(envelope)
         .from(sender.0.clone())
-        .to(Mailbox::new(name, to))
-        .subject(one_line(&mail.subject))
+        .to(Mailbox::new(shown_name(&mail.to_name), to))
+        .subject(one_line(&mail.subject).trim())
         .header(MessageId::from(format!("<{}@{}>", mail.id, sender.0.email.domain())))
-        .date_now()
-        .singlepart(SinglePart::plain(mail.text.clone()))
-        .map_err(|_| MailFailure::Unbuildable)
+        // Nobody's holiday notice answers a machine.
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+        .date_now();
+    let text = SinglePart::plain(mail.text.clone());
+    let message = match &mail.html {
+        None => builder.singlepart(text),
+        Some(html) => {
+            // Ours, so that a repeat has the same bytes. Nobody who types a name knows the mail's id.
+            let alternatives = MultiPart::alternative().boundary(format!("=_{}", mail.id));
+            // Who understands both takes the last.
+            builder.multipart(alternatives.singlepart(text).singlepart(SinglePart::html(html.clone())))
+        }
+    };
+    message.map_err(|_| MailFailure::Unbuildable)
+}
+
+/// The name beside the recipient's address. One that holds an address, or words encoded by hand, is left out: some mail programs
+/// would show, or even take, the one in the name for the real one.
+fn shown_name(name: &str) -> Option<String> {
+    let name = one_line(name).trim().to_owned();
+    Some(name).filter(|name| !(name.is_empty() || name.contains('@') || name.contains("=?")))
 }
 
 /// The address as the mail library has it, its domain in ASCII: every server takes that.
@@ -67,13 +84,6 @@ fn recipient(address: &EmailAddress) -> Option<Address> {
         Host::Domain(domain) => Address::new(parsed.user(), domain).ok(),
         Host::Ipv4(_) | Host::Ipv6(_) => None,
     }
-}
-
-/// The text without control characters, line breaks above all: they would begin a header of their own. The core admits
-/// none in names; a port's implementation does not rely on it.
-fn one_line(text: &str) -> String {
-    let spaced: String = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
-    spaced.trim().to_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::TlsParameters;
+use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use percent_encoding::percent_decode_str;
@@ -37,14 +37,23 @@ pub(super) struct Server {
 impl Server {
     /// Parses `smtp[s]://[user:password@]host[:port][/hello name][?tls=…]`, as the mail library writes it, with one
     /// difference: where a password would cross a network in the clear, STARTTLS is required unless `tls=none` says
-    /// otherwise.
-    pub(super) fn parse(text: &str) -> Result<Self, MailSetupError> {
+    /// otherwise. The authorities are trusted beside the system's.
+    pub(super) fn parse(text: &str, authorities: &[Certificate]) -> Result<Self, MailSetupError> {
         let url = Url::parse(text).map_err(|_| MailSetupError::ServerUrl)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(MailSetupError::ServerUrl)?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let credentials = credentials(&url)?;
         let tls = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value.into_owned());
-        let parameters = || TlsParameters::new(host.to_owned()).map_err(|error| MailSetupError::Tls(error.into()));
+        let parameters = || {
+            authorities
+                .iter()
+                .cloned()
+                .fold(TlsParameters::builder(host.to_owned()), |builder, authority| {
+                    builder.add_root_certificate(authority)
+                })
+                .build()
+                .map_err(|error| MailSetupError::Tls(error.into()))
+        };
         let (protection, port) = match (url.scheme(), tls.as_deref()) {
             ("smtps", _) => (Protection::Wrapped(parameters()?), SUBMISSIONS_PORT),
             ("smtp", Some("required")) => (Protection::Required(parameters()?), SUBMISSION_PORT),
@@ -64,6 +73,16 @@ impl Server {
     }
 }
 
+/// The certificates in a PEM file, of which there must be one at least.
+pub(super) fn authority(pem: &[u8]) -> Result<Certificate, MailSetupError> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    // The mail library takes a file without certificates for one that adds none.
+    if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        return Err(MailSetupError::Authority);
+    }
+    Certificate::from_pem(pem).map_err(|_| MailSetupError::Authority)
+}
+
 fn credentials(url: &Url) -> Result<Option<Credentials>, MailSetupError> {
     let decoded = |text: &str| {
         percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| MailSetupError::ServerUrl)
@@ -80,7 +99,7 @@ mod tests {
     use super::*;
 
     fn summary(url: &str) -> Option<(&'static str, String, u16, bool)> {
-        let server = Server::parse(url).ok()?;
+        let server = Server::parse(url, &[]).ok()?;
         let protection = match server.protection {
             Protection::None => "none",
             Protection::Opportunistic(_) => "opportunistic",
@@ -112,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_password_may_hold_every_character() {
-        let server = Server::parse("smtp://us%40er:p%3A%2Fs+s@localhost").unwrap();
+        let server = Server::parse("smtp://us%40er:p%3A%2Fs+s@localhost", &[]).unwrap();
         assert_eq!(server.credentials, Some(Credentials::new("us@er".to_owned(), "p:/s+s".to_owned())));
     }
 }

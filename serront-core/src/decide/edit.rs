@@ -7,7 +7,7 @@ use crate::checkout::{Checkout, CheckoutState};
 use crate::effect::{Effect, Errand};
 use crate::event::{self, EventData};
 use crate::ids::CheckoutId;
-use crate::mail::{Mail, PaymentConfirmed};
+use crate::mail::{ConfirmedBy, Mail, PaymentConfirmed};
 use crate::payment::{PaymentAct, PaymentState};
 use crate::ports::OrderSnapshot;
 use crate::rejection::Rejection;
@@ -87,6 +87,12 @@ impl<'a> Edit<'a> {
                 number: snapshot.number,
                 service_name: snapshot.service.offer.name.clone(),
                 amount: snapshot.payment.state.amount_due,
+                by: match actor {
+                    Actor::Plugipay { .. } => ConfirmedBy::Plugipay,
+                    Actor::Buyer { .. } | Actor::Key { .. } | Actor::Operator { .. } | Actor::Host { .. } => {
+                        ConfirmedBy::Seller
+                    }
+                },
             }),
         });
         let confirmed = EventData::OrderPaymentConfirmed {

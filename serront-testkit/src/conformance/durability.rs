@@ -10,7 +10,7 @@ use serront_core::change::{Claim, ClaimName, Guard, Row, Write};
 use serront_core::effect::{Effect, EffectId};
 use serront_core::key::{KeyRecord, WebhookSecret};
 use serront_core::ledger::{Adjustment, Direction};
-use serront_core::mail::{Mail, PaymentConfirmed};
+use serront_core::mail::{ConfirmedBy, Mail, PaymentConfirmed};
 use serront_core::money::Rupiah;
 use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
 use serront_core::payment::{Payment, PaymentState, PaymentStatus};
@@ -372,6 +372,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
         number: OrderNumber(u32::MAX),
         service_name: TEXT.to_owned(),
         amount: Rupiah::MAX,
+        by: ConfirmedBy::Plugipay,
     });
     let mail_id = ids.mail();
 

@@ -159,7 +159,8 @@ async fn make(call: Call, ports: &Ports) -> Told {
         Call::SendMail => {
             let to = EmailAddress::parse("to", "budi@example.com").unwrap();
             let (id, text) = (MailId::from_ulid(ulid(1)), String::new());
-            of(ports.mailer.send(&MailMessage { id, to, to_name: text.clone(), subject: text.clone(), text }).await)
+            let message = MailMessage { id, to, to_name: text.clone(), subject: text.clone(), text, html: None };
+            of(ports.mailer.send(&message).await)
         }
         Call::CheckTarget => match ports.sink.check_target("https://one.example").await {
             Ok(()) => Told::Fine,
@@ -314,7 +315,7 @@ async fn a_delay_passes_by_the_clock_port() {
     let mailer = FaultyMailer::told_by(Arc::new(Mailbox::default()), &faults);
     let to = EmailAddress::parse("to", "budi@example.com").unwrap();
     let (id, text) = (MailId::from_ulid(ulid(1)), String::new());
-    let message = MailMessage { id, to, to_name: text.clone(), subject: text.clone(), text };
+    let message = MailMessage { id, to, to_name: text.clone(), subject: text.clone(), text, html: None };
     faults.script(Call::SendMail, [Fault::Delay(A_WHILE), Fault::DelayAnswer(A_WHILE)]);
     mailer.send(&message).await.unwrap();
     assert_eq!(*locked(&clock.0), A_WHILE);

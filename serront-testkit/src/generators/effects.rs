@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus};
 use serront_core::event::{EventData, EventType};
-use serront_core::mail::{Mail, PaymentConfirmed};
+use serront_core::mail::{ConfirmedBy, Mail, PaymentConfirmed};
 use serront_core::marked::MarkedText;
 use serront_core::subscription::{
     EventFilter, FILTERS_MAX, Subscription, SubscriptionInput, SubscriptionState, URL_CHARACTERS_MAX,
@@ -115,8 +115,9 @@ pub fn event_data() -> impl Strategy<Value = EventData> {
 
 /// What a confirmation says.
 pub fn payment_confirmed() -> impl Strategy<Value = PaymentConfirmed> {
-    (email_address(), name(), language(), name(), order_number(), name(), rupiah())
-        .prop_map(|(to, buyer_name, language, seller_name, number, service_name, amount)| PaymentConfirmed {
+    let by = prop_oneof![Just(ConfirmedBy::Seller), Just(ConfirmedBy::Plugipay)];
+    (email_address(), name(), language(), name(), order_number(), name(), rupiah(), by)
+        .prop_map(|(to, buyer_name, language, seller_name, number, service_name, amount, by)| PaymentConfirmed {
             to,
             buyer_name,
             language,
@@ -124,6 +125,7 @@ pub fn payment_confirmed() -> impl Strategy<Value = PaymentConfirmed> {
             number,
             service_name,
             amount,
+            by,
         })
         .boxed()
 }

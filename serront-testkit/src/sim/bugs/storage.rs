@@ -20,7 +20,7 @@ use serront_core::ids::{
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::ledger::{Adjustment, CodeTotals, EntryCode, LedgerEntry};
-use serront_core::mail::render;
+use serront_core::mail::{BuiltInTemplates, render};
 use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{
     DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
@@ -173,7 +173,7 @@ impl Planted {
     async fn send_early(&self, change: &ChangeSet) {
         for effect in &change.effects {
             if let (Effect::Mail { id, mail }, Some(mailer)) = (effect, &self.mailer) {
-                let _ = mailer.send(&render(*id, mail)).await;
+                let _ = mailer.send(&render(&BuiltInTemplates, *id, mail)).await;
             }
         }
     }
