@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, TcpListener as PlainListener};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -141,6 +143,32 @@ async fn an_answer_is_its_status_whatever_it_is() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_not_followed_though_it_leads_to_the_same_receiver() {
+    for status in
+        ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
+        let (listener, port) = listen().await;
+        let url = format!("http://127.0.0.1:{port}/hooks");
+        let answer = format!("HTTP/1.1 {status}\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n");
+        let receiver = tokio::spawn(async move {
+            let mut requests = 0;
+            while let Ok(Ok((mut stream, _))) =
+                tokio::time::timeout(Duration::from_millis(300), listener.accept()).await
+            {
+                read_request(&mut stream).await;
+                requests += 1;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            requests
+        });
+        let sink = HttpSink::new(Targets::Development).unwrap();
+        let code = status.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(sink.post(&post_to(&url)).await, Posted::Answered(code));
+        assert_eq!(receiver.await.unwrap(), 1, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn the_answers_body_is_not_waited_for() {
     let (posted, _) = posted(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nthe rest never comes").await;
     assert_eq!(posted, Posted::Answered(200));
@@ -201,6 +229,56 @@ async fn a_name_that_changes_its_mind_is_refused_when_it_is_posted_to() {
     assert_eq!(sink.check_target(&url).await, Ok(()));
     assert_eq!(sink.post(&post_to(&url)).await, failed(&format!("target refused: {REFUSED}")));
     assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody connected");
+}
+
+/// Says of itself how often it was asked.
+struct Counting {
+    answers: Arc<Scripted>,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Resolve for Counting {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.answers.resolve(name).await
+    }
+}
+
+#[tokio::test]
+async fn the_connection_goes_to_the_address_that_was_checked_whatever_the_name_says_a_moment_later() {
+    let (listener, port) = listen().await;
+    let receiver = tokio::spawn(receive_one(listener, b"HTTP/1.1 200 OK\r\n\r\n"));
+    // The same port on another address of this machine: whoever resolves a second time arrives there.
+    let other = PlainListener::bind(("127.0.0.2", port)).unwrap();
+    other.set_nonblocking(true).unwrap();
+    let answers = scripted(&[&["127.0.0.1"], &["127.0.0.2"]]);
+    let resolver = Arc::new(Counting { answers, asked: AtomicUsize::new(0) });
+    let sink = sink_with(Targets::Development, resolver.clone());
+    assert_eq!(sink.post(&post_to(&format!("http://rebinding.example:{port}/"))).await, Posted::Answered(200));
+    receiver.await.unwrap();
+    assert_eq!(resolver.asked.load(Ordering::SeqCst), 1, "checked and connected to by one answer");
+    assert_eq!(other.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+/// Runs another test of this file in a process whose environment names proxies: variables can't be set in this one.
+#[test]
+fn the_environments_proxies_are_not_used() {
+    let proxy = PlainListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again
+        .args(["--exact", "a_name_is_resolved_by_the_sinks_own_resolver"])
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy");
+    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        again.env(variable, &url);
+    }
+    let output = again.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    assert_eq!(proxy.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody connected");
 }
 
 #[tokio::test]

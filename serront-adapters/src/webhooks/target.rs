@@ -32,23 +32,25 @@ pub enum Reach {
     Special,
 }
 
-/// Which IPv4 addresses are not public: network, length of its prefix, reach (IANA's special-purpose registry).
-const SPECIAL_V4: [(Ipv4Addr, u32, Reach); 16] = [
+/// Which IPv4 addresses are not public: network, length of its prefix, reach (IANA's special-purpose
+/// registry, and one cloud's own).
+const SPECIAL_V4: [(Ipv4Addr, u32, Reach); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, Reach::Special),          // this network
     (Ipv4Addr::new(10, 0, 0, 0), 8, Reach::Special),         // private
     (Ipv4Addr::new(100, 64, 0, 0), 10, Reach::Special),      // shared by carriers
     (Ipv4Addr::new(127, 0, 0, 0), 8, Reach::Loopback),       // loopback
-    (Ipv4Addr::new(169, 254, 0, 0), 16, Reach::Special),     // link-local
-    (Ipv4Addr::new(172, 16, 0, 0), 12, Reach::Special),      // private
-    (Ipv4Addr::new(192, 0, 0, 0), 24, Reach::Special),       // protocol assignments
-    (Ipv4Addr::new(192, 0, 2, 0), 24, Reach::Special),       // documentation
-    (Ipv4Addr::new(192, 88, 99, 0), 24, Reach::Special),     // 6to4 relays, withdrawn
-    (Ipv4Addr::new(192, 168, 0, 0), 16, Reach::Special),     // private
-    (Ipv4Addr::new(198, 18, 0, 0), 15, Reach::Special),      // benchmarking
-    (Ipv4Addr::new(198, 51, 100, 0), 24, Reach::Special),    // documentation
-    (Ipv4Addr::new(203, 0, 113, 0), 24, Reach::Special),     // documentation
-    (Ipv4Addr::new(224, 0, 0, 0), 4, Reach::Special),        // multicast
-    (Ipv4Addr::new(240, 0, 0, 0), 4, Reach::Special),        // reserved
+    (Ipv4Addr::new(168, 63, 129, 16), 32, Reach::Special), // a public address that Azure answers by itself, per machine
+    (Ipv4Addr::new(169, 254, 0, 0), 16, Reach::Special),   // link-local
+    (Ipv4Addr::new(172, 16, 0, 0), 12, Reach::Special),    // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24, Reach::Special),     // protocol assignments
+    (Ipv4Addr::new(192, 0, 2, 0), 24, Reach::Special),     // documentation
+    (Ipv4Addr::new(192, 88, 99, 0), 24, Reach::Special),   // 6to4 relays, withdrawn
+    (Ipv4Addr::new(192, 168, 0, 0), 16, Reach::Special),   // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15, Reach::Special),    // benchmarking
+    (Ipv4Addr::new(198, 51, 100, 0), 24, Reach::Special),  // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24, Reach::Special),   // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4, Reach::Special),      // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4, Reach::Special),      // reserved
     (Ipv4Addr::new(255, 255, 255, 255), 32, Reach::Special), // broadcast
 ];
 
