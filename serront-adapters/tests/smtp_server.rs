@@ -28,6 +28,8 @@ use serront_core::text::EmailAddress;
 use serront_testkit::generators;
 use serront_testkit::world::{World, host};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const SERVER: &str = "aiosmtpd==1.4.6";
 const FROM: &str = "Serront <no-reply@serront.example>";
@@ -398,4 +400,41 @@ async fn an_address_is_one_recipient_whatever_stands_before_its_at() {
             }
         }
     }
+}
+
+/// Passes everything on between a client and this port, and slips answers in, in the clear, behind the server's word that TLS may
+/// begin.
+async fn slip_in_behind_starttls(listener: TcpListener, port: u64) {
+    const SLIPPED_IN: &[u8] = b"250 localhost\r\n250 fine\r\n250 fine\r\n354 go on\r\n250 taken\r\n221 bye\r\n";
+    let (client, _) = listener.accept().await.unwrap();
+    let server = TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).await.unwrap();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    let mut buffer = vec![0; 4_096];
+    while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+        let mut answer = buffer[..count].to_vec();
+        if answer.starts_with(b"220 Ready to start TLS") {
+            answer.extend_from_slice(SLIPPED_IN);
+        }
+        if to_client.write_all(&answer).await.is_err() {
+            break;
+        }
+    }
+    up.abort();
+}
+
+#[tokio::test]
+async fn answers_slipped_in_before_tls_began_are_not_taken_for_the_servers() {
+    let certificates = Certificates::new();
+    let mut server = Server::start_with(&[], Some(&certificates));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = |port: u64| format!("smtp://localhost:{port}?tls=required");
+    let mailer = |port| SmtpMailer::with_authority(&url(port), FROM, certificates.authority.as_bytes()).unwrap();
+    let through = mailer(listener.local_addr().unwrap().port().into());
+    let between = tokio::spawn(slip_in_behind_starttls(listener, server.port));
+    assert_eq!(failure(&through).await, PortErrorKind::Transient);
+    between.abort();
+    mailer(server.port).send(&message(Language::En)).await.unwrap();
+    assert_eq!(server.next()["subject"], "Payment of order #7 confirmed", "nothing else arrived");
 }

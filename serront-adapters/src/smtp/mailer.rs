@@ -11,8 +11,10 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
 use serront_core::mail::MailMessage;
 use serront_core::ports::{Mailer, PortError};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::byte_by_byte::ByteByByte;
 use super::failure::{Cause, MailFailure, MailSetupError};
 use super::message::{self, Sender};
 use super::server::{self, Protection, Server};
@@ -75,13 +77,17 @@ impl SmtpMailer {
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Cause> {
         let Server { host, port, protection, credentials, hello } = &self.server;
-        let wrapped = match protection {
-            Protection::Wrapped(parameters) => Some(parameters.clone()),
-            Protection::None | Protection::Opportunistic(_) | Protection::Required(_) => None,
+        let address = (host.as_str(), *port);
+        let mut connection = match protection {
+            // Its own time-out would hold for each address anew; ours holds for all.
+            Protection::Wrapped(parameters) => {
+                AsyncSmtpConnection::connect_tokio1(address, None, hello, Some(parameters.clone()), None).await?
+            }
+            Protection::None | Protection::Opportunistic(_) | Protection::Required(_) => {
+                let stream = TcpStream::connect(address).await.map_err(|_| Cause::ConnectionFailed)?;
+                AsyncSmtpConnection::connect_with_transport(Box::new(ByteByByte::over(stream)), hello).await?
+            }
         };
-        // Its own time-out would hold for each address anew; ours holds for all.
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1((host.as_str(), *port), None, hello, wrapped, None).await?;
         match protection {
             Protection::Required(parameters) => connection.starttls(parameters.clone(), hello).await?,
             Protection::Opportunistic(parameters) if connection.can_starttls() => {

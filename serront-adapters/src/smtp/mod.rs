@@ -11,6 +11,7 @@
 //! pool of connections. A connection of its own for each mail keeps the three outcomes apart: what fails before the
 //! message's end is sent did not happen, what fails behind it is unknown.
 
+mod byte_by_byte;
 mod failure;
 mod files;
 mod mailer;
