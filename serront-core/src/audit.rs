@@ -50,7 +50,7 @@ impl Actor {
     /// The holder of this token.
     #[must_use]
     pub fn buyer(token: &AccessToken) -> Self {
-        Self::Buyer { token: token.hash().to_string().chars().take(8).collect() }
+        Self::Buyer { token: told_apart(token) }
     }
 
     /// Somebody whom the host knows by this name.
@@ -60,6 +60,11 @@ impl Actor {
     pub fn host(name: &str) -> Result<Self, Invalid> {
         Ok(Self::Host { name: text::name("actor", name)? })
     }
+}
+
+/// What tells a token apart from others without opening anything: the first eight digits of its hash.
+fn told_apart(token: &AccessToken) -> String {
+    token.hash().to_string().chars().take(8).collect()
 }
 
 /// What was done.
@@ -120,6 +125,21 @@ pub enum Act {
         /// To here.
         to: WorkStatus,
     },
+    /// The order got another access token. Both are told apart as in [`Actor::Buyer`].
+    TokenRotated {
+        /// Instead of this.
+        from: String,
+        /// It is this.
+        to: String,
+    },
+}
+
+impl Act {
+    /// The access token was replaced.
+    #[must_use]
+    pub fn token_rotated(from: &AccessToken, to: &AccessToken) -> Self {
+        Self::TokenRotated { from: told_apart(from), to: told_apart(to) }
+    }
 }
 
 /// One record.

@@ -17,7 +17,7 @@ use crate::ids::{
     AccountId, ChangeSetId, CheckoutId, ExceptionId, KeyId, OrderId, PaymentId, PayoutId, ServiceId, SubscriptionId,
 };
 use crate::inbox::{InboxRecord, InboxStatus};
-use crate::key::{KeyRecord, WebhookSecret};
+use crate::key::{AccessToken, KeyRecord, WebhookSecret};
 use crate::ledger::{self, Adjustment, LedgerEntry, SourceType};
 use crate::order::{Order, OrderNumber, OrderState, WorkStatus};
 use crate::payment::{Payment, PaymentState};
@@ -132,6 +132,18 @@ pub enum Write {
         /// Until when the one until now signs too.
         previous_until: Timestamp,
     },
+    /// A new access token of an order. The one until now opens nothing any more; its name stays claimed, so that no order
+    /// gets it again. Goes with a claim of the new one.
+    RotateToken {
+        /// Which order.
+        id: OrderId,
+        /// Its next version.
+        version: Version,
+        /// The new token.
+        access_token: AccessToken,
+        /// When.
+        updated_at: Timestamp,
+    },
     /// A record for the audit trail.
     AppendAudit(AuditRecord),
     /// A new checkout. Goes with a write of its order, whose version covers it.
@@ -205,6 +217,7 @@ impl Write {
                 | Self::UpdateSubscription(..)
                 | Self::DeleteSubscription(_)
                 | Self::RotateSecret { .. }
+                | Self::RotateToken { .. }
                 | Self::UpdateException(..)
                 | Self::UpdatePayout(..)
         )
@@ -389,6 +402,11 @@ impl ChangeSet {
             {
                 return Err(Inconsistent("deliveries given up without a write of their subscription"));
             }
+            if let Write::RotateToken { access_token, .. } = write
+                && !self.claims.iter().any(|claim| claim.name == ClaimName::AccessToken(access_token.hash()))
+            {
+                return Err(Inconsistent("an access token that is not claimed"));
+            }
         }
         self.check_checkouts(&written)?;
         self.check_debits(&written)?;
@@ -523,6 +541,7 @@ impl ChangeSet {
             Write::UpdateSubscription(id, state) => Some((Row::Subscription(*id), Some(state.version))),
             Write::DeleteSubscription(id) => Some((Row::Subscription(*id), None)),
             Write::RotateSecret { id, version, .. } => Some((Row::Subscription(*id), Some(*version))),
+            Write::RotateToken { id, version, .. } => Some((Row::Order(*id), Some(*version))),
             Write::InsertKey(key) => {
                 own(key.account_id)?;
                 None

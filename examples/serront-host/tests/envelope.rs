@@ -201,6 +201,12 @@ async fn every_route_answers_its_whole_shape() {
     golden.pin("order_proof_get", &get(&format!("{order}/proof")).await);
     let change = json!({"status": "confirmed", "quotedPriceIdr": 3});
     golden.pin("order_patch", &send("PATCH", &order, change).await);
+    let rotate = ask("POST", format!("{order}/rotate-token")).key(&key).idempotent("once");
+    let rotated = house.send(rotate.clone()).await;
+    golden.pin("order_rotate_token", &rotated);
+    golden.pin("order_rotate_token_replayed", &house.send(rotate).await);
+    golden.pin("public_order_get_rotated", &house.send(ask("GET", &buyer)).await);
+    let buyer = format!("/api/v1/public/orders/{}", text(&rotated, "accessToken"));
     let confirm = ask("POST", format!("{order}/confirm-payment")).key(&key).idempotent("once");
     golden.pin("order_confirm", &house.send(confirm.clone()).await);
     golden.pin("order_confirm_replayed", &house.send(confirm).await);

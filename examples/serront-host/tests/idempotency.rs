@@ -70,6 +70,7 @@ impl Shop {
             (self.new_service("poster"), service("flyer")),
             (self.ask("PATCH", &service_path, &json!({"priceIdr": 5})), json!({"priceIdr": 6})),
             (self.ask("PATCH", &order, &json!({"status": "confirmed"})), json!({"status": "in_progress"})),
+            (self.ask("POST", &format!("{order}/rotate-token"), &json!({})), json!({"x": 1})),
             (self.confirm(), json!({})),
             (self.ask("PATCH", &subscription, &json!({"active": false})), json!({"active": true})),
             (self.ask("PATCH", "/api/v1/modules", &json!({"payment": false})), json!({"marketing": false})),

@@ -144,13 +144,16 @@ async fn another_sellers_things_are_not_there() {
     let cookie = sign_in(&house, "/dashboard", &mine).await;
     let csrf = token(&house, &cookie, "/dashboard").await;
     let picture = house.picture(&theirs, "theirs").await;
-    for end in ["", "/confirm", "/proof"] {
+    for end in ["", "/confirm", "/rotate-token", "/proof"] {
         let reply = house.send(page("GET", format!("/dashboard/orders/{order}{end}")).header("cookie", &cookie)).await;
         assert_eq!(reply.status, 404, "{end}");
     }
-    for (end, field) in
-        [("confirm", ("x", "")), ("quote", ("quotedPriceIdr", "1")), ("status", ("status", "confirmed"))]
-    {
+    for (end, field) in [
+        ("confirm", ("x", "")),
+        ("rotate-token", ("once", "x")),
+        ("quote", ("quotedPriceIdr", "1")),
+        ("status", ("status", "confirmed")),
+    ] {
         let sent = form(format!("/dashboard/orders/{order}/{end}"), &[("csrf", &csrf), field]);
         assert_eq!(house.send(sent.header("cookie", &cookie)).await.status, 404, "{end}");
     }
@@ -324,6 +327,46 @@ async fn where_to_pay_is_shown_while_it_is_due_and_never_on_the_storefront() {
         assert!(!paid.contains(gone), "{gone}: {paid}");
     }
     assert!(paid.contains("Rp 750.000"));
+}
+
+#[tokio::test]
+async fn a_seller_gives_an_orders_page_another_address_after_being_asked() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let (id, order) = house.order(&key, "shop").await;
+    let detail = format!("/dashboard/orders/{id}");
+    let question = format!("{detail}/rotate-token");
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let of_seller = async |path: &str| text(&house.send(page("GET", path).header("cookie", &cookie)).await);
+    assert!(of_seller(&detail).await.contains(&format!("href=\"{question}\"")));
+    let asked = of_seller(&question).await;
+    let hidden = |name: &str| {
+        let rest = asked.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let (csrf, once) = (hidden("csrf"), hidden("once"));
+    assert_eq!(house.send(page("GET", format!("/o/{order}"))).await.status, 200, "a question changes nothing");
+
+    // Sent twice, it acts once.
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        let sent = form(&question, &[("csrf", &csrf), ("once", &once)]).header("cookie", &cookie);
+        assert_eq!(led(&house.send(sent).await), (303, format!("{detail}?done=rotated").as_str()));
+        let shown = of_seller(&format!("{detail}?done=rotated")).await;
+        assert!(
+            shown.contains("Kirimkan alamat barunya") && shown.contains("Alamat halaman pembeli diganti"),
+            "{shown}"
+        );
+        addresses.push(shown.split("href=\"/o/").nth(1).unwrap().split('"').next().unwrap().to_owned());
+    }
+    assert_eq!(addresses[0], addresses[1]);
+    assert_ne!(addresses[0], order);
+    assert_eq!(house.send(page("GET", format!("/o/{}", addresses[0]))).await.status, 200);
+    // Who comes back from the checkout to the old address is told what may have become of it.
+    let back = house.send(page("GET", format!("/o/{order}?paid=1")).header("accept-language", "en")).await;
+    assert_eq!(back.status, 404);
+    assert!(text(&back).contains("that payment counts all the same"), "{}", text(&back));
 }
 
 #[tokio::test]

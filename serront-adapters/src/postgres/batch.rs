@@ -47,7 +47,9 @@ impl Batch {
                 Write::PutStorefront(_) => written.push(Touched::Row(account, Row::Storefront)),
                 Write::PutService(service) => written.push(Touched::Row(account, Row::Service(service.id))),
                 Write::DeleteService(id) => written.push(Touched::Row(account, Row::Service(*id))),
-                Write::UpdateOrder { id, .. } => written.push(Touched::Row(account, Row::Order(*id))),
+                Write::UpdateOrder { id, .. } | Write::RotateToken { id, .. } => {
+                    written.push(Touched::Row(account, Row::Order(*id)));
+                }
                 Write::UpdatePayment { order_id, .. } => written.push(Touched::Row(account, Row::Order(*order_id))),
                 Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) | Write::RotateSecret { id, .. } => {
                     written.push(Touched::Row(account, Row::Subscription(*id)));

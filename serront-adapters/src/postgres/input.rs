@@ -51,6 +51,7 @@ pub(super) struct Input {
     pub(super) service_deltas: Relation,
     pub(super) new_orders: Relation,
     pub(super) orders: Relation,
+    pub(super) tokens: Relation,
     pub(super) new_payments: Relation,
     pub(super) payments: Relation,
     pub(super) keys: Relation,
@@ -205,6 +206,10 @@ impl Input {
             orders: Relation::new(
                 "set_orders",
                 &["order_id", "account_id", "version", "status", "payment_status", "quoted_price", "updated_at"],
+            ),
+            tokens: Relation::new(
+                "set_tokens",
+                &["order_id", "account_id", "version", "access_token", "access_token_hash", "updated_at"],
             ),
             new_payments: Relation::new("new_payments", PAYMENT),
             payments: Relation::new("set_payments", PAYMENT),
@@ -588,6 +593,17 @@ impl Input {
                 cells.extend([int(version.0), secret.reveal().into(), time(*previous_until)]);
                 self.secrets.push(n, cells);
             }
+            Write::RotateToken { id, version, access_token, updated_at } => self.tokens.push(
+                n,
+                vec![
+                    id.to_string().into(),
+                    account.into(),
+                    int(version.0),
+                    access_token.reveal().into(),
+                    access_token.hash().to_string().into(),
+                    time(*updated_at),
+                ],
+            ),
             Write::AppendAudit(record) => self.audit.push(
                 n,
                 vec![

@@ -69,7 +69,7 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 69] {
+    fn relations(&self) -> [&Relation; 70] {
         [
             &self.sets,
             &self.storefront_guards,
@@ -102,6 +102,7 @@ impl Input {
             &self.service_deltas,
             &self.new_orders,
             &self.orders,
+            &self.tokens,
             &self.new_payments,
             &self.payments,
             &self.keys,
@@ -447,6 +448,7 @@ impl Input {
             ));
         }
         self.update(sql, &self.orders, "orders", &["order_id", "account_id"]);
+        self.update(sql, &self.tokens, "orders", &["order_id", "account_id"]);
         self.insert(sql, &self.new_payments, "payments");
         self.update(sql, &self.payments, "payments", &["payment_id", "account_id", "order_id"]);
         self.insert(sql, &self.keys, "api_keys");

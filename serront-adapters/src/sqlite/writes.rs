@@ -113,6 +113,20 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: 
                 .bind(account.to_string());
             Ok(())
         }
+        Write::RotateToken { id, version, access_token, updated_at } => {
+            script
+                .add(
+                    "UPDATE orders SET version = ?, access_token = ?, access_token_hash = ?, updated_at = ? \
+                     WHERE order_id = ? AND account_id = ?",
+                )
+                .bind(version.0)
+                .bind(access_token.reveal())
+                .bind(access_token.hash().to_string())
+                .bind(updated_at.millis())
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
         Write::AppendAudit(record) => append_audit(script, record),
         Write::InsertCheckout(checkout) => {
             insert_checkout(script, checkout);

@@ -8,6 +8,7 @@ use crate::effect::{Effect, Errand};
 use crate::event::{self, EventData};
 use crate::ids::CheckoutId;
 use crate::mail::{ConfirmedBy, Mail, PaymentConfirmed};
+use crate::order::OrderState;
 use crate::payment::{PaymentAct, PaymentState};
 use crate::ports::OrderSnapshot;
 use crate::rejection::Rejection;
@@ -155,10 +156,14 @@ impl<'a> Edit<'a> {
 
     pub(super) fn finish(self) -> (ChangeSet, OrderSnapshot) {
         let Self { before, after, mut change, payment_touched } = self;
-        change.writes.push(Write::UpdateOrder {
-            id: before.order.id,
-            was: before.order.state.status,
-            state: after.order.state.clone(),
+        let id = before.order.id;
+        let (state, access_token) = (after.order.state.clone(), &after.order.access_token);
+        // One write of one row: another token comes with no other change.
+        change.writes.push(if *access_token == before.order.access_token {
+            Write::UpdateOrder { id, was: before.order.state.status, state }
+        } else {
+            let OrderState { version, updated_at, .. } = state;
+            Write::RotateToken { id, version, access_token: access_token.clone(), updated_at }
         });
         if payment_touched {
             change.writes.push(Write::UpdatePayment {

@@ -5,7 +5,7 @@
 //!
 //! | file | needs loaded | decides |
 //! |---|---|---|
-//! | `orders` | an [`OrderSnapshot`](crate::ports::OrderSnapshot) or [`ShopSnapshot`](crate::ports::ShopSnapshot) | place, claim, receipt, confirm, quote, work track |
+//! | `orders` | an [`OrderSnapshot`](crate::ports::OrderSnapshot) or [`ShopSnapshot`](crate::ports::ShopSnapshot) | place, claim, receipt, confirm, quote, work track, another token |
 //! | `storefront` | an [`AccountSnapshot`](crate::ports::AccountSnapshot) | the profile and where to pay |
 //! | `catalog` | an account or [`ServiceSnapshot`](crate::ports::ServiceSnapshot) | services |
 //! | `checkouts` | an order snapshot, a [`CheckoutSnapshot`](crate::ports::CheckoutSnapshot) or a [`SessionSnapshot`](crate::ports::SessionSnapshot) | begin, mint, observe, settle, notifications |
@@ -46,7 +46,9 @@ pub use modules::{
     ModuleSwitches, Registration, Switched, Wanted, begin_registration, give_up_registration, merchant,
     record_endpoint, record_workspace, switch_modules,
 };
-pub use orders::{OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order};
+pub use orders::{
+    OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order, rotate_token,
+};
 pub use payouts::{AdjustmentInput, PayoutStep, Requester, adjust, move_payout, patch_bank_account, request_payout};
 pub use storefront::put_storefront;
 pub use subscriptions::{

@@ -241,3 +241,27 @@ pub fn patch_order(
     let (change, after) = edit.finish();
     context.conclude(change, (&after).into())
 }
+
+/// The seller gives the order another access token, in whatever state it is: the one until now opens nothing from then on.
+///
+/// The need to pay has not ended by it, so a session that was minted stays open, and what is paid through it confirms the order;
+/// its buyer comes back to an address that is gone, where the page says so.
+///
+/// # Errors
+/// [`Rejection::IdempotencyKeyInUse`].
+pub fn rotate_token(
+    snapshot: &OrderSnapshot,
+    access_token: AccessToken,
+    actor: &Actor,
+    context: &mut Context<'_>,
+) -> Result<Decision<SellerOrder>, Rejection> {
+    if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
+        return Ok(replayed);
+    }
+    let mut edit = Edit::begin(snapshot, context);
+    edit.audit(context, actor, Act::token_rotated(&snapshot.order.access_token, &access_token), None);
+    edit.change.claims.push(Claim::of(ClaimName::AccessToken(access_token.hash())));
+    edit.after.order.access_token = access_token;
+    let (change, after) = edit.finish();
+    context.conclude(change, (&after).into())
+}

@@ -328,6 +328,26 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         Ok(answer)
     }
 
+    /// Gives an order another access token; the one until now opens nothing from then on, on every host. A repeated
+    /// idempotency key answers the token of the first request, which may have been replaced since.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`]; those of [`decide::rotate_token`]; [`Failure::Busy`]; a port's failure.
+    pub async fn rotate_token(
+        &self,
+        account_id: AccountId,
+        id: OrderId,
+        actor: &Actor,
+        request: Option<IdempotentRequest>,
+    ) -> Result<Answer<SellerOrder>, Failure> {
+        let (answer, _) = rounds!(self, request, |context| {
+            let snapshot = self.order_snapshot(OrderKey::Id(account_id, id), request).await?;
+            let access_token = AccessToken::from_bytes(&self.environment.secrets.draw()?);
+            decide::rotate_token(&snapshot, access_token, actor, &mut context)?
+        });
+        Ok(answer)
+    }
+
     /// The audit trail of one order, oldest first.
     ///
     /// # Errors

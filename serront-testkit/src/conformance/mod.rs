@@ -39,6 +39,7 @@ pub mod payouts;
 pub mod pruning;
 pub mod retries;
 pub mod subscriptions;
+pub mod tokens;
 pub mod workers;
 
 /// One fresh, empty durable store, as an adapter's tests bring it.
@@ -180,6 +181,10 @@ macro_rules! storage_conformance {
             subscriptions::a_rotated_secret_signs_beside_the_one_before,
             subscriptions::a_pause_or_deletion_gives_up_what_is_queued,
             subscriptions::deliveries_are_given_up_only_with_their_subscription,
+            tokens::a_new_token_is_claimed,
+            tokens::a_rotated_token_opens_nothing_and_is_never_given_again,
+            tokens::rotations_at_once_leave_one_token,
+            tokens::what_a_buyer_does_with_an_old_token_never_lands,
             workers::a_repeated_key_acts_once,
             workers::dispatchers_side_by_side_send_everything_once,
             workers::many_workers_confirm_the_same_orders_once,
@@ -214,6 +219,7 @@ mod tests {
             ("pruning", include_str!("pruning.rs")),
             ("retries", include_str!("retries.rs")),
             ("subscriptions", include_str!("subscriptions.rs")),
+            ("tokens", include_str!("tokens.rs")),
             ("workers", include_str!("workers.rs")),
         ];
         let mut functions: Vec<String> = files

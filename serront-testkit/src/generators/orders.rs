@@ -171,6 +171,7 @@ pub fn act() -> impl Strategy<Value = Act> {
         (exception_id(), proptest::option::of(adjustment_id()))
             .prop_map(|(exception_id, adjustment_id)| Act::Resolved { exception_id, adjustment_id }),
         (work_status(), work_status()).prop_map(|(from, to)| Act::Work { from, to }),
+        (access_token(), access_token()).prop_map(|(from, to)| Act::token_rotated(&from, &to)),
     ]
 }
 

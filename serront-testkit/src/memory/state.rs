@@ -378,6 +378,14 @@ impl State {
                 let before = std::mem::replace(&mut secrets.present, secret.clone());
                 secrets.previous = Some((before, *previous_until));
             }
+            Write::RotateToken { id, version, access_token, updated_at } => {
+                let number = *found(self.numbers.get(&(account_id, *id)), "a new token of a missing order")?;
+                let order = found(self.orders.get_mut(&(account_id, number)), "a new token of a missing order")?;
+                (order.state.version, order.state.updated_at) = (*version, *updated_at);
+                let before = std::mem::replace(&mut order.access_token, access_token.clone());
+                self.tokens.remove(&before.hash());
+                insert_new(&mut self.tokens, access_token.hash(), (account_id, *id))?;
+            }
             Write::AppendAudit(record) => {
                 let of_order = self.payments.get(&(account_id, record.order_id));
                 found(of_order.filter(|payment| payment.id == record.payment_id), "an audit record of no payment")?;

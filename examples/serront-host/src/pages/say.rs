@@ -186,6 +186,9 @@ impl Say {
             Act::Work { from, to } => {
                 format!("{}: {} → {}", self.of("Pengerjaan", "Work"), self.work(*from), self.work(*to))
             }
+            Act::TokenRotated { .. } => {
+                self.of("Alamat halaman pembeli diganti", "The address of the buyer's page was changed").to_owned()
+            }
             _ => String::new(),
         }
     }

@@ -197,6 +197,13 @@ pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Respons
         div.card.narrow {
             h1 { (title) }
             p { (say.code(code)) }
+            @if code == Code::NotFound && visit.here.starts_with("/o/") {
+                // A checkout that began at an order's old address leads back there.
+                p { (say.of(
+                    "Penjual bisa mengganti alamat halaman pesanan: mintalah alamat barunya. Jika Anda baru saja membayar online, pembayaran itu tetap tercatat.",
+                    "A seller can change the address of an order's page: ask for the new one. If you have just paid online, that payment counts all the same.",
+                )) }
+            }
             @if let Some(home) = home { p { a href=(visit.to(home)) { (say.of("Kembali ke awal", "Back to the beginning")) } } }
             p.muted.small { (say.of("Nomor permintaan", "Request")) ": " code { (request_id) } }
         }

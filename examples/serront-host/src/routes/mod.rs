@@ -52,6 +52,7 @@ pub fn router(host: Arc<Host>) -> Router {
         .route("/api/v1/orders", get(orders::list))
         .route("/api/v1/orders/{id}", get(orders::get).patch(orders::patch))
         .route("/api/v1/orders/{id}/confirm-payment", post(orders::confirm_payment))
+        .route("/api/v1/orders/{id}/rotate-token", post(orders::rotate_token))
         .route("/api/v1/orders/{id}/proof", get(orders::proof))
         .route("/api/v1/modules", get(modules::get).patch(modules::patch).post(modules::switch))
         .route("/api/v1/api-keys", get(keys::list).post(keys::create))

@@ -71,6 +71,12 @@ pub(super) async fn confirm_payment(caller: Keyed, Id(id): Id<OrderId>, intake: 
     Answer::done(&local.confirm_payment(account, id, &caller.actor(), None, request).await?)
 }
 
+pub(super) async fn rotate_token(caller: Keyed, Id(id): Id<OrderId>, intake: Intake) -> Reply {
+    let (local, account) = (caller.local(), caller.account());
+    let request = existing(caller.no_input(&intake).await, local.order(account, id)).await?;
+    Answer::done(&local.rotate_token(account, id, &caller.actor(), request).await?)
+}
+
 /// The image, which no browser may run or guess about, and no cache may keep.
 pub(super) async fn proof(caller: Keyed, Id(id): Id<OrderId>) -> Result<Response, Problem> {
     let image = caller.service().receipt(caller.account(), id).await?;

@@ -54,6 +54,7 @@ async fn an_idempotency_key_is_printable_bounded_and_single() {
             seller.put_storefront(json!({})),
             seller.patch(&format!("/api/v1/orders/{}", seller.order), &json!({"status": "confirmed"})),
             ask("POST", format!("/api/v1/orders/{}/confirm-payment", seller.order)).key(&seller.key),
+            ask("POST", format!("/api/v1/orders/{}/rotate-token", seller.order)).key(&seller.key),
         ];
         let mut rows = Vec::new();
         for ask in asks {

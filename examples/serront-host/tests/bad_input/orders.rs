@@ -38,6 +38,7 @@ async fn an_order_is_changed_by_its_seller_only_and_only_where_it_may_go() {
             missing("another's, changed", seller.patch(&others, &json!({"status": "declined"}))),
             missing("another's goes before invalid", seller.patch(&others, &json!({"status": "lost"}))),
             missing("another's, confirmed", post(&format!("{others}/confirm-payment"))),
+            missing("another's, with a new token", post(&format!("{others}/rotate-token"))),
             missing("another's, with a bad key", post(&format!("{others}/confirm-payment")).idempotent("a b")),
             missing("another's receipt", seller.get(&format!("{others}/proof"))),
             missing("another's, by us", other.get(&path(claimed))),

@@ -18,6 +18,7 @@ async fn another_method_gets_405_and_is_told_which_there_are() {
         ("/api/v1/orders", "GET,HEAD"),
         ("/api/v1/orders/{order}", "GET,HEAD,PATCH"),
         ("/api/v1/orders/{order}/confirm-payment", "POST"),
+        ("/api/v1/orders/{order}/rotate-token", "POST"),
         ("/api/v1/orders/{order}/proof", "GET,HEAD"),
         ("/api/v1/modules", "GET,HEAD,PATCH,POST"),
         ("/api/v1/api-keys", "GET,HEAD,POST"),

@@ -69,6 +69,7 @@ async fn a_form_without_its_sessions_token_or_from_another_site_changes_nothing(
     let seller = Plain::sign_in(&stage.shop.host.url, "/dashboard", &stage.shop.client.key).await;
     let quote = format!("{}/quote", order.detail());
     let confirm = format!("{}/confirm", order.detail());
+    let rotate = format!("{}/rotate-token", order.detail());
     let token = seller.token(&order.detail()).await;
     let other = stage.free_seller();
     let others = Plain::sign_in(&stage.shop.host.url, "/dashboard", &other.key).await;
@@ -76,9 +77,10 @@ async fn a_form_without_its_sessions_token_or_from_another_site_changes_nothing(
 
     let payouts = "/dashboard/payments/payouts";
     let webhook = [("url", "https://evil.example/x")];
-    let forms: [(&str, &[(&str, &str)]); 6] = [
+    let forms: [(&str, &[(&str, &str)]); 7] = [
         (&quote, &[("quotedPriceIdr", "1")]),
         (&confirm, &[]),
+        (&rotate, &[("once", "x")]),
         (payouts, &[("amount", "1")]),
         ("/dashboard/webhooks", &webhook),
         ("/dashboard/api-keys", &[("name", "x")]),

@@ -236,6 +236,7 @@ async fn sellers_orders(stage: &Stage, critic: &mut Critic, shown: &Shown) {
         critic.visit(&order.detail(), name).await;
     }
     critic.visit(&format!("{}/confirm", shown.claimed.detail()), "order-confirm").await;
+    critic.visit(&format!("{}/rotate-token", shown.claimed.detail()), "order-rotate-token").await;
     critic.browser.open(&shown.unquoted.detail()).await;
     critic.browser.fill("quotedPriceIdr", "1.2").await;
     critic.send_unchecked("/quote", "order-detail-refused").await;

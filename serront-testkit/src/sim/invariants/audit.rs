@@ -57,7 +57,7 @@ fn fold(trail: &[AuditRecord]) -> Result<Told, String> {
             // What it does to the payment is a record of its own.
             Act::Settled { .. } => true,
             // It changes nothing of the order.
-            Act::Resolved { .. } => true,
+            Act::Resolved { .. } | Act::TokenRotated { .. } => true,
             _ => false,
         };
         if !follows {

@@ -28,6 +28,7 @@ impl Invariant for Secrets {
             Event::Landed { change, .. } => {
                 self.known.extend(change.writes.iter().filter_map(|write| match write {
                     Write::InsertOrder(order, _) => Some(order.access_token.reveal().to_owned()),
+                    Write::RotateToken { access_token, .. } => Some(access_token.reveal().to_owned()),
                     Write::InsertSubscription(_, secret) | Write::RotateSecret { secret, .. } => {
                         Some(secret.reveal().to_owned())
                     }

@@ -18,7 +18,7 @@ use serront_core::view::SellerOrder;
 
 use super::super::Shown;
 use super::super::layout::{Section, dashboard};
-use super::super::parts::{Field, Input, alert, facts, hidden, more, notice, payment_pill, work_pill};
+use super::super::parts::{Field, Input, alert, facts, hidden, more, notice, once, payment_pill, work_pill};
 use super::super::session::Seller;
 use super::super::visit::{Trouble, Turn, Visit};
 use crate::auth::Id;
@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<Arc<Host>> {
         .route("/dashboard", get(list))
         .route("/dashboard/orders/{id}", get(detail))
         .route("/dashboard/orders/{id}/confirm", get(question).post(confirm))
+        .route("/dashboard/orders/{id}/rotate-token", get(rotation).post(rotate_token))
         .route("/dashboard/orders/{id}/quote", get(back).post(quote))
         .route("/dashboard/orders/{id}/status", get(back).post(status))
         .route("/dashboard/orders/{id}/proof", get(proof))
@@ -152,6 +153,10 @@ async fn detail(seller: Seller, Id(id): Id<OrderId>, query: Query) -> Shown {
             "The payment is confirmed. The buyer is told by e-mail.",
         )),
         Some("quoted") => Some(say.of("Harga disimpan.", "The price is saved.")),
+        Some("rotated") => Some(say.of(
+            "Alamat halaman pembeli diganti. Kirimkan alamat barunya kepada pembeli.",
+            "The buyer's page has another address. Send the buyer the new one.",
+        )),
         Some("moved") => Some(say.of("Pengerjaan diperbarui.", "The work's state is updated.")),
         _ => None,
     };
@@ -238,6 +243,7 @@ fn buyer_card(visit: &Visit, order: &SellerOrder, buyer_page: &str) -> Markup {
             ]))
             @if let Some(notes) = &order.notes { p.instructions.lines { (notes) } }
             p { a href=(buyer_page) rel="noreferrer" { (say.of("Halaman pembeli", "The buyer's page")) } }
+            p { a href=(visit.to(&format!("/dashboard/orders/{}/rotate-token", order.id))) { (say.of("Ganti alamat halaman pembeli", "Change the address of the buyer's page")) } }
         }
     }
 }
@@ -351,6 +357,49 @@ async fn question(seller: Seller, Id(id): Id<OrderId>) -> Shown {
         }
     };
     Ok(dashboard(&seller, Section::Orders, title, body))
+}
+
+/// Asks before the buyer's address stops working.
+async fn rotation(seller: Seller, Id(id): Id<OrderId>) -> Shown {
+    let visit = &seller.visit;
+    let say = visit.say;
+    let order = seller.caller.local().order(seller.caller.account(), id).await?;
+    let path = format!("/dashboard/orders/{id}");
+    let title = say.of("Ganti alamat halaman pembeli", "Change the address of the buyer's page");
+    let body = html! {
+        section.card.narrow {
+            h1 { (title) }
+            p {
+                (say.of(
+                    format!("Lakukan ini bila alamat halaman {} sampai ke orang lain.", order.buyer_name),
+                    format!("Do this if the address of {}'s page got to somebody else.", order.buyer_name),
+                ))
+            }
+            p.honest {
+                (say.of(
+                    "Alamat lama langsung tidak berlaku, juga bagi pembeli: kirimkan alamat barunya. Pembayaran online yang sedang berjalan tetap tercatat.",
+                    "The old address stops working at once, for the buyer, too: send the new one. An online payment that is under way still counts.",
+                ))
+            }
+            form method="post" action=(visit.to(&format!("{path}/rotate-token"))) data-once="" {
+                (hidden(&seller))
+                (once(&seller.fresh_once()?))
+                button.wide type="submit" { (say.of("Ya, ganti alamatnya", "Yes, change the address")) }
+            }
+            a.button.secondary href=(visit.to(&path)) { (say.of("Kembali", "Go back")) }
+        }
+    };
+    Ok(dashboard(&seller, Section::Orders, title, body))
+}
+
+async fn rotate_token(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
+    let form = seller.form(&intake).await?;
+    let (local, account) = (seller.caller.local(), seller.caller.account());
+    // What is not there goes before what is not well filled in.
+    local.order(account, id).await?;
+    let request = form.once(account, &format!("/dashboard/orders/{id}/rotate-token"))?;
+    let rotated = local.rotate_token(account, id, &seller.caller.actor(), request).await.map(drop);
+    finish(&seller, id, rotated, "rotated").await
 }
 
 async fn confirm(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
