@@ -3,8 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serront_core::text::{
-    EMAIL_CHARACTERS_MAX, EmailAddress, NAME_CHARACTERS_MAX, PROSE_CHARACTERS_MAX, SLUG_CHARACTERS_MAX, Slug,
-    WhatsAppNumber,
+    EMAIL_BYTES_MAX, EmailAddress, NAME_CHARACTERS_MAX, PROSE_CHARACTERS_MAX, SLUG_CHARACTERS_MAX, Slug, WhatsAppNumber,
 };
 
 /// What has broken other programs: looks like JSON, SQL, a header or markup; other scripts; writing from right to left.
@@ -121,7 +120,7 @@ pub fn almost_email_address() -> impl Strategy<Value = String> {
             4 => format!("Budi <{good}>"),
             5 => format!("{good}\r\nBcc: x@example.com"),
             6 => format!("{good}, {good}"),
-            _ => format!("{}{good}", "a".repeat(EMAIL_CHARACTERS_MAX)),
+            _ => format!("{}{good}", "a".repeat(EMAIL_BYTES_MAX)),
         }
     })
 }
