@@ -208,6 +208,7 @@ mod tests {
             ("checkouts", include_str!("checkouts.rs")),
             ("claims", include_str!("claims.rs")),
             ("commits", include_str!("commits.rs")),
+            ("discards", include_str!("discards.rs")),
             ("durability", include_str!("durability.rs")),
             ("faults", include_str!("faults.rs")),
             ("guards", include_str!("guards.rs")),
