@@ -33,6 +33,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Local};
 use serront_core::text::Slug;
 
@@ -69,7 +70,13 @@ impl<S: WorkStorage> Library<S> {
     }
 
     fn environment(&self) -> Environment<'_> {
-        Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy }
+        Environment {
+            clock: &SystemClock,
+            ids: &RandomIds,
+            secrets: &SystemSecrets,
+            sealer: &NoKeys,
+            policy: &self.policy,
+        }
     }
 
     fn local(&self) -> Local<'_, S> {

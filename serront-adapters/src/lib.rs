@@ -2,6 +2,7 @@
 //!
 //! | feature | module | port |
 //! |---|---|---|
+//! | `keyfile` | `keyfile` | `Sealer`: secrets at rest, under the keys of a local file |
 //! | `plugipay` | `plugipay` | `Plugipay`: the provider of online checkout, over HTTP |
 //! | `postgres` | `postgres` | `Storage` and `WorkStorage`, for several hosts |
 //! | `proofs` | `proofs` | `Receipts`: the bytes of receipts, in a folder or another object store |
@@ -14,6 +15,8 @@
 //! a wire library appears in a port; each module's own constructors may take one.
 #![deny(missing_docs)]
 
+#[cfg(feature = "keyfile")]
+pub mod keyfile;
 #[cfg(feature = "plugipay")]
 pub mod plugipay;
 #[cfg(feature = "postgres")]

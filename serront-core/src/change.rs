@@ -17,13 +17,14 @@ use crate::ids::{
     AccountId, ChangeSetId, CheckoutId, ExceptionId, KeyId, OrderId, PaymentId, PayoutId, ServiceId, SubscriptionId,
 };
 use crate::inbox::{InboxRecord, InboxStatus};
-use crate::key::{AccessToken, KeyRecord, WebhookSecret};
+use crate::key::{AccessToken, KeyRecord};
 use crate::ledger::{self, Adjustment, LedgerEntry, SourceType};
 use crate::order::{Order, OrderNumber, OrderState, WorkStatus};
 use crate::payment::{Payment, PaymentState};
 use crate::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutState};
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
+use crate::sealed::SealedSecret;
 use crate::storefront::Storefront;
 use crate::subscription::{Subscription, SubscriptionState};
 use crate::text::Slug;
@@ -116,7 +117,7 @@ pub enum Write {
     /// An API key goes. `Conflict` if it is gone already.
     DeleteKey(KeyId),
     /// A new subscription, with its secret.
-    InsertSubscription(Subscription, WebhookSecret),
+    InsertSubscription(Subscription, SealedSecret),
     /// A new state of a subscription. Its streak of failed attempts begins anew.
     UpdateSubscription(SubscriptionId, SubscriptionState),
     /// A subscription goes.
@@ -128,9 +129,20 @@ pub enum Write {
         /// Its next version.
         version: Version,
         /// The new secret.
-        secret: WebhookSecret,
+        secret: SealedSecret,
         /// Until when the one until now signs too.
         previous_until: Timestamp,
+    },
+    /// The same secrets of a subscription, sealed anew. Until when the previous one signs too stays.
+    ResealSecrets {
+        /// Which subscription.
+        id: SubscriptionId,
+        /// Its next version.
+        version: Version,
+        /// The present secret.
+        secret: SealedSecret,
+        /// The one before.
+        previous_secret: Option<SealedSecret>,
     },
     /// A new access token of an order. The one until now opens nothing any more; its name stays claimed, so that no order
     /// gets it again. Goes with a claim of the new one.
@@ -217,6 +229,7 @@ impl Write {
                 | Self::UpdateSubscription(..)
                 | Self::DeleteSubscription(_)
                 | Self::RotateSecret { .. }
+                | Self::ResealSecrets { .. }
                 | Self::RotateToken { .. }
                 | Self::UpdateException(..)
                 | Self::UpdatePayout(..)
@@ -540,7 +553,9 @@ impl ChangeSet {
             }
             Write::UpdateSubscription(id, state) => Some((Row::Subscription(*id), Some(state.version))),
             Write::DeleteSubscription(id) => Some((Row::Subscription(*id), None)),
-            Write::RotateSecret { id, version, .. } => Some((Row::Subscription(*id), Some(*version))),
+            Write::RotateSecret { id, version, .. } | Write::ResealSecrets { id, version, .. } => {
+                Some((Row::Subscription(*id), Some(*version)))
+            }
             Write::RotateToken { id, version, .. } => Some((Row::Order(*id), Some(*version))),
             Write::InsertKey(key) => {
                 own(key.account_id)?;

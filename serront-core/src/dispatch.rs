@@ -16,12 +16,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::effect::{Attempt, EffectStatus, Lane};
+use crate::key::WebhookSecret;
 use crate::mail::{self, BuiltInTemplates, MailTemplates};
 use crate::policy::Policy;
 use crate::ports::{
     Due, DueEffect, Mailer, NextAttempt, PortError, PortErrorKind, Post, Posted, Receipts, RecordError, Sink, Target,
     WorkStorage,
 };
+use crate::sealed::SecretHolder;
 use crate::service::{Environment, Local};
 use crate::signature;
 use crate::subscription::Subscription;
@@ -142,12 +144,15 @@ where
     /// Attempts one effect and records what became of it.
     ///
     /// # Errors
-    /// [`RecordError`]: the attempt was made and is not in the log. It will be made again, with the same ids and bytes.
+    /// [`RecordError`]: the attempt was made and is not in the log, or it could not be made because the secret to sign with
+    /// can't be opened. Either way the effect comes back when its lease runs out, with the same ids and bytes.
     pub async fn perform(&self, due: &Due) -> Result<(), RecordError> {
         let clock = self.environment.clock;
         let attempted_at = clock.now();
         let attempt_number = due.attempts.saturating_add(1);
-        let outcome = self.attempt(due, attempt_number, attempted_at).await;
+        // Before anything is counted: a key that is missing here is no failure of the receiver's.
+        let signing = self.signing(due)?;
+        let outcome = self.attempt(due, &signing, attempt_number, attempted_at).await;
         let now = clock.now();
         let next = match &outcome.failure {
             None => NextAttempt::Succeeded,
@@ -168,7 +173,24 @@ where
         Ok(())
     }
 
-    async fn attempt(&self, due: &Due, attempt: u32, now: Timestamp) -> Outcome {
+    /// What to sign a delivery with: the previous secret first, if it counts.
+    fn signing(&self, due: &Due) -> Result<Vec<WebhookSecret>, PortError> {
+        let DueEffect::Delivery { target: Some(target), .. } = &due.effect else { return Ok(Vec::new()) };
+        let Target { subscription, secret, previous_secret } = &**target;
+        if !subscription.state.active {
+            return Ok(Vec::new());
+        }
+        let holder = SecretHolder::Subscription(due.account_id, subscription.id);
+        let sealed = previous_secret.iter().chain([secret]);
+        sealed
+            .map(|sealed| {
+                let opened = sealed.open(self.environment.sealer, holder)?;
+                WebhookSecret::parse(&opened).ok_or_else(|| PortError::permanent("a webhook secret that is none"))
+            })
+            .collect()
+    }
+
+    async fn attempt(&self, due: &Due, signing: &[WebhookSecret], attempt: u32, now: Timestamp) -> Outcome {
         match (&due.effect, due.id) {
             (DueEffect::Mail(content), crate::effect::EffectId::Mail(id)) => {
                 Outcome::of(self.mailer.send(&mail::render(self.templates, id, content)).await, "the mail server")
@@ -180,9 +202,7 @@ where
                 DueEffect::Delivery { event_id, event_type, body, target },
                 crate::effect::EffectId::Delivery(delivery_id),
             ) => {
-                let Some(Target { subscription: Subscription { state, .. }, secret, previous_secret }) =
-                    target.as_deref()
-                else {
+                let Some(Target { subscription: Subscription { state, .. }, .. }) = target.as_deref() else {
                     return Outcome::failed("the subscription was deleted", false);
                 };
                 if !state.active {
@@ -191,7 +211,7 @@ where
                 let post = Post {
                     url: state.url.clone(),
                     // Receivers that know one signature only read the last.
-                    signature: signature::sign_with(previous_secret.iter().chain([secret]), now, body),
+                    signature: signature::sign_with(signing, now, body),
                     event_id: *event_id,
                     event_type: *event_type,
                     delivery_id,

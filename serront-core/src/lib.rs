@@ -53,6 +53,7 @@ pub mod provisioning;
 pub mod receipt;
 pub mod reconcile;
 pub mod rejection;
+pub mod sealed;
 pub mod service;
 pub mod signature;
 pub mod storefront;

@@ -33,6 +33,9 @@ impl Limit {
     /// What an export reads at once: more than a page on the wire, so that a million rows are a thousand reads.
     pub const EXPORT: Self = Self(1_000);
 
+    /// A single row.
+    pub const ONE: Self = Self(1);
+
     /// Parses the query's text; nothing given means 50.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Version;
 use crate::checkout::EndpointId;
 use crate::ids::{AccountId, ChangeSetId};
-use crate::plugipay::EndpointSecret;
+use crate::sealed::SealedSecret;
 use crate::time::Timestamp;
 
 /// What is known of an account's endpoint. `Debug` shows no secret.
@@ -38,7 +38,7 @@ pub struct Endpoint {
     /// Its id at Plugipay.
     pub id: EndpointId,
     /// What its notifications are signed with.
-    pub secret: EndpointSecret,
+    pub secret: SealedSecret,
 }
 
 /// An endpoint that was replaced.
@@ -46,7 +46,7 @@ pub struct Endpoint {
 #[serde(rename_all = "camelCase")]
 pub struct Previous {
     /// What its notifications are signed with.
-    pub secret: EndpointSecret,
+    pub secret: SealedSecret,
     /// Until when that is accepted.
     pub until: Timestamp,
 }
@@ -65,8 +65,19 @@ pub struct EndpointAttempt {
 
 impl ProvisioningState {
     /// The secrets that are accepted at this time.
-    pub fn secrets(&self, now: Timestamp) -> impl Iterator<Item = &EndpointSecret> {
+    pub fn secrets(&self, now: Timestamp) -> impl Iterator<Item = &SealedSecret> {
         let previous = self.previous.as_ref().filter(move |previous| previous.until > now);
         self.endpoint.iter().map(|endpoint| &endpoint.secret).chain(previous.map(|previous| &previous.secret))
+    }
+    /// The secrets that are stored, accepted or not.
+    pub fn stored_secrets(&self) -> impl Iterator<Item = &SealedSecret> {
+        let previous = self.previous.iter().map(|previous| &previous.secret);
+        self.endpoint.iter().map(|endpoint| &endpoint.secret).chain(previous)
+    }
+
+    /// The same, to be put in place of.
+    pub fn stored_secrets_mut(&mut self) -> impl Iterator<Item = &mut SealedSecret> {
+        let previous = self.previous.iter_mut().map(|previous| &mut previous.secret);
+        self.endpoint.iter_mut().map(|endpoint| &mut endpoint.secret).chain(previous)
     }
 }

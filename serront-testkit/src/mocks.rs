@@ -33,11 +33,12 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
     Ids, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Plugipay, PlugipayAnswer,
-    PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts, RecordError, Secrets, ServiceSnapshot,
-    SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, TargetRefused, WorkStorage,
+    PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts, RecordError, Sealer, Secrets, ServiceSnapshot,
+    SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, SubscriptionSecrets, TargetRefused, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::SecretHolder;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -166,6 +167,16 @@ mock! {
             limit: Limit,
         ) -> Result<Page<Payout>, PortError>;
         async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError>;
+        async fn subscription_secrets(
+            &self,
+            after: Option<SubscriptionId>,
+            limit: Limit,
+        ) -> Result<Page<SubscriptionSecrets>, PortError>;
+        async fn provisionings(
+            &self,
+            after: Option<AccountId>,
+            limit: Limit,
+        ) -> Result<Page<Provisioning>, PortError>;
         async fn given_up(
             &self,
             after: Option<EffectPosition>,
@@ -265,6 +276,18 @@ mock! {
     }
 }
 
+mock! {
+    /// A mock of [`Sealer`].
+    #[derive(Debug)]
+    pub Sealer {}
+
+    impl Sealer for Sealer {
+        fn seal(&self, holder: SecretHolder, secret: &str) -> Result<String, PortError>;
+        fn open(&self, holder: SecretHolder, sealed: &str) -> Result<String, PortError>;
+        fn is_present(&self, sealed: &str) -> Result<bool, PortError>;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use mockall::Sequence;
@@ -312,7 +335,8 @@ mod tests {
         // A confirmation draws no secret, stores no bytes and tells nobody before its commit: no expectation, no call.
         let (secrets, receipts, sink) = (MockSecrets::new(), MockReceipts::new(), MockSink::new());
         let policy = Policy::default();
-        let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, policy: &policy };
+        let sealer = MockSealer::new();
+        let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer: &sealer, policy: &policy };
         let service = Service::new(&storage, &receipts, &sink, environment);
 
         let confirmed = service.local().confirm_payment(placed.account_id, placed.id, &world::host(), None, None).await;

@@ -24,7 +24,9 @@ use serront_core::subscription::SubscriptionInput;
 use serront_core::sweep::Sweeper;
 use serront_core::tier::Tier;
 
-use crate::memory::{CountingIds, CountingSecrets, Mailbox, ManualClock, MemoryReceipts, MemoryStorage, RecordingSink};
+use crate::memory::{
+    CountingIds, CountingSecrets, Mailbox, ManualClock, MemoryReceipts, MemorySealer, MemoryStorage, RecordingSink,
+};
 
 /// Every port that the service and its periodic halves need, over a storage of one's choice.
 pub struct World<S: ?Sized = MemoryStorage> {
@@ -36,6 +38,8 @@ pub struct World<S: ?Sized = MemoryStorage> {
     pub ids: Arc<CountingIds>,
     /// Secrets.
     pub secrets: Arc<CountingSecrets>,
+    /// The keys that secrets at rest are sealed under.
+    pub sealer: Arc<MemorySealer>,
     /// The host's figures.
     pub policy: Policy,
     /// The receipts' bytes.
@@ -169,6 +173,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
             storage,
             ids: Arc::default(),
             secrets: Arc::default(),
+            sealer: Arc::default(),
             policy: Policy::default(),
             receipts: Arc::new(MemoryReceipts::new(clock.clone())),
             mailbox: Arc::default(),
@@ -181,14 +186,20 @@ impl<S: WorkStorage + ?Sized> World<S> {
     /// The same world over another storage.
     #[must_use]
     pub fn with_storage<T: WorkStorage + ?Sized>(self, storage: Arc<T>) -> World<T> {
-        let Self { storage: _, clock, ids, secrets, policy, receipts, mailbox, sink, plugipay } = self;
-        World { storage, clock, ids, secrets, policy, receipts, mailbox, sink, plugipay }
+        let Self { storage: _, clock, ids, secrets, sealer, policy, receipts, mailbox, sink, plugipay } = self;
+        World { storage, clock, ids, secrets, sealer, policy, receipts, mailbox, sink, plugipay }
     }
 
     /// What every command is given.
     #[must_use]
     pub fn environment(&self) -> Environment<'_> {
-        Environment { clock: &*self.clock, ids: &*self.ids, secrets: &*self.secrets, policy: &self.policy }
+        Environment {
+            clock: &*self.clock,
+            ids: &*self.ids,
+            secrets: &*self.secrets,
+            sealer: &*self.sealer,
+            policy: &self.policy,
+        }
     }
 
     /// The local commands and the reads.

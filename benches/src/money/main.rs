@@ -22,6 +22,7 @@ use serront_core::page::{EntryFilter, Limit};
 use serront_core::payout::PayoutInput;
 use serront_core::policy::Policy;
 use serront_core::ports::WorkStorage;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Failure, Local};
 use serront_testkit::postgres::{Cluster, URL_VARIABLE};
 
@@ -80,7 +81,7 @@ pub(crate) fn account(n: u64) -> String {
 }
 
 fn environment(policy: &Policy) -> Environment<'_> {
-    Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy }
+    Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

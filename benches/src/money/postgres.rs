@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::policy::Policy;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Local};
 use serront_core::tier::Tier;
 use serront_testkit::postgres::fresh_schema;
@@ -72,7 +73,8 @@ pub(crate) async fn filled(url: &str, entries: i64) -> Result<Filled, Trouble> {
     options.connections_max = CONNECTIONS;
     let storage = PostgresStorage::open(options).await?;
     let policy = Policy::default();
-    let environment = Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &policy };
+    let environment =
+        Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy: &policy };
     let account = Local::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
     let options = connect.options([("search_path", schema.as_str())]);
     let pool =

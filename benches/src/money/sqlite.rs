@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::policy::Policy;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Local};
 use serront_core::tier::Tier;
 use tokio::sync::oneshot;
@@ -111,7 +112,8 @@ impl ByHand for Hand {
 pub(crate) async fn filled(path: PathBuf, entries: i64) -> Result<Filled, Trouble> {
     let storage = SqliteStorage::open(&path, Arc::new(SystemClock)).await?;
     let policy = Policy::default();
-    let environment = Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &policy };
+    let environment =
+        Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy: &policy };
     let account = Local::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
     let sales = entries;
     let series =

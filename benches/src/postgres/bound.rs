@@ -7,6 +7,7 @@ use serront_adapters::postgres::PostgresStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::audit::Actor;
 use serront_core::policy::Policy;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Local};
 use sqlx::postgres::PgPool;
 
@@ -28,8 +29,13 @@ impl Bound {
 #[async_trait]
 impl Way for Bound {
     async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
-        let environment =
-            Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy };
+        let environment = Environment {
+            clock: &SystemClock,
+            ids: &RandomIds,
+            secrets: &SystemSecrets,
+            sealer: &NoKeys,
+            policy: &self.policy,
+        };
         let mut transaction = self.pool.begin().await?;
         {
             let bound = self.storage.bind(&mut transaction);

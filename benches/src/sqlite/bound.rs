@@ -8,6 +8,7 @@ use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::audit::Actor;
 use serront_core::policy::Policy;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Local};
 
 use crate::stage::{PageSeen, Request, Trouble, Way};
@@ -30,8 +31,13 @@ impl Bound {
 #[async_trait]
 impl Way for Bound {
     async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
-        let environment =
-            Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy };
+        let environment = Environment {
+            clock: &SystemClock,
+            ids: &RandomIds,
+            secrets: &SystemSecrets,
+            sealer: &NoKeys,
+            policy: &self.policy,
+        };
         let transaction = self.storage.begin(TIME_MAX).await?;
         Local::bound(&transaction, environment)
             .confirm_payment(request.account, request.order, &self.actor, None, None)

@@ -8,6 +8,7 @@ use serront_core::audit::Actor;
 use serront_core::dispatch::Dispatcher;
 use serront_core::order::Language;
 use serront_core::ports::Clock;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Local};
 use serront_core::{policy::Policy, tier::Tier};
 
@@ -16,7 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?; // a real backend has a place of its own
     let (clock, policy) = (std::sync::Arc::new(SystemClock), Policy::default());
     let storage = SqliteStorage::open(&folder.path().join("payments.db"), clock.clone()).await?;
-    let environment = Environment { clock: &*clock, ids: &RandomIds, secrets: &SystemSecrets, policy: &policy };
+    let (ids, secrets, sealer) = (&RandomIds, &SystemSecrets, &NoKeys); // webhooks and online payment need a KeyFile
+    let environment = Environment { clock: &*clock, ids, secrets, sealer, policy: &policy };
     let payments = Local::new(&storage, environment);
 
     let (seller, _api_key) = payments.open_account("Studio", Tier::Free).await?.value;

@@ -23,6 +23,7 @@ use serront_core::order::{Language, OrderInput};
 use serront_core::policy::Policy;
 use serront_core::ports::{PortError, WorkStorage};
 use serront_core::rejection::Invalid;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Failure, Local};
 use serront_core::tier::Tier;
 use sqlx::{PgPool, SqlitePool};
@@ -175,7 +176,13 @@ impl Desk {
     }
 
     fn environment(&self) -> Environment<'_> {
-        Environment { clock: &*self.clock, ids: &RandomIds, secrets: &SystemSecrets, policy: &self.policy }
+        Environment {
+            clock: &*self.clock,
+            ids: &RandomIds,
+            secrets: &SystemSecrets,
+            sealer: &NoKeys,
+            policy: &self.policy,
+        }
     }
 
     /// Opens a shop with a departure of so many seats, and answers whose it is.

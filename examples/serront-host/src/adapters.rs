@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use serront_adapters::keyfile::KeyFile;
 use serront_adapters::plugipay::PlugipayClient;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::proofs::ObjectReceipts;
@@ -11,11 +12,13 @@ use serront_adapters::smtp::{MailFiles, SmtpMailer};
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
+use serront_core::policy::Policy;
 use serront_core::ports::{Clock, Mailer, Plugipay, WorkStorage};
+use serront_core::service::Local;
 use serront_host::{Ports, SessionKey};
 
-use crate::Fatal;
 use crate::settings::{Database, PlugipayAccess, Settings};
+use crate::{Fatal, environment};
 
 /// The storage, whichever engine it is.
 pub(crate) enum Engine {
@@ -81,6 +84,23 @@ fn smtp(server: &str, settings: &Settings) -> Result<SmtpMailer, Fatal> {
     Ok(SmtpMailer::with_authority(server, sender, &authority)?)
 }
 
+/// The keys that secrets at rest are sealed under; made on the first start. If there are sealed secrets already, their keys are
+/// elsewhere, and new ones would hide that.
+pub(crate) async fn sealer(settings: &Settings, storage: &dyn WorkStorage) -> Result<Arc<KeyFile>, Fatal> {
+    let file = settings.secrets_key();
+    if !file.exists() {
+        if Local::new(storage, environment(&Policy::default())).has_sealed().await? {
+            let what = "secrets in the database are sealed, and their keys are missing: copy the file from where it is";
+            return Err(format!("{}: {what}", file.display()).into());
+        }
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            private_folder(folder)?;
+        }
+        KeyFile::create(&file)?;
+    }
+    Ok(Arc::new(KeyFile::open(file)?))
+}
+
 /// Opens everything.
 pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
     let plugipay = plugipay(settings)?;
@@ -90,6 +110,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
         private_folder(folder)?;
     }
     let engine = engine(settings).await?;
+    let sealer = sealer(settings, engine.storage().as_ref()).await?;
     let mailer: Arc<dyn Mailer> = match settings.smtp() {
         Some(server) => Arc::new(smtp(server, settings)?),
         None => Arc::new(MailFiles::new(mail, settings.mail_from())?),
@@ -104,6 +125,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         secrets: Arc::new(SystemSecrets),
+        sealer,
     };
     Ok(Adapters { ports, engine })
 }

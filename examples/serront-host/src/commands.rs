@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Look after payouts, also while the host serves.
     #[command(subcommand)]
     Payout(PayoutCommand),
+    /// Look after the keys that secrets in the database are sealed under, also while the host serves.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Apply pending migrations.
     Migrate,
 }
@@ -138,6 +141,19 @@ pub(crate) enum PlugipayCommand {
         /// The account's id.
         account: AccountId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Add a new key to the file of keys and print its id: it seals from now on, and those until now still open. Where hosts
+    /// have copies of the file, copy it to them next.
+    Rotate,
+    /// Seal every secret anew that is in plain or under an older key, and print how many there were. Stopped, it can be begun
+    /// again. Exit code 1 if one can't be opened.
+    Reseal,
+    /// Reseal, and then remove every key but the newest from the file. Take the old ones out of no backup before the database's
+    /// own backups that need them are gone.
+    Forget,
 }
 
 #[derive(Debug, Subcommand)]
@@ -264,6 +280,7 @@ mod tests {
         assert!(parse(&["inbox", "list", "--all", "--limit", "5"]).is_ok());
         assert!(parse(&["inbox", "retry", ACCOUNT, "evt_1"]).is_ok());
         assert!(parse(&["plugipay", "rotate-secret", ACCOUNT]).is_ok());
+        assert!(["rotate", "reseal", "forget"].iter().all(|command| parse(&["secrets", command]).is_ok()));
         for bad in
             [&["inbox", "list", "--limit", "0"][..], &["inbox", "retry", ACCOUNT, "a b"], &["inbox", "retry", "x"]]
         {

@@ -8,6 +8,7 @@ use serde_json::json;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::ids::AccountId;
 use serront_core::policy::Policy;
+use serront_core::sealed::NoKeys;
 use serront_core::service::{Environment, Local};
 use serront_core::tier::Tier;
 
@@ -55,6 +56,7 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
         Command::Plugipay(command) => operator::plugipay(&settings, command).await,
         Command::OperatorKey(command) => operator::key(&settings, command).await,
         Command::Ledger(command) => operator::ledger(&settings, command).await,
+        Command::Secrets(command) => operator::secrets(&settings, command).await,
         Command::Payout(command) => operator::payout(&settings, command).await,
         Command::Migrate => {
             adapters::engine(&settings).await?.close().await;
@@ -63,8 +65,9 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
     }
 }
 
+/// For subcommands that meet no secrets at rest.
 fn environment(policy: &Policy) -> Environment<'_> {
-    Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, policy }
+    Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy }
 }
 
 async fn create_account(settings: &Settings, name: &str, tier: Tier) -> Result<(), Fatal> {

@@ -110,6 +110,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
         tokio::spawn(work::tidy(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::fold(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::sweep(Arc::clone(&host), stopping.clone())),
+        tokio::spawn(work::reseal(Arc::clone(&host), stopping.clone())),
     ];
     let connections_max = serve::allow_files(connections_max);
     let server = tokio::spawn(serve::serve(listener, router(Arc::clone(&host)), connections_max, stopping));

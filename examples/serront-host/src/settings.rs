@@ -36,6 +36,10 @@ pub(crate) struct Settings {
     /// Where database, proofs and mail are kept unless said otherwise [default: ./serront-data].
     #[arg(long, global = true, env = "SERRONT_DATA_DIR")]
     data_dir: Option<String>,
+    /// The file of the keys that secrets in the database are sealed under; every host on it needs the same
+    /// [default: <data dir>/secrets.key].
+    #[arg(long, global = true, env = "SERRONT_SECRETS_KEY")]
+    secrets_key: Option<String>,
     /// Where receipts are kept [default: file:<data dir>/proofs].
     #[arg(long, global = true, env = "SERRONT_PROOFS", hide_env_values = true)]
     proofs: Option<String>,
@@ -143,6 +147,7 @@ impl Settings {
             database_url: None,
             database_schema: None,
             data_dir: Some(folder.to_string_lossy().into_owned()),
+            secrets_key: None,
             proofs: None,
             smtp: None,
             smtp_ca: None,
@@ -186,6 +191,11 @@ impl Settings {
 
     pub(crate) fn data_dir(&self) -> PathBuf {
         given(self.data_dir.as_deref()).unwrap_or("./serront-data").into()
+    }
+
+    /// The file of the keys that secrets at rest are sealed under.
+    pub(crate) fn secrets_key(&self) -> PathBuf {
+        given(self.secrets_key.as_deref()).map_or_else(|| self.data_dir().join("secrets.key"), PathBuf::from)
     }
 
     /// The database.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serront_core::effect::Lane;
 use serront_core::mail::{BuiltInTemplates, MailTemplates};
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortError, Receipts, Secrets, Sink, WorkStorage};
+use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortError, Receipts, Sealer, Secrets, Sink, WorkStorage};
 use serront_core::service::{Environment, Local, Online, Provider, Service};
 use tokio::sync::Notify;
 use url::Url;
@@ -37,6 +37,8 @@ pub struct Ports {
     pub ids: Arc<dyn Ids>,
     /// Secrets.
     pub secrets: Arc<dyn Secrets>,
+    /// Seals secrets at rest, and opens them. Hosts on one storage need the same keys.
+    pub sealer: Arc<dyn Sealer>,
 }
 
 /// The state of the router and of the loops. It is shared behind an [`Arc`]; each request borrows a service from it.
@@ -146,6 +148,7 @@ impl Host {
             clock: self.ports.clock.as_ref(),
             ids: self.ports.ids.as_ref(),
             secrets: self.ports.secrets.as_ref(),
+            sealer: self.ports.sealer.as_ref(),
             policy: &self.policy,
         }
     }

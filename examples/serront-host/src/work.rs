@@ -18,6 +18,7 @@ use serront_core::effect::Lane;
 use serront_core::fold::Folder;
 use serront_core::janitor::Janitor;
 use serront_core::ports::{Due, Mailer, PortError, Receipts, RecordError, Sink, WorkStorage};
+use serront_core::service::{Failure, Resealed};
 use serront_core::sweep::Sweeper;
 use serront_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
@@ -186,4 +187,34 @@ pub async fn fold(host: Arc<Host>, mut stop: Stop) {
             () = stopped(&mut stop) => {}
         }
     }
+}
+
+/// Seals what an earlier version stored in plain, and what is under an older key, once: after that, whatever is stored is sealed.
+pub async fn reseal(host: Arc<Host>, mut stop: Stop) {
+    loop {
+        let resealed = tokio::select! {
+            resealed = async { host.local().reseal().await } => resealed,
+            () = stopped(&mut stop) => return,
+        };
+        match resealed {
+            Ok(Resealed { resealed, unopened: 0, .. }) => {
+                if resealed > 0 {
+                    tracing::info!(resealed, "secrets were sealed anew");
+                }
+                return;
+            }
+            Ok(Resealed { unopened, .. }) => {
+                return tracing::error!(unopened, "secrets can't be opened: their keys are missing");
+            }
+            Err(failure) => tracing::warn!(cause = failing(&failure), "secrets can't be sealed anew"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_RETRY) => {}
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+fn failing(failure: &Failure) -> String {
+    if let Failure::Port { error, .. } = failure { describe(error) } else { failure.to_string() }
 }

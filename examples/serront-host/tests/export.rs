@@ -185,6 +185,7 @@ async fn house(sales: i64) -> (Arc<Host>, Arc<FaultyStorage<MemoryStorage>>, Str
         clock,
         ids: world.ids.clone(),
         secrets: Arc::new(SystemSecrets),
+        sealer: world.sealer.clone(),
     };
     let host = Arc::new(Host::new(ports, Policy::default(), "http://localhost"));
     let (account, key) = host.service().local().open_account("Studio Renata", Tier::Starter).await.unwrap().value;

@@ -51,7 +51,10 @@ impl Batch {
                     written.push(Touched::Row(account, Row::Order(*id)));
                 }
                 Write::UpdatePayment { order_id, .. } => written.push(Touched::Row(account, Row::Order(*order_id))),
-                Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) | Write::RotateSecret { id, .. } => {
+                Write::UpdateSubscription(id, _)
+                | Write::DeleteSubscription(id)
+                | Write::RotateSecret { id, .. }
+                | Write::ResealSecrets { id, .. } => {
                     written.push(Touched::Row(account, Row::Subscription(*id)));
                 }
                 Write::PutSession(name) => written.push(Touched::Row(account, Row::Session(name.id.clone()))),

@@ -60,6 +60,7 @@ pub(super) struct Input {
     pub(super) subscriptions: Relation,
     pub(super) deleted_subscriptions: Relation,
     pub(super) secrets: Relation,
+    pub(super) resealed: Relation,
     pub(super) audit: Relation,
     pub(super) new_checkouts: Relation,
     pub(super) checkouts: Relation,
@@ -228,6 +229,10 @@ impl Input {
             ),
             deleted_subscriptions: Relation::new("deleted_subscriptions", OWNED),
             secrets: Relation::new("new_secrets", &["account_id", "id", "version", "secret", "previous_until"]),
+            resealed: Relation::new(
+                "resealed",
+                &["subscription_id", "account_id", "version", "secret", "previous_secret"],
+            ),
             audit: Relation::new(
                 "new_audit",
                 &["audit_id", "account_id", "order_id", "payment_id", "at", "actor", "act", "note"],
@@ -571,7 +576,7 @@ impl Input {
                     subscription.state.url.as_str().into(),
                     json(&subscription.state.events)?,
                     subscription.state.active.into(),
-                    secret.reveal().into(),
+                    secret.as_stored().into(),
                 ],
             ),
             Write::UpdateSubscription(id, state) => self.subscriptions.push(
@@ -590,9 +595,19 @@ impl Input {
             Write::DeleteSubscription(id) => self.deleted_subscriptions.push(n, owned(id.to_string())),
             Write::RotateSecret { id, version, secret, previous_until } => {
                 let mut cells = owned(id.to_string());
-                cells.extend([int(version.0), secret.reveal().into(), time(*previous_until)]);
+                cells.extend([int(version.0), secret.as_stored().into(), time(*previous_until)]);
                 self.secrets.push(n, cells);
             }
+            Write::ResealSecrets { id, version, secret, previous_secret } => self.resealed.push(
+                n,
+                vec![
+                    id.to_string().into(),
+                    account.into(),
+                    int(version.0),
+                    secret.as_stored().into(),
+                    previous_secret.as_ref().map(|secret| secret.as_stored().to_owned()).into(),
+                ],
+            ),
             Write::RotateToken { id, version, access_token, updated_at } => self.tokens.push(
                 n,
                 vec![

@@ -30,7 +30,7 @@ use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::ports::{
     Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned, RecordError,
-    SessionSnapshot, WorkStorage,
+    SessionSnapshot, SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -449,6 +449,20 @@ impl WorkStorage for PostgresStorage {
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
         Ok(on_connection!(self.base, |connection, schema| read::streak(connection, schema, account_id, id))?)
+    }
+
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::subscription_secrets(
+            connection, schema, after, limit
+        ))?)
+    }
+
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::provisionings(connection, schema, after, limit))?)
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -13,6 +13,7 @@ use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{DeliveryFilter, DeliveryPosition, EffectPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{
     AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
+    SubscriptionSecrets,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -30,7 +31,9 @@ use crate::sql::rows::{
     storefront_columns, unapplied,
 };
 use crate::sql::search::{Way, marked, ways};
-use crate::sql::work::{self, DISCARD, effect_statement, given_up_after, given_up_statement};
+use crate::sql::work::{
+    self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets,
+};
 
 type Read<T> = Result<T, Failed>;
 
@@ -591,6 +594,38 @@ pub(super) async fn streak(
                WHERE subscription_id = $1 AND account_id = $2 AND failing_since IS NOT NULL";
     let rows = Query::new(schema, sql).bind(id.to_string())?.bind(account.to_string())?.all(connection).await?;
     rows.first().map(rows::streak).transpose()
+}
+
+/// Of every account, by id.
+pub(super) async fn subscription_secrets(
+    connection: &mut PgConnection,
+    schema: &str,
+    after: Option<SubscriptionId>,
+    limit: Limit,
+) -> Read<Page<SubscriptionSecrets>> {
+    let sql =
+        format!("SELECT {SECRETS} FROM @.subscriptions WHERE subscription_id > $1 ORDER BY subscription_id LIMIT $2");
+    let after = after.map(|after| after.to_string()).unwrap_or_default();
+    let rows = Query::new(schema, &sql).bind(after)?.bind(i64::from(limit.get()) + 1)?.all(connection).await?;
+    Ok(Page::cut(rows.iter().map(stored_secrets).collect::<Read<Vec<_>>>()?, limit))
+}
+
+/// Of every account, by account.
+pub(super) async fn provisionings(
+    connection: &mut PgConnection,
+    schema: &str,
+    after: Option<AccountId>,
+    limit: Limit,
+) -> Read<Page<Provisioning>> {
+    let sql = concat!(
+        "SELECT ",
+        provisioning_columns!(),
+        " FROM @.provisioning v WHERE v.account_id > $1 ORDER BY v.account_id LIMIT $2"
+    );
+    let after = after.map(|after| after.to_string()).unwrap_or_default();
+    let rows = Query::new(schema, sql).bind(after)?.bind(i64::from(limit.get()) + 1)?.all(connection).await?;
+    let rows: Vec<_> = rows.iter().map(rows::provisioning).collect::<Read<_>>()?;
+    Ok(Page::cut(rows.into_iter().flatten().collect(), limit))
 }
 
 pub(super) async fn discards(connection: &mut PgConnection, schema: &str, limit: u32) -> Read<Vec<Discard>> {

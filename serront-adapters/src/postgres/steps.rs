@@ -69,7 +69,7 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 70] {
+    fn relations(&self) -> [&Relation; 71] {
         [
             &self.sets,
             &self.storefront_guards,
@@ -111,6 +111,7 @@ impl Input {
             &self.subscriptions,
             &self.deleted_subscriptions,
             &self.secrets,
+            &self.resealed,
             &self.audit,
             &self.new_checkouts,
             &self.checkouts,
@@ -463,6 +464,7 @@ impl Input {
                  WHERE t.subscription_id = r.id AND t.account_id = r.account_id)",
             );
         }
+        self.update(sql, &self.resealed, "subscriptions", &["subscription_id", "account_id"]);
         self.insert(sql, &self.audit, "audit");
         self.insert(sql, &self.new_checkouts, "checkouts");
         self.update(sql, &self.checkouts, "checkouts", &["checkout_id", "account_id", "order_id"]);

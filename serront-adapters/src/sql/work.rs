@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use serront_core::effect::{DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
-use serront_core::key::WebhookSecret;
 use serront_core::page::EffectPosition;
-use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, Target};
+use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
+use serront_core::sealed::SealedSecret;
 use serront_core::time::Timestamp;
 
 use super::error::Failed;
@@ -73,13 +73,25 @@ pub(crate) const TARGET: &str = "subscription_id, account_id, created_at, versio
 
 /// A subscription with what signs for it at this time.
 pub(crate) fn target(row: &impl Cells, now: Timestamp) -> Result<Target, Failed> {
-    let parse = |text: &str| WebhookSecret::parse(text).ok_or(Failed::Unreadable("secret"));
     let counts = row.optional_int("previous_until")?.is_some_and(|until| now.millis() < until);
     let previous = row.optional_text("previous_secret")?.filter(|_| counts);
     Ok(Target {
         subscription: rows::subscription(row)?,
-        secret: parse(row.text("secret")?)?,
-        previous_secret: previous.map(parse).transpose()?,
+        secret: SealedSecret::stored(row.text("secret")?.to_owned()),
+        previous_secret: previous.map(|secret| SealedSecret::stored(secret.to_owned())),
+    })
+}
+
+/// What is read of a subscription's secrets.
+pub(crate) const SECRETS: &str = "subscription_id, account_id, version, secret, previous_secret";
+
+pub(crate) fn stored_secrets(row: &impl Cells) -> Result<SubscriptionSecrets, Failed> {
+    Ok(SubscriptionSecrets {
+        account_id: rows::id(row, "account_id")?,
+        id: rows::id(row, "subscription_id")?,
+        version: rows::version(row, "version")?,
+        secret: SealedSecret::stored(row.text("secret")?.to_owned()),
+        previous_secret: row.optional_text("previous_secret")?.map(|secret| SealedSecret::stored(secret.to_owned())),
     })
 }
 

@@ -26,8 +26,10 @@ use serront_core::inbox::InboxRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::ports::{
-    Clock, CommitError, Due, Fence, NextAttempt, PortError, Prune, Pruned, RecordError, WorkStorage,
+    Clock, CommitError, Due, Fence, NextAttempt, PortError, Prune, Pruned, RecordError, SubscriptionSecrets,
+    WorkStorage,
 };
+use serront_core::provisioning::Provisioning;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -222,6 +224,18 @@ impl WorkStorage for SqliteStorage {
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
         pooled!(self, |connection| read::streak(connection, account_id, id))
+    }
+
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError> {
+        pooled!(self, |connection| read::subscription_secrets(connection, after, limit))
+    }
+
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
+        pooled!(self, |connection| read::provisionings(connection, after, limit))
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -13,6 +13,7 @@ use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
 use serront_core::page::{DeliveryFilter, DeliveryPosition, EffectPosition, Limit, OrderFilter, OrderRow, Page};
 use serront_core::ports::{
     AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
+    SubscriptionSecrets,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -29,7 +30,9 @@ use crate::sql::rows::{
     unapplied,
 };
 use crate::sql::search::{marked, ways};
-use crate::sql::work::{self, DISCARD, effect_statement, given_up_after, given_up_statement, table};
+use crate::sql::work::{
+    self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets, table,
+};
 
 type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -569,6 +572,41 @@ pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> R
     let statement = format!("SELECT {DISCARD} FROM discards ORDER BY at DESC, audit_id DESC LIMIT ?");
     let rows = sqlx::query(AssertSqlSafe(statement)).bind(limit).fetch_all(connection).await?;
     rows.iter().map(work::discard).collect()
+}
+
+/// Of every account, by id.
+pub(super) async fn subscription_secrets(
+    connection: &mut SqliteConnection,
+    after: Option<SubscriptionId>,
+    limit: Limit,
+) -> Read<Page<SubscriptionSecrets>> {
+    let sql = format!("SELECT {SECRETS} FROM subscriptions WHERE subscription_id > ? ORDER BY subscription_id LIMIT ?");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(after.map(|after| after.to_string()).unwrap_or_default())
+        .bind(i64::from(limit.get()) + 1)
+        .fetch_all(connection)
+        .await?;
+    Ok(Page::cut(rows.iter().map(stored_secrets).collect::<Read<Vec<_>>>()?, limit))
+}
+
+/// Of every account, by account.
+pub(super) async fn provisionings(
+    connection: &mut SqliteConnection,
+    after: Option<AccountId>,
+    limit: Limit,
+) -> Read<Page<Provisioning>> {
+    let sql = concat!(
+        "SELECT ",
+        provisioning_columns!(),
+        " FROM provisioning v WHERE v.account_id > ? ORDER BY v.account_id LIMIT ?"
+    );
+    let rows = sqlx::query(sql)
+        .bind(after.map(|after| after.to_string()).unwrap_or_default())
+        .bind(i64::from(limit.get()) + 1)
+        .fetch_all(connection)
+        .await?;
+    let rows: Vec<_> = rows.iter().map(rows::provisioning).collect::<Read<_>>()?;
+    Ok(Page::cut(rows.into_iter().flatten().collect(), limit))
 }
 
 pub(super) async fn given_up(

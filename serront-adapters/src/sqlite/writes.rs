@@ -10,11 +10,12 @@ use serront_core::effect::{Discard, Effect, EffectId};
 use serront_core::exception::{ExceptionState, PaymentException};
 use serront_core::ids::{AccountId, CheckoutId, OrderId, PaymentId};
 use serront_core::inbox::InboxRecord;
-use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::key::KeyRecord;
 use serront_core::ledger::LedgerEntry;
 use serront_core::order::{Order, OrderState, WorkStatus};
 use serront_core::payment::{Payment, PaymentState};
 use serront_core::provisioning::Provisioning;
+use serront_core::sealed::SealedSecret;
 use serront_core::storefront::Storefront;
 use serront_core::subscription::{Subscription, SubscriptionState};
 use serront_core::time::Timestamp;
@@ -108,7 +109,20 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: 
                 )
                 .bind(version.0)
                 .bind(previous_until.millis())
-                .bind(secret.reveal())
+                .bind(secret.as_stored())
+                .bind(id.to_string())
+                .bind(account.to_string());
+            Ok(())
+        }
+        Write::ResealSecrets { id, version, secret, previous_secret } => {
+            script
+                .add(
+                    "UPDATE subscriptions SET version = ?, secret = ?, previous_secret = ? \
+                     WHERE subscription_id = ? AND account_id = ?",
+                )
+                .bind(version.0)
+                .bind(secret.as_stored())
+                .bind(previous_secret.as_ref().map(SealedSecret::as_stored))
                 .bind(id.to_string())
                 .bind(account.to_string());
             Ok(())
@@ -383,7 +397,7 @@ fn insert_key(script: &mut Script, key: &KeyRecord) {
         .bind(key.last_used_at.map(Timestamp::millis));
 }
 
-fn insert_subscription(script: &mut Script, subscription: &Subscription, secret: &WebhookSecret) -> Result<(), Failed> {
+fn insert_subscription(script: &mut Script, subscription: &Subscription, secret: &SealedSecret) -> Result<(), Failed> {
     let Subscription { id, account_id, created_at, state } = subscription;
     script
         .add(
@@ -397,7 +411,7 @@ fn insert_subscription(script: &mut Script, subscription: &Subscription, secret:
         .bind(&state.url)
         .bind(json(&state.events)?)
         .bind(state.active)
-        .bind(secret.reveal());
+        .bind(secret.as_stored());
     Ok(())
 }
 

@@ -14,6 +14,7 @@
 //! | `payouts` | a [`FundsSnapshot`](crate::ports::FundsSnapshot) or [`PayoutSnapshot`](crate::ports::PayoutSnapshot) | payouts, where they go, adjustments |
 //! | `account` | an account snapshot | opening, tier, API keys, operators' keys |
 //! | `subscriptions` | an account snapshot | webhook subscriptions |
+//! | `secrets` | [`SubscriptionSecrets`](crate::ports::SubscriptionSecrets), a [`Provisioning`](crate::provisioning::Provisioning) | secrets at rest, sealed anew |
 //! | `effects` | an account snapshot, the delivery or effect that is named | sending one again by hand |
 //!
 //! What the decisions leave out: they check no credentials (the service does, before it reads), and they send nothing.
@@ -34,6 +35,7 @@ mod exceptions;
 mod modules;
 mod orders;
 mod payouts;
+mod secrets;
 mod storefront;
 mod subscriptions;
 
@@ -50,6 +52,7 @@ pub use orders::{
     OrderPatch, PlaceOrder, attach_receipt, claim_payment, confirm_payment, patch_order, place_order, rotate_token,
 };
 pub use payouts::{AdjustmentInput, PayoutStep, Requester, adjust, move_payout, patch_bank_account, request_payout};
+pub use secrets::{reseal_endpoint, reseal_subscription};
 pub use storefront::put_storefront;
 pub use subscriptions::{
     create_subscription, delete_subscription, rotate_secret, switch_off_subscription, update_subscription,

@@ -8,10 +8,10 @@ use crate::account::{Account, Modules, Version};
 use crate::change::{Claim, ClaimName, Guard, Row, Write};
 use crate::checkout::{EndpointId, MerchantId};
 use crate::ids::ChangeSetId;
-use crate::plugipay::EndpointSecret;
 use crate::ports::AccountSnapshot;
 use crate::provisioning::{Endpoint, EndpointAttempt, Previous, Provisioning, ProvisioningState};
 use crate::rejection::{Invalid, Rejection};
+use crate::sealed::SealedSecret;
 use crate::view::ModulesView;
 
 /// Which modules are to be on or off. What is left out stays.
@@ -189,7 +189,7 @@ pub fn record_endpoint(
     snapshot: &AccountSnapshot,
     attempt: ChangeSetId,
     id: &EndpointId,
-    secret: &EndpointSecret,
+    secret: &SealedSecret,
     context: &mut Context<'_>,
 ) -> Result<Decision<bool>, Rejection> {
     let Some(mut state) = present(snapshot, attempt) else {

@@ -7,20 +7,22 @@ use crate::account::Version;
 use crate::change::{Guard, Row, Write};
 use crate::event::{EventData, deliveries};
 use crate::ids::SubscriptionId;
-use crate::key::WebhookSecret;
 use crate::ports::AccountSnapshot;
 use crate::rejection::{Invalid, Rejection};
+use crate::sealed::FreshSecret;
 use crate::subscription::{EventFilter, SUBSCRIPTIONS_MAX, Streak, Subscription, SubscriptionInput, SubscriptionState};
 use crate::view::{NewSubscriptionView, SubscriptionView};
 
-/// Subscribes an address whose target the sink has checked. The secret is shown this once.
+/// Subscribes an address whose target the sink has checked, under an id that its secret was sealed for. The secret is shown
+/// this once.
 ///
 /// # Errors
 /// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::LimitReached`].
 pub fn create_subscription(
     snapshot: &AccountSnapshot,
     input: &SubscriptionInput,
-    secret: WebhookSecret,
+    id: SubscriptionId,
+    secret: FreshSecret,
     context: &mut Context<'_>,
 ) -> Result<Decision<NewSubscriptionView>, Rejection> {
     let url = input.address()?.ok_or_else(|| Invalid::new("url", "is required"))?.to_owned();
@@ -36,13 +38,14 @@ pub fn create_subscription(
     }
     let (mut change, settings) = settings_change(&snapshot.account, context);
     let subscription = Subscription {
-        id: context.ids.subscription(),
+        id,
         account_id: snapshot.account.id,
         created_at: context.now,
         state: SubscriptionState { version: Version::FIRST, url, events, active: input.active.unwrap_or(true) },
     };
     let shown = SubscriptionView::from(&subscription);
-    change.writes = vec![Write::UpdateAccount(settings), Write::InsertSubscription(subscription, secret.clone())];
+    let FreshSecret { shown: secret, sealed } = secret;
+    change.writes = vec![Write::UpdateAccount(settings), Write::InsertSubscription(subscription, sealed)];
     context.conclude(change, NewSubscriptionView { shown, secret })
 }
 
@@ -98,7 +101,7 @@ pub fn update_subscription(
 pub fn rotate_secret(
     snapshot: &AccountSnapshot,
     id: SubscriptionId,
-    secret: WebhookSecret,
+    secret: FreshSecret,
     context: &mut Context<'_>,
 ) -> Result<Decision<NewSubscriptionView>, Rejection> {
     let before = find(snapshot, id)?;
@@ -111,10 +114,10 @@ pub fn rotate_secret(
     change.writes = vec![Write::RotateSecret {
         id,
         version: before.state.version.next(),
-        secret: secret.clone(),
+        secret: secret.sealed,
         previous_until: context.now.plus(context.policy.webhook_secret_kept),
     }];
-    context.conclude(change, NewSubscriptionView { shown: SubscriptionView::from(before), secret })
+    context.conclude(change, NewSubscriptionView { shown: SubscriptionView::from(before), secret: secret.shown })
 }
 
 /// Switches a subscription off whose receiver has failed for too long: it is inactive, what is queued for it is given up, and

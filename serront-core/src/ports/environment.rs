@@ -1,4 +1,4 @@
-//! Time, ids and secrets: what the library does not make by itself.
+//! Time, ids, secrets and the keys that they are kept under: what the library does not make by itself.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::ids::IdSequence;
 use crate::key::SecretBytes;
 use crate::ports::PortError;
+use crate::sealed::SecretHolder;
 use crate::time::Timestamp;
 
 /// Tells the time, and waits.
@@ -30,6 +31,34 @@ pub trait Ids: Send + Sync {
     /// Must put `now`'s milliseconds into the ULID's time and at least 80 unpredictable bits into the rest, so that two
     /// hosts never give the same id. A test's implementation may count instead.
     fn sequence(&self, now: Timestamp) -> IdSequence;
+}
+
+/// Keeps the keys that secrets at rest are sealed under, and seals and opens by them.
+///
+/// Several hosts on one storage need the same keys. What is sealed is short, and done seldom but for the opening of a
+/// webhook's secret, once for each delivery: neither may wait. Who keeps keys elsewhere fetches them beforehand.
+pub trait Sealer: Send + Sync {
+    /// Seals a secret under the present key, so that it opens for this holder only.
+    ///
+    /// Must authenticate: what was changed, or is another holder's, must not open. Must never answer the same text twice; the
+    /// text is printable ASCII, and tells its key from others.
+    ///
+    /// # Errors
+    /// [`PortError`] if there is no key to seal under; whatever needed it is then refused as a whole.
+    fn seal(&self, holder: SecretHolder, secret: &str) -> Result<String, PortError>;
+
+    /// Opens what any of the keys sealed for this holder.
+    ///
+    /// # Errors
+    /// [`PortError`]: transient if its key is not here (it may be once the keys are), permanent if it is not this holder's or
+    /// was changed. Neither the secret nor a key may be in its text.
+    fn open(&self, holder: SecretHolder, sealed: &str) -> Result<String, PortError>;
+
+    /// Whether this was sealed under the key that seals at present.
+    ///
+    /// # Errors
+    /// [`PortError`] if there is no such key.
+    fn is_present(&self, sealed: &str) -> Result<bool, PortError>;
 }
 
 /// Gives secrets: API keys, access tokens and webhook secrets are made from them.

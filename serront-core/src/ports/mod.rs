@@ -15,7 +15,7 @@ mod receipts;
 mod sink;
 mod storage;
 
-pub use environment::{Clock, Ids, Secrets};
+pub use environment::{Clock, Ids, Sealer, Secrets};
 pub use mail::Mailer;
 pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
 pub use receipts::{Receipts, StoredReceipt};
@@ -23,7 +23,7 @@ pub use sink::{Post, Posted, Sink, TargetRefused};
 pub use storage::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
     FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned,
-    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
+    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, Target, WorkStorage,
 };
 
 /// What a failed call to a port means for the caller.

@@ -23,7 +23,7 @@ use crate::ids::{
     PayoutId, ServiceId, SubscriptionId, UploadId,
 };
 use crate::inbox::{InboxRecord, InboxStatus};
-use crate::key::{KeyRecord, WebhookSecret};
+use crate::key::KeyRecord;
 use crate::ledger::{Adjustment, CodeTotals, LedgerEntry};
 use crate::mail::Mail;
 use crate::order::{Order, OrderNumber, WorkCounts};
@@ -36,6 +36,7 @@ use crate::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
 use crate::ports::PortError;
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
+use crate::sealed::SealedSecret;
 use crate::storefront::Storefront;
 use crate::subscription::{Streak, Subscription};
 use crate::text::Slug;
@@ -460,9 +461,24 @@ pub struct Target {
     /// Where to post.
     pub subscription: Subscription,
     /// What to sign with.
-    pub secret: WebhookSecret,
+    pub secret: SealedSecret,
     /// What to sign with as well: the secret before, until its time ends by the storage's clock.
-    pub previous_secret: Option<WebhookSecret>,
+    pub previous_secret: Option<SealedSecret>,
+}
+
+/// What a subscription's row holds of its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionSecrets {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Which subscription.
+    pub id: SubscriptionId,
+    /// At which version.
+    pub version: Version,
+    /// The present secret.
+    pub secret: SealedSecret,
+    /// The one before, whether its time has ended or not.
+    pub previous_secret: Option<SealedSecret>,
 }
 
 /// A due effect, with what is needed to carry it out.
@@ -638,6 +654,22 @@ pub trait WorkStorage: Storage {
     /// # Errors
     /// [`PortError`].
     async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError>;
+
+    /// A page of what the subscriptions of every account hold of their secrets, by id, after this one.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError>;
+
+    /// A page of the endpoints of every account, by account, after this one.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError>;
 
     /// Hands the books of one account, or of all, to a verification.
     ///

@@ -1,6 +1,6 @@
 //! The local commands, and every read.
 
-use super::{Answer, Failure, Local, rounds};
+use super::{Answer, Environment, Failure, Local, rounds};
 use crate::account::Account;
 use crate::audit::{Actor, AuditRecord};
 use crate::catalog::ServiceInput;
@@ -12,8 +12,11 @@ use crate::ids::{AccountId, ChangeSetId, DeliveryId, KeyId, OrderId, ServiceId, 
 use crate::key::{AccessToken, ApiKey, WebhookSecret};
 use crate::order::{Language, OrderInput, WorkCounts};
 use crate::page::{self, DeliveryFilter, Limit, OrderFilter};
-use crate::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage};
+use crate::ports::{
+    AccountSnapshot, OrderKey, OrderSnapshot, PortError, ServiceSnapshot, ShopSnapshot, Storage, WorkStorage,
+};
 use crate::rejection::Rejection;
+use crate::sealed::{FreshSecret, SecretHolder};
 use crate::storefront::StorefrontInput;
 use crate::subscription::SubscriptionInput;
 use crate::text::Slug;
@@ -60,6 +63,13 @@ impl<S: Storage + ?Sized> Local<'_, S> {
     ) -> Result<AccountSnapshot, Failure> {
         let scope = request.map(|request| request.scope);
         Ok(self.storage.account(id, scope).await?.ok_or(Rejection::NotFound("account"))?)
+    }
+
+    /// Draws a secret for a subscription, and seals it.
+    pub(super) fn fresh_secret(&self, account_id: AccountId, id: SubscriptionId) -> Result<FreshSecret, PortError> {
+        let Environment { secrets, sealer, .. } = self.environment;
+        let secret = WebhookSecret::from_bytes(&secrets.draw()?);
+        FreshSecret::new(sealer, SecretHolder::Subscription(account_id, id), secret)
     }
 
     async fn service_snapshot(
@@ -455,7 +465,7 @@ impl<S: Storage + ?Sized> Local<'_, S> {
     ) -> Result<Answer<NewSubscriptionView>, Failure> {
         let (answer, _) = rounds!(self, request, |context| {
             let snapshot = self.account_snapshot(account_id, request).await?;
-            let secret = WebhookSecret::from_bytes(&self.environment.secrets.draw()?);
+            let secret = self.fresh_secret(account_id, id)?;
             decide::rotate_secret(&snapshot, id, secret, &mut context)?
         });
         Ok(answer)

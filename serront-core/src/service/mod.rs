@@ -15,7 +15,7 @@ use crate::decide::{Context, Decision};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::ChangeSetId;
 use crate::policy::Policy;
-use crate::ports::{Clock, CommitError, Ids, PortError, PortErrorKind, Secrets, Storage};
+use crate::ports::{Clock, CommitError, Ids, PortError, PortErrorKind, Sealer, Secrets, Storage};
 use crate::rejection::Rejection;
 
 mod local;
@@ -24,14 +24,16 @@ mod online;
 mod payouts;
 mod reconcile;
 mod remote;
+mod secrets;
 
 pub use local::OrdersPage;
 pub use money::{EntriesPage, ExceptionsPage, Resolution};
 pub use online::{Online, Provider};
 pub use payouts::PayoutsPage;
 pub use remote::{ReceiptImage, Service};
+pub use secrets::Resealed;
 
-/// Time, ids, secrets and figures: what every command is given.
+/// Time, ids, secrets, keys and figures: what every command is given.
 #[derive(Clone, Copy)]
 pub struct Environment<'p> {
     /// Tells the time.
@@ -40,6 +42,8 @@ pub struct Environment<'p> {
     pub ids: &'p dyn Ids,
     /// Gives secrets.
     pub secrets: &'p dyn Secrets,
+    /// Seals secrets at rest, and opens them.
+    pub sealer: &'p dyn Sealer,
     /// The host's figures.
     pub policy: &'p Policy,
 }

@@ -9,9 +9,10 @@ use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, AdjustmentId, CheckoutId, ExceptionId};
 use crate::inbox::{InboxRecord, InboxStatus};
 use crate::page::{self, EntryFilter, Limit};
-use crate::plugipay::{self, Notification};
+use crate::plugipay::{self, EndpointSecret, Notification};
 use crate::ports::{AdjustmentKey, CheckoutSnapshot, ExceptionSnapshot, PortError, Storage};
 use crate::rejection::{Invalid, Rejection};
+use crate::sealed::SecretHolder;
 use crate::time::Timestamp;
 use crate::view::{BalanceView, EntryView, ExceptionView};
 
@@ -62,7 +63,20 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         let provisioning = self.storage.merchant(&merchant).await?.ok_or(Rejection::InvalidSignature)?;
         let now = self.environment.clock.now();
         let tolerance = self.environment.policy.notification_tolerance;
-        plugipay::verify(signature, body, provisioning.state.secrets(now), now, tolerance)?;
+        let holder = SecretHolder::Endpoint(provisioning.account_id);
+        let mut secrets = Vec::new();
+        let mut unopened = None;
+        for sealed in provisioning.state.secrets(now) {
+            match sealed.open(self.environment.sealer, holder) {
+                Ok(secret) => secrets.extend(EndpointSecret::parse(&secret)),
+                Err(error) => unopened = Some(error),
+            }
+        }
+        plugipay::verify(signature, body, &secrets, now, tolerance).map_err(|rejection| match unopened {
+            // It may be signed with the one that could not be looked at: it is to come again.
+            Some(error) => Failure::from(error),
+            None => rejection.into(),
+        })?;
         let unreadable = || Invalid::new("", "must be a notification with an id and a type");
         let body = std::str::from_utf8(body).map_err(|_| unreadable())?;
         let Notification { event_id, event_type, observed } = Notification::read(body).map_err(|_| unreadable())?;

@@ -15,6 +15,7 @@ use crate::ports::{
     CheckoutSnapshot, OrderKey, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, WorkStorage,
 };
 use crate::rejection::Rejection;
+use crate::sealed::{SealedSecret, SecretHolder};
 use crate::view::{CheckoutView, ModulesView};
 
 /// How often a press mints anew if what it gets can't be paid (a session that has ended by the time it is told of).
@@ -227,6 +228,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
         }
         let answer = self.call(&plugipay::create_endpoint(merchant, &url, attempt)).await?;
         let (endpoint, secret) = readable(plugipay::endpoint(&answer.data))?;
+        let secret = SealedSecret::seal(self.environment.sealer, SecretHolder::Endpoint(id), secret.reveal())?;
         let (recorded, _) = rounds!(&local, None, |context| {
             let snapshot = local.account_snapshot(id, None).await?;
             decide::record_endpoint(&snapshot, attempt, &endpoint, &secret, &mut context)?

@@ -7,7 +7,7 @@ use crate::audit::Actor;
 use crate::decide::{self, Decision};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, KeyId, OrderId, SubscriptionId};
-use crate::key::{AccessToken, ApiKey, Caller, KeyRecord, OperatorKey, WebhookSecret};
+use crate::key::{AccessToken, ApiKey, Caller, KeyRecord, OperatorKey};
 use crate::ports::{OrderKey, PortError, Receipts, Sink, WorkStorage};
 use crate::receipt::{CheckedImage, Digest256, ImageType};
 use crate::rejection::{Invalid, Rejection};
@@ -198,13 +198,16 @@ where
     ) -> Result<Answer<NewSubscriptionView>, Failure> {
         let local = self.local();
         let snapshot = local.account_snapshot(id, request).await?;
-        let secret = WebhookSecret::from_bytes(&self.environment.secrets.draw()?);
-        decide::create_subscription(&snapshot, input, secret, &mut local.context(request))?;
+        let mut context = local.context(request);
+        let subscription_id = context.ids.subscription();
+        let secret = local.fresh_secret(id, subscription_id)?;
+        decide::create_subscription(&snapshot, input, subscription_id, secret, &mut context)?;
         self.check_target(input).await?;
         let (answer, _) = rounds!(&local, request, |context| {
             let snapshot = local.account_snapshot(id, request).await?;
-            let secret = WebhookSecret::from_bytes(&self.environment.secrets.draw()?);
-            decide::create_subscription(&snapshot, input, secret, &mut context)?
+            let subscription_id = context.ids.subscription();
+            let secret = local.fresh_secret(id, subscription_id)?;
+            decide::create_subscription(&snapshot, input, subscription_id, secret, &mut context)?
         });
         Ok(answer)
     }

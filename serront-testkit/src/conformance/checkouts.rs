@@ -9,9 +9,9 @@ use serront_core::ids::{AccountId, CheckoutId};
 use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::money::Rupiah;
 use serront_core::order::WorkStatus;
-use serront_core::plugipay::EndpointSecret;
 use serront_core::ports::{CommitError, OrderSnapshot, PortErrorKind, SessionSnapshot};
 use serront_core::provisioning::{Endpoint, EndpointAttempt, Previous, Provisioning, ProvisioningState};
+use serront_core::sealed::SealedSecret;
 use serront_core::time::Timestamp;
 
 use super::Harness;
@@ -267,7 +267,7 @@ pub async fn a_merchant_belongs_to_one_account(harness: &impl Harness) {
     assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(ClaimName::Merchant(merchant.clone())));
     assert_eq!(bench.storage().merchant(&merchant).await.unwrap(), None, "no endpoint is known yet");
 
-    let secret = |text: &str| EndpointSecret::parse(text).unwrap();
+    let secret = |text: &str| SealedSecret::stored(text.to_owned());
     let attempt = EndpointAttempt { id: bench.context(None).ids.change_set(), begun_at: bench.now(), lost: true };
     let states = [
         ProvisioningState { attempt: Some(attempt), ..ProvisioningState::default() },

@@ -138,7 +138,7 @@ pub async fn a_second_first_write_is_a_conflict(harness: &impl Harness) {
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let account = bench.account(seller.account_id).await;
     let snapshot = bench.snapshot(seller.account_id, placed.id).await;
-    let secret = serront_core::key::WebhookSecret::from_bytes(&[7; 24]);
+    let secret = serront_core::sealed::SealedSecret::stored("sealed:x".to_owned());
     let subscription = account.subscriptions.iter().find(|row| row.id == subscription_id).unwrap();
     let mut other_order = snapshot.order.clone();
     other_order.access_token = bench.token();

@@ -8,7 +8,7 @@ use serront_core::balance::Funds;
 use serront_core::catalog::{Offer, Package, Pricing, Service};
 use serront_core::change::{Claim, ClaimName, Guard, Row, Write};
 use serront_core::effect::{Effect, EffectId};
-use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::key::KeyRecord;
 use serront_core::ledger::{Adjustment, Direction};
 use serront_core::mail::{ConfirmedBy, Mail, PaymentConfirmed};
 use serront_core::money::Rupiah;
@@ -21,6 +21,7 @@ use serront_core::ports::{
     AdjustmentKey, DueEffect, FundsSnapshot, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Target,
 };
 use serront_core::receipt::{Digest256, ImageType, Receipt, samples};
+use serront_core::sealed::SealedSecret;
 use serront_core::storefront::{BankAccount, PaymentSettings, Profile, Storefront};
 use serront_core::subscription::{EventFilter, Subscription, SubscriptionState};
 use serront_core::text::{EmailAddress, Slug, WhatsAppNumber};
@@ -333,7 +334,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
             active: false,
         },
     };
-    let secret = WebhookSecret::from_bytes(&[0xfe; 24]);
+    let secret = SealedSecret::stored(format!("sealed:'{}", "f".repeat(500)));
     let acts = [
         (Actor::buyer(&order.access_token), Act::Placed { quote: Rupiah::MAX }),
         (

@@ -319,7 +319,7 @@ pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
             assert_eq!(target, None);
         } else {
             let target = target.unwrap();
-            assert!(secrets.insert(target.secret.reveal().to_owned()));
+            assert!(secrets.insert(target.secret.as_stored().to_owned()));
             assert_eq!(Some(&target.subscription), subscriptions.iter().find(|row| row.id == id));
             let address = if id == changed { "https://new.example" } else { "https://same.example" };
             assert_eq!(target.subscription.state.url, address);

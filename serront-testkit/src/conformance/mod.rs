@@ -38,6 +38,7 @@ pub mod pages;
 pub mod payouts;
 pub mod pruning;
 pub mod retries;
+pub mod secrets;
 pub mod subscriptions;
 pub mod tokens;
 pub mod workers;
@@ -175,6 +176,11 @@ macro_rules! storage_conformance {
             retries::what_is_over_can_be_queued_again,
             retries::what_was_given_up_is_listed_page_by_page,
             retries::what_was_queued_again_is_not_pruned,
+            secrets::a_secret_at_rest_is_sealed_for_its_row,
+            secrets::secrets_are_sealed_anew_under_another_key,
+            secrets::secrets_of_an_earlier_version_are_read_and_sealed,
+            secrets::secrets_sealed_anew_beside_rotations_stay_the_last,
+            secrets::without_its_key_a_delivery_waits_and_nothing_is_lost,
             subscriptions::a_failing_subscription_is_switched_off_once,
             subscriptions::attempts_that_fail_at_the_same_time_are_all_counted,
             subscriptions::failed_attempts_in_a_row_are_counted,
@@ -219,6 +225,7 @@ mod tests {
             ("payouts", include_str!("payouts.rs")),
             ("pruning", include_str!("pruning.rs")),
             ("retries", include_str!("retries.rs")),
+            ("secrets", include_str!("secrets.rs")),
             ("subscriptions", include_str!("subscriptions.rs")),
             ("tokens", include_str!("tokens.rs")),
             ("workers", include_str!("workers.rs")),

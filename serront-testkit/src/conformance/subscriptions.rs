@@ -6,9 +6,11 @@ use serront_core::change::{ChangeSet, Write};
 use serront_core::effect::{EffectId, EffectStatus};
 use serront_core::event::EventType;
 use serront_core::ids::{AccountId, SubscriptionId};
+use serront_core::key::WebhookSecret;
 use serront_core::page::DeliveryFilter;
 use serront_core::ports::{DueEffect, NextAttempt, RecordError, Target};
 use serront_core::rejection::Code;
+use serront_core::sealed::SecretHolder;
 use serront_core::service::Failure;
 use serront_core::subscription::{Streak, SubscriptionInput};
 
@@ -246,7 +248,11 @@ pub async fn a_rotated_secret_signs_beside_the_one_before(harness: &impl Harness
         bench.record(&due, NextAttempt::Failed).await.unwrap();
         let DueEffect::Delivery { target: Some(target), .. } = due.effect else { panic!("a delivery") };
         let Target { secret, previous_secret, .. } = *target;
-        (previous_secret, secret)
+        let open = |secret: serront_core::sealed::SealedSecret| {
+            let holder = SecretHolder::Subscription(account_id, id);
+            WebhookSecret::parse(&secret.open(&*bench.world.sealer, holder).unwrap()).unwrap()
+        };
+        (previous_secret.map(open), open(secret))
     };
     assert_eq!(signs(&bench).await, (None, created.secret.clone()));
     let before = bench.account(account_id).await;

@@ -28,7 +28,7 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
     NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune, Pruned, RecordError,
-    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
+    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -291,6 +291,18 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
         self.faults.read(|| self.inner.streak(account_id, id)).await
+    }
+
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError> {
+        self.faults.read(|| self.inner.subscription_secrets(after, limit)).await
+    }
+
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
+        self.faults.read(|| self.inner.provisionings(after, limit)).await
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -1,14 +1,20 @@
 //! Time, ids and secrets that a test controls.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::ids::IdSequence;
 use serront_core::key::SecretBytes;
-use serront_core::ports::{Clock, Ids, PortError, Secrets};
+use serront_core::ports::{Clock, Ids, PortError, Sealer, Secrets};
+use serront_core::receipt::Digest256;
+use serront_core::sealed::SecretHolder;
+use serront_core::signature::{hex, unhex};
 use serront_core::time::Timestamp;
 use ulid::Ulid;
+
+use super::locked;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -114,6 +120,87 @@ impl Secrets for CountingSecrets {
             *byte = value;
         }
         Ok(bytes)
+    }
+}
+
+/// The first of a [`MemorySealer`]'s keys: every one begins with it, so that what one sealed opens for another.
+const FIRST_KEY: u64 = 1;
+
+/// Seals under keys that are numbers, and binds as the port wants it: what is another holder's, or was changed, does not open.
+/// It hides a secret from a test that looks for it, and from nobody else.
+#[derive(Debug)]
+pub struct MemorySealer {
+    /// The first seals; all open.
+    keys: Mutex<Vec<u64>>,
+    sealed: AtomicU64,
+}
+
+impl Default for MemorySealer {
+    fn default() -> Self {
+        Self { keys: Mutex::new(vec![FIRST_KEY]), sealed: AtomicU64::new(0) }
+    }
+}
+
+impl MemorySealer {
+    /// Seals under another key from now on; those until now still open.
+    pub fn rotate(&self) {
+        let mut keys = locked(&self.keys);
+        let next = keys.iter().max().copied().unwrap_or(FIRST_KEY) + 1;
+        keys.insert(0, next);
+    }
+
+    /// Loses every key but the one that seals at present.
+    pub fn forget(&self) {
+        locked(&self.keys).truncate(1);
+    }
+
+    /// Puts these keys in place of those there are. With none, nothing is sealed or opened.
+    pub fn hold(&self, keys: &[u64]) {
+        *locked(&self.keys) = keys.to_vec();
+    }
+
+    /// As many bytes as wanted, each hidden behind the next of a stream that depends on key and nonce.
+    fn hide(key: u64, nonce: &str, bytes: &[u8]) -> Vec<u8> {
+        let stream = (0_u32..)
+            .flat_map(|block| Digest256::of(format!("{key}/{nonce}/{block}").as_bytes()).to_string().into_bytes());
+        bytes.iter().zip(stream).map(|(byte, hiding)| byte ^ hiding).collect()
+    }
+
+    fn tag(key: u64, holder: SecretHolder, nonce: &str, hidden: &str) -> String {
+        Digest256::of(format!("{key}/{holder}/{nonce}/{hidden}").as_bytes()).to_string()
+    }
+}
+
+impl Sealer for MemorySealer {
+    fn seal(&self, holder: SecretHolder, secret: &str) -> Result<String, PortError> {
+        let key = locked(&self.keys).first().copied().ok_or_else(|| PortError::transient("there is no key"))?;
+        let count = self.sealed.fetch_add(1, Ordering::SeqCst);
+        // Two sealers of one test count alike; whom and what they seal differs.
+        let nonce = Digest256::of(format!("{count}/{holder}/{secret}").as_bytes()).to_string();
+        let hidden = hex(&Self::hide(key, &nonce, secret.as_bytes()));
+        let tag = Self::tag(key, holder, &nonce, &hidden);
+        Ok(format!("{key}.{nonce}.{hidden}.{tag}"))
+    }
+
+    fn open(&self, holder: SecretHolder, sealed: &str) -> Result<String, PortError> {
+        let strange = || PortError::permanent("nothing that was sealed for this holder");
+        let parts: Vec<&str> = sealed.split('.').collect();
+        let [key, nonce, hidden, tag] = parts.as_slice() else { return Err(strange()) };
+        let key: u64 = key.parse().map_err(|_| strange())?;
+        if !locked(&self.keys).contains(&key) {
+            return Err(PortError::transient("its key is not here"));
+        }
+        if Self::tag(key, holder, nonce, hidden) != *tag {
+            return Err(strange());
+        }
+        let digits = hidden.as_bytes().chunks(2).map(|digits| std::str::from_utf8(digits).ok().and_then(unhex::<1>));
+        let bytes: Vec<u8> = digits.map(|byte| byte.map(|[byte]| byte)).collect::<Option<_>>().ok_or_else(strange)?;
+        String::from_utf8(Self::hide(key, nonce, &bytes)).map_err(|_| strange())
+    }
+
+    fn is_present(&self, sealed: &str) -> Result<bool, PortError> {
+        let key = locked(&self.keys).first().copied().ok_or_else(|| PortError::transient("there is no key"))?;
+        Ok(sealed.split('.').next() == Some(key.to_string().as_str()))
     }
 }
 

@@ -10,7 +10,7 @@ mod outside;
 mod state;
 mod storage;
 
-pub use environment::{CountingIds, CountingSecrets, ManualClock};
+pub use environment::{CountingIds, CountingSecrets, ManualClock, MemorySealer};
 pub use outside::{Mailbox, MemoryReceipts, RecordingSink};
 pub use storage::MemoryStorage;
 

@@ -19,7 +19,7 @@ use serront_core::ids::{
     ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
-use serront_core::key::{KeyRecord, WebhookSecret};
+use serront_core::key::KeyRecord;
 use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry};
 use serront_core::mail::Mail;
 use serront_core::order::{Order, OrderNumber, WorkCounts};
@@ -28,6 +28,7 @@ use serront_core::payout::{DefaultBankAccount, Payout, PayoutAudit};
 use serront_core::ports::{CommitError, PortError};
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::SealedSecret;
 use serront_core::storefront::Storefront;
 use serront_core::subscription::{Streak, Subscription};
 use serront_core::time::Timestamp;
@@ -71,9 +72,9 @@ impl StoredEffect {
 /// What signs for a subscription.
 #[derive(Debug, Clone)]
 pub(super) struct Secrets {
-    pub(super) present: WebhookSecret,
+    pub(super) present: SealedSecret,
     /// The one before, and until when it counts.
-    pub(super) previous: Option<(WebhookSecret, Timestamp)>,
+    pub(super) previous: Option<(SealedSecret, Timestamp)>,
 }
 
 /// A name with its holder. Names within an account carry it in their key; names across accounts do not.
@@ -377,6 +378,13 @@ impl State {
                 subscription.state.version = *version;
                 let before = std::mem::replace(&mut secrets.present, secret.clone());
                 secrets.previous = Some((before, *previous_until));
+            }
+            Write::ResealSecrets { id, version, secret, previous_secret } => {
+                let row = self.subscriptions.get_mut(&(account_id, *id));
+                let (subscription, secrets) = found(row, "secrets of a missing subscription, sealed anew")?;
+                subscription.state.version = *version;
+                secrets.present = secret.clone();
+                secrets.previous = previous_secret.clone().zip(secrets.previous.as_ref().map(|(_, until)| *until));
             }
             Write::RotateToken { id, version, access_token, updated_at } => {
                 let number = *found(self.numbers.get(&(account_id, *id)), "a new token of a missing order")?;

@@ -33,7 +33,8 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
     FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune,
-    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, Target, WorkStorage,
+    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, Target,
+    WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -656,6 +657,34 @@ impl WorkStorage for MemoryStorage {
             .collect();
         rows.sort_by_key(Payout::position);
         Ok(Page::cut(rows, limit))
+    }
+
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError> {
+        let state = self.read().await;
+        let mut rows: Vec<_> = state
+            .subscriptions
+            .iter()
+            .filter(|((_, id), _)| after.is_none_or(|after| *id > after))
+            .map(|((account_id, id), (subscription, secrets))| SubscriptionSecrets {
+                account_id: *account_id,
+                id: *id,
+                version: subscription.state.version,
+                secret: secrets.present.clone(),
+                previous_secret: secrets.previous.as_ref().map(|(secret, _)| secret.clone()),
+            })
+            .collect();
+        rows.sort_by_key(|row| row.id);
+        Ok(Page::cut(rows, limit))
+    }
+
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
+        let state = self.read().await;
+        let rows = state.provisioning.values().filter(|row| after.is_none_or(|after| row.account_id > after));
+        Ok(Page::cut(rows.cloned().collect(), limit))
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -24,18 +24,19 @@ use serront_core::order::{Language, OrderInput, WorkStatus};
 use serront_core::page::{DeliveryFilter, EntryFilter, Limit, OrderFilter};
 use serront_core::payout::{BankAccountInput, PayoutInput};
 use serront_core::ports::{Clock, Ids, Mailer, PayoutKey, Plugipay, PortErrorKind, Receipts, Sink, WorkStorage};
+use serront_core::sealed::SecretHolder;
 use serront_core::service::{Answer, Environment, Failure, Local, Online, Provider, Resolution, Service};
 use serront_core::subscription::SubscriptionInput;
 use serront_core::sweep::Sweeper;
 use serront_core::view::AdjustmentView;
 
 use super::bugs::Bug;
-use super::bugs::host::HostBugs;
+use super::bugs::host::{Bare, HostBugs};
 use super::events::{Call, Event, Notified, Reply, Step, Verb};
 use super::executor::{Answerer, Handle, Owner, Poke};
 use super::plugipay::Letter;
 use super::world::{SimClock, World};
-use crate::memory::{CountingIds, CountingSecrets};
+use crate::memory::{CountingIds, CountingSecrets, MemorySealer};
 use crate::world::{SERVICE_SLUG, order_input, service_input, storefront_input};
 
 /// The ports of one host in one of its lives.
@@ -50,6 +51,7 @@ pub(crate) struct Host {
     clock: Arc<SimClock>,
     ids: CountingIds,
     secrets: CountingSecrets,
+    sealer: MemorySealer,
     bugs: Arc<HostBugs>,
     /// Something may be due in the outbox.
     outbox: Poke,
@@ -99,6 +101,7 @@ impl Host {
             clock,
             ids,
             secrets,
+            sealer: MemorySealer::default(),
             bugs,
             outbox,
             errands,
@@ -106,7 +109,13 @@ impl Host {
     }
 
     fn environment(&self) -> Environment<'_> {
-        Environment { clock: &*self.clock, ids: &self.ids, secrets: &self.secrets, policy: &self.world.policy }
+        Environment {
+            clock: &*self.clock,
+            ids: &self.ids,
+            secrets: &self.secrets,
+            sealer: if self.bugs.is(Bug::SecretsInPlain) { &Bare } else { &self.sealer },
+            policy: &self.world.policy,
+        }
     }
 
     fn service(&self) -> Service<'_, dyn WorkStorage, dyn Receipts, dyn Sink> {
@@ -253,7 +262,8 @@ impl Host {
             }
             if self.bugs.is(Bug::SignatureNotChecked)
                 && let Some(endpoint) = known.state.endpoint
-                && let Some(secret) = WebhookSecret::parse(endpoint.secret.reveal())
+                && let Ok(secret) = endpoint.secret.open(&self.sealer, SecretHolder::Endpoint(known.account_id))
+                && let Some(secret) = WebhookSecret::parse(&secret)
             {
                 signature = Some(serront_core::signature::sign(&secret, self.clock.now(), &letter.body));
             }

@@ -23,7 +23,7 @@ use super::random::Random;
 use super::storage::{NetStorage, Server};
 use super::trace::Trace;
 use super::world::{SimClock, World};
-use crate::memory::{CountingIds, CountingSecrets, MemoryReceipts, locked};
+use crate::memory::{CountingIds, CountingSecrets, MemoryReceipts, MemorySealer, locked};
 use crate::sandbox::Sandbox;
 use crate::world::service_input;
 
@@ -189,7 +189,9 @@ impl Director {
             let clock = SimClock::new(world.handle.clone());
             let start = 900_000 + u32::try_from(seller).unwrap_or(0);
             let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
-            let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, policy: &world.policy };
+            let sealer = MemorySealer::default();
+            let environment =
+                Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer: &sealer, policy: &world.policy };
             let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
             let local = Local::new(&storage, environment);
             let name = format!("Studio {seller}");
@@ -228,7 +230,9 @@ impl Director {
         let world = &self.world;
         let clock = SimClock::new(world.handle.clone());
         let (ids, secrets) = (CountingIds::starting_at(800_000), CountingSecrets::starting_at(800_000));
-        let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, policy: &world.policy };
+        let sealer = MemorySealer::default();
+        let environment =
+            Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer: &sealer, policy: &world.policy };
         let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
         let local = Local::new(&storage, environment);
         let mut keys = Vec::new();

@@ -33,7 +33,7 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
     NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind, Prune, Pruned,
-    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
+    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -436,6 +436,18 @@ impl WorkStorage for NetStorage {
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
         self.read(move |storage| at_once(storage.streak(account_id, id))).await
+    }
+
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError> {
+        self.read(move |storage| at_once(storage.subscription_secrets(after, limit))).await
+    }
+
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
+        self.read(move |storage| at_once(storage.provisionings(after, limit))).await
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

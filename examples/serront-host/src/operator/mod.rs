@@ -8,9 +8,11 @@ mod outbox;
 mod payouts;
 mod plugipay;
 mod reconcile;
+mod secrets;
 
 pub(crate) use keys::key;
 pub(crate) use ledger::ledger;
 pub(crate) use outbox::outbox;
 pub(crate) use payouts::payout;
 pub(crate) use plugipay::{inbox, plugipay};
+pub(crate) use secrets::secrets;

@@ -8,7 +8,7 @@ use serront_core::checkout::ProviderEventId;
 use serront_core::ids::AccountId;
 use serront_core::inbox::InboxRecord;
 use serront_core::ports::Clock as _;
-use serront_core::service::{Local, Online, Provider};
+use serront_core::service::{Environment, Local, Online, Provider};
 
 use crate::commands::{InboxCommand, PlugipayCommand};
 use crate::settings::Settings;
@@ -72,7 +72,12 @@ async fn rotate_secret(settings: &Settings, account: AccountId) -> Result<(), Fa
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
     let provider = Provider { plugipay: plugipay.as_deref(), public_url: &public_url };
-    let rotated = Online::new(storage.as_ref(), provider, environment(&policy)).rotate_endpoint(account).await;
+    let rotated = async {
+        let sealer = adapters::sealer(settings, storage.as_ref()).await?;
+        let environment = Environment { sealer: sealer.as_ref(), ..environment(&policy) };
+        Ok::<_, Fatal>(Online::new(storage.as_ref(), provider, environment).rotate_endpoint(account).await?)
+    };
+    let rotated = rotated.await;
     engine.close().await;
     rotated?;
     process::result(&json!({ "accountId": account, "rotated": true }))

@@ -27,7 +27,7 @@ use serront_core::service::{Environment, Local};
 use serront_core::signature::sign;
 use serront_core::tier::Tier;
 use serront_host::{Host, Ports};
-use serront_testkit::memory::{CountingIds, Mailbox, ManualClock, RecordingSink};
+use serront_testkit::memory::{CountingIds, Mailbox, ManualClock, MemorySealer, RecordingSink};
 use serront_testkit::sandbox::Sandbox;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -191,6 +191,7 @@ impl House {
             clock: clock.clone(),
             ids: Arc::new(CountingIds::default()),
             secrets: Arc::new(SystemSecrets),
+            sealer: Arc::new(MemorySealer::default()),
         };
         let host = Arc::new(Host::new(ports.clone(), policy.clone(), "http://localhost"));
         let router = serront_host::router(host.clone());
@@ -198,8 +199,14 @@ impl House {
     }
 
     fn environment(&self) -> Environment<'_> {
-        let Ports { clock, ids, secrets, .. } = &self.ports;
-        Environment { clock: clock.as_ref(), ids: ids.as_ref(), secrets: secrets.as_ref(), policy: &self.policy }
+        let Ports { clock, ids, secrets, sealer, .. } = &self.ports;
+        Environment {
+            clock: clock.as_ref(),
+            ids: ids.as_ref(),
+            secrets: secrets.as_ref(),
+            sealer: sealer.as_ref(),
+            policy: &self.policy,
+        }
     }
 
     /// For a second host over the same ports.

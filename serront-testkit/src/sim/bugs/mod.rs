@@ -111,6 +111,7 @@ bugs! {
     PollEndsAtExpiry: "poll-ends-at-expiry", Link, "The janitor asks no more once a session has ended unpaid.";
     BalanceOff: "balance-off", Storage, "A balance leaves the fees out.";
     SecretLogged: "secret-logged", Host, "A refused request is logged with its credential.";
+    SecretsInPlain: "secrets-in-plain", Host, "What is to seal secrets at rest hides nothing.";
     RedirectIsSuccess: "redirect-is-success", Host, "A redirect counts as a successful delivery.";
     NothingSwept: "nothing-swept", Host, "The receipts' store lists nothing, so that orphans stay.";
     InTransitAvailable: "in-transit-available", Link, "What is in transit counts as available again.";

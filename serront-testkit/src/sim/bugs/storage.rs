@@ -30,7 +30,8 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
     FundsSnapshot, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind,
-    Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, WorkStorage,
+    Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets,
+    WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -559,6 +560,18 @@ impl WorkStorage for Planted {
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
         self.inner.streak(account_id, id).await
+    }
+
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError> {
+        self.inner.subscription_secrets(after, limit).await
+    }
+
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
+        self.inner.provisionings(after, limit).await
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::Write;
+use serront_core::change::{ChangeSet, Write};
 use serront_core::effect::{Attempt, EffectId, EffectStatus};
 use serront_core::ids::{DeliveryId, SubscriptionId};
 use serront_core::key::WebhookSecret;
 use serront_core::ports::{NextAttempt, Post};
+use serront_core::sealed::{SealedSecret, SecretHolder};
 use serront_core::signature;
 use serront_core::time::Timestamp;
 
+use crate::memory::MemorySealer;
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
 /// How long an attempt may be under way that was begun before a pause.
@@ -25,6 +27,12 @@ pub(super) struct Deliveries {
     secrets: BTreeMap<SubscriptionId, (WebhookSecret, Option<WebhookSecret>)>,
     /// Since when nothing is to be sent there, in true time.
     silent: BTreeMap<SubscriptionId, i64>,
+}
+
+/// What a receiver was given, from what was stored of it.
+fn opened(change: &ChangeSet, id: SubscriptionId, secret: &SealedSecret) -> Option<WebhookSecret> {
+    let holder = SecretHolder::Subscription(change.account_id, id);
+    WebhookSecret::parse(&secret.open(&MemorySealer::default(), holder).ok()?)
 }
 
 impl Deliveries {
@@ -109,11 +117,14 @@ impl Invariant for Deliveries {
                 for write in &change.writes {
                     match write {
                         Write::InsertSubscription(subscription, secret) => {
-                            self.secrets.insert(subscription.id, (secret.clone(), None));
+                            let secret = opened(change, subscription.id, secret);
+                            self.secrets.extend(secret.map(|secret| (subscription.id, (secret, None))));
                         }
                         Write::RotateSecret { id, secret, .. } => {
-                            if let Some((present, previous)) = self.secrets.get_mut(id) {
-                                *previous = Some(std::mem::replace(present, secret.clone()));
+                            if let Some((present, previous)) = self.secrets.get_mut(id)
+                                && let Some(secret) = opened(change, *id, secret)
+                            {
+                                *previous = Some(std::mem::replace(present, secret));
                             }
                         }
                         Write::UpdateSubscription(id, state) if !state.active => {

@@ -1,10 +1,13 @@
 //! Rule 10: secrets are in no log, error or debug output. Everything that a host could log (answers, errors, change sets,
-//! due work, as `Debug` shows them) is searched for every secret there is.
+//! due work, as `Debug` shows them) is searched for every secret there is. Those that are used again are stored sealed.
 
 use std::collections::BTreeSet;
 
-use serront_core::change::Write;
+use serront_core::change::{ChangeSet, Write};
+use serront_core::sealed::{SealedSecret, SecretHolder};
+use serront_core::subscription::Subscription;
 
+use crate::memory::MemorySealer;
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
 #[derive(Default)]
@@ -14,6 +17,29 @@ pub(super) struct Secrets {
 
 /// What every bank account's number begins with here, and every signature.
 const TELLTALES: [&str; 2] = ["7700-0", "v1="];
+
+/// What a change set stores of secrets that are used again.
+fn stored(change: &ChangeSet) -> Vec<(SecretHolder, &SealedSecret)> {
+    let account = change.account_id;
+    let mut stored = Vec::new();
+    for write in &change.writes {
+        match write {
+            Write::InsertSubscription(Subscription { id, .. }, secret) | Write::RotateSecret { id, secret, .. } => {
+                stored.push((SecretHolder::Subscription(account, *id), secret));
+            }
+            Write::ResealSecrets { id, secret, previous_secret, .. } => {
+                let both = previous_secret.iter().chain([secret]);
+                stored.extend(both.map(|secret| (SecretHolder::Subscription(account, *id), secret)));
+            }
+            Write::PutProvisioning(provisioning) => {
+                let secrets = provisioning.state.stored_secrets();
+                stored.extend(secrets.map(|secret| (SecretHolder::Endpoint(account), secret)));
+            }
+            _ => {}
+        }
+    }
+    stored
+}
 
 impl Invariant for Secrets {
     fn name(&self) -> &'static str {
@@ -26,15 +52,16 @@ impl Invariant for Secrets {
                 self.known.insert((*secret).to_owned());
             }
             Event::Landed { change, .. } => {
+                let sealer = MemorySealer::default();
+                for (holder, secret) in stored(change) {
+                    match secret.open(&sealer, holder) {
+                        Ok(opened) if !secret.as_stored().contains(&opened) => self.known.insert(opened),
+                        Ok(_) | Err(_) => return Err(format!("what is stored for {holder} is not sealed for it")),
+                    };
+                }
                 self.known.extend(change.writes.iter().filter_map(|write| match write {
                     Write::InsertOrder(order, _) => Some(order.access_token.reveal().to_owned()),
                     Write::RotateToken { access_token, .. } => Some(access_token.reveal().to_owned()),
-                    Write::InsertSubscription(_, secret) | Write::RotateSecret { secret, .. } => {
-                        Some(secret.reveal().to_owned())
-                    }
-                    Write::PutProvisioning(provisioning) => {
-                        provisioning.state.endpoint.as_ref().map(|endpoint| endpoint.secret.reveal().to_owned())
-                    }
                     _ => None,
                 }));
             }

@@ -1,0 +1,127 @@
+//! The key file: what is sealed opens for its own row, under whichever of the keys it was sealed; and what a missing, wrong or
+//! broken file does.
+#![cfg(all(feature = "keyfile", unix))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use serront_adapters::keyfile::KeyFile;
+use serront_core::ports::{PortErrorKind, Sealer as _};
+use serront_core::sealed::SecretHolder;
+use tempfile::TempDir;
+
+const SECRET: &str = "whsec_0123456789abcdef";
+
+fn holder(digit: char) -> SecretHolder {
+    SecretHolder::Endpoint(format!("acc_01jtestvect0r000000000000{digit}").parse().unwrap())
+}
+
+fn fresh() -> (TempDir, PathBuf, KeyFile) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("secrets.key");
+    KeyFile::create(&path).unwrap();
+    let keys = KeyFile::open(&path).unwrap();
+    (folder, path, keys)
+}
+
+/// The whole chain of an error, as a log would show it.
+fn told(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(|error| format!("{error} {error:?} ")).collect()
+}
+
+#[test]
+fn a_key_file_is_made_once_for_its_owner_alone() {
+    let (folder, path, _) = fresh();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let made = std::fs::read(&path).unwrap();
+    KeyFile::create(&path).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), made);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+
+    let path = folder.path().join("at-once.key");
+    let opened: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| KeyFile::create(&path).unwrap())).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let one = KeyFile::open(&path).unwrap();
+        (0..2).map(|_| one.seal(holder('0'), SECRET).unwrap()).collect()
+    });
+    assert_eq!(opened[0].split('.').next(), opened[1].split('.').next(), "one key");
+}
+
+#[test]
+fn what_is_sealed_opens_for_its_holder_and_as_it_was() {
+    let (_folder, _, keys) = fresh();
+    let sealed = keys.seal(holder('0'), SECRET).unwrap();
+    assert_ne!(keys.seal(holder('0'), SECRET).unwrap(), sealed);
+    assert!(!sealed.contains(SECRET) && sealed.is_ascii());
+    assert_eq!(keys.open(holder('0'), &sealed).unwrap(), SECRET);
+    assert!(keys.is_present(&sealed).unwrap());
+    assert_eq!(keys.open(holder('1'), &sealed).unwrap_err().kind(), PortErrorKind::Permanent, "moved to another row");
+    for at in (0..sealed.len()).filter(|at| sealed.as_bytes()[*at] != b'.') {
+        let mut bytes = sealed.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+        assert!(keys.open(holder('0'), &String::from_utf8(bytes).unwrap()).is_err(), "changed at {at}");
+    }
+    for strange in [
+        "",
+        ".",
+        "..",
+        "x.y.z",
+        sealed.get(..sealed.len() - 1).unwrap(),
+        &format!("{sealed}.00"),
+        &sealed.to_uppercase(),
+    ] {
+        assert!(keys.open(holder('0'), strange).is_err(), "{strange}");
+    }
+}
+
+#[test]
+fn another_process_learns_of_a_rotation_and_old_keys_open_until_they_are_forgotten() {
+    let (_folder, path, serving) = fresh();
+    let old = serving.seal(holder('0'), SECRET).unwrap();
+    let command = KeyFile::open(&path).unwrap();
+    let id = command.rotate().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let new = command.seal(holder('0'), SECRET).unwrap();
+    assert!(new.starts_with(&id.to_string()));
+    assert_eq!(serving.open(holder('0'), &new).unwrap(), SECRET, "read anew for a key that was not known");
+    assert!(serving.seal(holder('0'), SECRET).unwrap().starts_with(&id.to_string()), "and before each sealing");
+    assert_eq!((serving.is_present(&old).unwrap(), serving.is_present(&new).unwrap()), (false, true));
+    assert_eq!(serving.open(holder('0'), &old).unwrap(), SECRET);
+
+    assert_eq!(command.forget().unwrap().len(), 1);
+    assert_eq!(command.forget().unwrap(), []);
+    let later = KeyFile::open(&path).unwrap();
+    assert_eq!(later.open(holder('0'), &new).unwrap(), SECRET);
+    let error = later.open(holder('0'), &old).unwrap_err();
+    assert_eq!(error.kind(), PortErrorKind::Transient, "the key may come back");
+    assert!(told(&error).contains("is not in it") && told(&error).contains("secrets.key"), "{}", told(&error));
+}
+
+#[test]
+fn a_missing_or_broken_file_is_told_without_its_keys() {
+    let (_folder, path, keys) = fresh();
+    let sealed = keys.seal(holder('0'), SECRET).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let key = text.lines().last().unwrap().to_owned();
+    assert!(!format!("{keys:?}").contains(&key));
+
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(keys.open(holder('0'), &sealed).unwrap(), SECRET, "keys that were read stay");
+    assert_eq!(keys.seal(holder('0'), SECRET).unwrap_err().kind(), PortErrorKind::Transient);
+    assert!(KeyFile::open(&path).is_err());
+
+    for (broken, what) in
+        [("", "no key in it"), (&format!("# x\n\n{key}0\n"), "line 3 is no key"), ("# only this", "no key in it")]
+    {
+        std::fs::write(&path, broken).unwrap();
+        let error = told(&KeyFile::open(&path).unwrap_err());
+        assert!(error.contains(what) && !error.contains(&key), "{error}");
+        assert!(!told(&keys.seal(holder('0'), SECRET).unwrap_err()).contains(&key));
+        assert!(keys.rotate().is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), broken, "left as it is");
+    }
+    std::fs::write(&path, format!("  {key}  \r\n")).unwrap();
+    assert_eq!(KeyFile::open(&path).unwrap().open(holder('0'), &sealed).unwrap(), SECRET);
+}

@@ -1,0 +1,31 @@
+//! Decisions about secrets at rest: the same secret, sealed anew.
+
+use super::{Context, Decision};
+use crate::change::{Guard, Row, Write};
+use crate::ports::SubscriptionSecrets;
+use crate::provisioning::{Provisioning, ProvisioningState};
+use crate::sealed::SealedSecret;
+
+/// Puts a subscription's secrets in place of themselves, sealed anew. The settings epoch stays: no event is decided by a secret.
+#[must_use]
+pub fn reseal_subscription(
+    before: &SubscriptionSecrets,
+    secret: SealedSecret,
+    previous_secret: Option<SealedSecret>,
+    context: &mut Context<'_>,
+) -> Decision<()> {
+    let mut change = context.change_set(before.account_id);
+    change.guards.push(Guard::Exact { row: Row::Subscription(before.id), version: before.version });
+    change.writes.push(Write::ResealSecrets { id: before.id, version: before.version.next(), secret, previous_secret });
+    Decision::Change(Box::new(change), ())
+}
+
+/// Puts an endpoint's secrets in place of themselves, sealed anew.
+#[must_use]
+pub fn reseal_endpoint(before: &Provisioning, state: ProvisioningState, context: &mut Context<'_>) -> Decision<()> {
+    let Provisioning { account_id, version, .. } = *before;
+    let mut change = context.change_set(account_id);
+    change.guards.push(Guard::Exact { row: Row::Provisioning, version });
+    change.writes.push(Write::PutProvisioning(Provisioning { account_id, version: version.next(), state }));
+    Decision::Change(Box::new(change), ())
+}

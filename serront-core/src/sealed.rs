@@ -1,0 +1,194 @@
+//! Secrets at rest: those that are used again, and so can't be kept as a hash.
+//!
+//! The service half seals them before a decision sees them and opens them where they are used, by the
+//! [`Sealer`] that the host brings. A storage holds a [`SealedSecret`], and no key.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AccountId, SubscriptionId};
+use crate::key::WebhookSecret;
+use crate::ports::{PortError, Sealer};
+
+/// What every sealed text begins with. A secret that was written before there were keys does not.
+const SEALED: &str = "sealed:";
+
+/// Which row a secret belongs to. A sealed secret opens for its own holder and for no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretHolder {
+    /// A webhook subscription: its secret, and the one before.
+    Subscription(AccountId, SubscriptionId),
+    /// The account's notification endpoint at Plugipay: its secret, and that of the one before.
+    Endpoint(AccountId),
+}
+
+/// The text that a [`Sealer`] binds a secret to. It never changes, or nothing that is stored could be opened.
+impl fmt::Display for SecretHolder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subscription(account_id, id) => write!(formatter, "{account_id}/webhook-subscription/{id}"),
+            Self::Endpoint(account_id) => write!(formatter, "{account_id}/plugipay-endpoint"),
+        }
+    }
+}
+
+/// A secret as a storage holds it: sealed; or in plain, if it was stored by a version that did not seal. `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SealedSecret(String);
+
+impl SealedSecret {
+    /// Seals a secret for its holder.
+    ///
+    /// # Errors
+    /// The sealer's.
+    pub fn seal(sealer: &dyn Sealer, holder: SecretHolder, secret: &str) -> Result<Self, PortError> {
+        Ok(Self(format!("{SEALED}{}", sealer.seal(holder, secret)?)))
+    }
+
+    /// As it was stored.
+    #[must_use]
+    pub const fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// What is stored.
+    #[must_use]
+    pub fn as_stored(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is sealed; if not, it is in plain.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.0.starts_with(SEALED)
+    }
+
+    /// Opens it for its holder.
+    ///
+    /// # Errors
+    /// The sealer's.
+    pub fn open(&self, sealer: &dyn Sealer, holder: SecretHolder) -> Result<String, PortError> {
+        match self.0.strip_prefix(SEALED) {
+            Some(sealed) => sealer.open(holder, sealed),
+            None => Ok(self.0.clone()),
+        }
+    }
+
+    /// Whether it is in plain, or sealed under another key than the present one.
+    ///
+    /// # Errors
+    /// The sealer's.
+    pub fn is_outdated(&self, sealer: &dyn Sealer) -> Result<bool, PortError> {
+        self.0.strip_prefix(SEALED).map_or(Ok(true), |sealed| Ok(!sealer.is_present(sealed)?))
+    }
+
+    /// Opens it and seals it anew, under the present key.
+    ///
+    /// # Errors
+    /// The sealer's.
+    pub fn resealed(&self, sealer: &dyn Sealer, holder: SecretHolder) -> Result<Self, PortError> {
+        Self::seal(sealer, holder, &self.open(sealer, holder)?)
+    }
+}
+
+impl fmt::Debug for SealedSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SealedSecret(…)")
+    }
+}
+
+/// No keys: nothing is sealed, and nothing opens. For a process that meets no secrets at rest; one that does is refused, rather
+/// than that a secret is stored in plain.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoKeys;
+
+impl NoKeys {
+    fn refusal() -> PortError {
+        PortError::permanent("this process was given no keys for secrets at rest")
+    }
+}
+
+impl Sealer for NoKeys {
+    fn seal(&self, _: SecretHolder, _: &str) -> Result<String, PortError> {
+        Err(Self::refusal())
+    }
+
+    fn open(&self, _: SecretHolder, _: &str) -> Result<String, PortError> {
+        Err(Self::refusal())
+    }
+
+    fn is_present(&self, _: &str) -> Result<bool, PortError> {
+        Err(Self::refusal())
+    }
+}
+
+/// A new webhook secret: as it is shown this once, and as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreshSecret {
+    /// To be shown.
+    pub shown: WebhookSecret,
+    /// To be stored.
+    pub sealed: SealedSecret,
+}
+
+impl FreshSecret {
+    /// Of a secret that was just drawn.
+    ///
+    /// # Errors
+    /// The sealer's.
+    pub fn new(sealer: &dyn Sealer, holder: SecretHolder, shown: WebhookSecret) -> Result<Self, PortError> {
+        let sealed = SealedSecret::seal(sealer, holder, shown.reveal())?;
+        Ok(Self { shown, sealed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turns texts around, and forgets whom they are for.
+    struct Around;
+
+    impl Sealer for Around {
+        fn seal(&self, _: SecretHolder, secret: &str) -> Result<String, PortError> {
+            Ok(secret.chars().rev().collect())
+        }
+
+        fn open(&self, _: SecretHolder, sealed: &str) -> Result<String, PortError> {
+            Ok(sealed.chars().rev().collect())
+        }
+
+        fn is_present(&self, sealed: &str) -> Result<bool, PortError> {
+            Ok(sealed.starts_with('a'))
+        }
+    }
+
+    #[test]
+    fn what_was_stored_in_plain_is_read_and_wants_to_be_sealed() {
+        let account = "acc_01jtestvect0r0000000000000".parse().unwrap();
+        let holder = SecretHolder::Endpoint(account);
+        let plain = SealedSecret::stored("whsec_a".to_owned());
+        assert_eq!((plain.is_sealed(), plain.is_outdated(&Around).unwrap()), (false, true));
+        assert_eq!(plain.open(&Around, holder).unwrap(), "whsec_a");
+        let sealed = plain.resealed(&Around, holder).unwrap();
+        assert_eq!(sealed.as_stored(), "sealed:a_ceshw");
+        assert_eq!((sealed.is_sealed(), sealed.is_outdated(&Around).unwrap()), (true, false));
+        assert_eq!(sealed.open(&Around, holder).unwrap(), "whsec_a");
+        assert_eq!(format!("{sealed:?}"), "SealedSecret(…)");
+    }
+
+    #[test]
+    fn holders_keep_their_names() {
+        let account = "acc_01jtestvect0r0000000000000".parse().unwrap();
+        let subscription = "whs_01jtestvect0r0000000000000".parse().unwrap();
+        assert_eq!(
+            [SecretHolder::Endpoint(account), SecretHolder::Subscription(account, subscription)].map(|h| h.to_string()),
+            [
+                "acc_01jtestvect0r0000000000000/plugipay-endpoint",
+                "acc_01jtestvect0r0000000000000/webhook-subscription/whs_01jtestvect0r0000000000000",
+            ]
+        );
+    }
+}

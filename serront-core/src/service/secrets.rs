@@ -1,0 +1,180 @@
+//! Secrets at rest: those that are outdated are sealed anew.
+
+use super::{Failure, Local, rounds};
+use crate::decide::{self, Decision};
+use crate::ids::{AccountId, SubscriptionId};
+use crate::page::Limit;
+use crate::ports::{PortError, SubscriptionSecrets, WorkStorage};
+use crate::provisioning::{Provisioning, ProvisioningState};
+use crate::sealed::{SealedSecret, SecretHolder};
+
+/// What a pass over the secrets at rest did. A secret and the one before it, of one row, count once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resealed {
+    /// Rows that hold secrets.
+    pub seen: u64,
+    /// Rows whose secrets were sealed anew.
+    pub resealed: u64,
+    /// Rows with a secret that can't be opened: its key is missing, or it is not this row's.
+    pub unopened: u64,
+}
+
+/// The secrets of one row, as they are and as they are to be.
+enum Found<T> {
+    UpToDate,
+    Unopened,
+    Anew(T),
+}
+
+impl<S: WorkStorage + ?Sized> Local<'_, S> {
+    /// Seals every secret anew that is stored in plain, or under another key than the present one: page by page, each row in a
+    /// commit of its own, while everything else goes on. It can be stopped anywhere and begun again; of several at once, each
+    /// row is done by one. A secret that can't be opened stays as it is, and is counted.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`]; a port's failure, the sealer's included where it can't seal.
+    pub async fn reseal(&self) -> Result<Resealed, Failure> {
+        let mut tally = Resealed::default();
+        let mut after = None;
+        loop {
+            let page = self.storage.subscription_secrets(after, Limit::EXPORT).await?;
+            for row in &page.rows {
+                tally.seen += 1;
+                match self.subscription_anew(row)? {
+                    Found::UpToDate => {}
+                    Found::Unopened => tally.unopened += 1,
+                    Found::Anew(_) => tally.resealed += u64::from(self.reseal_subscription(after, row.id).await?),
+                }
+                after = Some(row.id);
+            }
+            if !page.has_more {
+                break;
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = self.storage.provisionings(after, Limit::EXPORT).await?;
+            for row in &page.rows {
+                tally.seen += 1;
+                match self.endpoint_anew(row)? {
+                    Found::UpToDate => {}
+                    Found::Unopened => tally.unopened += 1,
+                    Found::Anew(_) => tally.resealed += u64::from(self.reseal_endpoint(row.account_id).await?),
+                }
+                after = Some(row.account_id);
+            }
+            if !page.has_more {
+                break;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Whether any secret is stored sealed, under whatever key.
+    ///
+    /// # Errors
+    /// A port's failure.
+    pub async fn has_sealed(&self) -> Result<bool, Failure> {
+        let mut after = None;
+        loop {
+            let page = self.storage.subscription_secrets(after, Limit::EXPORT).await?;
+            if page.rows.iter().any(|row| row.secret.is_sealed()) {
+                return Ok(true);
+            }
+            after = page.rows.last().map(|row| row.id);
+            if !page.has_more {
+                break;
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = self.storage.provisionings(after, Limit::EXPORT).await?;
+            if page.rows.iter().any(|row| row.state.stored_secrets().any(SealedSecret::is_sealed)) {
+                return Ok(true);
+            }
+            after = page.rows.last().map(|row| row.account_id);
+            if !page.has_more {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// `Ok(None)` if one of them can't be opened; that is a matter for whoever keeps the keys, and holds up no other row.
+    fn anew(
+        &self,
+        holder: SecretHolder,
+        secret: &SealedSecret,
+        previous: Option<&SealedSecret>,
+    ) -> Result<Found<(SealedSecret, Option<SealedSecret>)>, PortError> {
+        let sealer = self.environment.sealer;
+        let mut outdated = secret.is_outdated(sealer)?;
+        if let Some(previous) = previous {
+            outdated |= previous.is_outdated(sealer)?;
+        }
+        if !outdated {
+            return Ok(Found::UpToDate);
+        }
+        let Ok(opened) = secret.open(sealer, holder) else { return Ok(Found::Unopened) };
+        let previous = match previous.map(|previous| previous.open(sealer, holder)).transpose() {
+            Ok(opened) => opened.map(|opened| SealedSecret::seal(sealer, holder, &opened)).transpose()?,
+            Err(_) => return Ok(Found::Unopened),
+        };
+        Ok(Found::Anew((SealedSecret::seal(sealer, holder, &opened)?, previous)))
+    }
+
+    fn subscription_anew(
+        &self,
+        row: &SubscriptionSecrets,
+    ) -> Result<Found<(SealedSecret, Option<SealedSecret>)>, PortError> {
+        let holder = SecretHolder::Subscription(row.account_id, row.id);
+        self.anew(holder, &row.secret, row.previous_secret.as_ref())
+    }
+
+    fn endpoint_anew(&self, row: &Provisioning) -> Result<Found<ProvisioningState>, PortError> {
+        let holder = SecretHolder::Endpoint(row.account_id);
+        let mut state = row.state.clone();
+        let mut found = false;
+        for secret in state.stored_secrets_mut() {
+            match self.anew(holder, secret, None)? {
+                Found::UpToDate => {}
+                Found::Unopened => return Ok(Found::Unopened),
+                Found::Anew((anew, _)) => {
+                    *secret = anew;
+                    found = true;
+                }
+            }
+        }
+        Ok(if found { Found::Anew(state) } else { Found::UpToDate })
+    }
+
+    /// Answers whether there was something to do, once its turn came. The row is the first one after `after`, unless it has
+    /// gone meanwhile.
+    async fn reseal_subscription(&self, after: Option<SubscriptionId>, id: SubscriptionId) -> Result<bool, Failure> {
+        let (answer, _) = rounds!(self, None, |context| {
+            let page = self.storage.subscription_secrets(after, Limit::ONE).await?;
+            match page.rows.first().filter(|row| row.id == id) {
+                Some(row) => match self.subscription_anew(row)? {
+                    Found::Anew((secret, previous)) => {
+                        decide::reseal_subscription(row, secret, previous, &mut context).map(|()| true)
+                    }
+                    Found::UpToDate | Found::Unopened => Decision::Unchanged(false),
+                },
+                None => Decision::Unchanged(false),
+            }
+        });
+        Ok(answer.value)
+    }
+
+    async fn reseal_endpoint(&self, account_id: AccountId) -> Result<bool, Failure> {
+        let (answer, _) = rounds!(self, None, |context| {
+            match self.account_snapshot(account_id, None).await?.provisioning {
+                Some(row) => match self.endpoint_anew(&row)? {
+                    Found::Anew(state) => decide::reseal_endpoint(&row, state, &mut context).map(|()| true),
+                    Found::UpToDate | Found::Unopened => Decision::Unchanged(false),
+                },
+                None => Decision::Unchanged(false),
+            }
+        });
+        Ok(answer.value)
+    }
+}
