@@ -19,7 +19,7 @@ use serront_core::decide::{ModuleSwitches, OrderPatch};
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::order::WorkStatus;
 use serront_core::payment::PaymentStatus;
-use serront_core::ports::{PortErrorKind, Storage};
+use serront_core::ports::{Clock, PortErrorKind, Storage};
 use serront_core::receipt::Digest256;
 use serront_core::rejection::{Code, Rejection};
 use serront_core::service::{Answer, Failure, Local};
@@ -349,4 +349,28 @@ async fn a_slug_that_is_taken_is_a_conflict_and_not_tried_again() {
     let taken = world.local().put_storefront(seller.account_id, &storefront_input("other"), None).await;
     assert!(matches!(taken, Err(Failure::Rejected(Rejection::Conflict(_)))), "{taken:?}");
     assert_eq!(sent_since(&world, before).len(), 1);
+}
+
+/// However often a key is used, its last use is written at most once a minute; and a deleted key opens nothing from then on.
+#[tokio::test]
+async fn a_keys_last_use_is_written_at_most_once_a_minute() {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    let used = async || {
+        for _ in 0..10 {
+            let caller = world.service().authenticate(seller.key.reveal()).await.unwrap().unwrap();
+            assert_eq!((caller.account_id, caller.key_id), (seller.account_id, seller.key_id));
+        }
+        world.storage.key(seller.key.hash()).await.unwrap().unwrap().last_used_at
+    };
+    let first = world.clock.now();
+    assert_eq!(used().await, Some(first));
+    world.clock.advance(Duration::from_millis(59_999));
+    assert_eq!(used().await, Some(first));
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(used().await, Some(first.plus(Duration::from_secs(60))));
+
+    world.local().delete_key(seller.account_id, seller.key_id).await.unwrap();
+    assert_eq!(world.service().authenticate(seller.key.reveal()).await.unwrap(), None);
+    assert_eq!(world.service().holder(seller.key.hash()).await.unwrap(), None);
 }
