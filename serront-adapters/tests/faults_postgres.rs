@@ -15,6 +15,7 @@ use serront_core::decide::{self, Context, Decision};
 use serront_core::effect::Lane;
 use serront_core::page::{Limit, OrderFilter};
 use serront_core::payment::PaymentStatus;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     Clock as _, CommitError, Ids as _, OrderKey, OrderSnapshot, PortErrorKind, Storage as _, WorkStorage as _,
 };
@@ -347,7 +348,7 @@ async fn a_server_out_of_reach_fails_for_now_and_works_again() {
     let key = OrderKey::Id(placed[0].account_id, placed[0].id);
     let read = within(shop.world.storage.order(key, None)).await.unwrap_err();
     assert_eq!(read.kind(), PortErrorKind::Transient);
-    let due = within(shop.world.storage.take_due(Lane::Outbox, 1, 1, LONG)).await.unwrap_err();
+    let due = within(shop.world.storage.take_due(Lane::Mails, 1, DeliveryShares::default(), LONG)).await.unwrap_err();
     assert_eq!(due.kind(), PortErrorKind::Transient);
     let kind = kind(within(shop.world.storage.commit(&change)).await);
     assert!(matches!(kind, PortErrorKind::Transient | PortErrorKind::OutcomeUnknown), "{kind:?}");

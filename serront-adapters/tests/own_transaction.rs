@@ -317,7 +317,7 @@ async fn leaves_neither(shop: Shop, end: impl AsyncFnOnce(Own<'_>)) {
 
     assert_eq!(shop.notes().await, [""; 0]);
     assert_eq!(shop.world.local().outcome(placed.account_id, change_set).await.unwrap(), None);
-    assert_eq!(shop.world.storage.next_due(Lane::Outbox).await.unwrap(), None);
+    assert_eq!(shop.world.next_due().await, None);
     shop.assert_whole(&placed, false).await;
     // Nothing is left of it that would be in the way.
     shop.world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();

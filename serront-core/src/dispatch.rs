@@ -4,8 +4,9 @@
 //! take_due (lease, fence) ─▶ perform: mail · post · removal ─▶ record_attempt (fence) ─▶ done, again at, or given up
 //! ```
 //!
-//! [`Dispatcher::step`] does what is due and says when to be called next; it sleeps nowhere and spawns nothing. A host
-//! that wants its effects in tasks of their own calls [`Dispatcher::take`] and [`Dispatcher::perform`].
+//! [`Dispatcher::step`] does what is due and says when to be called next; it sleeps nowhere and spawns nothing. It is done
+//! when the slowest attempt is, so a host calls [`Dispatcher::take`] and [`Dispatcher::perform`] instead: each lane in places
+//! of its own, each effect in a task of its own.
 //!
 //! It does not decide what is sent: that is in the change set. It knows no transport: those are ports.
 
@@ -132,13 +133,13 @@ where
         Self { templates, ..self }
     }
 
-    /// Takes up to `capacity` due effects under a lease.
+    /// Takes up to `capacity` due effects of one of its lanes ([`Lane::OUTBOX`]) under a lease.
     ///
     /// # Errors
     /// The storage's failure.
-    pub async fn take(&self, capacity: u32) -> Result<Vec<Due>, PortError> {
+    pub async fn take(&self, lane: Lane, capacity: u32) -> Result<Vec<Due>, PortError> {
         let policy = self.environment.policy;
-        self.storage.take_due(Lane::Outbox, capacity, policy.deliveries_per_subscription_max, policy.lease).await
+        self.storage.take_due(lane, capacity, policy.delivery_shares, policy.lease).await
     }
 
     /// Attempts one effect and records what became of it.
@@ -234,16 +235,30 @@ where
         }
     }
 
-    /// Attempts up to `capacity` due effects, all at the same time, and says when to be called next.
+    /// Attempts up to `capacity` due effects of all its lanes, mails first, all at the same time, and says when to be called
+    /// next.
     ///
     /// An attempt that could not be recorded counts as made; it comes back when its lease runs out.
     ///
     /// # Errors
-    /// The storage's failure to say what is due.
+    /// The storage's failure to say what is due. What was taken before it is attempted all the same.
     pub async fn step(&self, now: Timestamp, capacity: u32) -> Result<Step, PortError> {
-        let due = self.take(capacity).await?;
+        let (mut due, mut failed) = (Vec::new(), None);
+        for lane in Lane::OUTBOX {
+            let left = capacity.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+            match self.take(lane, left).await {
+                Ok(taken) => due.extend(taken),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
         join_all(due.iter().map(|due| self.perform(due)).collect()).await;
-        stepped(self.storage, Lane::Outbox, self.environment.policy, now, due.len(), capacity).await
+        match failed {
+            Some(error) => Err(error),
+            None => stepped(self.storage, &Lane::OUTBOX, self.environment.policy, now, due.len(), capacity).await,
+        }
     }
 }
 
@@ -269,10 +284,10 @@ pub(crate) fn log(
     }
 }
 
-/// What a step that attempted so many effects of a lane answers.
+/// What a step that attempted so many effects of these lanes answers.
 pub(crate) async fn stepped<S: WorkStorage + ?Sized>(
     storage: &S,
-    lane: Lane,
+    lanes: &[Lane],
     policy: &Policy,
     now: Timestamp,
     attempted: usize,
@@ -280,7 +295,10 @@ pub(crate) async fn stepped<S: WorkStorage + ?Sized>(
 ) -> Result<Step, PortError> {
     let full = u32::try_from(attempted).unwrap_or(u32::MAX) >= capacity;
     let idle = now.plus(policy.dispatch_idle);
-    let next = if full { now } else { storage.next_due(lane).await?.map_or(idle, |due| due.min(idle)) };
+    let mut next = if full { now } else { idle };
+    for lane in lanes.iter().filter(|_| !full) {
+        next = storage.next_due(*lane).await?.map_or(next, |due| due.min(next));
+    }
     // Due, and not given out: the storage's clock is behind this host's, or a subscription has enough under way.
     let next = if attempted == 0 && next <= now { now.plus(NOT_GIVEN_OUT) } else { next };
     Ok(Step { attempted, next: next.max(now) })

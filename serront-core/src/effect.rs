@@ -58,18 +58,25 @@ pub enum Errand {
     Unpark(ProviderEventId),
 }
 
-/// Who takes an effect: each lane is worked through on its own, so that a provider that hangs holds back no mail.
+/// Who takes an effect: each lane is worked through on its own, with places of its own, so that a receiver or a provider that
+/// hangs holds back no mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Mail, deliveries and removals: the dispatcher's.
-    Outbox,
+    /// Mails: the dispatcher's, as the next two are.
+    Mails,
+    /// Deliveries of events.
+    Deliveries,
+    /// Removals of receipts.
+    Removals,
     /// Errands: the janitor's.
     Errands,
 }
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Self; 2] = [Self::Outbox, Self::Errands];
+    pub const ALL: [Self; 4] = [Self::Mails, Self::Deliveries, Self::Removals, Self::Errands];
+    /// The dispatcher's.
+    pub const OUTBOX: [Self; 3] = [Self::Mails, Self::Deliveries, Self::Removals];
 }
 
 /// One event on its way to one subscription, with its bytes.
@@ -127,7 +134,9 @@ impl EffectId {
     #[must_use]
     pub const fn lane(self) -> Lane {
         match self {
-            Self::Mail(_) | Self::Delivery(_) | Self::Removal(_) => Lane::Outbox,
+            Self::Mail(_) => Lane::Mails,
+            Self::Delivery(_) => Lane::Deliveries,
+            Self::Removal(_) => Lane::Removals,
             Self::Errand(_) => Lane::Errands,
         }
     }

@@ -12,7 +12,7 @@ use crate::checkout::{Checkout, CheckoutStatus};
 use crate::dispatch::{Step, join_all, log, stepped};
 use crate::effect::{Errand, Lane};
 use crate::inbox::InboxStatus;
-use crate::policy::Policy;
+use crate::policy::{DeliveryShares, Policy};
 use crate::ports::{Due, DueEffect, NextAttempt, PortError, PortErrorKind, RecordError, WorkStorage};
 use crate::service::{Failure, Online};
 use crate::time::Timestamp;
@@ -99,7 +99,7 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
     /// The storage's failure.
     pub async fn take(&self, capacity: u32) -> Result<Vec<Due>, PortError> {
         let lease = self.online.environment().policy.errand_lease;
-        self.online.storage().take_due(Lane::Errands, capacity, u32::MAX, lease).await
+        self.online.storage().take_due(Lane::Errands, capacity, DeliveryShares::UNLIMITED, lease).await
     }
 
     /// Does one errand and records what became of it.
@@ -184,7 +184,7 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         let due = self.take(capacity).await?;
         join_all(due.iter().map(|due| self.perform(due)).collect()).await;
         let policy = self.online.environment().policy;
-        stepped(self.online.storage(), Lane::Errands, policy, now, due.len(), capacity).await
+        stepped(self.online.storage(), &[Lane::Errands], policy, now, due.len(), capacity).await
     }
 }
 

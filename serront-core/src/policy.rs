@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::checkout::FeeRate;
+use crate::effect::Lane;
 
 /// The library's adjustable figures. [`Policy::default`] is what the wire contract says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,10 @@ pub struct Policy {
     /// How long a worker owns what it took. Longer than the longest attempt (10 s), and short enough that the work of a
     /// host that died is taken up within 60 s.
     pub lease: Duration,
-    /// How many deliveries to one subscription are under way at once.
-    pub deliveries_per_subscription_max: u32,
+    /// How many effects of each lane one host has under way at once.
+    pub places: Places,
+    /// How the deliveries that are under way at once are shared out.
+    pub delivery_shares: DeliveryShares,
     /// How long an idle dispatcher waits before it looks again, for work that another host left behind.
     pub dispatch_idle: Duration,
     /// How often a key's last use is written.
@@ -76,6 +79,65 @@ pub struct Policy {
     pub endpoint_patience: Duration,
 }
 
+/// How many effects one host has under way at once, by lane: what one lane waits for takes no place of another's.
+///
+/// Each takes a file descriptor while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Mails.
+    pub mails: u32,
+    /// Deliveries. Far more than the shares of any two accounts together.
+    pub deliveries: u32,
+    /// Removals of receipts.
+    pub removals: u32,
+    /// Errands at Plugipay.
+    pub errands: u32,
+}
+
+impl Places {
+    /// Those of one lane.
+    #[must_use]
+    pub const fn of(&self, lane: Lane) -> u32 {
+        match lane {
+            Lane::Mails => self.mails,
+            Lane::Deliveries => self.deliveries,
+            Lane::Removals => self.removals,
+            Lane::Errands => self.errands,
+        }
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { mails: 64, deliveries: 512, removals: 16, errands: 64 }
+    }
+}
+
+/// How many deliveries may be under way at once, over all hosts, so that no endpoint delays another's.
+///
+/// The first place of each subscription is nobody else's: only the share of the failing ones, and a host that is full, keep
+/// it waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryShares {
+    /// To one subscription.
+    pub per_subscription: u32,
+    /// Of one account, before each of its subscriptions has to do with one at a time.
+    pub per_account: u32,
+    /// To all subscriptions together whose last attempt failed.
+    pub failing: u32,
+}
+
+impl DeliveryShares {
+    /// No share is kept to.
+    pub const UNLIMITED: Self = Self { per_subscription: u32::MAX, per_account: u32::MAX, failing: u32::MAX };
+}
+
+impl Default for DeliveryShares {
+    fn default() -> Self {
+        Self { per_subscription: 4, per_account: 128, failing: 256 }
+    }
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -95,7 +157,8 @@ impl Default for Policy {
             mail_retry_after: vec![MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR],
             removal_retry_after: vec![MINUTE, HOUR, 6 * HOUR],
             lease: Duration::from_secs(30),
-            deliveries_per_subscription_max: 4,
+            places: Places::default(),
+            delivery_shares: DeliveryShares::default(),
             dispatch_idle: Duration::from_secs(10),
             key_touch_interval: MINUTE,
             orphan_age: DAY,

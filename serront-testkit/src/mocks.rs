@@ -30,6 +30,7 @@ use serront_core::page::{
     OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
     Ids, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Plugipay, PlugipayAnswer,
@@ -147,7 +148,7 @@ mock! {
             &self,
             lane: Lane,
             limit: u32,
-            per_subscription: u32,
+            shares: DeliveryShares,
             lease: Duration,
         ) -> Result<Vec<Due>, PortError>;
         async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError>;

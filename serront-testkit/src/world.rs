@@ -12,6 +12,7 @@ use serront_core::audit::Actor;
 use serront_core::catalog::{PricingType, ServiceInput};
 use serront_core::change::{ChangeSet, Guard, Row, Write};
 use serront_core::dispatch::Dispatcher;
+use serront_core::effect::Lane;
 use serront_core::ids::{AccountId, KeyId, OrderId, ServiceId, SubscriptionId};
 use serront_core::janitor::Janitor;
 use serront_core::key::{AccessToken, ApiKey};
@@ -23,6 +24,7 @@ use serront_core::storefront::{BankAccount, StorefrontInput};
 use serront_core::subscription::SubscriptionInput;
 use serront_core::sweep::Sweeper;
 use serront_core::tier::Tier;
+use serront_core::time::Timestamp;
 
 use crate::memory::{
     CountingIds, CountingSecrets, Mailbox, ManualClock, MemoryReceipts, MemorySealer, MemoryStorage, RecordingSink,
@@ -254,6 +256,16 @@ impl<S: WorkStorage + ?Sized> World<S> {
             ..ChangeSet::new(self.ids.sequence(now).change_set(), account_id, now)
         };
         self.storage.commit(&change).await.expect("a switch");
+    }
+
+    /// When the first of what the dispatcher has to do is due.
+    pub async fn next_due(&self) -> Option<Timestamp> {
+        let mut first = None;
+        for lane in Lane::OUTBOX {
+            let next = self.storage.next_due(lane).await.expect("a read");
+            first = first.into_iter().chain(next).min();
+        }
+        first
     }
 
     /// Attempts effects until none is due, and answers how many attempts that took.

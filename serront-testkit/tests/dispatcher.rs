@@ -152,7 +152,7 @@ async fn a_mail_is_retried_on_its_schedule_under_one_id_and_then_given_up() {
             world.clock.advance(MILLISECOND);
             assert_eq!(attempted(&world).await, 1, "{kind:?}");
         }
-        assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None, "{kind:?}: given up");
+        assert_eq!(world.next_due().await, None, "{kind:?}: given up");
         let messages = world.mailbox.messages();
         assert_eq!(messages.len(), arrives);
         assert!(messages.iter().all(|message| *message == messages[0]), "the same mail each time");
@@ -166,7 +166,7 @@ async fn a_mail_that_is_refused_for_good_is_not_tried_again() {
     world.mailbox.fail_next(1, PortErrorKind::Permanent);
     confirm(&world, &placed).await;
     assert_eq!(attempted(&world).await, 1);
-    assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None);
+    assert_eq!(world.next_due().await, None);
     assert_eq!(world.mailbox.messages(), []);
 }
 
@@ -202,7 +202,7 @@ async fn what_is_queued_for_a_subscription_is_given_up_with_it_unsent() {
         world.dispatch_all().await;
         assert_eq!(world.sink.posts(), [], "deleted: {gone}");
         assert_eq!(delivery(&world, &seller).await, given_up);
-        assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None);
+        assert_eq!(world.next_due().await, None);
     }
 }
 
@@ -234,7 +234,7 @@ async fn a_delivery_that_was_queued_for_nobody_is_given_up_unsent() {
         let delivery = delivery(&world, &seller).await;
         assert_eq!((delivery.status, delivery.attempts), (EffectStatus::Failed, 1));
         assert_eq!(delivery.last_error.as_deref(), Some(reason));
-        assert_eq!(world.storage.next_due(Lane::Outbox).await.unwrap(), None);
+        assert_eq!(world.next_due().await, None);
     }
 }
 

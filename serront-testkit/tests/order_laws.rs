@@ -22,11 +22,10 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use serront_core::effect::Lane;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::ChangeSetId;
 use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{Clock, PortErrorKind, Posted, Storage, WorkStorage};
+use serront_core::ports::{Clock, PortErrorKind, Posted, Storage};
 use serront_core::receipt::Digest256;
 use serront_core::service::{Answer, Failure};
 use serront_testkit::faults::{Call, Fault, Faults, FaultyStorage};
@@ -476,7 +475,7 @@ impl Case {
         clock.advance(self.world.policy.lease);
         loop {
             self.world.dispatch_all().await;
-            let Some(due) = self.world.storage.next_due(Lane::Outbox).await.unwrap() else { break };
+            let Some(due) = self.world.next_due().await else { break };
             clock.set(due);
         }
         self.check(model).await;

@@ -36,7 +36,7 @@ use serront_core::order::WorkStatus;
 use serront_core::page::{EntryFilter, Limit};
 use serront_core::payment::PaymentStatus;
 use serront_core::plugipay::{Minted, Observation, Returns};
-use serront_core::policy::Policy;
+use serront_core::policy::{DeliveryShares, Policy};
 use serront_core::ports::{Clock, CommitError, Due, DueEffect, OrderKey, OrderSnapshot, Storage, WorkStorage};
 use serront_core::receipt::Digest256;
 use serront_core::time::Timestamp;
@@ -258,7 +258,10 @@ impl Order {
         let now = world.clock.now();
         let storage = MemoryStorage::clone(&world.storage);
         // What came before is not what the claims are about.
-        at_once(storage.take_due(Lane::Outbox, 1_000, 1_000, Duration::from_secs(1_000_000))).unwrap();
+        for lane in Lane::OUTBOX {
+            let lease = Duration::from_secs(1_000_000);
+            at_once(storage.take_due(lane, 1_000, DeliveryShares::UNLIMITED, lease)).unwrap();
+        }
         Self { requests: requests.to_vec(), storage, placed, policy: Policy::default(), now, losses, deliveries }
     }
 
@@ -280,8 +283,9 @@ impl Order {
         let account = self.placed.account_id;
         let snapshot = self.snapshot(storage);
         let fork = storage.fork();
-        let due = |lane| at_once(fork.take_due(lane, 1_000, 1_000, Duration::from_secs(1))).unwrap();
-        let outbox = due(Lane::Outbox);
+        let lease = Duration::from_secs(1);
+        let due = |lane| at_once(fork.take_due(lane, 1_000, DeliveryShares::UNLIMITED, lease)).unwrap();
+        let outbox: Vec<Due> = Lane::OUTBOX.into_iter().flat_map(due).collect();
         // Polls are due later; cancellations and retries of parked notifications are looked at through what they lead to.
         let errands: Vec<Due> = due(Lane::Errands);
         let limit = Limit::parse(Some("100")).unwrap();
@@ -331,7 +335,8 @@ impl Order {
     /// Every checkout of the order: the storage lists those that are live, so the others are found by their errands.
     fn checkouts(&self, storage: &MemoryStorage) -> Vec<Checkout> {
         let fork = storage.fork_at(self.now.plus(self.policy.poll_first));
-        let polls = at_once(fork.take_due(Lane::Errands, 1_000, 1_000, Duration::from_secs(1))).unwrap();
+        let polls =
+            at_once(fork.take_due(Lane::Errands, 1_000, DeliveryShares::UNLIMITED, Duration::from_secs(1))).unwrap();
         let mut ids: Vec<_> = polls
             .into_iter()
             .filter_map(|due| match due.effect {

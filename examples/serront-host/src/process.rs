@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::Fatal;
 use crate::adapters::{self, Adapters};
-use crate::serve;
+use crate::serve::{self, Open};
 use crate::settings::{LISTEN_DEFAULT, Settings};
 
 /// How long requests and attempts may take to finish after the signal. With the closing of the database it stays under
@@ -96,7 +96,10 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let signals = Signals::listen()?;
     let address = format!("http://{}", listener.local_addr()?);
     let public_url = settings.public_url()?.unwrap_or_else(|| address.clone());
-    let (policy, limits, connections_max) = (settings.policy()?, settings.limits()?, settings.connections_max()?);
+    let (mut policy, limits) = (settings.policy()?, settings.limits()?);
+    let wanted = Open { connections: settings.connections_max()?, deliveries: policy.places.deliveries };
+    let open = wanted.allowed();
+    policy.places.deliveries = open.deliveries;
     let adapters = adapters::open(settings).await?;
     let host = Host::new(adapters.ports.clone(), policy, public_url)
         .with_session_key(adapters::session_key(settings)?)
@@ -112,8 +115,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
         tokio::spawn(work::sweep(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::reseal(Arc::clone(&host), stopping.clone())),
     ];
-    let connections_max = serve::allow_files(connections_max);
-    let server = tokio::spawn(serve::serve(listener, router(Arc::clone(&host)), connections_max, stopping));
+    let server = tokio::spawn(serve::serve(listener, router(Arc::clone(&host)), open.connections, stopping));
     tracing::info!(address, public_url = host.public_url(), "listening");
     Ok(Running { host, address, adapters, signals, stop, server, loops })
 }

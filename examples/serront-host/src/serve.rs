@@ -45,23 +45,45 @@ const FILES_PER_CONNECTION: u64 = 2;
 #[cfg(unix)]
 const FILES_BESIDE: u64 = 512;
 
-/// Raises the process' limit of open files to what so many connections need, and answers how many it is good for.
-#[cfg(unix)]
-pub(crate) fn allow_files(connections_max: u32) -> u32 {
-    let wanted = u64::from(connections_max) * FILES_PER_CONNECTION + FILES_BESIDE;
-    let files = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
-    let good_for = files.saturating_sub(FILES_BESIDE) / FILES_PER_CONNECTION;
-    let connections = u32::try_from(good_for).unwrap_or(u32::MAX).clamp(1, connections_max);
-    if connections < connections_max {
-        tracing::warn!(connections, "fewer connections at once, since the process may not open more files");
-    }
-    connections
+/// How many of what takes files may be open at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// Connections of clients.
+    pub(crate) connections: u32,
+    /// Deliveries under way, a connection each.
+    pub(crate) deliveries: u32,
 }
 
-/// There is no such limit.
-#[cfg(not(unix))]
-pub(crate) const fn allow_files(connections_max: u32) -> u32 {
-    connections_max
+impl Open {
+    /// Raises the process' limit of open files to what these need, and answers how many it is good for.
+    #[cfg(unix)]
+    pub(crate) fn allowed(self) -> Self {
+        let wanted = u64::from(self.connections) * FILES_PER_CONNECTION + u64::from(self.deliveries) + FILES_BESIDE;
+        let files = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
+        let allowed = self.within(files);
+        if allowed != self {
+            let Self { connections, deliveries } = allowed;
+            tracing::warn!(connections, deliveries, "fewer at once, since the process may not open more files");
+        }
+        allowed
+    }
+
+    /// How many so many files are good for.
+    #[cfg(unix)]
+    fn within(self, files: u64) -> Self {
+        let at_most = |files: u64, max: u32| u32::try_from(files).unwrap_or(u32::MAX).clamp(1, max.max(1));
+        let left = files.saturating_sub(FILES_BESIDE);
+        let beside = left.saturating_sub(u64::from(self.connections) * FILES_PER_CONNECTION);
+        let deliveries = at_most(beside.max(left / 4), self.deliveries);
+        let connections = at_most(left.saturating_sub(u64::from(deliveries)) / FILES_PER_CONNECTION, self.connections);
+        Self { connections, deliveries }
+    }
+
+    /// There is no such limit.
+    #[cfg(not(unix))]
+    pub(crate) const fn allowed(self) -> Self {
+        self
+    }
 }
 
 /// Serves until it is told to stop, then finishes the requests that are under way.
@@ -245,5 +267,22 @@ impl AsyncWrite for Watched {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_shutdown(context);
         this.taken(context, polled)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_files_are_few_both_get_fewer() {
+        let within = |connections, deliveries, files| {
+            let open = Open { connections, deliveries }.within(files);
+            (open.connections, open.deliveries)
+        };
+        assert_eq!(within(2_048, 512, 5_120), (2_048, 512), "just enough");
+        assert_eq!(within(10, 512, 1_044), (10, 512), "just enough");
+        assert_eq!(within(2_048, 512, 1_024), (192, 128));
+        assert_eq!(within(2_048, 512, 0), (1, 1));
     }
 }

@@ -52,8 +52,27 @@ pub struct Host {
     pub(crate) spool: Arc<Spool>,
     pub(crate) templates: Arc<dyn MailTemplates>,
     session_key: OnceLock<SessionKey>,
-    outbox: Notify,
+    commits: Commits,
+}
+
+/// Tells the loop of each lane that there may be work.
+#[derive(Default)]
+struct Commits {
+    mails: Notify,
+    deliveries: Notify,
+    removals: Notify,
     errands: Notify,
+}
+
+impl Commits {
+    const fn of(&self, lane: Lane) -> &Notify {
+        match lane {
+            Lane::Mails => &self.mails,
+            Lane::Deliveries => &self.deliveries,
+            Lane::Removals => &self.removals,
+            Lane::Errands => &self.errands,
+        }
+    }
 }
 
 impl Host {
@@ -72,8 +91,7 @@ impl Host {
             spool: Arc::new(Spool::in_folder(std::env::temp_dir())),
             templates: Arc::new(BuiltInTemplates),
             session_key: OnceLock::new(),
-            outbox: Notify::new(),
-            errands: Notify::new(),
+            commits: Commits::default(),
         }
     }
 
@@ -157,19 +175,12 @@ impl Host {
     /// the router does it too, or waits for the loops' next round.
     pub fn wake(&self) {
         for lane in Lane::ALL {
-            self.commits(lane).notify_one();
+            self.commits.of(lane).notify_one();
         }
     }
 
     /// Waits until somebody has told that there may be work in this lane.
     pub(crate) async fn woken(&self, lane: Lane) {
-        self.commits(lane).notified().await;
-    }
-
-    const fn commits(&self, lane: Lane) -> &Notify {
-        match lane {
-            Lane::Outbox => &self.outbox,
-            Lane::Errands => &self.errands,
-        }
+        self.commits.of(lane).notified().await;
     }
 }

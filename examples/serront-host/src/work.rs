@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! commit on this host ─▶ Host::wake ─┐
-//! every 500 ms ──────────────────────┼─▶ take (lease) ─▶ a task each, 64 at most ─▶ record
+//! every 500 ms ──────────────────────┼─▶ take (lease) ─▶ a task each, while places are free ─▶ record
 //! a task has finished ───────────────┘
 //! ```
 //!
-//! The dispatcher and the janitor have a loop like this each, with places of their own: a Plugipay that hangs holds back no
-//! mail. All end when the stop signal turns true. These two then finish what runs; what they do not get to finish comes back
-//! when its lease runs out, here or on another host.
+//! Each lane (mails, deliveries, removals, errands) has a loop like this, with the places that the policy gives it: a Plugipay
+//! or a receiver that hangs holds back no mail. All end when the stop signal turns true. These loops then finish what runs; what
+//! they do not get to finish comes back when its lease runs out, here or on another host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,6 @@ use tokio::task::JoinSet;
 use crate::log::describe;
 use crate::state::Host;
 
-/// How many effects of a lane are under way at once: what the wire contract asks for at least.
-const TASKS_MAX: usize = 64;
 /// How long a loop sleeps at most, so that work made elsewhere starts within a second.
 const ROUND: Duration = Duration::from_millis(500);
 /// The longest pause after failures of the storage, which begin at one round and double.
@@ -58,21 +56,22 @@ fn dispatcher(host: &Host) -> Dispatcher<'_, dyn WorkStorage, dyn Mailer, dyn Si
 
 async fn take(host: &Host, lane: Lane, capacity: u32) -> Result<Vec<Due>, PortError> {
     match lane {
-        Lane::Outbox => dispatcher(host).take(capacity).await,
+        Lane::Mails | Lane::Deliveries | Lane::Removals => dispatcher(host).take(lane, capacity).await,
         Lane::Errands => Janitor::new(host.online()).take(capacity).await,
     }
 }
 
 async fn attempt(host: &Host, lane: Lane, due: &Due) -> Result<(), RecordError> {
     match lane {
-        Lane::Outbox => dispatcher(host).perform(due).await,
+        Lane::Mails | Lane::Deliveries | Lane::Removals => dispatcher(host).perform(due).await,
         Lane::Errands => Janitor::new(host.online()).perform(due).await,
     }
 }
 
-/// Carries out due effects until it is told to stop, and then finishes what runs.
+/// Carries out due mails, deliveries and removals until it is told to stop, and then finishes what runs.
 pub async fn dispatch(host: Arc<Host>, stop: Stop) {
-    work(host, Lane::Outbox, stop).await;
+    let [mails, deliveries, removals] = Lane::OUTBOX.map(|lane| work(Arc::clone(&host), lane, stop.clone()));
+    tokio::join!(mails, deliveries, removals);
 }
 
 /// Does due errands at Plugipay until it is told to stop, and then finishes what runs.
@@ -81,7 +80,8 @@ pub async fn tidy(host: Arc<Host>, stop: Stop) {
 }
 
 async fn work(host: Arc<Host>, lane: Lane, mut stop: Stop) {
-    let permits = Arc::new(Semaphore::new(TASKS_MAX));
+    let places = usize::try_from(host.policy.places.of(lane)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+    let permits = Arc::new(Semaphore::new(places));
     let mut running = JoinSet::new();
     let mut backoff = ROUND;
     while !*stop.borrow() {

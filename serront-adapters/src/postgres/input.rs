@@ -697,7 +697,7 @@ impl Input {
             Write::InsertAdjustment(adjustment) => self.adjustments.push(n, adjustment_cells(adjustment)?),
             Write::Requeue(id) => {
                 let relation = match id.lane() {
-                    Lane::Outbox => &mut self.requeued_effects,
+                    Lane::Mails | Lane::Deliveries | Lane::Removals => &mut self.requeued_effects,
                     Lane::Errands => &mut self.requeued_errands,
                 };
                 relation.push(n, owned(id.to_string()));

@@ -28,6 +28,7 @@ use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned, RecordError,
     SessionSnapshot, SubscriptionSecrets, WorkStorage,
@@ -67,13 +68,14 @@ use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
     (4, "given_up", include_str!("migrations/0004_given_up.sql")),
     (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
     (6, "outbox", include_str!("migrations/0006_outbox.sql")),
+    (7, "queues", include_str!("migrations/0007_queues.sql")),
 ];
 
 /// The schema if none is chosen.
@@ -395,7 +397,7 @@ impl WorkStorage for PostgresStorage {
         &self,
         lane: Lane,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
         let now = self.now().await?;
@@ -406,7 +408,7 @@ impl WorkStorage for PostgresStorage {
         let taking = async {
             let mut transaction = connection.connection()?.begin().await?;
             let schema = &self.base.schema;
-            let taken = work::take_due(&mut transaction, schema, (lane, now), limit, per_subscription, lease).await?;
+            let taken = work::take_due(&mut transaction, schema, (lane, now), limit, shares, lease).await?;
             transaction.commit().await.map_err(error::of_write)?;
             Ok(taken)
         };

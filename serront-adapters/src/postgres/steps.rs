@@ -1,12 +1,10 @@
 //! The steps of a commit's statement, over the relations that it takes in.
 
-use serront_core::effect::Lane;
-
 use super::commit::Mode;
 use super::input::Input;
 use super::statement::{Builder, Relation};
 use crate::sql::error::Failed;
-use crate::sql::work::table;
+use crate::sql::work::TABLES;
 
 impl Input {
     /// Writes the statement.
@@ -145,17 +143,18 @@ impl Input {
         ]
     }
 
-    /// The effects to be queued again or discarded, by lane: with what has to hold of them, and what is set.
-    const fn by_hand(&self) -> [(&Relation, Lane, &'static str, &'static str); 4] {
+    /// The effects to be queued again or discarded, by table: with what has to hold of them, and what is set.
+    const fn by_hand(&self) -> [(&Relation, &'static str, &'static str, &'static str); 4] {
         const OVER: &str = "r.status <> 'pending'";
         const QUEUE: &str = "status = 'pending', discarded = false, due_at = s.at, lease_until = 0";
         const GIVEN_UP: &str = "r.status = 'failed' AND NOT r.discarded";
         const DISCARD: &str = "discarded = true";
+        let [effects, errands] = TABLES;
         [
-            (&self.requeued_effects, Lane::Outbox, OVER, QUEUE),
-            (&self.requeued_errands, Lane::Errands, OVER, QUEUE),
-            (&self.discarded_effects, Lane::Outbox, GIVEN_UP, DISCARD),
-            (&self.discarded_errands, Lane::Errands, GIVEN_UP, DISCARD),
+            (&self.requeued_effects, effects, OVER, QUEUE),
+            (&self.requeued_errands, errands, OVER, QUEUE),
+            (&self.discarded_effects, effects, GIVEN_UP, DISCARD),
+            (&self.discarded_errands, errands, GIVEN_UP, DISCARD),
         ]
     }
 
@@ -245,11 +244,11 @@ impl Input {
                     .to_owned(),
             );
         }
-        for (relation, lane, condition, _) in self.by_hand() {
+        for (relation, table, condition, _) in self.by_hand() {
             if relation.is_empty() {
                 continue;
             }
-            let (name, table) = (relation.name, table(lane));
+            let name = relation.name;
             let locks = format!("{name}_locks");
             // After a wait the condition is looked at anew: of two who queue an effect again, the second finds none.
             sql.step(&locks).push(&format!(
@@ -501,9 +500,9 @@ impl Input {
                  r.account_id, r.content, r.created_at, 'pending', r.due_at FROM new_errands r JOIN good USING (n))",
             );
         }
-        for (relation, lane, _, set) in self.by_hand() {
+        for (relation, table, _, set) in self.by_hand() {
             if !relation.is_empty() {
-                let (name, table) = (relation.name, table(lane));
+                let name = relation.name;
                 sql.step(&format!("{name}_done")).push(&format!(
                     "(UPDATE @.{table} t SET {set} FROM {name} r \
                      JOIN good USING (n) JOIN sets s USING (n) \

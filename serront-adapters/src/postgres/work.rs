@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::ids::{AccountId, KeyId};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
 use serront_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
@@ -13,7 +14,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::error::of_write;
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
-use crate::sql::work::{LOOK_AHEAD, TARGET, after, choose, due, table, target};
+use crate::sql::work::{TABLES, TARGET, after, due, due_deliveries_statement, due_statement, pending, table, target};
 
 type Worked<T> = Result<T, Failed>;
 
@@ -31,44 +32,31 @@ pub(super) async fn now(connection: &mut PgConnection) -> Worked<Timestamp> {
 
 /// Whether anything is due, without a lock.
 pub(super) async fn any_due(connection: &mut PgConnection, schema: &str, lane: Lane, now: Timestamp) -> Worked<bool> {
-    let sql = format!(
-        "SELECT 1 FROM @.{} WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 LIMIT 1",
-        table(lane)
-    );
+    let (table, pending) = pending(lane);
+    let sql = format!("SELECT 1 FROM @.{table} WHERE {pending} AND due_at <= $1 AND lease_until <= $1 LIMIT 1");
     Ok(sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_optional(connection).await?.is_some())
 }
 
-/// The due effects, each with how many its subscription has under way.
-async fn due_rows(
+/// The deliveries to take.
+async fn due_deliveries(
     connection: &mut PgConnection,
     schema: &str,
     now: Timestamp,
     limit: u32,
-    per_subscription: u32,
+    shares: DeliveryShares,
 ) -> Worked<Vec<PgRow>> {
-    // Subscriptions that have enough under way are left out before anything is counted, or their queues would hide the rest.
-    let sql = "WITH leased AS MATERIALIZED (SELECT l.subscription_id, count(*) AS under_way FROM @.effects l \
-               WHERE l.status = 'pending' AND l.lease_until > 0 AND l.lease_until > $1 \
-               AND l.subscription_id IS NOT NULL GROUP BY l.subscription_id) \
-               SELECT e.effect_id, e.account_id, e.kind, e.content, e.subscription_id, e.event_id, e.event_type, \
-               e.attempts, e.fence, coalesce(l.under_way, 0) AS under_way FROM @.effects e \
-               LEFT JOIN leased l ON l.subscription_id = e.subscription_id \
-               WHERE e.status = 'pending' AND e.due_at <= $1 AND e.lease_until <= $1 \
-               AND coalesce(l.under_way, 0) < $3 ORDER BY e.due_at, e.effect_id LIMIT $2";
-    let rows = sqlx::query(at(schema, sql))
+    const FIRST: &str = "CROSS JOIN LATERAL (SELECT f.* FROM @.effects f WHERE f.status = 'pending' \
+                         AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
+                         ORDER BY f.due_at, f.effect_id LIMIT $3) e";
+    let rows = sqlx::query(at(schema, &due_deliveries_statement("@.", FIRST)))
         .bind(now.millis())
-        .bind(i64::from(limit.saturating_mul(LOOK_AHEAD)))
-        .bind(i64::from(per_subscription))
+        .bind(i64::from(limit))
+        .bind(i64::from(shares.per_subscription))
+        .bind(i64::from(shares.per_account))
+        .bind(i64::from(shares.failing))
         .fetch_all(connection)
         .await?;
     Ok(rows)
-}
-
-/// The due errands. None goes to a subscription.
-async fn errand_rows(connection: &mut PgConnection, schema: &str, now: Timestamp, limit: u32) -> Worked<Vec<PgRow>> {
-    let sql = "SELECT effect_id, account_id, content, NULL::text AS subscription_id, attempts, fence FROM @.errands \
-               WHERE status = 'pending' AND due_at <= $1 AND lease_until <= $1 ORDER BY due_at, effect_id LIMIT $2";
-    Ok(sqlx::query(at(schema, sql)).bind(now.millis()).bind(i64::from(limit)).fetch_all(connection).await?)
 }
 
 /// Takes work, inside a transaction. Hosts take one after another from a lane, so that nothing is taken twice and what one
@@ -78,21 +66,26 @@ pub(super) async fn take_due(
     schema: &str,
     (lane, now): (Lane, Timestamp),
     limit: u32,
-    per_subscription: u32,
+    shares: DeliveryShares,
     lease: Duration,
 ) -> Worked<Vec<Due>> {
     // 2 is the folder's.
     let turn = match lane {
-        Lane::Outbox => 1,
+        Lane::Deliveries => 1,
         Lane::Errands => 3,
+        Lane::Mails => 4,
+        Lane::Removals => 5,
     };
     let sql = "SELECT pg_advisory_xact_lock(hashtext($1), $2)";
     sqlx::query(sql).bind(schema).bind(turn).execute(&mut *connection).await?;
     let rows = match lane {
-        Lane::Outbox => due_rows(connection, schema, now, limit, per_subscription).await?,
-        Lane::Errands => errand_rows(connection, schema, now, limit).await?,
+        Lane::Deliveries => due_deliveries(connection, schema, now, limit, shares).await?,
+        Lane::Mails | Lane::Removals | Lane::Errands => {
+            let query = sqlx::query(at(schema, &due_statement("@.", lane)));
+            query.bind(now.millis()).bind(i64::from(limit)).fetch_all(&mut *connection).await?
+        }
     };
-    let mut chosen = choose(&rows, limit, per_subscription)?;
+    let mut chosen: Vec<_> = rows.iter().collect();
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
@@ -165,9 +158,9 @@ pub(super) async fn next_due(
     lane: Lane,
     now: Timestamp,
 ) -> Worked<Option<Timestamp>> {
+    let (table, pending) = pending(lane);
     let sql = format!(
-        "SELECT due_at FROM @.{} WHERE status = 'pending' AND lease_until <= $1 ORDER BY due_at, effect_id LIMIT 1",
-        table(lane)
+        "SELECT due_at FROM @.{table} WHERE {pending} AND lease_until <= $1 ORDER BY due_at, effect_id LIMIT 1"
     );
     let row = sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_optional(connection).await?;
     row.map(|row| Ok(Timestamp::from_millis(row.int("due_at")?))).transpose()
@@ -292,9 +285,9 @@ pub(super) async fn prune(connection: &mut PgConnection, schema: &str, prune: Pr
     }
     let [kept, change_sets] = gone;
     let mut effects = 0;
-    for lane in Lane::ALL {
+    for table in TABLES {
         let left = u64::from(prune.limit).saturating_sub(effects);
-        effects += prune_effects(connection, schema, lane, prune.effects_before, left).await?;
+        effects += prune_effects(connection, schema, table, prune.effects_before, left).await?;
     }
     Ok(Pruned { kept, effects, change_sets })
 }
@@ -302,7 +295,7 @@ pub(super) async fn prune(connection: &mut PgConnection, schema: &str, prune: Pr
 async fn prune_effects(
     connection: &mut PgConnection,
     schema: &str,
-    lane: Lane,
+    table: &str,
     before: Timestamp,
     limit: u64,
 ) -> Worked<u64> {
@@ -311,8 +304,7 @@ async fn prune_effects(
          WHERE status <> 'pending' AND created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
          RETURNING effect_id, account_id), \
          logs AS (DELETE FROM @.attempts t USING gone g WHERE t.effect_id = g.effect_id \
-         AND t.account_id = g.account_id) SELECT 1 FROM gone",
-        table = table(lane)
+         AND t.account_id = g.account_id) SELECT 1 FROM gone"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let done = sqlx::query(at(schema, &sql)).bind(before.millis()).bind(limit).execute(connection).await;

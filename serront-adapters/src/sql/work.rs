@@ -1,8 +1,6 @@
 //! The bookkeeping of dispatcher and janitor, as far as it is the same for both engines: which of the due effects are
 //! taken, what their rows mean, and how an effect is read for its operator.
 
-use std::collections::BTreeMap;
-
 use serront_core::effect::{DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
 use serront_core::page::EffectPosition;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
@@ -12,38 +10,76 @@ use serront_core::time::Timestamp;
 use super::error::Failed;
 use super::rows::{self, Cells};
 
-/// How many due effects are looked at for each one wanted, so that a subscription with a long queue does not hide the
-/// others behind it.
-pub(crate) const LOOK_AHEAD: u32 = 8;
+const EFFECTS: &str = "effects";
+const ERRANDS: &str = "errands";
 
-/// The table of a lane: a host of a version that does not know a lane does not take from it.
+/// Where effects are kept.
+pub(crate) const TABLES: [&str; 2] = [EFFECTS, ERRANDS];
+
+/// The table of a lane: a host of a version that does not know errands does not take any.
 pub(crate) const fn table(lane: Lane) -> &'static str {
     match lane {
-        Lane::Outbox => "effects",
-        Lane::Errands => "errands",
+        Lane::Mails | Lane::Deliveries | Lane::Removals => EFFECTS,
+        Lane::Errands => ERRANDS,
     }
 }
 
-/// The first rows up to the limit, with no more of one subscription than may be under way at once. `under_way` is how many
-/// already are.
-pub(crate) fn choose<R: Cells>(rows: &[R], limit: u32, per_subscription: u32) -> Result<Vec<&R>, Failed> {
-    let mut under_way = BTreeMap::<String, i64>::new();
-    let mut chosen = Vec::new();
-    for row in rows {
-        if chosen.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-            break;
-        }
-        if let Some(subscription) = row.optional_text("subscription_id")? {
-            let before = row.int("under_way")?;
-            let count = under_way.entry(subscription.to_owned()).or_insert(before);
-            if *count >= i64::from(per_subscription) {
-                continue;
-            }
-            *count += 1;
-        }
-        chosen.push(row);
+/// What is pending in a lane: its table, and the condition on it. The condition's first part is in an index, as is the order by
+/// when it is due.
+pub(crate) const fn pending(lane: Lane) -> (&'static str, &'static str) {
+    match lane {
+        Lane::Mails => (EFFECTS, "kind = 'mail' AND status = 'pending'"),
+        Lane::Deliveries => (EFFECTS, "kind = 'delivery' AND status = 'pending'"),
+        Lane::Removals => (EFFECTS, "kind = 'removal' AND status = 'pending'"),
+        Lane::Errands => (ERRANDS, "status = 'pending'"),
     }
-    Ok(chosen)
+}
+
+/// The statement that finds what to take of a lane without subscriptions: by the time, and how many are wanted.
+pub(crate) fn due_statement(schema: &str, lane: Lane) -> String {
+    let (table, pending) = pending(lane);
+    format!(
+        "SELECT effect_id, account_id, content, NULL AS subscription_id, attempts, fence FROM {schema}{table} \
+         WHERE {pending} AND due_at <= $1 AND lease_until <= $1 ORDER BY due_at, effect_id LIMIT $2"
+    )
+}
+
+/// The statement that finds which deliveries to take: by the time, how many are wanted, and the shares (to a subscription, of
+/// an account, to failing ones).
+///
+/// It steps from one queue to the next (an index has them by subscription), and reads the first few of each; so what it costs
+/// goes by how many subscriptions have something queued, and not by how long their queues are. `first` joins a queue `q` with
+/// the first $3 of its due effects `e`: each engine has its own way to say that.
+///
+/// A delivery's place is how many its subscription would have under way with it.
+pub(crate) fn due_deliveries_statement(schema: &str, first: &str) -> String {
+    const TURN: &str = "place, failures, due_at, effect_id";
+    let queued = format!("FROM {schema}effects n WHERE n.status = 'pending' AND n.subscription_id IS NOT NULL");
+    format!(
+        "WITH RECURSIVE queues (subscription_id) AS (SELECT * FROM (SELECT n.subscription_id {queued} \
+         ORDER BY n.subscription_id LIMIT 1) f UNION ALL SELECT (SELECT n.subscription_id {queued} \
+         AND n.subscription_id > q.subscription_id ORDER BY n.subscription_id LIMIT 1) FROM queues q \
+         WHERE q.subscription_id IS NOT NULL), \
+         held AS (SELECT l.subscription_id, l.account_id, count(*) AS places FROM {schema}effects l \
+         WHERE l.status = 'pending' AND l.lease_until > 0 AND l.lease_until > $1 AND l.subscription_id IS NOT NULL \
+         GROUP BY l.subscription_id, l.account_id), \
+         held_of_account AS (SELECT h.account_id, sum(h.places) AS places FROM held h GROUP BY h.account_id), \
+         held_failing AS (SELECT coalesce(sum(h.places), 0) AS places FROM held h JOIN {schema}subscriptions s \
+         ON s.subscription_id = h.subscription_id AND s.account_id = h.account_id WHERE s.failures > 0), \
+         placed AS (SELECT e.effect_id, e.account_id, e.due_at, coalesce(s.failures, 0) AS failures, \
+         coalesce(h.places, 0) + row_number() OVER (PARTITION BY e.subscription_id ORDER BY e.due_at, e.effect_id) AS place \
+         FROM queues q {first} \
+         LEFT JOIN held h ON h.subscription_id = e.subscription_id AND h.account_id = e.account_id \
+         LEFT JOIN {schema}subscriptions s ON s.subscription_id = e.subscription_id AND s.account_id = e.account_id), \
+         in_account AS (SELECT p.*, coalesce(a.places, 0) + row_number() OVER (PARTITION BY p.account_id ORDER BY {TURN}) \
+         AS of_account FROM placed p LEFT JOIN held_of_account a ON a.account_id = p.account_id WHERE p.place <= $3), \
+         in_turn AS (SELECT i.*, (SELECT places FROM held_failing) + row_number() OVER (PARTITION BY i.failures > 0 \
+         ORDER BY {TURN}) AS of_failing FROM in_account i WHERE i.place = 1 OR i.of_account <= $4), \
+         chosen AS (SELECT * FROM in_turn t WHERE t.failures = 0 OR t.of_failing <= $5 ORDER BY {TURN} LIMIT $2) \
+         SELECT e.effect_id, e.account_id, e.content, e.subscription_id, e.event_id, e.event_type, e.attempts, e.fence \
+         FROM chosen c JOIN {schema}effects e ON e.effect_id = c.effect_id AND e.account_id = c.account_id \
+         ORDER BY c.place, c.failures, c.due_at, c.effect_id"
+    )
 }
 
 /// An effect from its row as it was before the lease, and where it goes if it is a delivery.
@@ -105,12 +141,11 @@ pub(crate) fn after(next: NextAttempt) -> (&'static str, Option<i64>) {
 }
 
 /// What an operator is shown of an effect, but for its last attempt.
-fn shown(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Outbox => "effect_id, account_id, status, discarded, created_at, attempts, subscription_id, event_type",
-        Lane::Errands => {
-            "effect_id, account_id, status, discarded, created_at, attempts, NULL AS subscription_id, NULL AS event_type"
-        }
+fn shown(table: &str) -> &'static str {
+    if table == ERRANDS {
+        "effect_id, account_id, status, discarded, created_at, attempts, NULL AS subscription_id, NULL AS event_type"
+    } else {
+        "effect_id, account_id, status, discarded, created_at, attempts, subscription_id, event_type"
     }
 }
 
@@ -126,25 +161,23 @@ fn with_last_attempt(schema: &str, effects: &str) -> String {
 
 /// The statement that reads one effect: of this lane, with its id and its account's in the first places.
 pub(crate) fn effect_statement(schema: &str, lane: Lane) -> String {
-    let effect =
-        format!("SELECT {} FROM {schema}{} WHERE effect_id = $1 AND account_id = $2", shown(lane), table(lane));
+    let table = table(lane);
+    let effect = format!("SELECT {} FROM {schema}{table} WHERE effect_id = $1 AND account_id = $2", shown(table));
     with_last_attempt(schema, &effect)
 }
 
-/// The statement that reads a page of the effects that were given up: merged from one short read for each lane. Its places are
+/// The statement that reads a page of the effects that were given up: merged from one short read for each table. Its places are
 /// those of [`given_up_after`], and how many rows are wanted.
 pub(crate) fn given_up_statement(schema: &str) -> String {
     const NEWEST: &str = "ORDER BY created_at DESC, effect_id DESC LIMIT $3";
-    let lanes = Lane::ALL.map(|lane| {
+    let tables = TABLES.map(|table| {
         format!(
-            "SELECT * FROM (SELECT {} FROM {schema}{} WHERE status = 'failed' AND NOT discarded AND (created_at, effect_id) < ($1, $2) \
-             {NEWEST}) {}",
-            shown(lane),
-            table(lane),
-            table(lane)
+            "SELECT * FROM (SELECT {} FROM {schema}{table} WHERE status = 'failed' AND NOT discarded \
+             AND (created_at, effect_id) < ($1, $2) {NEWEST}) {table}",
+            shown(table)
         )
     });
-    let page = format!("SELECT * FROM ({}) page {NEWEST}", lanes.join(" UNION ALL "));
+    let page = format!("SELECT * FROM ({}) page {NEWEST}", tables.join(" UNION ALL "));
     format!("{} ORDER BY e.created_at DESC, e.effect_id DESC", with_last_attempt(schema, &page))
 }
 

@@ -25,6 +25,7 @@ use serront_core::ids::{AccountId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     Clock, CommitError, Due, Fence, NextAttempt, PortError, Prune, Pruned, RecordError, SubscriptionSecrets,
     WorkStorage,
@@ -64,13 +65,14 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
     (4, "given_up", include_str!("migrations/0004_given_up.sql")),
     (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
     (6, "outbox", include_str!("migrations/0006_outbox.sql")),
+    (7, "queues", include_str!("migrations/0007_queues.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -184,11 +186,11 @@ impl WorkStorage for SqliteStorage {
         &self,
         lane: Lane,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
         let now = self.clock.now();
-        Ok(self.write(|reply| Job::TakeDue { lane, now, limit, per_subscription, lease, reply }).await?)
+        Ok(self.write(|reply| Job::TakeDue { lane, now, limit, shares, lease, reply }).await?)
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {

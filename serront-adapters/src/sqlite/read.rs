@@ -31,7 +31,7 @@ use crate::sql::rows::{
 };
 use crate::sql::search::{marked, ways};
 use crate::sql::work::{
-    self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets, table,
+    self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets,
 };
 
 type Read<T> = Result<T, Failed>;
@@ -643,10 +643,9 @@ pub(super) async fn outcome(
 }
 
 pub(super) async fn next_due(connection: &mut SqliteConnection, lane: Lane, now: Timestamp) -> Read<Option<Timestamp>> {
-    let sql = format!(
-        "SELECT due_at FROM {} WHERE status = 'pending' AND lease_until <= ? ORDER BY due_at, effect_id LIMIT 1",
-        table(lane)
-    );
+    let (table, pending) = pending(lane);
+    let sql =
+        format!("SELECT due_at FROM {table} WHERE {pending} AND lease_until <= ? ORDER BY due_at, effect_id LIMIT 1");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(now.millis()).fetch_optional(connection).await?;
     Ok(row.map(|row| row.try_get("due_at")).transpose()?.map(Timestamp::from_millis))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::ids::{AccountId, KeyId};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -11,42 +12,28 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
-use crate::sql::work::{LOOK_AHEAD, TARGET, after, choose, due, table, target};
+use crate::sql::work::{TABLES, TARGET, after, due, due_deliveries_statement, due_statement, table, target};
 
 type Worked<T> = Result<T, Failed>;
 
-/// The due effects, each with how many its subscription has under way.
-async fn due_rows(
+/// The deliveries to take.
+async fn due_deliveries(
     connection: &mut SqliteConnection,
     now: Timestamp,
     limit: u32,
-    per_subscription: u32,
+    shares: DeliveryShares,
 ) -> Worked<Vec<SqliteRow>> {
-    let rows = sqlx::query(
-        "SELECT effect_id, account_id, kind, content, subscription_id, event_id, event_type, attempts, fence, \
-         (SELECT count(*) FROM effects l WHERE l.status = 'pending' AND l.lease_until > 0 AND l.lease_until > ?1 \
-          AND l.subscription_id = e.subscription_id) AS under_way \
-         FROM effects e WHERE status = 'pending' AND due_at <= ?1 AND lease_until <= ?1 AND under_way < ?2 \
-         ORDER BY due_at, effect_id LIMIT ?3",
-    )
-    .bind(now.millis())
-    .bind(per_subscription)
-    .bind(limit.saturating_mul(LOOK_AHEAD))
-    .fetch_all(connection)
-    .await?;
-    Ok(rows)
-}
-
-/// The due errands. None goes to a subscription.
-async fn errand_rows(connection: &mut SqliteConnection, now: Timestamp, limit: u32) -> Worked<Vec<SqliteRow>> {
-    let rows = sqlx::query(
-        "SELECT effect_id, account_id, content, NULL AS subscription_id, attempts, fence FROM errands \
-         WHERE status = 'pending' AND due_at <= ?1 AND lease_until <= ?1 ORDER BY due_at, effect_id LIMIT ?2",
-    )
-    .bind(now.millis())
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+    const FIRST: &str = "JOIN effects e ON e.rowid IN (SELECT f.rowid FROM effects f WHERE f.status = 'pending' \
+                         AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
+                         ORDER BY f.due_at, f.effect_id LIMIT $3)";
+    let rows = sqlx::query(AssertSqlSafe(due_deliveries_statement("", FIRST)))
+        .bind(now.millis())
+        .bind(limit)
+        .bind(shares.per_subscription)
+        .bind(shares.per_account)
+        .bind(shares.failing)
+        .fetch_all(connection)
+        .await?;
     Ok(rows)
 }
 
@@ -54,15 +41,18 @@ pub(super) async fn take_due(
     connection: &mut SqliteConnection,
     (lane, now): (Lane, Timestamp),
     limit: u32,
-    per_subscription: u32,
+    shares: DeliveryShares,
     lease: Duration,
 ) -> Worked<Vec<Due>> {
     let rows = match lane {
-        Lane::Outbox => due_rows(connection, now, limit, per_subscription).await?,
-        Lane::Errands => errand_rows(connection, now, limit).await?,
+        Lane::Deliveries => due_deliveries(connection, now, limit, shares).await?,
+        Lane::Mails | Lane::Removals | Lane::Errands => {
+            let sql = AssertSqlSafe(due_statement("", lane));
+            sqlx::query(sql).bind(now.millis()).bind(limit).fetch_all(&mut *connection).await?
+        }
     };
-    let mut taken = Vec::new();
-    for row in choose(&rows, limit, per_subscription)? {
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
         taken.push(lease_one(connection, lane, row, (now, lease)).await?);
     }
     Ok(taken)
@@ -180,19 +170,18 @@ pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune) -> Wo
     .await?
     .rows_affected();
     let mut effects = 0;
-    for lane in Lane::ALL {
+    for table in TABLES {
         let left = prune.limit.saturating_sub(effects);
-        effects = effects.saturating_add(prune_effects(connection, lane, prune.effects_before, left).await?);
+        effects = effects.saturating_add(prune_effects(connection, table, prune.effects_before, left).await?);
     }
     Ok(Pruned { kept, effects: effects.into(), change_sets })
 }
 
-async fn prune_effects(connection: &mut SqliteConnection, lane: Lane, before: Timestamp, limit: u32) -> Worked<u32> {
+async fn prune_effects(connection: &mut SqliteConnection, table: &str, before: Timestamp, limit: u32) -> Worked<u32> {
     let sql = format!(
         "DELETE FROM {table} WHERE rowid IN \
          (SELECT rowid FROM {table} WHERE status <> 'pending' AND created_at < ? ORDER BY created_at LIMIT ?) \
-         RETURNING effect_id, account_id",
-        table = table(lane)
+         RETURNING effect_id, account_id"
     );
     let finished =
         sqlx::query(AssertSqlSafe(sql)).bind(before.millis()).bind(limit).fetch_all(&mut *connection).await?;

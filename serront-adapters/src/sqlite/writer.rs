@@ -11,6 +11,7 @@ use std::time::Duration;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::ids::{AccountId, KeyId};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::time::Timestamp;
 use sqlx::Connection as _;
@@ -38,7 +39,7 @@ pub(super) enum Job {
         lane: Lane,
         now: Timestamp,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
         reply: Reply<Vec<Due>, Failed>,
     },
@@ -189,8 +190,8 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
         }};
     }
     let (keep, lost) = match job {
-        Job::TakeDue { lane, now, limit, per_subscription, lease, reply } => {
-            work!(reply, work::take_due(connection, (lane, now), limit, per_subscription, lease))
+        Job::TakeDue { lane, now, limit, shares, lease, reply } => {
+            work!(reply, work::take_due(connection, (lane, now), limit, shares, lease))
         }
         Job::RecordAttempt(record, reply) => {
             let Record { account, id, fence, attempt, next } = *record;

@@ -33,6 +33,7 @@ use crate::page::{
 };
 use crate::payment::Payment;
 use crate::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
+use crate::policy::DeliveryShares;
 use crate::ports::PortError;
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
@@ -577,7 +578,15 @@ pub trait WorkStorage: Storage {
     /// - Due means: pending, due by the storage's own clock, and under no lease that still runs by that clock.
     /// - No effect is held by two leases that both run, however many hosts ask.
     /// - Each lease raises the effect's fence.
-    /// - At most `per_subscription` deliveries to one subscription are under lease at once.
+    ///
+    /// Deliveries are shared out by the leases that run, over all hosts:
+    /// - At most [`per_subscription`](DeliveryShares::per_subscription) are held to one subscription, the longest due first.
+    /// - A subscription's second, third, … place is only given while fewer than [`per_account`](DeliveryShares::per_account)
+    ///   of its account are held. So an account holds no more than that and one for each of its subscriptions.
+    /// - Nothing is given to a failing subscription (one with a streak) while [`failing`](DeliveryShares::failing) to such
+    ///   are held.
+    /// - Who holds fewest comes first; among those, who has failed least often in a row; then the longest due. However long a
+    ///   queue, it hides no other.
     ///
     /// # Errors
     /// [`PortError`]; what was taken then comes back when its lease runs out.
@@ -585,7 +594,7 @@ pub trait WorkStorage: Storage {
         &self,
         lane: Lane,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError>;
 

@@ -18,9 +18,10 @@ use serront_core::key::{AccessToken, KeyRecord};
 use serront_core::marked::MarkedText;
 use serront_core::order::{Language, OrderInput, WorkCounts};
 use serront_core::page::{DeliveryFilter, Limit, OrderFilter, OrderRow};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    AccountSnapshot, Clock, CommitError, Due, DueEffect, Ids, NextAttempt, OrderKey, OrderSnapshot, PortErrorKind,
-    RecordError, Secrets, WorkStorage,
+    AccountSnapshot, Clock, CommitError, Due, Ids, NextAttempt, OrderKey, OrderSnapshot, PortErrorKind, RecordError,
+    Secrets, WorkStorage,
 };
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
@@ -227,7 +228,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
             keys: storage.keys(id).await.expect("a read"),
             counts: storage.counts(id).await.expect("a read"),
             deliveries: self.all_deliveries(id, &DeliveryFilter::default()).await,
-            next_due: storage.next_due(Lane::Outbox).await.expect("a read"),
+            next_due: self.world.next_due().await,
             orders,
             audit,
         }
@@ -259,8 +260,14 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         }
     }
 
+    /// Takes what is due of the dispatcher's lanes, up to so many of each.
     pub(super) async fn take(&self, count: u32) -> Vec<Due> {
-        self.storage().take_due(Lane::Outbox, count, 100, LEASE).await.expect("due effects")
+        let mut taken = Vec::new();
+        for lane in Lane::OUTBOX {
+            let due = self.storage().take_due(lane, count, DeliveryShares::UNLIMITED, LEASE).await;
+            taken.extend(due.expect("due effects"));
+        }
+        taken
     }
 
     /// The one effect that is due.
@@ -344,10 +351,6 @@ pub(super) const UNNUMBERED: Landed = Landed::Yes(Committed { number: None });
 
 pub(super) fn request(account: AccountId, key: &str, body: &[u8]) -> IdempotentRequest {
     IdempotentRequest::new(account, "POST", "/conformance", key, body).expect("a key")
-}
-
-pub(super) fn is_mail(due: &Due) -> bool {
-    matches!(due.effect, DueEffect::Mail(_))
 }
 
 pub(super) fn delivery_id(due: &Due) -> DeliveryId {

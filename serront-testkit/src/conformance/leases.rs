@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serront_core::change::ChangeSet;
 use serront_core::effect::{Effect, EffectId, EffectStatus, Errand, Lane};
-use serront_core::ids::SubscriptionId;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, RecordError};
 use serront_core::subscription::SubscriptionInput;
 
 use super::Harness;
-use super::bench::{Bench, LEASE, at_once, delivery_id, is_mail};
+use super::bench::{Bench, LEASE, at_once, delivery_id};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -32,7 +32,7 @@ pub async fn each_effect_is_taken_once(harness: &impl Harness) {
         async move {
             let mut taken = Vec::new();
             loop {
-                let some = storage.take_due(Lane::Outbox, 3, 100, LEASE).await.unwrap();
+                let some = storage.take_due(Lane::Removals, 3, DeliveryShares::default(), LEASE).await.unwrap();
                 assert!(some.len() <= 3);
                 if some.is_empty() {
                     return taken;
@@ -47,7 +47,7 @@ pub async fn each_effect_is_taken_once(harness: &impl Harness) {
     queued.sort();
     assert_eq!(taken_ids, queued);
     assert!(taken.iter().all(|due| due.attempts == 0 && due.account_id == seller.account_id));
-    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), None, "everything is under lease");
+    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), None, "everything is under lease");
 }
 
 /// A lease that ran out gives the effect to the next who asks, under a higher fence.
@@ -59,7 +59,7 @@ pub async fn an_expired_lease_raises_the_fence(harness: &impl Harness) {
     bench.advance(LEASE - Duration::from_millis(1)).await;
     assert_eq!(bench.take(10).await, []);
     bench.advance(Duration::from_millis(1)).await;
-    assert!(bench.storage().next_due(Lane::Outbox).await.unwrap().is_some(), "a lease that ran out holds nothing");
+    assert!(bench.storage().next_due(Lane::Removals).await.unwrap().is_some(), "a lease that ran out holds nothing");
     let second = bench.take_one().await;
     assert!(second.fence > first.fence);
     assert_eq!(second, Due { fence: second.fence, ..first });
@@ -142,60 +142,6 @@ pub async fn an_unknown_effect_has_no_lease(harness: &impl Harness) {
     assert_eq!(ids(&bench.take(10).await), waiting);
 }
 
-fn per_subscription(taken: &[Due]) -> BTreeMap<SubscriptionId, usize> {
-    taken.iter().fold(BTreeMap::new(), |mut counts, due| {
-        if let DueEffect::Delivery { target: Some(target), .. } = &due.effect {
-            *counts.entry(target.subscription.id).or_default() += 1;
-        }
-        counts
-    })
-}
-
-/// So many deliveries to one subscription are under lease, over all takers; others go past those that wait.
-pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
-    let slow = bench.world.subscribe(&seller, "https://slow.example", &["serront.billing.*"]).await;
-    let quick = bench.world.subscribe(&seller, "https://quick.example", &["serront.billing.*"]).await;
-    bench.queue_deliveries(seller.account_id, slow, 20).await;
-    bench.advance(SECOND).await;
-    bench.queue_deliveries(seller.account_id, quick, 3).await;
-    bench.lands(&bench.confirming(&placed, None).await).await;
-    let take = async |limit| bench.storage().take_due(Lane::Outbox, limit, 2, LEASE).await.unwrap();
-    let taken = take(5).await;
-    assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
-    assert_eq!(taken.iter().filter(|due| is_mail(due)).count(), 1, "mails have no such limit");
-    assert_eq!(take(5).await, []);
-    let done = taken.iter().find(|due| per_subscription(std::slice::from_ref(due)).contains_key(&quick)).unwrap();
-    bench.record(done, NextAttempt::Succeeded).await.unwrap();
-    assert_eq!(per_subscription(&take(5).await), BTreeMap::from([(quick, 1)]));
-    bench.advance(LEASE).await;
-    let storage = &bench.world.storage;
-    let takers = (0..8).map(|_| {
-        let storage = storage.clone();
-        async move { storage.take_due(Lane::Outbox, 3, 2, LEASE).await.unwrap() }
-    });
-    let taken: Vec<_> = at_once(takers).await.into_iter().flatten().collect();
-    assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
-}
-
-/// A subscription that has enough under way keeps nothing of the others' back, however long its queue.
-pub async fn a_long_queue_hides_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
-    let slow = bench.world.subscribe(&seller, "https://slow.example", &["serront.billing.*"]).await;
-    let quick = bench.world.subscribe(&seller, "https://quick.example", &["serront.billing.*"]).await;
-    bench.queue_deliveries(seller.account_id, slow, 100).await;
-    bench.advance(SECOND).await;
-    bench.queue_deliveries(seller.account_id, quick, 1).await;
-    bench.lands(&bench.confirming(&placed, None).await).await;
-    let take = async || bench.storage().take_due(Lane::Outbox, 2, 2, LEASE).await.unwrap();
-    assert_eq!(per_subscription(&take().await), BTreeMap::from([(slow, 2)]));
-    let taken = take().await;
-    assert_eq!(per_subscription(&taken), BTreeMap::from([(quick, 1)]));
-    assert_eq!(taken.iter().filter(|due| is_mail(due)).count(), 1);
-}
-
 /// Whatever the order in which they were committed.
 pub async fn the_longest_due_comes_first(harness: &impl Harness) {
     let bench = Bench::new(harness);
@@ -208,9 +154,9 @@ pub async fn the_longest_due_comes_first(harness: &impl Harness) {
     }
     queued.sort();
     let expected: Vec<_> = queued.iter().map(|(_, id)| *id).collect();
-    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(queued[0].0));
+    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(queued[0].0));
     assert_eq!(ids(&bench.take(2).await), expected[..2]);
-    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(queued[2].0));
+    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(queued[2].0));
     assert_eq!(ids(&bench.take(10).await), expected[2..]);
 }
 
@@ -218,11 +164,11 @@ pub async fn the_longest_due_comes_first(harness: &impl Harness) {
 pub async fn nothing_is_due_before_its_time(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), None);
+    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), None);
     assert_eq!(bench.take(10).await, []);
     let at = bench.now().plus(SECOND);
     bench.queue_removals(seller.account_id, 2, at).await;
-    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(at));
+    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(at));
     bench.advance(SECOND - Duration::from_millis(1)).await;
     assert_eq!(bench.take(10).await, []);
     bench.advance(Duration::from_millis(1)).await;
@@ -241,7 +187,7 @@ pub async fn a_retry_waits_for_its_time(harness: &impl Harness) {
         assert_eq!(due.attempts, attempts);
         let at = bench.now().plus(SECOND * (attempts + 1));
         bench.record(&due, NextAttempt::At(at)).await.unwrap();
-        assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), Some(at));
+        assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(at));
         bench.advance(SECOND * (attempts + 1) - Duration::from_millis(1)).await;
         assert_eq!(bench.take(10).await, []);
         bench.advance(Duration::from_millis(1)).await;
@@ -287,7 +233,7 @@ pub async fn finished_effects_are_not_taken_again(harness: &impl Harness) {
     bench.record(&taken[0], NextAttempt::Succeeded).await.unwrap();
     bench.record(&taken[1], NextAttempt::Failed).await.unwrap();
     bench.advance(LEASE * 100).await;
-    assert_eq!(bench.storage().next_due(Lane::Outbox).await.unwrap(), None);
+    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), None);
     assert_eq!(bench.take(10).await, []);
     let bench = bench.reopen().await;
     assert_eq!(bench.take(10).await, []);
@@ -356,7 +302,7 @@ pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
     bench.queue_removals(account_id, 1, start).await;
     let storage = bench.storage();
     assert!(matches!(bench.take(10).await.as_slice(), [Due { effect: DueEffect::Removal(_), .. }]));
-    let take = async || storage.take_due(Lane::Errands, 10, 1, LEASE).await.unwrap();
+    let take = async || storage.take_due(Lane::Errands, 10, DeliveryShares::default(), LEASE).await.unwrap();
     assert_eq!(storage.next_due(Lane::Errands).await.unwrap(), Some(start));
     let taken = take().await;
     let mut told: Vec<_> = taken.iter().map(|due| due.effect.clone()).collect();
@@ -364,7 +310,7 @@ pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
     assert_eq!(told, errands[1..].iter().cloned().map(DueEffect::Errand).collect::<Vec<_>>());
     assert_eq!(take().await, []);
     assert_eq!(storage.next_due(Lane::Errands).await.unwrap(), Some(due_at));
-    assert_eq!(storage.next_due(Lane::Outbox).await.unwrap(), None, "the removal is under lease");
+    assert_eq!(storage.next_due(Lane::Removals).await.unwrap(), None, "the removal is under lease");
     let again = bench.now().plus(Duration::from_secs(30));
     bench.record(&taken[0], NextAttempt::At(again)).await.unwrap();
     bench.record(&taken[1], NextAttempt::Succeeded).await.unwrap();

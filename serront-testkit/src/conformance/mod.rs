@@ -39,6 +39,7 @@ pub mod payouts;
 pub mod pruning;
 pub mod retries;
 pub mod secrets;
+pub mod shares;
 pub mod subscriptions;
 pub mod tokens;
 pub mod workers;
@@ -117,11 +118,9 @@ macro_rules! storage_conformance {
             guards::services_below_counts_the_catalog,
             guards::the_last_free_place_is_given_once,
             leases::a_late_record_is_refused,
-            leases::a_long_queue_hides_nothing,
             leases::a_log_holds_every_attempt,
             leases::a_record_lands_once,
             leases::a_retry_waits_for_its_time,
-            leases::a_subscription_has_so_many_at_once,
             leases::a_target_is_told_as_it_stands,
             leases::an_expired_lease_raises_the_fence,
             leases::an_expired_lease_that_nobody_took_can_be_recorded,
@@ -181,6 +180,13 @@ macro_rules! storage_conformance {
             secrets::secrets_of_an_earlier_version_are_read_and_sealed,
             secrets::secrets_sealed_anew_beside_rotations_stay_the_last,
             secrets::without_its_key_a_delivery_waits_and_nothing_is_lost,
+            shares::a_hundred_dead_endpoints_delay_nobody,
+            shares::a_long_queue_hides_nothing,
+            shares::a_subscription_has_so_many_at_once,
+            shares::a_subscriptions_deliveries_begin_in_their_order,
+            shares::an_account_keeps_to_its_share,
+            shares::failing_subscriptions_share_a_part,
+            shares::what_has_no_subscription_is_given_out,
             subscriptions::a_failing_subscription_is_switched_off_once,
             subscriptions::attempts_that_fail_at_the_same_time_are_all_counted,
             subscriptions::failed_attempts_in_a_row_are_counted,
@@ -226,6 +232,7 @@ mod tests {
             ("pruning", include_str!("pruning.rs")),
             ("retries", include_str!("retries.rs")),
             ("secrets", include_str!("secrets.rs")),
+            ("shares", include_str!("shares.rs")),
             ("subscriptions", include_str!("subscriptions.rs")),
             ("tokens", include_str!("tokens.rs")),
             ("workers", include_str!("workers.rs")),

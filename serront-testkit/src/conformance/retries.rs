@@ -8,6 +8,7 @@ use serront_core::effect::{DeliveryAddress, Effect, EffectId, EffectRecord, Effe
 use serront_core::event::EventType;
 use serront_core::ids::{AccountId, PaymentId};
 use serront_core::page::Limit;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, NextAttempt, Prune, RecordError};
 use serront_core::rejection::Code;
 use serront_core::service::{Answer, Failure};
@@ -39,10 +40,10 @@ async fn queue_errand<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: Acc
     id
 }
 
-/// Everything that is due, of both lanes.
+/// Everything that is due, of every lane.
 pub(super) async fn take_all<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> Vec<Due> {
     let mut taken = bench.take(100).await;
-    taken.extend(bench.storage().take_due(Lane::Errands, 100, 100, LEASE).await.unwrap());
+    taken.extend(bench.storage().take_due(Lane::Errands, 100, DeliveryShares::UNLIMITED, LEASE).await.unwrap());
     taken
 }
 

@@ -25,6 +25,7 @@ use serront_core::page::{
     OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
     NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune, Pruned, RecordError,
@@ -255,10 +256,10 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
         &self,
         lane: Lane,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
-        self.faults.write(Call::TakeDue, || self.inner.take_due(lane, limit, per_subscription, lease)).await
+        self.faults.write(Call::TakeDue, || self.inner.take_due(lane, limit, shares, lease)).await
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {

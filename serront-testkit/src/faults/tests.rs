@@ -7,6 +7,7 @@ use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::event::EventType;
 use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, KeyId, MailId, RemovalId, UploadId};
 use serront_core::mail::MailMessage;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     CommitError, Fence, Ids, Mailer, NextAttempt, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, Post, Posted,
     Prune, Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
@@ -142,7 +143,7 @@ async fn make(call: Call, ports: &Ports) -> Told {
             Ok(_) => Told::Fine,
             Err(CommitError::Duplicate(_)) => panic!("it claims nothing"),
         },
-        Call::TakeDue => of(storage.take_due(Lane::Outbox, 1, 1, Duration::ZERO).await),
+        Call::TakeDue => of(storage.take_due(Lane::Mails, 1, DeliveryShares::default(), Duration::ZERO).await),
         Call::RecordAttempt => record(storage).await,
         Call::FoldDeltas => of(storage.fold_deltas(1).await),
         Call::Prune => {
@@ -470,7 +471,10 @@ async fn a_script_goes_before_the_rule_and_healing_ends_both() {
     assert_eq!(answers, [false, false, true, false]);
     assert_eq!(faults.calls(Call::Read), 4);
     assert_eq!(faults.struck(), [(Call::Read, Fault::FailBefore); 3]);
-    assert!(ports.storage.take_due(Lane::Outbox, 1, 1, Duration::ZERO).await.is_ok(), "the rule is about reads");
+    assert!(
+        ports.storage.take_due(Lane::Mails, 1, DeliveryShares::default(), Duration::ZERO).await.is_ok(),
+        "the rule is about reads"
+    );
     faults.script(Call::Read, [Fault::LoseAnswer]);
     faults.heal();
     for _ in 0..4 {

@@ -30,6 +30,7 @@ use serront_core::page::{
     OrderFilter, OrderRow, Page, PayoutPosition, has_word,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
     FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune,
@@ -535,47 +536,101 @@ impl Storage for MemoryStorage {
     }
 }
 
+/// The queue of a subscription.
+#[derive(Debug, Clone, Copy)]
+struct Queue {
+    key: (AccountId, SubscriptionId),
+    /// In a row.
+    failures: u32,
+}
+
+/// What is due: since when, which effect, whose, and in which queue if it is a delivery.
+type Candidate = (Timestamp, EffectId, AccountId, Option<Queue>);
+
+/// How many deliveries are under lease.
+#[derive(Debug, Default)]
+struct Held {
+    by_subscription: BTreeMap<(AccountId, SubscriptionId), u32>,
+    by_account: BTreeMap<AccountId, u32>,
+    failing: u32,
+}
+
+impl Held {
+    fn add(&mut self, queue: Queue) {
+        *self.by_subscription.entry(queue.key).or_default() += 1;
+        *self.by_account.entry(queue.key.0).or_default() += 1;
+        self.failing += u32::from(queue.failures > 0);
+    }
+
+    /// What may be taken, in its turn.
+    fn turns(
+        mut self,
+        mut candidates: Vec<Candidate>,
+        shares: DeliveryShares,
+    ) -> impl Iterator<Item = (AccountId, EffectId)> {
+        candidates.sort_unstable_by_key(|(due, id, _, _)| (*due, *id));
+        // A delivery's place is how many its subscription would have under way with it.
+        let mut places = self.by_subscription.clone();
+        let mut placed: Vec<_> = candidates
+            .into_iter()
+            .map(|(due, id, account_id, queue)| {
+                let place = queue.map_or(0, |queue| {
+                    let place = places.entry(queue.key).or_default();
+                    *place += 1;
+                    *place
+                });
+                (place, queue.map_or(0, |queue| queue.failures), due, id, account_id, queue)
+            })
+            .collect();
+        placed.sort_unstable_by_key(|(place, failures, due, id, ..)| (*place, *failures, *due, *id));
+        placed.into_iter().filter_map(move |(place, failures, _, id, account_id, queue)| {
+            if let Some(queue) = queue {
+                let of_account = self.by_account.get(&account_id).copied().unwrap_or_default();
+                let allowed = place <= shares.per_subscription
+                    && (place == 1 || of_account < shares.per_account)
+                    && (failures == 0 || self.failing < shares.failing);
+                if !allowed {
+                    return None;
+                }
+                self.add(queue);
+            }
+            Some((account_id, id))
+        })
+    }
+}
+
 #[async_trait]
 impl WorkStorage for MemoryStorage {
     async fn take_due(
         &self,
         lane: Lane,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
         tokio::task::yield_now().await;
         let now = self.clock.now();
         let mut guard = locked(&self.state);
         let state = &mut *guard;
-        let mut under_way = BTreeMap::<(AccountId, SubscriptionId), u32>::new();
+        let mut held = Held::default();
         let mut candidates = Vec::new();
         for (&(account_id, id), stored) in &state.effects {
             if stored.status != EffectStatus::Pending || id.lane() != lane {
                 continue;
             }
+            let queue = stored.subscription_id().map(|subscription_id| Queue {
+                key: (account_id, subscription_id),
+                failures: state.streaks.get(&(account_id, subscription_id)).map_or(0, |streak| streak.failures),
+            });
             if stored.is_leased(now) {
-                if let Some(subscription_id) = stored.subscription_id() {
-                    *under_way.entry((account_id, subscription_id)).or_default() += 1;
-                }
+                queue.into_iter().for_each(|queue| held.add(queue));
             } else if stored.due <= now {
-                candidates.push((stored.due, account_id, id));
+                candidates.push((stored.due, id, account_id, queue));
             }
         }
-        candidates.sort_unstable();
         let mut taken = Vec::new();
-        for (_, account_id, id) in candidates {
-            if u32::try_from(taken.len()).is_ok_and(|count| count >= limit) {
-                break;
-            }
+        for (account_id, id) in held.turns(candidates, shares).take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             let Some(mut stored) = state.effects.get(&(account_id, id)).cloned() else { continue };
-            if let Some(subscription_id) = stored.subscription_id() {
-                let count = under_way.entry((account_id, subscription_id)).or_default();
-                if *count >= per_subscription {
-                    continue;
-                }
-                *count += 1;
-            }
             stored.fence = stored.fence.saturating_add(1);
             stored.leased_until = Some(now.plus(lease));
             taken.push(Due {

@@ -1,8 +1,11 @@
 //! A host: it answers requests with the real service, takes Plugipay's notifications, and runs the real dispatcher, janitor,
 //! sweeper and folder. It can die between any two polls, and start again with nothing but what is in the storage.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,6 +17,7 @@ use serront_core::decide::{
     AdjustmentInput, Context, Decision, ModuleSwitches, OrderPatch, PayoutStep, Requester, switch_modules,
 };
 use serront_core::dispatch::Dispatcher;
+use serront_core::effect::Lane;
 use serront_core::fold::Folder;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, KeyId};
@@ -39,6 +43,9 @@ use super::world::{SimClock, World};
 use crate::memory::{CountingIds, CountingSecrets, MemorySealer};
 use crate::world::{SERVICE_SLUG, order_input, service_input, storefront_input};
 
+/// How long a loop sleeps at least while something is due.
+const ROUND: Duration = Duration::from_millis(500);
+
 /// The ports of one host in one of its lives.
 pub(crate) struct Host {
     pub(crate) world: Arc<World>,
@@ -53,10 +60,8 @@ pub(crate) struct Host {
     secrets: CountingSecrets,
     sealer: MemorySealer,
     bugs: Arc<HostBugs>,
-    /// Something may be due in the outbox.
-    outbox: Poke,
-    /// Something may be due among the errands.
-    errands: Poke,
+    /// Something may be due in this lane.
+    pokes: BTreeMap<Lane, Poke>,
 }
 
 /// What a host is connected to.
@@ -89,7 +94,8 @@ impl Host {
         // Every life draws ids and secrets of its own.
         let start = u32::try_from(owner.host).unwrap_or(0).saturating_mul(10_000).saturating_add(owner.life + 1);
         let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
-        let (outbox, errands) = (Poke::default(), Poke::default());
+        let pokes = Lane::ALL.map(|lane| (lane, Poke::default())).into();
+        let sealer = MemorySealer::default();
         Arc::new(Self {
             world,
             owner,
@@ -101,10 +107,9 @@ impl Host {
             clock,
             ids,
             secrets,
-            sealer: MemorySealer::default(),
+            sealer,
             bugs,
-            outbox,
-            errands,
+            pokes,
         })
     }
 
@@ -133,51 +138,64 @@ impl Host {
 
     /// Starts the loops of the periodic halves.
     pub(crate) fn start(self: &Arc<Self>) {
-        let (dispatching, sweeping, folding) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
-        let janitor = Arc::clone(self);
-        self.handle().spawn(Some(self.owner), async move { janitor.run_errands().await });
-        self.handle().spawn(Some(self.owner), async move { dispatching.dispatch().await });
+        let (sweeping, folding) = (Arc::clone(self), Arc::clone(self));
+        for lane in Lane::ALL {
+            let working = Arc::clone(self);
+            self.handle().spawn(Some(self.owner), async move { working.work(lane).await });
+        }
         self.handle().spawn(Some(self.owner), async move { sweeping.sweep().await });
         self.handle().spawn(Some(self.owner), async move { folding.fold().await });
     }
 
     fn wake(&self) {
-        self.outbox.raise();
-        self.errands.raise();
+        self.pokes.values().for_each(Poke::raise);
     }
 
-    async fn dispatch(&self) {
-        let (mailer, sink, receipts) = (&*self.mailer, &*self.sink, &*self.receipts);
-        let dispatcher = Dispatcher::new(&*self.storage, mailer, sink, receipts, self.environment());
-        loop {
-            let now = self.clock.now();
-            match dispatcher.step(now, 16).await {
-                Ok(step) => {
-                    let pause = step.next.since(self.clock.now());
-                    let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
-                    let _ = self.handle().within(pause, self.outbox.raised()).await;
-                }
-                Err(_) => self.handle().sleep_ms(2_000).await,
-            }
-        }
+    fn dispatcher(&self) -> Dispatcher<'_, dyn WorkStorage, dyn Mailer, dyn Sink, dyn Receipts> {
+        Dispatcher::new(&*self.storage, &*self.mailer, &*self.sink, &*self.receipts, self.environment())
     }
 
-    async fn run_errands(&self) {
-        let janitor = Janitor::new(self.online());
+    /// Works through a lane, as the reference host does: an effect in a task of its own, while places are free.
+    async fn work(self: &Arc<Self>, lane: Lane) {
+        let Some(poke) = self.pokes.get(&lane) else { return };
+        let running = Arc::new(AtomicU32::new(0));
         loop {
-            let now = self.clock.now();
-            match janitor.step(now, 16).await {
-                Ok(step) => {
-                    if step.attempted > 0 {
-                        // What it settled has mails and deliveries.
-                        self.outbox.raise();
-                    }
-                    let pause = step.next.since(self.clock.now());
-                    let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
-                    let _ = self.handle().within(pause, self.errands.raised()).await;
-                }
-                Err(_) => self.handle().sleep_ms(2_000).await,
+            let free = self.world.policy.places.of(lane).saturating_sub(running.load(Ordering::Relaxed));
+            if free == 0 {
+                poke.raised().await;
+                continue;
             }
+            let taken = match lane {
+                Lane::Mails | Lane::Deliveries | Lane::Removals => self.dispatcher().take(lane, free).await,
+                Lane::Errands => Janitor::new(self.online()).take(free).await,
+            };
+            let Ok(taken) = taken else {
+                self.handle().sleep_ms(2_000).await;
+                continue;
+            };
+            for due in taken {
+                let (host, running) = (Arc::clone(self), Arc::clone(&running));
+                running.fetch_add(1, Ordering::Relaxed);
+                self.handle().spawn(Some(self.owner), async move {
+                    let _ = match lane {
+                        Lane::Mails | Lane::Deliveries | Lane::Removals => host.dispatcher().perform(&due).await,
+                        Lane::Errands => Janitor::new(host.online()).perform(&due).await,
+                    };
+                    running.fetch_sub(1, Ordering::Relaxed);
+                    // What it settled has mails and deliveries.
+                    host.wake();
+                });
+            }
+            let Ok(next) = self.storage.next_due(lane).await else {
+                self.handle().sleep_ms(2_000).await;
+                continue;
+            };
+            // What is due and was not given out waits for a place of its subscription's, or for the storage's clock.
+            let now = self.clock.now();
+            let idle = self.world.policy.dispatch_idle;
+            let pause = next.map_or(idle, |due| due.since(now).max(ROUND).min(idle));
+            let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            let _ = self.handle().within(pause, poke.raised()).await;
         }
     }
 

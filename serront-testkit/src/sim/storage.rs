@@ -30,6 +30,7 @@ use serront_core::page::{
     OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
     NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind, Prune, Pruned,
@@ -108,8 +109,8 @@ impl Server {
         result
     }
 
-    fn take_due(&self, lane: Lane, limit: u32, per_subscription: u32, lease: Duration) -> Result<Vec<Due>, PortError> {
-        let due = at_once(self.world.storage.take_due(lane, limit, per_subscription, lease))?;
+    fn take_due(&self, lane: Lane, limit: u32, shares: DeliveryShares, lease: Duration) -> Result<Vec<Due>, PortError> {
+        let due = at_once(self.world.storage.take_due(lane, limit, shares, lease))?;
         if !due.is_empty() {
             self.world.line(&format!("take {:?}", due.iter().map(|due| due.id.to_string()).collect::<Vec<_>>()));
             self.world.see(&Event::Said(&format!("{due:?}")));
@@ -396,10 +397,10 @@ impl WorkStorage for NetStorage {
         &self,
         lane: Lane,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
-        let take = move |server: &Server| server.take_due(lane, limit, per_subscription, lease);
+        let take = move |server: &Server| server.take_due(lane, limit, shares, lease);
         self.call(self.fate(), take, move |server| drop(take(server))).await?
     }
 

@@ -27,6 +27,7 @@ use serront_core::page::{
     OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
     FundsSnapshot, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind,
@@ -465,16 +466,21 @@ impl WorkStorage for Planted {
         &self,
         lane: Lane,
         limit: u32,
-        per_subscription: u32,
+        shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
-        let most = if self.is(Bug::SubscriptionLimitIgnored) { u32::MAX } else { per_subscription };
-        let mut due = self.inner.take_due(lane, limit, most, lease).await?;
+        let shares = if self.is(Bug::SubscriptionLimitIgnored) {
+            DeliveryShares { per_subscription: u32::MAX, ..shares }
+        } else {
+            shares
+        };
+        let mut due = self.inner.take_due(lane, limit, shares, lease).await?;
         let mut lost = Vec::new();
         {
             let mut memory = locked(&self.memory);
             if self.is(Bug::LeaseIgnored) {
-                due.extend(memory.taken.values().cloned().map(|due| Due { fence: Fence(due.fence.0 + 1), ..due }));
+                let again = memory.taken.values().filter(|due| due.id.lane() == lane).cloned();
+                due.extend(again.map(|due| Due { fence: Fence(due.fence.0 + 1), ..due }));
             }
             due.retain(|due| !memory.gone.contains(&due.id));
             for due in &due {

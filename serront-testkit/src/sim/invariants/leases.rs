@@ -72,7 +72,7 @@ impl Leases {
                 *held.entry(subscription).or_default() += 1;
             }
         }
-        let most = view.policy.deliveries_per_subscription_max;
+        let most = view.policy.delivery_shares.per_subscription;
         match held.into_iter().find(|(_, count)| *count > most) {
             None => Ok(()),
             Some((id, count)) => Err(format!("{count} deliveries to {id} are under way at once")),

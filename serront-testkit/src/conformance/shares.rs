@@ -1,0 +1,218 @@
+//! Deliveries are shared out: whoever is slow or dead delays nobody else's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serront_core::effect::{EffectId, Lane};
+use serront_core::ids::SubscriptionId;
+use serront_core::policy::DeliveryShares;
+use serront_core::ports::{Due, DueEffect, NextAttempt};
+use serront_core::subscription::SubscriptionInput;
+
+use super::Harness;
+use super::bench::{Bench, LEASE, at_once};
+use crate::world::Seller;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Nothing of the conformance suite happens by itself to a subscription with this filter.
+const QUIET: &[&str] = &["serront.billing.*"];
+
+/// Two to one subscription, and nothing else is kept to.
+const TWO_EACH: DeliveryShares = DeliveryShares { per_subscription: 2, ..DeliveryShares::UNLIMITED };
+
+fn per_subscription(taken: &[Due]) -> BTreeMap<SubscriptionId, usize> {
+    taken.iter().fold(BTreeMap::new(), |mut counts, due| {
+        if let DueEffect::Delivery { target: Some(target), .. } = &due.effect {
+            *counts.entry(target.subscription.id).or_default() += 1;
+        }
+        counts
+    })
+}
+
+fn ids(taken: &[Due]) -> Vec<EffectId> {
+    taken.iter().map(|due| due.id).collect()
+}
+
+async fn take<H: Harness + ?Sized>(bench: &Bench<'_, H>, limit: u32, shares: DeliveryShares) -> Vec<Due> {
+    bench.storage().take_due(Lane::Deliveries, limit, shares, LEASE).await.unwrap()
+}
+
+/// This many subscriptions, each with this many deliveries that are due.
+async fn queues<H: Harness + ?Sized>(
+    bench: &Bench<'_, H>,
+    seller: &Seller,
+    count: usize,
+    deliveries: usize,
+) -> Vec<SubscriptionId> {
+    let mut subscriptions = Vec::new();
+    for n in 0..count {
+        let id = bench.world.subscribe(seller, &format!("https://receiver-{n}.example"), QUIET).await;
+        bench.queue_deliveries(seller.account_id, id, deliveries).await;
+        subscriptions.push(id);
+    }
+    subscriptions
+}
+
+/// Gives these subscriptions a streak, so many failed attempts long. Nothing of theirs may be due.
+async fn fail<H: Harness + ?Sized>(
+    bench: &Bench<'_, H>,
+    seller: &Seller,
+    subscriptions: &[SubscriptionId],
+    times: usize,
+) {
+    for _ in 0..times {
+        for id in subscriptions {
+            bench.queue_deliveries(seller.account_id, *id, 1).await;
+        }
+        for due in take(bench, 1_000, DeliveryShares::UNLIMITED).await {
+            bench.record(&due, NextAttempt::Failed).await.unwrap();
+        }
+    }
+}
+
+/// So many deliveries to one subscription are under lease, over all takers; others go past those that wait.
+pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let slow = queues(&bench, &seller, 1, 20).await[0];
+    bench.advance(SECOND).await;
+    let quick = queues(&bench, &seller, 1, 3).await[0];
+    let taken = take(&bench, 5, TWO_EACH).await;
+    assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
+    assert_eq!(take(&bench, 5, TWO_EACH).await, []);
+    let done = taken.iter().find(|due| per_subscription(std::slice::from_ref(due)).contains_key(&quick)).unwrap();
+    bench.record(done, NextAttempt::Succeeded).await.unwrap();
+    assert_eq!(per_subscription(&take(&bench, 5, TWO_EACH).await), BTreeMap::from([(quick, 1)]));
+    bench.advance(LEASE).await;
+    let storage = &bench.world.storage;
+    let takers = (0..8).map(|_| {
+        let storage = storage.clone();
+        async move { storage.take_due(Lane::Deliveries, 3, TWO_EACH, LEASE).await.unwrap() }
+    });
+    let taken: Vec<_> = at_once(takers).await.into_iter().flatten().collect();
+    assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
+}
+
+/// However long a queue, and however few are wanted: whoever has fewest under way comes first.
+pub async fn a_long_queue_hides_nothing(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let slow = queues(&bench, &seller, 1, 1_500).await[0];
+    bench.advance(SECOND).await;
+    let quick = queues(&bench, &seller, 1, 1).await[0];
+    assert_eq!(per_subscription(&take(&bench, 2, TWO_EACH).await), BTreeMap::from([(slow, 1), (quick, 1)]));
+    assert_eq!(per_subscription(&take(&bench, 2, TWO_EACH).await), BTreeMap::from([(slow, 1)]));
+}
+
+/// Among subscriptions that have as much under way, the longest due comes first; within one, always.
+pub async fn a_subscriptions_deliveries_begin_in_their_order(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let (one, other) = {
+        let both = queues(&bench, &seller, 2, 0).await;
+        (both[0], both[1])
+    };
+    let mut queued = Vec::new();
+    for id in [one, one, other, one, other] {
+        queued.push(bench.queue_deliveries(seller.account_id, id, 1).await[0]);
+        bench.advance(SECOND).await;
+    }
+    let first = take(&bench, 1, TWO_EACH).await;
+    assert_eq!(ids(&first), [queued[0]]);
+    assert_eq!(ids(&take(&bench, 10, TWO_EACH).await), [queued[2], queued[1], queued[4]]);
+    // What has to be tried again comes after what happened before that.
+    bench.record(&first[0], NextAttempt::At(bench.now())).await.unwrap();
+    assert_eq!(ids(&take(&bench, 1, TWO_EACH).await), [queued[3]]);
+    bench.advance(LEASE).await;
+    assert_eq!(take(&bench, 1, TWO_EACH).await.len(), 1);
+}
+
+/// Beyond its account's share a subscription has one place, and that is nobody else's.
+pub async fn an_account_keeps_to_its_share(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
+    let shares = DeliveryShares { per_subscription: 4, per_account: 5, failing: u32::MAX };
+    let many = queues(&bench, &seller, 3, 10).await;
+    let taken = take(&bench, 100, shares).await;
+    let counts = per_subscription(&taken);
+    assert_eq!(taken.len(), 5);
+    assert!(many.iter().all(|id| (1..=2).contains(&counts[id])), "{counts:?}");
+    assert_eq!(take(&bench, 100, shares).await, []);
+    // The first place of a further subscription, and all of another account's.
+    let late = queues(&bench, &seller, 1, 10).await[0];
+    let free = queues(&bench, &other, 1, 10).await[0];
+    assert_eq!(per_subscription(&take(&bench, 100, shares).await), BTreeMap::from([(late, 1), (free, 4)]));
+    assert_eq!(take(&bench, 100, shares).await, []);
+}
+
+/// Failing subscriptions share what there is for them; of them, who has failed least often comes first. A success ends it.
+pub async fn failing_subscriptions_share_a_part(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
+    let shares = DeliveryShares { per_subscription: 4, per_account: u32::MAX, failing: 3 };
+    let dead = queues(&bench, &seller, 5, 0).await;
+    let once = queues(&bench, &other, 1, 0).await[0];
+    fail(&bench, &seller, &dead, 3).await;
+    fail(&bench, &other, &[once], 1).await;
+    for id in &dead {
+        bench.queue_deliveries(seller.account_id, *id, 10).await;
+    }
+    bench.advance(SECOND).await;
+    bench.queue_deliveries(other.account_id, once, 10).await;
+    let live = queues(&bench, &seller, 1, 10).await[0];
+    let taken = take(&bench, 100, shares).await;
+    let counts = per_subscription(&taken);
+    assert_eq!((counts[&once], counts[&live]), (1, 4));
+    assert_eq!(taken.len(), 7, "two of the dead ones: {counts:?}");
+    assert_eq!(take(&bench, 100, shares).await, []);
+    let tried = taken.iter().find(|due| due.account_id == other.account_id).unwrap();
+    bench.record(tried, NextAttempt::Succeeded).await.unwrap();
+    let counts = per_subscription(&take(&bench, 100, shares).await);
+    assert_eq!(counts[&once], 4, "it fails no more");
+    assert_eq!(counts.values().sum::<usize>(), 5, "its place is another's: {counts:?}");
+}
+
+/// A hundred dead endpoints of one account, with long queues, beside a live one: what happens is under way at once, and of
+/// another account as well.
+pub async fn a_hundred_dead_endpoints_delay_nobody(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
+    let shares = DeliveryShares::default();
+    let dead = queues(&bench, &seller, 99, 8).await;
+    assert_eq!(take(&bench, 512, shares).await.len(), 128);
+    let live = queues(&bench, &seller, 1, 1).await[0];
+    let others = queues(&bench, &other, 1, 1).await[0];
+    assert_eq!(per_subscription(&take(&bench, 2, shares).await), BTreeMap::from([(live, 1), (others, 1)]));
+    // They have all failed, and go on doing so.
+    bench.advance(LEASE).await;
+    for due in take(&bench, 1_000, DeliveryShares::UNLIMITED).await {
+        let next = if dead.iter().any(|id| per_subscription(std::slice::from_ref(&due)).contains_key(id)) {
+            NextAttempt::At(bench.now())
+        } else {
+            NextAttempt::Succeeded
+        };
+        bench.record(&due, next).await.unwrap();
+    }
+    assert_eq!(take(&bench, 512, shares).await.len(), 128);
+    for (account_id, id) in [(seller.account_id, live), (other.account_id, others)] {
+        bench.queue_deliveries(account_id, id, 1).await;
+    }
+    assert_eq!(per_subscription(&take(&bench, 2, shares).await), BTreeMap::from([(live, 1), (others, 1)]));
+}
+
+/// What a pause leaves behind is given out too, so that it comes to its end.
+pub async fn what_has_no_subscription_is_given_out(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let both = queues(&bench, &seller, 2, 0).await;
+    let input = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
+    bench.world.service().update_subscription(seller.account_id, both[0], &input, None).await.unwrap();
+    bench.world.local().delete_subscription(seller.account_id, both[1]).await.unwrap();
+    let mut queued = Vec::new();
+    for id in both {
+        queued.push(bench.queue_deliveries(seller.account_id, id, 1).await[0]);
+    }
+    let mut taken = ids(&take(&bench, 10, DeliveryShares::default()).await);
+    taken.sort();
+    assert_eq!(taken, queued);
+}
