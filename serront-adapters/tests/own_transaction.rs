@@ -13,7 +13,6 @@ use serront_adapters::sqlite::{SqliteStorage, SqliteTransaction};
 use serront_core::books::{self, Verification};
 use serront_core::change::ChangeSet;
 use serront_core::decide::{self, AdjustmentInput, Context, Decision, PayoutStep, Requester};
-use serront_core::effect::Lane;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::order::{Language, OrderNumber};
 use serront_core::page::{Limit, OrderFilter};
