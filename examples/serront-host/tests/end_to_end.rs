@@ -10,7 +10,7 @@ use serront_core::key::WebhookSecret;
 use serront_core::receipt::samples;
 use serront_core::signature::sign;
 use serront_core::time::Timestamp;
-use support::{Client, Engine, Installation, Receiver, eventually};
+use support::{Client, Engine, Installation, Receiver, Silent, eventually};
 
 mod support;
 
@@ -20,6 +20,7 @@ on_both_engines!(
     a_killed_host_loses_nothing_that_it_acknowledged,
     admin_subcommands_work_beside_a_running_host,
     two_hosts_on_one_database_have_one_winner_for_each_order,
+    ninety_nine_endpoints_that_hang_delay_nobody,
 );
 
 async fn a_transfer_is_claimed_confirmed_mailed_and_told(engine: Engine) {
@@ -82,6 +83,40 @@ async fn a_transfer_is_claimed_confirmed_mailed_and_told(engine: Engine) {
     let log = log.data();
     assert_eq!(log[0]["attemptLog"][0]["responseCode"], 204);
     assert!(host.stop(), "SIGTERM ends the host with status 0");
+}
+
+async fn ninety_nine_endpoints_that_hang_delay_nobody(engine: Engine) {
+    let installation = Installation::new(engine);
+    let ((_, key), (_, others_key)) = (installation.account("free"), installation.account("free"));
+    let host = installation.serve();
+    let (client, other) = (Client::new(&host, &key), Client::new(&host, &others_key));
+    let (live, others, silent) = (Receiver::start().await, Receiver::start().await, Silent::start().await);
+    let subscribe = async |client: &Client, url: String| {
+        let subscription = json!({"url": url, "events": ["serront.order.*"]});
+        client.call("POST", "/api/v1/webhook-subscriptions", Some(subscription)).await.data();
+    };
+    client.open_shop("busy").await;
+    other.open_shop("quiet").await;
+    // The dead ones first: whoever goes by age comes to them first.
+    for n in 0..99 {
+        subscribe(&client, format!("{}/{n}", silent.url)).await;
+    }
+    subscribe(&client, live.url.clone()).await;
+    subscribe(&other, others.url.clone()).await;
+
+    for _ in 0..4 {
+        client.order("busy").await;
+    }
+    eventually("all of them hang", || silent.hanging().len() >= 99 && live.received().len() == 4).await;
+    let hanging = silent.hanging();
+    client.order("busy").await;
+    other.order("quiet").await;
+    let confirm = format!("/api/v1/orders/{}/confirm-payment", client.order_ids().await[0]);
+    client.call("POST", &confirm, None).await.data();
+    let all_is_told = || live.received().len() == 6 && others.received().len() == 1 && installation.mails().len() == 1;
+    eventually("the live ones and the mail", all_is_told).await;
+    assert!(!hanging.is_disjoint(&silent.hanging()), "what hung before hangs still");
+    host.kill();
 }
 
 async fn of_twelve_confirmations_at_once_one_wins(engine: Engine) {

@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -366,6 +367,54 @@ impl Receiver {
 
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+}
+
+/// How many came, and the numbers of those that hang.
+type Requests = Arc<Mutex<(u64, BTreeSet<u64>)>>;
+
+/// Endpoints on loopback, one for each path, that take what is posted and never answer.
+#[derive(Clone)]
+pub struct Silent {
+    pub url: String,
+    requests: Requests,
+}
+
+/// A request that hangs, until its sender gives it up.
+struct Hanging {
+    number: u64,
+    requests: Requests,
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.requests.lock().unwrap().1.remove(&self.number);
+    }
+}
+
+impl Silent {
+    pub async fn start() -> Self {
+        let requests = Requests::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let hang = |State(requests): State<Requests>, _: String| async move {
+            let number = {
+                let (count, hanging) = &mut *requests.lock().unwrap();
+                *count += 1;
+                hanging.insert(*count);
+                *count
+            };
+            let _hanging = Hanging { number, requests };
+            std::future::pending::<StatusCode>().await
+        };
+        let router = Router::new().route("/{endpoint}", post(hang)).with_state(requests.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, requests }
+    }
+
+    /// The numbers of the requests that hang.
+    pub fn hanging(&self) -> BTreeSet<u64> {
+        self.requests.lock().unwrap().1.clone()
     }
 }
 
