@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::ids::{AccountId, UploadId};
-use serront_core::ports::{Clock, Ids, PortError, PortErrorKind, Receipts, StoredReceipt};
+use serront_core::page::{DeliveryFilter, Limit};
+use serront_core::ports::{Clock, Ids, PortError, PortErrorKind, Receipts, Storage as _, StoredReceipt};
 use serront_core::receipt::samples;
 use serront_core::sweep::Sweeper;
 use serront_core::time::Timestamp;
 use serront_testkit::memory::MemoryReceipts;
-use serront_testkit::world::{Placed, World};
+use serront_testkit::world::{Placed, World, host};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -49,6 +50,35 @@ async fn only_orphans_older_than_a_day_go() {
     assert_eq!(sweep(&world).await, 1);
     assert_eq!(world.receipts.uploads(), named, "what a payment names stays, however old");
     assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
+}
+
+#[tokio::test]
+async fn what_is_over_stays_in_the_log_for_ninety_days() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    world.subscribe(&seller, "https://one.example", &["*"]).await;
+    world.local().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
+    let logged = async || {
+        let (filter, limit) = (DeliveryFilter::default(), Limit::parse(None).unwrap());
+        world.storage.deliveries(seller.account_id, &filter, None, limit).await.unwrap().rows.len()
+    };
+    world.clock.advance(24 * 100 * HOUR);
+    sweep(&world).await;
+    assert_eq!(logged().await, 1, "what is pending stays");
+    world.dispatch_all().await;
+    sweep(&world).await;
+    assert_eq!(logged().await, 0);
+
+    let placed = world.place(&seller, "Sari").await;
+    world.local().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
+    let made = logged().await;
+    world.dispatch_all().await;
+    world.clock.advance(24 * 90 * HOUR);
+    sweep(&world).await;
+    assert_eq!((made, logged().await), (2, 2), "to the day");
+    world.clock.advance(MILLISECOND);
+    sweep(&world).await;
+    assert_eq!(logged().await, 0);
 }
 
 #[tokio::test]
