@@ -8,7 +8,7 @@ use std::time::Duration;
 use serront_core::change::Guard;
 use serront_core::decide::{self, Context, Decision};
 use serront_core::dispatch::Dispatcher;
-use serront_core::effect::{Attempt, EffectStatus, Lane};
+use serront_core::effect::{Attempt, EffectStatus};
 use serront_core::event::EventType;
 use serront_core::ids::SubscriptionId;
 use serront_core::key::WebhookSecret;

@@ -705,7 +705,7 @@ impl Input {
             Write::Discard(discard) => {
                 let id = discard.effect_id;
                 let relation = match id.lane() {
-                    Lane::Outbox => &mut self.discarded_effects,
+                    Lane::Mails | Lane::Deliveries | Lane::Removals => &mut self.discarded_effects,
                     Lane::Errands => &mut self.discarded_errands,
                 };
                 relation.push(n, owned(id.to_string()));

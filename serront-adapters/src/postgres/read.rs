@@ -31,9 +31,7 @@ use crate::sql::rows::{
     storefront_columns, unapplied,
 };
 use crate::sql::search::{Way, marked, ways};
-use crate::sql::work::{
-    self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets,
-};
+use crate::sql::work::{self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets};
 
 type Read<T> = Result<T, Failed>;
 
