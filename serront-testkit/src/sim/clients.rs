@@ -54,6 +54,8 @@ struct Shop {
     revoked: Vec<String>,
     orders: Vec<KnownOrder>,
     subscriptions: Vec<String>,
+    /// Those that were given up first, and none that waits.
+    deliveries: Vec<String>,
     services: Vec<String>,
     /// Those that are open first.
     exceptions: Vec<String>,
@@ -83,7 +85,8 @@ impl Clients {
     pub(crate) fn open_shop(&self, facts: SellerFacts) {
         let slug = facts.slug.clone();
         let (keys, revoked, orders) = (Vec::new(), Vec::new(), Vec::new());
-        let (subscriptions, services, exceptions) = (Vec::new(), Vec::new(), Vec::new());
+        let (subscriptions, deliveries) = (Vec::new(), Vec::new());
+        let (services, exceptions) = (Vec::new(), Vec::new());
         let (payouts, adjustments, available) = (Vec::new(), Vec::new(), None);
         let shop = Shop {
             facts,
@@ -92,6 +95,7 @@ impl Clients {
             revoked,
             orders,
             subscriptions,
+            deliveries,
             services,
             exceptions,
             payouts,
@@ -201,6 +205,12 @@ impl Clients {
             }
             Verb::PutStorefront { slug, .. } => shop.slug.clone_from(slug),
             Verb::Subscribe { .. } => shop.subscriptions.extend(text(data, "id")),
+            Verb::Deliveries => {
+                let mut listed: Vec<_> = data.as_array().into_iter().flatten().collect();
+                listed.retain(|delivery| text(delivery, "status").as_deref() != Some("pending"));
+                listed.sort_by_key(|delivery| text(delivery, "status").as_deref() != Some("failed"));
+                shop.deliveries = listed.into_iter().filter_map(|delivery| text(delivery, "id")).collect();
+            }
             Verb::AddService { .. } => shop.services.extend(text(data, "id")),
             Verb::Exceptions => {
                 let mut listed: Vec<_> = data.as_array().into_iter().flatten().collect();
@@ -322,7 +332,7 @@ impl Clients {
                 | Act::RequestPayout { seller, .. }
                 | Act::MovePayout { seller, .. }
                 | Act::Adjust { seller, .. } => (seller, None),
-                Act::RetryParked | Act::VerifyBooks => (0, None),
+                Act::RetryParked | Act::RetryGivenUp | Act::VerifyBooks => (0, None),
                 _ => return None,
             },
         };
@@ -418,7 +428,15 @@ impl Clients {
             Act::Unsubscribe { subscription: place } => {
                 Verb::Unsubscribe { subscription: subscription(place)?.clone() }
             }
+            Act::RotateSecret { subscription: place } => {
+                Verb::RotateSecret { subscription: subscription(place)?.clone() }
+            }
             Act::Deliveries => Verb::Deliveries,
+            Act::Redeliver { delivery: place } => {
+                let delivery = shop.deliveries.get(place.checked_rem(shop.deliveries.len())?)?.clone();
+                Verb::Redeliver { delivery }
+            }
+            Act::RetryGivenUp => Verb::RetryGivenUp,
             Act::AddKey => Verb::AddKey { name: format!("key {number}") },
             Act::SwitchPayment { on } => Verb::SwitchPayment { on: *on },
             Act::SwitchMarketing { on } => Verb::SwitchMarketing { on: *on },
@@ -520,6 +538,7 @@ const fn first_look(act: &Act) -> Option<Verb> {
     match act {
         Act::RequestPayout { .. } => Some(Verb::PayoutBalance),
         Act::Resolve { .. } => Some(Verb::Exceptions),
+        Act::Redeliver { .. } => Some(Verb::Deliveries),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, EffectId};
-use serront_core::ids::{AccountId, UploadId};
+use serront_core::ids::{AccountId, MailId, UploadId};
 use serront_core::inbox::InboxStatus;
 use serront_core::mail::MailMessage;
 use serront_core::policy::Policy;
@@ -101,7 +101,17 @@ pub(crate) enum Verb {
         subscription: String,
     },
     Subscriptions,
+    /// The subscription gets a new secret.
+    RotateSecret {
+        subscription: String,
+    },
     Deliveries,
+    /// By hand, once more.
+    Redeliver {
+        delivery: String,
+    },
+    /// By an operator: whatever was given up is tried again.
+    RetryGivenUp,
     AddKey {
         name: String,
     },
@@ -244,6 +254,9 @@ impl Verb {
             Self::Pause { .. } => "pause",
             Self::Unsubscribe { .. } => "unsubscribe",
             Self::Subscriptions => "subscriptions",
+            Self::RotateSecret { .. } => "rotate-secret",
+            Self::Redeliver { .. } => "redeliver",
+            Self::RetryGivenUp => "retry-given-up",
             Self::Deliveries => "deliveries",
             Self::AddKey { .. } => "add-key",
             Self::RevokeKey { .. } => "revoke-key",
@@ -312,6 +325,8 @@ pub(crate) enum Event<'a> {
     Folded,
     /// A mail arrived at the mail server.
     Mailed(&'a MailMessage),
+    /// The mail server refused a mail for good.
+    MailRefused(MailId),
     /// A post arrived at its receiver, who answers with this status; `None`: the receiver answers nothing.
     Posted { post: &'a Post, seller: usize, status: Option<u16> },
     /// A receipt's bytes were removed.

@@ -468,6 +468,15 @@ impl Host {
                 let Answer { value, replayed, .. } = local.adjust(parse(account)?, &input, &actor).await?;
                 Ok((self.seen(&AdjustmentView::from(&value)).0, replayed))
             }
+            Verb::RetryGivenUp => {
+                for given_up in self.storage.given_up(None, Limit::parse(Some("100"))?).await?.rows {
+                    // Of deliveries, some are no longer wanted; of several operators, one is first.
+                    if let Err(failure) = local.retry_effect(given_up.account_id, given_up.id).await {
+                        self.failed(&failure);
+                    }
+                }
+                Ok((Value::Null, false))
+            }
             Verb::VerifyBooks => Ok(self.seen(&verify(&*self.storage, None, &Verification::default()).await?)),
             other => Err(unexpected(other)),
         }
@@ -548,6 +557,14 @@ impl Host {
             Verb::Unsubscribe { subscription } => {
                 local.delete_subscription(account, parse(subscription)?).await?;
                 Ok((Value::Null, false))
+            }
+            Verb::RotateSecret { subscription } => {
+                let answer = local.rotate_secret(account, parse(subscription)?, request).await?;
+                self.world.see(&Event::Secret(answer.value.secret.reveal()));
+                Ok(self.shown(&answer))
+            }
+            Verb::Redeliver { delivery } => {
+                Ok(self.shown(&local.retry_delivery(account, parse(delivery)?, request).await?))
             }
             Verb::Subscriptions => Ok(self.seen(&local.subscriptions(account).await?)),
             Verb::Deliveries => {

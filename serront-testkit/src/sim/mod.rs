@@ -75,7 +75,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::policy::Policy;
+use serront_core::policy::{DeliveryShares, Policy};
 use serront_core::ports::{Clock, WorkStorage};
 
 pub use self::bugs::Bug;
@@ -217,9 +217,17 @@ pub fn bug_table(caught: &[Caught]) -> String {
 }
 
 /// The contract's policy, with periodic halves that look around less often while nothing happens: a host is woken by its own
-/// commits, so that only what another host left behind waits longer, and days pass in a fraction of a second.
+/// commits, so that only what another host left behind waits longer, and days pass in a fraction of a second. Shares of
+/// deliveries are small and subscriptions are switched off soon, so that a few receivers come to it.
 #[must_use]
 pub fn calm_policy() -> Policy {
     let minutes = |count: u64| Duration::from_secs(60 * count);
-    Policy { dispatch_idle: minutes(10), fold_interval: minutes(30), ..Policy::default() }
+    Policy {
+        dispatch_idle: minutes(10),
+        fold_interval: minutes(30),
+        delivery_shares: DeliveryShares { per_subscription: 4, per_account: 5, failing: 2 },
+        switch_off_failures: 5,
+        switch_off_after: minutes(120),
+        ..Policy::default()
+    }
 }

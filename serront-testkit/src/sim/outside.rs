@@ -58,6 +58,11 @@ impl Mailer for SimMailer {
                 handle.sleep_ms(pause / 2).await;
                 Ok(())
             }
+            MailServer::Refusing => {
+                self.world.line(&format!("mail {} is refused", message.id));
+                self.world.see(&Event::MailRefused(message.id));
+                Err(PortError::permanent("no such mailbox"))
+            }
             MailServer::Greylisting => Err(PortError::transient("come again later")),
             MailServer::Silent => {
                 arrives();

@@ -88,7 +88,15 @@ pub(crate) enum Act {
     Unsubscribe {
         subscription: usize,
     },
+    RotateSecret {
+        subscription: usize,
+    },
     Deliveries,
+    /// Looks at the log, and has a delivery sent again: one that was given up, if there is one.
+    Redeliver {
+        delivery: usize,
+    },
+    RetryGivenUp,
     AddKey,
     /// Revokes the key of one of the seller's devices, and gives it a new one.
     RevokeKey {
@@ -239,6 +247,8 @@ pub(crate) enum MailServer {
     Silent,
     /// Says nothing and takes nothing.
     Gone,
+    /// Refuses every mail for good.
+    Refusing,
 }
 
 /// What goes wrong.
@@ -318,6 +328,7 @@ impl Plan {
             plan.draw_payout_scene(&mut random);
         }
         plan.draw_clearing_up(&mut random);
+        plan.draw_ways_out(&mut Random::of(seed, "ways out"));
         plan.items.sort_by_key(|item| item.at);
         plan
     }
@@ -461,6 +472,72 @@ impl Plan {
             at += pause(random);
             let (actor, act) = draw_payout_act(random, seller, (credit, reference));
             push(random, at, actor, act);
+        }
+    }
+
+    /// Dead receivers, refused mail, new secrets, and what people do about it by hand.
+    fn draw_ways_out(&mut self, random: &mut Random) {
+        for _ in 0..random.between(1, 2) {
+            self.draw_dead_receiver(random);
+        }
+        if random.per_mille(400) {
+            self.draw_dead_mail(random);
+        }
+        self.faults.sort_by_key(|fault| fault.from);
+    }
+
+    /// A receiver that is dead long enough to be switched off, while orders come; then all of it is sent again.
+    fn draw_dead_receiver(&mut self, random: &mut Random) {
+        let from = i64::try_from(random.below(u64::try_from(self.chaos_ms / 2).unwrap_or(0))).unwrap_or(0);
+        let (seller, hook) = (random.index(self.sellers), random.index(2));
+        let lasts = random.pick(&[MINUTE, 40 * MINUTE, 3 * HOUR, 9 * HOUR, 16 * HOUR], HOUR);
+        let trouble = Trouble::Receivers { seller, hook, behave: Receiver::Dead };
+        self.faults.push(Fault { from, until: from + lasts, trouble });
+        let device = Actor::Device { seller, device: random.index(DEVICES) };
+        let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+            self.items.push(Item { at, actor, act, salt: random.next() });
+        };
+        let mut at = from;
+        for _ in 0..random.between(1, 4) {
+            at += i64::try_from(random.below(u64::try_from(lasts / 3).unwrap_or(0) + 1)).unwrap_or(0);
+            let buyer = random.index(BUYERS);
+            push(random, at, Actor::Buyer { seller, buyer }, Act::Place);
+            push(random, at + 1_000, device, Act::Confirm { order: LATEST, key: None, note: 0 });
+        }
+        for _ in 0..random.between(1, 4) {
+            let at = from + i64::try_from(random.below(u64::try_from(2 * lasts).unwrap_or(0))).unwrap_or(0);
+            let act = match random.below(4) {
+                0 | 1 => Act::RotateSecret { subscription: random.index(2) },
+                2 => Act::Redeliver { delivery: random.index(4) },
+                _ => Act::Pause { subscription: random.index(2), active: true },
+            };
+            push(random, at, device, act);
+        }
+        // After that: active again, if it was switched off, and what was given up once more.
+        let at = from + lasts + MINUTE;
+        push(random, at, device, Act::Pause { subscription: hook, active: true });
+        for nth in 0..3 {
+            push(random, at + 1_000, device, Act::Redeliver { delivery: nth });
+        }
+    }
+
+    /// A mail server that refuses for a while, and an operator who tries again what was given up.
+    fn draw_dead_mail(&mut self, random: &mut Random) {
+        let from = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+        let lasts = random.pick(&[MINUTE, 40 * MINUTE, 3 * HOUR], MINUTE);
+        self.faults.push(Fault { from, until: from + lasts, trouble: Trouble::Mail { behave: MailServer::Refusing } });
+        let seller = random.index(self.sellers);
+        let device = Actor::Device { seller, device: random.index(DEVICES) };
+        let operator = |random: &mut Random| Actor::Operator { operator: random.index(OPERATORS) };
+        let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+            self.items.push(Item { at, actor, act, salt: random.next() });
+        };
+        let buyer = random.index(BUYERS);
+        push(random, from, Actor::Buyer { seller, buyer }, Act::Place);
+        push(random, from + 1_000, device, Act::Confirm { order: LATEST, key: None, note: 0 });
+        for at in [from + lasts / 2, from + lasts + MINUTE] {
+            let actor = operator(random);
+            push(random, at, actor, Act::RetryGivenUp);
         }
     }
 

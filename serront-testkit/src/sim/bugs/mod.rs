@@ -73,6 +73,12 @@ bugs! {
     LeaseIgnored: "lease-ignored", Storage, "Work that is under a lease is taken again.";
     FenceIgnored: "fence-ignored", Storage, "Who has lost the lease may still write into the log.";
     SubscriptionLimitIgnored: "subscription-limit-ignored", Storage, "One subscription has any number of deliveries under way.";
+    SharesIgnored: "shares-ignored", Storage, "Deliveries are shared out neither by account nor by who fails.";
+    OldSecretForgotten: "old-secret-forgotten", Storage, "A secret that was replaced signs no more at once.";
+    OldSecretKept: "old-secret-kept", Storage, "A secret that was replaced goes on signing.";
+    SwitchedOffEarly: "switched-off-early", Storage, "A subscription is switched off after its first failed attempt.";
+    SwitchOffUntold: "switch-off-untold", Link, "A subscription is switched off, and nobody is told.";
+    RequeueForgotten: "requeue-forgotten", Storage, "What is to be tried again by hand is not queued.";
     DoneWhenTaken: "done-when-taken", Storage, "Work is marked as done when it is taken.";
     BodyRenderedAgain: "body-rendered-again", Storage, "A retry has other bytes than the first attempt.";
     EventIdRenewed: "event-id-renewed", Storage, "A retry has another event id than the first attempt.";

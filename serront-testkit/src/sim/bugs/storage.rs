@@ -11,6 +11,7 @@ use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, ClaimName, Committed, Guard, Row, Write};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::{Attempt, DeliveryRecord, Discard, Effect, EffectId, EffectRecord, EffectStatus, Lane};
+use serront_core::event::EventType;
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
@@ -119,6 +120,17 @@ impl Planted {
             }
             Bug::ChangeSetIdForgotten => change.id = ChangeSetId::from_ulid(self.fresh()),
             Bug::PausedPosted => change.writes.retain(|write| !matches!(write, Write::GiveUpDeliveries(_))),
+            Bug::OldSecretKept => {
+                for write in &mut change.writes {
+                    if let Write::RotateSecret { previous_until, .. } = write {
+                        *previous_until = previous_until.plus(Duration::from_secs(1_000_000_000));
+                    }
+                }
+            }
+            Bug::SwitchOffUntold => change.effects.retain(
+                |effect| !matches!(effect, Effect::Delivery(of) if of.event_type == EventType::SubscriptionDisabled),
+            ),
+            Bug::RequeueForgotten => change.writes.retain(|write| !matches!(write, Write::Requeue(_))),
             Bug::MailForgotten => change.effects.retain(|effect| !matches!(effect, Effect::Mail { .. })),
             Bug::MailTwice => {
                 let mut copies = Vec::new();
@@ -187,6 +199,11 @@ impl Planted {
             match bug {
                 Bug::BodyRenderedAgain if due.attempts > 0 => body.push(' '),
                 Bug::EventIdRenewed if due.attempts > 0 => *event_id = EventId::from_ulid(fresh),
+                Bug::OldSecretForgotten => {
+                    if let Some(target) = target {
+                        target.previous_secret = None;
+                    }
+                }
                 Bug::PausedPosted => {
                     if let Some(target) = target {
                         target.subscription.state.active = true;
@@ -469,10 +486,10 @@ impl WorkStorage for Planted {
         shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
-        let shares = if self.is(Bug::SubscriptionLimitIgnored) {
-            DeliveryShares { per_subscription: u32::MAX, ..shares }
-        } else {
-            shares
+        let shares = match self.bug {
+            Bug::SubscriptionLimitIgnored => DeliveryShares { per_subscription: u32::MAX, ..shares },
+            Bug::SharesIgnored => DeliveryShares { per_account: u32::MAX, failing: u32::MAX, ..shares },
+            _ => shares,
         };
         let mut due = self.inner.take_due(lane, limit, shares, lease).await?;
         let mut lost = Vec::new();
@@ -565,7 +582,11 @@ impl WorkStorage for Planted {
     }
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
-        self.inner.streak(account_id, id).await
+        let streak = self.inner.streak(account_id, id).await?;
+        if self.is(Bug::SwitchedOffEarly) {
+            return Ok(streak.map(|_| Streak { failures: u32::MAX, since: Timestamp::from_millis(0) }));
+        }
+        Ok(streak)
     }
 
     async fn subscription_secrets(

@@ -18,13 +18,44 @@ use crate::sim::events::{Event, Invariant, Verdict, View};
 /// How long an attempt may be under way that was begun before a pause.
 const UNDER_WAY_MS: i64 = 120_000;
 
+/// What signs for a subscription.
+struct Secrets {
+    present: WebhookSecret,
+    /// The one before, until when it counts, and when it was replaced.
+    previous: Option<(WebhookSecret, i64, i64)>,
+    /// The one before that, which may have signed what was under way then.
+    earlier: Option<WebhookSecret>,
+}
+
+impl Secrets {
+    /// Every signature that this body may carry now.
+    fn signatures(&self, at: Timestamp, body: &str, now: i64) -> Vec<String> {
+        let Some((previous, until, replaced_at)) = &self.previous else {
+            return vec![signature::sign(&self.present, at, body)];
+        };
+        let mut allowed = Vec::new();
+        if now >= *until {
+            allowed.push(signature::sign(&self.present, at, body));
+        }
+        if now <= until + UNDER_WAY_MS {
+            allowed.push(signature::sign_with([previous, &self.present], at, body));
+        }
+        if now <= replaced_at + UNDER_WAY_MS {
+            allowed.push(signature::sign(previous, at, body));
+            allowed.extend(self.earlier.iter().map(|earlier| signature::sign_with([earlier, previous], at, body)));
+        }
+        allowed
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Deliveries {
     first: BTreeMap<DeliveryId, Post>,
     accepted: BTreeSet<DeliveryId>,
     to: BTreeMap<DeliveryId, SubscriptionId>,
-    /// The present secret, and the one before.
-    secrets: BTreeMap<SubscriptionId, (WebhookSecret, Option<WebhookSecret>)>,
+    secrets: BTreeMap<SubscriptionId, Secrets>,
+    /// Mails that the server refused for good.
+    refused: BTreeSet<EffectId>,
     /// Since when nothing is to be sent there, in true time.
     silent: BTreeMap<SubscriptionId, i64>,
 }
@@ -51,16 +82,12 @@ impl Deliveries {
         if self.silent.get(subscription).is_some_and(|since| since + UNDER_WAY_MS < view.now) {
             return Err(format!("{id} was posted to {subscription}, which wants nothing"));
         }
-        let signed = self.secrets.get(subscription).is_some_and(|(secret, previous)| {
+        let signed = self.secrets.get(subscription).is_some_and(|secrets| {
             let time = post.signature.strip_prefix("t=").and_then(|rest| rest.split(',').next()?.parse::<i64>().ok());
             time.is_some_and(|seconds| {
                 let at = Timestamp::from_millis(seconds.saturating_mul(1_000));
                 let near = (view.now - at.millis()).abs() <= view.skew_ms + UNDER_WAY_MS;
-                let alone = signature::sign(secret, at, &post.body);
-                let both = signature::sign_with(previous.iter().chain([secret]), at, &post.body);
-                // What was under way when the secret was rotated is signed with the one before.
-                let before = previous.as_ref().map(|previous| signature::sign(previous, at, &post.body));
-                near && [Some(alone), Some(both), before].contains(&Some(post.signature.clone()))
+                near && secrets.signatures(at, &post.body, view.now).contains(&post.signature)
             })
         });
         if signed { Ok(()) } else { Err(format!("{id} is not signed as its receiver expects")) }
@@ -96,7 +123,8 @@ impl Deliveries {
                     EffectId::Delivery(delivery) => {
                         self.to.get(&delivery).is_some_and(|to| self.silent.contains_key(to))
                     }
-                    EffectId::Mail(_) | EffectId::Removal(_) | EffectId::Errand(_) => false,
+                    EffectId::Mail(_) => self.refused.contains(&id),
+                    EffectId::Removal(_) | EffectId::Errand(_) => false,
                 };
                 // Whoever was paused and is active again may have been asked in between.
                 if gone { Ok(()) } else { Err(format!("{id} was given up before its schedule ended")) }
@@ -117,14 +145,19 @@ impl Invariant for Deliveries {
                 for write in &change.writes {
                     match write {
                         Write::InsertSubscription(subscription, secret) => {
-                            let secret = opened(change, subscription.id, secret);
-                            self.secrets.extend(secret.map(|secret| (subscription.id, (secret, None))));
+                            if let Some(present) = opened(change, subscription.id, secret) {
+                                let secrets = Secrets { present, previous: None, earlier: None };
+                                self.secrets.insert(subscription.id, secrets);
+                            }
                         }
-                        Write::RotateSecret { id, secret, .. } => {
-                            if let Some((present, previous)) = self.secrets.get_mut(id)
-                                && let Some(secret) = opened(change, *id, secret)
+                        Write::RotateSecret { id, secret, previous_until, .. } => {
+                            if let Some(secrets) = self.secrets.get_mut(id)
+                                && let Some(present) = opened(change, *id, secret)
                             {
-                                *previous = Some(std::mem::replace(present, secret));
+                                let replaced = std::mem::replace(&mut secrets.present, present);
+                                let previous = Some((replaced, previous_until.millis(), view.now));
+                                let before = std::mem::replace(&mut secrets.previous, previous);
+                                secrets.earlier = before.map(|(secret, _, _)| secret);
                             }
                         }
                         Write::UpdateSubscription(id, state) if !state.active => {
@@ -144,6 +177,10 @@ impl Invariant for Deliveries {
                         self.to.insert(delivery.id, delivery.subscription_id);
                     }
                 }
+                Ok(())
+            }
+            Event::MailRefused(id) => {
+                self.refused.insert(EffectId::Mail(*id));
                 Ok(())
             }
             Event::Posted { post, status, .. } => self.posted(post, *status, view),

@@ -1,17 +1,28 @@
 //! Events: what happened is told to the active, matching subscriptions of its own account that there were at that moment,
-//! once each, and to nobody else.
+//! once each, and to nobody else. A subscription is switched off once, after so many failed attempts in a row and not before,
+//! and that is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::Effect;
+use serront_core::effect::{Attempt, Effect, EffectId, EffectStatus};
 use serront_core::ids::{AccountId, SubscriptionId};
 use serront_core::payment::PaymentStatus;
 
-use crate::sim::events::{Event, Invariant, Verdict, View};
+use crate::sim::events::{Event, Invariant, Verb, Verdict, View};
+
+/// How far a host's view of a streak may be behind while it decides and sends.
+const DECIDING_MS: i64 = 600_000;
 
 #[derive(Default)]
 pub(super) struct Events {
+    /// Those that somebody asked to pause.
+    paused: BTreeSet<String>,
+    to: BTreeMap<EffectId, SubscriptionId>,
+    /// Failed attempts in a row, and when the first of them began.
+    streaks: BTreeMap<SubscriptionId, (u32, i64)>,
+    /// When a streak was last long enough to be switched off for.
+    over: BTreeMap<SubscriptionId, i64>,
     /// What each active subscription wants.
     wanted: BTreeMap<(AccountId, SubscriptionId), (bool, Vec<String>)>,
 }
@@ -27,10 +38,8 @@ fn wants(filters: &[String], event_type: &str) -> bool {
 /// Told of to the account's others.
 const DISABLED: &str = "serront.webhook_subscription.disabled.v1";
 
-fn happened(change: &ChangeSet) -> Vec<&'static str> {
-    // Who was switched off and who was paused are written alike: the telling says which it was.
-    let tells = |effect: &Effect| matches!(effect, Effect::Delivery(of) if of.event_type.as_str() == DISABLED);
-    let disabled = change.effects.iter().any(tells).then_some(DISABLED);
+fn happened(change: &ChangeSet, switched_off: bool) -> Vec<&'static str> {
+    let disabled = switched_off.then_some(DISABLED);
     change
         .writes
         .iter()
@@ -55,13 +64,48 @@ fn silenced(change: &ChangeSet) -> impl Iterator<Item = SubscriptionId> {
 }
 
 impl Events {
-    fn landed(&mut self, change: &ChangeSet) -> Verdict {
+    /// Whether it switches a subscription off. Who was switched off and who was paused are written alike: the telling says
+    /// which it was, and that nobody asked for it.
+    fn switches_off(&self, change: &ChangeSet, now: i64) -> Result<bool, String> {
+        let tells = |effect: &Effect| matches!(effect, Effect::Delivery(of) if of.event_type.as_str() == DISABLED);
+        let tells = change.effects.iter().any(tells);
+        let silenced: Vec<_> = silenced(change).collect();
+        if tells && silenced.len() != 1 {
+            return Err(format!("{} tells of a subscription that it does not switch off", change.id));
+        }
+        let Some(id) = silenced.first() else { return Ok(false) };
+        if !tells && self.paused.contains(&id.to_string()) {
+            return Ok(false);
+        }
+        if !self.wanted.get(&(change.account_id, *id)).is_some_and(|(active, _)| *active) {
+            return Err(format!("{id} was switched off, and was inactive already"));
+        }
+        if self.over.get(id).is_none_or(|over| now - over > DECIDING_MS) {
+            return Err(format!("{id} was switched off, and had not failed for so long"));
+        }
+        Ok(true)
+    }
+
+    fn recorded(&mut self, id: EffectId, attempt: &Attempt, view: &View<'_>) {
+        let Some(to) = self.to.get(&id) else { return };
+        if attempt.status == EffectStatus::Succeeded {
+            self.streaks.remove(to);
+            return;
+        }
+        let began = attempt.attempted_at.millis();
+        let (failures, since) = self.streaks.entry(*to).or_insert((0, began));
+        *failures += 1;
+        let after = i64::try_from(view.policy.switch_off_after.as_millis()).unwrap_or(i64::MAX);
+        if *failures >= view.policy.switch_off_failures && view.now - *since + 2 * view.skew_ms >= after {
+            self.over.insert(*to, view.now);
+        }
+    }
+
+    fn landed(&mut self, change: &ChangeSet, now: i64) -> Verdict {
         let account = change.account_id;
+        let switched_off = self.switches_off(change, now)?;
         let mut expected = Vec::new();
-        for event_type in happened(change) {
-            if event_type == DISABLED && silenced(change).count() != 1 {
-                return Err(format!("{} tells of a subscription that it does not switch off", change.id));
-            }
+        for event_type in happened(change, switched_off) {
             for ((owner, id), (active, filters)) in &self.wanted {
                 let itself = event_type == DISABLED && silenced(change).any(|silenced| silenced == *id);
                 if *owner == account && *active && !itself && wants(filters, event_type) {
@@ -93,11 +137,18 @@ impl Events {
                 }
                 Write::UpdateSubscription(id, state) => {
                     self.wanted.insert((account, *id), (state.active, text(&state.events)));
+                    self.streaks.remove(id);
+                    self.over.remove(id);
                 }
                 Write::DeleteSubscription(id) => {
                     self.wanted.remove(&(account, *id));
                 }
                 _ => {}
+            }
+        }
+        for effect in &change.effects {
+            if let Effect::Delivery(delivery) = effect {
+                self.to.insert(effect.id(), delivery.subscription_id);
             }
         }
         Ok(())
@@ -109,9 +160,19 @@ impl Invariant for Events {
         "events"
     }
 
-    fn see(&mut self, event: &Event<'_>, _view: &View<'_>) -> Verdict {
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
-            Event::Landed { change, .. } => self.landed(change),
+            Event::Landed { change, .. } => self.landed(change, view.now),
+            Event::Asked { call, .. } => {
+                if let Verb::Pause { subscription, active: false } = &call.verb {
+                    self.paused.insert(subscription.clone());
+                }
+                Ok(())
+            }
+            Event::Recorded { id, attempt, .. } => {
+                self.recorded(*id, attempt, view);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -1,16 +1,17 @@
 //! Leases: no effect is held twice at once, only who holds the present lease writes into the log, nothing is taken before
-//! its time or after its end, and one subscription has only so many at once.
+//! its time or after its end, and deliveries are shared out, so that nobody's first waits behind somebody else's second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Attempt, Effect, EffectId};
-use serront_core::ids::SubscriptionId;
+use serront_core::effect::{Attempt, Effect, EffectId, EffectStatus};
+use serront_core::ids::{AccountId, SubscriptionId};
 use serront_core::ports::{Due, Fence, NextAttempt};
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
 struct Known {
+    account: AccountId,
     subscription: Option<SubscriptionId>,
     /// Not before then.
     due: i64,
@@ -24,15 +25,28 @@ struct Known {
 #[derive(Default)]
 pub(super) struct Leases {
     known: BTreeMap<EffectId, Known>,
+    /// Those whose last attempt failed.
+    failing: BTreeSet<SubscriptionId>,
 }
 
 impl Leases {
     fn landed(&mut self, change: &ChangeSet) {
         for write in &change.writes {
-            if let Write::GiveUpDeliveries(subscription) = write {
-                for known in self.known.values_mut().filter(|known| known.subscription == Some(*subscription)) {
-                    (known.finished, known.held_until) = (true, None);
+            match write {
+                Write::GiveUpDeliveries(subscription) => {
+                    for known in self.known.values_mut().filter(|known| known.subscription == Some(*subscription)) {
+                        (known.finished, known.held_until) = (true, None);
+                    }
                 }
+                Write::Requeue(id) => {
+                    if let Some(known) = self.known.get_mut(id) {
+                        (known.finished, known.held_until, known.due) = (false, None, change.at.millis());
+                    }
+                }
+                Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) => {
+                    self.failing.remove(id);
+                }
+                _ => {}
             }
         }
         for effect in &change.effects {
@@ -41,7 +55,9 @@ impl Leases {
                 Effect::Mail { .. } | Effect::Removal { .. } | Effect::Errand { .. } => None,
             };
             let due = effect.due_at(change.at).millis();
-            let known = Known { subscription, due, fence: None, held_until: None, attempts: 0, finished: false };
+            let account = change.account_id;
+            let known =
+                Known { account, subscription, due, fence: None, held_until: None, attempts: 0, finished: false };
             self.known.insert(effect.id(), known);
         }
     }
@@ -66,16 +82,48 @@ impl Leases {
             }
             (known.fence, known.held_until) = (Some(*fence), Some(now.saturating_add(lease_ms)));
         }
-        let mut held = BTreeMap::<SubscriptionId, u32>::new();
+        self.shared_out(due, view)
+    }
+
+    /// What was taken, together with what is under way, keeps to the shares, and hides nobody's first delivery.
+    fn shared_out(&self, taken: &[Due], view: &View<'_>) -> Verdict {
+        let shares = &view.policy.delivery_shares;
+        let taken: BTreeSet<_> = taken.iter().map(|due| due.id).collect();
+        let now = view.now;
+        let (mut held, mut of_account) = (BTreeMap::<SubscriptionId, u32>::new(), BTreeMap::<AccountId, u32>::new());
+        let mut failing = 0_u32;
         for known in self.known.values().filter(|known| known.held_until.is_some_and(|until| until > now)) {
-            if let Some(subscription) = known.subscription {
-                *held.entry(subscription).or_default() += 1;
-            }
+            let Some(subscription) = known.subscription else { continue };
+            *held.entry(subscription).or_default() += 1;
+            *of_account.entry(known.account).or_default() += 1;
+            failing += u32::from(self.failing.contains(&subscription));
         }
-        let most = view.policy.delivery_shares.per_subscription;
-        match held.into_iter().find(|(_, count)| *count > most) {
-            None => Ok(()),
-            Some((id, count)) => Err(format!("{count} deliveries to {id} are under way at once")),
+        let mut further = false;
+        for known in taken.iter().filter_map(|id| self.known.get(id)) {
+            let Some(subscription) = known.subscription else { continue };
+            let count = held.get(&subscription).copied().unwrap_or_default();
+            if count > shares.per_subscription {
+                return Err(format!("{count} deliveries to {subscription} are under way at once"));
+            }
+            let whole = of_account.get(&known.account).copied().unwrap_or_default();
+            let firsts = held.keys().count();
+            if count > 1 && whole > shares.per_account.saturating_add(u32::try_from(firsts).unwrap_or(u32::MAX)) {
+                return Err(format!("{whole} deliveries of one account are under way at once"));
+            }
+            if self.failing.contains(&subscription) && failing > shares.failing {
+                return Err(format!("{failing} deliveries to failing receivers are under way at once"));
+            }
+            further |= count > 1;
+        }
+        let passed_over = |(id, known): (&EffectId, &Known)| {
+            let subscription = known.subscription?;
+            let waits = !known.finished && known.due <= now && known.held_until.is_none_or(|until| until <= now);
+            let first = !held.contains_key(&subscription) && !self.failing.contains(&subscription);
+            (waits && first).then_some(*id)
+        };
+        match self.known.iter().find_map(passed_over) {
+            Some(id) if further => Err(format!("{id} waits behind a second delivery to somebody else")),
+            _ => Ok(()),
         }
     }
 
@@ -88,6 +136,13 @@ impl Leases {
         known.held_until = None;
         if attempt.attempt_number != known.attempts {
             return Err(format!("{id}: attempt {} is number {}", attempt.attempt_number, known.attempts));
+        }
+        if let Some(subscription) = known.subscription {
+            if attempt.status == EffectStatus::Succeeded {
+                self.failing.remove(&subscription);
+            } else {
+                self.failing.insert(subscription);
+            }
         }
         match next {
             NextAttempt::At(time) => known.due = time.millis(),

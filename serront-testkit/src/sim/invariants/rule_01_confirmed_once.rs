@@ -35,6 +35,13 @@ impl ConfirmedOnce {
                 return Err(format!("payment {payment} was confirmed twice"));
             }
         }
+        for write in &change.writes {
+            if let Write::Requeue(id) = write
+                && let Some(to) = self.to.get(id)
+            {
+                self.given_up.remove(to);
+            }
+        }
         for effect in &change.effects {
             if let Effect::Mail { mail: Mail::PaymentConfirmedV1(mail), .. } = effect {
                 self.to.insert(effect.id(), mail.to.as_str().to_owned());

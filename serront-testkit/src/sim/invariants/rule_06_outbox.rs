@@ -36,6 +36,11 @@ impl Outbox {
                 }
             }
         }
+        for write in &change.writes {
+            if let Write::Requeue(id) = write {
+                self.effects.insert(*id, Fate::Pending);
+            }
+        }
         for effect in &change.effects {
             self.effects.insert(effect.id(), Fate::Pending);
             if let Effect::Delivery(delivery) = effect {

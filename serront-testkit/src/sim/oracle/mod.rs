@@ -815,6 +815,7 @@ impl Invariant for Oracle {
             | Event::Folded
             | Event::Recorded { .. }
             | Event::Mailed(_)
+            | Event::MailRefused(_)
             | Event::Posted { .. }
             | Event::Removed { .. }
             | Event::Said(_)
