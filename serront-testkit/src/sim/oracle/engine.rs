@@ -20,7 +20,8 @@ pub(super) trait Model {
     fn apply(&self, state: &Self::State, command: &Self::Command) -> Vec<(Self::State, Self::Told)>;
 }
 
-type Configuration<M> = (<M as Model>::State, BTreeMap<u64, <M as Model>::Told>);
+/// A state, and the open commands that have taken effect in it, with what they tell: nothing, if nobody will hear it.
+type Configuration<M> = (<M as Model>::State, BTreeMap<u64, Option<<M as Model>::Told>>);
 
 /// More possibilities than this: the check gives up on the object, and says so.
 const POSSIBILITIES_MAX: usize = 20_000;
@@ -51,9 +52,16 @@ impl<M: Model> Engine<M> {
 
     /// The command may still happen until then, and not later.
     pub(super) fn may_happen_until(&mut self, id: u64, until: i64) {
-        if let Some(open) = self.open.get_mut(&id) {
-            open.until = Some(until);
-        }
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.until = Some(until);
+        // Nobody hears the answer any more, so possibilities that differ in it alone are one.
+        let unheard = |(state, mut done): Configuration<M>| {
+            if let Some(told) = done.get_mut(&id) {
+                *told = None;
+            }
+            (state, done)
+        };
+        self.possible = std::mem::take(&mut self.possible).into_iter().map(unheard).collect();
     }
 
     /// Commands whose time is up happened by now, or never will: both stay possible, and then nothing is open any more.
@@ -87,9 +95,14 @@ impl<M: Model> Engine<M> {
                 continue;
             }
             for (other, open) in self.open.iter().filter(|(other, _)| !done.contains_key(other)) {
+                let heard = open.until.is_none();
                 for (next, told) in self.model.apply(&state, &open.command) {
+                    // What nobody hears and what changes nothing might as well not have happened.
+                    if !heard && next == state && *other != id {
+                        continue;
+                    }
                     let mut done = done.clone();
-                    done.insert(*other, told);
+                    done.insert(*other, heard.then_some(told));
                     let configuration = (next, done);
                     if seen.insert(configuration.clone()) {
                         waiting.push(configuration);
@@ -120,7 +133,7 @@ impl<M: Model> Engine<M> {
         }
         let mut explained = BTreeSet::new();
         for (state, mut done) in self.explore(id) {
-            if done.remove(&id).is_some_and(|told| fits(&told)) {
+            if done.remove(&id).flatten().is_some_and(|told| fits(&told)) {
                 explained.insert((state, done));
             }
         }
