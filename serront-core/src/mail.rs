@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::MailId;
 use crate::money::Rupiah;
 use crate::order::{Language, OrderNumber};
-use crate::text::EmailAddress;
+use crate::text::{EmailAddress, turns_direction};
 
 /// What a mail says, typed and versioned; rendered only when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,9 +265,8 @@ impl Letter {
 /// they would rewrite our sentences. Right-to-left letters stay; they need no such help.
 #[must_use]
 pub fn one_line(typed: &str) -> String {
-    let turns = |character| matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
-    let kept = typed.chars().filter(|character| !turns(*character));
+    let kept = typed.chars().filter(|character| !turns_direction(*character));
     kept.map(|character| if breaks(character) { ' ' } else { character }).collect()
 }
 

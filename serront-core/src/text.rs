@@ -57,6 +57,14 @@ pub fn optional_name(param: &str, raw: Option<&str>) -> Result<Option<String>, I
     raw.filter(|raw| !raw.trim().is_empty()).map(|raw| name(param, raw)).transpose()
 }
 
+/// Whether this is one of the invisible characters that turn the direction of the text around them. Names and prose may hold
+/// them; where such a text stands within sentences of ours, they would rewrite those. Right-to-left letters are none of
+/// them, and need none.
+#[must_use]
+pub const fn turns_direction(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn bounded(param: &str, text: &str, characters_max: usize, forbidden: impl Fn(char) -> bool) -> Result<(), Invalid> {
     if text.chars().count() > characters_max {
         return Err(Invalid::new(param, format!("must be at most {characters_max} characters")));

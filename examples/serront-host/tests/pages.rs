@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 
 mod in_process;
 
-use in_process::{Ask, House, Reply, ask};
+use in_process::{Ask, HOOK, House, Reply, ask};
 
 /// As browsers ask for a page.
 fn page(method: &str, path: impl Into<String>) -> Ask {
@@ -341,17 +341,13 @@ async fn a_seller_gives_an_orders_page_another_address_after_being_asked() {
     let of_seller = async |path: &str| text(&house.send(page("GET", path).header("cookie", &cookie)).await);
     assert!(of_seller(&detail).await.contains(&format!("href=\"{question}\"")));
     let asked = of_seller(&question).await;
-    let hidden = |name: &str| {
-        let rest = asked.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let (csrf, once) = (hidden("csrf"), hidden("once"));
+    let (csrf, once) = (hidden(&asked, "csrf"), hidden(&asked, "once"));
     assert_eq!(house.send(page("GET", format!("/o/{order}"))).await.status, 200, "a question changes nothing");
 
     // Sent twice, it acts once.
     let mut addresses = Vec::new();
     for _ in 0..2 {
-        let sent = form(&question, &[("csrf", &csrf), ("once", &once)]).header("cookie", &cookie);
+        let sent = form(&question, &[("csrf", csrf), ("once", once)]).header("cookie", &cookie);
         assert_eq!(led(&house.send(sent).await), (303, format!("{detail}?done=rotated").as_str()));
         let shown = of_seller(&format!("{detail}?done=rotated")).await;
         assert!(
@@ -367,6 +363,40 @@ async fn a_seller_gives_an_orders_page_another_address_after_being_asked() {
     let back = house.send(page("GET", format!("/o/{order}?paid=1")).header("accept-language", "en")).await;
     assert_eq!(back.status, 404);
     assert!(text(&back).contains("that payment counts all the same"), "{}", text(&back));
+}
+
+/// What a form holds without showing it.
+fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
+    let rest = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+    rest.split('"').next().unwrap()
+}
+
+#[tokio::test]
+async fn a_webhooks_new_secret_is_shown_once_and_made_once() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    let made = house.send(ask("POST", "/api/v1/webhook-subscriptions").key(&key).json(&json!({"url": HOOK})));
+    let made = made.await.data();
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let of_seller = async |path: &str| text(&house.send(page("GET", path).header("cookie", &cookie)).await);
+    let question = format!("/dashboard/webhooks/{}/rotate-secret", made["id"].as_str().unwrap());
+    assert!(of_seller("/dashboard/webhooks").await.contains(&format!("href=\"{question}\"")));
+    let asked = of_seller(&question).await;
+    let (csrf, once) = (hidden(&asked, "csrf"), hidden(&asked, "once"));
+    let send = async |fields: &[(&str, &str)]| house.send(form(&question, fields).header("cookie", &cookie)).await;
+
+    let rotated = send(&[("csrf", csrf), ("once", once)]).await;
+    assert_eq!(rotated.status, 200);
+    let shown = text(&rotated);
+    let secret = shown.split("id=\"secret\">").nth(1).unwrap().split('<').next().unwrap();
+    assert!(secret.starts_with("whsec_") && secret != made["secret"].as_str().unwrap(), "{secret}");
+    assert!(shown.contains("24 jam"), "{shown}");
+    // Sent twice, it makes no other one, and says so.
+    let again = send(&[("csrf", csrf), ("once", once)]).await;
+    assert_eq!(again.status, 409);
+    assert!(!text(&again).contains("whsec_") && text(&again).contains("hanya ditampilkan sekali"), "{}", text(&again));
+    let elsewhere = question.replace(made["id"].as_str().unwrap(), "whs_01jtestvector0000000000000");
+    assert_eq!(house.send(page("GET", &elsewhere).header("cookie", &cookie)).await.status, 404);
 }
 
 #[tokio::test]
@@ -421,7 +451,8 @@ async fn pages_stay_below_fifty_kilobytes_however_much_there_is() {
 async fn what_people_wrote_is_shown_as_text() {
     let house = House::open().await;
     let key = house.account(Tier::Starter).await;
-    let script = "<script>alert(1)</script>\"'>";
+    // With an invisible character that would turn our sentence around.
+    let script = "<script>alert(1)</script>\"'>\u{202e}";
     house.open_shop(&key, "shop").await;
     let shop = in_process::but(
         in_process::storefront("shop"),
@@ -445,5 +476,6 @@ async fn what_people_wrote_is_shown_as_text() {
         let shown = text(&house.send(page("GET", path).header("cookie", &cookie)).await);
         assert!(!shown.contains("<script>alert"), "{path}: {shown}");
         assert!(shown.contains("&lt;script&gt;alert(1)"), "{path}: {shown}");
+        assert!(!shown.contains('\u{202e}'), "{path}: {shown}");
     }
 }

@@ -14,7 +14,9 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::error::of_write;
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
-use crate::sql::work::{TABLES, TARGET, after, due, due_deliveries_statement, due_statement, pending, table, target};
+use crate::sql::work::{
+    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, pending, table, target,
+};
 
 type Worked<T> = Result<T, Failed>;
 
@@ -48,7 +50,9 @@ async fn due_deliveries(
     const FIRST: &str = "CROSS JOIN LATERAL (SELECT f.* FROM @.effects f WHERE f.status = 'pending' \
                          AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
                          ORDER BY f.due_at, f.effect_id LIMIT $3) e";
-    let rows = sqlx::query(at(schema, &due_deliveries_statement("@.", FIRST)))
+    let counted = sqlx::query(at(schema, &due_count_statement("@."))).bind(now.millis()).fetch_one(&mut *connection);
+    let due = counted.await?.int("due")?;
+    let rows = sqlx::query(at(schema, &due_deliveries_statement("@.", due, FIRST)))
         .bind(now.millis())
         .bind(i64::from(limit))
         .bind(i64::from(shares.per_subscription))

@@ -44,22 +44,45 @@ pub(crate) fn due_statement(schema: &str, lane: Lane) -> String {
     )
 }
 
+/// Beyond how many due deliveries not each of them is looked at.
+pub(crate) const FEW_DUE: i64 = 256;
+
+/// The statement that counts the due deliveries, by the time; it stops counting beyond [`FEW_DUE`].
+pub(crate) fn due_count_statement(schema: &str) -> String {
+    let (table, pending) = pending(Lane::Deliveries);
+    format!(
+        "SELECT count(*) AS due FROM (SELECT 1 FROM {schema}{table} WHERE {pending} AND due_at <= $1 AND lease_until <= $1 \
+         ORDER BY due_at LIMIT {FEW_DUE} + 1) d"
+    )
+}
+
 /// The statement that finds which deliveries to take: by the time, how many are wanted, and the shares (to a subscription, of
 /// an account, to failing ones).
 ///
-/// It steps from one queue to the next (an index has them by subscription), and reads the first few of each; so what it costs
+/// Where few are due it looks at each of them, however many subscriptions have something queued for later. Where many are, it
+/// steps from one queue to the next (an index has them by subscription), and reads the first few of each: what that costs
 /// goes by how many subscriptions have something queued, and not by how long their queues are. `first` joins a queue `q` with
 /// the first $3 of its due effects `e`: each engine has its own way to say that.
 ///
 /// A delivery's place is how many its subscription would have under way with it.
-pub(crate) fn due_deliveries_statement(schema: &str, first: &str) -> String {
+pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> String {
     const TURN: &str = "place, failures, due_at, effect_id";
     let queued = format!("FROM {schema}effects n WHERE n.status = 'pending' AND n.subscription_id IS NOT NULL");
+    let (queues, waiting) = if due <= FEW_DUE {
+        let (table, pending) = pending(Lane::Deliveries);
+        let each = format!("(SELECT * FROM {schema}{table} WHERE {pending} AND due_at <= $1 AND lease_until <= $1) e");
+        (String::new(), each)
+    } else {
+        let queues = format!(
+            "queues (subscription_id) AS (SELECT * FROM (SELECT n.subscription_id {queued} \
+             ORDER BY n.subscription_id LIMIT 1) f UNION ALL SELECT (SELECT n.subscription_id {queued} \
+             AND n.subscription_id > q.subscription_id ORDER BY n.subscription_id LIMIT 1) FROM queues q \
+             WHERE q.subscription_id IS NOT NULL), "
+        );
+        (queues, format!("queues q {first}"))
+    };
     format!(
-        "WITH RECURSIVE queues (subscription_id) AS (SELECT * FROM (SELECT n.subscription_id {queued} \
-         ORDER BY n.subscription_id LIMIT 1) f UNION ALL SELECT (SELECT n.subscription_id {queued} \
-         AND n.subscription_id > q.subscription_id ORDER BY n.subscription_id LIMIT 1) FROM queues q \
-         WHERE q.subscription_id IS NOT NULL), \
+        "WITH RECURSIVE {queues}\
          held AS (SELECT l.subscription_id, l.account_id, count(*) AS places FROM {schema}effects l \
          WHERE l.status = 'pending' AND l.lease_until > 0 AND l.lease_until > $1 AND l.subscription_id IS NOT NULL \
          GROUP BY l.subscription_id, l.account_id), \
@@ -68,7 +91,7 @@ pub(crate) fn due_deliveries_statement(schema: &str, first: &str) -> String {
          ON s.subscription_id = h.subscription_id AND s.account_id = h.account_id WHERE s.failures > 0), \
          placed AS (SELECT e.effect_id, e.account_id, e.due_at, coalesce(s.failures, 0) AS failures, \
          coalesce(h.places, 0) + row_number() OVER (PARTITION BY e.subscription_id ORDER BY e.due_at, e.effect_id) AS place \
-         FROM queues q {first} \
+         FROM {waiting} \
          LEFT JOIN held h ON h.subscription_id = e.subscription_id AND h.account_id = e.account_id \
          LEFT JOIN {schema}subscriptions s ON s.subscription_id = e.subscription_id AND s.account_id = e.account_id), \
          in_account AS (SELECT p.*, coalesce(a.places, 0) + row_number() OVER (PARTITION BY p.account_id ORDER BY {TURN}) \

@@ -12,7 +12,9 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
-use crate::sql::work::{TABLES, TARGET, after, due, due_deliveries_statement, due_statement, table, target};
+use crate::sql::work::{
+    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, table, target,
+};
 
 type Worked<T> = Result<T, Failed>;
 
@@ -26,7 +28,9 @@ async fn due_deliveries(
     const FIRST: &str = "JOIN effects e ON e.rowid IN (SELECT f.rowid FROM effects f WHERE f.status = 'pending' \
                          AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
                          ORDER BY f.due_at, f.effect_id LIMIT $3)";
-    let rows = sqlx::query(AssertSqlSafe(due_deliveries_statement("", FIRST)))
+    let counted = sqlx::query(AssertSqlSafe(due_count_statement(""))).bind(now.millis()).fetch_one(&mut *connection);
+    let due = counted.await?.int("due")?;
+    let rows = sqlx::query(AssertSqlSafe(due_deliveries_statement("", due, FIRST)))
         .bind(now.millis())
         .bind(limit)
         .bind(shares.per_subscription)

@@ -129,10 +129,19 @@ pub async fn a_subscriptions_deliveries_begin_in_their_order(harness: &impl Harn
 
 /// Beyond its account's share a subscription has one place, and that is nobody else's.
 pub async fn an_account_keeps_to_its_share(harness: &impl Harness) {
+    accounts_shares(harness, 10).await;
+}
+
+/// The same with a thousand that are due: an adapter may look at them in another way.
+pub async fn an_account_keeps_to_its_share_of_a_thousand(harness: &impl Harness) {
+    accounts_shares(harness, 350).await;
+}
+
+async fn accounts_shares(harness: &impl Harness, waiting: usize) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
     let shares = DeliveryShares { per_subscription: 4, per_account: 5, failing: u32::MAX };
-    let many = queues(&bench, &seller, 3, 10).await;
+    let many = queues(&bench, &seller, 3, waiting).await;
     let taken = take(&bench, 100, shares).await;
     let counts = per_subscription(&taken);
     assert_eq!(taken.len(), 5);
@@ -147,6 +156,15 @@ pub async fn an_account_keeps_to_its_share(harness: &impl Harness) {
 
 /// Failing subscriptions share what there is for them; of them, who has failed least often comes first. A success ends it.
 pub async fn failing_subscriptions_share_a_part(harness: &impl Harness) {
+    failing_shares(harness, 10).await;
+}
+
+/// The same with a thousand that are due.
+pub async fn failing_subscriptions_share_a_part_of_a_thousand(harness: &impl Harness) {
+    failing_shares(harness, 200).await;
+}
+
+async fn failing_shares(harness: &impl Harness, waiting: usize) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
     let shares = DeliveryShares { per_subscription: 4, per_account: u32::MAX, failing: 3 };
@@ -155,7 +173,7 @@ pub async fn failing_subscriptions_share_a_part(harness: &impl Harness) {
     fail(&bench, &seller, &dead, 3).await;
     fail(&bench, &other, &[once], 1).await;
     for id in &dead {
-        bench.queue_deliveries(seller.account_id, *id, 10).await;
+        bench.queue_deliveries(seller.account_id, *id, waiting).await;
     }
     bench.advance(SECOND).await;
     bench.queue_deliveries(other.account_id, once, 10).await;

@@ -4,6 +4,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use maud::{DOCTYPE, Markup, html};
 use serront_core::order::Language;
+use serront_core::text::turns_direction;
 
 use super::assets;
 use super::session::SignedIn;
@@ -119,7 +120,10 @@ pub(super) fn show(visit: &Visit, page: Page<'_>) -> Response {
             }
         }
     };
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], document.into_string()).into_response()
+    // What people typed stands within our sentences, and must not turn them around.
+    let mut document = document.into_string();
+    document.retain(|character| !turns_direction(character));
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], document).into_response()
 }
 
 fn head(visit: &Visit, area: &Area<'_>) -> Markup {

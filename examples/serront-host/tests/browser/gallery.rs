@@ -262,6 +262,13 @@ async fn sellers_settings(stage: &Stage, critic: &mut Critic, shown: &Shown) {
     critic.browser.press("/dashboard/webhooks").await;
     critic.browser.wait_for("#secret").await;
     critic.look("webhooks-secret").await;
+    critic.browser.open("/dashboard/webhooks").await;
+    critic.browser.follow("/rotate-secret").await;
+    critic.browser.wait_for("form[action$=\"/rotate-secret\"]").await;
+    critic.look("webhooks-rotation").await;
+    critic.browser.press("/rotate-secret").await;
+    critic.browser.wait_for("#secret").await;
+    critic.look("webhooks-new-secret").await;
     critic.visit(&format!("/dashboard/webhooks/deliveries/{}", shown.delivery), "delivery").await;
 
     critic.visit("/dashboard/api-keys", "api-keys").await;

@@ -191,6 +191,18 @@ async fn a_webhook_is_made_paused_and_deleted_and_what_was_sent_is_sent_again() 
             assert!(!seller.has(&format!("form[action$=\"{retry}\"]")).await, "nothing is sent while it is paused");
         }
     }
+    let rotate = format!("/dashboard/webhooks/{id}/rotate-secret");
+    seller.open("/dashboard/webhooks").await;
+    seller.follow(&rotate).await;
+    seller.press(&rotate).await;
+    let rotated = seller.text_of("#secret").await;
+    assert!(rotated.contains("whsec_") && rotated != secret, "{rotated}");
+    seller.open(&detail).await;
+    seller.press(&retry).await;
+    eventually("the event a third time", || receiver.received().len() == 3).await;
+    let signature = receiver.received()[2].header("serront-signature").to_owned();
+    assert_eq!(signature.matches("v1=").count(), 2, "{signature}");
+
     let delete = format!("/dashboard/webhooks/{id}/delete");
     seller.open("/dashboard/webhooks").await;
     seller.follow(&delete).await;

@@ -18,7 +18,8 @@ use super::super::layout::{Section, dashboard};
 use super::super::parts::{Field, Tone, alert, facts, hidden, notice, once, pill};
 use super::super::session::{self, Seller};
 use super::super::visit::{Trouble, Visit};
-use super::settings::{Part, Question, not_made, shown_once};
+use super::question::Question;
+use super::settings::{Part, not_made, shown_once};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::query::Query;
@@ -218,7 +219,10 @@ async fn question(seller: Seller, Id(id): Id<KeyId>) -> Shown {
         title: say.of("Hapus kunci ini?", "Delete this key?"),
         body,
         action: &format!("{PATH}/{id}/delete"),
+        once: None,
         yes: say.of("Ya, hapus kunci", "Yes, delete the key"),
+        is_destructive: true,
+        no: say.of("Tidak jadi, kembali", "No, go back"),
         back: PATH,
     };
     Ok(question.show(&seller))

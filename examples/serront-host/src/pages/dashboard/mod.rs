@@ -10,6 +10,7 @@ mod integrations;
 mod keys;
 mod orders;
 mod payments;
+mod question;
 mod settings;
 mod storefront;
 mod webhooks;

@@ -18,9 +18,10 @@ use serront_core::view::SellerOrder;
 
 use super::super::Shown;
 use super::super::layout::{Section, dashboard};
-use super::super::parts::{Field, Input, alert, facts, hidden, more, notice, once, payment_pill, work_pill};
+use super::super::parts::{Field, Input, alert, facts, hidden, more, notice, payment_pill, work_pill};
 use super::super::session::Seller;
 use super::super::visit::{Trouble, Turn, Visit};
+use super::question::Question;
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::query::Query;
@@ -318,78 +319,79 @@ fn history_card(visit: &Visit, history: &[AuditRecord]) -> Markup {
 
 /// Asks before a step that nothing takes back.
 async fn question(seller: Seller, Id(id): Id<OrderId>) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let say = seller.visit.say;
     let order = seller.caller.local().order(seller.caller.account(), id).await?;
     let path = format!("/dashboard/orders/{id}");
     if order.payment_status == PaymentStatus::PaymentConfirmed {
-        return Ok(visit.go(&path));
+        return Ok(seller.visit.go(&path));
     }
     let amount = order.quoted_price_idr;
-    let title = say.of("Konfirmasi pembayaran", "Confirm the payment");
     let body = html! {
-        section.card.narrow {
-            h1 { (title) }
-            p {
-                @if amount.is_zero() {
-                    (say.of(
-                        format!("Apakah Anda sudah melihat uang dari {} masuk di rekening Anda?", order.buyer_name),
-                        format!("Have you seen the money of {} in your bank account?", order.buyer_name),
-                    ))
-                } @else {
-                    (say.of(
-                        format!("Apakah Anda sudah melihat {amount} dari {} masuk di rekening Anda?", order.buyer_name),
-                        format!("Have you seen {amount} of {} in your bank account?", order.buyer_name),
-                    ))
-                }
-            }
-            p.honest {
+        p {
+            @if amount.is_zero() {
                 (say.of(
-                    "Konfirmasi tidak bisa ditarik kembali. Pembeli langsung dikabari, dan rekening Anda tidak ditampilkan lagi.",
-                    "This can't be taken back. The buyer is told at once, and your bank accounts are no longer shown.",
+                    format!("Apakah Anda sudah melihat uang dari {} masuk di rekening Anda?", order.buyer_name),
+                    format!("Have you seen the money of {} in your bank account?", order.buyer_name),
+                ))
+            } @else {
+                (say.of(
+                    format!("Apakah Anda sudah melihat {amount} dari {} masuk di rekening Anda?", order.buyer_name),
+                    format!("Have you seen {amount} of {} in your bank account?", order.buyer_name),
                 ))
             }
-            form method="post" action=(visit.to(&format!("{path}/confirm"))) data-once="" {
-                (hidden(&seller))
-                button.wide type="submit" { (say.of("Ya, uangnya sudah masuk", "Yes, the money is there")) }
-            }
-            a.button.secondary href=(visit.to(&path)) { (say.of("Belum, kembali", "Not yet, go back")) }
+        }
+        p.honest {
+            (say.of(
+                "Konfirmasi tidak bisa ditarik kembali. Pembeli langsung dikabari, dan rekening Anda tidak ditampilkan lagi.",
+                "This can't be taken back. The buyer is told at once, and your bank accounts are no longer shown.",
+            ))
         }
     };
-    Ok(dashboard(&seller, Section::Orders, title, body))
+    let question = Question {
+        section: Section::Orders,
+        title: say.of("Konfirmasi pembayaran", "Confirm the payment"),
+        body,
+        action: &format!("{path}/confirm"),
+        once: None,
+        yes: say.of("Ya, uangnya sudah masuk", "Yes, the money is there"),
+        is_destructive: false,
+        no: say.of("Belum, kembali", "Not yet, go back"),
+        back: &path,
+    };
+    Ok(question.show(&seller))
 }
 
 /// Asks before the buyer's address stops working.
 async fn rotation(seller: Seller, Id(id): Id<OrderId>) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let say = seller.visit.say;
     let order = seller.caller.local().order(seller.caller.account(), id).await?;
     let path = format!("/dashboard/orders/{id}");
-    let title = say.of("Ganti alamat halaman pembeli", "Change the address of the buyer's page");
     let body = html! {
-        section.card.narrow {
-            h1 { (title) }
-            p {
-                (say.of(
-                    format!("Lakukan ini bila alamat halaman {} sampai ke orang lain.", order.buyer_name),
-                    format!("Do this if the address of {}'s page got to somebody else.", order.buyer_name),
-                ))
-            }
-            p.honest {
-                (say.of(
-                    "Alamat lama langsung tidak berlaku, juga bagi pembeli: kirimkan alamat barunya. Pembayaran online yang sedang berjalan tetap tercatat.",
-                    "The old address stops working at once, for the buyer, too: send the new one. An online payment that is under way still counts.",
-                ))
-            }
-            form method="post" action=(visit.to(&format!("{path}/rotate-token"))) data-once="" {
-                (hidden(&seller))
-                (once(&seller.fresh_once()?))
-                button.wide type="submit" { (say.of("Ya, ganti alamatnya", "Yes, change the address")) }
-            }
-            a.button.secondary href=(visit.to(&path)) { (say.of("Kembali", "Go back")) }
+        p {
+            (say.of(
+                format!("Lakukan ini bila alamat halaman {} sampai ke orang lain.", order.buyer_name),
+                format!("Do this if the address of {}'s page got to somebody else.", order.buyer_name),
+            ))
+        }
+        p.honest {
+            (say.of(
+                "Alamat lama langsung tidak berlaku, juga bagi pembeli: kirimkan alamat barunya. Pembayaran online yang sedang berjalan tetap tercatat.",
+                "The old address stops working at once, for the buyer, too: send the new one. An online payment that is under way still counts.",
+            ))
         }
     };
-    Ok(dashboard(&seller, Section::Orders, title, body))
+    let question = Question {
+        section: Section::Orders,
+        title: say.of("Ganti alamat halaman pembeli", "Change the address of the buyer's page"),
+        body,
+        action: &format!("{path}/rotate-token"),
+        once: Some(seller.fresh_once()?),
+        yes: say.of("Ya, ganti alamatnya", "Yes, change the address"),
+        is_destructive: false,
+        no: say.of("Kembali", "Go back"),
+        back: &path,
+    };
+    Ok(question.show(&seller))
 }
 
 async fn rotate_token(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {

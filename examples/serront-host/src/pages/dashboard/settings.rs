@@ -1,14 +1,9 @@
-//! What the pages of settings share: a secret that is shown once, a long list in parts, and the question before something is
-//! deleted.
+//! What the pages of settings share: a secret that is shown once, and a long list in parts.
 
-use axum::response::Response;
 use maud::{Markup, html};
 use serront_core::rejection::Rejection;
 use serront_core::service::Failure;
 
-use super::super::layout::{Section, dashboard};
-use super::super::parts::hidden;
-use super::super::session::Seller;
 use super::super::visit::{Trouble, Turn, Visit};
 
 /// How many things of a list stand on a page: what a phone scrolls through, and far below 50 kB.
@@ -44,9 +39,8 @@ pub(super) fn not_made(visit: &Visit, failure: Failure) -> Result<Trouble, Turn>
     }
     let text = say.of(
         "Formulir ini sudah dikirim sebelumnya, dan rahasianya hanya ditampilkan sekali. Bila belum sempat disimpan, \
-         hapus yang sudah dibuat lalu buat yang baru.",
-        "This form was sent before, and the secret is shown only once. If you have not kept it, delete what was made and \
-         make a new one.",
+         buat yang baru.",
+        "This form was sent before, and the secret is shown only once. If you have not kept it, make a new one.",
     );
     Ok(Trouble { text: text.into(), ..trouble })
 }
@@ -67,37 +61,6 @@ pub(super) fn shown_once(visit: &Visit, secret: &str, use_for: &Markup, back: &s
             a.button.secondary href=(visit.to(back)) { (say.of("Sudah saya simpan", "I have kept it")) }
         }
         (use_for)
-    }
-}
-
-/// Asks before something is deleted.
-pub(super) struct Question<'a> {
-    pub(super) section: Section,
-    pub(super) title: &'a str,
-    /// What is asked, and what it means.
-    pub(super) body: Markup,
-    /// The form's address.
-    pub(super) action: &'a str,
-    pub(super) yes: &'a str,
-    /// The page to go back to.
-    pub(super) back: &'a str,
-}
-
-impl Question<'_> {
-    pub(super) fn show(self, seller: &Seller) -> Response {
-        let visit = &seller.visit;
-        let body = html! {
-            section.card.narrow {
-                h1 { (self.title) }
-                (self.body)
-                form method="post" action=(visit.to(self.action)) data-once="" {
-                    (hidden(seller))
-                    button.danger.wide type="submit" { (self.yes) }
-                }
-                a.button.secondary href=(visit.to(self.back)) { (visit.say.of("Tidak jadi, kembali", "No, go back")) }
-            }
-        };
-        dashboard(seller, self.section, self.title, body)
     }
 }
 

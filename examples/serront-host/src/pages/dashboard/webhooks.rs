@@ -22,7 +22,8 @@ use super::super::parts::{Field, Input, Tone, alert, delivery_pill, facts, hidde
 use super::super::say::Say;
 use super::super::session::Seller;
 use super::super::visit::{Trouble, Turn, Visit};
-use super::settings::{Part, Question, not_made, shown_once};
+use super::question::Question;
+use super::settings::{Part, not_made, shown_once};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::query::Query;
@@ -36,6 +37,11 @@ const DELIVERIES_ON_A_PAGE: &str = "20";
 const ATTEMPTS_SHOWN: usize = 30;
 /// How many filters of a subscription are listed; few have more than one or two.
 const FILTERS_SHOWN: usize = 6;
+/// What a seller has to know when a secret is replaced.
+const BOTH_SIGN: (&str, &str) = (
+    "Rahasia sebelumnya ikut menandatangani selama 24 jam lagi, sehingga sistem Anda sempat diganti tanpa ada kiriman yang ditolak.",
+    "The one before signs beside it for another 24 hours, so that your system can be changed without refusing a delivery.",
+);
 /// Where a long address is cut in a list, in characters.
 const ADDRESS_CHARACTERS: usize = 60;
 
@@ -43,6 +49,7 @@ pub(super) fn routes() -> Router<Arc<Host>> {
     Router::new()
         .route(PATH, get(list).post(create))
         .route("/dashboard/webhooks/{id}/switch", get(back).post(switch))
+        .route("/dashboard/webhooks/{id}/rotate-secret", get(rotation).post(rotate_secret))
         .route("/dashboard/webhooks/{id}/delete", get(question).post(delete))
         .route("/dashboard/webhooks/deliveries/{id}", get(delivery))
         .route("/dashboard/webhooks/deliveries/{id}/retry", get(back).post(retry))
@@ -106,7 +113,10 @@ async fn create(seller: Seller, intake: Intake) -> Shown {
     let draft = Draft { url: form.text("url").to_owned(), events: form.text("events").to_owned() };
     let (service, account) = (seller.caller.service(), seller.caller.account());
     match service.create_subscription(account, &draft.input(), form.once(account, PATH)?).await {
-        Ok(made) => Ok(shown(&seller, &made.value)),
+        Ok(made) => {
+            let title = seller.visit.say.of("Webhook dibuat", "The webhook is made");
+            Ok(shown(&seller, title, &made.value, None))
+        }
         Err(failure) => {
             let trouble = at_field(seller.visit.say, &draft, not_made(&seller.visit, failure)?);
             Ok(trouble.on(show(&seller, &Asked::default(), &draft, None, Some(&trouble)).await?))
@@ -136,11 +146,10 @@ fn at_field(say: Say, draft: &Draft, trouble: Trouble) -> Trouble {
     Trouble { param: Some("events".to_owned()), text: text.into(), ..trouble }
 }
 
-/// The secret of a new subscription, this once: the answer to the form that made it.
-fn shown(seller: &Seller, made: &NewSubscriptionView) -> Response {
+/// A subscription's secret, this once: the answer to the form that made it. What is to be known beside it stands below.
+fn shown(seller: &Seller, title: &str, made: &NewSubscriptionView, known: Option<&str>) -> Response {
     let visit = &seller.visit;
     let say = visit.say;
-    let title = say.of("Webhook dibuat", "The webhook is made");
     let use_for = html! {
         p.muted.small {
             (say.of(
@@ -159,6 +168,7 @@ fn shown(seller: &Seller, made: &NewSubscriptionView) -> Response {
             h1 { (title) }
             p.lines { (say.of("Alamat: ", "Address: ")) strong { (made.shown.url) } }
             (shown_once(visit, made.secret.reveal(), &use_for, PATH))
+            @if let Some(known) = known { p.honest { (known) } }
         }
     };
     dashboard(seller, Section::Webhooks, title, body)
@@ -234,6 +244,8 @@ fn subscription_row(seller: &Seller, subscription: &SubscriptionView) -> Markup 
                     (hidden(seller))
                     button.quiet type="submit" name="active" value=(value) aria-label=(format!("{verb}: {address}")) { (verb) }
                 }
+                a.button.quiet href=(visit.to(&format!("{PATH}/{id}/rotate-secret"))) aria-label=(format!("{}: {address}", say.of("Rahasia baru", "New secret")))
+                    { (say.of("Rahasia baru", "New secret")) }
                 a.button.quiet href=(visit.to(&format!("{PATH}/{id}/delete"))) aria-label=(format!("{}: {address}", say.of("Hapus", "Delete")))
                     { (say.of("Hapus", "Delete")) }
             }
@@ -314,7 +326,7 @@ fn description(say: Say, event: EventType) -> &'static str {
         EventType::OrderStatusChanged => "Pengerjaan sebuah pesanan maju atau berhenti.",
         EventType::OrderPaymentConfirmed => "Pembayaran sebuah pesanan dikonfirmasi.",
         EventType::BillingSubscribed => "Akun berganti paket (belum dikirim).",
-        EventType::SubscriptionDisabled => "Sebuah webhook dinonaktifkan (belum dikirim).",
+        EventType::SubscriptionDisabled => "Sebuah webhook dinonaktifkan karena penerimanya terlalu lama gagal.",
         _ => event.description(),
     };
     say.of(indonesian, event.description())
@@ -452,6 +464,58 @@ async fn switch(seller: Seller, Id(id): Id<SubscriptionId>, intake: Intake) -> S
     }
 }
 
+/// Asks before a subscription signs with another secret.
+async fn rotation(seller: Seller, Id(id): Id<SubscriptionId>) -> Shown {
+    ask_rotation(&seller, id, None).await
+}
+
+async fn ask_rotation(seller: &Seller, id: SubscriptionId, trouble: Option<&Trouble>) -> Shown {
+    let say = seller.visit.say;
+    let subscription = find(seller, id).await?.ok_or(Rejection::NotFound("webhook subscription"))?;
+    let body = html! {
+        (alert(trouble))
+        p.lines { strong { (subscription.url) } }
+        p {
+            (say.of(
+                "Lakukan ini bila rahasianya mungkin diketahui orang lain. Rahasia baru langsung menandatangani semua kiriman.",
+                "Do this if somebody else may know the secret. The new one signs all deliveries at once.",
+            ))
+        }
+        p.honest { (say.of(BOTH_SIGN.0, BOTH_SIGN.1)) }
+    };
+    let question = Question {
+        section: Section::Webhooks,
+        title: say.of("Buat rahasia baru untuk webhook ini?", "Make a new secret for this webhook?"),
+        body,
+        action: &format!("{PATH}/{id}/rotate-secret"),
+        once: Some(seller.fresh_once()?),
+        yes: say.of("Ya, buat rahasia baru", "Yes, make a new secret"),
+        is_destructive: false,
+        no: say.of("Tidak jadi, kembali", "No, go back"),
+        back: PATH,
+    };
+    Ok(question.show(seller))
+}
+
+async fn rotate_secret(seller: Seller, Id(id): Id<SubscriptionId>, intake: Intake) -> Shown {
+    let form = seller.form(&intake).await?;
+    let (local, account) = (seller.caller.local(), seller.caller.account());
+    // What is not there goes before what is not well filled in.
+    find(&seller, id).await?.ok_or(Rejection::NotFound("webhook subscription"))?;
+    let request = form.once(account, &format!("{PATH}/{id}/rotate-secret"))?;
+    match local.rotate_secret(account, id, request).await {
+        Ok(rotated) => {
+            let say = seller.visit.say;
+            let title = say.of("Rahasia webhook diganti", "The webhook has a new secret");
+            Ok(shown(&seller, title, &rotated.value, Some(say.of(BOTH_SIGN.0, BOTH_SIGN.1))))
+        }
+        Err(failure) => {
+            let trouble = not_made(&seller.visit, failure)?;
+            Ok(trouble.on(ask_rotation(&seller, id, Some(&trouble)).await?))
+        }
+    }
+}
+
 /// Asks before a subscription is deleted.
 async fn question(seller: Seller, Id(id): Id<SubscriptionId>) -> Shown {
     let say = seller.visit.say;
@@ -472,7 +536,10 @@ async fn question(seller: Seller, Id(id): Id<SubscriptionId>) -> Shown {
         title: say.of("Hapus webhook ini?", "Delete this webhook?"),
         body,
         action: &format!("{PATH}/{id}/delete"),
+        once: None,
         yes: say.of("Ya, hapus webhook", "Yes, delete the webhook"),
+        is_destructive: true,
+        no: say.of("Tidak jadi, kembali", "No, go back"),
         back: PATH,
     };
     Ok(question.show(&seller))
