@@ -3,10 +3,10 @@
 #![cfg(all(feature = "keyfile", unix))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
-use serront_adapters::keyfile::KeyFile;
+use serront_adapters::keyfile::{KeyFile, KeyFileError};
 use serront_core::ports::{PortErrorKind, Sealer as _};
 use serront_core::sealed::SecretHolder;
 use tempfile::TempDir;
@@ -90,13 +90,60 @@ fn another_process_learns_of_a_rotation_and_old_keys_open_until_they_are_forgott
     assert_eq!((serving.is_present(&old).unwrap(), serving.is_present(&new).unwrap()), (false, true));
     assert_eq!(serving.open(holder('0'), &old).unwrap(), SECRET);
 
-    assert_eq!(command.forget().unwrap().len(), 1);
-    assert_eq!(command.forget().unwrap(), []);
+    assert_eq!(command.forget_all_but(&id).unwrap().len(), 1);
+    assert_eq!(command.forget_all_but(&id).unwrap(), []);
     let later = KeyFile::open(&path).unwrap();
     assert_eq!(later.open(holder('0'), &new).unwrap(), SECRET);
     let error = later.open(holder('0'), &old).unwrap_err();
     assert_eq!(error.kind(), PortErrorKind::Transient, "the key may come back");
     assert!(told(&error).contains("is not in it") && told(&error).contains("secrets.key"), "{}", told(&error));
+}
+
+/// A pass that sealed everything anew knows of the key that was the first then (#8).
+#[test]
+fn nothing_is_forgotten_for_a_key_that_is_no_longer_the_first() {
+    let (_folder, path, keys) = fresh();
+    let sealed_under = keys.first().unwrap();
+    let sealed = keys.seal(holder('0'), SECRET).unwrap();
+    let id = KeyFile::open(&path).unwrap().rotate().unwrap();
+    assert!(matches!(keys.forget_all_but(&sealed_under), Err(KeyFileError::Rotated { .. })));
+    assert_eq!((keys.first().unwrap(), keys.open(holder('0'), &sealed).unwrap()), (id, SECRET.to_owned()));
+}
+
+#[test]
+fn rotations_at_once_lose_no_key() {
+    let (_folder, path, keys) = fresh();
+    let mut ids = std::thread::scope(|scope| {
+        let rotate = || (0..8).map(|_| KeyFile::open(&path).unwrap().rotate().unwrap()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(rotate)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    let mut kept = keys.forget_all_but(&keys.first().unwrap()).unwrap();
+    assert_eq!(kept.len(), 32, "with the first of all, and but for the last");
+    kept.push(keys.first().unwrap());
+    ids.retain(|id| !kept.contains(id));
+    assert_eq!(ids, []);
+}
+
+/// Hosts may run as another user than the operator's, and find the file by a link.
+#[test]
+fn a_rotated_file_keeps_its_owner_its_mode_and_the_link_to_it() {
+    let (folder, path, _) = fresh();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root may give a file away; everybody else rotates a file of their own.
+    let _ = std::os::unix::fs::chown(&path, Some(65_534), Some(65_534));
+    let facts = || {
+        let seen = std::fs::metadata(&path).unwrap();
+        (seen.uid(), seen.gid(), seen.mode())
+    };
+    let before = facts();
+    let link = folder.path().join("link.key");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let keys = KeyFile::open(&link).unwrap();
+    let id = keys.rotate().unwrap();
+    keys.forget_all_but(&id).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!((facts(), KeyFile::open(&path).unwrap().first().unwrap()), (before, id));
 }
 
 #[test]

@@ -197,7 +197,10 @@ async fn a_failure_says_what_to_do_next() {
         (("EHLO", Twist::Answer("554 go away")), Transient),
         (("AUTH", Twist::Answer("535 wrong password")), Transient),
         (("MAIL", Twist::Answer("451 later")), Transient),
-        (("MAIL", Twist::Answer("550 not you")), Permanent),
+        // The sender's, so the host's to mend (#8).
+        (("MAIL", Twist::Answer("550 not you")), Transient),
+        (("MAIL", Twist::Answer("530 authentication required")), Transient),
+        (("RCPT", Twist::Answer("530 authentication required")), Transient),
         (("RCPT", Twist::Answer("451 later")), Transient),
         (("RCPT", Twist::Answer("550 no such user budi@example.com")), Permanent),
         (("DATA", Twist::Answer("451 later")), Transient),
@@ -301,6 +304,7 @@ async fn a_name_is_quoted_or_encoded() {
         ("Renée", "To: =?utf-8?b?UmVuw6ll?= <budi@example.com>"),
         ("Evil\r\nBcc: x", "To: =?utf-8?b?RXZpbCAgQmNjOiB4?= <budi@example.com>"),
         (" ", "To: budi@example.com"),
+        (".", "To: budi@example.com"),
         // The name is no place for another address, nor for words that only some programs decode.
         ("security@bank.example", "To: budi@example.com"),
         ("=?utf-8?b?RXZpbA==?=", "To: budi@example.com"),

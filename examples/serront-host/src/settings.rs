@@ -43,7 +43,8 @@ pub(crate) struct Settings {
     /// Where receipts are kept [default: file:<data dir>/proofs].
     #[arg(long, global = true, env = "SERRONT_PROOFS", hide_env_values = true)]
     proofs: Option<String>,
-    /// The mail server, smtp:// or smtps:// [default: none, each mail is written to <data dir>/mail].
+    /// The mail server: smtps://[user:password@]host[:port], or smtp://…[?tls=none|opportunistic|required]; with a user,
+    /// STARTTLS is required unless it says otherwise [default: none, each mail is written to <data dir>/mail].
     #[arg(long, global = true, env = "SERRONT_SMTP_URL", hide_env_values = true)]
     smtp: Option<String>,
     /// A file with the certificate, in PEM, of the mail server's own authority [default: the system's authorities alone].

@@ -63,6 +63,14 @@ pub enum KeyFileError {
     /// The system's generator failed.
     #[error("the system's generator failed: {0}")]
     Random(getrandom::Error),
+    /// Another key seals by now than the one that everything was sealed under: nothing was removed.
+    #[error("{path}: another key was put before {id} meanwhile")]
+    Rotated {
+        /// Which file.
+        path: PathBuf,
+        /// The key's id.
+        id: KeyId,
+    },
     /// The key that sealed something is not in the file.
     #[error("{path}: the key {id} is not in it")]
     Missing {
@@ -152,41 +160,62 @@ impl KeyFile {
         }
     }
 
+    /// Which key seals at present.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] if the file can't be read.
+    pub fn first(&self) -> Result<KeyId, KeyFileError> {
+        Ok(self.present()?.id)
+    }
+
     /// Puts a new key before the others: it seals from now on, here and in whatever process has the file open.
     ///
     /// # Errors
     /// [`KeyFileError`] if the file can't be read or written; then it is as it was.
     pub fn rotate(&self) -> Result<KeyId, KeyFileError> {
-        let mut keys = read(&self.path)?;
         let key = Key::draw()?;
         let id = key.id.clone();
-        keys.insert(0, key);
-        self.replace(keys)?;
+        self.replace(|keys| {
+            keys.insert(0, key);
+            Ok(())
+        })?;
         Ok(id)
     }
 
-    /// Removes every key but the first, and answers which. What they sealed can't be opened any more: seal everything anew
-    /// before.
+    /// Removes every key but the first, which has to be this one, and answers which. What they sealed can't be opened any more:
+    /// seal everything anew under this one before.
     ///
     /// # Errors
-    /// [`KeyFileError`] if the file can't be read or written; then it is as it was.
-    pub fn forget(&self) -> Result<Vec<KeyId>, KeyFileError> {
-        let mut keys = read(&self.path)?;
-        let forgotten = keys.split_off(1.min(keys.len()));
-        self.replace(keys)?;
+    /// [`KeyFileError::Rotated`] if another key is the first by now, [`KeyFileError`] if the file can't be read or written;
+    /// then it is as it was.
+    pub fn forget_all_but(&self, first: &KeyId) -> Result<Vec<KeyId>, KeyFileError> {
+        let forgotten = self.replace(|keys| {
+            if keys.first().is_none_or(|key| key.id != *first) {
+                return Err(KeyFileError::Rotated { path: self.path.clone(), id: first.clone() });
+            }
+            Ok(keys.split_off(1))
+        })?;
         Ok(forgotten.into_iter().map(|key| key.id).collect())
     }
 
-    fn replace(&self, keys: Vec<Key>) -> Result<(), KeyFileError> {
-        let fresh = written(&self.path, &keys)?;
-        let replaced = std::fs::rename(&fresh, &self.path).and_then(|()| settle(&self.path));
+    /// Changes the keys, one process after the other: what one of them wrote, the next one reads.
+    fn replace<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T, KeyFileError>) -> Result<T, KeyFileError> {
+        let failed = |source| KeyFileError::Io { path: self.path.clone(), source };
+        // A link to the file stays a link.
+        let path = std::fs::canonicalize(&self.path).map_err(failed)?;
+        let _lock = locked(&path)?;
+        let mut keys = read(&path)?;
+        let done = change(&mut keys)?;
+        let fresh = written(&path, &keys)?;
+        let replaced =
+            same_owner(&path, &fresh).and_then(|()| std::fs::rename(&fresh, &path)).and_then(|()| settle(&path));
         if let Err(source) = replaced {
             // It holds keys; where it was renamed it is not there any more.
             let _ = std::fs::remove_file(&fresh);
-            return Err(KeyFileError::Io { path: self.path.clone(), source });
+            return Err(failed(source));
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(())
+        Ok(done)
     }
 
     /// The key that seals at present. The file is read for it each time, for another process may have put a new one first;
@@ -247,6 +276,42 @@ fn written(path: &Path, keys: &[Key]) -> Result<PathBuf, KeyFileError> {
     };
     write().map_err(|source| KeyFileError::Io { path: fresh.clone(), source })?;
     Ok(fresh)
+}
+
+/// Holds off every other process that would change this file, until it is dropped. The lock is a file of its own, for the one
+/// with the keys is replaced whole.
+fn locked(path: &Path) -> Result<File, KeyFileError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    let beside = path.with_file_name(name);
+    let lock = || {
+        // Whoever may read it may lock it: it may be another user's.
+        let file = match File::open(&beside) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                File::options().write(true).create(true).truncate(false).open(&beside)?
+            }
+            other => other?,
+        };
+        file.lock()?;
+        Ok(file)
+    };
+    lock().map_err(|source| KeyFileError::Io { path: beside.clone(), source })
+}
+
+/// Whoever could read the file can read the one that takes its place: the hosts need not run as the user who rotates.
+fn same_owner(path: &Path, fresh: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let (old, new) = (std::fs::metadata(path)?, std::fs::metadata(fresh)?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            std::os::unix::fs::chown(fresh, Some(old.uid()), Some(old.gid()))?;
+        }
+        std::fs::set_permissions(fresh, old.permissions())?;
+    }
+    #[cfg(not(unix))]
+    let _ = (path, fresh);
+    Ok(())
 }
 
 /// Returns once the file's name is on the disk: nothing may be sealed under a key that a crash could still take away.

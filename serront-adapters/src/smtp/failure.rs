@@ -14,7 +14,8 @@ pub enum MailSetupError {
     Sender,
     /// The server's address is not understood.
     #[error(
-        "the mail server must be smtp://[user:password@]host[:port][?tls=none|opportunistic|required] or smtps://…"
+        "the mail server must be smtp://[user:password@]host[:port][?tls=none|opportunistic|required] or \
+         smtps://[user:password@]host[:port]"
     )]
     ServerUrl,
     /// There is no certificate in what was given as one.
@@ -90,7 +91,7 @@ impl From<MailFailure> for PortError {
             | MailFailure::AddressUnsupported
             | MailFailure::Refused(Cause::Never(_))
             | MailFailure::Unanswered(Cause::Never(_)) => Self::permanent(failure),
-            // A wrong password (535) is the host's mistake: the mail waits until it is mended.
+            // A wrong password or sender is the host's mistake, which it has as long to mend as its policy goes on trying.
             MailFailure::Unreachable(_)
             | MailFailure::Refused(Cause::NotNow(_) | Cause::TimedOut | Cause::ConnectionFailed)
             | MailFailure::Unanswered(Cause::NotNow(_))

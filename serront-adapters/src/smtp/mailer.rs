@@ -21,6 +21,8 @@ use super::server::{self, Protection, Server};
 
 /// Well inside the 20 s that the port allows.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// A server's code for a command that needs a password or TLS first (RFC 4954, RFC 3207).
+const AUTHENTICATION_REQUIRED: u16 = 530;
 /// For the farewell, once the outcome is known.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -119,8 +121,13 @@ impl SmtpMailer {
         if !bytes.is_ascii() {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        let refused = |error| MailFailure::Refused(Cause::from(error));
-        connection.command(Mail::new(Some(self.sender.address().clone()), parameters)).await.map_err(refused)?;
+        // Whether it takes mail of this sender, over such a connection, is not the recipient's doing.
+        let kept_out = |error| MailFailure::Unreachable(Cause::from(error));
+        let refused = |error| match Cause::from(error) {
+            cause @ Cause::Never(AUTHENTICATION_REQUIRED) => MailFailure::Unreachable(cause),
+            cause => MailFailure::Refused(cause),
+        };
+        connection.command(Mail::new(Some(self.sender.address().clone()), parameters)).await.map_err(kept_out)?;
         connection.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(refused)?;
         connection.command(Data).await.map_err(refused)?;
         Ok(())

@@ -68,10 +68,10 @@ pub(super) fn build(sender: &Sender, mail: &MailMessage) -> Result<Message, Mail
 }
 
 /// The name beside the recipient's address. One that holds an address, or words encoded by hand, is left out: some mail programs
-/// would show, or even take, the one in the name for the real one.
+/// would show, or even take, the one in the name for the real one. So is one of dots and dashes alone, on which some fail.
 fn shown_name(name: &str) -> Option<String> {
     let name = one_line(name).trim().to_owned();
-    Some(name).filter(|name| !(name.is_empty() || name.contains('@') || name.contains("=?")))
+    Some(name).filter(|name| name.chars().any(char::is_alphanumeric) && !(name.contains('@') || name.contains("=?")))
 }
 
 /// The address as the mail library has it, its domain in ASCII: every server takes that.

@@ -43,7 +43,13 @@ impl Server {
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(MailSetupError::ServerUrl)?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let credentials = credentials(&url)?;
-        let tls = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value.into_owned());
+        let mut asked = url.query_pairs();
+        // What is mistyped must not mean: in the clear.
+        let tls = match (asked.next(), asked.next(), url.fragment()) {
+            (None, None, None) => None,
+            (Some((name, value)), None, None) if name == "tls" => Some(value.into_owned()),
+            _ => return Err(MailSetupError::ServerUrl),
+        };
         let parameters = || {
             authorities
                 .iter()
@@ -55,7 +61,7 @@ impl Server {
                 .map_err(|error| MailSetupError::Tls(error.into()))
         };
         let (protection, port) = match (url.scheme(), tls.as_deref()) {
-            ("smtps", _) => (Protection::Wrapped(parameters()?), SUBMISSIONS_PORT),
+            ("smtps", None) => (Protection::Wrapped(parameters()?), SUBMISSIONS_PORT),
             ("smtp", Some("required")) => (Protection::Required(parameters()?), SUBMISSION_PORT),
             ("smtp", Some("opportunistic")) => (Protection::Opportunistic(parameters()?), SUBMISSION_PORT),
             ("smtp", Some("none")) => (Protection::None, SMTP_PORT),
@@ -87,7 +93,11 @@ fn credentials(url: &Url) -> Result<Option<Credentials>, MailSetupError> {
     let decoded = |text: &str| {
         percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| MailSetupError::ServerUrl)
     };
-    url.password().map(|password| Ok(Credentials::new(decoded(url.username())?, decoded(password)?))).transpose()
+    match (url.username(), url.password()) {
+        ("", None) => Ok(None),
+        (user, Some(password)) if !user.is_empty() => Ok(Some(Credentials::new(decoded(user)?, decoded(password)?))),
+        _ => Err(MailSetupError::ServerUrl),
+    }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -124,7 +134,20 @@ mod tests {
         ] {
             assert_eq!(summary(url), Some((protection, host.to_owned(), port, credentials)), "{url}");
         }
-        for bad in ["", "mail.example", "http://mail.example", "smtp://", "smtp://mail.example?tls=maybe"] {
+        for bad in [
+            "",
+            "mail.example",
+            "http://mail.example",
+            "smtp://",
+            "smtp://mail.example?tls=maybe",
+            "smtp://mail.example?TLS=required",
+            "smtp://mail.example?starttls=required",
+            "smtp://mail.example?tls=required&tls=none",
+            "smtp://mail.example#tls=required",
+            "smtps://mail.example?tls=none",
+            "smtp://user@mail.example",
+            "smtp://:password@mail.example",
+        ] {
             assert_eq!(summary(bad), None, "{bad}");
         }
     }

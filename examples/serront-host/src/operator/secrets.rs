@@ -1,7 +1,7 @@
 //! The keys that secrets at rest are sealed under: a new one, everything sealed anew, the old ones gone.
 
 use serde_json::{Value, json};
-use serront_adapters::keyfile::KeyFile;
+use serront_adapters::keyfile::{KeyFile, KeyFileError};
 use serront_core::policy::Policy;
 use serront_core::ports::WorkStorage;
 use serront_core::service::{Environment, Local, Resealed};
@@ -47,15 +47,24 @@ async fn reseal(storage: &dyn WorkStorage, keys: &KeyFile) -> Result<Resealed, F
 async fn forget(storage: &dyn WorkStorage, keys: &KeyFile) -> Result<Value, Fatal> {
     let mut anew = 0;
     for _ in 0..PASSES_MAX {
+        let first = keys.first()?;
         let pass = reseal(storage, keys).await?;
         anew += pass.resealed;
         if pass.unopened > 0 {
             return Ok(shown(Resealed { resealed: anew, ..pass }));
         }
-        if pass.resealed == 0 {
-            let forgotten: Vec<String> = keys.forget()?.iter().map(ToString::to_string).collect();
-            return Ok(json!({ "seen": pass.seen, "resealed": anew, "unopened": 0, "forgotten": forgotten }));
+        if pass.resealed > 0 {
+            continue;
+        }
+        match keys.forget_all_but(&first) {
+            Ok(forgotten) => {
+                let forgotten: Vec<String> = forgotten.iter().map(ToString::to_string).collect();
+                return Ok(json!({ "seen": pass.seen, "resealed": anew, "unopened": 0, "forgotten": forgotten }));
+            }
+            // Everything is to be sealed under that one first.
+            Err(KeyFileError::Rotated { .. }) => {}
+            Err(other) => return Err(other.into()),
         }
     }
-    Err("secrets are still being sealed under older keys: have all hosts the same file of keys?".into())
+    Err("secrets are still being sealed under other keys: have all hosts the same file of keys?".into())
 }
