@@ -617,6 +617,34 @@ async fn a_statement_out_of_time_fails_alone() {
     shop.assert_all_confirmed(&placed).await;
 }
 
+/// A lease runs out, another host is about to take the mail, and then its first worker records after all (#8).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_late_worker_records_meanwhile_is_not_taken_before_its_time() {
+    let shop = Shop::open().await;
+    let placed = shop.place(1).await;
+    shop.confirm(&placed[0]).await.unwrap();
+    let mut transaction = shop.pool.begin().await.unwrap();
+    let pid = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *transaction).await.unwrap();
+    // Lets it be chosen, and not be leased.
+    let sql = format!("LOCK TABLE {}.effects IN EXCLUSIVE MODE", shop.schema);
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await.unwrap();
+    let holder = Holder { transaction, pid, sql: String::new() };
+    let world = Arc::clone(&shop.world);
+    let taking = tokio::spawn(async move {
+        world.storage.take_due(Lane::Mails, 10, DeliveryShares::default(), Duration::from_secs(30)).await
+    });
+    shop.until_blocked_by(&holder).await;
+    let later = shop.world.clock.now().plus(Duration::from_secs(60)).millis();
+    let recorded = format!("UPDATE {}.effects SET attempts = attempts + 1, due_at = {later}", shop.schema);
+    let Holder { mut transaction, .. } = holder;
+    sqlx::query(AssertSqlSafe(recorded)).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(within(taking).await.unwrap().unwrap(), []);
+    shop.world.clock.advance(Duration::from_secs(60));
+    let taken = within(shop.world.storage.take_due(Lane::Mails, 10, DeliveryShares::default(), LONG)).await.unwrap();
+    assert_eq!(taken.iter().map(|due| due.attempts).collect::<Vec<_>>(), [1]);
+}
+
 /// A server killed and started again, twice, while workers confirm: what was acknowledged is there, and everything is there
 /// once.
 #[tokio::test(flavor = "multi_thread")]

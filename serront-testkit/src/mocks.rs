@@ -186,7 +186,7 @@ mock! {
         async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError>;
         async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
         async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
-        async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;
+        async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp, pause: Duration) -> Result<(), PortError>;
         async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;
         async fn ready(&self) -> Result<(), PortError>;
     }

@@ -493,8 +493,14 @@ impl WorkStorage for PostgresStorage {
         Ok(writing!(self.base, |connection, schema| work::prune(connection, schema, prune))?)
     }
 
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
-        Ok(writing!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at))?)
+    async fn touch_key(
+        &self,
+        account_id: AccountId,
+        id: KeyId,
+        at: Timestamp,
+        pause: Duration,
+    ) -> Result<(), PortError> {
+        Ok(writing!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at, pause))?)
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {

@@ -96,10 +96,11 @@ pub(super) async fn take_due(
     let ids = |column: &'static str| -> Worked<Vec<String>> {
         chosen.iter().map(|row| Ok(row.text(column)?.to_owned())).collect()
     };
-    // What a commit is giving up, or a late worker is recording, is skipped: it is no longer due, or comes next time.
+    // What a commit is giving up, or a late worker is recording or has just recorded, is skipped: it is no longer due, or
+    // comes next time.
     let sql = format!(
         "WITH w AS MATERIALIZED (SELECT e.effect_id, e.account_id FROM @.{table} e \
-         WHERE (e.effect_id, e.account_id) IN (SELECT * FROM unnest($2::text[], $3::text[])) \
+         WHERE (e.effect_id, e.account_id, e.attempts) IN (SELECT * FROM unnest($2::text[], $3::text[], $5::int8[])) \
          AND e.status = 'pending' AND e.lease_until <= $4 FOR NO KEY UPDATE OF e SKIP LOCKED) \
          UPDATE @.{table} e SET lease_until = $1, fence = fence + 1 FROM w \
          WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id RETURNING e.effect_id",
@@ -110,6 +111,7 @@ pub(super) async fn take_due(
         .bind(ids("effect_id")?)
         .bind(ids("account_id")?)
         .bind(now.millis())
+        .bind(chosen.iter().map(|row| row.int("attempts")).collect::<Result<Vec<_>, _>>()?)
         .fetch_all(&mut *connection)
         .await?;
     let leased = leased.iter().map(|row| row.text("effect_id")).collect::<Result<HashSet<_>, _>>()?;
@@ -321,13 +323,15 @@ pub(super) async fn touch_key(
     account: AccountId,
     id: KeyId,
     used_at: Timestamp,
+    pause: Duration,
 ) -> Worked<()> {
     let sql = "UPDATE @.api_keys SET last_used_at = $1 WHERE key_id = $2 AND account_id = $3 \
-               AND (last_used_at IS NULL OR last_used_at < $1)";
+               AND (last_used_at IS NULL OR (last_used_at < $1 AND last_used_at <= $4))";
     sqlx::query(at(schema, sql))
         .bind(used_at.millis())
         .bind(id.to_string())
         .bind(account.to_string())
+        .bind(used_at.minus(pause).millis())
         .execute(connection)
         .await
         .map_err(of_write)?;

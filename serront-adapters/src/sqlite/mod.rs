@@ -256,8 +256,14 @@ impl WorkStorage for SqliteStorage {
         Ok(self.write(|reply| Job::Prune(prune, reply)).await?)
     }
 
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
-        Ok(self.write(|reply| Job::TouchKey(account_id, id, at, reply)).await?)
+    async fn touch_key(
+        &self,
+        account_id: AccountId,
+        id: KeyId,
+        at: Timestamp,
+        pause: Duration,
+    ) -> Result<(), PortError> {
+        Ok(self.write(|reply| Job::TouchKey((account_id, id), (at, pause), reply)).await?)
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {

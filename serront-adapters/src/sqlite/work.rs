@@ -204,14 +204,16 @@ pub(super) async fn touch_key(
     account: AccountId,
     id: KeyId,
     at: Timestamp,
+    pause: Duration,
 ) -> Worked<()> {
     sqlx::query(
         "UPDATE api_keys SET last_used_at = ?1 WHERE key_id = ?2 AND account_id = ?3 \
-         AND (last_used_at IS NULL OR last_used_at < ?1)",
+         AND (last_used_at IS NULL OR (last_used_at < ?1 AND last_used_at <= ?4))",
     )
     .bind(at.millis())
     .bind(id.to_string())
     .bind(account.to_string())
+    .bind(at.minus(pause).millis())
     .execute(connection)
     .await?;
     Ok(())

@@ -45,7 +45,7 @@ pub(super) enum Job {
     },
     RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
     Prune(Prune, Reply<Pruned, Failed>),
-    TouchKey(AccountId, KeyId, Timestamp, Reply<(), Failed>),
+    TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
     /// Lends the connection, with a transaction begun, for at most this long.
     Lend(Duration, Reply<Loan, Failed>),
     Close(oneshot::Sender<()>),
@@ -198,7 +198,9 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
             work!(reply, work::record_attempt(connection, account, id, fence, &attempt, next))
         }
         Job::Prune(prune, reply) => work!(reply, work::prune(connection, prune)),
-        Job::TouchKey(account, id, at, reply) => work!(reply, work::touch_key(connection, account, id, at)),
+        Job::TouchKey((account, id), (at, pause), reply) => {
+            work!(reply, work::touch_key(connection, account, id, at, pause))
+        }
         // Done above, or not part of a group.
         Job::Commit(..) | Job::Lend(..) | Job::Close(_) => return open,
     };

@@ -695,11 +695,18 @@ pub trait WorkStorage: Storage {
     /// [`PortError`].
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
 
-    /// Notes that a key was used at this time. An earlier time than the one noted changes nothing.
+    /// Notes that a key was used at this time. Sooner than `pause` after the time that is noted, or before it, it changes
+    /// nothing: of many uses at once one is written.
     ///
     /// # Errors
     /// [`PortError`].
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError>;
+    async fn touch_key(
+        &self,
+        account_id: AccountId,
+        id: KeyId,
+        at: Timestamp,
+        pause: Duration,
+    ) -> Result<(), PortError>;
 
     /// Which of these uploads some payment names.
     ///

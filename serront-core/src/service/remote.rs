@@ -103,10 +103,10 @@ where
             return Ok(None);
         };
         let now = self.environment.clock.now();
-        let due = record.last_used_at.is_none_or(|last| now.since(last) >= self.environment.policy.key_touch_interval);
-        if due {
+        let pause = self.environment.policy.key_touch_interval;
+        if record.last_used_at.is_none_or(|last| now.since(last) >= pause) {
             // Bookkeeping: a request does not fail because its key's last use could not be noted.
-            let _ = self.storage.touch_key(record.account_id, record.id, now).await;
+            let _ = self.storage.touch_key(record.account_id, record.id, now, pause).await;
         }
         Ok(Some(record))
     }

@@ -115,12 +115,15 @@ pub async fn the_limit_of_a_prune_holds(harness: &impl Harness) {
     assert_eq!(steps, [(2, 2, 2), (1, 2, 2), (0, 1, 1), (0, 0, 0)]);
 }
 
-/// An earlier time than the one noted changes nothing.
+/// An earlier time than the one noted changes nothing, nor does one that is too soon after it.
 pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
     let last_use = async || bench.storage().key(seller.key.hash()).await.unwrap().unwrap().last_used_at;
-    let touch = async |at| bench.storage().touch_key(seller.account_id, seller.key_id, at).await.unwrap();
+    let touch_after = async |pause, at| {
+        bench.storage().touch_key(seller.account_id, seller.key_id, at, pause).await.unwrap();
+    };
+    let touch = async |at| touch_after(Duration::ZERO, at).await;
     assert_eq!(last_use().await, None);
     let now = bench.now();
     touch(now).await;
@@ -129,8 +132,13 @@ pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
     assert_eq!(last_use().await, Some(now));
     touch(now.plus(SECOND)).await;
     assert_eq!(last_use().await, Some(now.plus(SECOND)));
+    let noted = now.plus(SECOND);
+    touch_after(SECOND * 60, noted.plus(SECOND * 60).minus(Duration::from_millis(1))).await;
+    assert_eq!(last_use().await, Some(noted));
+    touch_after(SECOND * 60, noted.plus(SECOND * 60)).await;
+    assert_eq!(last_use().await, Some(noted.plus(SECOND * 60)));
     bench.world.local().delete_key(seller.account_id, seller.key_id).await.unwrap();
-    touch(now.plus(SECOND * 2)).await;
+    touch(now.plus(SECOND * 200)).await;
     assert_eq!(bench.storage().key(seller.key.hash()).await.unwrap(), None);
     assert_eq!(bench.storage().keys(seller.account_id).await.unwrap(), []);
 }

@@ -322,8 +322,14 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
         self.faults.write(Call::Prune, || self.inner.prune(prune)).await
     }
 
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
-        self.faults.write(Call::TouchKey, || self.inner.touch_key(account_id, id, at)).await
+    async fn touch_key(
+        &self,
+        account_id: AccountId,
+        id: KeyId,
+        at: Timestamp,
+        pause: Duration,
+    ) -> Result<(), PortError> {
+        self.faults.write(Call::TouchKey, || self.inner.touch_key(account_id, id, at, pause)).await
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {

@@ -150,9 +150,9 @@ async fn make(call: Call, ports: &Ports) -> Told {
             let old = Timestamp::from_millis(0);
             of(storage.prune(Prune { kept_until: old, effects_before: old, change_sets_before: old, limit: 1 }).await)
         }
-        Call::TouchKey => {
-            of(storage.touch_key(account_id(), KeyId::from_ulid(ulid(1)), Timestamp::from_millis(0)).await)
-        }
+        Call::TouchKey => of(storage
+            .touch_key(account_id(), KeyId::from_ulid(ulid(1)), Timestamp::from_millis(0), Duration::ZERO)
+            .await),
         Call::PutReceipt => of(receipts.put(account_id(), upload, b"bytes").await),
         Call::GetReceipt => of(receipts.get(account_id(), upload).await),
         Call::DeleteReceipt => of(receipts.delete(account_id(), upload).await),

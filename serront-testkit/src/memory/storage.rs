@@ -857,10 +857,18 @@ impl WorkStorage for MemoryStorage {
         Ok(Pruned { kept: count(claims.len()), effects: count(effects.len()), change_sets: count(change_sets.len()) })
     }
 
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
+    async fn touch_key(
+        &self,
+        account_id: AccountId,
+        id: KeyId,
+        at: Timestamp,
+        pause: Duration,
+    ) -> Result<(), PortError> {
         tokio::task::yield_now().await;
-        if let Some(key) = locked(&self.state).keys.get_mut(&(account_id, id)) {
-            key.last_used_at = key.last_used_at.max(Some(at));
+        if let Some(key) = locked(&self.state).keys.get_mut(&(account_id, id))
+            && key.last_used_at.is_none_or(|last| last < at && last.plus(pause) <= at)
+        {
+            key.last_used_at = Some(at);
         }
         Ok(())
     }

@@ -470,8 +470,14 @@ impl WorkStorage for NetStorage {
         self.call(self.fate(), work, move |server| drop(work(server))).await?
     }
 
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
-        let work = move |server: &Server| at_once(server.world.storage.touch_key(account_id, id, at));
+    async fn touch_key(
+        &self,
+        account_id: AccountId,
+        id: KeyId,
+        at: Timestamp,
+        pause: Duration,
+    ) -> Result<(), PortError> {
+        let work = move |server: &Server| at_once(server.world.storage.touch_key(account_id, id, at, pause));
         self.call(self.fate(), work, move |server| drop(work(server))).await?
     }
 

@@ -625,8 +625,14 @@ impl WorkStorage for Planted {
         self.inner.prune(prune).await
     }
 
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp) -> Result<(), PortError> {
-        self.inner.touch_key(account_id, id, at).await
+    async fn touch_key(
+        &self,
+        account_id: AccountId,
+        id: KeyId,
+        at: Timestamp,
+        pause: Duration,
+    ) -> Result<(), PortError> {
+        self.inner.touch_key(account_id, id, at, pause).await
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
