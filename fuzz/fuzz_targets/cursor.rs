@@ -4,7 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use serront_core::ids::AccountId;
 use serront_core::order::OrderNumber;
-use serront_core::page::{DeliveryPosition, EntryPosition, Position, cursor, parse_cursor};
+use serront_core::page::{
+    DeliveryPosition, EffectPosition, EntryPosition, ExceptionPosition, PayoutPosition, Position, cursor, parse_cursor,
+};
 
 fn taken<P: Position>(account: AccountId, raw: &str) -> bool {
     match parse_cursor::<P>(account, Some(raw)) {
@@ -25,6 +27,9 @@ fuzz_target!(|input: (&str, u32)| {
         taken::<OrderNumber>(account, raw),
         taken::<DeliveryPosition>(account, raw),
         taken::<EntryPosition>(account, raw),
+        taken::<ExceptionPosition>(account, raw),
+        taken::<PayoutPosition>(account, raw),
+        taken::<EffectPosition>(account, raw),
     ];
     assert!(lists.into_iter().filter(|taken| *taken).count() <= 1, "{lists:?}");
     let made = cursor(account, &OrderNumber(number));

@@ -201,7 +201,8 @@ pub enum Write {
     /// An effect that was given up is taken off the list of those, and why is on record for good. It stays given up, so that
     /// [`Write::Requeue`] brings it back. `Conflict` if it is not given up, is discarded already, or is not there.
     Discard(Discard),
-    /// Every delivery that is pending to this subscription is given up. Their attempts stay; so do their fences, but no lease:
+    /// Every delivery that is pending to this subscription is given up, and discarded without a record: it is the seller's
+    /// doing, and not for operators to mend. Their attempts stay; so do their fences, but no lease:
     /// who holds one can't record, so nothing makes them pending again but [`Write::Requeue`]. Goes with a write of the
     /// subscription. What is queued by a commit at the same time may be missed; the dispatcher gives that up when it is due.
     GiveUpDeliveries(SubscriptionId),

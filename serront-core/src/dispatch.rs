@@ -146,14 +146,20 @@ where
     ///
     /// # Errors
     /// [`RecordError`]: the attempt was made and is not in the log, or it could not be made because the secret to sign with
-    /// can't be opened. Either way the effect comes back when its lease runs out, with the same ids and bytes.
+    /// can't be opened for now. Either way the effect comes back when its lease runs out, with the same ids and bytes.
     pub async fn perform(&self, due: &Due) -> Result<(), RecordError> {
         let clock = self.environment.clock;
         let attempted_at = clock.now();
         let attempt_number = due.attempts.saturating_add(1);
-        // Before anything is counted: a key that is missing here is no failure of the receiver's.
-        let signing = self.signing(due)?;
-        let outcome = self.attempt(due, &signing, attempt_number, attempted_at).await;
+        let outcome = match self.signing(due) {
+            Ok(signing) => self.attempt(due, &signing, attempt_number, attempted_at).await,
+            // No key that comes back opens it.
+            Err(error) if error.kind() == PortErrorKind::Permanent => {
+                Outcome::failed("the secret to sign with can't be opened", false)
+            }
+            // Nothing is counted: a key that is missing here is no failure of the receiver's.
+            Err(error) => return Err(error.into()),
+        };
         let now = clock.now();
         let next = match &outcome.failure {
             None => NextAttempt::Succeeded,

@@ -253,7 +253,8 @@ pub struct EffectRecord {
     pub status: EffectStatus,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Whether an operator discarded it after it was given up.
+    /// Whether nobody has to look after it although it was given up: an operator discarded it, or its subscription was paused,
+    /// switched off or deleted.
     pub discarded: bool,
     /// How many attempts are in its log.
     pub attempts: u32,

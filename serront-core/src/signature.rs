@@ -91,7 +91,7 @@ const SIGNATURES_MAX: usize = 8;
 /// most `tolerance` before or after `now` (300 s suit most).
 ///
 /// While a secret is being rotated there are two signatures in the header; one that fits is enough, so a receiver may know the
-/// old secret, the new one, or both. Codes are compared in constant time. Give it the body's bytes as they came, not what a
+/// old secret, the new one, or both. An empty secret fits nothing: it is a setting that was left out. Codes are compared in constant time. Give it the body's bytes as they came, not what a
 /// parser made of them, and believe nothing in them before.
 ///
 /// The same delivery may come more than once: tell them apart by the event's id.
@@ -141,7 +141,7 @@ pub fn verify(
     }
     // Every pair is looked at, whichever fits.
     let mut fits = false;
-    for secret in secrets {
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         let Some(mac) = keyed(secret, seconds, body) else { continue };
         for signature in &signatures {
             fits |= mac.clone().verify_slice(signature).is_ok();
@@ -193,8 +193,11 @@ mod tests {
             assert_eq!(check(&one, body, &[new], at(now)), Err(Unverified::Stale));
         }
         let moved = one.replace(&T.to_string(), &(T + 1).to_string());
+        // By anybody, with a key that everybody knows (#8).
+        let unkeyed = header([""].into_iter(), T, body);
         for (header, body, secrets) in [
             (&one, "{}", [new].as_slice()),
+            (&unkeyed, body, &["", new]),
             (&one, body, &[old]),
             (&one, body, &[]),
             (&both, body, &[other]),

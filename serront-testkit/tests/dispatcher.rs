@@ -15,6 +15,7 @@ use serront_core::key::WebhookSecret;
 use serront_core::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
 use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::ports::{Clock, Ids, OrderKey, PortErrorKind, Posted, Storage, WorkStorage};
+use serront_core::sealed::{FreshSecret, SealedSecret, SecretHolder};
 use serront_core::signature;
 use serront_core::subscription::SubscriptionInput;
 use serront_core::view::{DeliveryView, NewSubscriptionView};
@@ -415,6 +416,39 @@ async fn a_rotated_secret_signs_last_and_the_one_before_for_a_day() {
     world.local().retry_delivery(seller.account_id, delivery(&world, &seller).await.id, None).await.unwrap();
     world.dispatch_all().await;
     signed(world.clock.now(), &[&second.secret]);
+}
+
+/// A key that is missing may come back, so its deliveries wait; what no key opens is given up, where operators see it (#8).
+#[tokio::test]
+async fn a_secret_that_can_not_be_opened_waits_for_its_key_or_is_given_up() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    let subscribed = subscribe(&world, &seller).await;
+    confirm(&world, &placed).await;
+    world.sealer.hold(&[]);
+    assert_eq!(attempted(&world).await, 2, "a mail, and a delivery that can't be signed");
+    let waiting = delivery(&world, &seller).await;
+    assert_eq!((waiting.status, waiting.attempts), (EffectStatus::Pending, 0));
+
+    world.sealer.hold(&[1]);
+    let snapshot = world.storage.account(seller.account_id, None).await.unwrap().unwrap();
+    let ids = world.ids.sequence(world.clock.now());
+    let mut context = Context { now: world.clock.now(), ids, policy: &world.policy, request: None };
+    let of_nobody = SecretHolder::Endpoint(seller.account_id);
+    let secret = FreshSecret {
+        sealed: SealedSecret::seal(&*world.sealer, of_nobody, subscribed.secret.reveal()).unwrap(),
+        shown: subscribed.secret,
+    };
+    let decided = decide::rotate_secret(&snapshot, subscribed.shown.id, secret, &mut context).unwrap();
+    let Decision::Change(change, _) = decided else { panic!("a rotation") };
+    world.storage.commit(&change).await.unwrap();
+    world.clock.advance(minutes(1));
+    world.dispatch_all().await;
+    let given_up = delivery(&world, &seller).await;
+    assert_eq!((given_up.status, given_up.attempts), (EffectStatus::Failed, 1));
+    assert_eq!(given_up.last_error.as_deref(), Some("the secret to sign with can't be opened"));
+    assert_eq!(world.storage.given_up(None, Limit::EXPORT).await.unwrap().rows.len(), 1);
+    assert_eq!(world.sink.posts().len(), 0);
 }
 
 /// A host's own words, for one kind of mail.

@@ -514,7 +514,7 @@ impl Input {
         if !self.given_up.is_empty() {
             // Who takes work skips what is locked, and who records an attempt locks one effect: nobody waits in a circle.
             sql.step("given_up_done").push(
-                "(UPDATE @.effects t SET status = 'failed', lease_until = 0 FROM given_up r JOIN good USING (n) \
+                "(UPDATE @.effects t SET status = 'failed', discarded = true, lease_until = 0 FROM given_up r JOIN good USING (n) \
                  WHERE t.subscription_id = r.id AND t.account_id = r.account_id AND t.status = 'pending')",
             );
         }

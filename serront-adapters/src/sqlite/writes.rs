@@ -210,7 +210,7 @@ pub(super) fn write(script: &mut Script, account: AccountId, write: &Write, at: 
         Write::GiveUpDeliveries(id) => {
             script
                 .add(
-                    "UPDATE effects SET status = 'failed', lease_until = 0 \
+                    "UPDATE effects SET status = 'failed', discarded = 1, lease_until = 0 \
                      WHERE subscription_id = ? AND account_id = ? AND status = 'pending'",
                 )
                 .bind(id.to_string())

@@ -7,7 +7,7 @@ use serront_core::effect::{EffectId, EffectStatus};
 use serront_core::event::EventType;
 use serront_core::ids::{AccountId, SubscriptionId};
 use serront_core::key::WebhookSecret;
-use serront_core::page::DeliveryFilter;
+use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::ports::{DueEffect, NextAttempt, RecordError, Target};
 use serront_core::rejection::Code;
 use serront_core::sealed::SecretHolder;
@@ -211,6 +211,8 @@ pub async fn a_failing_subscription_is_switched_off_once(harness: &impl Harness)
     assert!(after.subscriptions.iter().all(|subscription| subscription.state.active == (subscription.id != id)));
     let given_up = statuses(&bench, account_id, id).await;
     assert!(given_up.contains(&(queued, EffectStatus::Failed, 0)));
+    let listed = bench.storage().given_up(None, Limit::EXPORT).await.unwrap().rows;
+    assert!(!listed.is_empty() && listed.iter().all(|effect| effect.id != queued), "nobody has to look after it");
     let told = bench.take_one().await;
     let DueEffect::Delivery { event_type, body, target, .. } = &told.effect else { panic!("a delivery") };
     assert_eq!(*event_type, EventType::SubscriptionDisabled);

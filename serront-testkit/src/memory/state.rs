@@ -494,6 +494,7 @@ impl State {
         for key in pending {
             if let Some(stored) = self.effects.get_mut(&key) {
                 stored.status = EffectStatus::Failed;
+                stored.discarded = true;
                 stored.leased_until = None;
             }
         }

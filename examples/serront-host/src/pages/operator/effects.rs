@@ -32,9 +32,9 @@ pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Marku
         section.card #effects aria-labelledby="effects-title" {
             h2 #effects-title { (say.of("Yang gagal setelah semua percobaan", "What was given up")) }
             @if found.rows.is_empty() {
-                p.empty { (say.of("Tidak ada. Semua email dan webhook terkirim, atau masih dicoba.", "Nothing. All mail and webhooks got through, or are still tried.")) }
+                p.empty { (say.of("Tidak ada yang perlu diurus di sini.", "There is nothing to look after here.")) }
             } @else {
-                p.muted { (say.of("Percobaannya sudah habis. Setelah penyebabnya diperbaiki, coba lagi di sini.", "Their attempts are used up. Once the cause is mended, try them again here.")) }
+                p.muted { (say.of("Percobaannya sudah habis, atau ditolak untuk seterusnya. Setelah penyebabnya diperbaiki, coba lagi di sini.", "Their attempts are used up, or they were refused for good. Once the cause is mended, try them again here.")) }
                 ul.cases { @for effect in &found.rows { (case(staff, effect)) } }
             }
             (onward(&staff.visit, "effects", next.as_deref()))
