@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use serront_core::policy::Policy;
 use serront_testkit::sim::{Bug, Simulation, bug_table, catch_bugs};
 
 #[test]
@@ -32,6 +33,17 @@ fn three_hundred_seeds_hold() {
             });
         }
     });
+}
+
+/// The contract's own figures, and some hours. Without the shares the dead ones fill the host, and that is noticed.
+#[test]
+fn two_hundred_dead_receivers_delay_no_live_one_and_no_mail() {
+    let simulation = Simulation::new().with_policy(Policy::default());
+    let outcome = simulation.run_beside_dead_receivers(0);
+    assert_eq!(outcome.violation, None);
+    assert!(outcome.simulated.as_secs() >= 3 * 3_600, "{outcome:?}");
+    let violation = simulation.with_bug(Bug::SharesIgnored).run_beside_dead_receivers(0).violation;
+    assert_eq!(violation.map(|violation| violation.invariant), Some("at once".to_owned()));
 }
 
 #[test]

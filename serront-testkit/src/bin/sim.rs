@@ -6,16 +6,19 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use serront_core::policy::Policy;
 use serront_testkit::sim::{Bug, Caught, Outcome, Simulation, bug_table, catch_bugs};
 
 const USAGE: &str = "\
-usage: sim [--seeds N] [--first SEED] [--bug NAME] [--trace]
+usage: sim [--seeds N] [--first SEED] [--bug NAME] [--trace | --dead-receivers]
        sim --bugs
 
   --seeds N      how many seeds to run (300)
   --first SEED   the first of them (0)
   --bug NAME     with this bug planted
   --trace        print the trace of each run
+  --dead-receivers
+                 two hundred dead receivers beside live ones, under the contract's own figures
   --bugs         plant each bug in turn, and print what catches it
 ";
 
@@ -27,17 +30,19 @@ struct Asked {
     first: u64,
     bug: Option<Bug>,
     trace: bool,
+    dead_receivers: bool,
     bugs: bool,
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Asked> {
-    let mut asked = Asked { seeds: 300, first: 0, bug: None, trace: false, bugs: false };
+    let mut asked = Asked { seeds: 300, first: 0, bug: None, trace: false, dead_receivers: false, bugs: false };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--seeds" => asked.seeds = arguments.next()?.parse().ok()?,
             "--first" => asked.first = arguments.next()?.parse().ok()?,
             "--bug" => asked.bug = Some(Bug::parse(&arguments.next()?)?),
             "--trace" => asked.trace = true,
+            "--dead-receivers" => asked.dead_receivers = true,
             "--bugs" => asked.bugs = true,
             _ => return None,
         }
@@ -60,20 +65,26 @@ fn bugs() -> ExitCode {
 }
 
 fn seeds(asked: &Asked) -> ExitCode {
+    let simulation =
+        if asked.dead_receivers { Simulation::new().with_policy(Policy::default()) } else { Simulation::new() };
     let simulation = match asked.bug {
-        None => Simulation::new(),
-        Some(bug) => Simulation::new().with_bug(bug),
+        None => simulation,
+        Some(bug) => simulation.with_bug(bug),
     };
     let begin = Instant::now();
     let mut simulated = Duration::ZERO;
     for seed in asked.first..asked.first.saturating_add(asked.seeds) {
-        let outcome = if asked.trace { simulation.trace(seed) } else { simulation.run(seed) };
+        let outcome = match (asked.dead_receivers, asked.trace) {
+            (true, _) => simulation.run_beside_dead_receivers(seed),
+            (false, true) => simulation.trace(seed),
+            (false, false) => simulation.run(seed),
+        };
         simulated += outcome.simulated;
         if let Some(trace) = &outcome.trace {
             print!("{trace}");
         }
         if outcome.violation.is_some() {
-            explain(&simulation, asked.bug, &outcome);
+            explain(&simulation, asked, &outcome);
             println!("{}, failed at seed {seed}", summary(seed - asked.first + 1, simulated, begin.elapsed()));
             return ExitCode::FAILURE;
         }
@@ -82,12 +93,15 @@ fn seeds(asked: &Asked) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn explain(simulation: &Simulation, bug: Option<Bug>, outcome: &Outcome) {
+fn explain(simulation: &Simulation, asked: &Asked, outcome: &Outcome) {
     let Some(violation) = &outcome.violation else { return };
-    let planted = bug.map(|bug| format!(" --bug {}", bug.name())).unwrap_or_default();
+    let planted = asked.bug.map(|bug| format!(" --bug {}", bug.name())).unwrap_or_default();
+    let scene = if asked.dead_receivers { " --dead-receivers" } else { "" };
     println!("{violation}");
-    println!("reproduce: scripts/sim --first {} --seeds 1{planted}", outcome.seed);
-    println!("{}", simulation.shrink(outcome.seed, &violation.invariant));
+    println!("reproduce: scripts/sim --first {} --seeds 1{planted}{scene}", outcome.seed);
+    if !asked.dead_receivers {
+        println!("{}", simulation.shrink(outcome.seed, &violation.invariant));
+    }
 }
 
 fn summary(seeds: u64, simulated: Duration, took: Duration) -> String {

@@ -7,7 +7,6 @@ use serront_core::policy::Policy;
 use serront_core::ports::WorkStorage;
 
 use super::events::{Event, Invariant, SellerFacts, View};
-use super::invariants;
 use super::plan::SKEW_MS_MAX;
 use super::trace::Trace;
 use crate::memory::MemoryReceipts;
@@ -45,14 +44,12 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub(crate) fn new(
-        storage: Arc<dyn WorkStorage>,
-        receipts: Arc<MemoryReceipts>,
-        sandbox: Arc<Sandbox>,
+        invariants: Vec<Box<dyn Invariant>>,
+        (storage, receipts, sandbox): (Arc<dyn WorkStorage>, Arc<MemoryReceipts>, Arc<Sandbox>),
         policy: Policy,
         begin: i64,
         trace: Trace,
     ) -> Self {
-        let invariants = invariants::all();
         let sellers = Vec::new();
         Self { invariants, storage, receipts, sandbox, policy, sellers, begin, found: None, closed: false, trace }
     }

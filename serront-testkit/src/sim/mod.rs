@@ -18,6 +18,8 @@
 //! - `invariants`: the ten rules of the design and what they rest on, one file each.
 //! - `bugs`: planted bugs, which test the tests; `docs/planted-bugs.md` says what catches each.
 //!
+//! A scene of its own ([`Simulation::run_beside_dead_receivers`]) asks whether two hundred dead receivers delay a live one.
+//!
 //! It does not test an adapter's own concurrency: each call of the storage happens at one moment. That is what
 //! [`conformance`](crate::conformance) is for.
 //!
@@ -163,6 +165,16 @@ impl Simulation {
     #[must_use]
     pub fn run(&self, seed: u64) -> Outcome {
         self.play(&Plan::draw(seed), false)
+    }
+
+    /// Runs another scene than [`run`](Self::run): two accounts with as many receivers as one may have, all dead but one, and a
+    /// third account, on one host and in fair weather, for some hours. Judged is that each event of a live receiver, and each
+    /// mail, is under way within a second of its commit.
+    ///
+    /// Meant for the contract's own figures, or a host's: `with_policy(Policy::default())`.
+    #[must_use]
+    pub fn run_beside_dead_receivers(&self, seed: u64) -> Outcome {
+        self.play(&Plan::beside_dead_receivers(seed), false)
     }
 
     /// The smallest plan found that violates the same invariant, as text: parts of the seed's plan are taken out, and

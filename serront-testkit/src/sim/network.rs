@@ -96,7 +96,9 @@ impl Network {
 
     pub(crate) fn receiver(&self, seller: usize, hook: usize, now: i64) -> Receiver {
         let behaves = |trouble: &Trouble| match trouble {
-            Trouble::Receivers { seller: of, hook: at, behave } if (*of, *at) == (seller, hook) => Some(*behave),
+            Trouble::Receivers { seller: of, hook: at, behave } if *of == seller && at.is_none_or(|at| at == hook) => {
+                Some(*behave)
+            }
             Trouble::Receivers { .. }
             | Trouble::Storm { .. }
             | Trouble::Crash { .. }

@@ -273,9 +273,10 @@ pub(crate) enum Trouble {
         host: usize,
         by_ms: i64,
     },
+    /// One of the seller's receivers, or all of them; what is named later goes before.
     Receivers {
         seller: usize,
-        hook: usize,
+        hook: Option<usize>,
         behave: Receiver,
     },
     Mail {
@@ -303,6 +304,17 @@ pub(crate) struct Plan {
     pub(crate) chaos_ms: i64,
     pub(crate) items: Vec<Item>,
     pub(crate) faults: Vec<Fault>,
+    /// `None`: each seller has the usual two receivers.
+    pub(crate) crowd: Option<Crowd>,
+}
+
+/// More receivers than usual, most of them dead. What is judged is whether they delay the others, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    /// How many each seller has.
+    pub(crate) receivers: Vec<usize>,
+    /// The seller and place of each that is alive.
+    pub(crate) alive: Vec<(usize, usize)>,
 }
 
 /// Stands for the order, or the payout, that is known last.
@@ -311,6 +323,8 @@ pub(crate) const DEVICES: usize = 2;
 pub(crate) const BUYERS: usize = 2;
 pub(crate) const HOOKS: usize = 3;
 pub(crate) const OPERATORS: usize = 2;
+/// The wire contract's limit for an account.
+const SUBSCRIPTIONS_MAX: usize = 100;
 pub(crate) const STATUSES: [&str; 6] = ["confirmed", "declined", "in_progress", "delivered", "completed", "canceled"];
 pub(crate) const TIERS: [&str; 4] = ["free", "starter", "growth", "business"];
 
@@ -320,7 +334,7 @@ impl Plan {
         let hosts = usize::try_from(random.between(1, 3)).unwrap_or(1);
         let sellers = usize::try_from(random.between(1, 3)).unwrap_or(1);
         let chaos_ms = random.pick(&[2 * HOUR, 12 * HOUR, 36 * HOUR, 120 * HOUR], HOUR);
-        let mut plan = Self { seed, hosts, sellers, chaos_ms, items: Vec::new(), faults: Vec::new() };
+        let mut plan = Self { seed, hosts, sellers, chaos_ms, items: Vec::new(), faults: Vec::new(), crowd: None };
         plan.draw_faults(&mut random);
         plan.draw_items(&mut random);
         let mut random = Random::of(seed, "payouts");
@@ -331,6 +345,55 @@ impl Plan {
         plan.draw_ways_out(&mut Random::of(seed, "ways out"));
         plan.items.sort_by_key(|item| item.at);
         plan
+    }
+
+    /// Two accounts with as many receivers as one may have, all dead but one, beside a third account that is well. Fair
+    /// weather, and one host, which has the fewest places.
+    ///
+    /// Twice there is a rush: enough orders at once that the dead ones alone could fill the host. What fails then comes again
+    /// and again, the second rush meets the last of it, and all through it the live ones hear of orders.
+    pub(crate) fn beside_dead_receivers(seed: u64) -> Self {
+        let mut random = Random::of(seed, "dead receivers");
+        let crowd =
+            Crowd { receivers: vec![SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_MAX, 2], alive: vec![(0, 0), (2, 0), (2, 1)] };
+        let chaos_ms = 3 * HOUR;
+        let dead = |(seller, hook, behave)| Fault {
+            from: 0,
+            until: chaos_ms,
+            trouble: Trouble::Receivers { seller, hook, behave },
+        };
+        let faults = [(0, None, Receiver::Dead), (0, Some(0), Receiver::Well), (1, None, Receiver::Dead)];
+        let faults = faults.into_iter().map(dead).collect();
+        let (sellers, items) = (crowd.receivers.len(), Vec::new());
+        let mut plan = Self { seed, hosts: 1, sellers, chaos_ms, items, faults, crowd: Some(crowd) };
+        for rush in [10 * MINUTE, 2 * HOUR + 41 * MINUTE] {
+            for nth in 0..4 {
+                plan.push_sale(&mut random, rush, 0, nth);
+                plan.push_sale(&mut random, rush, 1, nth);
+            }
+            // The first retries of the rush are over within six minutes.
+            for nth in 0..24 {
+                let at = rush + i64::try_from(random.below(480_000)).unwrap_or(0);
+                plan.push_sale(&mut random, at, 2, nth);
+            }
+            let at = rush + i64::try_from(random.below(480_000)).unwrap_or(0);
+            plan.push_sale(&mut random, at, 0, 0);
+        }
+        for nth in 0..40 {
+            let at = i64::try_from(random.below(u64::try_from(chaos_ms - MINUTE).unwrap_or(0))).unwrap_or(0);
+            plan.push_sale(&mut random, at, 2, nth);
+        }
+        plan.items.sort_by_key(|item| item.at);
+        plan
+    }
+
+    /// An order, and a moment later a confirmation, which is a mail, too.
+    fn push_sale(&mut self, random: &mut Random, at: i64, seller: usize, nth: usize) {
+        let buyer = Actor::Buyer { seller, buyer: nth % BUYERS };
+        let device = Actor::Device { seller, device: nth % DEVICES };
+        self.items.push(Item { at, actor: buyer, act: Act::Place, salt: random.next() });
+        let confirm = Act::Confirm { order: LATEST, key: None, note: 0 };
+        self.items.push(Item { at: at + 400, actor: device, act: confirm, salt: random.next() });
     }
 
     /// Scenes: a few actors who meet over one order within moments, then a pause.
@@ -491,7 +554,7 @@ impl Plan {
         let from = i64::try_from(random.below(u64::try_from(self.chaos_ms / 2).unwrap_or(0))).unwrap_or(0);
         let (seller, hook) = (random.index(self.sellers), random.index(2));
         let lasts = random.pick(&[MINUTE, 40 * MINUTE, 3 * HOUR, 9 * HOUR, 16 * HOUR], HOUR);
-        let trouble = Trouble::Receivers { seller, hook, behave: Receiver::Dead };
+        let trouble = Trouble::Receivers { seller, hook: Some(hook), behave: Receiver::Dead };
         self.faults.push(Fault { from, until: from + lasts, trouble });
         let device = Actor::Device { seller, device: random.index(DEVICES) };
         let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
@@ -545,7 +608,7 @@ impl Plan {
     fn draw_rush(&mut self, random: &mut Random) {
         let from = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
         let seller = random.index(self.sellers);
-        let trouble = Trouble::Receivers { seller, hook: 0, behave: Receiver::Dead };
+        let trouble = Trouble::Receivers { seller, hook: Some(0), behave: Receiver::Dead };
         self.faults.push(Fault { from, until: from + MINUTE, trouble });
         self.faults.sort_by_key(|fault| fault.from);
         for nth in 0..8 {
@@ -740,7 +803,7 @@ fn draw_weather(random: &mut Random) -> Weather {
 fn draw_receiver(random: &mut Random, sellers: usize) -> Trouble {
     use Receiver::{Broken, Dead, Flaky, Redirecting, Slow};
     let behave = random.pick(&[Dead, Slow, Flaky, Broken, Redirecting], Dead);
-    Trouble::Receivers { seller: random.index(sellers), hook: random.index(HOOKS), behave }
+    Trouble::Receivers { seller: random.index(sellers), hook: Some(random.index(HOOKS)), behave }
 }
 
 fn draw_trouble(random: &mut Random, hosts: usize, sellers: usize) -> Trouble {
@@ -773,7 +836,7 @@ fn draw_trouble(random: &mut Random, hosts: usize, sellers: usize) -> Trouble {
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, hosts, sellers, chaos_ms, items, faults } = self;
+        let Self { seed, hosts, sellers, chaos_ms, items, faults, crowd: _ } = self;
         writeln!(formatter, "plan of seed {seed}: {hosts} hosts, {sellers} sellers, {} minutes", chaos_ms / MINUTE)?;
         for fault in faults {
             writeln!(formatter, "  from {} to {} ms: {:?}", fault.from, fault.until, fault.trouble)?;

@@ -14,6 +14,7 @@ use super::clients::{Clients, DeviceKey};
 use super::events::{Call, Event, Reply, SellerFacts, Verb};
 use super::executor::{Ended, Executor, Handle, Owner, answer};
 use super::host::{Host, Ports, SERVICE};
+use super::invariants;
 use super::judge::{Judge, Violation};
 use super::network::Network;
 use super::outside::{SimMailer, SimReceipts, SimSink, hook_url};
@@ -217,7 +218,9 @@ impl Director {
             let slug = format!("studio-{seller}");
             let front = Verb::PutStorefront { slug, variant: 0, hide_branding: false, published: true };
             self.ask(seller, bearer.clone(), front, &mut random).await?;
-            for (hook, events) in [(0, vec!["*"]), (1, vec!["serront.order.payment_confirmed.v1"])] {
+            let crowd = self.plan.crowd.as_ref().and_then(|crowd| crowd.receivers.get(seller).copied());
+            for hook in 0..crowd.unwrap_or(2) {
+                let events = if hook == 1 { vec!["serront.order.payment_confirmed.v1"] } else { vec!["*"] };
                 let verb = Verb::Subscribe { url: hook_url(seller, hook), events };
                 self.ask(seller, bearer.clone(), verb, &mut random).await?;
             }
@@ -288,6 +291,12 @@ impl Director {
             awaited.await;
         }
         self.wait_until(begin + plan.chaos_ms).await;
+        if plan.crowd.is_some() {
+            // It is about what happens meanwhile: what the dead ones are sent comes to no end here.
+            locked(&world.judge).end(world.handle.now());
+            world.handle.stop();
+            return;
+        }
         self.heal();
         // What is still on its way arrives.
         world.handle.sleep_ms(200_000).await;
@@ -339,8 +348,9 @@ pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
     let begin = BEGIN_MS + FOUNDING_MS;
     let trace = Trace::new(setting.keep_trace);
     let policy = setting.policy.clone();
-    let judge =
-        Judge::new(Arc::clone(&storage), Arc::clone(&receipts), Arc::clone(&sandbox), policy.clone(), begin, trace);
+    let invariants = plan.crowd.as_ref().map_or_else(invariants::all, invariants::beside_a_crowd);
+    let looks_at = (Arc::clone(&storage), Arc::clone(&receipts), Arc::clone(&sandbox));
+    let judge = Judge::new(invariants, looks_at, policy.clone(), begin, trace);
     let network = Network::new(Random::of(plan.seed, "network"), plan.faults.clone(), begin);
     let world = Arc::new(World {
         handle: handle.clone(),

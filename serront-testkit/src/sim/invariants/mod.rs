@@ -4,7 +4,9 @@
 
 use super::events::Invariant;
 use super::oracle::Oracle;
+use super::plan::Crowd;
 
+mod at_once;
 mod audit;
 mod books;
 mod checkouts;
@@ -51,4 +53,9 @@ pub(super) fn all() -> Vec<Box<dyn Invariant>> {
         Box::<receipts::Receipts>::default(),
         Box::<Oracle>::default(),
     ]
+}
+
+/// What is judged beside a crowd of dead receivers. That world never comes to rest, which most others wait for.
+pub(super) fn beside_a_crowd(crowd: &Crowd) -> Vec<Box<dyn Invariant>> {
+    vec![Box::new(at_once::AtOnce::new(crowd))]
 }
