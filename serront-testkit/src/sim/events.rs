@@ -321,6 +321,8 @@ pub(crate) enum Event<'a> {
     Taken { due: &'a [Due], lease: Duration },
     /// The storage took an attempt into its log.
     Recorded { id: EffectId, fence: Fence, attempt: &'a Attempt, next: NextAttempt },
+    /// A host's call of the storage failed or met a conflict, or a host died: what it was about to do may come to nothing.
+    Hindered,
     /// Deltas were folded.
     Folded,
     /// A mail arrived at the mail server.

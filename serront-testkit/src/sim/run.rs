@@ -104,6 +104,7 @@ impl Supervisor {
         if let Some(host) = self.clients.host(at) {
             self.world.line(&format!("host {at} dies"));
             self.world.handle.kill(host.owner);
+            self.world.see(&Event::Hindered);
             self.clients.connect(at, None);
         }
     }

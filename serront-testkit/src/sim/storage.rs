@@ -165,6 +165,7 @@ impl NetStorage {
         let handle = &self.server.world.handle;
         if fate.refused || fate.busy {
             handle.sleep_ms(fate.request_ms).await;
+            self.server.world.see(&Event::Hindered);
             let kind = if fate.busy { PortErrorKind::Busy } else { PortErrorKind::Transient };
             return Err(PortError::new(kind, "turned away"));
         }
@@ -189,7 +190,10 @@ impl NetStorage {
             }
         });
         let answered = handle.within(GIVE_UP_MS, awaited).await;
-        answered.flatten().ok_or_else(|| PortError::outcome_unknown(ON_ITS_WAY))
+        answered.flatten().ok_or_else(|| {
+            self.server.world.see(&Event::Hindered);
+            PortError::outcome_unknown(ON_ITS_WAY)
+        })
     }
 
     /// A read changes nothing, so its outcome is never unknown: it failed.
@@ -386,7 +390,11 @@ impl Storage for NetStorage {
                 let _ = server.commit(&copy, false);
             }
         };
-        self.call(fate, move |server| server.commit(&change, fate.conflict), again).await?
+        let committed = self.call(fate, move |server| server.commit(&change, fate.conflict), again).await?;
+        if committed.is_err() {
+            self.server.world.see(&Event::Hindered);
+        }
+        committed
     }
 }
 

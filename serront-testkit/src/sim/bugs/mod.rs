@@ -77,6 +77,7 @@ bugs! {
     OldSecretForgotten: "old-secret-forgotten", Storage, "A secret that was replaced signs no more at once.";
     OldSecretKept: "old-secret-kept", Storage, "A secret that was replaced goes on signing.";
     SwitchedOffEarly: "switched-off-early", Storage, "A subscription is switched off after its first failed attempt.";
+    NeverSwitchedOff: "never-switched-off", Storage, "Failures in a row are not counted, so that no subscription is switched off.";
     SwitchOffUntold: "switch-off-untold", Link, "A subscription is switched off, and nobody is told.";
     RequeueForgotten: "requeue-forgotten", Storage, "What is to be tried again by hand is not queued.";
     DoneWhenTaken: "done-when-taken", Storage, "Work is marked as done when it is taken.";

@@ -586,6 +586,9 @@ impl WorkStorage for Planted {
         if self.is(Bug::SwitchedOffEarly) {
             return Ok(streak.map(|_| Streak { failures: u32::MAX, since: Timestamp::from_millis(0) }));
         }
+        if self.is(Bug::NeverSwitchedOff) {
+            return Ok(None);
+        }
         Ok(streak)
     }
 

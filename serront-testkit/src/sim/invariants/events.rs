@@ -1,6 +1,7 @@
 //! Events: what happened is told to the active, matching subscriptions of its own account that there were at that moment,
 //! once each, and to nobody else. A subscription is switched off once, after so many failed attempts in a row and not before,
-//! and that is told.
+//! and that is told. It has to be, after a failed attempt with which they are enough and last long enough by every clock there
+//! is, unless something hinders the host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,11 @@ use crate::sim::events::{Event, Invariant, Verb, Verdict, View};
 
 /// How far a host's view of a streak may be behind while it decides and sends.
 const DECIDING_MS: i64 = 600_000;
+/// An attempt's way into the log takes less time than this, also without the host that sent it.
+const ON_ITS_WAY_MS: i64 = 100_000;
+/// Within so long after a failed attempt a host that is not hindered has switched off. Each of its calls is answered within ten
+/// seconds, or it is hindered: the record, two reads, and the commit.
+const SWITCHING_MS: i64 = 60_000;
 
 #[derive(Default)]
 pub(super) struct Events {
@@ -23,6 +29,10 @@ pub(super) struct Events {
     streaks: BTreeMap<SubscriptionId, (u32, i64)>,
     /// When a streak was last long enough to be switched off for.
     over: BTreeMap<SubscriptionId, i64>,
+    /// Those that have to be switched off, and since when.
+    overdue: BTreeMap<SubscriptionId, i64>,
+    /// When a host was last hindered.
+    hindered: Option<i64>,
     /// What each active subscription wants.
     wanted: BTreeMap<(AccountId, SubscriptionId), (bool, Vec<String>)>,
 }
@@ -90,6 +100,7 @@ impl Events {
         let Some(to) = self.to.get(&id) else { return };
         if attempt.status == EffectStatus::Succeeded {
             self.streaks.remove(to);
+            self.overdue.remove(to);
             return;
         }
         let began = attempt.attempted_at.millis();
@@ -98,6 +109,19 @@ impl Events {
         let after = i64::try_from(view.policy.switch_off_after.as_millis()).unwrap_or(i64::MAX);
         if *failures >= view.policy.switch_off_failures && view.now - *since + 2 * view.skew_ms >= after {
             self.over.insert(*to, view.now);
+        }
+        let surely = *failures >= view.policy.switch_off_failures && view.now - *since - view.skew_ms >= after;
+        let active = self.wanted.iter().any(|((_, id), (active, _))| id == to && *active);
+        let free = self.hindered.is_none_or(|hindered| view.now - hindered > ON_ITS_WAY_MS);
+        if surely && active && free {
+            self.overdue.entry(*to).or_insert(view.now);
+        }
+    }
+
+    fn switched_off_in_time(&self, now: i64) -> Verdict {
+        match self.overdue.iter().find(|(_, since)| now - **since > SWITCHING_MS) {
+            Some((id, _)) => Err(format!("{id} has failed for so long, and was not switched off")),
+            None => Ok(()),
         }
     }
 
@@ -139,9 +163,11 @@ impl Events {
                     self.wanted.insert((account, *id), (state.active, text(&state.events)));
                     self.streaks.remove(id);
                     self.over.remove(id);
+                    self.overdue.remove(id);
                 }
                 Write::DeleteSubscription(id) => {
                     self.wanted.remove(&(account, *id));
+                    self.overdue.remove(id);
                 }
                 _ => {}
             }
@@ -161,7 +187,13 @@ impl Invariant for Events {
     }
 
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
+        self.switched_off_in_time(view.now)?;
         match event {
+            Event::Hindered => {
+                self.hindered = Some(view.now);
+                self.overdue.clear();
+                Ok(())
+            }
             Event::Landed { change, .. } => self.landed(change, view.now),
             Event::Asked { call, .. } => {
                 if let Verb::Pause { subscription, active: false } = &call.verb {
@@ -177,7 +209,7 @@ impl Invariant for Events {
         }
     }
 
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
-        Ok(())
+    fn end(&mut self, view: &View<'_>) -> Verdict {
+        self.switched_off_in_time(view.now)
     }
 }

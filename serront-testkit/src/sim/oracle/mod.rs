@@ -813,6 +813,7 @@ impl Invariant for Oracle {
             | Event::Notified(_)
             | Event::Taken { .. }
             | Event::Folded
+            | Event::Hindered
             | Event::Recorded { .. }
             | Event::Mailed(_)
             | Event::MailRefused(_)
