@@ -36,6 +36,16 @@ const PRESSES_MAX: u32 = 5;
 struct KnownOrder {
     id: String,
     token: String,
+    /// Those that were replaced.
+    old: Vec<String>,
+}
+
+impl KnownOrder {
+    fn goes_by(&mut self, token: String) {
+        if self.token != token {
+            self.old.push(std::mem::replace(&mut self.token, token));
+        }
+    }
 }
 
 /// A seller's key on one of its devices.
@@ -192,14 +202,21 @@ impl Clients {
         match &call.verb {
             Verb::Place { .. } => {
                 if let (Some(id), Some(token)) = (text(data, "orderId"), text(data, "accessToken")) {
-                    shop.orders.push(KnownOrder { id, token });
+                    shop.orders.push(KnownOrder { id, token, old: Vec::new() });
+                }
+            }
+            Verb::RotateToken { order } => {
+                let known = shop.orders.iter_mut().find(|known| known.id == *order);
+                if let (Some(known), Some(token)) = (known, text(data, "accessToken")) {
+                    known.goes_by(token);
                 }
             }
             Verb::List => {
                 for order in data.get("orders").and_then(Value::as_array).into_iter().flatten() {
                     let (Some(id), Some(token)) = (text(order, "id"), text(order, "accessToken")) else { continue };
-                    if !shop.orders.iter().any(|known| known.id == id) {
-                        shop.orders.push(KnownOrder { id, token });
+                    match shop.orders.iter_mut().find(|known| known.id == id) {
+                        Some(known) => known.goes_by(token),
+                        None => shop.orders.push(KnownOrder { id, token, old: Vec::new() }),
                     }
                 }
             }
@@ -341,6 +358,12 @@ impl Clients {
             LATEST => shop.orders.last(),
             place => shop.orders.get(place.checked_rem(shop.orders.len())?),
         };
+        // Some buyers go by the link that they have, though there is another one.
+        let token = |place: &usize, random: &mut Random| {
+            let known = order(place)?;
+            let old = known.old.get(random.index(known.old.len())).filter(|_| random.per_mille(500));
+            Some(old.unwrap_or(&known.token).clone())
+        };
         let subscription = |place: &usize| shop.subscriptions.get(place.checked_rem(shop.subscriptions.len())?);
         let number = item.salt;
         let mut idempotency_key = None;
@@ -363,11 +386,11 @@ impl Clients {
                 buyer: format!("Buyer {number}"),
                 email: format!("buyer-{seller}-{number}@example.com"),
             },
-            Act::Claim { order: place } => Verb::Claim { token: order(place)?.token.clone() },
+            Act::Claim { order: place } => Verb::Claim { token: token(place, random)? },
             Act::Upload { order: place, image } => {
-                Verb::Upload { token: order(place)?.token.clone(), bytes: image_bytes(seller, *image) }
+                Verb::Upload { token: token(place, random)?, bytes: image_bytes(seller, *image) }
             }
-            Act::View { order: place } => Verb::View { token: order(place)?.token.clone() },
+            Act::View { order: place } => Verb::View { token: token(place, random)? },
             Act::Visit => Verb::Visit { slug: shop.slug.clone() },
             Act::Confirm { order: place, key, note } => {
                 idempotency_key = keyed(key);
@@ -380,6 +403,10 @@ impl Clients {
                 Verb::Patch { order: order(place)?.id.clone(), status, quote: *quote }
             }
             Act::Read { order: place } => Verb::Read { order: order(place)?.id.clone() },
+            Act::RotateToken { order: place, key } => {
+                idempotency_key = keyed(key);
+                Verb::RotateToken { order: order(place)?.id.clone() }
+            }
             Act::List => Verb::List,
             Act::Receipt { order: place } => Verb::Receipt { order: order(place)?.id.clone() },
             Act::Trespass { order: place } => {
@@ -400,9 +427,10 @@ impl Clients {
                     });
                 }
                 let foreign = other.orders.get(place.checked_rem(other.orders.len())?)?.id.clone();
-                match random.below(3) {
+                match random.below(4) {
                     0 => Verb::Read { order: foreign },
                     1 => Verb::Receipt { order: foreign },
+                    2 => Verb::RotateToken { order: foreign },
                     _ => Verb::Confirm { order: foreign, note: None },
                 }
             }
@@ -440,7 +468,7 @@ impl Clients {
             Act::AddKey => Verb::AddKey { name: format!("key {number}") },
             Act::SwitchPayment { on } => Verb::SwitchPayment { on: *on },
             Act::SwitchMarketing { on } => Verb::SwitchMarketing { on: *on },
-            Act::PayOnline { order: place, .. } => Verb::Pay { token: order(place)?.token.clone() },
+            Act::PayOnline { order: place, .. } => Verb::Pay { token: token(place, random)? },
             Act::Balance => Verb::Balance,
             Act::Entries => Verb::Entries,
             Act::Exceptions => Verb::Exceptions,
@@ -517,10 +545,12 @@ impl Clients {
                 let Some(shop) = shops.get(seller) else { continue };
                 (shop.orders.clone(), shop.slug.clone())
             };
-            for KnownOrder { id, token } in orders {
+            for KnownOrder { id, token, old } in orders {
                 self.settle(call(Verb::Read { order: id.clone() }), &mut random).await;
-                let view = Call { bearer: None, ..call(Verb::View { token }) };
-                self.settle(view, &mut random).await;
+                for token in old.into_iter().chain([token]) {
+                    let view = Call { bearer: None, ..call(Verb::View { token }) };
+                    self.settle(view, &mut random).await;
+                }
                 self.settle(call(Verb::Receipt { order: id }), &mut random).await;
             }
             let reads = [Verb::GetStorefront, Verb::Services, Verb::Subscriptions, Verb::Deliveries];

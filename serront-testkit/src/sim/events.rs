@@ -67,6 +67,10 @@ pub(crate) enum Verb {
     Read {
         order: String,
     },
+    /// The order gets another access token.
+    RotateToken {
+        order: String,
+    },
     List,
     Receipt {
         order: String,
@@ -215,6 +219,7 @@ impl Verb {
         match self {
             Self::Confirm { order, .. } => ("POST", format!("/api/v1/orders/{order}/confirm-payment")),
             Self::Patch { order, .. } => ("PATCH", format!("/api/v1/orders/{order}")),
+            Self::RotateToken { order } => ("POST", format!("/api/v1/orders/{order}/rotate-token")),
             Self::RequestPayout { .. } => ("POST", "/api/v1/payouts".to_owned()),
             Self::CancelPayout { payout } => ("POST", format!("/api/v1/payouts/{payout}/cancel")),
             Self::MovePayout { payout, step, .. } => ("POST", format!("/api/v1/payouts/{payout}/{}", step.name())),
@@ -242,6 +247,7 @@ impl Verb {
             Self::Confirm { .. } => "confirm",
             Self::Patch { .. } => "patch",
             Self::Read { .. } => "read",
+            Self::RotateToken { .. } => "rotate-token",
             Self::List => "list",
             Self::Receipt { .. } => "receipt",
             Self::PutStorefront { .. } => "put-storefront",

@@ -521,6 +521,9 @@ impl Host {
                 Ok(self.shown(&answer))
             }
             Verb::Read { order } => Ok(self.seen(&local.order(account, parse(order)?).await?)),
+            Verb::RotateToken { order } => {
+                Ok(self.shown(&local.rotate_token(account, parse(order)?, &actor, request).await?))
+            }
             Verb::List => {
                 let page = local.orders(account, &OrderFilter::default(), None, limit).await?;
                 Ok((serde_json::json!({"orders": self.seen(&page.orders).0, "counts": page.counts}), false))

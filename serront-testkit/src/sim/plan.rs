@@ -57,6 +57,11 @@ pub(crate) enum Act {
     Read {
         order: usize,
     },
+    /// The seller gives the order another access token. Some buyers go on with the old one.
+    RotateToken {
+        order: usize,
+        key: Option<u8>,
+    },
     List,
     Receipt {
         order: usize,
@@ -343,6 +348,7 @@ impl Plan {
         }
         plan.draw_clearing_up(&mut random);
         plan.draw_ways_out(&mut Random::of(seed, "ways out"));
+        plan.draw_new_tokens(&mut Random::of(seed, "tokens"));
         plan.items.sort_by_key(|item| item.at);
         plan
     }
@@ -535,6 +541,37 @@ impl Plan {
             at += pause(random);
             let (actor, act) = draw_payout_act(random, seller, (credit, reference));
             push(random, at, actor, act);
+        }
+    }
+
+    /// An order gets another access token, now and then two at once, while its buyer is at it.
+    fn draw_new_tokens(&mut self, random: &mut Random) {
+        for _ in 0..random.between(1, 3) {
+            let mut at = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+            let (seller, order) = (random.index(self.sellers), random.index(8));
+            let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+                self.items.push(Item { at, actor, act, salt: random.next() });
+            };
+            for _ in 0..random.between(1, 2) {
+                let key = random.per_mille(600).then(|| u8::try_from(random.below(3)).unwrap_or(0));
+                let device = Actor::Device { seller, device: random.index(DEVICES) };
+                push(random, at, device, Act::RotateToken { order, key });
+                if key.is_some() && random.per_mille(400) {
+                    push(random, at + 1_000, device, Act::Again);
+                }
+            }
+            for _ in 0..random.between(2, 5) {
+                let pause = random.pick(&[0, 5, 50, 400, 5_000], 0);
+                at += i64::try_from(random.below(pause + 1)).unwrap_or(0);
+                let act = match random.below(5) {
+                    0 => Act::Claim { order },
+                    1 => Act::Upload { order, image: u32::try_from(random.below(1_000)).unwrap_or(0) },
+                    2 => Act::PayOnline { order, twice: false },
+                    _ => Act::View { order },
+                };
+                let buyer = random.index(BUYERS);
+                push(random, at, Actor::Buyer { seller, buyer }, act);
+            }
         }
     }
 

@@ -76,6 +76,7 @@ bugs! {
     SharesIgnored: "shares-ignored", Storage, "Deliveries are shared out neither by account nor by who fails.";
     OldSecretForgotten: "old-secret-forgotten", Storage, "A secret that was replaced signs no more at once.";
     OldSecretKept: "old-secret-kept", Storage, "A secret that was replaced goes on signing.";
+    OldTokenOpens: "old-token-opens", Storage, "An order's access token that was replaced still opens it.";
     SwitchedOffEarly: "switched-off-early", Storage, "A subscription is switched off after its first failed attempt.";
     NeverSwitchedOff: "never-switched-off", Storage, "Failures in a row are not counted, so that no subscription is switched off.";
     SwitchOffUntold: "switch-off-untold", Link, "A subscription is switched off, and nobody is told.";

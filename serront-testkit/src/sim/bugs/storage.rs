@@ -54,6 +54,8 @@ pub(super) struct Memory {
     gone: BTreeSet<EffectId>,
     pending: BTreeSet<EffectId>,
     tokens: BTreeMap<OrderId, Digest256>,
+    /// The order that each token opens, or once opened.
+    opened_by: BTreeMap<Digest256, (AccountId, OrderId)>,
     keys: BTreeMap<Digest256, KeyRecord>,
     orders: BTreeMap<OrderId, (Timestamp, OrderSnapshot)>,
     deltas: Vec<(AccountId, WorkStatus, bool)>,
@@ -156,7 +158,12 @@ impl Planted {
             match write {
                 Write::InsertOrder(order, _) => {
                     memory.tokens.insert(order.id, order.access_token.hash());
+                    memory.opened_by.insert(order.access_token.hash(), (change.account_id, order.id));
                     memory.deltas.push((change.account_id, order.state.status, true));
+                }
+                Write::RotateToken { id, access_token, .. } => {
+                    memory.tokens.insert(*id, access_token.hash());
+                    memory.opened_by.insert(access_token.hash(), (change.account_id, *id));
                 }
                 Write::UpdateOrder { was, state, .. } if *was != state.status => {
                     memory.deltas.push((change.account_id, *was, false));
@@ -241,6 +248,11 @@ impl Storage for Planted {
             && let Some(token) = locked(&self.memory).tokens.get(&id)
         {
             key = OrderKey::Token(*token);
+        }
+        if let (Bug::OldTokenOpens, OrderKey::Token(token)) = (self.bug, key)
+            && let Some((account, id)) = locked(&self.memory).opened_by.get(&token)
+        {
+            key = OrderKey::Id(*account, *id);
         }
         let now = self.clock.now();
         if let (Bug::StaleRead, OrderKey::Id(_, id), None) = (self.bug, key, scope)

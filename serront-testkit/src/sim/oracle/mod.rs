@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Money paid online has nobody who asks: a buyer's payment at the hosted page opens it, and its posting tells what it did.
-//! To the seller's funds it is the posting itself that happens.
+//! To the seller's funds it is the posting itself that happens. So it is with an order's new access token: nobody can know it
+//! before it is there.
 //!
 //! It knows the wire contract and JSON; ids, tokens and keys are text to it. To extend it: a model of the new object
 //! beside `order.rs`, its commands here in `opens`, its answers in `fits`.
@@ -61,10 +62,11 @@ struct Payment {
     id: u64,
 }
 
-/// The commands that nobody asks a host for are counted from here.
+/// The commands that nobody asks a host for, and those that are known from their landing, are counted from here.
 const PAYMENTS_FROM: u64 = 1 << 40;
 
 struct Pending {
+    asked_at: i64,
     at: Vec<At>,
     told_unknown: bool,
     ended: Option<i64>,
@@ -91,6 +93,8 @@ enum Placing {
 pub(super) struct Oracle {
     orders: BTreeMap<String, Order>,
     tokens: BTreeMap<String, String>,
+    /// When each token took another one's place.
+    replaced: BTreeMap<String, i64>,
     placings: BTreeMap<(usize, String), Placing>,
     prices: BTreeSet<i64>,
     keys: BTreeMap<String, Engine<KeyModel>>,
@@ -112,6 +116,7 @@ impl Default for Oracle {
         Self {
             orders: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             placings: BTreeMap::new(),
             prices: BTreeSet::from([750_000]),
             keys: BTreeMap::new(),
@@ -164,6 +169,7 @@ impl Oracle {
             Verb::Confirm { order, .. }
             | Verb::Patch { order, .. }
             | Verb::Read { order }
+            | Verb::RotateToken { order }
             | Verb::Receipt { order } => self.orders.contains_key(order).then(|| order.clone()),
             _ => None,
         }
@@ -178,16 +184,19 @@ impl Oracle {
 
     fn order_command(call: &Call, asked_at: i64) -> Option<order::Command> {
         let keyed = || Keyed { key: call.idempotency_key.clone(), body: call.verb.body(), asked_at };
+        let by = |token: &str, command| order::Command::By(token.to_owned(), Box::new(command));
         Some(match &call.verb {
-            Verb::Claim { .. } => order::Command::Claim,
-            Verb::Upload { bytes, .. } => order::Command::Upload(bytes.clone()),
+            Verb::Claim { token } => by(token, order::Command::Claim),
+            Verb::Upload { token, bytes } => by(token, order::Command::Upload(bytes.clone())),
+            Verb::View { token } => by(token, order::Command::View),
+            Verb::Pay { token } => by(token, order::Command::Pay),
+            Verb::RotateToken { .. } => order::Command::RotateToken(keyed()),
             Verb::Confirm { .. } => order::Command::Confirm(keyed()),
             Verb::Patch { status, quote, .. } => {
                 order::Command::Patch { keyed: keyed(), status: *status, quote: *quote }
             }
-            Verb::View { .. } | Verb::Read { .. } => order::Command::View,
+            Verb::Read { .. } => order::Command::View,
             Verb::Receipt { .. } => order::Command::Receipt,
-            Verb::Pay { .. } => order::Command::Pay,
             _ => return None,
         })
     }
@@ -323,7 +332,7 @@ impl Oracle {
             }
             _ => {}
         }
-        self.pending.insert(id, Pending { at, told_unknown: false, ended: None });
+        self.pending.insert(id, Pending { asked_at: view.now, at, told_unknown: false, ended: None });
     }
 
     fn told(&mut self, id: u64, call: &Call, reply: &Reply, view: &View<'_>) -> Verdict {
@@ -352,6 +361,11 @@ impl Oracle {
             }
         }
         self.told_beside(call, reply)?;
+        if let (Verb::RotateToken { .. }, Reply::Done { data, replayed: false }) = (&call.verb, reply)
+            && self.replaced.get(text(data, "accessToken")).is_none_or(|at| *at < pending.asked_at)
+        {
+            return Err("an order was to get another token, and the one that is told is not new".to_owned());
+        }
         self.learn(call, reply, view)
     }
 
@@ -381,9 +395,9 @@ impl Oracle {
         Ok(match reply {
             _ if shut => engine.did_not_happen(id),
             Reply::NotDone | Reply::Unknown => engine.did_not_happen(id),
-            // It is the settings that refuse, or Plugipay.
+            // It is the settings that refuse, or Plugipay. The order was opened.
             Reply::Refused(code) if ["PAYMENT_MODULE_DISABLED", "PLUGIPAY_ERROR"].contains(&code.as_str()) => {
-                engine.did_not_happen(id)
+                engine.told(id, view.now, |told| *told != order::Told::Refused("NOT_FOUND"))
             }
             Reply::Done { data, .. } if matches!(call.verb, Verb::Pay { .. }) => {
                 let session = view.sandbox.session(text(data, "checkoutSessionId"));
@@ -419,10 +433,11 @@ impl Oracle {
                     // An upload shows nothing of the order.
                     (order::Told::Done { .. }, None) => matches!(call.verb, Verb::Upload { .. }),
                     (order::Told::Done { shown, replayed: expected }, Some(seen)) => {
-                        (shown, expected) == (seen, replayed)
+                        shown.is_seen_as(seen) && expected == replayed
                     }
                     (
                         order::Told::Bytes(_)
+                        | order::Told::Replaced
                         | order::Told::Refused(_)
                         | order::Told::Paying(_)
                         | order::Told::Settled(_),
@@ -463,6 +478,9 @@ impl Oracle {
         });
         let kind = kinds.next().unwrap_or(order::CONFIRMED);
         for write in &change.writes {
+            if let Write::RotateToken { id, access_token, .. } = write {
+                self.token_replaced(id.to_string(), access_token.reveal(), view);
+            }
             let Write::Post(legs) = write else { continue };
             if legs.iter().any(|leg| leg.source_type != SourceType::CheckoutSession) {
                 continue;
@@ -480,6 +498,17 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    fn token_replaced(&mut self, order: String, token: &str, view: &View<'_>) {
+        self.paid += 1;
+        let id = PAYMENTS_FROM.saturating_add(self.paid);
+        if let Some(known) = self.orders.get_mut(&order) {
+            known.engine.asked(id, order::Command::Replace(token.to_owned()));
+            known.engine.told(id, view.now, |told| *told == order::Told::Replaced);
+        }
+        self.replaced.insert(token.to_owned(), view.now);
+        self.tokens.insert(token.to_owned(), order);
     }
 
     /// The seller's share of what was settled, known from the very moment at which it is in the ledger.
@@ -521,6 +550,12 @@ impl Oracle {
             Reply::NotDone | Reply::Unknown => return self.settings.did_not_happen(id),
             // Nothing is switched, and nothing said of the switch.
             Reply::Refused(code) if code == "PLUGIPAY_ERROR" => return self.settings.did_not_happen(id),
+            // Whoever has an old token does not come as far as to the settings.
+            Reply::Refused(code)
+                if code == "NOT_FOUND" && matches!(call.verb, Verb::View { .. } | Verb::Pay { .. }) =>
+            {
+                return self.settings.did_not_happen(id);
+            }
             // It is the order or the funds that refuse: the gate was open.
             Reply::Refused(code) if is_behind_the_gate(&call.verb) && code != "PAYMENT_MODULE_DISABLED" => {
                 return self.settings.told(id, view.now, |told| *told == Told::Done);
@@ -585,14 +620,16 @@ impl Oracle {
                 placing(self, buyer, Placing::Never);
                 Ok(())
             }
-            (Verb::Read { order } | Verb::Receipt { order } | Verb::Confirm { order, .. }, reply)
-                if self.is_foreign(call, order) =>
-            {
-                match reply {
-                    Reply::Done { .. } | Reply::Bytes(_) => Err(format!("another account's order was given: {call:?}")),
-                    Reply::Refused(_) | Reply::NotDone | Reply::Unknown => Ok(()),
-                }
-            }
+            (
+                Verb::Read { order }
+                | Verb::RotateToken { order }
+                | Verb::Receipt { order }
+                | Verb::Confirm { order, .. },
+                reply,
+            ) if self.is_foreign(call, order) => match reply {
+                Reply::Done { .. } | Reply::Bytes(_) => Err(format!("another account's order was given: {call:?}")),
+                Reply::Refused(_) | Reply::NotDone | Reply::Unknown => Ok(()),
+            },
             (_, Reply::Done { .. }) if self.is_foreign_payout(call) => {
                 Err(format!("another account's payout was given: {call:?}"))
             }
@@ -613,14 +650,15 @@ impl Oracle {
                 let order = text(data, "orderId").to_owned();
                 let number = data.get("number").and_then(Value::as_i64).unwrap_or(-1);
                 let quote = data.get("quotedPriceIdr").and_then(Value::as_i64).unwrap_or(-1);
-                self.tokens.insert(text(data, "accessToken").to_owned(), order.clone());
-                self.learn_order(call.seller, buyer, &order, number, Shown::placed(quote), view)
+                let token = text(data, "accessToken");
+                self.tokens.insert(token.to_owned(), order.clone());
+                self.learn_order(call.seller, buyer, &order, number, Shown::placed(quote, token), view)
             }
             Verb::List => {
                 for row in data.get("orders").and_then(Value::as_array).into_iter().flatten() {
                     let (order, buyer) = (text(row, "id"), text(row, "buyerName"));
                     let number = row.get("number").and_then(Value::as_i64).unwrap_or(-1);
-                    let shown = Shown::of(row).unwrap_or_else(|| Shown::placed(-1));
+                    let shown = Shown::of(row).unwrap_or_else(|| Shown::placed(-1, ""));
                     self.tokens.insert(text(row, "accessToken").to_owned(), order.to_owned());
                     // One that is known by now is compared by its own views.
                     if !self.orders.contains_key(order) {
@@ -675,7 +713,7 @@ impl Oracle {
             Some(Placing::Done(_) | Placing::Open) => {}
         }
         // Nobody but its buyer and its seller can have touched it, and neither knew of it.
-        if shown != Shown::placed(shown.quote) || !self.prices.contains(&shown.quote) {
+        if shown != Shown::placed(shown.quote, &shown.token) || !self.prices.contains(&shown.quote) {
             return Err(format!("a new order looks like {shown:?}"));
         }
         self.placings.insert(place, Placing::Done(order.to_owned()));
@@ -770,6 +808,7 @@ impl Oracle {
                     payment: row.payment.state.status.as_str().to_owned(),
                     quote: row.order.state.quoted_price.get(),
                     proof: row.payment.state.receipt.is_some(),
+                    token: row.order.access_token.reveal().to_owned(),
                 };
                 let Some(known) = self.orders.get(&order) else {
                     return Err(format!("order {order} is in the books, and nobody knows of it"));

@@ -1,4 +1,4 @@
-//! The model of one order: its two tracks, its quote, its receipt, and the answers kept under idempotency keys.
+//! The model of one order: its two tracks, its quote, its receipt, its access token, and the answers kept under idempotency keys.
 //!
 //! The rules are those of the wire contract, written down a second time.
 
@@ -15,6 +15,8 @@ pub(super) struct Shown {
     pub(super) payment: String,
     pub(super) quote: i64,
     pub(super) proof: bool,
+    /// What opens it to its buyer; empty in the buyer's own view.
+    pub(super) token: String,
 }
 
 impl Shown {
@@ -25,7 +27,14 @@ impl Shown {
             payment: view.get("paymentStatus")?.as_str()?.to_owned(),
             quote: view.get("quotedPriceIdr")?.as_i64()?,
             proof: view.get("hasProof")?.as_bool()?,
+            token: view.get("accessToken").and_then(Value::as_str).unwrap_or_default().to_owned(),
         })
+    }
+
+    /// Whether this is what a view shows.
+    pub(super) fn is_seen_as(&self, seen: &Self) -> bool {
+        let token = if seen.token.is_empty() { String::new() } else { self.token.clone() };
+        Self { token, ..self.clone() } == *seen
     }
 
     fn is_closed(&self) -> bool {
@@ -37,8 +46,9 @@ impl Shown {
         !self.is_closed() && self.payment != "payment_confirmed" && self.quote > 0
     }
 
-    pub(super) fn placed(quote: i64) -> Self {
-        Self { status: "requested".to_owned(), payment: "unpaid".to_owned(), quote, proof: false }
+    pub(super) fn placed(quote: i64, token: &str) -> Self {
+        let (status, payment) = ("requested".to_owned(), "unpaid".to_owned());
+        Self { status, payment, quote, proof: false, token: token.to_owned() }
     }
 }
 
@@ -73,6 +83,8 @@ pub(super) struct Keyed {
 
 #[derive(Debug, Clone)]
 pub(super) enum Command {
+    /// Somebody does this who has this token.
+    By(String, Box<Self>),
     Claim,
     Upload(Vec<u8>),
     Confirm(Keyed),
@@ -82,6 +94,10 @@ pub(super) enum Command {
         quote: Option<i64>,
     },
     View,
+    /// Asks for another token. That it is there now is told by `Replace`.
+    RotateToken(Keyed),
+    /// From this very moment another token opens the order, and the one before nothing.
+    Replace(String),
     Receipt,
     Pay,
     /// The money that a buyer paid online becomes known, whenever that is.
@@ -101,6 +117,7 @@ pub(super) enum Told {
     Refused(&'static str),
     /// It is to be paid online, and this much.
     Paying(i64),
+    Replaced,
     /// What the money did: it confirmed the order, or is an exception of this kind.
     Settled(&'static str),
 }
@@ -207,6 +224,14 @@ impl Model for OrderModel {
             vec![(next, Told::Done { shown, replayed: false })]
         };
         match command {
+            Command::By(token, _) if *token != state.shown.token => refused("NOT_FOUND"),
+            Command::By(_, command) => self.apply(state, command),
+            Command::RotateToken(keyed) => self.keyed(state, "rotate-token", keyed, |state| Ok(state.clone())),
+            Command::Replace(token) => {
+                let mut next = state.clone();
+                next.shown.token.clone_from(token);
+                vec![(next, Told::Replaced)]
+            }
             Command::Claim | Command::Upload(_) if confirmed => refused("INVALID_TRANSITION"),
             Command::Claim => {
                 let mut next = state.clone();
