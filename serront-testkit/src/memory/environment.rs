@@ -124,7 +124,7 @@ impl Secrets for CountingSecrets {
 }
 
 /// The first of a [`MemorySealer`]'s keys: every one begins with it, so that what one sealed opens for another.
-const FIRST_KEY: u64 = 1;
+pub(crate) const FIRST_KEY: u64 = 1;
 
 /// Seals under keys that are numbers, and binds as the port wants it: what is another holder's, or was changed, does not open.
 /// It hides a secret from a test that looks for it, and from nobody else.
@@ -157,6 +157,14 @@ impl MemorySealer {
     /// Puts these keys in place of those there are. With none, nothing is sealed or opened.
     pub fn hold(&self, keys: &[u64]) {
         *locked(&self.keys) = keys.to_vec();
+    }
+
+    /// One that holds this key and all that can come after it.
+    #[must_use]
+    pub(crate) fn from_key(first: u64) -> Self {
+        let sealer = Self::default();
+        sealer.hold(&(first..first + 64).collect::<Vec<_>>());
+        sealer
     }
 
     /// As many bytes as wanted, each hidden behind the next of a stream that depends on key and nonce.

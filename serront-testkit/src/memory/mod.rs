@@ -10,6 +10,7 @@ mod outside;
 mod state;
 mod storage;
 
+pub(crate) use environment::FIRST_KEY;
 pub use environment::{CountingIds, CountingSecrets, ManualClock, MemorySealer};
 pub use outside::{Mailbox, MemoryReceipts, RecordingSink};
 pub use storage::MemoryStorage;

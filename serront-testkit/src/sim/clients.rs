@@ -264,6 +264,12 @@ impl Clients {
             self.replace_key(device / DEVICES, device % DEVICES, random).await;
             return;
         }
+        if item.act == Act::AddKeyAtRest {
+            self.world.line("secrets at rest have a new key");
+            self.world.sealer.rotate();
+            self.world.see(&Event::KeyAdded);
+            return;
+        }
         if let (Actor::Buyer { seller, .. }, Act::HostedPage { session, how }) = (item.actor, &item.act) {
             let account = locked(&self.shops).get(seller).map(|shop| shop.facts.account);
             if let Some(account) = account {
@@ -349,7 +355,7 @@ impl Clients {
                 | Act::RequestPayout { seller, .. }
                 | Act::MovePayout { seller, .. }
                 | Act::Adjust { seller, .. } => (seller, None),
-                Act::RetryParked | Act::RetryGivenUp | Act::VerifyBooks => (0, None),
+                Act::RetryParked | Act::RetryGivenUp | Act::VerifyBooks | Act::Reseal | Act::ForgetKeys => (0, None),
                 _ => return None,
             },
         };
@@ -508,11 +514,13 @@ impl Clients {
             Act::VerifyBooks => Verb::VerifyBooks,
             Act::Rotate { .. } => Verb::Rotate { account: shop.facts.account.to_string() },
             Act::RetryParked => Verb::RetryParked,
+            Act::Reseal => Verb::Reseal,
+            Act::ForgetKeys => Verb::ForgetKeys,
             Act::SetTier { seller, tier } => {
                 let account = shops.get(*seller)?.facts.account.to_string();
                 Verb::SetTier { account, tier: TIERS.get(*tier).copied()? }
             }
-            Act::Again | Act::RevokeKey { .. } | Act::HostedPage { .. } => return None,
+            Act::Again | Act::RevokeKey { .. } | Act::HostedPage { .. } | Act::AddKeyAtRest => return None,
         };
         let bearer = match (device, item.actor) {
             (None, Actor::Operator { operator }) => Some(locked(&self.operators).get(operator)?.clone()),

@@ -152,6 +152,10 @@ pub(crate) enum Verb {
     },
     /// By the admin: whatever is parked is tried again.
     RetryParked,
+    /// By the admin: the secrets at rest are sealed anew, under the present key.
+    Reseal,
+    /// By the admin: so they are, until there is nothing left to do; then all keys but the present one are forgotten.
+    ForgetKeys,
     SetTier {
         account: String,
         tier: &'static str,
@@ -276,6 +280,8 @@ impl Verb {
             Self::Resolve { .. } => "resolve",
             Self::Rotate { .. } => "rotate",
             Self::RetryParked => "retry-parked",
+            Self::Reseal => "reseal",
+            Self::ForgetKeys => "forget-keys",
             Self::SetTier { .. } => "set-tier",
             Self::RequestPayout { .. } => "request-payout",
             Self::CancelPayout { .. } => "cancel-payout",
@@ -349,6 +355,8 @@ pub(crate) enum Event<'a> {
     Called { call: &'a PlugipayCall, answer: &'a Result<PlugipayAnswer, PortError> },
     /// Plugipay forgot every idempotency key.
     KeysForgotten,
+    /// Secrets at rest are sealed under a new key from now on.
+    KeyAdded,
     /// A buyer paid at the hosted page; this much had been asked for.
     Paid { session: &'a SandboxSession, minted: i64 },
     /// A host is through with a notification.

@@ -29,7 +29,7 @@ use serront_core::page::{DeliveryFilter, EntryFilter, Limit, OrderFilter};
 use serront_core::payout::{BankAccountInput, PayoutInput};
 use serront_core::ports::{Clock, Ids, Mailer, PayoutKey, Plugipay, PortErrorKind, Receipts, Sink, WorkStorage};
 use serront_core::sealed::SecretHolder;
-use serront_core::service::{Answer, Environment, Failure, Local, Online, Provider, Resolution, Service};
+use serront_core::service::{Answer, Environment, Failure, Local, Online, Provider, Resealed, Resolution, Service};
 use serront_core::subscription::SubscriptionInput;
 use serront_core::sweep::Sweeper;
 use serront_core::view::AdjustmentView;
@@ -40,9 +40,11 @@ use super::events::{Call, Event, Notified, Reply, Step, Verb};
 use super::executor::{Answerer, Handle, Owner, Poke};
 use super::plugipay::Letter;
 use super::world::{SimClock, World};
-use crate::memory::{CountingIds, CountingSecrets, MemorySealer};
+use crate::memory::{CountingIds, CountingSecrets};
 use crate::world::{SERVICE_SLUG, order_input, service_input, storefront_input};
 
+/// How many passes over the secrets at rest are made until one finds nothing to do.
+const RESEALS_MAX: usize = 8;
 /// How long a loop sleeps at least while something is due.
 const ROUND: Duration = Duration::from_millis(500);
 
@@ -58,7 +60,6 @@ pub(crate) struct Host {
     clock: Arc<SimClock>,
     ids: CountingIds,
     secrets: CountingSecrets,
-    sealer: MemorySealer,
     bugs: Arc<HostBugs>,
     /// Something may be due in this lane.
     pokes: BTreeMap<Lane, Poke>,
@@ -95,22 +96,7 @@ impl Host {
         let start = u32::try_from(owner.host).unwrap_or(0).saturating_mul(10_000).saturating_add(owner.life + 1);
         let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
         let pokes = Lane::ALL.map(|lane| (lane, Poke::default())).into();
-        let sealer = MemorySealer::default();
-        Arc::new(Self {
-            world,
-            owner,
-            storage,
-            mailer,
-            sink,
-            receipts,
-            plugipay,
-            clock,
-            ids,
-            secrets,
-            sealer,
-            bugs,
-            pokes,
-        })
+        Arc::new(Self { world, owner, storage, mailer, sink, receipts, plugipay, clock, ids, secrets, bugs, pokes })
     }
 
     fn environment(&self) -> Environment<'_> {
@@ -118,7 +104,7 @@ impl Host {
             clock: &*self.clock,
             ids: &self.ids,
             secrets: &self.secrets,
-            sealer: if self.bugs.is(Bug::SecretsInPlain) { &Bare } else { &self.sealer },
+            sealer: if self.bugs.is(Bug::SecretsInPlain) { &Bare } else { &self.world.sealer },
             policy: &self.world.policy,
         }
     }
@@ -280,7 +266,7 @@ impl Host {
             }
             if self.bugs.is(Bug::SignatureNotChecked)
                 && let Some(endpoint) = known.state.endpoint
-                && let Ok(secret) = endpoint.secret.open(&self.sealer, SecretHolder::Endpoint(known.account_id))
+                && let Ok(secret) = endpoint.secret.open(&self.world.sealer, SecretHolder::Endpoint(known.account_id))
                 && let Some(secret) = WebhookSecret::parse(&secret)
             {
                 signature = Some(serront_core::signature::sign(&secret, self.clock.now(), &letter.body));
@@ -422,6 +408,8 @@ impl Host {
                 }
                 Ok((Value::Null, false))
             }
+            Verb::Reseal => Ok((told_of(local.reseal().await?), false)),
+            Verb::ForgetKeys => self.forget_keys().await,
             Verb::Visit { slug } => Ok(self.shown_shop(local.shop(slug).await?)),
             Verb::RevokeKey { account, id } => {
                 local.delete_key(parse(account)?, parse(id)?).await?;
@@ -491,6 +479,27 @@ impl Host {
             Step::Failed => PayoutStep::MarkFailed { failure_reason: text },
         };
         Ok(self.shown(&self.service().local().move_payout(key, &step, actor, request).await?))
+    }
+
+    /// As the reference host's `secrets forget`.
+    async fn forget_keys(&self) -> Shown {
+        let service = self.service();
+        for _ in 0..RESEALS_MAX {
+            let pass = if self.bugs.is(Bug::KeysForgottenEarly) {
+                Resealed::default()
+            } else {
+                service.local().reseal().await?
+            };
+            if pass.unopened > 0 {
+                return Ok((told_of(pass), false));
+            }
+            if pass.resealed == 0 {
+                self.world.line("old keys for secrets at rest are forgotten");
+                self.world.sealer.forget();
+                return Ok((told_of(pass), false));
+            }
+        }
+        Err(Failure::Busy)
     }
 
     fn shown_shop(&self, shop: serront_core::view::ShopView) -> (Value, bool) {
@@ -662,6 +671,10 @@ impl Host {
         let body = if self.bugs.is(Bug::IdempotencyByKeyOnly) { String::new() } else { call.verb.body() };
         Ok(Some(IdempotentRequest::new(account, method, &path, key, body.as_bytes())?))
     }
+}
+
+fn told_of(Resealed { seen, resealed, unopened }: Resealed) -> Value {
+    serde_json::json!({"seen": seen, "resealed": resealed, "unopened": unopened})
 }
 
 /// What seller number so puts as its storefront. The bank account's number carries the variant, so that a view tells

@@ -13,6 +13,9 @@ const HOUR: i64 = 60 * MINUTE;
 /// Most by which a host's clock is off. Schedules and keys' lifetimes are judged with this much room.
 pub(crate) const SKEW_MS_MAX: i64 = 20 * MINUTE;
 
+/// What was sealed before there was a new key is stored by then, or never. So long operators wait before they forget the old one.
+pub(crate) const KEYS_SETTLE_MS: i64 = 30 * MINUTE;
+
 /// Who acts. Each does one thing after the other; all of them act side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Actor {
@@ -169,6 +172,10 @@ pub(crate) enum Act {
         seller: usize,
     },
     RetryParked,
+    /// Another key for secrets at rest.
+    AddKeyAtRest,
+    Reseal,
+    ForgetKeys,
     SetTier {
         seller: usize,
         tier: usize,
@@ -349,6 +356,7 @@ impl Plan {
         plan.draw_clearing_up(&mut random);
         plan.draw_ways_out(&mut Random::of(seed, "ways out"));
         plan.draw_new_tokens(&mut Random::of(seed, "tokens"));
+        plan.draw_new_key(&mut Random::of(seed, "keys"));
         plan.items.sort_by_key(|item| item.at);
         plan
     }
@@ -572,6 +580,35 @@ impl Plan {
                 let buyer = random.index(BUYERS);
                 push(random, at, Actor::Buyer { seller, buyer }, act);
             }
+        }
+    }
+
+    /// Another key for secrets at rest, while secrets are made and used; everything sealed anew under it; and the old key gone.
+    fn draw_new_key(&mut self, random: &mut Random) {
+        let from = i64::try_from(random.below(u64::try_from(self.chaos_ms / 2).unwrap_or(0))).unwrap_or(0);
+        let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+            self.items.push(Item { at, actor, act, salt: random.next() });
+        };
+        push(random, from, Actor::Admin, Act::AddKeyAtRest);
+        for at in [MINUTE, KEYS_SETTLE_MS + MINUTE] {
+            push(random, from + at, Actor::Admin, Act::Reseal);
+        }
+        // One of them may come to nothing.
+        for nth in 1..4 {
+            push(random, from + KEYS_SETTLE_MS + 3 * nth * MINUTE, Actor::Admin, Act::ForgetKeys);
+        }
+        for _ in 0..random.between(2, 6) {
+            let at = from + i64::try_from(random.below(3_600_000)).unwrap_or(0);
+            let seller = random.index(self.sellers);
+            let device = Actor::Device { seller, device: random.index(DEVICES) };
+            let buyer = Actor::Buyer { seller, buyer: random.index(BUYERS) };
+            let (actor, act) = match random.below(4) {
+                0 => (device, Act::Subscribe { hook: random.index(HOOKS), filter: 0 }),
+                1 => (device, Act::RotateSecret { subscription: random.index(2) }),
+                2 => (Actor::Admin, Act::Rotate { seller }),
+                _ => (buyer, Act::Place),
+            };
+            push(random, at, actor, act);
         }
     }
 

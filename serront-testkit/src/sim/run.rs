@@ -191,9 +191,8 @@ impl Director {
             let clock = SimClock::new(world.handle.clone());
             let start = 900_000 + u32::try_from(seller).unwrap_or(0);
             let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
-            let sealer = MemorySealer::default();
-            let environment =
-                Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer: &sealer, policy: &world.policy };
+            let (sealer, policy) = (&world.sealer, &world.policy);
+            let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer, policy };
             let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
             let local = Local::new(&storage, environment);
             let name = format!("Studio {seller}");
@@ -234,9 +233,8 @@ impl Director {
         let world = &self.world;
         let clock = SimClock::new(world.handle.clone());
         let (ids, secrets) = (CountingIds::starting_at(800_000), CountingSecrets::starting_at(800_000));
-        let sealer = MemorySealer::default();
-        let environment =
-            Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer: &sealer, policy: &world.policy };
+        let (sealer, policy) = (&world.sealer, &world.policy);
+        let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer, policy };
         let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
         let local = Local::new(&storage, environment);
         let mut keys = Vec::new();
@@ -359,6 +357,7 @@ pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
         judge: Mutex::new(judge),
         storage,
         receipts,
+        sealer: MemorySealer::default(),
         plugipay: Provider::new(sandbox),
         policy,
     });

@@ -13,7 +13,7 @@ use super::executor::Handle;
 use super::judge::Judge;
 use super::network::Network;
 use super::plugipay::Provider;
-use crate::memory::{MemoryReceipts, locked};
+use crate::memory::{MemoryReceipts, MemorySealer, locked};
 
 /// Everything that outlives a host. The hosts' ports and the clients hold it.
 pub(crate) struct World {
@@ -23,6 +23,8 @@ pub(crate) struct World {
     /// The storage as it is, without a network before it.
     pub(crate) storage: Arc<dyn WorkStorage>,
     pub(crate) receipts: Arc<MemoryReceipts>,
+    /// The hosts' one file of keys for secrets at rest.
+    pub(crate) sealer: MemorySealer,
     pub(crate) plugipay: Provider,
     pub(crate) policy: Policy,
 }

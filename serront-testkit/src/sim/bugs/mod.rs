@@ -120,6 +120,8 @@ bugs! {
     BalanceOff: "balance-off", Storage, "A balance leaves the fees out.";
     SecretLogged: "secret-logged", Host, "A refused request is logged with its credential.";
     SecretsInPlain: "secrets-in-plain", Host, "What is to seal secrets at rest hides nothing.";
+    ResealForgotten: "reseal-forgotten", Storage, "Secrets that are sealed anew stay as they were.";
+    KeysForgottenEarly: "keys-forgotten-early", Host, "Old keys are forgotten while secrets are still sealed under them.";
     RedirectIsSuccess: "redirect-is-success", Host, "A redirect counts as a successful delivery.";
     NothingSwept: "nothing-swept", Host, "The receipts' store lists nothing, so that orphans stay.";
     InTransitAvailable: "in-transit-available", Link, "What is in transit counts as available again.";

@@ -133,6 +133,7 @@ impl Planted {
                 |effect| !matches!(effect, Effect::Delivery(of) if of.event_type == EventType::SubscriptionDisabled),
             ),
             Bug::RequeueForgotten => change.writes.retain(|write| !matches!(write, Write::Requeue(_))),
+            Bug::ResealForgotten => change.writes.retain(|write| !matches!(write, Write::ResealSecrets { .. })),
             Bug::MailForgotten => change.effects.retain(|effect| !matches!(effect, Effect::Mail { .. })),
             Bug::MailTwice => {
                 let mut copies = Vec::new();

@@ -12,7 +12,7 @@ use serront_core::sealed::{SealedSecret, SecretHolder};
 use serront_core::signature;
 use serront_core::time::Timestamp;
 
-use crate::memory::MemorySealer;
+use crate::memory::{FIRST_KEY, MemorySealer};
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
 /// How long an attempt may be under way that was begun before a pause.
@@ -63,7 +63,7 @@ pub(super) struct Deliveries {
 /// What a receiver was given, from what was stored of it.
 fn opened(change: &ChangeSet, id: SubscriptionId, secret: &SealedSecret) -> Option<WebhookSecret> {
     let holder = SecretHolder::Subscription(change.account_id, id);
-    WebhookSecret::parse(&secret.open(&MemorySealer::default(), holder).ok()?)
+    WebhookSecret::parse(&secret.open(&MemorySealer::from_key(FIRST_KEY), holder).ok()?)
 }
 
 impl Deliveries {

@@ -7,6 +7,7 @@ use super::oracle::Oracle;
 use super::plan::Crowd;
 
 mod at_once;
+mod at_rest;
 mod audit;
 mod books;
 mod checkouts;
@@ -41,6 +42,7 @@ pub(super) fn all() -> Vec<Box<dyn Invariant>> {
         Box::<rule_08_module_off::ModuleOff>::default(),
         Box::<rule_09_idempotency::Idempotency>::default(),
         Box::<rule_10_secrets::Secrets>::default(),
+        Box::<at_rest::AtRest>::default(),
         Box::<audit::Audit>::default(),
         Box::<books::Books>::default(),
         Box::<checkouts::Checkouts>::default(),

@@ -7,7 +7,7 @@ use serront_core::change::{ChangeSet, Write};
 use serront_core::sealed::{SealedSecret, SecretHolder};
 use serront_core::subscription::Subscription;
 
-use crate::memory::MemorySealer;
+use crate::memory::{FIRST_KEY, MemorySealer};
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Invariant for Secrets {
                 self.known.insert((*secret).to_owned());
             }
             Event::Landed { change, .. } => {
-                let sealer = MemorySealer::default();
+                let sealer = MemorySealer::from_key(FIRST_KEY);
                 for (holder, secret) in stored(change) {
                     match secret.open(&sealer, holder) {
                         Ok(opened) if !secret.as_stored().contains(&opened) => self.known.insert(opened),

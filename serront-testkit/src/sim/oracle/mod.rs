@@ -849,6 +849,7 @@ impl Invariant for Oracle {
             Event::Landed { change, .. } => self.landed(change, view),
             Event::Called { .. }
             | Event::KeysForgotten
+            | Event::KeyAdded
             | Event::Notified(_)
             | Event::Taken { .. }
             | Event::Folded
