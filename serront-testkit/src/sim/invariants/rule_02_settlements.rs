@@ -26,7 +26,8 @@ pub(super) struct Settlements {
     exceptions: BTreeMap<AccountId, usize>,
     /// Told by a notification that was taken.
     told: BTreeSet<String>,
-    /// One intent may have several sessions, of which nobody here can ask after but one.
+    /// One intent may have several sessions, of which nobody here can ask after but one. Should another one be paid, though no
+    /// buyer was sent there, what tells of it waits for the operator.
     keys_forgotten: bool,
 }
 
@@ -171,8 +172,8 @@ impl Invariant for Settlements {
                 return Err(format!("{recorded} exceptions were recorded, and {listed} are listed"));
             }
         }
-        let waiting =
-            at_once(view.storage.waiting(Timestamp::from_millis(0), 1_000)).map_err(|error| error.to_string())?;
+        let all = Timestamp::from_millis(view.now.saturating_mul(2));
+        let waiting = at_once(view.storage.waiting(all, 1_000)).map_err(|error| error.to_string())?;
         for session in view.sandbox.sessions() {
             let (Some(_), Some(account)) = (checkout_of(&session), account_of(&session, view)) else { continue };
             let Some(name) = SessionId::parse(&session.id).filter(|_| session.status == SandboxStatus::Completed)
@@ -180,14 +181,17 @@ impl Invariant for Settlements {
                 continue;
             };
             let known = at_once(view.storage.session(account, &name, None)).map_err(|error| error.to_string())?;
-            let orphaned = self.keys_forgotten && known.checkout.is_none() && !self.told.contains(&session.id);
+            let waits = |status: InboxStatus| {
+                waiting.iter().any(|record| {
+                    record.status == status && record.session_id.as_ref().is_some_and(|of| of.as_str() == session.id)
+                })
+            };
+            let listed = !self.told.contains(&session.id) || waits(InboxStatus::Parked);
+            let orphaned = self.keys_forgotten && known.checkout.is_none() && listed;
             let ended_at = known.checkout.and_then(|known| known.checkout.state.ended_at);
             let kept = match session.currency.as_str() {
                 "IDR" => self.posted.contains(&session.id),
-                _ => waiting.iter().any(|record| {
-                    record.status == InboxStatus::ForeignCurrency
-                        && record.session_id.as_ref().is_some_and(|of| of.as_str() == session.id)
-                }),
+                _ => waits(InboxStatus::ForeignCurrency),
             };
             if !kept && !orphaned && !self.came_too_late(&session, ended_at, view) {
                 return Err(format!("{} was paid, and nobody here knows of it", session.id));
