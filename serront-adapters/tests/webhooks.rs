@@ -3,20 +3,21 @@
 // Helpers outside of `#[test]` functions, which clippy.toml does not reach.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, TcpListener as PlainListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as PlainListener};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use serront_adapters::webhooks::{HttpSink, Resolve, Targets};
+use serront_adapters::webhooks::{HttpSink, Resolve, SystemResolver, Targets};
 use serront_core::event::EventType;
-use serront_core::ports::{Post, Posted, Sink};
+use serront_core::ports::{Post, Posted, Sink, TargetError, TargetRefused};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::{JoinHandle, JoinSet};
 
 const BODY: &str = r#"{"id":"evt_01jtestvector000000000000","note":"kopi susu — 日本"}"#;
 
@@ -97,6 +98,10 @@ fn sink_with(targets: Targets, resolver: Arc<dyn Resolve>) -> HttpSink {
 
 fn failed(text: &str) -> Posted {
     Posted::Failed(text.to_owned())
+}
+
+fn target_refused(text: &'static str) -> TargetError {
+    TargetRefused(text).into()
 }
 
 const REFUSED: &str = "must lead to public addresses only";
@@ -285,7 +290,7 @@ fn the_environments_proxies_are_not_used() {
 async fn one_bad_address_spoils_a_name() {
     for addresses in [&["1.1.1.1", "127.0.0.1"], &["2606:4700:4700::1111", "::ffff:10.0.0.1"]] {
         let sink = sink_with(Targets::Public, scripted(&[addresses]));
-        assert_eq!(sink.check_target("https://mixed.example/").await.unwrap_err().0, REFUSED);
+        assert_eq!(sink.check_target("https://mixed.example/").await, Err(target_refused(REFUSED)));
         let posted = sink.post(&post_to("https://mixed.example/")).await;
         assert_eq!(posted, failed(&format!("target refused: {REFUSED}")));
     }
@@ -294,7 +299,7 @@ async fn one_bad_address_spoils_a_name() {
 #[tokio::test]
 async fn metadata_services_are_refused_in_development_too() {
     let sink = sink_with(Targets::Development, scripted(&[&["169.254.169.254"]]));
-    assert_eq!(sink.check_target("http://metadata.example/").await.unwrap_err().0, REFUSED);
+    assert_eq!(sink.check_target("http://metadata.example/").await, Err(target_refused(REFUSED)));
     for url in ["http://metadata.example/", "http://169.254.169.254/", "http://[::ffff:169.254.169.254]/"] {
         assert_eq!(sink.post(&post_to(url)).await, failed(&format!("target refused: {REFUSED}")), "{url}");
     }
@@ -304,7 +309,7 @@ async fn metadata_services_are_refused_in_development_too() {
 async fn addresses_need_no_resolver_to_be_refused() {
     let sink = sink_with(Targets::Public, scripted(&[&["1.1.1.1"]]));
     for url in ["https://127.0.0.1/", "https://[::1]/", "https://2130706433/", "https://10.0.0.1./"] {
-        assert_eq!(sink.check_target(url).await.unwrap_err().0, REFUSED, "{url}");
+        assert_eq!(sink.check_target(url).await, Err(target_refused(REFUSED)), "{url}");
         assert_eq!(sink.post(&post_to(url)).await, failed(&format!("target refused: {REFUSED}")), "{url}");
     }
     assert_eq!(sink.post(&post_to("http://shop.example/")).await, failed("target refused: must begin with https://"));
@@ -316,7 +321,7 @@ async fn a_name_that_does_not_resolve_is_refused() {
     let resolvers: [Arc<dyn Resolve>; 3] = [scripted(&[]), scripted(&[&[]]), Arc::new(Silent)];
     for resolver in resolvers {
         let sink = sink_with(Targets::Public, resolver);
-        assert_eq!(sink.check_target("https://nowhere.example/").await.unwrap_err().0, expected);
+        assert_eq!(sink.check_target("https://nowhere.example/").await, Err(target_refused(expected)));
         let posted = sink.post(&post_to("https://nowhere.example/")).await;
         assert_eq!(posted, failed(&format!("target refused: {expected}")));
     }
@@ -325,6 +330,167 @@ async fn a_name_that_does_not_resolve_is_refused() {
 #[tokio::test]
 async fn the_systems_resolver_is_checked_as_well() {
     let url = "https://localhost/";
-    assert_eq!(HttpSink::new(Targets::Public).unwrap().check_target(url).await.unwrap_err().0, REFUSED);
+    assert_eq!(HttpSink::new(Targets::Public).unwrap().check_target(url).await, Err(target_refused(REFUSED)));
     assert_eq!(HttpSink::new(Targets::Development).unwrap().check_target(url).await, Ok(()));
+}
+
+/// A name server on this machine. It answers nothing about names that begin with `silent`; every other one is at the next of these
+/// addresses, for an hour, and the last one stays.
+struct NameServer {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+const SILENT: &str = "silent";
+
+impl NameServer {
+    async fn start(addresses: &[[u8; 4]]) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (address, asked) = (socket.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let mut addresses = VecDeque::from(addresses.to_vec());
+        let log = Arc::clone(&asked);
+        let task = tokio::spawn(async move {
+            let mut question = [0; 512];
+            loop {
+                let (length, from) = socket.recv_from(&mut question).await.unwrap();
+                let (name, end) = name_of(&question[..length]);
+                let silent = name.starts_with(SILENT);
+                log.lock().unwrap().push(name);
+                if !silent {
+                    socket.send_to(&answer_to(&question[..end], &mut addresses), from).await.unwrap();
+                }
+            }
+        });
+        Self { address, asked, task }
+    }
+
+    fn resolver(&self) -> SystemResolver {
+        SystemResolver::asking(&[self.address])
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// The name that is asked about, and where the question ends.
+fn name_of(question: &[u8]) -> (String, usize) {
+    let (mut name, mut at) = (String::new(), 12);
+    while question[at] > 0 {
+        let end = at + 1 + usize::from(question[at]);
+        name.push_str(std::str::from_utf8(&question[at + 1..end]).unwrap());
+        name.push('.');
+        at = end;
+    }
+    (name, at + 5)
+}
+
+/// There are addresses of the fourth version only.
+fn answer_to(question: &[u8], addresses: &mut VecDeque<[u8; 4]>) -> Vec<u8> {
+    let has_address = question[question.len() - 4..] == [0, 1, 0, 1];
+    let mut answer = question.to_vec();
+    answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(has_address), 0, 0, 0, 0]);
+    if has_address {
+        let address = if addresses.len() > 1 { addresses.pop_front() } else { addresses.front().copied() };
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0x0e, 0x10, 0, 4]);
+        answer.extend(address.unwrap());
+    }
+    answer
+}
+
+#[cfg(target_os = "linux")]
+fn threads() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// Nowhere else they can be counted so simply.
+#[cfg(not(target_os = "linux"))]
+const fn threads() -> usize {
+    0
+}
+
+#[tokio::test]
+async fn names_whose_servers_are_silent_delay_no_other_name_hold_no_thread_and_end_when_they_are_dropped() {
+    const NAMES: usize = 400;
+    let server = NameServer::start(&[[127, 0, 0, 1]]).await;
+    let resolver = server.resolver();
+    assert_eq!(resolver.resolve("live.example").await.unwrap(), [Ipv4Addr::LOCALHOST]);
+    let before = threads();
+    let mut silent = JoinSet::new();
+    for number in 0..NAMES {
+        let resolver = resolver.clone();
+        silent.spawn(async move { resolver.resolve(&format!("{SILENT}-{number}.example")).await });
+    }
+    let distinct = || server.asked().into_iter().collect::<BTreeSet<_>>().len();
+    while distinct() <= NAMES {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let begun = Instant::now();
+    assert_eq!(resolver.resolve("live.example").await.unwrap(), [Ipv4Addr::LOCALHOST]);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(threads() < before + 16, "{} threads, {before} before", threads());
+
+    assert_eq!(silent.len(), NAMES, "none has ended by itself");
+    silent.shutdown().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let asked = server.asked().len();
+    // A question is repeated within less.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(server.asked().len(), asked, "nobody asks any more");
+}
+
+#[tokio::test]
+async fn a_name_is_asked_for_again_each_time_and_no_domain_is_appended_to_it() {
+    let server = NameServer::start(&[[1, 1, 1, 1], [127, 0, 0, 1]]).await;
+    let sink = sink_with(Targets::Public, Arc::new(server.resolver()));
+    assert_eq!(sink.check_target("https://rebinding.example/").await, Ok(()));
+    assert_eq!(sink.check_target("https://rebinding.example/").await, Err(target_refused(REFUSED)));
+    assert_eq!(sink.check_target("https://intranet/").await, Err(target_refused(REFUSED)));
+    let names = server.asked().into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(Vec::from_iter(names), ["intranet.", "rebinding.example."]);
+}
+
+#[tokio::test]
+async fn a_name_server_that_is_silent_leaves_time_for_the_next_one() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (silent, live) = (silent.local_addr().unwrap(), NameServer::start(&[[127, 0, 0, 1]]).await);
+    for servers in [[silent, live.address], [live.address, silent]] {
+        let resolver = Arc::new(SystemResolver::asking(&servers));
+        let sink = HttpSink::builder(Targets::Development).resolver(resolver).build().unwrap();
+        assert_eq!(sink.check_target("http://live.example/").await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn registrations_of_silent_names_leave_deliveries_alone_and_those_beyond_a_bound_are_told_to_come_again() {
+    let server = NameServer::start(&[[127, 0, 0, 1]]).await;
+    let sink = HttpSink::builder(Targets::Development).resolver(Arc::new(server.resolver())).build().unwrap();
+    let mut checks = JoinSet::new();
+    for number in 0..200 {
+        let sink = sink.clone();
+        checks.spawn(async move { sink.check_target(&format!("http://{SILENT}-{number}.example/")).await });
+    }
+    while server.asked().len() < 64 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (listener, port) = listen().await;
+    let receiver = tokio::spawn(receive_one(listener, b"HTTP/1.1 200 OK\r\n\r\n"));
+    let begun = Instant::now();
+    assert_eq!(sink.post(&post_to(&format!("http://live.example:{port}/"))).await, Posted::Answered(200));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    receiver.await.unwrap();
+
+    let answers = checks.join_all().await;
+    let refused = target_refused("must have a name that resolves");
+    assert!(answers.iter().all(|answer| *answer == Err(refused.clone()) || *answer == Err(TargetError::Busy)));
+    assert_eq!(answers.iter().filter(|answer| **answer == Err(TargetError::Busy)).count(), 200 - 64);
 }

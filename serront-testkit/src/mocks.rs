@@ -35,7 +35,7 @@ use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
     Ids, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Plugipay, PlugipayAnswer,
     PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts, RecordError, Sealer, Secrets, ServiceSnapshot,
-    SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, SubscriptionSecrets, TargetRefused, WorkStorage,
+    SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, SubscriptionSecrets, TargetError, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
@@ -229,7 +229,7 @@ mock! {
 
     #[async_trait]
     impl Sink for Sink {
-        async fn check_target(&self, url: &str) -> Result<(), TargetRefused>;
+        async fn check_target(&self, url: &str) -> Result<(), TargetError>;
         async fn post(&self, post: &Post) -> Posted;
     }
 }

@@ -22,9 +22,9 @@ use serront_core::payment::PaymentStatus;
 use serront_core::ports::{Clock, PortErrorKind, Storage};
 use serront_core::receipt::Digest256;
 use serront_core::rejection::{Code, Rejection};
-use serront_core::service::{Answer, Failure, Local};
+use serront_core::service::{Answer, Failure, Local, Service};
 use serront_core::subscription::SubscriptionInput;
-use serront_testkit::faults::{Call, Fault, Faults, FaultyStorage};
+use serront_testkit::faults::{Call, Fault, Faults, FaultySink, FaultyStorage};
 use serront_testkit::memory::{ManualClock, MemoryStorage};
 use serront_testkit::sandbox::Sandbox;
 use serront_testkit::world::{Placed, Seller, World, host, service_input, storefront_input, subscription_input};
@@ -125,6 +125,21 @@ async fn a_busy_storage_is_left_alone() {
     faults.script(Call::Read, [Fault::Busy]);
     let busy = world.local().claim_payment(&placed.token).await;
     assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
+}
+
+/// Whoever registers a webhook while too many do is told to come again, not that the address is a bad one.
+#[tokio::test]
+async fn a_sink_that_is_busy_registers_nothing_and_says_so() {
+    let (world, _, seller, _) = faulty().await;
+    let sink = FaultySink::new(world.sink.clone());
+    sink.faults().script(Call::CheckTarget, [Fault::Busy]);
+    let service = Service::new(&*world.storage, &*world.receipts, &sink, world.environment());
+    let input = subscription_input("https://two.example", &["serront.order.*"]);
+    let before = world.storage.sent().len();
+    let busy = service.create_subscription(seller.account_id, &input, None).await;
+    assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
+    assert_eq!(sent_since(&world, before), []);
+    service.create_subscription(seller.account_id, &input, None).await.unwrap();
 }
 
 /// That a later sending surely failed says nothing of the one before.

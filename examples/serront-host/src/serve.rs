@@ -41,6 +41,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How many files one connection may have open: itself, and its body under way.
 #[cfg(unix)]
 const FILES_PER_CONNECTION: u64 = 2;
+/// How many a delivery may: two questions about its name, of three sockets each where the name's server is silent.
+#[cfg(unix)]
+const FILES_PER_DELIVERY: u64 = 6;
 /// How many files everything else may have open.
 #[cfg(unix)]
 const FILES_BESIDE: u64 = 512;
@@ -50,7 +53,7 @@ const FILES_BESIDE: u64 = 512;
 pub(crate) struct Open {
     /// Connections of clients.
     pub(crate) connections: u32,
-    /// Deliveries under way, a connection each.
+    /// Deliveries under way.
     pub(crate) deliveries: u32,
 }
 
@@ -58,7 +61,9 @@ impl Open {
     /// Raises the process' limit of open files to what these need, and answers how many it is good for.
     #[cfg(unix)]
     pub(crate) fn allowed(self) -> Self {
-        let wanted = u64::from(self.connections) * FILES_PER_CONNECTION + u64::from(self.deliveries) + FILES_BESIDE;
+        let wanted = u64::from(self.connections) * FILES_PER_CONNECTION
+            + u64::from(self.deliveries) * FILES_PER_DELIVERY
+            + FILES_BESIDE;
         let files = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
         let allowed = self.within(files);
         if allowed != self {
@@ -74,8 +79,9 @@ impl Open {
         let at_most = |files: u64, max: u32| u32::try_from(files).unwrap_or(u32::MAX).clamp(1, max.max(1));
         let left = files.saturating_sub(FILES_BESIDE);
         let beside = left.saturating_sub(u64::from(self.connections) * FILES_PER_CONNECTION);
-        let deliveries = at_most(beside.max(left / 4), self.deliveries);
-        let connections = at_most(left.saturating_sub(u64::from(deliveries)) / FILES_PER_CONNECTION, self.connections);
+        let deliveries = at_most(beside.max(left / 4) / FILES_PER_DELIVERY, self.deliveries);
+        let left = left.saturating_sub(u64::from(deliveries) * FILES_PER_DELIVERY);
+        let connections = at_most(left / FILES_PER_CONNECTION, self.connections);
         Self { connections, deliveries }
     }
 
@@ -280,9 +286,9 @@ mod tests {
             let open = Open { connections, deliveries }.within(files);
             (open.connections, open.deliveries)
         };
-        assert_eq!(within(2_048, 512, 5_120), (2_048, 512), "just enough");
-        assert_eq!(within(10, 512, 1_044), (10, 512), "just enough");
-        assert_eq!(within(2_048, 512, 1_024), (192, 128));
+        assert_eq!(within(2_048, 512, 7_680), (2_048, 512), "just enough");
+        assert_eq!(within(10, 512, 3_604), (10, 512), "just enough");
+        assert_eq!(within(2_048, 512, 1_024), (193, 21));
         assert_eq!(within(2_048, 512, 0), (1, 1));
     }
 }

@@ -26,7 +26,9 @@ use reqwest::{Client, retry};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
-use serront_core::ports::{Post, Posted, Sink, TargetRefused};
+use serront_core::ports::{Post, Posted, Sink, TargetError};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 pub use self::failure::SinkSetupError;
 pub use self::resolve::{Resolve, SystemResolver};
@@ -40,6 +42,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A name that takes longer to resolve could not be delivered to in time.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many registrations may have a name looked up at once. Deliveries are not among them: they have places of their own.
+const CHECKS_MAX: usize = 64;
+/// How long a registration waits for its turn.
+const CHECK_WAIT: Duration = Duration::from_secs(2);
 const USER_AGENT: &str = "Serront-Webhooks/1.0";
 
 /// Posts events over HTTP.
@@ -47,6 +53,7 @@ const USER_AGENT: &str = "Serront-Webhooks/1.0";
 pub struct HttpSink {
     client: Client,
     names: Guarded,
+    checks: Arc<Semaphore>,
     targets: Targets,
 }
 
@@ -69,7 +76,7 @@ impl HttpSink {
     pub fn builder(targets: Targets) -> HttpSinkBuilder {
         HttpSinkBuilder {
             targets,
-            resolver: Arc::new(SystemResolver),
+            resolver: Arc::new(SystemResolver::default()),
             timeout: TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             resolve_timeout: RESOLVE_TIMEOUT,
@@ -96,12 +103,14 @@ impl HttpSink {
 
 #[async_trait]
 impl Sink for HttpSink {
-    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
+    async fn check_target(&self, url: &str) -> Result<(), TargetError> {
         let url = self.targets.parse(url)?;
         // An address instead of a name was checked with the form.
-        if let Some(name) = url.domain() {
-            self.names.lookup(name).await?;
-        }
+        let Some(name) = url.domain() else { return Ok(()) };
+        let Ok(Ok(_turn)) = timeout(CHECK_WAIT, self.checks.acquire()).await else {
+            return Err(TargetError::Busy);
+        };
+        self.names.lookup(name).await?;
         Ok(())
     }
 
@@ -182,7 +191,7 @@ impl HttpSinkBuilder {
             .timeout(timeout)
             .build()
             .map_err(SinkSetupError::client)?;
-        Ok(HttpSink { client, names, targets })
+        Ok(HttpSink { client, names, checks: Arc::new(Semaphore::new(CHECKS_MAX)), targets })
     }
 }
 

@@ -19,7 +19,7 @@ pub use environment::{Clock, Ids, Sealer, Secrets};
 pub use mail::Mailer;
 pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
 pub use receipts::{Receipts, StoredReceipt};
-pub use sink::{Post, Posted, Sink, TargetRefused};
+pub use sink::{Post, Posted, Sink, TargetError, TargetRefused};
 pub use storage::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
     FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned,

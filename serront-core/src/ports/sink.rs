@@ -10,6 +10,17 @@ use crate::ids::{DeliveryId, EventId};
 #[error("{0}")]
 pub struct TargetRefused(pub &'static str);
 
+/// Why a target was not found fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// It must not be posted to.
+    #[error(transparent)]
+    Refused(#[from] TargetRefused),
+    /// Too many are being checked, and nothing is known of this one. Try again shortly.
+    #[error("too many targets are being checked")]
+    Busy,
+}
+
 /// One request to a seller's system, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Post {
@@ -49,11 +60,12 @@ pub enum Posted {
 pub trait Sink: Send + Sync {
     /// Whether this address may be posted to at all: its scheme, and every address that its name resolves to.
     ///
-    /// Must refuse a name that does not resolve.
+    /// - Must refuse a name that does not resolve.
+    /// - Must take nothing that posts wait for: whoever registers many addresses delays no delivery.
     ///
     /// # Errors
-    /// [`TargetRefused`] with a reason that may be shown to the seller.
-    async fn check_target(&self, url: &str) -> Result<(), TargetRefused>;
+    /// [`TargetError::Refused`] with a reason that may be shown to the seller; [`TargetError::Busy`].
+    async fn check_target(&self, url: &str) -> Result<(), TargetError>;
 
     /// Posts once.
     ///

@@ -8,7 +8,7 @@ use crate::decide::{self, Decision};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, KeyId, OrderId, SubscriptionId};
 use crate::key::{AccessToken, ApiKey, Caller, KeyRecord, OperatorKey};
-use crate::ports::{OrderKey, PortError, Receipts, Sink, WorkStorage};
+use crate::ports::{OrderKey, PortError, Receipts, Sink, TargetError, WorkStorage};
 use crate::receipt::{CheckedImage, Digest256, ImageType};
 use crate::rejection::{Invalid, Rejection};
 use crate::subscription::SubscriptionInput;
@@ -182,7 +182,10 @@ where
         let Some(url) = input.address()? else {
             return Ok(());
         };
-        self.sink.check_target(url).await.map_err(|refused| Invalid::new("url", refused.0).into())
+        self.sink.check_target(url).await.map_err(|error| match error {
+            TargetError::Refused(refused) => Invalid::new("url", refused.0).into(),
+            TargetError::Busy => Failure::Busy,
+        })
     }
 
     /// Subscribes an address. The secret is shown this once.

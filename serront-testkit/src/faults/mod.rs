@@ -127,7 +127,7 @@ pub enum Call {
     ListReceipts,
     /// [`Mailer::send`](serront_core::ports::Mailer::send).
     SendMail,
-    /// [`Sink::check_target`](serront_core::ports::Sink::check_target), which knows one way to fail.
+    /// [`Sink::check_target`](serront_core::ports::Sink::check_target), which is refused or busy.
     CheckTarget,
     /// [`Sink::post`](serront_core::ports::Sink::post), which knows one way to fail.
     Post,

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serront_core::ids::{AccountId, UploadId};
 use serront_core::mail::MailMessage;
 use serront_core::ports::{
-    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, Post, Posted, Receipts, Sink, StoredReceipt,
-    TargetRefused,
+    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, Post, Posted, Receipts, Sink,
+    StoredReceipt, TargetError, TargetRefused,
 };
 use serront_core::time::Timestamp;
 
@@ -101,16 +101,22 @@ impl<P: Mailer + ?Sized> Mailer for FaultyMailer<P> {
 }
 
 wrapper! {
-    /// A way out to the sellers' systems around another one, which fails as told. The port has one word for every failure:
-    /// there was no answer.
+    /// A way out to the sellers' systems around another one, which fails as told. A check is refused or busy;
+    /// for a post that fails the port has one word: there was no answer.
     FaultySink
 }
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<P: Sink + ?Sized> Sink for FaultySink<P> {
-    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
-        self.faults.around(Call::CheckTarget, || self.inner.check_target(url), |_| Err(TargetRefused(TOLD))).await
+    async fn check_target(&self, url: &str) -> Result<(), TargetError> {
+        let told = |kind| match kind {
+            PortErrorKind::Busy => TargetError::Busy,
+            PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => {
+                TargetRefused(TOLD).into()
+            }
+        };
+        self.faults.around(Call::CheckTarget, || self.inner.check_target(url), |kind| Err(told(kind))).await
     }
 
     async fn post(&self, post: &Post) -> Posted {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serront_core::ids::{AccountId, UploadId};
 use serront_core::mail::MailMessage;
 use serront_core::ports::{
-    Clock, Mailer, PortError, PortErrorKind, Post, Posted, Receipts, Sink, StoredReceipt, TargetRefused,
+    Clock, Mailer, PortError, PortErrorKind, Post, Posted, Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
 };
 use serront_core::time::Timestamp;
 
@@ -95,10 +95,10 @@ impl RecordingSink {
 
 #[async_trait]
 impl Sink for RecordingSink {
-    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
+    async fn check_target(&self, url: &str) -> Result<(), TargetError> {
         tokio::task::yield_now().await;
         if locked(&self.inner).refused.iter().any(|refused| refused == url) {
-            return Err(TargetRefused("must not be posted to"));
+            return Err(TargetRefused("must not be posted to").into());
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serront_core::ids::{AccountId, UploadId};
 use serront_core::mail::MailMessage;
-use serront_core::ports::{Mailer, PortError, Post, Posted, Receipts, Sink, StoredReceipt, TargetRefused};
+use serront_core::ports::{Mailer, PortError, Post, Posted, Receipts, Sink, StoredReceipt, TargetError, TargetRefused};
 use serront_core::time::Timestamp;
 
 use super::events::Event;
@@ -122,9 +122,9 @@ impl SimSink {
 
 #[async_trait]
 impl Sink for SimSink {
-    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
+    async fn check_target(&self, url: &str) -> Result<(), TargetError> {
         self.world.handle.sleep_ms(2).await;
-        parse_hook(url).map(|_| ()).ok_or(TargetRefused("does not resolve"))
+        parse_hook(url).map(|_| ()).ok_or(TargetRefused("does not resolve").into())
     }
 
     async fn post(&self, post: &Post) -> Posted {

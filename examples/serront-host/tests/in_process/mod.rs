@@ -21,7 +21,7 @@ use serront_core::dispatch::Dispatcher;
 use serront_core::janitor::Janitor;
 use serront_core::key::WebhookSecret;
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock as _, Plugipay, Post, Posted, Sink, TargetRefused};
+use serront_core::ports::{Clock as _, Plugipay, Post, Posted, Sink, TargetError};
 use serront_core::receipt::samples;
 use serront_core::service::{Environment, Local};
 use serront_core::signature::sign;
@@ -48,7 +48,7 @@ struct TestSink {
 
 #[async_trait::async_trait]
 impl Sink for TestSink {
-    async fn check_target(&self, url: &str) -> Result<(), TargetRefused> {
+    async fn check_target(&self, url: &str) -> Result<(), TargetError> {
         assert_ne!(url, PANIC, "as told");
         if url.starts_with(HOOK) { Ok(()) } else { self.checks.check_target(url).await }
     }
