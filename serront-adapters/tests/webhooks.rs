@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as PlainListener};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -140,6 +140,7 @@ async fn an_answer_is_its_status_whatever_it_is() {
         (&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..], 200),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0\r\n\r\n", 302),
         (b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", 307),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 200),
         (b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n", 410),
         (b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", 500),
     ] {
@@ -211,6 +212,28 @@ async fn no_answer_has_a_short_reason() {
     let mut unsendable = post_to(&url);
     unsendable.signature = "two\r\nlines".to_owned();
     assert_eq!(sink.post(&unsendable).await, failed("request could not be made"));
+}
+
+/// Each of them is complete, so whoever reads them all is never done, and does nothing else.
+#[tokio::test]
+async fn interim_answers_without_end_are_no_valid_answer_and_delay_nobody() {
+    let flood = PlainListener::bind("127.0.0.1:0").unwrap();
+    let flooded = format!("http://{}/", flood.local_addr().unwrap());
+    let sender = std::thread::spawn(move || {
+        let (mut stream, _) = flood.accept().unwrap();
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
+        while stream.write_all(interim.as_bytes()).is_ok() {}
+    });
+    let (listener, port) = listen().await;
+    let receiver = tokio::spawn(receive_one(listener, b"HTTP/1.1 200 OK\r\n\r\n"));
+    let sink = HttpSink::new(Targets::Development).unwrap();
+    let (flooded, other) = (post_to(&flooded), post_to(&format!("http://127.0.0.1:{port}/")));
+    let begun = Instant::now();
+    let both = tokio::join!(sink.post(&flooded), sink.post(&other));
+    assert_eq!(both, (failed("no valid answer"), Posted::Answered(200)));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    sender.join().unwrap();
+    receiver.await.unwrap();
 }
 
 #[tokio::test]

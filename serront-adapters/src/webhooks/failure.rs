@@ -17,13 +17,10 @@ impl SinkSetupError {
     pub(super) fn tls(error: rustls::Error) -> Self {
         Self { what: "TLS", source: error.into() }
     }
-
-    pub(super) fn client(error: reqwest::Error) -> Self {
-        Self { what: "HTTP client", source: error.into() }
-    }
 }
 
-const IO_TEXTS: [(io::ErrorKind, &str); 4] = [
+const IO_TEXTS: [(io::ErrorKind, &str); 5] = [
+    (io::ErrorKind::TimedOut, "timed out"),
     (io::ErrorKind::ConnectionRefused, "connection refused"),
     (io::ErrorKind::ConnectionReset, "connection reset"),
     (io::ErrorKind::HostUnreachable, "host unreachable"),
@@ -34,9 +31,21 @@ pub(super) fn refused(refused: &TargetRefused) -> String {
     format!("target refused: {refused}")
 }
 
+pub(super) fn timed_out() -> String {
+    "timed out".to_owned()
+}
+
+/// Why there is no connection.
+pub(super) fn unconnected(error: &io::Error) -> String {
+    text_of_cause(error).unwrap_or_else(|| "connection failed".to_owned())
+}
+
+pub(super) fn unsendable() -> String {
+    "request could not be made".to_owned()
+}
+
 /// Why there was no answer.
-pub(super) fn text_of(error: &reqwest::Error) -> String {
-    // Before the rest: a refusal and a failed handshake also count as failed connections.
+pub(super) fn unanswered(error: &hyper::Error) -> String {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(found) = text_of_cause(error) {
@@ -44,22 +53,10 @@ pub(super) fn text_of(error: &reqwest::Error) -> String {
         }
         cause = error.source();
     }
-    let text = if error.is_timeout() {
-        "timed out"
-    } else if error.is_connect() {
-        "connection failed"
-    } else if error.is_builder() {
-        "request could not be made"
-    } else {
-        "no valid answer"
-    };
-    text.to_owned()
+    "no valid answer".to_owned()
 }
 
 fn text_of_cause(error: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(target) = error.downcast_ref::<TargetRefused>() {
-        return Some(refused(target));
-    }
     if error.is::<rustls::Error>() {
         return Some("TLS failed".to_owned());
     }

@@ -9,31 +9,38 @@
 //! registration and delivery gains nothing. Every post has a connection of its own, and is checked anew.
 //!
 //! What it is not: it does not sign (the core does), does not retry, follows no redirect, uses no proxy, keeps no
-//! cookie, and never reads the answer's body.
+//! cookie, never waits for the answer's body, and reads so much of an answer and no more, whatever it begins with.
 
+mod connection;
 mod failure;
 mod resolve;
 mod target;
 
 use std::fmt;
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::redirect::Policy;
-use reqwest::{Client, retry};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use serront_core::ports::{Post, Posted, Sink, TargetError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use url::{Host, Position, Url};
 
 pub use self::failure::SinkSetupError;
 pub use self::resolve::{Resolve, SystemResolver};
 pub use self::target::{Reach, Targets, reach};
 
+use self::connection::Stream;
 use self::resolve::Guarded;
 
 /// The wire contract's: a 2xx within 10 s is success.
@@ -46,15 +53,17 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 const CHECKS_MAX: usize = 64;
 /// How long a registration waits for its turn.
 const CHECK_WAIT: Duration = Duration::from_secs(2);
-const USER_AGENT: &str = "Serront-Webhooks/1.0";
+const SENDER: &str = "Serront-Webhooks/1.0";
 
 /// Posts events over HTTP.
 #[derive(Clone)]
 pub struct HttpSink {
-    client: Client,
+    tls: Arc<ClientConfig>,
     names: Guarded,
     checks: Arc<Semaphore>,
     targets: Targets,
+    timeout: Duration,
+    connect_timeout: Duration,
 }
 
 impl fmt::Debug for HttpSink {
@@ -85,20 +94,53 @@ impl HttpSink {
 
     async fn try_post(&self, post: &Post) -> Result<u16, String> {
         let url = self.targets.parse(&post.url).map_err(|refused| failure::refused(&refused))?;
-        self.client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header("Serront-Signature", &post.signature)
-            .header("Serront-Event-Id", post.event_id.to_string())
-            .header("Serront-Event-Type", post.event_type.as_str())
-            .header("Serront-Delivery-Id", post.delivery_id.to_string())
-            .header("Serront-Delivery-Attempt", post.attempt)
-            .body(post.body.clone())
-            .send()
-            .await
-            .map(|answer| answer.status().as_u16())
-            .map_err(|error| failure::text_of(&error))
+        let request = request(&url, post).ok_or_else(failure::unsendable)?;
+        let stream = self.connect(&url).await?;
+        connection::exchange(stream, request).await.map_err(|error| failure::unanswered(&error))
     }
+
+    /// A connection to addresses that are checked here.
+    async fn connect(&self, url: &Url) -> Result<Box<dyn Stream>, String> {
+        let (addresses, name) = match url.host().ok_or_else(failure::unsendable)? {
+            Host::Domain(name) => {
+                let addresses = self.names.lookup(name).await.map_err(|refused| failure::refused(&refused))?;
+                (addresses, ServerName::try_from(name.to_owned()).ok())
+            }
+            // These were checked with the form.
+            Host::Ipv4(address) => of_address(address.into()),
+            Host::Ipv6(address) => of_address(address.into()),
+        };
+        let port = url.port_or_known_default().ok_or_else(failure::unsendable)?;
+        let connected = timeout(self.connect_timeout, async {
+            let stream = connection::connect(&addresses, port, self.connect_timeout).await?;
+            if url.scheme() != "https" {
+                return Ok(stream);
+            }
+            let name = name.ok_or(io::ErrorKind::InvalidInput)?;
+            connection::encrypt(stream, name, Arc::clone(&self.tls)).await
+        });
+        let stream = connected.await.map_err(|_| failure::timed_out())?;
+        stream.map_err(|error| failure::unconnected(&error))
+    }
+}
+
+fn of_address(address: IpAddr) -> (Vec<IpAddr>, Option<ServerName<'static>>) {
+    (vec![address], Some(address.into()))
+}
+
+/// What is sent; `None` if it can't be.
+fn request(url: &Url, post: &Post) -> Option<Request<Full<Bytes>>> {
+    let request = Request::post(&url[Position::BeforePath..Position::AfterQuery])
+        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(ACCEPT, "*/*")
+        .header(USER_AGENT, SENDER)
+        .header(CONTENT_TYPE, "application/json")
+        .header("Serront-Signature", &post.signature)
+        .header("Serront-Event-Id", post.event_id.to_string())
+        .header("Serront-Event-Type", post.event_type.as_str())
+        .header("Serront-Delivery-Id", post.delivery_id.to_string())
+        .header("Serront-Delivery-Attempt", post.attempt);
+    request.body(Full::new(Bytes::from(post.body.clone()))).ok()
 }
 
 #[async_trait]
@@ -115,9 +157,10 @@ impl Sink for HttpSink {
     }
 
     async fn post(&self, post: &Post) -> Posted {
-        match self.try_post(post).await {
-            Ok(status) => Posted::Answered(status),
-            Err(text) => Posted::Failed(text),
+        match timeout(self.timeout, self.try_post(post)).await {
+            Ok(Ok(status)) => Posted::Answered(status),
+            Ok(Err(text)) => Posted::Failed(text),
+            Err(_) => Posted::Failed(failure::timed_out()),
         }
     }
 }
@@ -170,28 +213,8 @@ impl HttpSinkBuilder {
     pub fn build(self) -> Result<HttpSink, SinkSetupError> {
         let Self { targets, resolver, timeout, connect_timeout, resolve_timeout } = self;
         let names = Guarded::new(resolver, targets, resolve_timeout);
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(targets)?)
-            .dns_resolver(Arc::new(names.clone()))
-            .no_proxy()
-            .redirect(Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            // Another crate of the host's build may switch these features on; the request must stay the same.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .http1_only()
-            .http1_title_case_headers()
-            // A kept connection would be one whose address was checked long ago.
-            .pool_max_idle_per_host(0)
-            .user_agent(USER_AGENT)
-            .connect_timeout(connect_timeout)
-            .timeout(timeout)
-            .build()
-            .map_err(SinkSetupError::client)?;
-        Ok(HttpSink { client, names, checks: Arc::new(Semaphore::new(CHECKS_MAX)), targets })
+        let checks = Arc::new(Semaphore::new(CHECKS_MAX));
+        Ok(HttpSink { tls: Arc::new(tls(targets)?), names, checks, targets, timeout, connect_timeout })
     }
 }
 
@@ -202,12 +225,14 @@ fn tls(targets: Targets) -> Result<ClientConfig, SinkSetupError> {
             .with_safe_default_protocol_versions()
             .map_err(SinkSetupError::tls)
     };
-    match (builder()?.with_platform_verifier(), targets) {
-        (Ok(builder), _) => Ok(builder.with_no_client_auth()),
+    let mut config = match (builder()?.with_platform_verifier(), targets) {
+        (Ok(builder), _) => builder.with_no_client_auth(),
         // A bare container has no certificates. In development plain http goes on, and https fails.
         (Err(_), Targets::Development) => {
-            Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+            builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
-        (Err(error), Targets::Public) => Err(SinkSetupError::tls(error)),
-    }
+        (Err(error), Targets::Public) => return Err(SinkSetupError::tls(error)),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }

@@ -12,9 +12,8 @@ use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::Name as DomainName;
+use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::read_system_conf;
-use reqwest::dns::{Addrs, Name, Resolving};
 use serront_core::ports::TargetRefused;
 use tokio::time::timeout;
 
@@ -115,7 +114,7 @@ fn options(mut options: ResolverOpts) -> ResolverOpts {
 #[async_trait]
 impl Resolve for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let mut name = DomainName::from_ascii(name).map_err(io::Error::other)?;
+        let mut name = Name::from_ascii(name).map_err(io::Error::other)?;
         name.set_fqdn(true);
         let found = self.current()?.lookup_ip(name).await.map_err(io::Error::other)?;
         Ok(found.iter().collect())
@@ -142,16 +141,5 @@ impl Guarded {
         };
         // One bad address spoils the name: which of them a connection takes is not ours to choose.
         if addresses.iter().all(|address| self.targets.allow(*address)) { Ok(addresses) } else { Err(NOT_PUBLIC) }
-    }
-}
-
-impl reqwest::dns::Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let names = self.clone();
-        Box::pin(async move {
-            let addresses = names.lookup(name.as_str()).await?;
-            // Port 0 stands for the address' own.
-            Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
-        })
     }
 }
