@@ -22,6 +22,7 @@ use serront_core::service::{Failure, Local, Online};
 use crate::body::{Intake, JSON_BYTES_MAX};
 use crate::envelope::Problem;
 use crate::log::Note;
+use crate::outgoing::{Held, Reader};
 use crate::state::{Host, HostService};
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -147,6 +148,11 @@ impl<W: Who> Authenticated<W> {
     /// For texts that nobody can foresee.
     pub(crate) fn secrets(&self) -> &dyn Secrets {
         self.host.ports.secrets.as_ref()
+    }
+
+    /// Takes room for an answer that is about to be made.
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Held, Problem> {
+        self.host.outgoing.take(Reader::Account(self.account()), bytes).await
     }
 
     pub(crate) fn account(&self) -> AccountId {

@@ -11,7 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -27,6 +27,7 @@ use tracing::Instrument as _;
 
 use crate::body::{Drained, Intake};
 use crate::log::{self, Line, Note};
+use crate::outgoing::{self, Reader, UNCOUNTED_BYTES_MAX, until_sent};
 use crate::pages::{self, Face};
 use crate::state::Host;
 
@@ -262,7 +263,8 @@ fn json(value: &impl Serialize) -> String {
 }
 
 fn render(data: &str, error: &str, meta: &Meta) -> Body {
-    Body::from(format!("{{\"data\":{data},\"error\":{error},\"meta\":{}}}", json(meta)))
+    // Exactly as long as it has to be: it may stay for as long as its reader takes.
+    Body::from(["{\"data\":", data, ",\"error\":", error, ",\"meta\":", &json(meta), "}"].concat())
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
@@ -271,6 +273,19 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
 
 fn is_page(response: &Response) -> bool {
     response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"))
+}
+
+/// How long the answer is that a handler has made.
+fn made_bytes(response: &Response, payload: Option<&Payload>) -> usize {
+    match payload {
+        Some(Payload::Answer(answer)) => answer.data.len(),
+        Some(Payload::Problem(_)) => 0,
+        None if is_page(response) => {
+            let exact = response.body().size_hint().exact().unwrap_or_default();
+            usize::try_from(exact).unwrap_or(usize::MAX)
+        }
+        None => 0,
+    }
 }
 
 /// Puts an error's page into the response; what the layers below set for it stays.
@@ -295,6 +310,7 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
         Face::Envelope => None,
     };
     let note = Note::default();
+    let address = host.limiter.client(&request);
     let intake = Intake::of(&mut request, &host.spool);
     request.extensions_mut().insert(note.clone());
     request.extensions_mut().insert(intake.clone());
@@ -312,17 +328,29 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
         Err(problem) => problem.into_response(),
     };
     let is_done = response.status().is_success() || response.status().is_redirection();
-    if is_done && method != Method::GET && method != Method::HEAD {
+    let is_read = method == Method::GET || method == Method::HEAD;
+    if is_done && !is_read {
         host.wake();
     }
 
     let meta = |page| Meta { request_id, timestamp: host.ports.clock.now(), page };
-    let payload = response.extensions_mut().remove::<Payload>().or_else(|| {
+    let mut payload = response.extensions_mut().remove::<Payload>().or_else(|| {
         let status = response.status();
         let is_error = status.is_client_error() || status.is_server_error();
         // A page that shows a refusal itself, beside its form, stays.
         (is_error && !is_page(&response)).then(|| Payload::Problem(Problem::of_status(status)))
     });
+    let bytes = made_bytes(&response, payload.as_ref());
+    let mut held = None;
+    if bytes > UNCOUNTED_BYTES_MAX {
+        held = host.outgoing.try_take(Reader::of(note.account(), address), bytes);
+        if held.is_none() && is_read {
+            let problem = outgoing::no_room();
+            response = problem.clone().into_response();
+            response.extensions_mut().remove::<Payload>();
+            payload = Some(Payload::Problem(problem));
+        }
+    }
     let (mut code, mut cause) = (None, None);
     let rendered = match payload {
         Some(Payload::Answer(answer)) => {
@@ -358,6 +386,9 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
         headers.remove(header::CONTENT_LENGTH);
         set(headers, header::CONTENT_TYPE, "application/json");
         set(headers, header::CACHE_CONTROL, "no-store");
+    }
+    if let Some(held) = held {
+        response = response.map(|body| until_sent(body, held));
     }
     if let Ok(value) = HeaderValue::try_from(request_id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);

@@ -20,6 +20,7 @@ mod envelope;
 mod language;
 mod limits;
 mod log;
+mod outgoing;
 mod pages;
 mod query;
 mod routes;

@@ -13,7 +13,7 @@
 //! order's limit holds. One bucket for everybody would let anybody lock all others out.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -93,8 +93,7 @@ impl Limiter {
             return Ok(());
         };
         let path = request.uri().path();
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let client = peer.map(|peer| counted(self.trusted_proxies.client(peer.0.ip(), request.headers())));
+        let client = self.client(request);
         if is_sign_in(request.method(), path) {
             client.map_or(Ok(()), |client| self.count(&kinds.sign_ins, client))
         } else if is_public(path) {
@@ -104,6 +103,12 @@ impl Limiter {
         } else {
             Ok(())
         }
+    }
+
+    /// The address that a client is counted by, if anybody tells it.
+    pub(crate) fn client(&self, request: &Request) -> Option<IpAddr> {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        peer.map(|peer| counted(self.trusted_proxies.client(peer.0.ip(), request.headers())))
     }
 
     fn count(&self, buckets: &Buckets, key: impl Hash) -> Result<(), Problem> {

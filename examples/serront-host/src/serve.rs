@@ -1,7 +1,8 @@
 //! Connections: how many there are, how long each may keep us waiting, and how they end.
 //!
-//! A client gets [`HEAD_TIME_MAX`] for the head of a request, [`IDLE_TIME_MAX`] between two requests, and [`STALL_TIME_MAX`] to
-//! take the next bytes of an answer; then its connection is closed. A body's own time is looked after where it is read.
+//! A client gets [`HEAD_TIME_MAX`] for the head of a request, and [`IDLE_TIME_MAX`] between two requests. Of an answer it has
+//! to take [`TAKEN_BYTES_PER_SECOND`] for as long as we wait for it, and may be [`BEHIND_MAX`] behind. Then its connection
+//! is closed. A body's own time is looked after where it is read.
 //! Beyond the most connections at once, new ones wait in the system's backlog until others end.
 //!
 //! Not here: TLS and HTTP/2, which a proxy in front speaks, and which connections of one client are too many.
@@ -22,18 +23,24 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// How long the head of a request may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may wait for its next request: longer than the proxies in front do, or they would send one into a
 /// connection that is just being closed.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
-/// How long a client may take nothing of its answer.
-const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+/// How much of its answers a client has to take in each second that we wait for it: what a poor telephone line carries.
+const TAKEN_BYTES_PER_SECOND: u64 = 16 * 1024;
+/// How far it may be behind that, so also how long it may take nothing.
+const BEHIND_MAX: Duration = Duration::from_secs(30);
+/// How much of an answer the system keeps for one connection, which it doubles for itself. Left alone it is megabytes where
+/// the line was good once, and a slow client would be seen only when it has taken a third of them.
+const SENT_AHEAD_BYTES: usize = 128 * 1024;
 /// How much is read ahead of a connection, so also the longest head.
 const READ_AHEAD_BYTES_MAX: usize = 32 * 1024;
 /// How long to wait when no connection can be accepted, for want of files most likely.
@@ -123,8 +130,9 @@ pub(crate) async fn serve(
         };
         // Answers are small and wait for nothing to be joined with.
         let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_send_buffer_size(SENT_AHEAD_BYTES);
         let turns = Turns::default();
-        let watched = Watched { stream, turns: turns.clone(), head: None, stall: None };
+        let watched = Watched { stream, turns: turns.clone(), head: None, pace: Pace::default() };
         let router = TowerToHyperService::new(router.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -173,20 +181,55 @@ impl Turns {
 }
 
 /// A connection that gives up a client which is too slow.
-struct Watched {
-    stream: TcpStream,
+struct Watched<S> {
+    stream: S,
     turns: Turns,
     /// Until when the head that has begun in this turn may take.
     head: Option<(usize, Pin<Box<Sleep>>)>,
-    /// Until when the client may take nothing.
-    stall: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+}
+
+/// How a client keeps up with taking its answers.
+#[derive(Default)]
+struct Pace {
+    behind: Duration,
+    /// Since when it is waited for, and until when at most.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl Pace {
+    /// What a try to write came to, and how many bytes were taken by it.
+    fn wrote<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+        taken: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(written) = polled {
+            if let Some((since, _)) = self.waiting.take() {
+                self.behind += since.elapsed();
+            }
+            // What it takes faster is no credit: it may stop for a while, but not the longer for having been quick.
+            self.behind = self.behind.saturating_sub(written.as_ref().map(taken).map_or(Duration::ZERO, worth));
+            return Poll::Ready(written);
+        }
+        let left = BEHIND_MAX.saturating_sub(self.behind);
+        let (_, until) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
+        until.as_mut().poll(context).map(|()| Err(too_slow()))
+    }
+}
+
+/// How long these bytes may take.
+fn worth(bytes: usize) -> Duration {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / TAKEN_BYTES_PER_SECOND)
 }
 
 fn too_slow() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
-impl Watched {
+impl<S> Watched<S> {
     /// A new connection is as good as a head that has begun: nobody connects ahead of a need for as long as they stay.
     fn begun(mut self) -> Self {
         self.heard();
@@ -213,19 +256,9 @@ impl Watched {
             }
         }
     }
-
-    /// What a try to write came to.
-    fn taken<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.stall = None;
-            return polled;
-        }
-        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIME_MAX)));
-        stall.as_mut().poll(context).map(|()| Err(too_slow()))
-    }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
@@ -242,11 +275,11 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.taken(context, polled)
+        this.pace.wrote(context, polled, |taken| *taken)
     }
 
     fn poll_write_vectored(
@@ -256,7 +289,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
-        this.taken(context, polled)
+        this.pace.wrote(context, polled, |taken| *taken)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -266,20 +299,67 @@ impl AsyncWrite for Watched {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_flush(context);
-        this.taken(context, polled)
+        this.pace.wrote(context, polled, |()| 0)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_shutdown(context);
-        this.taken(context, polled)
+        this.pace.wrote(context, polled, |()| 0)
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A connection that takes a KiB ahead, and its client.
+    fn connection() -> (Watched<DuplexStream>, DuplexStream) {
+        let (stream, client) = tokio::io::duplex(1024);
+        (Watched { stream, turns: Turns::default(), head: None, pace: Pace::default() }, client)
+    }
+
+    /// A client takes so many bytes every so many seconds: how long until it is given up, or it has all 640 KiB.
+    async fn lasted(bytes: usize, seconds: u32) -> (u64, bool) {
+        let (mut connection, mut client) = connection();
+        let began = Instant::now();
+        let taking = tokio::spawn(async move {
+            let mut taken = vec![0; bytes];
+            while client.read_exact(&mut taken).await.is_ok() {
+                tokio::time::sleep(seconds * SECOND).await;
+            }
+        });
+        let sent = connection.write_all(&vec![0; 640 * 1024]).await;
+        taking.abort();
+        assert!(sent.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::TimedOut));
+        (began.elapsed().as_secs(), sent.is_ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_taken_at_a_rate_or_given_up() {
+        assert_eq!(lasted(32 * 1024, 2).await, (38, true), "just the rate");
+        assert_eq!(lasted(320 * 1024, 29).await, (29, true), "a pause, and enough around it");
+        assert_eq!(lasted(1, 3_600).await, (30, false), "nothing");
+        assert_eq!(lasted(4 * 1024, 10).await, (30, false), "next to nothing");
+        let (seconds, whole) = lasted(8 * 1024, 1).await;
+        assert!((58..62).contains(&seconds) && !whole, "half the rate: {seconds} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_we_are_slow_with_is_not_the_clients_doing() {
+        let (mut connection, mut client) = connection();
+        for _ in 0..100 {
+            tokio::time::sleep(10 * SECOND).await;
+            connection.write_all(b"news").await.unwrap();
+            client.read_exact(&mut [0; 4]).await.unwrap();
+        }
+    }
+
+    #[cfg(unix)]
     #[test]
     fn where_files_are_few_both_get_fewer() {
         let within = |connections, deliveries, files| {

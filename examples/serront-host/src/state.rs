@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::limits::{Limiter, Limits};
+use crate::outgoing::Outgoing;
 use crate::pages::SessionKey;
 use crate::spool::Spool;
 
@@ -50,6 +51,7 @@ pub struct Host {
     pub(crate) base: Arc<str>,
     pub(crate) limiter: Limiter,
     pub(crate) spool: Arc<Spool>,
+    pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) templates: Arc<dyn MailTemplates>,
     session_key: OnceLock<SessionKey>,
     commits: Commits,
@@ -89,6 +91,7 @@ impl Host {
             base: base.into(),
             limiter,
             spool: Arc::new(Spool::in_folder(std::env::temp_dir())),
+            outgoing: Arc::default(),
             templates: Arc::new(BuiltInTemplates),
             session_key: OnceLock::new(),
             commits: Commits::default(),

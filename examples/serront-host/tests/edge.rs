@@ -1,5 +1,5 @@
 //! The edge of the real binary: slow clients, too many connections, a stop with a request under way, and what a storm of uploads
-//! takes in memory.
+//! and of readers takes in memory.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
 use support::{Engine, Installation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 mod support;
 
@@ -39,7 +39,7 @@ impl Edge {
         let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let installation =
             Installation::new(Engine::Sqlite).with([("SERRONT_PUBLIC_RATE_PER_MINUTE", "0".to_owned())]).with(settings);
-        let (_, key) = installation.account("free");
+        let (_, key) = installation.account("business");
         let mut process =
             installation.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -54,17 +54,58 @@ impl Edge {
     async fn open_shop(&self) {
         let storefront = json!({"slug": "renata", "displayName": "Studio Renata", "published": true});
         let service = json!({"slug": "logo", "name": "Logo design", "pricingType": "fixed", "priceIdr": 750_000});
+        let mut line = self.connect().await;
         for (method, path, body) in [("PUT", "storefront", storefront), ("POST", "services", service)] {
-            let body = body.to_string();
-            let mut line = self.connect().await;
-            line.say(&format!(
-                "{method} /api/v1/{path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
-                self.key,
-                body.len()
-            ))
-            .await;
-            assert!(line.hear().await.0 < 300);
+            assert!(self.ask(&mut line, &format!("{method} /api/v1/{path}"), &body.to_string()).await.0 < 300);
         }
+    }
+
+    /// Adds services until the shop's answer is megabytes.
+    async fn widen_shop(&self) {
+        let mut line = self.connect().await;
+        let text = "\u{1f58b}".repeat(2_000);
+        let packages: Vec<_> =
+            (1..=5).map(|n| json!({"name": format!("P{n}"), "priceIdr": 1_000, "description": text})).collect();
+        for number in 1..90 {
+            let service =
+                json!({"slug": format!("s-{number}"), "name": "S", "pricingType": "package", "packages": packages});
+            assert_eq!(self.ask(&mut line, "POST /api/v1/services", &service.to_string()).await.0, 201);
+        }
+    }
+
+    fn head(&self, ask: &str) -> String {
+        format!("{ask} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n", self.key)
+    }
+
+    /// Asks with the seller's key.
+    async fn ask(&self, line: &mut Line, ask: &str, body: &str) -> (u16, Value) {
+        line.say(&format!("{}Content-Length: {}\r\n\r\n{body}", self.head(ask), body.len())).await;
+        line.hear().await
+    }
+
+    /// Uploads this receipt to a new order and answers where its seller finds it.
+    async fn receipt(&self, image: &[u8]) -> String {
+        let mut line = self.connect().await;
+        let token = self.order(&mut line).await;
+        line.say(&proof(&token, image.len())).await;
+        line.0.write_all(image).await.unwrap();
+        assert_eq!(line.hear().await.0, 200);
+        let (_, list) = self.ask(&mut line, "GET /api/v1/orders?limit=1", "").await;
+        format!("/api/v1/orders/{}/proof", list["data"]["orders"][0]["id"].as_str().unwrap())
+    }
+
+    /// A client that asks for this with the seller's key, and takes next to nothing of the answer.
+    async fn dawdler(&self, path: &str) -> Line {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut line = Line(socket.connect(self.address.parse().unwrap()).await.unwrap());
+        let head = if path.contains("/public/") {
+            format!("GET {path} HTTP/1.1\r\nHost: h\r\n")
+        } else {
+            self.head(&format!("GET {path}"))
+        };
+        line.say(&(head + "\r\n")).await;
+        line
     }
 
     /// Places an order and answers its token.
@@ -104,6 +145,11 @@ impl Line {
 
     /// The next answer: its status and its body.
     async fn hear(&mut self) -> (u16, Value) {
+        let (status, body) = self.hear_bytes().await;
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn hear_bytes(&mut self) -> (u16, Vec<u8>) {
         tokio::time::timeout(PATIENCE, async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -113,10 +159,17 @@ impl Line {
             let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
             let mut body = vec![0; length.parse().unwrap()];
             self.0.read_exact(&mut body).await.unwrap();
-            (head[9..12].parse().unwrap(), serde_json::from_slice(&body).unwrap())
+            (head[9..12].parse().unwrap(), body)
         })
         .await
         .unwrap()
+    }
+
+    /// The status of the next answer, and no more of it.
+    async fn hear_status(&mut self) -> u16 {
+        let mut beginning = [0; 12];
+        tokio::time::timeout(PATIENCE, self.0.read_exact(&mut beginning)).await.unwrap().unwrap();
+        std::str::from_utf8(&beginning[9..]).unwrap().parse().unwrap()
     }
 
     async fn ask_health(&mut self) {
@@ -129,6 +182,13 @@ impl Line {
         let _ = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("the connection ends");
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
+}
+
+/// A receipt at its bound: a JPEG may end in zeros.
+fn largest_receipt() -> Vec<u8> {
+    let mut receipt = samples::JPEG.to_vec();
+    receipt.resize(RECEIPT_BYTES_MAX, 0);
+    receipt
 }
 
 fn proof(token: &str, length: usize) -> String {
@@ -195,6 +255,39 @@ async fn beyond_the_most_connections_new_ones_wait() {
     assert_eq!(third.hear().await.0, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_takes_have_their_room_and_no_more() {
+    let edge = Edge::open(&[]).await;
+    edge.widen_shop().await;
+    let receipt = largest_receipt();
+    let path = edge.receipt(&receipt).await;
+    let statuses = async |lines: &mut [Line]| join_all(lines.iter_mut().map(Line::hear_status)).await;
+    let mut mine = Vec::new();
+    for _ in 0..5 {
+        mine.push(edge.dawdler(&path).await);
+    }
+    let mut heard = statuses(&mut mine).await;
+    heard.sort_unstable();
+    assert_eq!(heard, [200, 200, 200, 503, 503], "one seller has room for three");
+    let mut line = edge.connect().await;
+    let (status, busy) = edge.ask(&mut line, &format!("GET {path}"), "").await;
+    assert_eq!((status, &busy["error"]["code"]), (503, &json!("BUSY")));
+    assert_eq!(edge.ask(&mut line, "GET /api/v1/orders", "").await.0, 200, "what is short needs none");
+
+    // Those without a key have room of their own, each address a share of it.
+    let mut theirs = Vec::new();
+    for _ in 0..8 {
+        theirs.push(edge.dawdler("/api/v1/public/storefront/renata").await);
+    }
+    let heard = statuses(&mut theirs).await;
+    assert!(heard.contains(&200) && heard.contains(&503), "{heard:?}");
+    assert_eq!(edge.order(&mut line).await.len(), 48, "what was done is told");
+
+    drop((mine, theirs));
+    line.say(&(edge.head(&format!("GET {path}")) + "\r\n")).await;
+    assert!(line.hear_bytes().await == (200, receipt), "the room is given back");
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_an_upload_and_for_nobody_who_is_idle() {
@@ -228,16 +321,16 @@ fn peak_kibibytes(process: &Child) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_uploads_beside_a_thousand_slow_ones_take_less_than_300_mib() {
+async fn two_hundred_uploads_beside_a_thousand_slow_ones_and_six_hundred_slow_readers_take_less_than_300_mib() {
     const UPLOADS: usize = 200;
     const SLOW: usize = 1_000;
+    const DAWDLERS: usize = 300;
     const BEGINNING: usize = 64 * 1024;
     rlimit::increase_nofile_limit(4_096).unwrap();
     let edge = Edge::open(&[]).await;
-    // A JPEG may end in zeros.
-    let mut receipt = samples::JPEG.to_vec();
-    receipt.resize(RECEIPT_BYTES_MAX, 0);
-    let receipt = Arc::new(receipt);
+    let receipt = Arc::new(largest_receipt());
+    edge.widen_shop().await;
+    let path = edge.receipt(&receipt).await;
     let mut line = edge.connect().await;
     let mut tokens = Vec::new();
     for _ in 0..UPLOADS {
@@ -262,6 +355,15 @@ async fn two_hundred_uploads_beside_a_thousand_slow_ones_take_less_than_300_mib(
         }
     });
 
+    let mut dawdlers = Vec::new();
+    for _ in 0..DAWDLERS {
+        dawdlers.push(edge.dawdler(&path).await);
+        dawdlers.push(edge.dawdler("/api/v1/public/storefront/renata").await);
+    }
+    let heard = join_all(dawdlers.iter_mut().map(Line::hear_status)).await;
+    let of = |status| heard.iter().filter(|heard| **heard == status).count();
+    let (taken, busy) = (of(200), of(503));
+
     let uploads = tokens.iter().map(|token| {
         let (receipt, edge) = (Arc::clone(&receipt), &edge);
         async move {
@@ -274,8 +376,13 @@ async fn two_hundred_uploads_beside_a_thousand_slow_ones_take_less_than_300_mib(
     let began = Instant::now();
     let statuses = join_all(uploads).await;
     let peak = peak_kibibytes(&edge.process);
-    println!("{UPLOADS} uploads in {:?}, at most {} MiB", began.elapsed(), peak / 1024);
+    println!(
+        "{UPLOADS} uploads in {:?}, {taken} readers and {busy} that found no room, at most {} MiB",
+        began.elapsed(),
+        peak / 1024
+    );
     dripping.abort();
+    assert!(taken > 0 && busy > DAWDLERS && taken + busy == 2 * DAWDLERS, "{taken} {busy}");
     // Where a build or a machine is slow, the last ones in the queue may be told to come again.
     assert!(statuses.iter().all(|status| matches!(status, 200 | 503)) && statuses.contains(&200), "{statuses:?}");
     assert!(peak < 300 * 1024, "{peak} KiB");

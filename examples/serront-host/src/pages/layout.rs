@@ -123,6 +123,7 @@ pub(super) fn show(visit: &Visit, page: Page<'_>) -> Response {
     // What people typed stands within our sentences, and must not turn them around.
     let mut document = document.into_string();
     document.retain(|character| !turns_direction(character));
+    document.shrink_to_fit();
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], document).into_response()
 }
 

@@ -23,8 +23,11 @@ use super::ledger::filter;
 use crate::auth::Enabled;
 use crate::envelope::Problem;
 use crate::log::describe;
+use crate::outgoing::until_sent;
 use crate::query::Query;
 
+/// What a page takes in memory, and once more as it is sent: a thousand rows of a few hundred bytes.
+const PAGE_BYTES: usize = 1024 * 1024;
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
 
@@ -35,6 +38,7 @@ pub(crate) async fn entries(Enabled(caller): Enabled, version: Version, query: Q
     }
     let (from, before) = query.period("from", "to")?;
     let filter = EntryFilter { from, before, ..filter(&query)? };
+    let held = caller.room(PAGE_BYTES).await?;
     let export = Export { storage: Arc::clone(caller.storage()), account_id: caller.account(), filter };
     // A storage that fails at once is told in the envelope.
     let first = export.page(None).await.map_err(Failure::from)?;
@@ -45,7 +49,7 @@ pub(crate) async fn entries(Enabled(caller): Enabled, version: Version, query: Q
         (header::CONTENT_DISPOSITION, "attachment; filename=\"ledger-entries.csv\""),
         (header::CACHE_CONTROL, "private, no-store"),
     ];
-    Ok((headers, export.body(head, first)).into_response())
+    Ok((headers, until_sent(export.body(head, first), held)).into_response())
 }
 
 /// What is read, for as long as the client takes it.

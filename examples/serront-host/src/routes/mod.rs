@@ -19,7 +19,7 @@ mod keys;
 mod ledger;
 mod modules;
 mod notifications;
-mod orders;
+pub(crate) mod orders;
 mod payments;
 mod payouts;
 mod public;

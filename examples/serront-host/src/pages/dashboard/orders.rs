@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
 use serront_core::audit::AuditRecord;
@@ -458,12 +457,7 @@ async fn again(seller: &Seller, id: OrderId, trouble: &Trouble, typed: &str) -> 
     Ok(trouble.on(show(seller, &order, None, (Some(trouble), typed)).await?))
 }
 
-/// The image, which no browser may run or guess about, and no cache may keep.
-async fn proof(seller: Seller, Id(id): Id<OrderId>) -> Result<Response, Turn> {
-    let image = seller.caller.service().receipt(seller.caller.account(), id).await?;
-    let headers = [
-        (header::CONTENT_TYPE, image.image_type.media_type()),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-    ];
-    Ok((headers, image.bytes).into_response())
+/// The image, as the API has it.
+async fn proof(seller: Seller, id: Id<OrderId>) -> Result<Response, Turn> {
+    Ok(crate::routes::orders::proof(seller.caller, id).await?)
 }
