@@ -19,7 +19,7 @@ use serront_core::ports::{Secrets, WorkStorage};
 use serront_core::rejection::Invalid;
 use serront_core::service::{Failure, Local, Online};
 
-use crate::body::{Intake, JSON_BYTES_MAX};
+use crate::body::{Intake, KEYED_JSON_BYTES_MAX};
 use crate::envelope::Problem;
 use crate::log::Note;
 use crate::outgoing::{Held, Reader};
@@ -182,7 +182,7 @@ impl<W: Who> Authenticated<W> {
         &self,
         intake: &Intake,
     ) -> Result<(T, Option<IdempotentRequest>), Problem> {
-        let (input, bytes) = intake.json().await?;
+        let (input, bytes) = intake.json(KEYED_JSON_BYTES_MAX).await?;
         Ok((input, self.idempotency(&bytes)?))
     }
 
@@ -191,14 +191,14 @@ impl<W: Who> Authenticated<W> {
         &self,
         intake: &Intake,
     ) -> Result<(T, Option<IdempotentRequest>), Problem> {
-        let (input, bytes) = intake.json_if_any().await?;
+        let (input, bytes) = intake.json_if_any(KEYED_JSON_BYTES_MAX).await?;
         Ok((input, self.idempotency(&bytes)?))
     }
 
     /// The idempotency key of a request whose body says nothing. It is read all the same: another body under the same key
     /// is another request.
     pub(crate) async fn no_input(&self, intake: &Intake) -> Result<Option<IdempotentRequest>, Problem> {
-        self.idempotency(&intake.read(JSON_BYTES_MAX).await?)
+        self.idempotency(&intake.read(KEYED_JSON_BYTES_MAX).await?)
     }
 }
 

@@ -7,6 +7,9 @@
 //! A client that is still sending when the connection closes may never see the answer. So whatever a handler left unread
 //! is read and dropped before the answer goes out, up to [`DRAIN_BYTES_MAX`] in all; a longer body's connection is closed.
 //!
+//! JSON is parsed into values, which take up to sixty times as much as the text that they came in. So a body of JSON may be as
+//! long as routes need and no longer, and has no more than [`VALUES_MAX`] values, which are counted before.
+//!
 //! JSON is taken whatever the `Content-Type` says. Published clients send `application/json`; a client that forgets it
 //! meant JSON all the same, and no route of this API takes anything else beside it.
 
@@ -24,15 +27,19 @@ use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
-use serront_core::rejection::Invalid;
+use serront_core::rejection::{Code, Invalid};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::envelope::Problem;
 use crate::spool::{Room, Spool};
 
-/// Most bytes of a JSON body: 1 MiB. The largest storefront, all fields at their limits, is under 100 KiB.
-pub(crate) const JSON_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of a JSON body without a key: the largest order, every character escaped, is under 32 KiB.
+pub(crate) const PUBLIC_JSON_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a JSON body of a caller with a key: the largest service, every character escaped, is under 160 KiB.
+pub(crate) const KEYED_JSON_BYTES_MAX: usize = 256 * 1024;
+/// Most values of a JSON body: those of the largest service are not fifty.
+const VALUES_MAX: usize = 1_000;
 /// Most bytes read of one body, refused ones included: room for a receipt a little over its bound.
 const DRAIN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a body that is read may pause.
@@ -164,18 +171,21 @@ impl Intake {
     ///
     /// # Errors
     /// As [`Intake::read`]; 400 with the offending field.
-    pub(crate) async fn json<T: DeserializeOwned>(&self) -> Result<(T, Vec<u8>), Problem> {
-        let bytes = self.read(JSON_BYTES_MAX).await?;
-        Ok((parse(&bytes)?, bytes))
+    pub(crate) async fn json<T: DeserializeOwned>(&self, bytes_max: usize) -> Result<(T, Vec<u8>), Problem> {
+        let bytes = self.read(bytes_max).await?;
+        Ok((object(&bytes)?, bytes))
     }
 
     /// Reads a JSON object, or nothing at all, which says no more than an empty object.
     ///
     /// # Errors
     /// As [`Intake::json`].
-    pub(crate) async fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<(T, Vec<u8>), Problem> {
-        let bytes = self.read(JSON_BYTES_MAX).await?;
-        let input = if bytes.is_empty() { T::default() } else { parse(&bytes)? };
+    pub(crate) async fn json_if_any<T: DeserializeOwned + Default>(
+        &self,
+        bytes_max: usize,
+    ) -> Result<(T, Vec<u8>), Problem> {
+        let bytes = self.read(bytes_max).await?;
+        let input = if bytes.is_empty() { T::default() } else { object(&bytes)? };
         Ok((input, bytes))
     }
 
@@ -207,6 +217,30 @@ impl<S: Sync> FromRequestParts<S> for Intake {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("the envelope's layer is missing"))
     }
+}
+
+/// Reads a JSON object that is not too much to parse.
+fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if count_values(bytes) > VALUES_MAX {
+        return Err(Problem::of(Code::PayloadTooLarge, format!("the body has more than {VALUES_MAX} JSON values")));
+    }
+    Ok(parse(bytes)?)
+}
+
+/// How many values a JSON text has at most. What is no JSON has some number too, and is refused when it is parsed.
+fn count_values(bytes: &[u8]) -> usize {
+    let (mut count, mut quoted, mut escaped) = (1, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            // Each value but the first stands behind one of these.
+            b'[' | b'{' | b',' if !quoted => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Parses a JSON object. Unknown fields are passed over; of a field given twice the last one counts.
@@ -313,8 +347,10 @@ impl<'de> Deserializer<'de> for Strict {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
-    use serront_core::catalog::ServiceInput;
-    use serront_core::storefront::StorefrontInput;
+    use serront_core::catalog::{PACKAGES_MAX, ServiceInput};
+    use serront_core::order::OrderInput;
+    use serront_core::storefront::{BANK_ACCOUNTS_MAX, StorefrontInput};
+    use serront_core::text::{EMAIL_BYTES_MAX, NAME_CHARACTERS_MAX, PROSE_CHARACTERS_MAX};
 
     use super::*;
 
@@ -372,6 +408,56 @@ mod tests {
         ] {
             assert_eq!(refused::<ServiceInput>(json), (param.to_owned(), reason.to_owned()), "{json}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_a_text_is_no_value() {
+        for (json, count) in [
+            ("{}", 2),
+            (r#"{"a":[1,2],"b":{}}"#, 6),
+            (r#"{"a":"[{,,,,"}"#, 2),
+            (r#"{"a\"[,":"\\"}"#, 2),
+            (r#"{"a":"\\\"[,","b":"\\"}"#, 3),
+            ("[[[[", 5),
+            ("", 1),
+        ] {
+            assert_eq!(count_values(json.as_bytes()), count, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_too_many_values_is_not_parsed() {
+        #[derive(Debug, Deserialize)]
+        struct Input {}
+        let body = |values: usize| format!(r#"{{"x":[{}0]}}"#, "0,".repeat(values - 3));
+        assert!(object::<Input>(body(VALUES_MAX).as_bytes()).is_ok());
+        let refused = object::<Input>(body(VALUES_MAX + 1).as_bytes()).unwrap_err();
+        assert_eq!(refused.code(), Code::PayloadTooLarge);
+    }
+
+    #[test]
+    fn the_largest_inputs_fit_with_every_character_escaped() {
+        let text = |characters: usize| "\\ud83d\\udd8b".repeat(characters);
+        let (name, prose) = (text(NAME_CHARACTERS_MAX), text(PROSE_CHARACTERS_MAX));
+        let package = format!(r#"{{"name":"{name}","priceIdr":9007199254740991,"description":"{prose}"}}"#);
+        let packages = vec![package; PACKAGES_MAX].join(",");
+        let service = format!(r#"{{"slug":"{name}","name":"{name}","description":"{prose}","packages":[{packages}]}}"#);
+        let bank = format!(r#"{{"bankName":"{name}","accountNumber":"{name}","accountHolder":"{name}"}}"#);
+        let banks = vec![bank; BANK_ACCOUNTS_MAX].join(",");
+        let storefront = format!(
+            r#"{{"slug":"{name}","displayName":"{name}","bio":"{prose}","manualBankAccounts":[{banks}],"manualInstructions":"{prose}"}}"#
+        );
+        let mail = text(EMAIL_BYTES_MAX);
+        let order = format!(
+            r#"{{"serviceSlug":"{name}","packageName":"{name}","buyerName":"{name}","buyerEmail":"{mail}","buyerPhone":"{name}","preferredDate":"{name}","notes":"{prose}"}}"#
+        );
+        assert!(object::<ServiceInput>(service.as_bytes()).is_ok() && service.len() < 160 * 1024, "{}", service.len());
+        assert!(object::<StorefrontInput>(storefront.as_bytes()).is_ok() && storefront.len() < KEYED_JSON_BYTES_MAX);
+        assert!(
+            object::<OrderInput>(order.as_bytes()).is_ok() && order.len() < PUBLIC_JSON_BYTES_MAX,
+            "{}",
+            order.len()
+        );
     }
 
     #[test]

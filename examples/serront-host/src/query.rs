@@ -1,6 +1,5 @@
 //! Queries of addresses. A parameter that a route does not know is passed over; one given twice is refused.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -11,22 +10,31 @@ use serde::de::value::{Error, StrDeserializer};
 use serront_core::rejection::Invalid;
 use serront_core::time::Timestamp;
 
+use crate::envelope::Problem;
+
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Most parameters of an address: no route knows ten. Each takes far more in memory than the two bytes it may have.
+const PARAMETERS_MAX: usize = 100;
 
 /// The parameters of a request.
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Query {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default())?)
     }
 }
 
 impl Query {
-    fn parse(raw: &str) -> Self {
-        Self(url::form_urlencoded::parse(raw.as_bytes()).into_owned().collect())
+    fn parse(raw: &str) -> Result<Self, Invalid> {
+        let given: Vec<_> = url::form_urlencoded::parse(raw.as_bytes()).into_owned().take(PARAMETERS_MAX + 1).collect();
+        if given.len() > PARAMETERS_MAX {
+            return Err(Invalid::new("", "the address has too many parameters"));
+        }
+        Ok(Self(given))
     }
 
     /// The value of one parameter.
@@ -107,8 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_has_a_hundred_parameters_at_most() {
+        assert!(Query::parse(&"a&".repeat(PARAMETERS_MAX)).is_ok() && Query::parse(&"&".repeat(1_000)).is_ok());
+        assert!(Query::parse(&"a&".repeat(PARAMETERS_MAX + 1)).is_err());
+    }
+
+    #[test]
     fn parameters_are_decoded_and_given_once() {
-        let query = Query::parse("q=kopi%20susu+x&limit=1&limit=2&status=all&other=bad&cut=%e6%97&bare=100%");
+        let query = Query::parse("q=kopi%20susu+x&limit=1&limit=2&status=all&other=bad&cut=%e6%97&bare=100%").unwrap();
         assert_eq!(query.one("q"), Ok(Some("kopi susu x")));
         assert_eq!(query.one("cursor"), Ok(None));
         assert_eq!(query.one("limit").unwrap_err().param, "limit");
@@ -119,7 +133,7 @@ mod tests {
     }
     #[test]
     fn a_day_counts_whole_and_a_time_exactly() {
-        let period = |query: &str| Query::parse(query).period("from", "to");
+        let period = |query: &str| Query::parse(query).unwrap().period("from", "to");
         let shown = |query: &str| {
             let (from, before) = period(query).unwrap();
             [from, before].map(|at| at.map_or_else(|| "-".to_owned(), |at| at.to_string())).join(" ")

@@ -135,6 +135,14 @@ async fn a_key_opens_its_own_door_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_form_has_as_many_fields_as_forms_have() {
+    let house = House::open().await;
+    let fields = |count: usize| page("POST", "/dashboard/login").body("a&".repeat(count));
+    assert_eq!(house.send(fields(200)).await.status, 401);
+    assert_eq!(house.send(fields(201)).await.status, 413);
+}
+
+#[tokio::test]
 async fn another_sellers_things_are_not_there() {
     let house = House::open().await;
     let (mine, theirs) = (house.account(Tier::Free).await, house.account(Tier::Free).await);

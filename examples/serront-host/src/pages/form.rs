@@ -8,7 +8,7 @@ use futures_util::stream;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::AccountId;
 use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
-use serront_core::rejection::{Invalid, Rejection};
+use serront_core::rejection::{Code, Invalid, Rejection};
 
 use super::visit::Turn;
 use crate::body::Intake;
@@ -16,6 +16,8 @@ use crate::envelope::Problem;
 
 /// Most bytes of a form: the largest, a storefront with all fields at their limits, urlencoded, is under 150 KiB.
 const FORM_BYTES_MAX: usize = 256 * 1024;
+/// Most fields of a form: that of a storefront has some twenty. Each takes far more in memory than the two bytes it may have.
+const FIELDS_MAX: usize = 200;
 /// Room for what stands around a file in a multipart form.
 const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
 
@@ -34,7 +36,11 @@ impl Form {
     /// Reads a urlencoded form.
     pub(super) async fn read(intake: &Intake) -> Result<Self, Turn> {
         let bytes = intake.read(FORM_BYTES_MAX).await?;
-        Ok(Self { fields: url::form_urlencoded::parse(&bytes).into_owned().collect(), bytes })
+        let fields: Vec<_> = url::form_urlencoded::parse(&bytes).into_owned().take(FIELDS_MAX + 1).collect();
+        if fields.len() > FIELDS_MAX {
+            return Err(Problem::of(Code::PayloadTooLarge, "the form has too many fields").into());
+        }
+        Ok(Self { fields, bytes })
     }
 
     /// A field as it was sent; empty if it was not.

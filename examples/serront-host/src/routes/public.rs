@@ -7,7 +7,7 @@ use serront_core::order::OrderInput;
 use serront_core::receipt::RECEIPT_BYTES_MAX;
 
 use crate::auth::{Id, Open, ShopSlug, existing};
-use crate::body::{Intake, JSON_BYTES_MAX};
+use crate::body::{Intake, PUBLIC_JSON_BYTES_MAX};
 use crate::envelope::{Answer, Reply};
 use crate::language;
 
@@ -22,7 +22,7 @@ pub(super) async fn place_order(
     intake: Intake,
 ) -> Reply {
     let local = caller.local();
-    let (input, _) = existing(intake.json::<OrderInput>().await, local.shop(&slug)).await?;
+    let (input, _) = existing(intake.json::<OrderInput>(PUBLIC_JSON_BYTES_MAX).await, local.shop(&slug)).await?;
     Answer::created(&local.place_order(&slug, &input, language::preferred(&headers)).await?)
 }
 
@@ -32,13 +32,13 @@ pub(super) async fn order(caller: Open, Id(token): Id<AccessToken>) -> Reply {
 
 pub(super) async fn claim_payment(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
     let local = caller.local();
-    existing(intake.read(JSON_BYTES_MAX).await, local.buyer_order(&token)).await?;
+    existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, local.buyer_order(&token)).await?;
     Answer::done(&local.claim_payment(&token).await?)
 }
 
 /// The session to go to. It waits for Plugipay, unless there is a session already.
 pub(super) async fn pay(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
-    existing(intake.read(JSON_BYTES_MAX).await, caller.local().buyer_order(&token)).await?;
+    existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, caller.local().buyer_order(&token)).await?;
     Answer::ok(&caller.online().pay(&token).await?)
 }
 

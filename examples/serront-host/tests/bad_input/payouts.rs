@@ -140,7 +140,7 @@ async fn a_request_with_a_mistake_asks_for_nothing() {
             malformed("broken JSON", raw("{")),
             malformed("a list", raw("[1]")),
             invalid("a bad idempotency key", raw("{\"amount\": 1}").idempotent("a b"), "Idempotency-Key"),
-            row("more than 1 MiB", raw(&" ".repeat(1_048_577)), 413, "PAYLOAD_TOO_LARGE", None),
+            row("more than 256 KiB", raw(&" ".repeat(262_145)), 413, "PAYLOAD_TOO_LARGE", None),
             refused("no account to pay to", required, bare(1)),
             refused("no account goes before no money", required, bare(Rupiah::MAX.get())),
             refused(
