@@ -2,7 +2,8 @@
 //!
 //! The first bytes of a body stay in memory; one that becomes longer goes into a file without a name. When it is there it is
 //! read back, as soon as there is room for it: all bodies that handlers work on share [`ROOM_BYTES`]. So neither many
-//! uploads at once nor many slow ones make the process grow, and a slow one holds no room that others wait for.
+//! uploads at once nor many slow ones make the process grow, and a slow one holds no room that others wait for. All files
+//! together have at most [`DISK_BYTES`]; beyond that a body that goes on is refused.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::envelope::Problem;
 
@@ -20,6 +21,8 @@ const HELD_BYTES_MAX: usize = 16 * 1024;
 /// How much all longer bodies may take in memory at once: four receipts at their bound, or a hundred usual ones. The stores
 /// of receipts make a copy, and a form has two more beside it.
 const ROOM_BYTES: usize = 24 * 1024 * 1024;
+/// How much all files may hold at once: four hundred receipts at their bound. The disk is the database's as well.
+const DISK_BYTES: usize = 2 * 1024 * 1024 * 1024;
 /// How long a body waits for room. Handlers take fractions of a second, so this is a queue of hundreds.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
 /// How many bodies are written or read back at the same time: each takes a thread meanwhile.
@@ -29,6 +32,7 @@ const FILES_AT_ONCE: usize = 8;
 pub(crate) struct Spool {
     folder: PathBuf,
     room: Arc<Semaphore>,
+    disk: Semaphore,
     files: Semaphore,
 }
 
@@ -39,13 +43,17 @@ pub(crate) struct Room {
 
 impl Spool {
     pub(crate) fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        let (room, files) = (Arc::new(Semaphore::new(kibibytes(ROOM_BYTES))), Semaphore::new(FILES_AT_ONCE));
-        Self { folder: folder.into(), room, files }
+        Self {
+            folder: folder.into(),
+            room: Arc::new(Semaphore::new(kibibytes(ROOM_BYTES))),
+            disk: Semaphore::new(kibibytes(DISK_BYTES)),
+            files: Semaphore::new(FILES_AT_ONCE),
+        }
     }
 
     /// For one body.
     pub(crate) const fn begin(&self) -> Kept<'_> {
-        Kept { spool: self, held: Vec::new(), file: None, length: 0 }
+        Kept { spool: self, held: Vec::new(), file: None, disk: None, length: 0 }
     }
 
     /// Does this with a file, on a thread where waiting for a disk holds up nobody.
@@ -69,10 +77,12 @@ pub(crate) struct Kept<'s> {
     spool: &'s Spool,
     held: Vec<u8>,
     file: Option<File>,
+    /// What the file may have grown to.
+    disk: Option<SemaphorePermit<'s>>,
     length: usize,
 }
 
-impl Kept<'_> {
+impl<'s> Kept<'s> {
     pub(crate) const fn len(&self) -> usize {
         self.length
     }
@@ -84,6 +94,7 @@ impl Kept<'_> {
             self.held.extend_from_slice(&data);
             return Ok(());
         }
+        self.grow()?;
         let (file, folder, held) = (self.file.take(), self.spool.folder.clone(), std::mem::take(&mut self.held));
         let write = move || {
             let mut file = file.map_or_else(|| tempfile::tempfile_in(folder), Ok)?;
@@ -92,6 +103,19 @@ impl Kept<'_> {
             Ok(file)
         };
         self.file = Some(self.spool.on_disk(write).await?);
+        Ok(())
+    }
+
+    /// Takes as much of the disk as the file is about to have.
+    fn grow(&mut self) -> Result<(), Problem> {
+        let spool: &'s Spool = self.spool;
+        let grown = kibibytes(self.length) - self.disk.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = spool.disk.try_acquire_many(u32::try_from(grown).unwrap_or(u32::MAX));
+        let more = more.map_err(|_| Problem::busy("too many uploads at once; try again"))?;
+        match &mut self.disk {
+            Some(disk) => disk.merge(more),
+            None => self.disk = Some(more),
+        }
         Ok(())
     }
 
@@ -165,6 +189,21 @@ mod tests {
         assert_eq!(spool.room.available_permits(), kibibytes(ROOM_BYTES) - kibibytes(long.len()));
         drop(room);
         assert_eq!(spool.room.available_permits(), kibibytes(ROOM_BYTES));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_finds_no_disk_is_refused_and_gives_back_what_it_had() {
+        let spool = Spool::in_folder(std::env::temp_dir());
+        let others = spool.disk.acquire_many(kibibytes(DISK_BYTES - HELD_BYTES_MAX).try_into().unwrap()).await.unwrap();
+        let mut body = kept(&spool, &[&[7; HELD_BYTES_MAX]]).await;
+        let refused = body.append(Bytes::from_static(b"x")).await.unwrap_err();
+        assert_eq!(refused.code(), serront_core::rejection::Code::Busy);
+        drop((others, body));
+
+        let body = kept(&spool, &[&[7; HELD_BYTES_MAX], b"x", &[7; 1023]]).await;
+        assert_eq!(spool.disk.available_permits(), kibibytes(DISK_BYTES) - 17);
+        body.take().await.unwrap();
+        assert_eq!(spool.disk.available_permits(), kibibytes(DISK_BYTES));
     }
 
     #[tokio::test]

@@ -18,8 +18,10 @@ use in_process::{House, ask};
 use serde_json::{Value, json};
 use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
 use serront_core::tier::Tier;
+use serront_host::{Host, router};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tower::ServiceExt as _;
 
 mod in_process;
 
@@ -227,6 +229,19 @@ async fn a_body_that_ends_too_early_changes_nothing() {
     // Whether there is an answer is the connection's business; the order is ours.
     let _ = line.connection.read_to_end(&mut rest).await;
     line.has_no_proof().await;
+}
+
+#[tokio::test]
+async fn a_receipt_for_nobody_is_not_kept_while_it_comes() {
+    let line = Line::open().await;
+    let host = Host::new(line.house.host_ports(), line.house.host_policy(), "http://localhost");
+    let router = router(Arc::new(host.with_spool("/nonexistent")));
+    let unknown = "0".repeat(line.token.len());
+    for (token, status) in [(&unknown, 404), (&line.token, 500)] {
+        let path = format!("/api/v1/public/orders/{token}/proof");
+        let request = ask("PUT", path).image("image/png", &vec![0; MIB]).request();
+        assert_eq!(router.clone().oneshot(request).await.unwrap().status(), status);
+    }
 }
 
 #[tokio::test]

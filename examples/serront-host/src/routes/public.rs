@@ -49,7 +49,9 @@ struct Proof {
 }
 
 pub(super) async fn put_proof(caller: Open, Id(token): Id<AccessToken>, headers: HeaderMap, intake: Intake) -> Reply {
-    let bytes = existing(intake.read(RECEIPT_BYTES_MAX).await, caller.local().buyer_order(&token)).await?;
+    // Looked for first: what is for nobody is not kept while it comes.
+    caller.local().buyer_order(&token).await?;
+    let bytes = intake.read(RECEIPT_BYTES_MAX).await?;
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     caller.service().upload_receipt(&token, declared, &bytes).await?;
     Answer::ok(&Proof { has_proof: true })
