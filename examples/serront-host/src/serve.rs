@@ -3,7 +3,8 @@
 //! A client gets [`HEAD_TIME_MAX`] for the head of a request, and [`IDLE_TIME_MAX`] between two requests. Of an answer it has
 //! to take [`TAKEN_BYTES_PER_SECOND`] for as long as we wait for it, and may be [`BEHIND_MAX`] behind. Then its connection
 //! is closed. A body's own time is looked after where it is read.
-//! Beyond the most connections at once, new ones wait in the system's backlog until others end.
+//! Beyond the most connections at once, new ones wait in the system's backlog until others end. Before it comes to that,
+//! connections on which nothing happens end sooner, after [`IDLE_TIME_SHORT`].
 //!
 //! Not here: TLS and HTTP/2, which a proxy in front speaks, and which connections of one client are too many.
 
@@ -16,8 +17,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,6 +36,8 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may wait for its next request: longer than the proxies in front do, or they would send one into a
 /// connection that is just being closed.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// The same while less than a quarter of all places is free.
+const IDLE_TIME_SHORT: Duration = Duration::from_secs(5);
 /// How much of its answers a client has to take in each second that we wait for it: what a poor telephone line carries.
 const TAKEN_BYTES_PER_SECOND: u64 = 16 * 1024;
 /// How far it may be behind that, so also how long it may take nothing.
@@ -106,14 +110,14 @@ pub(crate) async fn serve(
     connections_max: u32,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS)));
+    let places = Places::new(connections_max);
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIME_MAX).max_buf_size(READ_AHEAD_BYTES_MAX);
     loop {
         let next = async {
             // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+            let place = Arc::clone(&places.free).acquire_owned().await.map_err(io::Error::other)?;
             Ok::<_, io::Error>((place, listener.accept().await?))
         };
         let (place, (stream, peer)) = tokio::select! {
@@ -132,7 +136,7 @@ pub(crate) async fn serve(
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_send_buffer_size(SENT_AHEAD_BYTES);
         let turns = Turns::default();
-        let watched = Watched { stream, turns: turns.clone(), head: None, pace: Pace::default() };
+        let watched = Watched::new(stream, turns.clone(), places.clone());
         let router = TowerToHyperService::new(router.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -140,8 +144,7 @@ pub(crate) async fn serve(
             let (answered, turns) = (router.call(request), turns.clone());
             async move {
                 let answer = answered.await;
-                turns.next();
-                answer
+                answer.map(|answer| answer.map(|body| Answered { body, _turn: Turn(turns) }))
             }
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(watched.begun()), service));
@@ -165,6 +168,24 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
+/// How many connections there may be.
+#[derive(Clone)]
+struct Places {
+    all: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new(connections_max: u32) -> Self {
+        let all = usize::try_from(connections_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { all, free: Arc::new(Semaphore::new(all)) }
+    }
+
+    fn are_short(&self) -> bool {
+        self.free.available_permits() < self.all.div_ceil(4)
+    }
+}
+
 /// Whose turn it is on a connection: the client's at even counts, ours at odd ones.
 #[derive(Clone, Default)]
 struct Turns(Arc<AtomicUsize>);
@@ -180,12 +201,47 @@ impl Turns {
     }
 }
 
+/// Our turn, which ends when this is dropped.
+struct Turn(Turns);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.next();
+    }
+}
+
+/// The body of an answer: with its end, our turn ends.
+struct Answered {
+    body: Body,
+    _turn: Turn,
+}
+
+impl HttpBody for Answered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// A connection that gives up a client which is too slow.
 struct Watched<S> {
     stream: S,
     turns: Turns,
+    places: Places,
     /// Until when the head that has begun in this turn may take.
     head: Option<(usize, Pin<Box<Sleep>>)>,
+    /// When to look again whether places are short, since nothing has happened in this turn.
+    idle: Option<(usize, Pin<Box<Sleep>>)>,
     pace: Pace,
 }
 
@@ -230,6 +286,10 @@ fn too_slow() -> io::Error {
 }
 
 impl<S> Watched<S> {
+    fn new(stream: S, turns: Turns, places: Places) -> Self {
+        Self { stream, turns, places, head: None, idle: None, pace: Pace::default() }
+    }
+
     /// A new connection is as good as a head that has begun: nobody connects ahead of a need for as long as they stay.
     fn begun(mut self) -> Self {
         self.heard();
@@ -246,14 +306,35 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Whether the head takes too long; if not, this task is woken when it does.
+    /// Whether the client takes too long; if not, this task is woken when it does.
     fn is_overdue(&mut self, context: &mut Context<'_>) -> bool {
         match &mut self.head {
             Some((turn, sleep)) if self.turns.client() == Some(*turn) => sleep.as_mut().poll(context).is_ready(),
             Some(_) | None => {
                 self.head = None;
-                false
+                self.is_in_the_way(context)
             }
+        }
+    }
+
+    /// Whether nothing happens here while places are short; if not, this task is woken to look again.
+    fn is_in_the_way(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(turn) = self.turns.client().filter(|_| self.pace.waiting.is_none()) else {
+            self.idle = None;
+            return false;
+        };
+        loop {
+            let (_, sleep) = match &mut self.idle {
+                Some(idle) if idle.0 == turn => idle,
+                other => other.insert((turn, Box::pin(tokio::time::sleep(IDLE_TIME_SHORT)))),
+            };
+            if sleep.as_mut().poll(context).is_pending() {
+                return false;
+            }
+            if self.places.are_short() {
+                return true;
+            }
+            self.idle = None;
         }
     }
 }
@@ -320,7 +401,7 @@ mod tests {
     /// A connection that takes a KiB ahead, and its client.
     fn connection() -> (Watched<DuplexStream>, DuplexStream) {
         let (stream, client) = tokio::io::duplex(1024);
-        (Watched { stream, turns: Turns::default(), head: None, pace: Pace::default() }, client)
+        (Watched::new(stream, Turns::default(), Places::new(1)), client)
     }
 
     /// A client takes so many bytes every so many seconds: how long until it is given up, or it has all 640 KiB.

@@ -256,6 +256,28 @@ async fn beyond_the_most_connections_new_ones_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_places_are_short_idle_connections_end_and_busy_ones_do_not() {
+    let edge = Edge::open(&[("SERRONT_CONNECTIONS_MAX", "8")]).await;
+    let receipt = largest_receipt();
+    let path = edge.receipt(&receipt).await;
+    let mut taking = edge.connect().await;
+    taking.say(&(edge.head(&format!("GET {path}")) + "\r\n")).await;
+    let mut idle = Vec::new();
+    for _ in 0..7 {
+        let mut line = edge.connect().await;
+        line.ask_health().await;
+        assert_eq!(line.hear().await.0, 200);
+        idle.push(line);
+    }
+    let began = Instant::now();
+    let mut late = edge.connect().await;
+    late.ask_health().await;
+    assert_eq!(late.hear().await.0, 200);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(taking.hear_bytes().await == (200, receipt), "whoever takes an answer is not idle");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_nobody_takes_have_their_room_and_no_more() {
     let edge = Edge::open(&[]).await;
     edge.widen_shop().await;
