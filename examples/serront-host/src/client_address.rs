@@ -2,12 +2,13 @@
 //!
 //! What stands in a header was written by whoever sent it. So only a trusted peer's header is looked at, from its right end,
 //! where the last proxy wrote, and only as far as the first address that is none of the trusted networks: that one is the
-//! client. Whatever can't be read on that way, and two headers that disagree (a proxy writes one of them and lets the
-//! client's other one through), leaves the peer's own address.
+//! client. What stands left of it is the client's own, and may be anything. Whatever can't be read on that way, and two
+//! headers that disagree (a proxy writes one of them and lets the client's other one through), leaves the peer's own address:
+//! all who do that are one client, and nobody is two.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -63,14 +64,15 @@ impl TrustedProxies {
         &self,
         headers: &HeaderMap,
         name: HeaderName,
-        nodes: fn(&str) -> Option<Vec<Option<IpAddr>>>,
+        nodes: fn(&str) -> Vec<Option<IpAddr>>,
     ) -> Option<Option<IpAddr>> {
         let lines = || headers.get_all(&name).iter();
         lines().next()?;
         let walk = || {
             let mut farthest = None;
             for line in lines().rev() {
-                for node in nodes(HeaderValue::to_str(line).ok()?)?.into_iter().rev() {
+                // Bytes outside ASCII spoil the element that they stand in, and no other.
+                for node in nodes(&String::from_utf8_lossy(line.as_bytes())) {
                     let address = node?;
                     if !self.contain(address) {
                         return Some(address);
@@ -92,16 +94,15 @@ pub(crate) fn counted(client: IpAddr) -> IpAddr {
     }
 }
 
-/// The elements of one `X-Forwarded-For`.
-#[allow(clippy::unnecessary_wraps, reason = "the same as for Forwarded")]
-fn listed_nodes(line: &str) -> Option<Vec<Option<IpAddr>>> {
-    Some(line.split(',').map(|node| address(node.trim())).collect())
+/// The elements of one `X-Forwarded-For`, the last one first.
+fn listed_nodes(line: &str) -> Vec<Option<IpAddr>> {
+    line.rsplit(',').map(|node| address(node.trim())).collect()
 }
 
-/// What the elements of one `Forwarded` (RFC 7239) say in `for`; `None` if they can't be told apart.
-fn forwarded_nodes(line: &str) -> Option<Vec<Option<IpAddr>>> {
+/// What the elements of one `Forwarded` (RFC 7239) say in `for`, the last one first.
+fn forwarded_nodes(line: &str) -> Vec<Option<IpAddr>> {
     let node = |element: &str| {
-        let pairs = split(element, ';')?;
+        let pairs = rsplit(element, ';');
         let mut named = pairs.iter().filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
             name.trim().eq_ignore_ascii_case("for").then(|| value.trim())
@@ -110,27 +111,18 @@ fn forwarded_nodes(line: &str) -> Option<Vec<Option<IpAddr>>> {
         let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         address(quoted.unwrap_or(value))
     };
-    Some(split(line, ',')?.into_iter().map(node).collect())
+    rsplit(line, ',').into_iter().map(node).collect()
 }
 
-/// Splits outside quotes; `None` if a quote does not end.
-fn split(text: &str, separator: char) -> Option<Vec<&str>> {
-    let mut parts = Vec::new();
-    let (mut from, mut quoted, mut escaped) = (0, false, false);
-    for (at, character) in text.char_indices() {
-        if escaped {
-            escaped = false;
-        } else if quoted && character == '\\' {
-            escaped = true;
-        } else if character == '"' {
-            quoted = !quoted;
-        } else if character == separator && !quoted {
-            parts.push(text.get(from..at)?);
-            from = at + separator.len_utf8();
-        }
-    }
-    parts.push(text.get(from..)?);
-    (!quoted).then_some(parts)
+/// Splits outside quotes, from the right: what a proxy has added is well formed, whatever stands before it. No address needs
+/// escapes, so a quote is a quote.
+fn rsplit(text: &str, separator: char) -> Vec<&str> {
+    let mut quoted = false;
+    text.rsplit(|character| {
+        quoted ^= character == '"';
+        character == separator && !quoted
+    })
+    .collect()
 }
 
 /// An address, with or without a port; IPv6 in brackets or bare.
@@ -143,6 +135,8 @@ fn address(node: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn client(peer: &str, lines: &[(&'static str, &str)]) -> String {
@@ -177,6 +171,7 @@ mod tests {
             ("::ffff:10.0.0.1, 10.0.0.2", "10.0.0.1"),
             // What the client wrote before is not looked at.
             ("<script>, \", 203.0.113.1", "203.0.113.1"),
+            ("caf\u{e9}, 203.0.113.1", "203.0.113.1"),
             // Somebody inside.
             ("10.9.9.9, 10.1.2.3", "10.9.9.9"),
         ] {
@@ -197,6 +192,9 @@ mod tests {
             ("for=\"[2001:db8::1]:80\"", "2001:db8::1"),
             ("for=203.0.113.9, proto=https; for=203.0.113.1 , for=10.2.2.2", "203.0.113.1"),
             ("for=\"a,for=203.0.113.9\", for=203.0.113.1", "203.0.113.1"),
+            ("for=\", for=203.0.113.1", "203.0.113.1"),
+            ("for=\"\\, for=\"[2001:db8::1]\", for=10.1.1.1", "2001:db8::1"),
+            ("caf\u{e9};\", for=203.0.113.1;proto=https", "203.0.113.1"),
         ] {
             assert_eq!(client("10.0.0.1", &[("forwarded", line)]), told, "{line}");
         }
@@ -218,7 +216,7 @@ mod tests {
             ("forwarded", "for=_hidden, for=10.1.1.1"),
             ("forwarded", "proto=https"),
             ("forwarded", "for=203.0.113.1;for=203.0.113.2"),
-            ("forwarded", "for=\", for=203.0.113.1"),
+            ("forwarded", "for=\", for=10.1.1.1"),
             ("forwarded", "203.0.113.1"),
         ] {
             assert_eq!(client("10.0.0.1", &[(name, value)]), "10.0.0.1", "{name}: {value}");

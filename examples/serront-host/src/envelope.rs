@@ -26,6 +26,7 @@ use serront_core::time::Timestamp;
 use tracing::Instrument as _;
 
 use crate::body::{Drained, Intake};
+use crate::limits;
 use crate::log::{self, Line, Note};
 use crate::outgoing::{self, Reader, UNCOUNTED_BYTES_MAX, until_sent};
 use crate::pages::{self, Face};
@@ -311,13 +312,14 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
     };
     let note = Note::default();
     let address = host.limiter.client(&request);
+    let order = limits::order_of(&mut request).await;
     let intake = Intake::of(&mut request, &host.spool);
     request.extensions_mut().insert(note.clone());
     request.extensions_mut().insert(intake.clone());
 
     // Whatever is logged on the way, a panic's place included, carries the request's id.
     let span = tracing::error_span!("request", %request_id);
-    let mut response = match host.limiter.admit(&request) {
+    let mut response = match host.limiter.admit(&request, order.as_ref()) {
         Ok(()) => match switched {
             Some(switched) => switched,
             None => {

@@ -45,7 +45,8 @@ const BEHIND_MAX: Duration = Duration::from_secs(30);
 /// How much of an answer the system keeps for one connection, which it doubles for itself. Left alone it is megabytes where
 /// the line was good once, and a slow client would be seen only when it has taken a third of them.
 const SENT_AHEAD_BYTES: usize = 128 * 1024;
-/// How much is read ahead of a connection, so also the longest head.
+/// How much is read ahead of a connection. A head that is longer and comes in several reads is refused; one that comes at once
+/// may be up to twice as long.
 const READ_AHEAD_BYTES_MAX: usize = 32 * 1024;
 /// How long to wait when no connection can be accepted, for want of files most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

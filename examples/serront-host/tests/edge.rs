@@ -256,6 +256,16 @@ async fn beyond_the_most_connections_new_ones_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_32_kib_long_and_no_longer_than_64() {
+    let edge = Edge::open(&[]).await;
+    for (length, status) in [(30 * 1024, 200), (64 * 1024, 431)] {
+        let mut line = edge.connect().await;
+        line.say(&format!("GET /healthz HTTP/1.1\r\nHost: h\r\nX-Long: {}\r\n\r\n", "x".repeat(length))).await;
+        assert_eq!(line.hear_status().await, status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_places_are_short_idle_connections_end_and_busy_ones_do_not() {
     let edge = Edge::open(&[("SERRONT_CONNECTIONS_MAX", "8")]).await;
     let receipt = largest_receipt();

@@ -141,6 +141,13 @@ async fn one_orders_routes_are_limited_from_however_many_addresses() {
     let page = ask("GET", format!("/o/{}", desk.token));
     assert_eq!(desk.from("198.51.100.1", page).await.status, 429, "the page is one of them");
     assert_eq!(desk.from("198.51.100.1", Desk::shop()).await.status, 200);
+    for at in 0..desk.token.len() {
+        let (before, rest) = desk.token.split_at(at);
+        let (digit, after) = rest.split_at(1);
+        let path = format!("/api/v1/public/orders/{before}%{:02X}{after}", digit.as_bytes()[0]);
+        assert_eq!(desk.from("198.51.100.2", ask("GET", path)).await.status, 429, "the same token in other letters");
+        desk.house.clock.advance(Duration::from_millis(1));
+    }
     let other = ask("GET", format!("/api/v1/public/orders/{}", "0".repeat(desk.token.len())));
     assert_eq!(desk.from("198.51.100.1", other).await.status, 404, "another token has its own");
 }

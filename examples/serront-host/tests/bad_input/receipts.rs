@@ -66,6 +66,37 @@ async fn what_is_no_receipt_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_receipt_is_served_as_the_image_that_it_is_and_as_nothing_that_runs() {
+    let town = Town::open().await;
+    let Town { house, seller, .. } = &town;
+    let sign_in = ask("POST", "/dashboard/login").body(format!("key={}", seller.key));
+    let session = house.send(sign_in).await.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    for (media_type, image) in [
+        ("image/png", samples::PNG),
+        ("image/jpeg", samples::JPEG),
+        ("image/webp", samples::WEBP),
+        ("image/gif", samples::GIF),
+    ] {
+        let put = ask("PUT", format!("/api/v1/public/orders/{}/proof", seller.token)).image(media_type, image);
+        assert_eq!(house.send(put).await.status, 200);
+        let by_key = seller.get(&format!("/api/v1/orders/{}/proof", seller.order));
+        let by_session = ask("GET", format!("/dashboard/orders/{}/proof", seller.order)).header("cookie", &session);
+        for asked in [by_key, by_session] {
+            let served = house.send(asked).await;
+            assert_eq!((served.status, served.bytes.as_slice()), (200, image));
+            for (name, value) in [
+                ("content-type", media_type),
+                ("x-content-type-options", "nosniff"),
+                ("content-security-policy", "default-src 'none'; sandbox"),
+                ("cache-control", "private, no-store"),
+            ] {
+                assert_eq!(served.header(name), Some(value), "{media_type}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_receipt_of_exactly_5_mib_is_kept() {
     let town = Town::open().await;
     let large = jpeg_of(RECEIPT_BYTES_MAX);
