@@ -237,9 +237,12 @@ pub struct DeliveryRecord {
     pub created_at: Timestamp,
     /// When the next attempt is due, while it is pending.
     pub next_attempt_at: Option<Timestamp>,
-    /// Every attempt so far, oldest first.
+    /// The attempts so far, oldest first; of more than [`ATTEMPTS_KEPT`] the latest.
     pub attempts: Vec<Attempt>,
 }
+
+/// How many attempts an effect's log keeps. Whoever tries again by hand may do so without end, and the log is answered whole.
+pub const ATTEMPTS_KEPT: u32 = 50;
 
 /// An effect of whatever kind as an operator sees it: how far it has come, and nothing of what it carries, for that may be a
 /// buyer's.
@@ -256,7 +259,7 @@ pub struct EffectRecord {
     /// Whether nobody has to look after it although it was given up: an operator discarded it, or its subscription was paused,
     /// switched off or deleted.
     pub discarded: bool,
-    /// How many attempts are in its log.
+    /// How many attempts there were.
     pub attempts: u32,
     /// The last of them.
     pub last_attempt: Option<Attempt>,

@@ -522,7 +522,7 @@ impl From<&DeliveryRecord> for DeliveryView {
             r#type: record.event_type,
             body: record.body.clone(),
             status: record.status,
-            attempts: u32::try_from(record.attempts.len()).unwrap_or(u32::MAX),
+            attempts: last.map_or(0, |attempt| attempt.attempt_number),
             next_retry_at: record.next_attempt_at,
             last_attempt_at: last.map(|attempt| attempt.attempted_at),
             delivered_at: delivered

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
+use serront_core::effect::{ATTEMPTS_KEPT, Attempt, EffectId, EffectStatus, Lane};
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
@@ -15,7 +15,8 @@ use super::error::of_write;
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
 use crate::sql::work::{
-    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, pending, table, target,
+    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, forgotten, pending,
+    table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
@@ -208,11 +209,19 @@ pub(super) async fn record_attempt(
         }
         EffectId::Mail(_) | EffectId::Removal(_) | EffectId::Errand(_) => (String::new(), "", String::new()),
     };
+    let forgets = if forgotten(attempt).is_some() {
+        format!(
+            ", forgotten AS (DELETE FROM @.attempts a USING kept WHERE a.effect_id = $3 AND a.account_id = $4 \
+             AND a.attempt_number <= $6 - {ATTEMPTS_KEPT}) "
+        )
+    } else {
+        String::new()
+    };
     let comma = if counted.is_empty() { " " } else { ", " };
     let sql = format!(
         "WITH {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
          lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
-         AND lease_until > 0{waits} RETURNING 1){comma}{counted}\
+         AND lease_until > 0{waits} RETURNING 1){comma}{counted}{forgets}\
          INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
          duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept",
         table(id.lane())

@@ -1,7 +1,7 @@
 //! The bookkeeping of dispatcher and janitor, as far as it is the same for both engines: which of the due effects are
 //! taken, what their rows mean, and how an effect is read for its operator.
 
-use serront_core::effect::{DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
+use serront_core::effect::{ATTEMPTS_KEPT, Attempt, DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
 use serront_core::page::EffectPosition;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
 use serront_core::sealed::SealedSecret;
@@ -152,6 +152,11 @@ pub(crate) fn stored_secrets(row: &impl Cells) -> Result<SubscriptionSecrets, Fa
         secret: SealedSecret::stored(row.text("secret")?.to_owned()),
         previous_secret: row.optional_text("previous_secret")?.map(|secret| SealedSecret::stored(secret.to_owned())),
     })
+}
+
+/// Up to which number the log forgets its attempts when this one is written; `None` if it keeps them all.
+pub(crate) fn forgotten(attempt: &Attempt) -> Option<u32> {
+    attempt.attempt_number.checked_sub(ATTEMPTS_KEPT).filter(|number| *number > 0)
 }
 
 /// The state that an attempt leaves behind, and when the next one is due.

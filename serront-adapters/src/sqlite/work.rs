@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
 use crate::sql::work::{
-    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, table, target,
+    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, forgotten, table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
@@ -124,6 +124,14 @@ pub(super) async fn record_attempt(
     .bind(attempt.next_retry_at.map(Timestamp::millis))
     .execute(&mut *connection)
     .await?;
+    if let Some(forgotten) = forgotten(attempt) {
+        sqlx::query("DELETE FROM attempts WHERE effect_id = ? AND account_id = ? AND attempt_number <= ?")
+            .bind(id.to_string())
+            .bind(account.to_string())
+            .bind(forgotten)
+            .execute(&mut *connection)
+            .await?;
+    }
     if matches!(id, EffectId::Delivery(_)) {
         count_attempt(connection, account, id, attempt).await?;
     }

@@ -513,7 +513,7 @@ pub struct Due {
     pub account_id: AccountId,
     /// This lease's number.
     pub fence: Fence,
-    /// How many attempts are in its log.
+    /// How many attempts there were.
     pub attempts: u32,
     /// What is to be done.
     pub effect: DueEffect,
@@ -604,7 +604,8 @@ pub trait WorkStorage: Storage {
     /// [`PortError`].
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError>;
 
-    /// Writes an attempt into the effect's log, ends the lease and sets what comes next, all at once.
+    /// Writes an attempt into the effect's log, ends the lease and sets what comes next, all at once. The log keeps the latest
+    /// [`ATTEMPTS_KEPT`](crate::effect::ATTEMPTS_KEPT); their numbers and the effect's count go on.
     ///
     /// An attempt at a delivery also goes on with its subscription's streak: one that failed is counted, one that succeeded
     /// ends it. Neither moves a version.

@@ -168,6 +168,7 @@ macro_rules! storage_conformance {
             pruning::only_what_is_old_and_finished_goes,
             pruning::the_limit_of_a_prune_holds,
             retries::a_late_record_of_what_was_queued_again_is_refused,
+            retries::a_log_keeps_its_latest_attempts_and_counts_on,
             retries::a_repeated_key_queues_a_delivery_once,
             retries::an_effect_is_queued_again_once,
             retries::nothing_is_queued_again_for_a_paused_subscription,

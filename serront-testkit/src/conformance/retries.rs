@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serront_core::change::{ChangeSet, ClaimName, Write};
 use serront_core::decide;
-use serront_core::effect::{DeliveryAddress, Effect, EffectId, EffectRecord, EffectStatus, Errand, Lane};
+use serront_core::effect::{
+    ATTEMPTS_KEPT, DeliveryAddress, Effect, EffectId, EffectRecord, EffectStatus, Errand, Lane,
+};
 use serront_core::event::EventType;
 use serront_core::ids::{AccountId, PaymentId};
 use serront_core::page::Limit;
@@ -13,6 +15,7 @@ use serront_core::ports::{Due, NextAttempt, Prune, RecordError};
 use serront_core::rejection::Code;
 use serront_core::service::{Answer, Failure};
 use serront_core::subscription::SubscriptionInput;
+use serront_core::view::DeliveryView;
 
 use super::Harness;
 use super::bench::{
@@ -111,6 +114,37 @@ pub async fn what_is_over_can_be_queued_again(harness: &impl Harness) {
         }
         bench.advance(LEASE).await;
     }
+}
+
+/// Of whatever kind: the log has a bound, numbers and counts have none, and nobody else's log is touched.
+pub async fn a_log_keeps_its_latest_attempts_and_counts_on(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, ids) = one_of_each(&bench).await;
+    let (other, others) = {
+        let seller = bench.world.seller("other").await;
+        (seller.account_id, bench.queue_removals(seller.account_id, 1, bench.now()).await[0])
+    };
+    for taken in 2..=ATTEMPTS_KEPT + 3 {
+        for due in take_all(&bench).await {
+            if due.id != others || taken == 2 {
+                bench.record(&due, NextAttempt::At(bench.now())).await.unwrap();
+            }
+        }
+        bench.advance(LEASE).await;
+    }
+    for id in ids {
+        let logged = effect(&bench, account_id, id).await;
+        assert_eq!(logged.attempts, ATTEMPTS_KEPT + 3);
+        assert_eq!(logged.last_attempt.unwrap().attempt_number, ATTEMPTS_KEPT + 3);
+        if let EffectId::Delivery(id) = id {
+            let delivery = bench.storage().delivery(account_id, id).await.unwrap().unwrap();
+            let numbers: Vec<_> = delivery.attempts.iter().map(|attempt| attempt.attempt_number).collect();
+            assert_eq!(numbers, Vec::from_iter(4..=ATTEMPTS_KEPT + 3));
+            let view = DeliveryView::from(&delivery);
+            assert_eq!((view.attempts, view.attempt_log.len()), (ATTEMPTS_KEPT + 3, numbers.len()));
+        }
+    }
+    assert_eq!(effect(&bench, other, others).await.last_attempt.unwrap().attempt_number, 1);
 }
 
 /// What is pending, what is not there and what is another account's is a conflict, and nothing beside it lands.

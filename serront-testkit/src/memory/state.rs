@@ -10,7 +10,7 @@ use serront_core::balance::Funds;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, SessionName, Write};
 use serront_core::checkout::{Checkout, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, Delivery, Discard, Effect, EffectId, EffectStatus, Errand};
+use serront_core::effect::{ATTEMPTS_KEPT, Attempt, Delivery, Discard, Effect, EffectId, EffectStatus, Errand};
 use serront_core::event::EventType;
 use serront_core::exception::PaymentException;
 use serront_core::idempotency::Kept;
@@ -44,6 +44,7 @@ pub(super) struct StoredEffect {
     /// Until when a lease holds it; `None` if nobody took it since it was last recorded.
     pub(super) leased_until: Option<Timestamp>,
     pub(super) content: Content,
+    /// The latest of them.
     pub(super) attempts: Vec<Attempt>,
 }
 
@@ -57,6 +58,17 @@ pub(super) enum Content {
 }
 
 impl StoredEffect {
+    /// How many attempts there were.
+    pub(super) fn attempted(&self) -> u32 {
+        self.attempts.last().map_or(0, |attempt| attempt.attempt_number)
+    }
+
+    pub(super) fn log(&mut self, attempt: &Attempt) {
+        self.attempts.push(attempt.clone());
+        let kept = usize::try_from(ATTEMPTS_KEPT).unwrap_or(usize::MAX);
+        self.attempts.drain(..self.attempts.len().saturating_sub(kept));
+    }
+
     pub(super) fn is_leased(&self, now: Timestamp) -> bool {
         self.leased_until.is_some_and(|until| until > now)
     }

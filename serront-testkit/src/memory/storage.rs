@@ -189,7 +189,7 @@ fn effect((account_id, id): (AccountId, EffectId), stored: &StoredEffect) -> Eff
         status: stored.status,
         discarded: stored.discarded,
         created_at: stored.created_at,
-        attempts: u32::try_from(stored.attempts.len()).unwrap_or(u32::MAX),
+        attempts: stored.attempted(),
         last_attempt: stored.attempts.last().cloned(),
         delivery: match &stored.content {
             Content::Delivery { subscription_id, event_type, .. } => {
@@ -637,7 +637,7 @@ impl WorkStorage for MemoryStorage {
                 id,
                 account_id,
                 fence: Fence(stored.fence),
-                attempts: u32::try_from(stored.attempts.len()).unwrap_or(u32::MAX),
+                attempts: stored.attempted(),
                 effect: due_effect(state, account_id, &stored, now),
             });
             state.effects.insert((account_id, id), stored);
@@ -667,7 +667,7 @@ impl WorkStorage for MemoryStorage {
         // A lease that ran out and that nobody took over is still this worker's: the fence says so.
         let held = stored.filter(|stored| stored.leased_until.is_some() && Fence(stored.fence) == fence);
         let stored = held.ok_or(LeaseLost)?;
-        stored.attempts.push(attempt.clone());
+        stored.log(attempt);
         stored.leased_until = None;
         match next {
             NextAttempt::Succeeded => stored.status = EffectStatus::Succeeded,
