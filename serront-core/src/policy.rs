@@ -123,18 +123,21 @@ pub struct DeliveryShares {
     pub per_subscription: u32,
     /// Of one account, before each of its subscriptions has to do with one at a time.
     pub per_account: u32,
-    /// To all subscriptions together whose last attempt failed.
+    /// To all subscriptions together that are held back: whose last attempt failed, or was a slow one.
     pub failing: u32,
+    /// From how long on an attempt is a slow one, in whole seconds, however it ended.
+    pub slow_after: Duration,
 }
 
 impl DeliveryShares {
     /// No share is kept to.
-    pub const UNLIMITED: Self = Self { per_subscription: u32::MAX, per_account: u32::MAX, failing: u32::MAX };
+    pub const UNLIMITED: Self =
+        Self { per_subscription: u32::MAX, per_account: u32::MAX, failing: u32::MAX, slow_after: Duration::MAX };
 }
 
 impl Default for DeliveryShares {
     fn default() -> Self {
-        Self { per_subscription: 4, per_account: 128, failing: 256 }
+        Self { per_subscription: 4, per_account: 128, failing: 256, slow_after: Duration::from_secs(2) }
     }
 }
 

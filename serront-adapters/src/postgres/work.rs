@@ -16,7 +16,7 @@ use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
 use crate::sql::work::{
     TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, forgotten, pending,
-    table, target,
+    slow_seconds, table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
@@ -59,6 +59,7 @@ async fn due_deliveries(
         .bind(i64::from(shares.per_subscription))
         .bind(i64::from(shares.per_account))
         .bind(i64::from(shares.failing))
+        .bind(slow_seconds(shares))
         .fetch_all(connection)
         .await?;
     Ok(rows)
@@ -190,9 +191,15 @@ pub(super) async fn record_attempt(
     let (locked, waits, counted) = match id {
         EffectId::Delivery(_) => {
             let (which, set) = if attempt.status == EffectStatus::Succeeded {
-                (" AND u.failures > 0", "failures = 0, failing_since = NULL")
+                (
+                    " AND (u.failures > 0 OR u.took_seconds <> $10 / 1000)",
+                    "failures = 0, failing_since = NULL, took_seconds = $10 / 1000",
+                )
             } else {
-                ("", "failures = u.failures + 1, failing_since = coalesce(u.failing_since, $11)")
+                (
+                    "",
+                    "failures = u.failures + 1, failing_since = coalesce(u.failing_since, $11), took_seconds = $10 / 1000",
+                )
             };
             (
                 format!(

@@ -3,6 +3,7 @@
 
 use serront_core::effect::{ATTEMPTS_KEPT, Attempt, DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
 use serront_core::page::EffectPosition;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
 use serront_core::sealed::SealedSecret;
 use serront_core::time::Timestamp;
@@ -57,7 +58,7 @@ pub(crate) fn due_count_statement(schema: &str) -> String {
 }
 
 /// The statement that finds which deliveries to take: by the time, how many are wanted, and the shares (to a subscription, of
-/// an account, to failing ones).
+/// an account, to those held back, and from how many seconds on an attempt is a slow one).
 ///
 /// Where few are due it looks at each of them, however many subscriptions have something queued for later. Where many are, it
 /// steps from one queue to the next (an index has them by subscription), and reads the first few of each: what that costs
@@ -66,6 +67,7 @@ pub(crate) fn due_count_statement(schema: &str) -> String {
 ///
 /// A delivery's place is how many its subscription would have under way with it.
 pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> String {
+    const HELD_BACK: &str = "s.failures > 0 OR s.took_seconds >= $6";
     const TURN: &str = "place, failures, due_at, effect_id";
     let queued = format!("FROM {schema}effects n WHERE n.status = 'pending' AND n.subscription_id IS NOT NULL");
     let (queues, waiting) = if due <= FEW_DUE {
@@ -88,17 +90,18 @@ pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> S
          GROUP BY l.subscription_id, l.account_id), \
          held_of_account AS (SELECT h.account_id, sum(h.places) AS places FROM held h GROUP BY h.account_id), \
          held_failing AS (SELECT coalesce(sum(h.places), 0) AS places FROM held h JOIN {schema}subscriptions s \
-         ON s.subscription_id = h.subscription_id AND s.account_id = h.account_id WHERE s.failures > 0), \
+         ON s.subscription_id = h.subscription_id AND s.account_id = h.account_id WHERE {HELD_BACK}), \
          placed AS (SELECT e.effect_id, e.account_id, e.due_at, coalesce(s.failures, 0) AS failures, \
+         coalesce({HELD_BACK}, false) AS held_back, \
          coalesce(h.places, 0) + row_number() OVER (PARTITION BY e.subscription_id ORDER BY e.due_at, e.effect_id) AS place \
          FROM {waiting} \
          LEFT JOIN held h ON h.subscription_id = e.subscription_id AND h.account_id = e.account_id \
          LEFT JOIN {schema}subscriptions s ON s.subscription_id = e.subscription_id AND s.account_id = e.account_id), \
          in_account AS (SELECT p.*, coalesce(a.places, 0) + row_number() OVER (PARTITION BY p.account_id ORDER BY {TURN}) \
          AS of_account FROM placed p LEFT JOIN held_of_account a ON a.account_id = p.account_id WHERE p.place <= $3), \
-         in_turn AS (SELECT i.*, (SELECT places FROM held_failing) + row_number() OVER (PARTITION BY i.failures > 0 \
+         in_turn AS (SELECT i.*, (SELECT places FROM held_failing) + row_number() OVER (PARTITION BY i.held_back \
          ORDER BY {TURN}) AS of_failing FROM in_account i WHERE i.place = 1 OR i.of_account <= $4), \
-         chosen AS (SELECT * FROM in_turn t WHERE t.failures = 0 OR t.of_failing <= $5 ORDER BY {TURN} LIMIT $2) \
+         chosen AS (SELECT * FROM in_turn t WHERE NOT t.held_back OR t.of_failing <= $5 ORDER BY {TURN} LIMIT $2) \
          SELECT e.effect_id, e.account_id, e.content, e.subscription_id, e.event_id, e.event_type, e.attempts, e.fence \
          FROM chosen c JOIN {schema}effects e ON e.effect_id = c.effect_id AND e.account_id = c.account_id \
          ORDER BY c.place, c.failures, c.due_at, c.effect_id"
@@ -152,6 +155,11 @@ pub(crate) fn stored_secrets(row: &impl Cells) -> Result<SubscriptionSecrets, Fa
         secret: SealedSecret::stored(row.text("secret")?.to_owned()),
         previous_secret: row.optional_text("previous_secret")?.map(|secret| SealedSecret::stored(secret.to_owned())),
     })
+}
+
+/// From how many seconds on an attempt is a slow one.
+pub(crate) fn slow_seconds(shares: DeliveryShares) -> i64 {
+    i64::try_from(shares.slow_after.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Up to which number the log forgets its attempts when this one is written; `None` if it keeps them all.

@@ -65,7 +65,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 8;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
@@ -73,6 +73,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
     (6, "outbox", include_str!("migrations/0006_outbox.sql")),
     (7, "queues", include_str!("migrations/0007_queues.sql")),
+    (8, "slow", include_str!("migrations/0008_slow.sql")),
 ];
 
 /// Storage in one SQLite file.

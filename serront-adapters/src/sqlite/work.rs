@@ -13,7 +13,8 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
 use crate::sql::work::{
-    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, forgotten, table, target,
+    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, forgotten, slow_seconds,
+    table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
@@ -36,6 +37,7 @@ async fn due_deliveries(
         .bind(shares.per_subscription)
         .bind(shares.per_account)
         .bind(shares.failing)
+        .bind(slow_seconds(shares))
         .fetch_all(connection)
         .await?;
     Ok(rows)
@@ -138,7 +140,7 @@ pub(super) async fn record_attempt(
     Ok(Ok(()))
 }
 
-/// Goes on with the streak of a delivery's subscription.
+/// Goes on with the streak of a delivery's subscription, and keeps how long the attempt took.
 async fn count_attempt(
     connection: &mut SqliteConnection,
     account: AccountId,
@@ -146,9 +148,11 @@ async fn count_attempt(
     attempt: &Attempt,
 ) -> Worked<()> {
     let counted = if attempt.status == EffectStatus::Succeeded {
-        "UPDATE subscriptions SET failures = 0, failing_since = NULL WHERE failures > 0"
+        "UPDATE subscriptions SET failures = 0, failing_since = NULL, took_seconds = ?4 \
+         WHERE (failures > 0 OR took_seconds <> ?4)"
     } else {
-        "UPDATE subscriptions SET failures = failures + 1, failing_since = coalesce(failing_since, ?3) WHERE 1"
+        "UPDATE subscriptions SET failures = failures + 1, failing_since = coalesce(failing_since, ?3), took_seconds = ?4 \
+         WHERE 1"
     };
     let sql = format!(
         "{counted} AND account_id = ?2 \
@@ -158,6 +162,7 @@ async fn count_attempt(
         .bind(id.to_string())
         .bind(account.to_string())
         .bind(attempt.attempted_at.millis())
+        .bind(i64::try_from(attempt.duration_ms / 1_000).unwrap_or(i64::MAX))
         .execute(connection)
         .await?;
     Ok(())

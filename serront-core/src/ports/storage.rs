@@ -583,8 +583,9 @@ pub trait WorkStorage: Storage {
     /// - At most [`per_subscription`](DeliveryShares::per_subscription) are held to one subscription, the longest due first.
     /// - A subscription's second, third, … place is only given while fewer than [`per_account`](DeliveryShares::per_account)
     ///   of its account are held. So an account holds no more than that and one for each of its subscriptions.
-    /// - Nothing is given to a failing subscription (one with a streak) while [`failing`](DeliveryShares::failing) to such
-    ///   are held.
+    /// - Nothing is given to a subscription that is held back while [`failing`](DeliveryShares::failing) to such are held: one
+    ///   with a streak, or whose last attempt took as long as [`slow_after`](DeliveryShares::slow_after), counted in whole
+    ///   seconds.
     /// - Who holds fewest comes first; among those, who has failed least often in a row; then the longest due. However long a
     ///   queue, it hides no other.
     ///
@@ -608,7 +609,7 @@ pub trait WorkStorage: Storage {
     /// [`ATTEMPTS_KEPT`](crate::effect::ATTEMPTS_KEPT); their numbers and the effect's count go on.
     ///
     /// An attempt at a delivery also goes on with its subscription's streak: one that failed is counted, one that succeeded
-    /// ends it. Neither moves a version.
+    /// ends it. How long it took is kept beside that, in whole seconds. Neither moves a version.
     ///
     /// # Errors
     /// [`LeaseLost`] if the fence is not the effect's present one; nothing is written then. Sending the same record again

@@ -189,6 +189,8 @@ macro_rules! storage_conformance {
             shares::an_account_keeps_to_its_share_of_a_thousand,
             shares::failing_subscriptions_share_a_part,
             shares::failing_subscriptions_share_a_part_of_a_thousand,
+            shares::slow_subscriptions_among_a_thousand_are_held_back,
+            shares::slow_subscriptions_are_held_back_like_failing_ones,
             shares::what_has_no_subscription_is_given_out,
             subscriptions::a_failing_subscription_is_switched_off_once,
             subscriptions::attempts_that_fail_at_the_same_time_are_all_counted,

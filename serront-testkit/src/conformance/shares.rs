@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serront_core::effect::{EffectId, Lane};
+use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::ids::SubscriptionId;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, DueEffect, NextAttempt};
@@ -140,7 +140,7 @@ pub async fn an_account_keeps_to_its_share_of_a_thousand(harness: &impl Harness)
 async fn accounts_shares(harness: &impl Harness, waiting: usize) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
-    let shares = DeliveryShares { per_subscription: 4, per_account: 5, failing: u32::MAX };
+    let shares = DeliveryShares { per_subscription: 4, per_account: 5, ..DeliveryShares::UNLIMITED };
     let many = queues(&bench, &seller, 3, waiting).await;
     let taken = take(&bench, 100, shares).await;
     let counts = per_subscription(&taken);
@@ -167,7 +167,7 @@ pub async fn failing_subscriptions_share_a_part_of_a_thousand(harness: &impl Har
 async fn failing_shares(harness: &impl Harness, waiting: usize) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
-    let shares = DeliveryShares { per_subscription: 4, per_account: u32::MAX, failing: 3 };
+    let shares = DeliveryShares { per_subscription: 4, failing: 3, ..DeliveryShares::UNLIMITED };
     let dead = queues(&bench, &seller, 5, 0).await;
     let once = queues(&bench, &other, 1, 0).await[0];
     fail(&bench, &seller, &dead, 3).await;
@@ -188,6 +188,55 @@ async fn failing_shares(harness: &impl Harness, waiting: usize) {
     let counts = per_subscription(&take(&bench, 100, shares).await);
     assert_eq!(counts[&once], 4, "it fails no more");
     assert_eq!(counts.values().sum::<usize>(), 5, "its place is another's: {counts:?}");
+}
+
+/// Who answers late holds places like who fails, and gets its part of them like it, until it is quick again. It has no streak.
+pub async fn slow_subscriptions_are_held_back_like_failing_ones(harness: &impl Harness) {
+    slow_shares(harness, 10).await;
+}
+
+/// The same with a thousand that are due.
+pub async fn slow_subscriptions_among_a_thousand_are_held_back(harness: &impl Harness) {
+    slow_shares(harness, 200).await;
+}
+
+async fn slow_shares(harness: &impl Harness, waiting: usize) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let shares =
+        DeliveryShares { per_subscription: 4, failing: 3, slow_after: 2 * SECOND, ..DeliveryShares::UNLIMITED };
+    let slow = queues(&bench, &seller, 5, 1).await;
+    take_and_answer(&bench, 2_000).await;
+    let quick = queues(&bench, &seller, 1, 1).await[0];
+    take_and_answer(&bench, 1_999).await;
+    for id in &slow {
+        assert_eq!(bench.storage().streak(seller.account_id, *id).await.unwrap(), None);
+        bench.queue_deliveries(seller.account_id, *id, waiting).await;
+    }
+    bench.advance(SECOND).await;
+    bench.queue_deliveries(seller.account_id, quick, 10).await;
+    let taken = take(&bench, 100, shares).await;
+    let counts = per_subscription(&taken);
+    assert_eq!((counts[&quick], taken.len()), (4, 7), "three of the slow ones: {counts:?}");
+    assert_eq!(take(&bench, 100, shares).await, []);
+    let of_slow = |due: &&Due| !per_subscription(std::slice::from_ref(*due)).contains_key(&quick);
+    answer(&bench, taken.iter().find(of_slow).unwrap(), 0).await;
+    let counts = per_subscription(&take(&bench, 100, shares).await);
+    assert_eq!(counts.values().copied().max(), Some(4), "one is slow no more: {counts:?}");
+    assert_eq!(counts.values().sum::<usize>(), 5, "its place is another's: {counts:?}");
+}
+
+async fn take_and_answer<H: Harness + ?Sized>(bench: &Bench<'_, H>, duration_ms: u64) {
+    for due in take(bench, 1_000, DeliveryShares::UNLIMITED).await {
+        answer(bench, &due, duration_ms).await;
+    }
+}
+
+/// Records that it was delivered after so long.
+async fn answer<H: Harness + ?Sized>(bench: &Bench<'_, H>, due: &Due, duration_ms: u64) {
+    let next = NextAttempt::Succeeded;
+    let attempt = Attempt { duration_ms, ..bench.attempt(due, next) };
+    bench.storage().record_attempt(due.account_id, due.id, due.fence, &attempt, next).await.unwrap();
 }
 
 /// A hundred dead endpoints of one account, with long queues, beside a live one: what happens is under way at once, and of

@@ -110,6 +110,8 @@ pub(super) struct State {
     pub(super) keys: OrdMap<(AccountId, KeyId), KeyRecord>,
     pub(super) subscriptions: OrdMap<(AccountId, SubscriptionId), (Subscription, Secrets)>,
     pub(super) streaks: OrdMap<(AccountId, SubscriptionId), Streak>,
+    /// How many whole seconds the last attempt took, if any.
+    pub(super) took_seconds: OrdMap<(AccountId, SubscriptionId), u64>,
     pub(super) audit: OrdMap<(AccountId, OrderId), Vector<AuditRecord>>,
     pub(super) claims: OrdMap<(Option<AccountId>, ClaimName), StoredClaim>,
     pub(super) change_sets: OrdMap<(AccountId, ChangeSetId), (Timestamp, Committed)>,
@@ -383,6 +385,7 @@ impl State {
             Write::DeleteSubscription(id) => {
                 found(self.subscriptions.remove(&(account_id, *id)), "a deletion of a missing subscription")?;
                 self.streaks.remove(&(account_id, *id));
+                self.took_seconds.remove(&(account_id, *id));
             }
             Write::RotateSecret { id, version, secret, previous_until } => {
                 let row = self.subscriptions.get_mut(&(account_id, *id));
@@ -490,6 +493,12 @@ impl State {
 
     /// Goes on with a subscription's streak after an attempt, if there is the subscription.
     pub(super) fn count_attempt(&mut self, key: (AccountId, SubscriptionId), attempt: &Attempt) {
+        let took_seconds = attempt.duration_ms / 1_000;
+        if took_seconds > 0 && self.subscriptions.contains_key(&key) {
+            self.took_seconds.insert(key, took_seconds);
+        } else {
+            self.took_seconds.remove(&key);
+        }
         if attempt.status == EffectStatus::Succeeded {
             self.streaks.remove(&key);
         } else if self.subscriptions.contains_key(&key) {

@@ -542,6 +542,8 @@ struct Queue {
     key: (AccountId, SubscriptionId),
     /// In a row.
     failures: u32,
+    /// Whether it is failing or slow.
+    held_back: bool,
 }
 
 /// What is due: since when, which effect, whose, and in which queue if it is a delivery.
@@ -552,14 +554,14 @@ type Candidate = (Timestamp, EffectId, AccountId, Option<Queue>);
 struct Held {
     by_subscription: BTreeMap<(AccountId, SubscriptionId), u32>,
     by_account: BTreeMap<AccountId, u32>,
-    failing: u32,
+    held_back: u32,
 }
 
 impl Held {
     fn add(&mut self, queue: Queue) {
         *self.by_subscription.entry(queue.key).or_default() += 1;
         *self.by_account.entry(queue.key.0).or_default() += 1;
-        self.failing += u32::from(queue.failures > 0);
+        self.held_back += u32::from(queue.held_back);
     }
 
     /// What may be taken, in its turn.
@@ -583,12 +585,12 @@ impl Held {
             })
             .collect();
         placed.sort_unstable_by_key(|(place, failures, due, id, ..)| (*place, *failures, *due, *id));
-        placed.into_iter().filter_map(move |(place, failures, _, id, account_id, queue)| {
+        placed.into_iter().filter_map(move |(place, _, _, id, account_id, queue)| {
             if let Some(queue) = queue {
                 let of_account = self.by_account.get(&account_id).copied().unwrap_or_default();
                 let allowed = place <= shares.per_subscription
                     && (place == 1 || of_account < shares.per_account)
-                    && (failures == 0 || self.failing < shares.failing);
+                    && (!queue.held_back || self.held_back < shares.failing);
                 if !allowed {
                     return None;
                 }
@@ -618,9 +620,11 @@ impl WorkStorage for MemoryStorage {
             if stored.status != EffectStatus::Pending || id.lane() != lane {
                 continue;
             }
-            let queue = stored.subscription_id().map(|subscription_id| Queue {
-                key: (account_id, subscription_id),
-                failures: state.streaks.get(&(account_id, subscription_id)).map_or(0, |streak| streak.failures),
+            let queue = stored.subscription_id().map(|subscription_id| {
+                let key = (account_id, subscription_id);
+                let failures = state.streaks.get(&key).map_or(0, |streak| streak.failures);
+                let slow = state.took_seconds.get(&key).is_some_and(|took| *took >= shares.slow_after.as_secs());
+                Queue { key, failures, held_back: failures > 0 || slow }
             });
             if stored.is_leased(now) {
                 queue.into_iter().for_each(|queue| held.add(queue));

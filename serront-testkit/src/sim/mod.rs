@@ -237,7 +237,7 @@ pub fn calm_policy() -> Policy {
     Policy {
         dispatch_idle: minutes(10),
         fold_interval: minutes(30),
-        delivery_shares: DeliveryShares { per_subscription: 4, per_account: 5, failing: 2 },
+        delivery_shares: DeliveryShares { per_subscription: 4, per_account: 5, failing: 2, slow_after: Duration::MAX },
         switch_off_failures: 5,
         switch_off_after: minutes(120),
         ..Policy::default()
