@@ -353,6 +353,9 @@ impl Plan {
         for _ in 0..random.between(2, 5) {
             plan.draw_payout_scene(&mut random);
         }
+        plan.draw_payout_race(&mut Random::of(seed, "payout race"));
+        plan.draw_quick_payment(&mut Random::of(seed, "quick payment"));
+        plan.draw_subscription_race(&mut Random::of(seed, "subscription race"));
         plan.draw_clearing_up(&mut random);
         plan.draw_ways_out(&mut Random::of(seed, "ways out"));
         plan.draw_new_tokens(&mut Random::of(seed, "tokens"));
@@ -609,6 +612,57 @@ impl Plan {
                 _ => (buyer, Act::Place),
             };
             push(random, at, actor, act);
+        }
+    }
+
+    /// Both of a seller's devices ask for most of what there is, at the same moment.
+    fn draw_payout_race(&mut self, random: &mut Random) {
+        let at = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+        let seller = random.index(self.sellers);
+        let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+            self.items.push(Item { at, actor, act, salt: random.next() });
+        };
+        let device = |device: usize| Actor::Device { seller, device };
+        let operator = Actor::Operator { operator: random.index(OPERATORS) };
+        let amount = i64::try_from(random.between(1_000_000, 3_000_000)).unwrap_or(1);
+        let reference = u32::try_from(random.between(10_000, 19_999)).unwrap_or(0);
+        push(random, at, device(0), Act::SwitchPayment { on: true });
+        push(random, at, operator, Act::Adjust { seller, amount, reference });
+        for nth in 0..DEVICES {
+            let bank = Some(u32::try_from(random.below(1_000)).unwrap_or(0));
+            let act = Act::RequestPayout { seller, share: 900, bank, key: Some(1) };
+            push(random, at + 5_000, device(nth), act);
+        }
+    }
+
+    /// A session is paid within moments: it may be told of before it is known here.
+    fn draw_quick_payment(&mut self, random: &mut Random) {
+        let at = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+        let seller = random.index(self.sellers);
+        let mut push = |random: &mut Random, at: i64, actor: Actor, act: Act| {
+            self.items.push(Item { at, actor, act, salt: random.next() });
+        };
+        let buyer = |buyer: usize| Actor::Buyer { seller, buyer };
+        push(random, at, Actor::Device { seller, device: 0 }, Act::SwitchPayment { on: true });
+        push(random, at + 1_000, buyer(0), Act::Place);
+        push(random, at + 2_000, buyer(0), Act::PayOnline { order: LATEST, twice: false });
+        for pause in [30, 45, 60, 90, 150] {
+            push(random, at + 2_000 + pause, buyer(1), Act::HostedPage { session: 0, how: Hosted::Pay });
+        }
+    }
+
+    /// A subscription is paused and made active again while orders come.
+    fn draw_subscription_race(&mut self, random: &mut Random) {
+        let at = i64::try_from(random.below(u64::try_from(self.chaos_ms).unwrap_or(0))).unwrap_or(0);
+        let seller = random.index(self.sellers);
+        for nth in 0..4 {
+            let device = Actor::Device { seller, device: 0 };
+            let act = Act::Pause { subscription: 0, active: nth % 2 == 1 };
+            self.items.push(Item { at: at + 10, actor: device, act, salt: random.next() });
+        }
+        for nth in 0..2 * BUYERS {
+            let buyer = Actor::Buyer { seller, buyer: nth % BUYERS };
+            self.items.push(Item { at, actor: buyer, act: Act::Place, salt: random.next() });
         }
     }
 
