@@ -123,9 +123,10 @@ impl SmtpMailer {
         }
         // Whether it takes mail of this sender, over such a connection, is not the recipient's doing.
         let kept_out = |error| MailFailure::Unreachable(Cause::from(error));
-        let refused = |error| match Cause::from(error) {
-            cause @ Cause::Never(AUTHENTICATION_REQUIRED) => MailFailure::Unreachable(cause),
-            cause => MailFailure::Refused(cause),
+        let refused = |error| {
+            let cause = Cause::from(error);
+            let is_ours = matches!(cause, Cause::Never(AUTHENTICATION_REQUIRED));
+            if is_ours { MailFailure::Unreachable(cause) } else { MailFailure::Refused(cause) }
         };
         connection.command(Mail::new(Some(self.sender.address().clone()), parameters)).await.map_err(kept_out)?;
         connection.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(refused)?;
