@@ -397,7 +397,7 @@ async fn every_kind_of_refusal_has_its_envelope() {
     let pause = ask("PATCH", format!("/api/v1/webhook-subscriptions/{subscription}")).json(&json!({"active": false}));
     send(pause).await.data();
     golden.pin("409_endpoint_disabled", &send(retry).await);
-    golden.pin("413", &send(ask("POST", "/api/v1/services").body(vec![b' '; 1_048_577])).await);
+    golden.pin("413", &send(ask("POST", "/api/v1/services").body(vec![b' '; 262_145])).await);
     let (_, token) = house.order(&key, "renata").await;
     let proof = ask("PUT", format!("/api/v1/public/orders/{token}/proof")).image("image/jpeg", samples::PNG);
     golden.pin("415", &house.send(proof).await);
