@@ -346,7 +346,7 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
     let mut held = None;
     if bytes > UNCOUNTED_BYTES_MAX {
         held = host.outgoing.try_take(Reader::of(note.account(), address), bytes);
-        if held.is_none() && is_read {
+        if held.is_none() && (is_read || !is_done) {
             let problem = outgoing::no_room();
             response = problem.clone().into_response();
             response.extensions_mut().remove::<Payload>();

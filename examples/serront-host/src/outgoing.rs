@@ -7,7 +7,7 @@
 //! A receipt takes its room before it is read from its store, and so does a page of an export; both wait a while for it. All
 //! other answers are there within moments of being asked for, and are measured then: one that finds no room is dropped at
 //! once, and `BUSY` is answered in its place. What a command did is told all the same, since it has happened; such answers
-//! are of one object, and short.
+//! are of one object, and short. A refused form's page has done nothing, and is dropped like the others.
 //!
 //! Not here: how slowly an answer may be taken, which is each connection's (`serve`).
 

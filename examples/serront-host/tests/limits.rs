@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
 use in_process::{Ask, House, NOTIFIED, Reply, ask};
+use serde_json::json;
 use serront_core::tier::Tier;
 use serront_host::{Host, Limits, TrustedProxies, router};
 use tower::ServiceExt as _;
@@ -23,6 +24,7 @@ const RATE: u32 = 12;
 struct Desk {
     house: House,
     router: Router,
+    key: String,
     token: String,
 }
 
@@ -33,12 +35,12 @@ impl Desk {
 
     async fn with(public_per_minute: u32) -> Self {
         let house = House::open().await;
-        let key = house.account(Tier::Free).await;
+        let key = house.account(Tier::Business).await;
         house.open_shop(&key, "renata").await;
         let (_, token) = house.order(&key, "renata").await;
         let limits = Limits { public_per_minute, trusted_proxies: TrustedProxies::parse("10.0.0.0/8").unwrap() };
         let host = Host::new(house.host_ports(), house.host_policy(), "http://localhost").with_limits(limits);
-        Self { router: router(Arc::new(host)), house, token }
+        Self { router: router(Arc::new(host)), house, key, token }
     }
 
     async fn answer(&self, request: Request<Body>) -> Reply {
@@ -195,6 +197,43 @@ async fn what_has_a_key_or_a_signature_is_not_counted() {
 async fn zero_is_no_limit() {
     let desk = Desk::with(0).await;
     assert_eq!(desk.storm(500, "203.0.113.1", desk.order()).await.0, 500);
+}
+
+#[tokio::test]
+async fn answers_that_nobody_has_taken_leave_no_room_for_others_but_for_what_was_done() {
+    let desk = Desk::with(0).await;
+    let text = "\u{1f58b}".repeat(2_000);
+    let packages: Vec<_> =
+        (1..=5).map(|n| json!({"name": format!("P{n}"), "priceIdr": 1_000, "description": text})).collect();
+    for number in 1..=12 {
+        let service =
+            json!({"slug": format!("s-{number}"), "name": "S", "pricingType": "package", "packages": packages});
+        desk.house.send(ask("POST", "/api/v1/services").key(&desk.key).json(&service)).await.data();
+    }
+    let answer = async |ask: Ask| desk.router.clone().oneshot(ask.request()).await.unwrap();
+    let page = |method: &'static str| ask(method, "/s/renata").header("accept", "text/html");
+    let mut answers = Vec::new();
+    // The long ones first, and then shorter ones, until nothing fits.
+    for read in [Desk::shop(), page("GET")] {
+        let last = loop {
+            assert!(answers.len() < 1_000, "no end of them");
+            let answer = answer(read.clone()).await;
+            if answer.status() != 200 {
+                break answer;
+            }
+            answers.push(answer);
+        };
+        assert_eq!((last.status().as_u16(), &last.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    }
+    let bytes: u64 = answers.iter().map(|answer| answer.body().size_hint().exact().unwrap()).sum();
+    assert!((23..=25).contains(&(bytes >> 20)), "{bytes}");
+    assert_eq!(answer(page("POST").body("serviceSlug=x")).await.status(), 503, "a form that did nothing");
+    let order = json!({"serviceSlug": "logo", "buyerName": "Budi", "buyerEmail": "budi@example.com"});
+    let placed = answer(ask("POST", "/api/v1/public/storefront/renata/order").json(&order)).await;
+    assert_eq!(placed.status(), 201);
+    assert_eq!(answer(ask("GET", "/api/v1/services").key(&desk.key)).await.status(), 200, "who has a key has room");
+    drop(answers);
+    assert_eq!(answer(Desk::shop()).await.status(), 200);
 }
 
 #[tokio::test]
