@@ -1,6 +1,10 @@
 //! Webhooks over real connections: secrets that are rotated, and what was given up.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +17,7 @@ mod support;
 on_both_engines!(
     a_rotated_secret_signs_at_once_and_the_one_before_beside_it,
     what_was_given_up_is_listed_tried_again_and_discarded,
+    what_a_pause_gave_up_is_the_sellers_alone,
 );
 
 const SUBSCRIPTIONS: &str = "/api/v1/webhook-subscriptions";
@@ -71,31 +76,71 @@ async fn a_rotated_secret_signs_at_once_and_the_one_before_beside_it(engine: Eng
     assert!(host.stop());
 }
 
+/// A mail server that refuses every recipient for good, until it is mended. Counts what it took.
+#[derive(Clone, Default)]
+struct MailServer {
+    is_mended: Arc<AtomicBool>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl MailServer {
+    fn start(&self) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = self.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let server = server.clone();
+                std::thread::spawn(move || server.converse(stream.unwrap()));
+            }
+        });
+        port
+    }
+
+    /// Until the client goes, or says what this one does not know.
+    fn converse(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.write_all(b"220 mail.example\r\n")?;
+        let mut is_text = false;
+        for line in BufReader::new(stream.try_clone()?).lines() {
+            let answer = match (line?.as_str(), is_text) {
+                (".", true) => {
+                    is_text = false;
+                    self.taken.fetch_add(1, Ordering::SeqCst);
+                    "250 taken\r\n"
+                }
+                (_, true) => continue,
+                ("DATA", _) => {
+                    is_text = true;
+                    "354 go on\r\n"
+                }
+                (line, _) if line.starts_with("RCPT") && !self.is_mended.load(Ordering::SeqCst) => "550 nobody\r\n",
+                _ => "250 well\r\n",
+            };
+            stream.write_all(answer.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
 async fn what_was_given_up_is_listed_tried_again_and_discarded(engine: Engine) {
-    let installation = Installation::new(engine);
+    let mails = MailServer::default();
+    let installation =
+        Installation::new(engine).with([("SERRONT_SMTP_URL", format!("smtp://127.0.0.1:{}", mails.start()))]);
     let (account, key) = installation.account("free");
     let host = installation.serve();
     let client = Client::new(&host, &key);
     client.open_shop("studio-renata").await;
-    // Nobody listens there.
-    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let made = client.call("POST", SUBSCRIPTIONS, Some(json!({"url": format!("http://{nowhere}/hook")}))).await.data();
-    let subscription = format!("{SUBSCRIPTIONS}/{}", made["id"].as_str().unwrap());
-    client.order("studio-renata").await;
-    client.order("studio-renata").await;
-    let deliveries = format!("{SUBSCRIPTIONS}/deliveries");
-    loop {
-        let log = client.call("GET", &deliveries, None).await.data();
-        if log.as_array().unwrap().iter().filter(|delivery| delivery["attempts"] == 1).count() == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..2 {
+        client.order("studio-renata").await;
     }
-    assert_eq!(installation.lines(&["outbox", "list"]), Vec::<Value>::new(), "they are tried again by themselves");
-    client.call("PATCH", &subscription, Some(json!({"active": false}))).await.data();
+    assert_eq!(installation.lines(&["outbox", "list"]), Vec::<Value>::new());
+    for order in client.order_ids().await {
+        client.call("POST", &format!("/api/v1/orders/{order}/confirm-payment"), None).await.data();
+    }
+    let list = || installation.lines(&["outbox", "list"]);
+    eventually("both mails are refused", || list().len() == 2).await;
 
-    let listed = installation.lines(&["outbox", "list"]);
-    assert_eq!(listed.len(), 2);
+    let listed = list();
     assert_eq!(installation.lines(&["outbox", "list", "--limit", "1"]), listed[..1]);
     let ids: Vec<&str> = listed.iter().map(|line| line["id"].as_str().unwrap()).collect();
     assert_eq!(
@@ -103,44 +148,72 @@ async fn what_was_given_up_is_listed_tried_again_and_discarded(engine: Engine) {
         json!({
             "id": ids[0], "accountId": account, "status": "failed", "discarded": false,
             "createdAt": listed[0]["createdAt"], "attempts": 1, "lastAttemptAt": listed[0]["lastAttemptAt"],
-            "responseCode": null, "lastError": listed[0]["lastError"], "subscriptionId": made["id"],
-            "type": "serront.order.created.v1",
+            "responseCode": null, "lastError": "the mail server refused for good", "subscriptionId": null, "type": null,
         })
     );
-    let paused = installation.complaint(&["outbox", "retry", &account, ids[0]]);
-    assert!(paused.contains("inactive"), "{paused}");
 
     for arguments in [
         &["outbox", "discard", &account, ids[0]][..],
         &["outbox", "discard", &account, ids[0], "--reason", " "],
-        &["outbox", "discard", &account, "whd_x", "--reason", "Gone"],
-        &["outbox", "discard", &account, "whd_01jtestvect0r0000000000000", "--reason", "Gone"],
+        &["outbox", "discard", &account, "mail_x", "--reason", "Gone"],
+        &["outbox", "discard", &account, "mail_01jtestvect0r0000000000000", "--reason", "Gone"],
     ] {
         installation.complaint(arguments);
     }
-    assert_eq!(installation.lines(&["outbox", "list"]), listed);
-    let discard = ["outbox", "discard", &account, ids[0], "--reason", "The receiver is gone", "--by", "cashier 7"];
+    assert_eq!(list(), listed);
+    let discard = ["outbox", "discard", &account, ids[0], "--reason", "The mailbox is gone", "--by", "cashier 7"];
     assert_eq!(installation.admin(&discard)["discarded"], true);
     installation.complaint(&discard);
-    assert_eq!(installation.lines(&["outbox", "list"]), listed[1..]);
+    assert_eq!(list(), listed[1..]);
     let records = installation.lines(&["outbox", "list", "--discarded"]);
     let by = json!({"kind": "host", "name": "cashier 7"});
     assert_eq!(
         records,
         [json!({
             "id": ids[0], "accountId": account, "discardedAt": records[0]["discardedAt"], "by": by,
-            "reason": "The receiver is gone",
+            "reason": "The mailbox is gone",
         })]
     );
 
+    mails.is_mended.store(true, Ordering::SeqCst);
+    for (id, taken) in ids.iter().zip(1..) {
+        assert_eq!(installation.admin(&["outbox", "retry", &account, id])["status"], "pending");
+        eventually("its arrival", || mails.taken.load(Ordering::SeqCst) == taken).await;
+    }
+    assert_eq!(list(), Vec::<Value>::new());
+    assert_eq!(installation.lines(&["outbox", "list", "--discarded"]), records, "for good");
+    assert!(host.stop());
+}
+
+/// Nobody has to mend what a seller paused, and only the seller's own list has it (#8).
+async fn what_a_pause_gave_up_is_the_sellers_alone(engine: Engine) {
+    let installation = Installation::new(engine);
+    let (account, key) = installation.account("free");
+    let host = installation.serve();
+    let client = Client::new(&host, &key);
+    client.open_shop("studio-renata").await;
+    // Nobody listens there.
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let made = client.call("POST", SUBSCRIPTIONS, Some(json!({"url": format!("http://{nowhere}/hook")}))).await.data();
+    let subscription = format!("{SUBSCRIPTIONS}/{}", made["id"].as_str().unwrap());
+    client.order("studio-renata").await;
+    let delivery = async || client.call("GET", &format!("{SUBSCRIPTIONS}/deliveries"), None).await.data()[0].clone();
+    while delivery().await["attempts"] != 1 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    client.call("PATCH", &subscription, Some(json!({"active": false}))).await.data();
+    let paused = delivery().await;
+    assert_eq!((&paused["status"], &paused["attempts"]), (&json!("failed"), &json!(1)));
+    assert_eq!(installation.lines(&["outbox", "list"]), Vec::<Value>::new());
+    assert_eq!(installation.lines(&["outbox", "list", "--discarded"]), Vec::<Value>::new());
+    let id = paused["id"].as_str().unwrap();
+    let told = installation.complaint(&["outbox", "retry", &account, id]);
+    assert!(told.contains("inactive"), "{told}");
+
     let receiver = Receiver::start().await;
     client.call("PATCH", &subscription, Some(json!({"url": receiver.url, "active": true}))).await.data();
-    for (id, received) in ids.iter().zip(1..) {
-        assert_eq!(installation.admin(&["outbox", "retry", &account, id])["status"], "pending");
-        eventually("its arrival", || receiver.received().len() == received).await;
-        assert_eq!(receiver.received().last().unwrap().header("serront-delivery-attempt"), "2");
-    }
-    assert_eq!(installation.lines(&["outbox", "list"]), Vec::<Value>::new());
-    assert_eq!(installation.lines(&["outbox", "list", "--discarded"]), records, "for good");
+    client.call("POST", &format!("{SUBSCRIPTIONS}/deliveries/{id}/retry"), None).await.data();
+    eventually("its arrival", || receiver.received().len() == 1).await;
+    assert_eq!(receiver.received()[0].header("serront-delivery-attempt"), "2");
     assert!(host.stop());
 }
