@@ -39,8 +39,9 @@ pub(super) fn not_made(visit: &Visit, failure: Failure) -> Result<Trouble, Turn>
     }
     let text = say.of(
         "Formulir ini sudah dikirim sebelumnya, dan rahasianya hanya ditampilkan sekali. Bila belum sempat disimpan, \
-         buat yang baru.",
-        "This form was sent before, and the secret is shown only once. If you have not kept it, make a new one.",
+         buat yang baru, dan hapus yang tidak dipakai.",
+        "This form was sent before, and the secret is shown only once. If you have not kept it, make a new one, and delete \
+         what you don't use.",
     );
     Ok(Trouble { text: text.into(), ..trouble })
 }
