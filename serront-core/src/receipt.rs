@@ -1,5 +1,11 @@
 //! Receipts: images that a buyer uploads as proof of a transfer, recognised by their bytes.
+//!
+//! ```text
+//! uploaded bytes ─▶ Picture::take ─▶ the picture alone ─▶ hashed, stored, served
+//!                        └─ ImageFault: why it is not taken
+//! ```
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -12,9 +18,9 @@ use crate::time::Timestamp;
 
 /// Most bytes that a receipt may have: 5 MiB (the published "5 MB", read generously).
 pub const RECEIPT_BYTES_MAX: usize = 5 * 1024 * 1024;
-/// Most pixels that a receipt may claim to have. Whoever looks at it has to make room for them, and a few bytes can claim
-/// billions; telephones make 12 to 50 million.
-pub const RECEIPT_PIXELS_MAX: u64 = 50_000_000;
+/// Most pixels that a receipt may claim to have. A viewer has to make room for them, and a few bytes can claim billions. Phones
+/// make pictures of 12 to 108 megapixels.
+pub const RECEIPT_PIXELS_MAX: u64 = 120_000_000;
 
 /// A SHA-256 digest, shown as 64 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,34 +94,159 @@ impl ImageType {
         }
     }
 
-    /// The kind of this media type; parameters and letter case do not matter.
+    /// The kind of this media type; parameters and letter case do not matter. The older names `image/jpg`, `image/pjpeg` and
+    /// `image/x-png` mean the same types.
     #[must_use]
     pub fn from_media_type(media_type: &str) -> Option<Self> {
-        let essence = media_type.split(';').next().unwrap_or_default().trim();
-        Self::ALL.into_iter().find(|kind| kind.media_type().eq_ignore_ascii_case(essence))
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "image/png" | "image/x-png" => Some(Self::Png),
+            "image/jpeg" | "image/jpg" | "image/pjpeg" => Some(Self::Jpeg),
+            "image/webp" => Some(Self::Webp),
+            "image/gif" => Some(Self::Gif),
+            _ => None,
+        }
     }
 
-    /// Recognises an image by its bytes.
-    ///
-    /// The format's own structure is walked to its end, so that a file which continues as something else (an archive, a page,
-    /// a script) is refused; comments and metadata are looked into for the same. Pixels are neither decoded nor searched; how
-    /// many there are is what the headers claim.
+    /// Recognises the image that a file begins with, as [`Picture::take`] does.
     ///
     /// # Errors
-    /// [`Rejection::UnsupportedMediaType`] if the bytes are no such image, two kinds of file at once, or more than
-    /// [`RECEIPT_PIXELS_MAX`].
+    /// [`Rejection::UnsupportedMediaType`] with what is wrong.
     pub fn recognise(bytes: &[u8]) -> Result<Self, Rejection> {
-        let Some(kind) = image::kind_of(bytes) else {
-            return Err(Rejection::UnsupportedMediaType("the bytes must be a PNG, JPEG, WebP or GIF image"));
-        };
-        if !image::is_whole(kind, bytes) || image::carries_something_else(kind, bytes) {
-            return Err(Rejection::UnsupportedMediaType("the image must be complete, and nothing beside an image"));
-        }
-        if image::pixels_claimed(kind, bytes) > RECEIPT_PIXELS_MAX {
-            return Err(Rejection::UnsupportedMediaType("the image must have at most 50 megapixels"));
-        }
+        let (kind, _) = find(None, bytes)?;
         Ok(kind)
     }
+}
+
+/// Why a file is not taken as a receipt. Its text is what the API says; pages say it in their visitor's language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageFault {
+    /// There are no bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// A picture as iPhones store them (HEIC, HEIF), which most browsers can't show.
+    #[error(
+        "the file is an iPhone's HEIC picture; send it as JPEG: a screenshot of it, or choose Settings > Camera > Formats > Most \
+         Compatible and take it again"
+    )]
+    Heic,
+    /// A PDF.
+    #[error("the file is a PDF; send a photo or a screenshot of it")]
+    Pdf,
+    /// An image of another format: AVIF, BMP, ICO, JPEG 2000, JPEG XL, SVG, TIFF.
+    #[error("the image has another format; send it as PNG, JPEG, WebP or GIF")]
+    OtherFormat,
+    /// Something else by its beginning.
+    #[error("the file is not an image: it must be a PNG, JPEG, WebP or GIF")]
+    NotAnImage,
+    /// An image, and a file of another kind in the same bytes.
+    #[error("the file is an image and another kind of file at the same time")]
+    TwoKinds,
+    /// It begins as an image, and what a picture needs is missing or damaged.
+    #[error("the image is incomplete: a part of it is missing or damaged")]
+    Incomplete,
+    /// Its headers claim more than [`RECEIPT_PIXELS_MAX`].
+    #[error("the image must have at most {} megapixels", RECEIPT_PIXELS_MAX / 1_000_000)]
+    TooManyPixels,
+    /// The declared media type is none that is taken.
+    #[error("the content type must be image/png, image/jpeg, image/webp or image/gif")]
+    DeclaredUnknown,
+    /// The bytes are an image of another type than declared.
+    #[error("the bytes are not what the content type says")]
+    DeclaredOther,
+}
+
+impl From<ImageFault> for Rejection {
+    fn from(fault: ImageFault) -> Self {
+        Self::UnsupportedMediaType(fault)
+    }
+}
+
+/// The picture in an uploaded file: the bytes that are hashed, stored and served.
+///
+/// What is promised of it:
+///
+/// - It begins as one of the four formats and ends where its format does. What followed in the file (a phone's trailer, a motion
+///   photo's video, an archive, further JPEGs such as gain maps) is cut off. A missing end (JPEG's EOI, PNG's IEND, GIF's trailer) is
+///   added, and a wrong RIFF size of a WebP corrected.
+/// - Its headers claim at most [`RECEIPT_PIXELS_MAX`], and it has at most [`RECEIPT_BYTES_MAX`] bytes.
+/// - Taking it again answers the same bytes.
+///
+/// What is *not* promised: that a decoder can show it, since nothing is decoded (a JPEG that lost the second half of its pixels is
+/// taken as one that lost its end), and that its metadata are harmless. They are kept as they are, and may hold markup or any other
+/// bytes. So a host has to serve receipts in such a way that no browser reads them as anything but an image: with
+/// `X-Content-Type-Options: nosniff`, the recognised media type, and a content security policy that runs nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture<'b> {
+    image_type: ImageType,
+    bytes: Cow<'b, [u8]>,
+}
+
+impl<'b> Picture<'b> {
+    /// Takes the picture out of a file.
+    ///
+    /// The kind is what the bytes say. A `declared` media type has to agree with them; without one, any of the four kinds is taken.
+    ///
+    /// # Errors
+    /// [`Rejection::PayloadTooLarge`] if the file, with all that follows the picture, has more than [`RECEIPT_BYTES_MAX`] bytes;
+    /// [`Rejection::UnsupportedMediaType`] with what is wrong.
+    pub fn take(declared: Option<&str>, file: impl Into<Cow<'b, [u8]>>) -> Result<Self, Rejection> {
+        let file = file.into();
+        let too_large = Rejection::PayloadTooLarge { bytes_max: RECEIPT_BYTES_MAX };
+        if file.len() > RECEIPT_BYTES_MAX {
+            return Err(too_large);
+        }
+        let (image_type, found) = find(declared, &file)?;
+        // A missing end may be what makes it too large.
+        if found.length() > RECEIPT_BYTES_MAX {
+            return Err(too_large);
+        }
+        Ok(Self { image_type, bytes: found.out_of(file) })
+    }
+
+    /// The kind of image.
+    #[must_use]
+    pub const fn image_type(&self) -> ImageType {
+        self.image_type
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What a decision needs to know of it.
+    #[must_use]
+    pub fn checked(&self) -> CheckedImage {
+        // At most RECEIPT_BYTES_MAX.
+        let bytes = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        CheckedImage { image_type: self.image_type, bytes, sha256: Digest256::of(&self.bytes) }
+    }
+}
+
+impl fmt::Debug for Picture<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Picture({}, {} bytes)", self.image_type.media_type(), self.bytes.len())
+    }
+}
+
+/// The kind of a file and the picture that it begins with.
+fn find(declared: Option<&str>, bytes: &[u8]) -> Result<(ImageType, image::Found), ImageFault> {
+    // What the file is by its beginning says more than that its declared type is not taken.
+    let kind = image::kind_of(bytes)?;
+    if let Some(declared) = declared {
+        let declared = ImageType::from_media_type(declared).ok_or(ImageFault::DeclaredUnknown)?;
+        if declared != kind {
+            return Err(ImageFault::DeclaredOther);
+        }
+    }
+    let found = image::find(kind, bytes)?;
+    if found.pixels > RECEIPT_PIXELS_MAX {
+        return Err(ImageFault::TooManyPixels);
+    }
+    Ok((kind, found))
 }
 
 /// What is known of an uploaded receipt; its bytes are in the [`Receipts`](crate::ports::Receipts) port.
@@ -133,12 +264,12 @@ pub struct Receipt {
     pub uploaded_at: Timestamp,
 }
 
-/// A receipt whose bytes were checked, ready to be stored.
+/// A receipt whose bytes were checked, ready to be stored: what a decision knows of a [`Picture`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckedImage {
     /// The kind of image.
     pub image_type: ImageType,
-    /// How many bytes.
+    /// How many bytes the picture has.
     pub bytes: u32,
     /// Their digest.
     pub sha256: Digest256,
@@ -148,22 +279,9 @@ impl CheckedImage {
     /// Checks uploaded bytes against their declared media type.
     ///
     /// # Errors
-    /// [`Rejection::PayloadTooLarge`] above [`RECEIPT_BYTES_MAX`]; [`Rejection::UnsupportedMediaType`] if the declared
-    /// type is not taken, the bytes are empty, are no such image, or are of another type than declared.
+    /// Those of [`Picture::take`].
     pub fn check(declared: &str, bytes: &[u8]) -> Result<Self, Rejection> {
-        if bytes.len() > RECEIPT_BYTES_MAX {
-            return Err(Rejection::PayloadTooLarge { bytes_max: RECEIPT_BYTES_MAX });
-        }
-        let declared = ImageType::from_media_type(declared).ok_or(Rejection::UnsupportedMediaType(
-            "the content type must be image/png, image/jpeg, image/webp or image/gif",
-        ))?;
-        let image_type = ImageType::recognise(bytes)?;
-        if image_type != declared {
-            return Err(Rejection::UnsupportedMediaType("the bytes are not what the content type says"));
-        }
-        let count =
-            u32::try_from(bytes.len()).map_err(|_| Rejection::PayloadTooLarge { bytes_max: RECEIPT_BYTES_MAX })?;
-        Ok(Self { image_type, bytes: count, sha256: Digest256::of(bytes) })
+        Picture::take(Some(declared), bytes).map(|picture| picture.checked())
     }
 }
 
@@ -175,15 +293,19 @@ pub mod samples {
         0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, b'I', b'D', b'A', b'T', 0x78, 0x9c, 0x63, 0x68, 0, 0, 0, 0x82,
         0, 0x81, 0x77, 0xcd, 0x72, 0xb6, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82,
     ];
-    /// The frame of a JPEG with an empty scan.
+    /// One grey pixel as JPEG.
     pub const JPEG: &[u8] = &[
-        0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0xff, 0xda, 0, 8, 1, 1, 0,
-        0, 63, 0, 0x7f, 0xff, 0, 0xff, 0xd9,
+        0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0xff, 0xdb, 0, b'C', 0,
+        16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,
+        16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,
+        16, 16, 16, 16, 16, 16, 16, 16, 0xff, 0xc0, 0, 11, 8, 0, 1, 0, 1, 1, 1, 17, 0, 0xff, 0xc4, 0, 20, 0, 1, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xc4, 0, 20, 16, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 63, 0xff, 0xd9,
     ];
-    /// The frame of a lossless WebP.
+    /// One grey pixel as lossless WebP.
     pub const WEBP: &[u8] = &[
-        b'R', b'I', b'F', b'F', 18, 0, 0, 0, b'W', b'E', b'B', b'P', b'V', b'P', b'8', b'L', 6, 0, 0, 0, 0x2f, 0, 0, 0,
-        0, 0,
+        b'R', b'I', b'F', b'F', 30, 0, 0, 0, b'W', b'E', b'B', b'P', b'V', b'P', 56, b'L', 17, 0, 0, 0, 47, 0, 0, 0, 0,
+        7, b'P', 0xc0, 2, 22, 0xb0, 0xff, 0x81, 0x88, 0xe8, 0x7f, 0, 0,
     ];
     /// One pixel as GIF.
     pub const GIF: &[u8] = &[
@@ -199,20 +321,47 @@ mod tests {
 
     #[test]
     fn what_is_no_image_or_another_one_is_refused() {
-        for (declared, bytes) in [
-            ("image/png", &b""[..]),
-            ("image/png", samples::JPEG),
-            ("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
-            ("image/png", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
-            ("text/html", b"<html></html>"),
-            ("image/jpeg", b"%PDF-1.7"),
-            ("", samples::PNG),
+        for (declared, bytes, fault) in [
+            ("image/png", &b""[..], ImageFault::Empty),
+            ("image/png", samples::JPEG, ImageFault::DeclaredOther),
+            ("image/x-png", samples::JPEG, ImageFault::DeclaredOther),
+            ("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>", ImageFault::OtherFormat),
+            ("image/png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", ImageFault::OtherFormat),
+            ("text/html", b"<html></html>", ImageFault::NotAnImage),
+            ("image/heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ImageFault::Heic),
+            ("image/jpeg", b"%PDF-1.7", ImageFault::Pdf),
+            ("image/png", &samples::PNG[..40], ImageFault::Incomplete),
+            ("", samples::PNG, ImageFault::DeclaredUnknown),
+            ("application/octet-stream", samples::PNG, ImageFault::DeclaredUnknown),
+            ("image/png, image/jpeg", samples::PNG, ImageFault::DeclaredUnknown),
         ] {
-            let code = CheckedImage::check(declared, bytes).unwrap_err().code();
-            assert_eq!(code, Code::UnsupportedMediaType, "{declared}");
+            let refused = CheckedImage::check(declared, bytes).unwrap_err();
+            assert_eq!(refused, Rejection::UnsupportedMediaType(fault), "{declared}");
+            assert_eq!(refused.code(), Code::UnsupportedMediaType);
         }
         let large = vec![0; RECEIPT_BYTES_MAX + 1];
         assert_eq!(CheckedImage::check("image/png", &large).unwrap_err().code(), Code::PayloadTooLarge);
-        assert!(CheckedImage::check("IMAGE/PNG; charset=x", samples::PNG).is_ok());
+        let trailer = [samples::PNG, &large].concat();
+        assert_eq!(CheckedImage::check("image/png", &trailer).unwrap_err().code(), Code::PayloadTooLarge);
+    }
+
+    #[test]
+    fn older_names_of_the_types_are_taken() {
+        for (declared, bytes) in [
+            ("IMAGE/PNG; charset=x", samples::PNG),
+            ("image/x-png", samples::PNG),
+            ("image/jpg", samples::JPEG),
+            (" image/PJPEG ", samples::JPEG),
+        ] {
+            assert!(CheckedImage::check(declared, bytes).is_ok(), "{declared}");
+        }
+    }
+
+    #[test]
+    fn what_is_checked_is_the_picture_alone() {
+        let trailed = [samples::JPEG, b"a trailer"].concat();
+        let checked = CheckedImage::check("image/jpeg", &trailed).unwrap();
+        assert_eq!(checked, CheckedImage::check("image/jpeg", samples::JPEG).unwrap());
+        assert_eq!((checked.bytes, checked.sha256), (159, Digest256::of(samples::JPEG)));
     }
 }

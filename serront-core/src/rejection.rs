@@ -161,9 +161,9 @@ pub enum Rejection {
     /// A field is not well formed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The bytes uploaded are no receipt that we take.
-    #[error("{0}")]
-    UnsupportedMediaType(&'static str),
+    /// The uploaded file is not taken as a receipt, for this reason.
+    #[error(transparent)]
+    UnsupportedMediaType(crate::receipt::ImageFault),
     /// More bytes than a receipt may have.
     #[error("the body must be at most {bytes_max} bytes")]
     PayloadTooLarge {

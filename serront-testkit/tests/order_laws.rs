@@ -355,7 +355,7 @@ impl Case {
         match &ask.command {
             OrderCommand::Claim => told(local.claim_payment(token).await),
             OrderCommand::Upload { declared_type, bytes } => {
-                told(self.world.service().upload_receipt(token, declared_type, bytes).await)
+                told(self.world.service().upload_receipt(token, declared_type.as_str(), bytes).await)
             }
             OrderCommand::Confirm { note, key } => {
                 let path = format!("/api/v1/orders/{id}/confirm-payment");

@@ -1,5 +1,6 @@
 //! The remote commands: those that wait for something outside, and so can't be bound to a host's transaction.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{Answer, Environment, Failure, Local, rounds};
@@ -9,7 +10,7 @@ use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, KeyId, OrderId, SubscriptionId};
 use crate::key::{AccessToken, ApiKey, Caller, KeyRecord, OperatorKey};
 use crate::ports::{OrderKey, PortError, Receipts, Sink, TargetError, WorkStorage};
-use crate::receipt::{CheckedImage, Digest256, ImageType};
+use crate::receipt::{CheckedImage, Digest256, ImageType, Picture};
 use crate::rejection::{Invalid, Rejection};
 use crate::subscription::SubscriptionInput;
 use crate::view::{NewSubscriptionView, SubscriptionView};
@@ -111,28 +112,33 @@ where
         Ok(Some(record))
     }
 
-    /// Stores a buyer's receipt; it replaces an earlier one.
+    /// Stores a buyer's receipt; it replaces an earlier one. What is stored is the picture in the file, as [`Picture::take`] finds
+    /// it.
+    ///
+    /// A `declared_type` has to agree with the bytes; `None` takes any kind of image that the bytes are.
     ///
     /// The bytes are stored first, under an id of their own; what a refusal, a failure or a crash leaves behind is
     /// deleted at once or by the sweeper.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`CheckedImage::check`]; those of [`decide::attach_receipt`];
+    /// [`Rejection::NotFound`]; those of [`Picture::take`]; those of [`decide::attach_receipt`];
     /// [`Failure::Busy`]; a port's failure.
-    pub async fn upload_receipt(
+    pub async fn upload_receipt<'b>(
         &self,
         token: &AccessToken,
-        declared_type: &str,
-        bytes: &[u8],
+        declared_type: impl Into<Option<&'b str>>,
+        file: impl Into<Cow<'b, [u8]>>,
     ) -> Result<Answer<()>, Failure> {
+        let (declared_type, file) = (declared_type.into(), file.into());
         let local = self.local();
         let key = OrderKey::Token(token.hash());
         let snapshot = local.order_snapshot(key, None).await?;
-        let image = CheckedImage::check(declared_type, bytes)?;
+        let picture = Picture::take(declared_type, file)?;
+        let image = picture.checked();
         snapshot.payment.state.status.apply(crate::payment::PaymentAct::AttachReceipt)?;
         let account_id = snapshot.account.id;
         let upload_id = local.context(None).ids.upload();
-        self.receipts.put(account_id, upload_id, bytes).await?;
+        self.receipts.put(account_id, upload_id, picture.bytes()).await?;
         match self.attach(&local, key, upload_id, image, &Actor::buyer(token)).await {
             Err(Failure::Rejected(rejection)) => {
                 // Best effort: the sweeper finds what stays.

@@ -61,16 +61,24 @@ fn png_checksum(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| step(sum)))
 }
 
+/// Every sample lacks pixels if it is cut before this byte.
+const BEFORE_PIXELS: usize = 30;
+
 /// Uploads that must be refused, as their declared type and bytes: cut short, two kinds at once, of another type than
 /// declared, no image at all, empty. Those that are too large are [`too_large_image`].
 pub fn almost_image() -> impl Strategy<Value = (String, Vec<u8>)> {
     let declared = |kind: ImageType| kind.media_type().to_owned();
     prop_oneof![
         (image(), any::<prop::sample::Index>()).prop_map(move |((kind, bytes), cut)| {
-            let length = cut.index(bytes.len());
-            (declared(kind), bytes.into_iter().take(length).collect())
+            (declared(kind), bytes.into_iter().take(cut.index(BEFORE_PIXELS)).collect())
         }),
-        image().prop_map(move |(kind, bytes)| (declared(kind), [bytes.as_slice(), b"PK\x03\x04an archive"].concat())),
+        vec(b'a'..=b'z', 0..40).prop_map(move |comment| {
+            let mut bytes = commented(ImageType::Jpeg, &comment);
+            bytes.truncate(bytes.len().saturating_sub(2));
+            // Its pixels go on as the end of an archive.
+            bytes.extend_from_slice(b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+            (declared(ImageType::Jpeg), bytes)
+        }),
         image().prop_map(move |(kind, bytes)| {
             let other = if kind == ImageType::Png { ImageType::Jpeg } else { ImageType::Png };
             (declared(other), bytes)
@@ -84,6 +92,7 @@ pub fn almost_image() -> impl Strategy<Value = (String, Vec<u8>)> {
                 b"<svg xmlns='http://www.w3.org/2000/svg'/>",
                 b"<!doctype html><html></html>",
                 b"%PDF-1.7\n%%EOF",
+                b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
                 b"just text",
             ])
         )

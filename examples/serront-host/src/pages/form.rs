@@ -99,14 +99,11 @@ fn parse_amount(raw: &str) -> Option<i64> {
     joined.parse().ok()
 }
 
-/// A file out of a multipart form.
-pub(super) struct Upload {
-    pub(super) media_type: String,
-    pub(super) bytes: Vec<u8>,
-}
-
-/// Reads the file of this field. One that is too large is refused before it is read to its end.
-pub(super) async fn upload(intake: &Intake, headers: &HeaderMap, field: &str) -> Result<Upload, Problem> {
+/// The bytes of the file in this field of a multipart form. One that is too large is refused before it is read to its end.
+///
+/// Its name and its type are not read: browsers take both from the file's name, so they say nothing that the bytes don't say
+/// better.
+pub(super) async fn upload(intake: &Intake, headers: &HeaderMap, field: &str) -> Result<Vec<u8>, Problem> {
     let malformed = || Problem::from(Invalid::new(field, "must be a file of a form"));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(content_type).map_err(|_| malformed())?;
@@ -117,12 +114,11 @@ pub(super) async fn upload(intake: &Intake, headers: &HeaderMap, field: &str) ->
         if part.name() != Some(field) {
             continue;
         }
-        let media_type = part.content_type().map(ToString::to_string).unwrap_or_default();
         let bytes = part.bytes().await.map_err(|_| malformed())?;
         if bytes.len() > RECEIPT_BYTES_MAX {
             return Err(Rejection::PayloadTooLarge { bytes_max: RECEIPT_BYTES_MAX }.into());
         }
-        return Ok(Upload { media_type, bytes: bytes.to_vec() });
+        return Ok(bytes.to_vec());
     }
     Err(malformed())
 }

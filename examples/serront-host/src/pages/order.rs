@@ -87,7 +87,8 @@ pub(super) async fn pay(State(host): State<Arc<Host>>, visit: Visit, Id(token): 
     Ok(response)
 }
 
-/// Takes the receipt of a form; with scripts the public API takes it instead, for the progress' sake.
+/// Takes the receipt of a form. The script sends the same form, and reads the refusal out of the page that is answered. The kind of
+/// image is what its bytes say.
 pub(super) async fn upload(
     State(host): State<Arc<Host>>,
     visit: Visit,
@@ -97,11 +98,11 @@ pub(super) async fn upload(
 ) -> Shown {
     // 404 goes before everything that the body could be refused for.
     host.local().buyer_order(&token).await?;
-    let upload = match form::upload(&intake, &headers, RECEIPT).await {
-        Ok(upload) => upload,
+    let file = match form::upload(&intake, &headers, RECEIPT).await {
+        Ok(file) => file,
         Err(problem) => return again_for(&host, &visit, &token, &Trouble::problem(visit.say, problem)?, RECEIPT).await,
     };
-    match host.service().upload_receipt(&token, &upload.media_type, &upload.bytes).await {
+    match host.service().upload_receipt(&token, None, file).await {
         Ok(_) => Ok(visit.go(&format!("/o/{}?done=uploaded", token.reveal()))),
         Err(failure) => again(&host, &visit, &token, failure, RECEIPT).await,
     }

@@ -8,6 +8,7 @@ use serront_core::ledger::EntryCode;
 use serront_core::order::{Language, WorkStatus};
 use serront_core::payment::PaymentStatus;
 use serront_core::payout::PayoutStatus;
+use serront_core::receipt::ImageFault;
 use serront_core::rejection::{Code, Rejection};
 use serront_core::time::Timestamp;
 
@@ -208,7 +209,42 @@ impl Say {
                 format!("The limit of your plan is reached: {limit}."),
             );
         }
+        if let Rejection::UnsupportedMediaType(fault) = rejection {
+            return self.image(*fault).to_owned();
+        }
         self.code(rejection.code()).to_owned()
+    }
+
+    /// Why a file is not taken as a receipt, and what to send instead.
+    fn image(self, fault: ImageFault) -> &'static str {
+        match fault {
+            ImageFault::Empty => {
+                self.of("Berkas ini kosong. Pilih berkas lain.", "This file is empty. Choose another one.")
+            }
+            ImageFault::Heic => self.of(
+                "Ini foto HEIC dari iPhone, yang tidak bisa dibuka penjual. Unggah tangkapan layar dari foto ini, atau ubah dulu \
+                 ke JPEG: Pengaturan > Kamera > Format > Paling Kompatibel, lalu foto ulang.",
+                "This is an iPhone's HEIC photo, which the seller can't open. Upload a screenshot of it, or switch to JPEG \
+                 (Settings > Camera > Formats > Most Compatible) and take the photo again.",
+            ),
+            ImageFault::Pdf => self.of(
+                "Ini berkas PDF, bukan gambar. Buka PDF itu, lalu unggah tangkapan layarnya.",
+                "This is a PDF, not an image. Open it and upload a screenshot of it.",
+            ),
+            ImageFault::OtherFormat => self.of(
+                "Format gambar ini tidak didukung. Kirim sebagai PNG, JPEG, WebP atau GIF, atau unggah tangkapan layarnya.",
+                "This image format is not supported. Send it as PNG, JPEG, WebP or GIF, or upload a screenshot of it.",
+            ),
+            ImageFault::Incomplete => self.of(
+                "Gambar ini tidak lengkap: sebagian isinya hilang atau rusak. Unduh atau foto ulang, lalu coba lagi.",
+                "This image is incomplete: a part of it is missing or damaged. Download it or take it again, then try again.",
+            ),
+            ImageFault::TooManyPixels => self.of(
+                "Gambar ini terlalu besar: paling besar 120 megapiksel. Unggah tangkapan layarnya.",
+                "This image is too large: at most 120 megapixels. Upload a screenshot of it.",
+            ),
+            _ => self.code(Code::UnsupportedMediaType),
+        }
     }
 
     /// What a code means, to whoever meets it on a page.
@@ -263,8 +299,8 @@ impl Say {
                 self.of("Berkas terlalu besar: paling besar 5 MB.", "The file is too large: at most 5 MB.")
             }
             Code::UnsupportedMediaType => self.of(
-                "Berkas ini bukan gambar yang dikenali. Pakai foto atau tangkapan layar: PNG, JPEG, WebP atau GIF.",
-                "This is no image that is taken. Use a photo or a screenshot: PNG, JPEG, WebP or GIF.",
+                "Berkas ini bukan gambar. Pakai foto atau tangkapan layar: PNG, JPEG, WebP atau GIF.",
+                "This file is not an image. Use a photo or a screenshot: PNG, JPEG, WebP or GIF.",
             ),
             Code::RateLimited => self.of(
                 "Terlalu banyak permintaan dari sini. Tunggu sebentar, lalu coba lagi.",

@@ -53,6 +53,6 @@ pub(super) async fn put_proof(caller: Open, Id(token): Id<AccessToken>, headers:
     caller.local().buyer_order(&token).await?;
     let bytes = intake.read(RECEIPT_BYTES_MAX).await?;
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    caller.service().upload_receipt(&token, declared, &bytes).await?;
+    caller.service().upload_receipt(&token, declared, bytes).await?;
     Answer::ok(&Proof { has_proof: true })
 }
