@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
+use serront_testkit::generators::sized_jpeg;
 use support::{Engine, Installation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -184,11 +185,9 @@ impl Line {
     }
 }
 
-/// A receipt at its bound: a JPEG may end in zeros.
+/// A receipt at its bound.
 fn largest_receipt() -> Vec<u8> {
-    let mut receipt = samples::JPEG.to_vec();
-    receipt.resize(RECEIPT_BYTES_MAX, 0);
-    receipt
+    sized_jpeg(RECEIPT_BYTES_MAX)
 }
 
 fn proof(token: &str, length: usize) -> String {

@@ -238,10 +238,16 @@ async fn a_receipt_is_taken_from_a_plain_form_and_a_wrong_one_refused_beside_the
     let (id, order) = house.order(&key, "shop").await;
     let path = format!("/o/{order}/proof");
     let large = [samples::PNG, &vec![0; RECEIPT_BYTES_MAX]].concat();
+    let too_many =
+        [&samples::JPEG[..20], b"\xff\xc2\0\x0b\x08\x40\0\x40\0\x01\x01\x11\0", &samples::JPEG[20..]].concat();
     for (media_type, bytes, status, told) in [
         ("text/plain", &b"no image"[..], 415, "bukan gambar"),
-        ("image/jpeg", samples::PNG, 415, "bukan gambar"),
-        ("application/octet-stream", b"", 415, "bukan gambar"),
+        ("image/jpeg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 415, "Paling Kompatibel"),
+        ("application/pdf", b"%PDF-1.7", 415, "PDF"),
+        ("image/svg+xml", b"<svg/>", 415, "Format gambar ini"),
+        ("image/png", &samples::PNG[..40], 415, "tidak lengkap"),
+        ("image/jpeg", &too_many, 415, "120 megapiksel"),
+        ("application/octet-stream", b"", 415, "kosong"),
         ("image/png", &large, 413, "terlalu besar"),
     ] {
         let reply = house.send(multipart(path.clone(), media_type, bytes)).await;
@@ -261,10 +267,16 @@ async fn a_receipt_is_taken_from_a_plain_form_and_a_wrong_one_refused_beside_the
         (house.uploads(), house.get(&key, &format!("/api/v1/orders/{id}")).await["hasProof"].clone()),
         (0, json!(false))
     );
-    let reply = house.send(multipart(path.clone(), "image/png", samples::PNG)).await;
-    assert_eq!(led(&reply), (303, format!("/o/{order}?done=uploaded").as_str()));
-    let proof = house.send(ask("GET", format!("/api/v1/orders/{id}/proof")).key(&key)).await;
-    assert_eq!(proof.bytes, samples::PNG);
+    let english =
+        multipart(path.clone(), "image/heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").header("accept-language", "en");
+    assert!(text(&house.send(english).await).contains("Settings &gt; Camera &gt; Formats &gt; Most Compatible"));
+    // The bytes say what it is, whatever the browser says (#16).
+    for media_type in ["image/png", "image/jpeg", "application/octet-stream", "text/plain", "", "no type at all"] {
+        let reply = house.send(multipart(path.clone(), media_type, samples::PNG)).await;
+        assert_eq!(led(&reply), (303, format!("/o/{order}?done=uploaded").as_str()), "{media_type}");
+        let proof = house.send(ask("GET", format!("/api/v1/orders/{id}/proof")).key(&key)).await;
+        assert_eq!((proof.header("content-type"), proof.bytes.as_slice()), (Some("image/png"), samples::PNG));
+    }
     // Of an unknown order nothing is read.
     assert_eq!(house.send(multipart(format!("/o/{}/proof", "0".repeat(48)), "text/plain", b"x")).await.status, 404);
 }

@@ -108,6 +108,16 @@ pub fn too_large_image() -> Vec<u8> {
     bytes
 }
 
+/// A JPEG of this many bytes whose pixels go on to its end, so that nothing of it is cut off.
+#[must_use]
+pub fn sized_jpeg(bytes: usize) -> Vec<u8> {
+    let (pixels, end) = samples::JPEG.split_at(samples::JPEG.len().saturating_sub(2));
+    let mut image = pixels.to_vec();
+    image.resize(bytes.saturating_sub(end.len()).max(pixels.len()), 0);
+    image.extend_from_slice(end);
+    image
+}
+
 /// Images whose bytes were checked.
 pub fn checked_image() -> impl Strategy<Value = CheckedImage> {
     image().prop_map(|(kind, bytes)| CheckedImage::check(kind.media_type(), &bytes).expect("a complete image"))

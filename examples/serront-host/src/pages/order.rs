@@ -359,12 +359,13 @@ fn receipt_form(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &T
     let say = visit.say;
     let trouble = told.trouble.filter(|trouble| trouble.param.as_deref() == Some(RECEIPT));
     let text = |code| say.code(code);
+    let address = visit.to(&format!("/o/{}/proof", token.reveal()));
     html! {
-        form.upload method="post" enctype="multipart/form-data" action=(visit.to(&format!("/o/{}/proof", token.reveal())))
-            data-upload=(visit.to(&format!("/api/v1/public/orders/{}/proof", token.reveal())))
+        form.upload method="post" enctype="multipart/form-data" action=(address) data-upload=(address)
             data-done=(visit.to(&format!("/o/{}?done=uploaded", token.reveal())))
             data-bytes-max=(RECEIPT_BYTES_MAX) data-unsupported=(text(Code::UnsupportedMediaType)) data-large=(text(Code::PayloadTooLarge))
-            data-changed=(text(Code::InvalidTransition)) data-failed=(say.of("Unggahan terputus. Coba lagi.", "The upload broke off. Try again.")) {
+            data-changed=(text(Code::InvalidTransition)) data-busy=(text(Code::Busy)) data-wrong=(text(Code::InternalError))
+            data-failed=(say.of("Unggahan terputus. Coba lagi.", "The upload broke off. Try again.")) {
             label.strong for=(RECEIPT) {
                 @if order.has_proof { (say.of("Ganti bukti transfer", "Replace the receipt")) }
                 @else { (say.of("Bukti transfer", "Receipt of the transfer")) }

@@ -46,16 +46,17 @@ function say(text) {
   if (news) news.textContent = text;
 }
 
-// The chosen receipt is shown before it is sent.
+// The chosen receipt is shown before it is sent, if the browser can show it: what the file is called does not matter.
 document.addEventListener("change", (event) => {
   const input = event.target;
   if (input.id !== "receipt") return;
   const preview = document.getElementById("receipt-preview");
   if (preview.src) URL.revokeObjectURL(preview.src);
   const file = input.files[0];
-  preview.hidden = !(file && file.type.startsWith("image/"));
-  if (preview.hidden) preview.removeAttribute("src");
-  else preview.src = URL.createObjectURL(file);
+  preview.hidden = true;
+  preview.onload = () => { preview.hidden = false; };
+  if (file) preview.src = URL.createObjectURL(file);
+  else preview.removeAttribute("src");
   refuse(input, "");
 });
 
@@ -69,41 +70,119 @@ function refuse(input, text) {
   }
 }
 
-function upload(form) {
+// A picture that is drawn again: phones make canvases of 16 megapixels and no larger ones.
+const SIDE_MAX = 4096;
+const QUALITY = 0.85;
+const SMALLER = 0.7;
+const ROUNDS_MAX = 8;
+// A picture is looked at in this many rows.
+const ROWS = 32;
+
+async function upload(form) {
   const input = form.querySelector("input[type=file]");
   const button = form.querySelector("button");
   const bar = document.getElementById("receipt-progress");
   const file = input.files[0];
-  if (!file) return;
-  const texts = form.dataset;
-  if (file.size > Number(texts.bytesMax)) {
-    refuse(input, texts.large);
-    return;
-  }
-  const request = new XMLHttpRequest();
-  const end = (text) => {
-    bar.hidden = true;
-    button.disabled = false;
-    refuse(input, text);
-  };
-  request.open("PUT", texts.upload);
-  request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
-  request.upload.addEventListener("progress", (event) => {
-    if (event.lengthComputable) bar.value = (100 * event.loaded) / event.total;
-  });
-  request.addEventListener("error", () => end(texts.failed));
-  request.addEventListener("load", () => {
-    if (request.status === 200) location.assign(texts.done);
-    else if (request.status === 413) end(texts.large);
-    else if (request.status === 415) end(texts.unsupported);
-    else if (request.status === 409) end(texts.changed);
-    else end(texts.failed);
-  });
+  if (!file || button.disabled) return;
+  const bytesMax = Number(form.dataset.bytesMax);
   button.disabled = true;
   bar.value = 0;
   bar.hidden = false;
   refuse(input, "");
-  request.send(file);
+  let answer = file.size > bytesMax ? { status: 413, text: form.dataset.large } : await send(form, input.name, file, bar);
+  if (answer.status === 413 || answer.status === 415) {
+    // What the browser can show it can also draw, as a JPEG within the bounds.
+    const picture = await redraw(file, bytesMax);
+    if (picture) answer = await send(form, input.name, picture, bar);
+  }
+  if (answer.status === 200) {
+    location.assign(form.dataset.done);
+    return;
+  }
+  bar.hidden = true;
+  button.disabled = false;
+  refuse(input, answer.text);
+}
+
+// Sends the form with this file, and answers the status and what the page says.
+function send(form, field, file, bar) {
+  const texts = form.dataset;
+  return new Promise((resolve) => {
+    const data = new FormData(form);
+    data.set(field, file, "receipt");
+    const request = new XMLHttpRequest();
+    request.open("POST", texts.upload);
+    request.setRequestHeader("Accept", "text/html");
+    request.responseType = "document";
+    request.upload.addEventListener("progress", (event) => {
+      if (event.lengthComputable) bar.value = (100 * event.loaded) / event.total;
+    });
+    request.addEventListener("error", () => resolve({ status: 0, text: texts.failed }));
+    request.addEventListener("load", () => {
+      // A proxy's own answers say nothing that can be shown.
+      const others = { 409: texts.changed, 413: texts.large, 415: texts.unsupported, 429: texts.busy, 503: texts.busy };
+      const text = saidBy(request.response) || others[request.status] || texts.wrong;
+      resolve({ status: request.status, text });
+    });
+    request.send(data);
+  });
+}
+
+// Why the page that was answered says that the file was not taken.
+function saidBy(page) {
+  const said = page && page.querySelector("#receipt-error:not(:empty), #main > .narrow p");
+  return said ? said.textContent.trim() : "";
+}
+
+// The picture in a file as a JPEG of at most so many bytes; null if the browser can't show it, or not to its end.
+async function redraw(file, bytesMax) {
+  const address = URL.createObjectURL(file);
+  try {
+    const image = await loaded(address);
+    if (!reachesItsEnd(image)) return null;
+    let scale = Math.min(1, SIDE_MAX / Math.max(image.naturalWidth, image.naturalHeight));
+    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+      const picture = await drawn(image, scale);
+      if (picture && picture.size <= bytesMax) return picture;
+      scale *= SMALLER;
+    }
+    return null;
+  } catch (error) {
+    return null;
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+function loaded(address) {
+  return new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve(image);
+    image.onerror = () => reject(new Error("not an image"));
+    image.src = address;
+  });
+}
+
+// Of a file that is cut off the browser draws what is there, and leaves the rest transparent.
+function reachesItsEnd(image) {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = ROWS;
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0, ROWS, ROWS);
+  const last = context.getImageData(0, ROWS - 1, ROWS, 1).data;
+  return last.some((value, index) => index % 4 === 3 && value > 0);
+}
+
+function drawn(image, scale) {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(image.naturalWidth * scale));
+  canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
+  const context = canvas.getContext("2d");
+  // JPEG knows no transparency.
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => { canvas.toBlob(resolve, "image/jpeg", QUALITY); });
 }
 
 // The news of an order: asked for while the page is looked at, at growing intervals, and swapped in whole.
