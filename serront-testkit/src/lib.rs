@@ -5,6 +5,7 @@
 //! - [`faults`]: every port wrapped so that it fails as told, by script, rule or seed.
 //! - [`generators`]: proptest strategies for the domain's types.
 //! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
+//! - [`receipts`]: files as buyers upload them, each with what has to become of it.
 //! - [`sandbox`]: Plugipay in process; with the feature `sandbox` over HTTP too, with a hosted checkout page.
 //! - [`sim`]: a deterministic simulator with an oracle; the binary `sim` runs it.
 //! - `proxy` (feature `proxy`): a TCP proxy that cuts connections as told, for whatever speaks to a server.
@@ -24,6 +25,7 @@ pub mod mocks;
 pub mod postgres;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+pub mod receipts;
 pub mod sandbox;
 pub mod sim;
 pub mod world;

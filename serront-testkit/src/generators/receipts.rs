@@ -56,7 +56,7 @@ pub fn commented(kind: ImageType, comment: &[u8]) -> Vec<u8> {
 }
 
 /// The checksum of a PNG's chunk (ISO 3309), bit by bit.
-fn png_checksum(bytes: &[u8]) -> u32 {
+pub(crate) fn png_checksum(bytes: &[u8]) -> u32 {
     let step = |sum: u32| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 };
     !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| step(sum)))
 }
