@@ -7,12 +7,16 @@ use bytes::Bytes;
 use futures_util::stream;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::AccountId;
+use serront_core::ports::Secrets;
 use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
 use serront_core::rejection::{Code, Invalid, Rejection};
+use serront_core::signature::hex;
+use serront_core::text::Slug;
 
 use super::visit::Turn;
 use crate::body::Intake;
 use crate::envelope::Problem;
+use crate::log::describe;
 
 /// Most bytes of a form: the largest, a storefront with all fields at their limits, urlencoded, is under 150 KiB.
 const FORM_BYTES_MAX: usize = 256 * 1024;
@@ -70,10 +74,21 @@ impl Form {
         Digest256::of(self.text(TOKEN).as_bytes()) == Digest256::of(token.as_bytes()) && !token.is_empty()
     }
 
+    /// What makes one of a storefront's form sent twice; nothing, if the form's page is from before it had that.
+    pub(super) fn once_at(&self, slug: &Slug, path: &str) -> Result<Option<IdempotentRequest>, Turn> {
+        let once = Some(self.text(ONCE)).filter(|once| !once.is_empty());
+        Ok(once.map(|once| IdempotentRequest::of_shop(slug, "POST", path, once, &self.bytes)).transpose()?)
+    }
+
     /// What makes one of this form sent twice.
     pub(super) fn once(&self, account: AccountId, path: &str) -> Result<Option<IdempotentRequest>, Turn> {
         Ok(Some(IdempotentRequest::new(account, "POST", path, self.text(ONCE), &self.bytes)?))
     }
+}
+
+/// What makes one of a form that is sent twice: another text on each page.
+pub(super) fn fresh_once(secrets: &dyn Secrets) -> Result<String, Turn> {
+    Ok(hex(&secrets.draw().map_err(|error| Problem::internal(describe(&error)))?))
 }
 
 fn parse_amount(raw: &str) -> Option<i64> {

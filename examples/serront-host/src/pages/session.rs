@@ -18,7 +18,7 @@ use serront_core::service::Failure;
 use serront_core::signature::hex;
 use serront_core::time::Timestamp;
 
-use super::form::Form;
+use super::form::{self, Form};
 use super::layout::{self, Area, Page};
 use super::visit::{self, Turn, Visit, see_other};
 use crate::auth::{Authenticated, OperatorId, Who};
@@ -219,8 +219,7 @@ impl<W: Who> SignedIn<W> {
 
     /// What makes one of a form that is sent twice: another text on each page.
     pub(super) fn fresh_once(&self) -> Result<String, Turn> {
-        let drawn = self.caller.secrets().draw();
-        Ok(hex(&drawn.map_err(|error| Problem::internal(describe(&error)))?))
+        form::fresh_once(self.caller.secrets())
     }
 }
 
