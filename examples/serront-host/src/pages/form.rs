@@ -11,7 +11,7 @@ use serront_core::ports::Secrets;
 use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
 use serront_core::rejection::{Code, Invalid, Rejection};
 use serront_core::signature::hex;
-use serront_core::text::Slug;
+use serront_core::text::{self, Slug};
 
 use super::visit::Turn;
 use crate::body::Intake;
@@ -55,7 +55,7 @@ impl Form {
     /// A field that may be left empty.
     pub(super) fn optional(&self, name: &str) -> Option<String> {
         // Browsers send line breaks of text areas as CR LF.
-        Some(self.text(name).trim().replace("\r\n", "\n")).filter(|text| !text.is_empty())
+        Some(self.text(name).trim().replace("\r\n", "\n")).filter(|text| !text::is_blank(text))
     }
 
     /// Whether a box was ticked.
@@ -92,7 +92,7 @@ pub(super) fn fresh_once(secrets: &dyn Secrets) -> Result<String, Turn> {
 }
 
 fn parse_amount(raw: &str) -> Option<i64> {
-    let lowered = raw.trim().to_lowercase();
+    let lowered = text::visible(raw).trim().to_lowercase();
     let digits = ["rp.", "rp", "idr"].iter().find_map(|prefix| lowered.strip_prefix(prefix)).unwrap_or(&lowered).trim();
     let digits = [",-", ",00"].iter().find_map(|end| digits.strip_suffix(end)).unwrap_or(digits);
     if !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -161,6 +161,8 @@ mod tests {
             ("-1", None),
             ("+1", None),
             ("Rp. 10.000", Some(10_000)),
+            // Copied from a page (#16).
+            ("\u{200b}750.\u{2060}000\u{feff}", Some(750_000)),
             ("rp10.000,-", Some(10_000)),
             ("10.000,00", Some(10_000)),
             ("10.000,50", None),

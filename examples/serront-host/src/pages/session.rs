@@ -16,6 +16,7 @@ use serront_core::ports::{PortError, Secrets};
 use serront_core::receipt::Digest256;
 use serront_core::service::Failure;
 use serront_core::signature::hex;
+use serront_core::text::visible;
 use serront_core::time::Timestamp;
 
 use super::form::{self, Form};
@@ -144,7 +145,7 @@ fn set_cookie<R: Role>(host: &Host, response: &mut Response, value: &str, second
 
 /// Begins a session with this key and goes on to `next`; `None` if the key opens nothing.
 pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result<Option<Response>, Turn> {
-    let Some(hash) = R::hash(key.trim()) else { return Ok(None) };
+    let Some(hash) = R::hash(visible(key).trim()) else { return Ok(None) };
     if R::holder(host, hash).await?.is_none() {
         return Ok(None);
     }

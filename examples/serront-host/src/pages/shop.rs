@@ -15,7 +15,7 @@ use serront_core::view::{ShopService, ShopView};
 use super::form::{self, Form};
 use super::guard::Findable;
 use super::layout::{self, Area, Page};
-use super::parts::{self, Field, Input, alert};
+use super::parts::{self, Field, Input, alert, day_rule};
 use super::say::Say;
 use super::visit::{Trouble, Visit};
 use crate::auth::{Id, ShopSlug};
@@ -238,7 +238,8 @@ fn fields(say: Say, input: &OrderInput, trouble: Option<&Trouble>) -> Markup {
         .input(line("email", "email"));
     let phone = Field::text("buyerPhone", say.of("Nomor telepon", "Phone number"), &phone).input(line("tel", "tel"));
     let date = Field::text("preferredDate", say.of("Tanggal yang diinginkan", "Preferred date"), &date)
-        .input(line("date", "off"));
+        .wrong(day_rule(say))
+        .input(Input::Day);
     let notes = Field::text("notes", say.of("Catatan untuk penjual", "Notes for the seller"), &notes)
         .rule(say.of("Paling banyak 2.000 huruf", "At most 2,000 characters"))
         .input(Input::Lines(3));
