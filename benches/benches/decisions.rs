@@ -30,7 +30,7 @@ async fn snapshots() -> Snapshots {
     let slug = Slug::parse("slug", "studio").expect("a slug");
     Snapshots {
         account: world.storage.account(seller.account_id, None).await.expect("a read").expect("an account"),
-        shop: world.storage.shop(&slug).await.expect("a read").expect("a storefront"),
+        shop: world.storage.shop(&slug, None).await.expect("a read").expect("a storefront"),
         order: world
             .storage
             .order(OrderKey::Id(seller.account_id, placed.id), None)

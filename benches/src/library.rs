@@ -140,8 +140,8 @@ impl<S: Storage> Storage for StaleOnce<'_, S> {
         self.storage.service(account_id, id, key).await
     }
 
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-        self.storage.shop(slug).await
+    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
+        self.storage.shop(slug, scope).await
     }
 
     async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::page::{search_words, words_of};
-use serront_core::text::{EmailAddress, Slug, WhatsAppNumber, name, prose};
+use serront_core::text::{EmailAddress, Slug, WhatsAppNumber, is_blank, is_invisible, name, prose};
 
 fuzz_target!(|raw: &str| {
     if let Ok(number) = WhatsAppNumber::parse("x", raw) {
@@ -15,6 +15,7 @@ fuzz_target!(|raw: &str| {
     }
     if let Ok(address) = EmailAddress::parse("x", raw) {
         assert!(address.as_str().len() <= 254 && !address.as_str().contains(['\r', '\n', '\0']));
+        assert!(!address.as_str().contains(is_invisible));
         assert_eq!(EmailAddress::parse("x", address.as_str()), Ok(address));
     }
     if let Ok(slug) = Slug::parse("x", raw) {
@@ -22,7 +23,7 @@ fuzz_target!(|raw: &str| {
         assert!(slug.as_str().bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')));
     }
     if let Ok(taken) = name("x", raw) {
-        assert!((1..=100).contains(&taken.chars().count()) && !taken.contains(['\r', '\n', '\0']));
+        assert!((1..=100).contains(&taken.chars().count()) && !taken.contains(['\r', '\n', '\0']) && !is_blank(&taken));
         assert_eq!(name("x", &taken), Ok(taken));
     }
     if let Ok(taken) = prose("x", raw) {

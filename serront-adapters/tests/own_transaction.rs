@@ -368,7 +368,7 @@ async fn several_commands_see_each_other_and_nobody_else_does(shop: Shop) {
     let mut own = shop.begin().await;
     let bound = own.bound();
     let local = bound.local(world.environment());
-    let placed = local.place_order("studio", &order_input("Budi"), Language::Id).await.unwrap().value;
+    let placed = local.place_order("studio", &order_input("Budi"), Language::Id, None).await.unwrap().value;
     let (id, token) = (placed.order_id.unwrap(), placed.access_token);
     assert_eq!(placed.number, Some(OrderNumber(1)));
     local.claim_payment(&token).await.unwrap();
@@ -410,7 +410,7 @@ async fn every_local_command_can_be_in_one_transaction(shop: Shop) {
         local.put_storefront(opened.id, &storefront_input("studio"), None).await.unwrap();
         let service = local.create_service(account, &service_input("cetak", 50_000), None).await.unwrap().value;
         local.update_service(account, service.id, &service_input("cetak", 60_000), None).await.unwrap();
-        let placed = local.place_order("renamed", &order_input("Ani"), Language::En).await.unwrap().value;
+        let placed = local.place_order("renamed", &order_input("Ani"), Language::En, None).await.unwrap().value;
         let patch = serde_json::from_str(r#"{"status": "confirmed", "quotedPriceIdr": 800000}"#).unwrap();
         local.patch_order(account, placed.order_id.unwrap(), patch, &host(), None).await.unwrap();
         local.delete_service(account, service.id).await.unwrap();
@@ -439,7 +439,7 @@ async fn every_local_command_can_be_in_one_transaction(shop: Shop) {
     assert_eq!(world.local().payout_balance(account).await.unwrap().available, 6_000);
     // It is a state like any other: everything goes on from here.
     world.local().put_storefront(account, &storefront_input("again"), None).await.unwrap();
-    world.local().place_order("again", &order_input("Cici"), Language::Id).await.unwrap();
+    world.local().place_order("again", &order_input("Cici"), Language::Id, None).await.unwrap();
 }
 
 async fn a_number_that_was_rolled_back_is_given_again(shop: Shop) {
@@ -448,7 +448,7 @@ async fn a_number_that_was_rolled_back_is_given_again(shop: Shop) {
         let bound = own.bound();
         let local = bound.local(shop.world.environment());
         for number in 1..=3 {
-            let placed = local.place_order("studio", &order_input("Budi"), Language::Id).await.unwrap().value;
+            let placed = local.place_order("studio", &order_input("Budi"), Language::Id, None).await.unwrap().value;
             assert_eq!(placed.number, Some(OrderNumber(number)));
         }
     }

@@ -11,6 +11,7 @@ use crate::ids::AccountId;
 use crate::marked::MarkedText;
 use crate::receipt::Digest256;
 use crate::rejection::{Invalid, Rejection};
+use crate::text::Slug;
 use crate::time::Timestamp;
 
 /// Longest key, in characters.
@@ -19,7 +20,7 @@ pub const KEY_CHARACTERS_MAX: usize = 255;
 /// The version of the kept outcomes' layout.
 const OUTCOME_VERSION: u32 = 1;
 
-/// What makes two requests "the same key": a digest over account, method, path and key.
+/// What makes two requests "the same key": a digest over account or storefront, method, path and key.
 pub type Scope = Digest256;
 
 /// A request that carries an idempotency key.
@@ -37,12 +38,25 @@ impl IdempotentRequest {
     /// # Errors
     /// [`Invalid`] unless the key is 1–255 characters from `!` to `~`.
     pub fn new(account: AccountId, method: &str, path: &str, key: &str, body: &[u8]) -> Result<Self, Invalid> {
+        Self::of(&account, method, path, key, body)
+    }
+
+    /// The same for a caller without a key at a storefront. Its slug stands where the account's id stands otherwise; no slug
+    /// holds an underscore, so none is an account's id.
+    ///
+    /// # Errors
+    /// As [`IdempotentRequest::new`].
+    pub fn of_shop(slug: &Slug, method: &str, path: &str, key: &str, body: &[u8]) -> Result<Self, Invalid> {
+        Self::of(slug, method, path, key, body)
+    }
+
+    fn of(holder: &dyn fmt::Display, method: &str, path: &str, key: &str, body: &[u8]) -> Result<Self, Invalid> {
         let fits = (1..=KEY_CHARACTERS_MAX).contains(&key.len()) && key.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
         if !fits {
             return Err(Invalid::new("Idempotency-Key", "must be 1 to 255 characters from ! to ~"));
         }
         // A line break is in none of the parts, so no two different lists of parts join to the same text.
-        let scope = Digest256::of(format!("{account}\n{method}\n{path}\n{key}").as_bytes());
+        let scope = Digest256::of(format!("{holder}\n{method}\n{path}\n{key}").as_bytes());
         Ok(Self { scope, fingerprint: Digest256::of(body) })
     }
 }

@@ -266,9 +266,10 @@ impl OrderInput {
         let buyer = Buyer {
             name: text::name("buyerName", &self.buyer_name)?,
             email: EmailAddress::parse("buyerEmail", &self.buyer_email)?,
-            phone: text::optional_name("buyerPhone", self.buyer_phone.as_deref())?,
+            phone: text::optional_name("buyerPhone", self.buyer_phone.as_deref().map(text::visible).as_deref())?,
         };
-        let preferred_date = text::optional_name("preferredDate", self.preferred_date.as_deref())?;
+        let date = self.preferred_date.as_deref().map(text::visible);
+        let preferred_date = text::optional_name("preferredDate", date.as_deref())?;
         if preferred_date.as_deref().is_some_and(|date| {
             // chrono also reads single digits and blanks in between; a date that is written back the same has neither.
             let is_date = date.parse::<chrono::NaiveDate>().is_ok_and(|day| day.to_string() == date);
@@ -277,7 +278,7 @@ impl OrderInput {
             return Err(Invalid::new("preferredDate", "must be a date such as 2026-11-22, or RFC 3339"));
         }
         let notes = text::optional_prose("notes", self.notes.as_deref())?;
-        if self.discount_code.as_deref().is_some_and(|code| !code.trim().is_empty()) {
+        if self.discount_code.as_deref().is_some_and(|code| !text::is_blank(code)) {
             return Err(Invalid::new("discountCode", "is not supported: there are no discount codes"));
         }
         Ok(OrderRequest { buyer, preferred_date, notes })
@@ -322,7 +323,17 @@ mod tests {
             ..OrderInput::default()
         };
         assert!(good.validate().is_ok());
+        // Copied out of a contact or a calendar (#16).
+        let copied = OrderInput {
+            buyer_phone: Some("\u{202a}0812 0000\u{202c}".into()),
+            preferred_date: Some("\u{200e}2026\u{200e}-12-24".into()),
+            ..good.clone()
+        };
+        let copied = copied.validate().unwrap();
+        assert_eq!(copied.buyer.phone.as_deref(), Some("0812 0000"));
+        assert_eq!(copied.preferred_date.as_deref(), Some("2026-12-24"));
         for (bad, param) in [
+            (OrderInput { buyer_name: "\u{200b}".into(), ..good.clone() }, "buyerName"),
             (OrderInput { buyer_name: " ".into(), ..good.clone() }, "buyerName"),
             (OrderInput { buyer_email: "budi".into(), ..good.clone() }, "buyerEmail"),
             (OrderInput { buyer_phone: Some("1".repeat(101)), ..good.clone() }, "buyerPhone"),

@@ -210,7 +210,7 @@ fn part(
     raw: Option<&str>,
     parse: impl FnOnce(&str, &str) -> Result<String, Invalid>,
 ) -> Result<Option<String>, Invalid> {
-    raw.filter(|raw| !raw.trim().is_empty()).map(|raw| parse(param, raw)).transpose()
+    raw.filter(|raw| !text::is_blank(raw)).map(|raw| parse(param, raw)).transpose()
 }
 
 impl BankAccountInput {

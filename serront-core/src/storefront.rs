@@ -42,12 +42,12 @@ impl BankAccount {
     }
 }
 
-/// A bank account's number: digits, spaces and dashes, 1–100 characters, kept as typed.
+/// A bank account's number: digits, spaces and dashes, 1–100 characters, kept as typed but for invisible characters.
 ///
 /// # Errors
 /// [`Invalid`] naming `param`.
 pub(crate) fn bank_account_number(param: &str, raw: &str) -> Result<String, Invalid> {
-    let number = text::name(param, raw)?;
+    let number = text::name(param, &text::visible(raw))?;
     let fits = number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-'))
         && number.bytes().any(|byte| byte.is_ascii_digit());
     if fits { Ok(number) } else { Err(Invalid::new(param, "must be digits, spaces and dashes")) }

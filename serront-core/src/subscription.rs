@@ -9,6 +9,7 @@ use crate::event::EventType;
 use crate::ids::{AccountId, SubscriptionId};
 use crate::policy::Policy;
 use crate::rejection::Invalid;
+use crate::text::is_invisible;
 use crate::time::Timestamp;
 
 /// Most subscriptions of one account.
@@ -164,7 +165,8 @@ impl SubscriptionInput {
     /// # Errors
     /// [`Invalid`] naming `url`.
     pub fn address(&self) -> Result<Option<&str>, Invalid> {
-        let Some(url) = self.url.as_deref() else {
+        // What nobody sees comes along when an address is copied.
+        let Some(url) = self.url.as_deref().map(|url| url.trim_matches(is_invisible)) else {
             return Ok(None);
         };
         let fits = !url.is_empty()

@@ -258,7 +258,29 @@ pub struct PlacedOrder {
     pub order_id: Option<OrderId>,
 }
 
-impl Outcome for PlacedOrder {
+/// A placed order as it is kept beside an idempotency key: with the id that the wire does not show.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct KeptPlacedOrder {
+    // First, since the number's place is in it.
+    #[serde(flatten)]
+    placed: PlacedOrder,
+    #[serde(rename = "orderId")]
+    id: Option<OrderId>,
+}
+
+impl From<PlacedOrder> for KeptPlacedOrder {
+    fn from(placed: PlacedOrder) -> Self {
+        Self { id: placed.order_id, placed }
+    }
+}
+
+impl From<KeptPlacedOrder> for PlacedOrder {
+    fn from(kept: KeptPlacedOrder) -> Self {
+        Self { order_id: kept.id, ..kept.placed }
+    }
+}
+
+impl Outcome for KeptPlacedOrder {
     const KIND: &'static str = "placed_order";
 }
 

@@ -58,7 +58,7 @@ mock! {
             id: ServiceId,
             key: Option<Scope>,
         ) -> Result<Option<ServiceSnapshot>, PortError>;
-        async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError>;
+        async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError>;
         async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError>;
         async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError>;
         async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError>;

@@ -303,7 +303,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
 
     /// Places this order at a seller's storefront.
     pub async fn place_with(&self, seller: &Seller, input: &OrderInput) -> Placed {
-        let placed = self.local().place_order(&seller.slug, input, Language::Id).await.expect("an order").value;
+        let placed = self.local().place_order(&seller.slug, input, Language::Id, None).await.expect("an order").value;
         Placed {
             account_id: seller.account_id,
             id: placed.order_id.expect("an id"),

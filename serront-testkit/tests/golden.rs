@@ -96,7 +96,7 @@ async fn mail(language: Language, quote: i64) -> MailMessage {
     let world = World::new();
     let seller = world.seller("studio").await;
     let local = world.local();
-    let placed = local.place_order(&seller.slug, &order_input("Budi"), language).await.unwrap().value;
+    let placed = local.place_order(&seller.slug, &order_input("Budi"), language, None).await.unwrap().value;
     let id = placed.order_id.unwrap();
     let patch = OrderPatch { status: None, quoted_price_idr: Some(quote) };
     local.patch_order(seller.account_id, id, patch, &host(), None).await.unwrap();

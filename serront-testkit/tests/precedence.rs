@@ -223,7 +223,7 @@ async fn place_order(flaws: &[Flaw]) -> &'static str {
     let service_slug = if flaws.contains(&Missing) { "nothing".to_owned() } else { good.service_slug.clone() };
     let buyer_email = if flaws.contains(&Malformed) { "nobody".to_owned() } else { good.buyer_email.clone() };
     let input = OrderInput { service_slug, buyer_email, ..good };
-    told(scene.world.local().place_order(&scene.seller.slug, &input, Language::Id).await)
+    told(scene.world.local().place_order(&scene.seller.slug, &input, Language::Id, None).await)
 }
 
 async fn put_storefront(flaws: &[Flaw]) -> &'static str {

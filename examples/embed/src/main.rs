@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let logo = r#"{"slug": "logo", "name": "Logo", "pricingType": "fixed", "priceIdr": 750000}"#;
     payments.create_service(seller.id, &serde_json::from_str(logo)?, None).await?;
     let order = r#"{"serviceSlug": "logo", "buyerName": "Budi", "buyerEmail": "budi@example.com"}"#;
-    let placed = payments.place_order("studio", &serde_json::from_str(order)?, Language::Id).await?.value;
+    let placed = payments.place_order("studio", &serde_json::from_str(order)?, Language::Id, None).await?.value;
     let id = placed.order_id.ok_or("a placed order has an id")?;
     payments.confirm_payment(seller.id, id, &Actor::host("cashier 7")?, None, None).await?;
 

@@ -218,7 +218,7 @@ impl Desk {
             buyer_email: format!("buyer-{id}@example.com"),
             ..OrderInput::default()
         };
-        let placed = payments.place_order(departure, &input, Language::Id).await?.value;
+        let placed = payments.place_order(departure, &input, Language::Id, None).await?.value;
         let order = placed.order_id.ok_or(Error::Unknown)?;
         write!(self, BOOK, id, seller.to_string(), order.to_string(), departure, seats);
         Ok(Booking { id, seller, order, departure: departure.to_owned(), seats, confirmed: false })

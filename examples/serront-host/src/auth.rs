@@ -18,6 +18,7 @@ use serront_core::key::{AccessToken, Caller, OperatorKey};
 use serront_core::ports::{Secrets, WorkStorage};
 use serront_core::rejection::Invalid;
 use serront_core::service::{Failure, Local, Online};
+use serront_core::text::Slug;
 
 use crate::body::{Intake, KEYED_JSON_BYTES_MAX};
 use crate::envelope::Problem;
@@ -117,6 +118,19 @@ impl FromRequestParts<Arc<Host>> for Operator {
     }
 }
 
+/// The idempotency key of these headers, if there is one.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Invalid::new(IDEMPOTENCY_KEY, "must be given once").into());
+    }
+    // What is no visible ASCII is no text; the check of the key's characters refuses the empty one.
+    Ok(Some(value.to_str().unwrap_or_default()))
+}
+
 /// The bearer key of exactly one `Authorization` header.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -165,15 +179,7 @@ impl<W: Who> Authenticated<W> {
 
     /// The request's idempotency key, if it has one.
     fn idempotency(&self, body: &[u8]) -> Result<Option<IdempotentRequest>, Problem> {
-        let mut values = self.headers.get_all(IDEMPOTENCY_KEY).iter();
-        let Some(value) = values.next() else {
-            return Ok(None);
-        };
-        if values.next().is_some() {
-            return Err(Invalid::new(IDEMPOTENCY_KEY, "must be given once").into());
-        }
-        // What is no visible ASCII is no text; the check of the key's characters refuses the empty one.
-        let key = value.to_str().unwrap_or_default();
+        let Some(key) = idempotency_key(&self.headers)? else { return Ok(None) };
         Ok(Some(IdempotentRequest::new(self.account(), self.method.as_str(), &self.path, key, body)?))
     }
 
@@ -271,6 +277,18 @@ impl Open {
 
     pub(crate) fn online(&self) -> Online<'_, dyn WorkStorage> {
         self.host.online()
+    }
+
+    /// The idempotency key of a request to a storefront, if it has one. The storefront is its scope: a buyer has no account.
+    pub(crate) fn at_shop(
+        slug: &Slug,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Option<IdempotentRequest>, Problem> {
+        let Some(key) = idempotency_key(headers)? else { return Ok(None) };
+        Ok(Some(IdempotentRequest::of_shop(slug, method.as_str(), path, key, body)?))
     }
 }
 

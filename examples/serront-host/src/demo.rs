@@ -167,7 +167,7 @@ async fn place(host: &Host, buyer: &str, service: &str, package: Option<&str>) -
         buyer_email: format!("{}@example.com", buyer.to_lowercase()),
         ..OrderInput::default()
     };
-    let placed = host.service().local().place_order(SLUG, &input, Language::Id).await?.value;
+    let placed = host.service().local().place_order(SLUG, &input, Language::Id, None).await?.value;
     let id = placed.order_id.ok_or("an order was placed without an id")?;
     Ok(Order { id, token: placed.access_token })
 }

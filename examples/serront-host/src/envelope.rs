@@ -310,6 +310,7 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
         Face::Page(_) => pages::switch(&host, &request),
         Face::Envelope => None,
     };
+    let elsewhere = pages::mend(&host, &request).or(switched);
     let note = Note::default();
     let address = host.limiter.client(&request);
     let order = limits::order_of(&mut request).await;
@@ -320,8 +321,8 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
     // Whatever is logged on the way, a panic's place included, carries the request's id.
     let span = tracing::error_span!("request", %request_id);
     let mut response = match host.limiter.admit(&request, order.as_ref()) {
-        Ok(()) => match switched {
-            Some(switched) => switched,
+        Ok(()) => match elsewhere {
+            Some(elsewhere) => elsewhere,
             None => {
                 let result = AssertUnwindSafe(next.run(request).instrument(span)).catch_unwind().await;
                 result.unwrap_or_else(|_| Problem::internal("a handler panicked").into_response())

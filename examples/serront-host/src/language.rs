@@ -19,6 +19,8 @@ pub(crate) fn preferred(headers: &HeaderMap) -> Language {
 fn range(raw: &str) -> Option<(String, u16)> {
     let mut parts = raw.split(';');
     let tag = parts.next()?.trim().split('-').next()?.to_ascii_lowercase();
+    // Android and older Java still say `in`, the code that Indonesian had until 1989.
+    let tag = if tag == "in" { "id".to_owned() } else { tag };
     let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1_000), thousandths)?;
     (!tag.is_empty()).then_some((tag, weight))
 }
@@ -52,6 +54,10 @@ mod tests {
             ("EN ; q=0.05, id;q=0.04", Language::En),
             ("en;q=nonsense", Language::Id),
             ("en;q=0", Language::Id),
+            // The old code (#16).
+            ("in-ID,in;q=0.9,en-US;q=0.8,en;q=0.7", Language::Id),
+            ("en;q=0.8,in;q=0.9", Language::Id),
+            ("IN;q=0.5,en;q=0.6", Language::En),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_LANGUAGE, header.parse().unwrap());

@@ -183,22 +183,35 @@ pub(super) async fn services(connection: &mut PgConnection, schema: &str, accoun
     rows.iter().map(rows::service).collect()
 }
 
-pub(super) async fn shop(connection: &mut PgConnection, schema: &str, slug: &Slug) -> Read<Option<ShopSnapshot>> {
+pub(super) async fn shop(
+    connection: &mut PgConnection,
+    schema: &str,
+    slug: &Slug,
+    scope: Option<Scope>,
+) -> Read<Option<ShopSnapshot>> {
     // One row for each service, and one without any for an empty catalog.
-    let sql = concat!(
-        "SELECT ",
-        account_columns!(),
-        ", ",
-        storefront_columns!(),
-        ", ",
-        service_columns!(),
-        ", ",
-        subscriptions_of!("d.account_id"),
-        " FROM @.directory d JOIN @.accounts a ON a.account_id = d.account_id \
-         JOIN @.storefronts f ON f.account_id = d.account_id LEFT JOIN @.services s ON s.account_id = d.account_id \
-         WHERE d.kind = $1 AND d.name = $2 ORDER BY s.sort_order, s.service_id"
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            account_columns!(),
+            ", ",
+            storefront_columns!(),
+            ", ",
+            service_columns!(),
+            ", ",
+            subscriptions_of!("d.account_id"),
+            ", {KEPT} FROM @.directory d JOIN @.accounts a ON a.account_id = d.account_id \
+             JOIN @.storefronts f ON f.account_id = d.account_id \
+             LEFT JOIN @.services s ON s.account_id = d.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = d.account_id AND k.scope = $3 \
+             WHERE d.kind = $1 AND d.name = $2 ORDER BY s.sort_order, s.service_id"
+        ),
+        KEPT = KEPT
     );
-    let query = Query::new(schema, sql).bind(directory::STOREFRONT_SLUG)?.bind(slug.as_str().to_owned())?;
+    let query = Query::new(schema, &sql)
+        .bind(directory::STOREFRONT_SLUG)?
+        .bind(slug.as_str().to_owned())?
+        .bind(scope.map(|scope| scope.to_string()))?;
     let rows = query.all(connection).await?;
     rows::shop(&rows)
 }

@@ -47,8 +47,8 @@ macro_rules! storage {
                 Ok($read!(self, |connection, schema| read::service(connection, schema, account_id, id, key))?)
             }
 
-            async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::shop(connection, schema, slug))?)
+            async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
+                Ok($read!(self, |connection, schema| read::shop(connection, schema, slug, scope))?)
             }
 
             async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

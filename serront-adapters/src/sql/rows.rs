@@ -546,6 +546,7 @@ pub(crate) fn shop<R: Cells>(rows: &[R]) -> Read<Option<ShopSnapshot>> {
             })
             .collect::<Read<_>>()?,
         subscriptions: subscriptions(row, account.id)?,
+        kept: optional_kept(row)?,
         account,
     }))
 }

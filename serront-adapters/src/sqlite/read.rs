@@ -182,7 +182,11 @@ pub(super) async fn services(connection: &mut SqliteConnection, account: Account
     .collect()
 }
 
-pub(super) async fn shop(connection: &mut SqliteConnection, slug: &Slug) -> Read<Option<ShopSnapshot>> {
+pub(super) async fn shop(
+    connection: &mut SqliteConnection,
+    slug: &Slug,
+    scope: Option<Scope>,
+) -> Read<Option<ShopSnapshot>> {
     // One row for each service, and one without any for an empty catalog.
     let rows = sqlx::query(concat!(
         "SELECT ",
@@ -193,10 +197,12 @@ pub(super) async fn shop(connection: &mut SqliteConnection, slug: &Slug) -> Read
         service_columns!(),
         ", ",
         subscriptions_of!("d.account_id"),
-        " FROM directory d JOIN accounts a ON a.account_id = d.account_id \
+        ", k.fingerprint, k.outcome, k.until FROM directory d JOIN accounts a ON a.account_id = d.account_id \
          JOIN storefronts f ON f.account_id = d.account_id LEFT JOIN services s ON s.account_id = d.account_id \
+         LEFT JOIN kept_outcomes k ON k.scope = ? AND k.account_id = d.account_id \
          WHERE d.kind = ? AND d.name = ? ORDER BY s.sort_order, s.service_id"
     ))
+    .bind(scope.map(|scope| scope.to_string()))
     .bind(directory::STOREFRONT_SLUG)
     .bind(slug.as_str())
     .fetch_all(connection)

@@ -47,8 +47,8 @@ macro_rules! storage {
                 $read!(self, |connection| read::service(connection, account_id, id, key))
             }
 
-            async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-                $read!(self, |connection| read::shop(connection, slug))
+            async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
+                $read!(self, |connection| read::shop(connection, slug, scope))
             }
 
             async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

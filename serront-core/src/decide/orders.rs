@@ -19,7 +19,7 @@ use crate::ports::{OrderSnapshot, ShopSnapshot};
 use crate::receipt::{CheckedImage, Receipt};
 use crate::rejection::{Invalid, Rejection};
 use crate::text;
-use crate::view::{BuyerOrder, PlacedOrder, SellerOrder};
+use crate::view::{BuyerOrder, KeptPlacedOrder, PlacedOrder, SellerOrder};
 
 /// A buyer's order with what the service drew for it.
 #[derive(Debug, Clone)]
@@ -38,16 +38,21 @@ pub struct PlaceOrder<'a> {
 ///
 /// # Errors
 /// [`Rejection::NotFound`] if the storefront is not published or has no such active service, then
-/// [`Rejection::Invalid`].
+/// [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`]. A request that was answered before is answered again
+/// whatever has become of the service since.
 pub fn place_order(
     snapshot: &ShopSnapshot,
     command: &PlaceOrder<'_>,
     context: &mut Context<'_>,
 ) -> Result<Decision<PlacedOrder>, Rejection> {
-    let ShopSnapshot { account, storefront, services, subscriptions } = snapshot;
+    let ShopSnapshot { account, storefront, services, subscriptions, kept } = snapshot;
     let input = command.input;
     if !storefront.profile.published {
         return Err(Rejection::NotFound("storefront"));
+    }
+    let replayed = context.replay::<KeptPlacedOrder>(kept.as_ref());
+    if let Ok(Some(replayed)) = replayed {
+        return Ok(replayed.map(PlacedOrder::from));
     }
     let service = services
         .iter()
@@ -56,6 +61,7 @@ pub fn place_order(
     let request = input.validate()?;
     let package_name = text::optional_name("packageName", input.package_name.as_deref())?;
     let quote = service.offer.pricing.first_quote(package_name.as_deref())?;
+    replayed?;
 
     let mut change = context.change_set(account.id);
     let now = context.now;
@@ -115,7 +121,7 @@ pub fn place_order(
         note: None,
     };
     change.writes = vec![Write::InsertOrder(order, payment), Write::AppendAudit(record)];
-    context.conclude(change, placed)
+    Ok(context.conclude(change, KeptPlacedOrder::from(placed))?.map(PlacedOrder::from))
 }
 
 /// The buyer says that the transfer was made. A repeated claim changes nothing.

@@ -84,6 +84,8 @@ pub struct ShopSnapshot {
     pub services: Vec<Service>,
     /// The account's subscriptions, oldest first.
     pub subscriptions: Vec<Subscription>,
+    /// What was kept under the request's idempotency key.
+    pub kept: Option<Kept>,
 }
 
 /// What a decision about an order needs.
@@ -234,11 +236,11 @@ pub trait Storage: Send + Sync {
         key: Option<Scope>,
     ) -> Result<Option<ServiceSnapshot>, PortError>;
 
-    /// The storefront of this slug, published or not.
+    /// The storefront of this slug, published or not. `scope` is looked up in the storefront's account.
     ///
     /// # Errors
     /// As [`Storage::account`].
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError>;
+    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError>;
 
     /// One order. `scope` is looked up in the order's account.
     ///

@@ -91,9 +91,10 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         Ok(self.storage.order(key, scope).await?.ok_or(Rejection::NotFound("order"))?)
     }
 
-    async fn shop_snapshot(&self, slug: &str) -> Result<ShopSnapshot, Failure> {
+    async fn shop_snapshot(&self, slug: &str, request: Option<IdempotentRequest>) -> Result<ShopSnapshot, Failure> {
         let slug = Slug::parse("slug", slug).map_err(|_| Rejection::NotFound("storefront"))?;
-        let shop = self.storage.shop(&slug).await?.filter(|shop| shop.storefront.profile.published);
+        let scope = request.map(|request| request.scope);
+        let shop = self.storage.shop(&slug, scope).await?.filter(|shop| shop.storefront.profile.published);
         Ok(shop.ok_or(Rejection::NotFound("storefront"))?)
     }
 
@@ -164,7 +165,7 @@ impl<S: Storage + ?Sized> Local<'_, S> {
     /// # Errors
     /// [`Rejection::NotFound`]; a port's failure.
     pub async fn shop(&self, slug: &str) -> Result<ShopView, Failure> {
-        Ok(ShopView::from(&self.shop_snapshot(slug).await?))
+        Ok(ShopView::from(&self.shop_snapshot(slug, None).await?))
     }
 
     /// The catalog, by sort order.
@@ -232,7 +233,8 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         Ok(())
     }
 
-    /// Places a buyer's order at a published storefront.
+    /// Places a buyer's order at a published storefront. The idempotency key's scope is the storefront
+    /// ([`IdempotentRequest::of_shop`]): its buyers have no account. A replayed answer holds the first one's access token.
     ///
     /// # Errors
     /// [`Rejection::NotFound`]; those of [`decide::place_order`]; [`Failure::Busy`]; a port's failure.
@@ -241,9 +243,10 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         slug: &str,
         input: &OrderInput,
         language: Language,
+        request: Option<IdempotentRequest>,
     ) -> Result<Answer<PlacedOrder>, Failure> {
-        let (answer, committed) = rounds!(self, None, |context| {
-            let snapshot = self.shop_snapshot(slug).await?;
+        let (answer, committed) = rounds!(self, request, |context| {
+            let snapshot = self.shop_snapshot(slug, request).await?;
             let access_token = AccessToken::from_bytes(&self.environment.secrets.draw()?);
             decide::place_order(&snapshot, &PlaceOrder { input, language, access_token }, &mut context)?
         });

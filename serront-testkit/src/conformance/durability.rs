@@ -413,7 +413,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
     assert_eq!(storage.keys(account_id).await.unwrap(), std::slice::from_ref(&key));
     assert_eq!(storage.key(key.hash).await.unwrap(), Some(key));
     assert_eq!(storage.audit(account_id, expected.order.id).await.unwrap(), audit);
-    let shop = storage.shop(&storefront.profile.slug).await.unwrap().unwrap();
+    let shop = storage.shop(&storefront.profile.slug, None).await.unwrap().unwrap();
     assert_eq!((&shop.account, &shop.storefront), (&expected.account, &storefront));
     assert_eq!((&shop.services, &shop.subscriptions), (&services, &expected.subscriptions));
     for due in bench.take(10).await {

@@ -44,7 +44,7 @@ pub async fn lists_come_in_their_order(harness: &impl Harness) {
     let expected = ["s1", "s4", "logo", "s2", "s0", "s3"];
     assert_eq!(slugs(bench.storage().services(seller.account_id).await.unwrap()), expected);
     let slug = serront_core::text::Slug::parse("slug", &seller.slug).unwrap();
-    let shop = bench.storage().shop(&slug).await.unwrap().unwrap();
+    let shop = bench.storage().shop(&slug, None).await.unwrap().unwrap();
     assert_eq!(slugs(shop.services), expected);
     let told = |subscriptions: Vec<serront_core::subscription::Subscription>| -> Vec<String> {
         subscriptions.into_iter().map(|subscription| subscription.state.url).collect()

@@ -97,8 +97,8 @@ impl<S: Storage + ?Sized> Storage for FaultyStorage<S> {
         self.faults.read(|| self.inner.service(account_id, id, key)).await
     }
 
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-        self.faults.read(|| self.inner.shop(slug)).await
+    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
+        self.faults.read(|| self.inner.shop(slug, scope)).await
     }
 
     async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

@@ -50,6 +50,7 @@ pub fn almost_name() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
         Just(" \t ".to_owned()),
+        Just("\u{200b} \u{2069}".to_owned()),
         Just("x".repeat(NAME_CHARACTERS_MAX + 1)),
         (name(), control(), name()).prop_map(|(before, control, after)| format!("{before}{control}{after}")),
     ]
@@ -125,9 +126,9 @@ pub fn almost_email_address() -> impl Strategy<Value = String> {
     })
 }
 
-/// WhatsApp numbers in E.164.
+/// WhatsApp numbers in E.164. None of the first digits is a 0, so none is a national one.
 pub fn whatsapp_number() -> impl Strategy<Value = WhatsAppNumber> {
-    "\\+[1-9][0-9]{7,14}"
+    "\\+[1-9]{4}[0-9]{4,11}"
         .prop_map(|raw| WhatsAppNumber::parse("whatsappNumber", &raw).expect("a well-formed number"))
         .boxed()
 }
@@ -140,6 +141,7 @@ pub fn almost_whatsapp_number() -> impl Strategy<Value = String> {
         "\\+[1-9][0-9]{0,6}",
         "\\+[1-9][0-9]{15,20}",
         "\\+[1-9][0-9]{3}[ -][0-9]{6}",
+        "\\+620[0-9]{6,12}",
         Just(String::new()),
     ]
 }

@@ -260,7 +260,7 @@ impl Storage for MemoryStorage {
         }))
     }
 
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
         let state = self.read().await;
         let Some(id) = state.holder(ClaimName::StorefrontSlug(slug.clone())) else { return Ok(None) };
         let storefront = state.storefronts.get(&id).filter(|storefront| storefront.profile.slug == *slug);
@@ -270,6 +270,7 @@ impl Storage for MemoryStorage {
             storefront: storefront.clone(),
             services: services(&state, id),
             subscriptions: subscriptions(&state, id),
+            kept: kept(&state, id, scope),
         }))
     }
 

@@ -375,7 +375,7 @@ impl Host {
         match &call.verb {
             Verb::Place { slug, buyer, email } => {
                 let input = OrderInput { buyer_email: email.clone(), ..order_input(buyer) };
-                let answer = local.place_order(slug, &input, Language::Id).await?;
+                let answer = local.place_order(slug, &input, Language::Id, None).await?;
                 let id = answer.value.order_id.map(|id| id.to_string());
                 let (mut data, replayed) = self.shown(&answer);
                 if let (Value::Object(fields), Some(id)) = (&mut data, id) {

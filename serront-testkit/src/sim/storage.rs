@@ -230,9 +230,9 @@ impl Storage for NetStorage {
         self.read(move |storage| at_once(storage.service(account_id, id, key))).await
     }
 
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
+    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
         let slug = slug.clone();
-        self.read(move |storage| at_once(storage.shop(&slug))).await
+        self.read(move |storage| at_once(storage.shop(&slug, scope))).await
     }
 
     async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

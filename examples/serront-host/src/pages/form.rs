@@ -7,12 +7,16 @@ use bytes::Bytes;
 use futures_util::stream;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::AccountId;
+use serront_core::ports::Secrets;
 use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
 use serront_core::rejection::{Code, Invalid, Rejection};
+use serront_core::signature::hex;
+use serront_core::text::{self, Slug};
 
 use super::visit::Turn;
 use crate::body::Intake;
 use crate::envelope::Problem;
+use crate::log::describe;
 
 /// Most bytes of a form: the largest, a storefront with all fields at their limits, urlencoded, is under 150 KiB.
 const FORM_BYTES_MAX: usize = 256 * 1024;
@@ -51,7 +55,7 @@ impl Form {
     /// A field that may be left empty.
     pub(super) fn optional(&self, name: &str) -> Option<String> {
         // Browsers send line breaks of text areas as CR LF.
-        Some(self.text(name).trim().replace("\r\n", "\n")).filter(|text| !text.is_empty())
+        Some(self.text(name).trim().replace("\r\n", "\n")).filter(|text| !text::is_blank(text))
     }
 
     /// Whether a box was ticked.
@@ -70,14 +74,25 @@ impl Form {
         Digest256::of(self.text(TOKEN).as_bytes()) == Digest256::of(token.as_bytes()) && !token.is_empty()
     }
 
+    /// What makes one of a storefront's form sent twice; nothing, if the form's page is from before it had that.
+    pub(super) fn once_at(&self, slug: &Slug, path: &str) -> Result<Option<IdempotentRequest>, Turn> {
+        let once = Some(self.text(ONCE)).filter(|once| !once.is_empty());
+        Ok(once.map(|once| IdempotentRequest::of_shop(slug, "POST", path, once, &self.bytes)).transpose()?)
+    }
+
     /// What makes one of this form sent twice.
     pub(super) fn once(&self, account: AccountId, path: &str) -> Result<Option<IdempotentRequest>, Turn> {
         Ok(Some(IdempotentRequest::new(account, "POST", path, self.text(ONCE), &self.bytes)?))
     }
 }
 
+/// What makes one of a form that is sent twice: another text on each page.
+pub(super) fn fresh_once(secrets: &dyn Secrets) -> Result<String, Turn> {
+    Ok(hex(&secrets.draw().map_err(|error| Problem::internal(describe(&error)))?))
+}
+
 fn parse_amount(raw: &str) -> Option<i64> {
-    let lowered = raw.trim().to_lowercase();
+    let lowered = text::visible(raw).trim().to_lowercase();
     let digits = ["rp.", "rp", "idr"].iter().find_map(|prefix| lowered.strip_prefix(prefix)).unwrap_or(&lowered).trim();
     let digits = [",-", ",00"].iter().find_map(|end| digits.strip_suffix(end)).unwrap_or(digits);
     if !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -142,6 +157,8 @@ mod tests {
             ("-1", None),
             ("+1", None),
             ("Rp. 10.000", Some(10_000)),
+            // Copied from a page (#16).
+            ("\u{200b}750.\u{2060}000\u{feff}", Some(750_000)),
             ("rp10.000,-", Some(10_000)),
             ("10.000,00", Some(10_000)),
             ("10.000,50", None),

@@ -55,7 +55,7 @@ pub(crate) fn keep(headers: &mut HeaderMap, findable: bool) {
     }
 }
 
-fn is_safe(method: &Method) -> bool {
+pub(super) fn is_safe(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 

@@ -22,6 +22,7 @@ use axum::routing::get;
 
 use crate::state::Host;
 
+mod address;
 mod assets;
 mod dashboard;
 mod form;
@@ -36,6 +37,7 @@ mod session;
 mod shop;
 mod visit;
 
+pub(crate) use address::mend;
 pub(crate) use guard::{keep, switch};
 pub use session::SessionKey;
 pub(crate) use visit::{Face, error_page};

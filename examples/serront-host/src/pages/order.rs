@@ -19,17 +19,21 @@ use serront_core::view::{BuyerOrder, PaymentInstructions};
 use super::Shown;
 use super::form;
 use super::layout::{self, Area, Page};
-use super::parts::{alert, facts, notice, payment_pill, work_pill};
+use super::parts::{account_number, alert, facts, notice, payment_pill, work_pill};
 use super::visit::{Trouble, Visit};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::query::Query;
 use crate::state::Host;
 
-/// How many characters of an account's number are surely in sight on a small phone; of a longer one the rest is scrolled to.
-const DIGITS_IN_SIGHT: usize = 18;
 /// The upload's field.
 const RECEIPT: &str = "receipt";
+/// What the file dialog offers: the images that are taken, and a type that does not exist.
+///
+/// Chrome for Android 14 and 15 opens the photo picker, which has no camera, for a field that accepts images alone. A type that
+/// the picker can't offer makes it open the general chooser with the camera in it. No file has this type, so nothing more can be
+/// chosen, there or elsewhere.
+const ACCEPTED: &str = "image/png,image/jpeg,image/webp,image/gif,android/allow-camera";
 
 /// What the page is told beside the order.
 #[derive(Default)]
@@ -321,12 +325,7 @@ fn transfer(
                     @for account in &due.bank_accounts {
                         li {
                             p.bank { (account.bank_name) }
-                            p.number {
-                                span.digits tabindex=[(account.account_number.chars().count() > DIGITS_IN_SIGHT).then_some("0")] { (account.account_number) }
-                                button.quiet type="button" data-copy=(account.account_number) data-done=(say.of("Tersalin", "Copied")) hidden
-                                    aria-label=(say.of(format!("Salin nomor rekening {}", account.bank_name), format!("Copy the account number of {}", account.bank_name)))
-                                    { (say.of("Salin", "Copy")) }
-                            }
+                            (account_number(say, &account.bank_name, &account.account_number))
                             p.muted { (say.of("a.n. ", "Holder: ")) (account.account_holder) }
                         }
                     }
@@ -371,7 +370,7 @@ fn receipt_form(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &T
                 @else { (say.of("Bukti transfer", "Receipt of the transfer")) }
             }
             @if order.has_proof { p.have { (say.of("Bukti transfer sudah ada.", "A receipt is there.")) } }
-            input #receipt type="file" name=(RECEIPT) accept="image/png,image/jpeg,image/webp,image/gif" required
+            input #receipt type="file" name=(RECEIPT) accept=(ACCEPTED) required
                 aria-describedby="receipt-error receipt-hint" aria-invalid=[trouble.map(|_| "true")];
             p.hint #receipt-hint { (say.of("Foto atau tangkapan layar, paling besar 5 MB.", "A photo or a screenshot, at most 5 MB.")) }
             p.error #receipt-error role="alert" { @if let Some(trouble) = trouble { (trouble.text) } }

@@ -127,9 +127,14 @@ pub(super) enum Input<'a> {
     },
     /// Digits.
     Amount,
+    /// A day. A browser without a picker shows a line of text, with the format in it and as its rule.
+    Day,
     /// Several lines.
     Lines(u8),
 }
+
+/// How many characters of an account's number are surely in sight on a small phone; of a longer one the rest is scrolled to.
+const DIGITS_IN_SIGHT: usize = 18;
 
 /// One line of text.
 pub(super) const TEXT: Input<'static> = Input::Line { kind: "text", autocomplete: "off" };
@@ -187,6 +192,11 @@ impl<'a> Field<'a> {
                         input id=(name) name=(name) type="text" inputmode="numeric" value=(value) autocomplete="off" required[is_required]
                             aria-invalid=[invalid] aria-describedby=[described];
                     }
+                    Input::Day => {
+                        input id=(name) name=(name) type="date" value=(value) autocomplete="off" required[is_required]
+                            placeholder=(say.of("TTTT-BB-HH", "YYYY-MM-DD")) pattern="[0-9]{4}-[0-9]{2}-[0-9]{2}" title=(day_rule(say))
+                            aria-invalid=[invalid] aria-describedby=[described];
+                    }
                     Input::Lines(rows) => {
                         textarea id=(name) name=(name) rows=(rows) required[is_required]
                             aria-invalid=[invalid] aria-describedby=[described] { (value) }
@@ -204,6 +214,11 @@ impl<'a> Field<'a> {
             }
         }
     }
+}
+
+/// How a day is written where the browser has no picker.
+pub(super) fn day_rule(say: Say) -> &'static str {
+    say.of("Tulis tahun-bulan-tanggal, misalnya 2026-12-24", "Write year-month-day, such as 2026-12-24")
 }
 
 /// Facts as names and values.
@@ -231,19 +246,41 @@ pub(super) fn more(visit: &Visit, path: &str, query: &[(&str, &str)], cursor: Op
     }
 }
 
+/// A button that copies this text, inside an element with `data-copies` in which the text itself is marked `data-copied`. Where
+/// the browser does not let it copy, as within messengers, the script selects the text and says so in a [`copy_refusal`].
+pub(super) fn copy_button(say: Say, text: &str, label: Option<&str>) -> Markup {
+    html! {
+        button.quiet[label.is_some()] type="button" data-copy=(text) data-done=(say.of("Tersalin", "Copied"))
+            data-refused=(say.of("Browser ini tidak bisa menyalin. Teksnya sudah dipilih: salin sendiri.", "This browser can't copy. The text is selected: please copy it yourself."))
+            aria-label=[label] hidden { (say.of("Salin", "Copy")) }
+    }
+}
+
+/// Where it is said that the browser does not copy.
+pub(super) fn copy_refusal() -> Markup {
+    html! { span.hint.wide role="status" {} }
+}
+
+/// A bank account's number as it was typed, with a button that copies its digits alone: banks' apps take no dashes.
+pub(super) fn account_number(say: Say, bank_name: &str, number: &str) -> Markup {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    let label = say.of(format!("Salin nomor rekening {bank_name}"), format!("Copy the account number of {bank_name}"));
+    html! {
+        p.number data-copies {
+            span.digits data-copied tabindex=[(number.chars().count() > DIGITS_IN_SIGHT).then_some("0")] { (number) }
+            (copy_button(say, &digits, Some(&label)))
+            (copy_refusal())
+        }
+    }
+}
+
 /// Where a payout goes, with a button that copies the number.
 pub(super) fn bank_details(say: Say, bank: &BankDetails) -> Markup {
     let BankDetails { bank_code, bank_name, bank_account_number, bank_account_holder } = bank;
     html! {
         div.bank-details {
             p.bank { (bank_name) @if let Some(code) = bank_code { " " span.muted { "(" (code) ")" } } }
-            p.number {
-                span.digits { (bank_account_number) }
-                button.quiet type="button" data-copy=(bank_account_number) data-done=(say.of("Tersalin", "Copied")) hidden
-                    aria-label=(say.of(format!("Salin nomor rekening {bank_name}"), format!("Copy the account number of {bank_name}"))) {
-                    (say.of("Salin", "Copy"))
-                }
-            }
+            (account_number(say, bank_name, bank_account_number))
             p.muted { (say.of("a.n. ", "Holder: ")) (bank_account_holder) }
         }
     }

@@ -16,9 +16,10 @@ use serront_core::ports::{PortError, Secrets};
 use serront_core::receipt::Digest256;
 use serront_core::service::Failure;
 use serront_core::signature::hex;
+use serront_core::text::visible;
 use serront_core::time::Timestamp;
 
-use super::form::Form;
+use super::form::{self, Form};
 use super::layout::{self, Area, Page};
 use super::visit::{self, Turn, Visit, see_other};
 use crate::auth::{Authenticated, OperatorId, Who};
@@ -144,7 +145,7 @@ fn set_cookie<R: Role>(host: &Host, response: &mut Response, value: &str, second
 
 /// Begins a session with this key and goes on to `next`; `None` if the key opens nothing.
 pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result<Option<Response>, Turn> {
-    let Some(hash) = R::hash(key.trim()) else { return Ok(None) };
+    let Some(hash) = R::hash(visible(key).trim()) else { return Ok(None) };
     if R::holder(host, hash).await?.is_none() {
         return Ok(None);
     }
@@ -219,8 +220,7 @@ impl<W: Who> SignedIn<W> {
 
     /// What makes one of a form that is sent twice: another text on each page.
     pub(super) fn fresh_once(&self) -> Result<String, Turn> {
-        let drawn = self.caller.secrets().draw();
-        Ok(hex(&drawn.map_err(|error| Problem::internal(describe(&error)))?))
+        form::fresh_once(self.caller.secrets())
     }
 }
 

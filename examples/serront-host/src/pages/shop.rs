@@ -8,15 +8,14 @@ use maud::{Markup, html};
 use serront_core::catalog::PricingType;
 use serront_core::money::Rupiah;
 use serront_core::order::OrderInput;
-use serront_core::rejection::{Invalid, Rejection};
+use serront_core::rejection::{Code, Invalid, Rejection};
 use serront_core::service::Failure;
 use serront_core::view::{ShopService, ShopView};
 
-use super::Shown;
-use super::form::Form;
+use super::form::{self, Form};
 use super::guard::Findable;
 use super::layout::{self, Area, Page};
-use super::parts::{Field, Input, alert};
+use super::parts::{self, Field, Input, alert, day_rule};
 use super::say::Say;
 use super::visit::{Trouble, Visit};
 use crate::auth::{Id, ShopSlug};
@@ -34,24 +33,26 @@ pub(super) async fn show(
     visit: Visit,
     Id(ShopSlug(slug)): Id<ShopSlug>,
     query: Query,
-) -> Shown {
+) -> super::Shown {
     let shop = host.local().shop(&slug).await?;
     let from = query.one("from")?.and_then(|from| from.parse().ok()).unwrap_or(0);
-    Ok(page(&visit, &shop, from, &OrderInput::default(), None))
+    let once = form::fresh_once(host.ports.secrets.as_ref())?;
+    Ok(page(&visit, &shop, &Shown { from, once: &once, input: &OrderInput::default(), trouble: None }))
 }
 
-/// Places the order and goes to its page.
+/// Places the order and goes to its page. Sent twice, with scripts or without, it places one and goes to that.
 pub(super) async fn order(
     State(host): State<Arc<Host>>,
     visit: Visit,
     Id(ShopSlug(slug)): Id<ShopSlug>,
     intake: Intake,
-) -> Shown {
+) -> super::Shown {
     let local = host.local();
     let shop = local.shop(&slug).await?;
     let form = Form::read(&intake).await?;
     let input = read(&form);
-    match local.place_order(&slug, &input, visit.say.0).await {
+    let request = form.once_at(&shop.storefront.slug, &address(&shop))?;
+    match local.place_order(&slug, &input, visit.say.0, request).await {
         Ok(placed) => Ok(visit.go(&format!("/o/{}", placed.value.access_token.reveal()))),
         Err(failure) => {
             // The shop is there, so what is not is the service: none was chosen, or it is gone meanwhile.
@@ -59,11 +60,20 @@ pub(super) async fn order(
                 Failure::Rejected(Rejection::NotFound(_)) => {
                     Trouble::invalid(visit.say, Invalid::new("serviceSlug", "must be one of the services"))
                 }
+                // Back from the order's page, changed and sent: one more order, or the first one corrected?
+                Failure::Rejected(Rejection::IdempotencyKeyInUse(_)) => {
+                    let text = visit.say.of(
+                        "Pesanan dari formulir ini sudah terkirim. Kirim lagi hanya bila Anda ingin memesan sekali lagi.",
+                        "An order was already placed with this form. Send it again only if you want one more.",
+                    );
+                    Trouble { text: text.into(), ..Trouble::code(visit.say, Code::IdempotencyKeyInUse) }
+                }
                 other @ (Failure::Rejected(_) | _) => Trouble::of(visit.say, other)?,
             };
             let chosen = shop.services.iter().position(|service| service.slug.as_str() == input.service_slug);
             let from = chosen.unwrap_or(0) / SERVICES_ON_A_PAGE * SERVICES_ON_A_PAGE;
-            Ok(trouble.on(page(&visit, &shop, from, &input, Some(&trouble))))
+            let once = form::fresh_once(host.ports.secrets.as_ref())?;
+            Ok(trouble.on(page(&visit, &shop, &Shown { from, once: &once, input: &input, trouble: Some(&trouble) })))
         }
     }
 }
@@ -86,7 +96,23 @@ fn read(form: &Form) -> OrderInput {
     }
 }
 
-fn page(visit: &Visit, shop: &ShopView, from: usize, input: &OrderInput, trouble: Option<&Trouble>) -> Response {
+/// The page's own address, below the base.
+fn address(shop: &ShopView) -> String {
+    format!("/s/{}", shop.storefront.slug)
+}
+
+/// What the page shows beside the shop.
+struct Shown<'a> {
+    /// The first service that it offers.
+    from: usize,
+    /// What makes one order of a form sent twice.
+    once: &'a str,
+    input: &'a OrderInput,
+    trouble: Option<&'a Trouble>,
+}
+
+fn page(visit: &Visit, shop: &ShopView, shown: &Shown<'_>) -> Response {
+    let Shown { from, once, input, trouble } = *shown;
     let say = visit.say;
     let profile = &shop.storefront;
     let body = html! {
@@ -100,7 +126,8 @@ fn page(visit: &Visit, shop: &ShopView, from: usize, input: &OrderInput, trouble
         @if shop.services.is_empty() {
             p.card { (say.of("Belum ada layanan yang bisa dipesan.", "There is nothing to order yet.")) }
         } @else {
-            form.card method="post" action=(visit.to(&format!("/s/{}", profile.slug))) data-once="" {
+            form.card method="post" action=(visit.to(&address(shop))) data-once="" {
+                (parts::once(once))
                 h2 { (say.of("Pesan layanan", "Place an order")) }
                 (alert(trouble))
                 fieldset.choices {
@@ -135,7 +162,7 @@ fn page(visit: &Visit, shop: &ShopView, from: usize, input: &OrderInput, trouble
 /// The way to the services that this page does not offer.
 fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
     let say = visit.say;
-    let at = |from: usize| visit.to(&format!("/s/{}?from={from}", shop.storefront.slug));
+    let at = |from: usize| visit.to(&format!("{}?from={from}", address(shop)));
     let next = from.saturating_add(SERVICES_ON_A_PAGE);
     html! {
         @if from > 0 || next < shop.services.len() {
@@ -211,7 +238,8 @@ fn fields(say: Say, input: &OrderInput, trouble: Option<&Trouble>) -> Markup {
         .input(line("email", "email"));
     let phone = Field::text("buyerPhone", say.of("Nomor telepon", "Phone number"), &phone).input(line("tel", "tel"));
     let date = Field::text("preferredDate", say.of("Tanggal yang diinginkan", "Preferred date"), &date)
-        .input(line("date", "off"));
+        .wrong(day_rule(say))
+        .input(Input::Day);
     let notes = Field::text("notes", say.of("Catatan untuk penjual", "Notes for the seller"), &notes)
         .rule(say.of("Paling banyak 2.000 huruf", "At most 2,000 characters"))
         .input(Input::Lines(3));

@@ -1,14 +1,15 @@
 //! What buyers see and do. The order's access token in the path is their only credential.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use serde::Serialize;
 use serront_core::key::AccessToken;
 use serront_core::order::OrderInput;
 use serront_core::receipt::RECEIPT_BYTES_MAX;
+use serront_core::text::Slug;
 
-use crate::auth::{Id, Open, ShopSlug, existing};
+use crate::auth::{Id, Named as _, Open, ShopSlug, existing};
 use crate::body::{Intake, PUBLIC_JSON_BYTES_MAX};
-use crate::envelope::{Answer, Reply};
+use crate::envelope::{Answer, Problem, Reply};
 use crate::language;
 
 pub(super) async fn shop(caller: Open, Id(ShopSlug(slug)): Id<ShopSlug>) -> Reply {
@@ -18,12 +19,19 @@ pub(super) async fn shop(caller: Open, Id(ShopSlug(slug)): Id<ShopSlug>) -> Repl
 pub(super) async fn place_order(
     caller: Open,
     Id(ShopSlug(slug)): Id<ShopSlug>,
+    method: Method,
+    uri: Uri,
     headers: HeaderMap,
     intake: Intake,
 ) -> Reply {
     let local = caller.local();
-    let (input, _) = existing(intake.json::<OrderInput>(PUBLIC_JSON_BYTES_MAX).await, local.shop(&slug)).await?;
-    Answer::created(&local.place_order(&slug, &input, language::preferred(&headers)).await?)
+    let shop = Slug::parse("slug", &slug).map_err(|_| Problem::not_found(ShopSlug::WHAT))?;
+    let asked = intake.json::<OrderInput>(PUBLIC_JSON_BYTES_MAX).await.and_then(|(input, body)| {
+        let request = Open::at_shop(&shop, &method, uri.path(), &headers, &body)?;
+        Ok((input, request))
+    });
+    let (input, request) = existing(asked, local.shop(&slug)).await?;
+    Answer::created(&local.place_order(&slug, &input, language::preferred(&headers), request).await?)
 }
 
 pub(super) async fn order(caller: Open, Id(token): Id<AccessToken>) -> Reply {

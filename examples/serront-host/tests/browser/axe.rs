@@ -1,4 +1,5 @@
-//! axe-core, which finds what keeps people out of a page: installed by npm into the build folder, and run in the page.
+//! axe-core, which finds what keeps people out of a page: installed by npm into the build folder with what else the tests need from
+//! there, and run in the page.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -42,7 +43,7 @@ impl Violation {
 pub(crate) fn script() -> &'static str {
     static SCRIPT: OnceLock<String> = OnceLock::new();
     SCRIPT.get_or_init(|| {
-        let source = std::fs::read_to_string(install().join("node_modules/axe-core/axe.min.js")).unwrap();
+        let source = std::fs::read_to_string(installed_folder().join("node_modules/axe-core/axe.min.js")).unwrap();
         // Without the preload, which would fetch the style sheet by a script.
         format!(
             "{source};\nreturn axe.run(document, {{preload: false, resultTypes: ['violations']}}).then(found => found.violations);"
@@ -50,7 +51,12 @@ pub(crate) fn script() -> &'static str {
     })
 }
 
-/// The folder with the locked version, installed where that is not there yet.
+/// The folder with the locked versions, installed where they are not there yet.
+pub(crate) fn installed_folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(install)
+}
+
 fn install() -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");

@@ -239,8 +239,8 @@ impl Storage for Planted {
         self.inner.service(account_id, id, key).await
     }
 
-    async fn shop(&self, slug: &Slug) -> Result<Option<ShopSnapshot>, PortError> {
-        self.inner.shop(slug).await
+    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
+        self.inner.shop(slug, scope).await
     }
 
     async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

@@ -27,18 +27,36 @@ window.addEventListener("pageshow", () => {
 });
 
 function dress(root) {
-  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
 }
 
-document.addEventListener("click", async (event) => {
+document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  await navigator.clipboard.writeText(button.dataset.copy);
-  button.dataset.label ??= button.textContent;
-  button.textContent = button.dataset.done;
-  say(button.dataset.done);
-  setTimeout(() => { button.textContent = button.dataset.label; }, 2000);
+  // Browsers within apps have no clipboard, or refuse it.
+  Promise.resolve()
+    .then(() => navigator.clipboard.writeText(button.dataset.copy))
+    .then(() => copied(button))
+    .catch(() => select(button));
 });
+
+function copied(button) {
+  const texts = button.dataset;
+  if (!texts.label) texts.label = button.textContent;
+  button.textContent = texts.done;
+  button.closest("[data-copies]").querySelector("[role=status]").textContent = "";
+  say(texts.done);
+  setTimeout(() => { button.textContent = texts.label; }, 2000);
+}
+
+// What can't be copied is selected, for the browser's own way to copy; of an account's number the digits alone.
+function select(button) {
+  const place = button.closest("[data-copies]");
+  const text = place.querySelector("[data-copied]");
+  text.textContent = button.dataset.copy;
+  window.getSelection().selectAllChildren(text);
+  place.querySelector("[role=status]").textContent = button.dataset.refused;
+}
 
 // Read out, where there is a place for it.
 function say(text) {

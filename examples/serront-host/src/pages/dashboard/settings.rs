@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serront_core::rejection::Rejection;
 use serront_core::service::Failure;
 
+use super::super::parts::{copy_button, copy_refusal};
 use super::super::visit::{Trouble, Turn, Visit};
 
 /// How many things of a list stand on a page: what a phone scrolls through, and far below 50 kB.
@@ -56,10 +57,13 @@ pub(super) fn shown_once(visit: &Visit, secret: &str, use_for: &Markup, back: &s
                 "Keep it in a safe place now. Once this page is closed, it can't be shown again.",
             ))
         }
-        p.secret #secret { (secret) }
-        p.actions {
-            button type="button" data-copy=(secret) data-done=(say.of("Tersalin", "Copied")) hidden { (say.of("Salin", "Copy")) }
-            a.button.secondary href=(visit.to(back)) { (say.of("Sudah saya simpan", "I have kept it")) }
+        div.copies data-copies {
+            p.secret #secret data-copied { (secret) }
+            p.actions {
+                (copy_button(say, secret, None))
+                a.button.secondary href=(visit.to(back)) { (say.of("Sudah saya simpan", "I have kept it")) }
+            }
+            (copy_refusal())
         }
         (use_for)
     }

@@ -12,14 +12,14 @@ use serront_core::catalog::PricingType;
 use serront_core::rejection::Rejection;
 use serront_core::service::Failure;
 use serront_core::storefront::{BANK_ACCOUNTS_MAX, BankAccount, StorefrontInput};
-use serront_core::text::WhatsAppNumber;
+use serront_core::text::{WhatsAppNumber, has_national_zero, is_blank, visible};
 use serront_core::tier::Tier;
 use serront_core::view::{ServiceView, StorefrontView};
 
 use super::super::Shown;
 use super::super::form::Form;
 use super::super::layout::{Section, dashboard};
-use super::super::parts::{Field, Input, Tone, alert, hidden, notice, pill};
+use super::super::parts::{Field, Input, Tone, alert, copy_button, copy_refusal, hidden, notice, pill};
 use super::super::say::{Say, rupiah};
 use super::super::session::Seller;
 use super::super::visit::{Trouble, Turn, Visit};
@@ -43,7 +43,7 @@ const COLUMNS: [&str; 3] = ["bankName", "accountNumber", "accountHolder"];
 type Group = [String; COLUMNS.len()];
 
 fn is_empty(group: &Group) -> bool {
-    group.iter().all(|text| text.trim().is_empty())
+    group.iter().all(|text| is_blank(text))
 }
 
 /// What stands in the form, as it was typed.
@@ -101,11 +101,16 @@ impl Draft {
         }
     }
 
+    /// The WhatsApp number, without what people put between its digits.
+    fn number(&self) -> String {
+        visible(&self.whatsapp_number).replace(|character: char| character.is_whitespace() || "-.()\u{2010}\u{2011}\u{2013}".contains(character), "")
+    }
+
     /// What the service is asked for: without empty groups, and without what people put between the digits of a phone
     /// number.
     fn input(&self) -> StorefrontInput {
-        let given = |text: &str| Some(text.trim().replace("\r\n", "\n")).filter(|text| !text.is_empty());
-        let number = self.whatsapp_number.replace([' ', '-', '.', '(', ')'], "");
+        let given = |text: &str| Some(text.trim().replace("\r\n", "\n")).filter(|text| !is_blank(text));
+        let number = self.number();
         let groups = self.groups.iter().filter(|group| !is_empty(group)).cloned();
         let accounts = groups.map(|[bank_name, account_number, account_holder]| BankAccount {
             bank_name,
@@ -114,7 +119,7 @@ impl Draft {
         });
         StorefrontInput {
             // A phone's keyboard begins with a capital letter.
-            slug: self.slug.trim().to_lowercase(),
+            slug: visible(&self.slug).trim().to_lowercase(),
             display_name: self.display_name.clone(),
             bio: given(&self.bio),
             whatsapp_number: given(&number),
@@ -241,10 +246,10 @@ fn public_card(host: &Host, visit: &Visit, stored: &StorefrontView) -> Markup {
             }
             @if stored.published {
                 p { (say.of("Bagikan alamat ini kepada pembeli:", "Share this address with buyers:")) }
-                p.row {
-                    a.lines href=(visit.to(&format!("/s/{}", stored.slug))) { (address) }
-                    button.quiet type="button" data-copy=(address) data-done=(say.of("Tersalin", "Copied")) hidden
-                        aria-label=(say.of("Salin alamat etalase", "Copy the storefront's address")) { (say.of("Salin", "Copy")) }
+                p.row data-copies {
+                    a.lines data-copied href=(visit.to(&format!("/s/{}", stored.slug))) { (address) }
+                    (copy_button(say, &address, Some(say.of("Salin alamat etalase", "Copy the storefront's address"))))
+                    (copy_refusal())
                 }
             } @else {
                 p {
@@ -285,6 +290,14 @@ fn profile_card(host: &Host, say: Say, draft: &Draft, trouble: Option<&Trouble>)
             "Diawali kode negara, misalnya +62 812 3456 7890",
             "With the country's code, such as +62 812 3456 7890",
         ))
+        .wrong(if has_national_zero(&draft.number()) {
+            say.of(
+                "Hapus angka 0 sesudah kode negara: +62 812…, bukan +62 0812…",
+                "Leave out the 0 behind the country's code: +62 812…, not +62 0812…",
+            )
+        } else {
+            ""
+        })
         .input(Input::Line { kind: "tel", autocomplete: "off" });
     html! {
         section.card aria-labelledby="profile-title" {
@@ -508,6 +521,9 @@ mod tests {
 
     #[test]
     fn what_people_put_around_a_number_and_a_slug_is_taken_off() {
+        // Phones copy numbers out of contacts with marks of direction around them (#16).
+        let copied = Draft { whatsapp_number: "\u{202a}+62\u{a0}812‑3456\u{202c}".into(), ..Draft::of(None) };
+        assert_eq!(copied.input().whatsapp_number.as_deref(), Some("+628123456"));
         let draft = Draft {
             slug: " Studio-renata ".into(),
             whatsapp_number: "+62 (812) 3456-7890".into(),

@@ -13,6 +13,7 @@ use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::rejection::Rejection;
 use serront_core::service::Failure;
 use serront_core::subscription::{FILTERS_MAX, SubscriptionInput};
+use serront_core::text::trimmed;
 use serront_core::time::Timestamp;
 use serront_core::view::{DeliveryView, NewSubscriptionView, SubscriptionView};
 
@@ -78,7 +79,7 @@ impl Draft {
         let events: Vec<_> =
             self.events.split([' ', ',', '\n', '\r', '\t']).filter(|filter| !filter.is_empty()).collect();
         let events = (!events.is_empty()).then(|| events.into_iter().map(str::to_owned).collect());
-        SubscriptionInput { url: Some(self.url.trim().to_owned()), events, active: None }
+        SubscriptionInput { url: Some(trimmed(&self.url).to_owned()), events, active: None }
     }
 }
 
