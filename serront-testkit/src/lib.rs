@@ -5,6 +5,7 @@
 //! - [`faults`]: every port wrapped so that it fails as told, by script, rule or seed.
 //! - [`generators`]: proptest strategies for the domain's types.
 //! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
+//! - `pooler` (feature `postgres`): PgBouncer in front of such a cluster.
 //! - [`sandbox`]: Plugipay in process; with the feature `sandbox` over HTTP too, with a hosted checkout page.
 //! - [`sim`]: a deterministic simulator with an oracle; the binary `sim` runs it.
 //! - `proxy` (feature `proxy`): a TCP proxy that cuts connections as told, for whatever speaks to a server.
@@ -20,6 +21,8 @@ pub mod generators;
 pub mod memory;
 #[cfg(feature = "mocks")]
 pub mod mocks;
+#[cfg(feature = "postgres")]
+pub mod pooler;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "proxy")]

@@ -104,6 +104,8 @@ pub struct PostgresOptions {
     /// After how long an unused connection is closed: less than firewalls and load balancers keep one that is silent, which
     /// is 4 to 6 minutes where they are hasty.
     pub idle_time_max: Duration,
+    /// After how much idleness a connection is asked whether it is alive before it is used: one in regular use never is.
+    pub ask_after: Duration,
     /// After how long a connection is closed and another one opened, so that they follow when an address leads elsewhere.
     pub lifetime_max: Duration,
     /// The schema for everything; it is made if it is not there.
@@ -157,6 +159,7 @@ impl PostgresOptions {
             target: TargetSession::Any,
             connect_time_max: Duration::from_secs(5),
             idle_time_max: Duration::from_secs(60),
+            ask_after: Duration::from_secs(10),
             lifetime_max: Duration::from_secs(30 * 60),
             schema: SCHEMA_DEFAULT.to_owned(),
             connections_max: 16,
@@ -254,7 +257,7 @@ impl PostgresStorage {
             most: usize::try_from(options.connections_max).unwrap_or(usize::MAX),
             wait_max: options.acquire_time_max,
             idle_max: options.idle_time_max,
-            asked_after: ASKED_AFTER,
+            asked_after: options.ask_after,
             lifetime_max: options.lifetime_max,
             drain_max: options.statement_time_max.saturating_add(options.acquire_time_max),
         };
@@ -328,9 +331,6 @@ async fn migrate(mut connection: PgConnection, name: &str, schema: &str) -> Resu
     let _ = connection.close().await;
     Ok(())
 }
-
-/// After how much idleness a connection is asked whether it is alive, before it is used: a connection in regular use never.
-const ASKED_AFTER: Duration = Duration::from_secs(10);
 
 impl Base {
     /// Waits for a statement's answer.
