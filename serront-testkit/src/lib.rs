@@ -6,6 +6,7 @@
 //! - [`generators`]: proptest strategies for the domain's types.
 //! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
 //! - [`receipts`]: files as buyers upload them, each with what has to become of it.
+//! - `pooler` (feature `postgres`): PgBouncer in front of such a cluster.
 //! - [`sandbox`]: Plugipay in process; with the feature `sandbox` over HTTP too, with a hosted checkout page.
 //! - [`sim`]: a deterministic simulator with an oracle; the binary `sim` runs it.
 //! - `proxy` (feature `proxy`): a TCP proxy that cuts connections as told, for whatever speaks to a server.
@@ -21,6 +22,8 @@ pub mod generators;
 pub mod memory;
 #[cfg(feature = "mocks")]
 pub mod mocks;
+#[cfg(feature = "postgres")]
+pub mod pooler;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "proxy")]

@@ -20,7 +20,7 @@ pub const URL_VARIABLE: &str = "SERRONT_TEST_POSTGRES_URL";
 /// Runs until its input ends, which it does when the process that started it is gone, however it went.
 const SCRIPT: &str = r#"
 set -eu
-programs=$1 port=$2
+programs=$1 port=$2 primary=$3
 folder=$(mktemp -d "${TMPDIR:-/tmp}/serront-postgres.XXXXXX")
 finish() {
     "$programs/pg_ctl" -D "$folder/data" -m immediate -w stop >/dev/null 2>&1 || true
@@ -28,8 +28,11 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 1' INT TERM HUP
-"$programs/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 ||
-    { cat "$folder/log" >&2; exit 1; }
+if [ -z "$primary" ]; then
+    "$programs/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1
+else
+    "$programs/pg_basebackup" -D "$folder/data" -R -c fast --no-sync -h 127.0.0.1 -p "$primary" -U postgres >"$folder/log" 2>&1
+fi || { cat "$folder/log" >&2; exit 1; }
 "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w start >/dev/null \
     -o "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$folder -c max_connections=300" ||
     { cat "$folder/log" >&2; exit 1; }
@@ -55,6 +58,19 @@ impl Cluster {
     /// If PostgreSQL's programs are not installed, or the cluster does not come up.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_as("")
+    }
+
+    /// Starts a standby of this cluster, with all that is in it, which follows it and takes no writes.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        Self::start_as(&self.port.to_string())
+    }
+
+    fn start_as(primary: &str) -> Self {
         let programs = programs().expect("PostgreSQL's programs (Debian: apt-get install postgresql)");
         let as_postgres = is_root();
         // The port may be taken between our look and the server's start.
@@ -64,6 +80,7 @@ impl Cluster {
                 .args(["-c", SCRIPT, "cluster"])
                 .arg(&programs)
                 .arg(port.to_string())
+                .arg(primary)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
@@ -102,17 +119,37 @@ impl Cluster {
     /// # Panics
     /// If it does not come up again.
     pub fn restart(&self) {
+        self.control(&["-m", "immediate", "restart"]);
+    }
+
+    /// Stops the server in the middle of whatever it does, for good.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub fn stop(&self) {
+        self.control(&["-m", "immediate", "stop"]);
+    }
+
+    /// Makes a standby a primary, which takes writes.
+    ///
+    /// # Panics
+    /// If it does not become one.
+    pub fn promote(&self) {
+        self.control(&["promote"]);
+    }
+
+    fn control(&self, arguments: &[&str]) {
         let status = command(self.as_postgres, &self.programs.join("pg_ctl").display().to_string())
-            .args(["-m", "immediate", "-w", "-D"])
+            .arg("-wD")
             .arg(self.folder.join("data"))
             .arg("-l")
             .arg(self.folder.join("log"))
-            .arg("restart")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status()
             .expect("pg_ctl to run");
-        assert!(status.success(), "PostgreSQL did not start again");
+        assert!(status.success(), "pg_ctl {arguments:?} failed");
     }
 }
 
@@ -142,7 +179,7 @@ pub fn fresh_schema() -> String {
     format!("t{since}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn command(as_postgres: bool, program: &str) -> Command {
+pub(crate) fn command(as_postgres: bool, program: &str) -> Command {
     if !as_postgres {
         return Command::new(program);
     }
@@ -164,11 +201,11 @@ fn programs() -> Option<PathBuf> {
     of_debian.into_iter().rev().chain(on_path).find(|folder| folder.join("initdb").exists())
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

@@ -6,6 +6,8 @@
 //!                                                after that, or after the server has answered it
 //!                                 refuse         new connections
 //!                                 stall          nothing passes any more, and nothing is closed
+//!                                 silence_all    every connection, and only those that are open now: for good
+//!                                 lead_to        new connections, to another server
 //! ```
 //!
 //! It knows no protocol: a request is told by bytes in it, and what the client sends at once is taken to be one. It runs in
@@ -15,6 +17,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -50,6 +53,7 @@ struct Cut {
 struct Told {
     cuts: VecDeque<Cut>,
     refusing: bool,
+    server: Option<SocketAddr>,
     accepted: u64,
     cut: u64,
 }
@@ -59,6 +63,8 @@ struct State {
     told: Mutex<Told>,
     /// Counts up with every [`Proxy::cut_all`].
     generation: watch::Sender<u64>,
+    /// Counts up with every [`Proxy::silence_all`].
+    silences: watch::Sender<u64>,
     stalled: watch::Sender<bool>,
 }
 
@@ -105,11 +111,12 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            told: Mutex::default(),
+            told: Mutex::new(Told { server: Some(server), ..Told::default() }),
             generation: watch::Sender::new(0),
+            silences: watch::Sender::new(0),
             stalled: watch::Sender::new(false),
         });
-        let accepting = tokio::spawn(accept(listener, server, Arc::clone(&state)));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
         Ok(Self { address, state, accepting })
     }
 
@@ -122,6 +129,17 @@ impl Proxy {
     /// Cuts every connection at once, whatever is under way on it. New ones are taken.
     pub fn cut_all(&self) {
         self.state.generation.send_modify(|generation| *generation = generation.wrapping_add(1));
+    }
+
+    /// Every connection that is open now is dropped without a word, as by a firewall that forgot it: nothing passes on it any
+    /// more, in neither direction, and neither side hears that it is gone. New ones are taken.
+    pub fn silence_all(&self) {
+        self.state.silences.send_modify(|silences| *silences = silences.wrapping_add(1));
+    }
+
+    /// New connections lead to this server from now on, as an address does after a failover.
+    pub fn lead_to(&self, server: SocketAddr) {
+        locked(&self.state.told).server = Some(server);
     }
 
     /// Cuts the connection on which the next request with these bytes in it comes by. Told several times, it cuts as many
@@ -166,17 +184,17 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, state: Arc<State>) {
+async fn accept(listener: TcpListener, state: Arc<State>) {
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        let refusing = {
+        let server = {
             let mut told = locked(&state.told);
             told.accepted = told.accepted.saturating_add(1);
-            told.refusing
+            told.server.filter(|_| !told.refusing)
         };
-        if !refusing {
+        if let Some(server) = server {
             connections.spawn(pass(client, server, Arc::clone(&state)));
         }
     }
@@ -186,6 +204,8 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: Arc<State>) {
 async fn pass(client: TcpStream, server: SocketAddr, state: Arc<State>) {
     let mut generation = state.generation.subscribe();
     generation.borrow_and_update();
+    let mut silences = state.silences.subscribe();
+    silences.borrow_and_update();
     state.passing().await;
     let Ok(server) = TcpStream::connect(server).await else { return };
     // What was sent at once is to arrive at once, as it does without a proxy.
@@ -193,10 +213,16 @@ async fn pass(client: TcpStream, server: SocketAddr, state: Arc<State>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let withholding = AtomicBool::new(false);
+    let mut requests = pin!(requests(from_client, to_server, &state, &withholding));
+    let mut answers = pin!(answers(from_server, to_client, &state, &withholding));
     tokio::select! {
         _ = generation.changed() => {}
-        _ = requests(from_client, to_server, &state, &withholding) => {}
-        _ = answers(from_server, to_client, &state, &withholding) => {}
+        _ = &mut requests => {}
+        _ = &mut answers => {}
+        _ = silences.changed() => {
+            // Both sides stay open, and nobody reads from them.
+            let _ = generation.changed().await;
+        }
     }
 }
 
@@ -325,6 +351,28 @@ mod tests {
         proxy.heal();
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert!(ask(&mut stream, b"hello").await.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_silenced_stays_so_and_new_ones_pass_to_another_server() {
+        let (server, heard) = echo().await;
+        let (other, heard_by_other) = echo().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        let mut silenced = TcpStream::connect(proxy.address()).await.unwrap();
+        assert!(ask(&mut silenced, b"hello").await.is_some());
+        proxy.silence_all();
+        proxy.lead_to(other);
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        assert!(ask(&mut stream, b"there").await.is_some());
+        silenced.write_all(b"anybody").await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let answer = silenced.try_read(&mut [0; 8]).unwrap_err();
+        assert_eq!(answer.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!((&**locked(&heard), &**locked(&heard_by_other)), (&b"hello"[..], &b"there"[..]));
+        proxy.cut_all();
+        assert!(ask(&mut silenced, b"hello").await.is_none());
     }
 
     #[tokio::test]

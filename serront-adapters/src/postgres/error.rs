@@ -30,9 +30,14 @@ pub(super) fn is_victim(error: &sqlx::Error) -> bool {
 
 /// The connection ended, so nobody knows what became of what was sent on it.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
-    let ended =
-        state(error).is_some_and(|state| state.starts_with("08") || matches!(state, "57P01" | "57P02" | "57P05"));
+    let ended = state(error)
+        .is_some_and(|state| state.starts_with("08") || matches!(state, "25P03" | "57P01" | "57P02" | "57P05"));
     ended || matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
+}
+
+/// The server takes no writes: the connection leads to one that is no primary, or not any more. Nothing was done.
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
+    state(error) == Some("25006")
 }
 
 /// A write that may have arrived.
@@ -49,15 +54,48 @@ pub(super) fn of_read(failed: Failed) -> Failed {
         | Failed::Refused(_)
         | Failed::Closed
         | Failed::RolledBack
+        | Failed::ReadOnly
         | Failed::Busy => failed,
     }
 }
 
-/// Whether a failure leaves a connection behind that can't be used again.
-pub(super) fn loses_connection(failed: &Failed) -> bool {
+/// What a failure says of the connection that it came on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It can be used again.
+    Keep,
+    /// It is lost.
+    Lose,
+    /// It leads to a server that takes no writes.
+    Distrust,
+}
+
+pub(super) fn fate(failed: &Failed) -> Fate {
     match failed {
-        Failed::Engine(error) => is_lost(error),
-        Failed::Lost | Failed::Closed => true,
-        Failed::Unreadable(_) | Failed::Refused(_) | Failed::RolledBack | Failed::Busy => false,
+        Failed::Engine(error) if is_read_only(error) => Fate::Distrust,
+        Failed::Engine(error) if is_lost(error) => Fate::Lose,
+        Failed::Lost | Failed::Closed => Fate::Lose,
+        Failed::Engine(_)
+        | Failed::Unreadable(_)
+        | Failed::Refused(_)
+        | Failed::RolledBack
+        | Failed::ReadOnly
+        | Failed::Busy => Fate::Keep,
+    }
+}
+
+/// How often the same is tried again on another connection: where nothing was done, and the connection was to blame.
+pub(super) fn tries_elsewhere(failed: &Failed) -> u32 {
+    match failed {
+        Failed::Engine(error) if is_lost(error) => super::RECONNECTS_MAX,
+        Failed::Engine(error) if is_read_only(error) => super::READ_ONLY_ROUNDS_MAX,
+        Failed::Engine(_)
+        | Failed::Unreadable(_)
+        | Failed::Refused(_)
+        | Failed::Closed
+        | Failed::Lost
+        | Failed::RolledBack
+        | Failed::ReadOnly
+        | Failed::Busy => 0,
     }
 }

@@ -38,10 +38,12 @@ use serront_core::receipt::Digest256;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::Semaphore;
 
+mod address;
+mod answer;
 mod batch;
 mod books;
 mod bound;
@@ -52,18 +54,23 @@ mod error;
 mod input;
 mod money;
 mod read;
+mod servers;
 mod statement;
 mod steps;
 mod storage;
 mod together;
 mod work;
 
+pub use address::TargetSession;
 pub use bound::BoundPostgres;
 pub(crate) use error::{busy, passes};
 
-use crate::sql::connections::Connections;
+use crate::sql::connections::{Connections, Lease, Limits};
 use crate::sql::error::Failed;
+use answer::Silence;
 use coalesce::{Coalescer, Entry};
+use error::Fate;
+use servers::{Servers, Session};
 use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
@@ -87,6 +94,20 @@ pub const SCHEMA_DEFAULT: &str = "serront";
 pub struct PostgresOptions {
     /// Where the server is.
     pub connect: PgConnectOptions,
+    /// Further servers, tried in this order where the first one does not answer or is not the wanted one.
+    pub others: Vec<PgConnectOptions>,
+    /// Which of these servers is wanted.
+    pub target: TargetSession,
+    /// How long one server may take to let us in. Of several each has its share of
+    /// [`PostgresOptions::acquire_time_max`], if that is less.
+    pub connect_time_max: Duration,
+    /// After how long an unused connection is closed: less than firewalls and load balancers keep one that is silent, which
+    /// is 4 to 6 minutes where they are hasty.
+    pub idle_time_max: Duration,
+    /// After how much idleness a connection is asked whether it is alive before it is used: one in regular use never is.
+    pub ask_after: Duration,
+    /// After how long a connection is closed and another one opened, so that they follow when an address leads elsewhere.
+    pub lifetime_max: Duration,
     /// The schema for everything; it is made if it is not there.
     pub schema: String,
     /// Most connections at the same time.
@@ -111,19 +132,35 @@ impl fmt::Debug for PostgresOptions {
 impl PostgresOptions {
     /// The server at this address, `postgres://user:password@host:port/database`, with this library's defaults.
     ///
+    /// Several servers are written as libpq does: `postgres://user@one:5432,two:5433/database`. Then the one that takes
+    /// writes is wanted, unless `target_session_attrs=any` says otherwise. `connect_timeout` is
+    /// [`PostgresOptions::connect_time_max`], in seconds.
+    ///
     /// # Errors
     /// [`PortError`] if it is no such address. Its text is not repeated, for it may hold a password.
     pub fn at(url: &str) -> Result<Self, PortError> {
-        let connect = url.parse().map_err(|_| PortError::permanent("not an address of a PostgreSQL server"))?;
-        Ok(Self::new(connect))
+        let address = address::read(url)?;
+        let mut servers = address.servers.into_iter();
+        let first = servers.next().ok_or_else(|| PortError::permanent("an address without a server"))?;
+        let mut options = Self::new(first);
+        options.others = servers.collect();
+        options.target = address.target;
+        options.connect_time_max = address.connect_time_max.unwrap_or(options.connect_time_max);
+        Ok(options)
     }
 
     /// With this library's defaults: schema `serront`, 16 connections, 5 s for a connection or a lock, 30 s for a
-    /// statement.
+    /// statement; a connection is closed after 60 s of idleness or 30 min.
     #[must_use]
     pub fn new(connect: PgConnectOptions) -> Self {
         Self {
             connect,
+            others: Vec::new(),
+            target: TargetSession::Any,
+            connect_time_max: Duration::from_secs(5),
+            idle_time_max: Duration::from_secs(60),
+            ask_after: Duration::from_secs(10),
+            lifetime_max: Duration::from_secs(30 * 60),
             schema: SCHEMA_DEFAULT.to_owned(),
             connections_max: 16,
             acquire_time_max: Duration::from_secs(5),
@@ -153,7 +190,7 @@ impl fmt::Debug for PostgresStorage {
 
 /// What every statement needs.
 struct Base {
-    connections: Connections<Postgres>,
+    connections: Connections<Servers>,
     /// The quoted schema and a dot.
     schema: String,
     /// Those who wait for rows that somebody else has locked: not on all connections, and not for ever.
@@ -185,25 +222,46 @@ impl PostgresStorage {
     pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
         let schema = quoted(&options.schema)?;
         let millis = |duration: Duration| duration.as_millis().to_string();
-        // The statements are long, and their times are the host's to measure.
-        let connect = options.connect.application_name("serront").disable_statement_logging();
-        migrate(&connect, &options.schema, &schema).await?;
-        let connect = connect
-            // One text for each shape of a commit.
-            .statement_cache_capacity(512)
-            .options([
-                ("lock_timeout", millis(options.lock_time_max).as_str()),
-                ("statement_timeout", millis(options.statement_time_max).as_str()),
-                // Every statement here is a few lookups by key: one plan fits all of its arguments, compiling it never
-                // pays, and a plan made while a table was empty must not scan it when it is full.
-                ("plan_cache_mode", "force_generic_plan"),
-                ("jit", "off"),
-                // Whatever the database's default is.
-                ("default_transaction_isolation", "read committed"),
-                ("enable_seqscan", "off"),
-            ]);
-        let most = usize::try_from(options.connections_max).unwrap_or(usize::MAX);
-        let connections = Connections::new(connect, most, options.acquire_time_max);
+        let settings = servers::settings(&[
+            ("lock_timeout", &millis(options.lock_time_max)),
+            ("statement_timeout", &millis(options.statement_time_max)),
+            // Nothing is waited for inside a transaction but the database: who takes longer is frozen or gone.
+            ("idle_in_transaction_session_timeout", "10000"),
+            // The server's end of a connection that is dead closes within a minute.
+            ("tcp_keepalives_idle", "30"),
+            ("tcp_keepalives_interval", "10"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "60000"),
+            // Every statement here is a few lookups by key: one plan fits all of its arguments, compiling it never
+            // pays, and a plan made while a table was empty must not scan it when it is full.
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
+            // Whatever the database's default is.
+            ("default_transaction_isolation", "read committed"),
+            ("enable_seqscan", "off"),
+        ]);
+        let hosts: Vec<_> = std::iter::once(options.connect)
+            .chain(options.others)
+            .map(|host| {
+                // The statements are long, and their times are the host's to measure.
+                let host = host.application_name("serront").disable_statement_logging();
+                // One text for each shape of a commit.
+                host.statement_cache_capacity(512)
+            })
+            .collect();
+        let share = options.acquire_time_max / u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
+        let attempt_time_max = options.connect_time_max.min(share);
+        let servers = Servers::new(hosts, options.target, attempt_time_max, settings);
+        migrate(servers.inspect().await?, &options.schema, &schema).await?;
+        let limits = Limits {
+            most: usize::try_from(options.connections_max).unwrap_or(usize::MAX),
+            wait_max: options.acquire_time_max,
+            idle_max: options.idle_time_max,
+            asked_after: options.ask_after,
+            lifetime_max: options.lifetime_max,
+            drain_max: options.statement_time_max.saturating_add(options.acquire_time_max),
+        };
+        let connections = Connections::new(servers, limits);
         let waiting = Semaphore::new(usize::try_from(options.connections_max / 2).unwrap_or(1).max(1));
         // As for the server, less than a millisecond is no limit.
         let answer_time_max = match options.statement_time_max.as_millis() {
@@ -229,54 +287,99 @@ impl PostgresStorage {
     }
 }
 
+/// The migrations, in this schema.
+fn migrations(schema: &str) -> Vec<Migration> {
+    MIGRATIONS
+        .map(|(version, description, sql)| {
+            let sql = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.replace("@.", schema)));
+            Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql, false)
+        })
+        .to_vec()
+}
+
+/// Whether every migration is applied, as it is here. Looks and changes nothing.
+async fn is_current(connection: &mut PgConnection, schema: &str) -> Result<bool, Failed> {
+    let table = format!("{schema}_sqlx_migrations");
+    let there = sqlx::query("SELECT to_regclass($1) IS NOT NULL AS there").bind(&table);
+    if !there.fetch_one(&mut *connection).await?.try_get::<bool, _>("there")? {
+        return Ok(false);
+    }
+    let sql = format!("SELECT version, checksum FROM {table} WHERE success");
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    let mut applied = Vec::with_capacity(rows.len());
+    for row in rows {
+        applied.push((row.try_get::<i64, _>("version")?, row.try_get::<Vec<u8>, _>("checksum")?));
+    }
+    Ok(migrations(schema).iter().all(|migration| {
+        applied.iter().any(|(version, checksum)| *version == migration.version && *checksum == *migration.checksum)
+    }))
+}
+
 /// Applies what is pending. Hosts that start at once wait for each other by an advisory lock; one of an older version
-/// finds migrations that it does not know, and leaves them alone.
+/// finds migrations that it does not know, and leaves them alone. Where nothing is pending, nothing is created either, so a
+/// role that may not create anything can serve.
 ///
 /// On a connection of its own, without the storage's time-outs: a host that starts waits for the one that migrates.
-async fn migrate(connect: &PgConnectOptions, name: &str, schema: &str) -> Result<(), PortError> {
-    let migrations = MIGRATIONS.map(|(version, description, sql)| {
-        let sql = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.replace("@.", schema)));
-        Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql, false)
-    });
-    let mut migrator = Migrator::with_migrations(migrations.to_vec());
-    migrator.set_ignore_missing(true);
-    migrator.create_schema(format!("\"{name}\""));
-    migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
-    // The first connection by itself, for a pool only says that it waited in vain.
-    let _ = PgConnection::connect_with(connect).await.map_err(Failed::from)?.close().await;
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(connect.clone()).await.map_err(Failed::from)?;
-    migrator.run(&pool).await.map_err(PortError::permanent)?;
-    pool.close().await;
+async fn migrate(mut connection: PgConnection, name: &str, schema: &str) -> Result<(), PortError> {
+    if !is_current(&mut connection, schema).await? {
+        let mut migrator = Migrator::with_migrations(migrations(schema));
+        migrator.set_ignore_missing(true);
+        migrator.create_schema(format!("\"{name}\""));
+        migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
+        migrator.run(&mut connection).await.map_err(PortError::permanent)?;
+    }
+    let _ = connection.close().await;
     Ok(())
 }
 
-/// Runs statements on a connection of the pool, and once more if the connection turned out to be dead. What writes says by
-/// itself whether it may have arrived.
-macro_rules! writing {
-    ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {{
+impl Base {
+    /// Waits for a statement's answer.
+    async fn answer<T>(&self, session: &Session, work: impl Future<Output = T>) -> Result<T, Silence> {
+        answer::wait(self.connections.opener(), session, self.answer_time_max, work).await
+    }
+}
+
+/// Ends a lease by what became of the last statement on it.
+fn end<T>(lease: Lease<Servers>, result: &Result<T, Failed>) {
+    match result.as_ref().err().map_or(Fate::Keep, error::fate) {
+        Fate::Keep => lease.keep(),
+        Fate::Lose => drop(lease.lose()),
+        Fate::Distrust => lease.distrust(),
+    }
+}
+
+/// A failure of a statement that there is no answer to. `again` says whether it may be sent again.
+fn unanswered(silence: Silence, again: bool) -> Failed {
+    match silence {
+        Silence::Lost if again => sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()).into(),
+        Silence::Lost | Silence::TooLong => Failed::Lost,
+    }
+}
+
+/// Runs statements on a connection of the pool, and again on another one where the connection was to blame and nothing was
+/// done: it was dead, or led to a server that takes no writes. `again` says whether they may also be sent again when nobody
+/// knows if they arrived.
+macro_rules! sending {
+    ($base:expr, $again:expr, |$connection:ident, $schema:ident| $work:expr) => {{
         let base = &$base;
         let $schema = base.schema.as_str();
         let mut attempts = 0;
         loop {
             let result = match base.connections.acquire().await {
                 Err(failed) => Err(failed),
-                Ok(mut lease) => match lease.connection() {
+                Ok(mut lease) => match lease.parts() {
                     Err(failed) => Err(failed),
-                    Ok($connection) => {
-                        let worked = tokio::time::timeout(base.answer_time_max, $work).await;
-                        // Not known to be done, and not tried again: the next one would wait as long.
-                        let result = worked.unwrap_or(Err($crate::sql::error::Failed::Lost));
-                        if !matches!(&result, Err(failed) if $crate::postgres::error::loses_connection(failed)) {
-                            lease.keep();
-                        }
+                    Ok(($connection, session)) => {
+                        let answered = base.answer(session, $work).await;
+                        let result =
+                            answered.unwrap_or_else(|silence| Err($crate::postgres::unanswered(silence, $again)));
+                        $crate::postgres::end(lease, &result);
                         result
                     }
                 },
             };
             match result {
-                Err($crate::sql::error::Failed::Engine(error))
-                    if $crate::postgres::error::is_lost(&error) && attempts < $crate::postgres::RECONNECTS_MAX =>
-                {
+                Err(failed) if attempts < $crate::postgres::error::tries_elsewhere(&failed) => {
                     attempts += 1;
                     $crate::postgres::pause(attempts).await;
                 }
@@ -285,12 +388,19 @@ macro_rules! writing {
         }
     }};
 }
-use writing;
+use sending;
+
+/// Runs what writes, and says by itself whether it may have arrived.
+macro_rules! writing {
+    ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {
+        $crate::postgres::sending!($base, false, |$connection, $schema| $work)
+    };
+}
 
 /// The same for reads, of which it does not matter whether they arrived.
 macro_rules! on_connection {
     ($base:expr, |$connection:ident, $schema:ident| $read:expr) => {
-        $crate::postgres::writing!($base, |$connection, $schema| $read).map_err($crate::postgres::error::of_read)
+        $crate::postgres::sending!($base, true, |$connection, $schema| $read).map_err($crate::postgres::error::of_read)
     };
 }
 use on_connection;
@@ -298,6 +408,10 @@ use on_connection;
 /// How often a statement that can be sent again is, on another connection, before the caller is told. After a restart of
 /// the server every connection of the pool is dead, and each is found out by one statement.
 const RECONNECTS_MAX: u32 = 32;
+
+/// The same for a server that takes no writes: about a second. Whoever commits sends again some times after that, and reads
+/// wait for nothing as long.
+const READ_ONLY_ROUNDS_MAX: u32 = 16;
 
 /// Before the next connection is tried: not at all at first, while dead ones are found out, then longer, while a server comes
 /// up again.
@@ -374,7 +488,11 @@ impl PostgresStorage {
                     None => {
                         // A slot is for work, not for waiting: those who wait for a host's transaction hold nobody up.
                         drop(slot);
-                        together::commit_waiting(&self.base, change, sent).await
+                        // In a task of its own: a caller that goes away leaves a statement behind that waits on, and its
+                        // place among those who wait stays taken as long.
+                        let (base, change) = (Arc::clone(&self.base), change.clone());
+                        let waiting = tokio::spawn(async move { together::commit_waiting(&base, &change, sent).await });
+                        waiting.await.unwrap_or_else(|_| Err(Failed::Lost.into()))
                     }
                 }
             }
@@ -414,9 +532,9 @@ impl WorkStorage for PostgresStorage {
             Ok(taken)
         };
         // What was taken and not heard of comes back when its lease runs out.
-        let taken = tokio::time::timeout(self.base.answer_time_max, taking).await.unwrap_or(Err(Failed::Lost))?;
-        connection.keep();
-        Ok(taken)
+        let taken = tokio::time::timeout(self.base.answer_time_max, taking).await.unwrap_or(Err(Failed::Lost));
+        end(connection, &taken);
+        Ok(taken?)
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
@@ -485,9 +603,9 @@ impl WorkStorage for PostgresStorage {
             books::books(&mut transaction, bounds, account_id, verification).await?;
             Ok(transaction.commit().await?)
         };
-        reading.await.map_err(error::of_read)?;
-        lease.keep();
-        Ok(())
+        let read = reading.await;
+        end(lease, &read);
+        Ok(read.map_err(error::of_read)?)
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
@@ -509,9 +627,18 @@ impl WorkStorage for PostgresStorage {
     }
 
     async fn ready(&self) -> Result<(), PortError> {
-        let applied = on_connection!(self.base, |connection, schema| read::schema_version(connection, schema))?;
         let expected = MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0);
-        // A newer layout only adds to this one.
-        if applied >= expected { Ok(()) } else { Err(PortError::permanent("migrations are pending")) }
+        // The second time on a connection that was opened for it: where an address leads changes with a failover.
+        for _ in 0..2 {
+            let (applied, takes_writes) =
+                on_connection!(self.base, |connection, schema| read::schema_version(connection, schema))?;
+            if takes_writes {
+                // A newer layout only adds to this one.
+                let pending = PortError::permanent("migrations are pending");
+                return if applied >= expected { Ok(()) } else { Err(pending) };
+            }
+            self.base.connections.distrust();
+        }
+        Err(PortError::transient("the database server takes no writes"))
     }
 }

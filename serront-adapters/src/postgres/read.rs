@@ -702,8 +702,9 @@ pub(super) async fn named_uploads(
 }
 
 /// The newest migration that was applied.
-pub(super) async fn schema_version(connection: &mut PgConnection, schema: &str) -> Read<i64> {
-    let sql = "SELECT coalesce(max(version), 0) AS version FROM @._sqlx_migrations WHERE success";
+pub(super) async fn schema_version(connection: &mut PgConnection, schema: &str) -> Read<(i64, bool)> {
+    let sql = "SELECT coalesce(max(version), 0) AS version, \
+               NOT current_setting('transaction_read_only')::bool AS takes_writes FROM @._sqlx_migrations WHERE success";
     let row = Query::new(schema, sql).optional(connection).await?.ok_or(Failed::Unreadable("version"))?;
-    Ok(row.int("version")?)
+    Ok((row.int("version")?, row.flag("takes_writes")?))
 }

@@ -12,11 +12,12 @@ use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use tokio::sync::oneshot;
 
+use super::answer::Silence;
 use super::batch::Batch;
 use super::coalesce::{Together, Waiting};
 use super::commit::{self, Mode, Refusal, Status};
 use super::read::{OrderWanted, SessionWanted};
-use super::{Base, RECONNECTS_MAX, error, read};
+use super::{Base, READ_ONLY_ROUNDS_MAX, RECONNECTS_MAX, error, read};
 use crate::sql::error::Failed;
 
 /// How often a statement that the engine gave up for another one is run again.
@@ -30,6 +31,7 @@ fn shared(failed: &Failed) -> Failed {
         Failed::Unreadable(column) => Failed::Unreadable(column),
         Failed::Refused(why) => Failed::Refused(why),
         Failed::Closed => Failed::Closed,
+        Failed::ReadOnly => Failed::ReadOnly,
         Failed::Busy => Failed::Busy,
     }
 }
@@ -167,10 +169,16 @@ async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent)
                 return Err(failed.into());
             }
         };
-        let applied = commit::apply(lease.connection()?, &base.schema, changes, mode);
-        let Ok(result) = tokio::time::timeout(base.answer_time_max, applied).await else {
-            (sent.lost, sent.cut_off) = (true, true);
-            return Err(Failed::Lost.into());
+        let (connection, session) = lease.parts()?;
+        let applied = commit::apply(connection, &base.schema, changes, mode);
+        let result = match base.answer(session, applied).await {
+            Ok(result) => result,
+            Err(Silence::Lost) => Err(Failed::Lost.into()),
+            Err(Silence::TooLong) => {
+                (sent.lost, sent.cut_off) = (true, true);
+                lease.lose();
+                return Err(Failed::Lost.into());
+            }
         };
         match result {
             Err(Refusal::Failed(Failed::Engine(error))) if error::is_victim(&error) && victim < VICTIM_ROUNDS_MAX => {
@@ -179,10 +187,20 @@ async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent)
             }
             Err(Refusal::Failed(Failed::Lost)) => {
                 sent.lost = true;
-                drop(lease);
+                lease.lose();
                 if lost >= RECONNECTS_MAX {
                     sent.cut_off = true;
                     return Err(Failed::Lost.into());
+                }
+                lost += 1;
+                super::pause(lost).await;
+            }
+            Err(Refusal::Failed(Failed::Engine(error))) if error::is_read_only(&error) => {
+                // Nothing was done; a connection opened now may lead to the server that takes writes.
+                lease.distrust();
+                if lost >= READ_ONLY_ROUNDS_MAX {
+                    sent.cut_off = true;
+                    return Err(Failed::Engine(error).into());
                 }
                 lost += 1;
                 super::pause(lost).await;

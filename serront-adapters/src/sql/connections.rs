@@ -1,65 +1,193 @@
 //! Connections that are kept open between statements.
 //!
-//! Not the driver's own pool, which asks a connection whether it is well each time it is given back: a round trip for each
-//! statement. Here a connection is kept if its last statement came to its end, and closed if it did not, because it was lost or
-//! because its caller went away in the middle.
+//! ```text
+//! acquire ─▶ idle, and fresh ─────────────────────────▶ lease ─▶ keep       ─▶ idle again, or closed when it is old
+//!         ─▶ idle for long, or doubted ─▶ asked first ─▶       ─▶ lose       ─▶ closed; the idle ones are doubted
+//!         ─▶ none is idle ─▶ opened ─────────────────▶         ─▶ distrust   ─▶ closed, and all that are as old
+//!                                                             └▶ dropped in the middle ─▶ drained in a task, then idle
+//! ```
+//!
+//! Not the driver's own pool, which asks a connection whether it is alive each time it is given back: a round trip for each
+//! statement. Here only a connection that was idle for long is asked, or one of which there is reason to doubt.
+//!
+//! The place of a caller that goes away in the middle of a statement stays taken until the statement has ended: so the
+//! server never has more connections than there are places.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::{ConnectOptions as _, Connection, Database};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use sqlx::Connection;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
 use super::error::Failed;
 
-type Options<DB> = <<DB as Database>::Connection as Connection>::Options;
+/// How long an idle connection may take to answer whether it is alive. A round trip takes milliseconds, and whoever asks has
+/// a request to answer.
+const ALIVE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How long an abandoned statement may go on before the server is asked to end it. Most end within milliseconds, and need no
+/// second connection for that.
+const ABANDONED_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// How long closing may take, which sends a farewell and waits for nothing.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Most failures of abandoned statements that are read before a connection is given up.
+const DRAINS_MAX: u32 = 64;
+
+/// How one engine's connections are opened.
+pub(crate) trait Opener: Send + Sync + 'static {
+    type Connection: Connection;
+    /// What the engine knows a connection by.
+    type Session: Send + Sync + 'static;
+
+    /// Opens a connection.
+    fn open(&self) -> impl Future<Output = Result<Opened<Self::Connection, Self::Session>, Failed>> + Send;
+
+    /// Asks the engine to end the statement that runs in this session, for a bounded time.
+    fn cancel(&self, session: &Self::Session) -> impl Future<Output = ()> + Send;
+}
+
+/// A connection that was just opened.
+pub(crate) struct Opened<C, S> {
+    pub(crate) connection: C,
+    pub(crate) session: S,
+    /// Whether it may be used by more than one caller.
+    pub(crate) lasting: bool,
+}
+
+/// How many connections there are, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most connections in use.
+    pub(crate) most: usize,
+    /// How long a caller waits for one.
+    pub(crate) wait_max: Duration,
+    /// How long one may be idle.
+    pub(crate) idle_max: Duration,
+    /// How long one may be idle before it is asked whether it is alive.
+    pub(crate) asked_after: Duration,
+    /// How old one may become.
+    pub(crate) lifetime_max: Duration,
+    /// How long a statement may go on that its caller has abandoned, and that the engine was asked to end.
+    pub(crate) drain_max: Duration,
+}
 
 /// Up to so many connections, opened when they are needed.
-pub(crate) struct Connections<DB: Database> {
-    options: Options<DB>,
-    idle: Mutex<Vec<DB::Connection>>,
-    free: Semaphore,
-    wait_max: Duration,
+pub(crate) struct Connections<O: Opener>(Arc<Shared<O>>);
+
+struct Shared<O: Opener> {
+    opener: O,
+    limits: Limits,
+    pool: Mutex<Pool<O>>,
+    free: Arc<Semaphore>,
+    runtime: Handle,
 }
 
-/// A connection in use. It goes back only if [`Lease::keep`] was called.
-pub(crate) struct Lease<'c, DB: Database> {
-    // Emptied when it goes back.
-    connection: Option<DB::Connection>,
-    of: &'c Connections<DB>,
-    kept: bool,
-    _free: SemaphorePermit<'c>,
+struct Pool<O: Opener> {
+    /// The longest idle first.
+    idle: Vec<Idle<O>>,
+    /// A connection was lost then: those that are idle since before may be lost, too.
+    doubted: Option<Instant>,
+    /// Counts up when all connections are to be closed as soon as nobody uses them.
+    era: u64,
+    /// How many were opened.
+    opened: u64,
 }
 
-impl<DB: Database> Connections<DB> {
-    pub(crate) fn new(options: Options<DB>, most: usize, wait_max: Duration) -> Self {
-        Self { options, idle: Mutex::default(), free: Semaphore::new(most), wait_max }
+struct Idle<O: Opener> {
+    held: Held<O>,
+    since: Instant,
+}
+
+/// An open connection.
+struct Held<O: Opener> {
+    connection: O::Connection,
+    session: O::Session,
+    /// When it is too old; `None` if never.
+    until: Option<Instant>,
+    era: u64,
+    lasting: bool,
+}
+
+/// What is known of a connection when its lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Nothing runs on it.
+    Over,
+    /// Something may.
+    Midway,
+}
+
+/// A connection in use. It is idle again after [`Lease::keep`]; dropped without it, once the statement on it has ended.
+pub(crate) struct Lease<O: Opener> {
+    // Both are emptied when it ends.
+    held: Option<Held<O>>,
+    place: Option<OwnedSemaphorePermit>,
+    of: Arc<Shared<O>>,
+    used: Use,
+}
+
+impl<O: Opener> Connections<O> {
+    pub(crate) fn new(opener: O, limits: Limits) -> Self {
+        let pool = Mutex::new(Pool { idle: Vec::new(), doubted: None, era: 0, opened: 0 });
+        let free = Arc::new(Semaphore::new(limits.most));
+        Self(Arc::new(Shared { opener, limits, pool, free, runtime: Handle::current() }))
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<DB::Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn opener(&self) -> &O {
+        &self.0.opener
     }
 
     /// Waits for a free one, for a bounded time.
-    pub(crate) async fn acquire(&self) -> Result<Lease<'_, DB>, Failed> {
-        let until = Instant::now().checked_add(self.wait_max);
-        let free = in_time(until, self.free.acquire()).await?;
-        let free = free.map_err(|_| Failed::Closed)?;
-        let idle = self.idle().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => in_time(until, self.options.connect()).await??,
-        };
-        Ok(Lease { connection: Some(connection), of: self, kept: false, _free: free })
+    pub(crate) async fn acquire(&self) -> Result<Lease<O>, Failed> {
+        let until = Instant::now().checked_add(self.0.limits.wait_max);
+        let place = in_time(until, Arc::clone(&self.0.free).acquire_owned()).await?;
+        let mut place = place.map_err(|_| Failed::Closed)?;
+        while let Some((Idle { held, since }, doubtful)) = self.0.next_idle() {
+            let mut lease = Lease { held: Some(held), place: Some(place), of: Arc::clone(&self.0), used: Use::Over };
+            if !doubtful {
+                return Ok(lease);
+            }
+            let alive = timeout(ALIVE_TIME_MAX, lease.connection()?.ping()).await;
+            if matches!(alive, Ok(Ok(()))) {
+                return Ok(lease);
+            }
+            if alive.is_err() {
+                // Each of those that are idle for as long would take as much time to find out.
+                self.0.close_idle_since(since);
+            }
+            place = lease.lose().ok_or(Failed::Closed)?;
+        }
+        self.open(place, until).await
+    }
+
+    /// In a task: a caller that goes away leaves no half-open connection behind, whose place would be free too early.
+    async fn open(&self, place: OwnedSemaphorePermit, until: Option<Instant>) -> Result<Lease<O>, Failed> {
+        let shared = Arc::clone(&self.0);
+        let opening = self.0.runtime.spawn(async move {
+            let (era, until_old) = shared.birth();
+            let Opened { connection, session, lasting } = in_time(until, shared.opener.open()).await??;
+            let held = Held { connection, session, until: until_old, era, lasting };
+            Ok(Lease { held: Some(held), place: Some(place), of: shared, used: Use::Over })
+        });
+        opening.await.unwrap_or(Err(Failed::Closed))
+    }
+
+    /// None of those that are open is used again: they lead to where none should.
+    pub(crate) fn distrust(&self) {
+        let era = self.0.pool().era;
+        self.0.distrust(era);
     }
 
     /// Refuses everybody from now on, waits for nobody, and closes what is idle.
     pub(crate) async fn close(&self) {
-        self.free.close();
-        let idle = std::mem::take(&mut *self.idle());
-        for connection in idle {
-            let _ = connection.close().await;
+        self.0.free.close();
+        let idle = std::mem::take(&mut self.0.pool().idle);
+        for Idle { held, .. } in idle {
+            let _ = timeout(CLOSE_TIME_MAX, held.connection.close()).await;
         }
     }
 }
@@ -72,24 +200,166 @@ async fn in_time<T>(until: Option<Instant>, waiting: impl Future<Output = T>) ->
     }
 }
 
-impl<DB: Database> Lease<'_, DB> {
-    /// The last statement came to its end: the connection can be used again.
-    pub(crate) fn keep(mut self) {
-        self.kept = true;
+impl<O: Opener> Shared<O> {
+    fn pool(&self) -> MutexGuard<'_, Pool<O>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn connection(&mut self) -> Result<&mut DB::Connection, Failed> {
-        self.connection.as_mut().ok_or(Failed::Closed)
+    /// The era of a connection that is opened now, and when it will be too old: not all at the same time, though they were
+    /// opened at the same time.
+    fn birth(&self) -> (u64, Option<Instant>) {
+        let mut pool = self.pool();
+        pool.opened = pool.opened.wrapping_add(1);
+        let whole = self.limits.lifetime_max;
+        let earlier = (whole / 32).saturating_mul(u32::try_from(pool.opened % 8).unwrap_or(0));
+        (pool.era, Instant::now().checked_add(whole.saturating_sub(earlier)))
+    }
+
+    /// The connection that was idle for the shortest time, and whether to ask it if it is alive. Closes what is too old.
+    fn next_idle(self: &Arc<Self>) -> Option<(Idle<O>, bool)> {
+        let now = Instant::now();
+        let mut old = Vec::new();
+        let mut pool = self.pool();
+        let outstayed = pool.idle.partition_point(|idle| now.duration_since(idle.since) >= self.limits.idle_max);
+        old.extend(pool.idle.drain(..outstayed));
+        let next = loop {
+            match pool.idle.pop() {
+                Some(idle) if idle.held.is_old(now) => old.push(idle),
+                next => break next,
+            }
+        };
+        let doubted = pool.doubted;
+        drop(pool);
+        for Idle { held, .. } in old {
+            self.close(held, None);
+        }
+        let idle = next?;
+        let doubtful = now.duration_since(idle.since) >= self.limits.asked_after
+            || doubted.is_some_and(|doubted| idle.since <= doubted);
+        Some((idle, doubtful))
+    }
+
+    /// Closes those that are idle since then or longer.
+    fn close_idle_since(self: &Arc<Self>, since: Instant) {
+        let mut pool = self.pool();
+        let as_long = pool.idle.partition_point(|idle| idle.since <= since);
+        let closed: Vec<_> = pool.idle.drain(..as_long).collect();
+        drop(pool);
+        for Idle { held, .. } in closed {
+            self.close(held, None);
+        }
+    }
+
+    /// Begins a new era, if this one is not over yet: of several that meet the same at the same time only the first does.
+    fn distrust(&self, era: u64) {
+        let mut pool = self.pool();
+        if pool.era != era {
+            return;
+        }
+        pool.era = pool.era.wrapping_add(1);
+        let idle = std::mem::take(&mut pool.idle);
+        drop(pool);
+        for Idle { held, .. } in idle {
+            self.close(held, None);
+        }
+    }
+
+    /// Says farewell, and gives the place free afterwards.
+    fn close(&self, held: Held<O>, place: Option<OwnedSemaphorePermit>) {
+        self.runtime.spawn(async move {
+            let _ = timeout(CLOSE_TIME_MAX, held.connection.close()).await;
+            drop(place);
+        });
+    }
+
+    /// Nothing runs on it any more: idle again, unless it is too old.
+    fn give_back(&self, held: Held<O>, place: Option<OwnedSemaphorePermit>) {
+        let mut pool = self.pool();
+        let since = Instant::now();
+        if held.lasting && held.era == pool.era && !held.is_old(since) && !self.free.is_closed() {
+            pool.idle.push(Idle { held, since });
+        } else {
+            drop(pool);
+            self.close(held, place);
+        }
+    }
+
+    /// Waits until an abandoned statement has ended.
+    async fn drain(&self, mut held: Held<O>, place: Option<OwnedSemaphorePermit>) {
+        let mut ended = timeout(ABANDONED_TIME_MAX, ended(&mut held.connection)).await;
+        if ended.is_err() {
+            self.opener.cancel(&held.session).await;
+            ended = timeout(self.limits.drain_max, self::ended(&mut held.connection)).await;
+        }
+        if matches!(ended, Ok(true)) && !held.connection.is_in_transaction() {
+            self.give_back(held, place);
+        }
     }
 }
 
-impl<DB: Database> Drop for Lease<'_, DB> {
+/// Reads what is left of abandoned statements. Answers whether the connection can be used again.
+async fn ended(connection: &mut impl Connection) -> bool {
+    for _ in 0..DRAINS_MAX {
+        match connection.ping().await {
+            Ok(()) => return true,
+            // That statement's end.
+            Err(sqlx::Error::Database(_)) => {}
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+impl<O: Opener> Held<O> {
+    fn is_old(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+impl<O: Opener> Lease<O> {
+    /// The last statement came to its end: the connection can be used again.
+    pub(crate) fn keep(mut self) {
+        self.used = Use::Over;
+    }
+
+    /// The connection is lost. Answers the place.
+    pub(crate) fn lose(mut self) -> Option<OwnedSemaphorePermit> {
+        self.held = None;
+        self.of.pool().doubted = Some(Instant::now());
+        self.place.take()
+    }
+
+    /// The connection leads to where none should: it is closed, and so are all others that were opened before now.
+    pub(crate) fn distrust(mut self) {
+        if let Some(held) = &self.held {
+            self.of.distrust(held.era);
+        }
+        // Of another era now: dropping it closes it.
+        self.used = Use::Over;
+    }
+
+    pub(crate) fn connection(&mut self) -> Result<&mut O::Connection, Failed> {
+        Ok(self.parts()?.0)
+    }
+
+    /// The connection, and what the engine knows it by.
+    pub(crate) fn parts(&mut self) -> Result<(&mut O::Connection, &O::Session), Failed> {
+        self.used = Use::Midway;
+        let held = self.held.as_mut().ok_or(Failed::Closed)?;
+        Ok((&mut held.connection, &held.session))
+    }
+}
+
+impl<O: Opener> Drop for Lease<O> {
     fn drop(&mut self) {
-        if self.kept
-            && !self.of.free.is_closed()
-            && let Some(connection) = self.connection.take()
-        {
-            self.of.idle().push(connection);
+        let Some(held) = self.held.take() else { return };
+        let place = self.place.take();
+        match self.used {
+            Use::Over => self.of.give_back(held, place),
+            Use::Midway => {
+                let shared = Arc::clone(&self.of);
+                self.of.runtime.spawn(async move { shared.drain(held, place).await });
+            }
         }
     }
 }

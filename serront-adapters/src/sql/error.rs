@@ -23,6 +23,9 @@ pub(crate) enum Failed {
     /// The group of changes that this one was in was rolled back, because of another or of the disk.
     #[error("the group of changes was rolled back")]
     RolledBack,
+    /// No server that was reached takes writes. Nothing was done.
+    #[error("the database server takes no writes")]
+    ReadOnly,
     /// Too much is under way: no connection or lock was free in time. Nothing was done.
     #[error("the storage is busy")]
     Busy,
@@ -57,7 +60,7 @@ impl From<Failed> for PortError {
         match failed {
             Failed::Engine(error) => Self::new(kind(&error), error),
             Failed::Unreadable(_) | Failed::Refused(_) | Failed::Closed => Self::permanent(failed),
-            Failed::RolledBack => Self::transient(failed),
+            Failed::RolledBack | Failed::ReadOnly => Self::transient(failed),
             Failed::Busy => Self::new(PortErrorKind::Busy, failed),
             Failed::Lost => Self::outcome_unknown(failed),
         }

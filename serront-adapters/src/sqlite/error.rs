@@ -31,6 +31,7 @@ pub(super) fn ends_transaction(failed: &Failed) -> bool {
         | Failed::Closed
         | Failed::Lost
         | Failed::RolledBack
+        | Failed::ReadOnly
         | Failed::Busy => false,
     }
 }

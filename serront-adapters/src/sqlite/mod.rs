@@ -35,7 +35,7 @@ use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr, Sqlite};
+use sqlx::{ConnectOptions as _, SqlSafeStr, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 mod books;
@@ -54,7 +54,7 @@ mod writes;
 pub use bound::SqliteTransaction;
 pub(crate) use error::{is_busy, passes};
 
-use crate::sql::connections::Connections;
+use crate::sql::connections::{Connections, Limits, Opened, Opener};
 use crate::sql::error::Failed;
 use writer::{Job, Record};
 
@@ -63,6 +63,31 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many reads run at the same time.
 const READERS: usize = 8;
+
+/// A file's connections lead nowhere else and are never lost.
+const READER_LIMITS: Limits = Limits {
+    most: READERS,
+    wait_max: BUSY_TIMEOUT,
+    idle_max: Duration::MAX,
+    asked_after: Duration::MAX,
+    lifetime_max: Duration::MAX,
+    drain_max: Duration::MAX,
+};
+
+/// Opens connections that read.
+struct Readers(SqliteConnectOptions);
+
+impl Opener for Readers {
+    type Connection = SqliteConnection;
+    type Session = ();
+
+    async fn open(&self) -> Result<Opened<SqliteConnection, ()>, Failed> {
+        Ok(Opened { connection: self.0.connect().await?, session: (), lasting: true })
+    }
+
+    /// The engine ends no statement for another connection.
+    async fn cancel(&self, (): &()) {}
+}
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
 const MIGRATIONS: [(i64, &str, &str); 8] = [
@@ -79,7 +104,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
 /// Storage in one SQLite file.
 pub struct SqliteStorage {
     jobs: mpsc::Sender<Job>,
-    readers: Connections<Sqlite>,
+    readers: Connections<Readers>,
     clock: Arc<dyn Clock>,
 }
 
@@ -113,7 +138,7 @@ impl SqliteStorage {
         let writers = writers.map_err(Failed::from)?;
         migrate(&writers).await?;
         let connection = writers.acquire().await.map_err(Failed::from)?.detach();
-        let readers = Connections::new(options.pragma("query_only", "on"), READERS, BUSY_TIMEOUT);
+        let readers = Connections::new(Readers(options.pragma("query_only", "on")), READER_LIMITS);
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
         tokio::spawn(writer::run(connection, queue));
         Ok(Self { jobs, readers, clock })

@@ -1,0 +1,248 @@
+//! The servers behind an address: which one is connected to, what is set in each session, and what is asked beside a
+//! session that does not answer.
+//!
+//! ```text
+//! open   ─▶ each host, from the one that answered last ─▶ it takes writes, or any is wanted ─▶ settings by SET
+//! inspect ─▶ at start: the encoding, and whether a pooler hands connections around
+//! ask    ─▶ a connection for this one question ─▶ does that session still work on its statement?
+//! ```
+//!
+//! Settings go by `SET` and not by the start-up packet, of which poolers take few parameters.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serront_core::ports::{PortError, PortErrorKind};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, query::Query};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::address::TargetSession;
+use crate::sql::connections::{Opened, Opener};
+use crate::sql::error::Failed;
+use crate::sql::rows::Cells as _;
+
+/// Who we are to the server, and what it is. The process alone would be taken over by another one some day.
+const GREETING: &str = "SELECT a.pid::int8 AS process, coalesce(a.backend_start::text, '') AS began, \
+     current_setting('transaction_read_only')::bool AS reads_only, current_setting('server_encoding') AS encoding \
+     FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_backend_pid()";
+
+/// Whether a session works on a statement, and since when it does or does not.
+const STATE: &str = "SELECT a.state, a.state_change::text AS since FROM pg_catalog.pg_stat_activity a \
+     WHERE a.pid = $1::int4 AND coalesce(a.backend_start::text, '') = $2";
+
+const CANCEL: &str = "SELECT pg_cancel_backend(a.pid) FROM pg_catalog.pg_stat_activity a \
+     WHERE a.pid = $1::int4 AND coalesce(a.backend_start::text, '') = $2";
+
+/// Before the hosts are tried again where none takes writes: one of them is being promoted, as a rule.
+const PROMOTION_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often they are tried before the caller hears of it: about a second. Whoever commits sends again some times after that.
+const PROMOTION_ROUNDS_MAX: u32 = 10;
+
+/// How often two connections look whether they share a server. A pooler that hands connections around shows at the first
+/// look where it is idle; where others use it, at one of several.
+const POOLER_ROUNDS: u32 = 3;
+
+/// The servers that an address names.
+pub(super) struct Servers {
+    /// In the order of the address.
+    hosts: Vec<PgConnectOptions>,
+    target: TargetSession,
+    /// Statements that every session begins with.
+    settings: String,
+    /// How long one host may take to let us in.
+    attempt_time_max: Duration,
+    answered_last: AtomicUsize,
+    /// One question at a time: so that they need no more than one connection.
+    asking: Mutex<()>,
+}
+
+/// What the server knows a connection by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    process: i64,
+    began: String,
+}
+
+/// What a session is doing, as another one sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// It works on a statement.
+    Working,
+    /// It waits for one, since then.
+    Waiting(String),
+    /// The server knows no such session.
+    Gone,
+    /// There was no answer, or the server does not say.
+    Unknown,
+}
+
+/// A connection, and what the server said when it let us in.
+struct Entered {
+    connection: PgConnection,
+    session: Session,
+    reads_only: bool,
+    encoding: String,
+}
+
+/// `SET` statements for these.
+pub(super) fn settings(pairs: &[(&str, &str)]) -> String {
+    pairs.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
+}
+
+impl Servers {
+    pub(super) fn new(
+        hosts: Vec<PgConnectOptions>,
+        target: TargetSession,
+        attempt_time_max: Duration,
+        settings: String,
+    ) -> Self {
+        let hosts = hosts
+            .into_iter()
+            // Poolers refuse that parameter, and no column here is a float.
+            .map(|host| host.extra_float_digits(None))
+            .collect();
+        Self { hosts, target, settings, attempt_time_max, answered_last: AtomicUsize::new(0), asking: Mutex::new(()) }
+    }
+
+    /// Connects to one host. With the simple protocol, which prepares nothing: a pooler may be in between.
+    async fn enter(&self, host: &PgConnectOptions, settings: &str) -> Result<Entered, Failed> {
+        let entering = async {
+            let mut connection = host.connect().await?;
+            let sql = AssertSqlSafe(format!("{settings}{GREETING}"));
+            let rows = sqlx::raw_sql(sql).fetch_all(&mut connection).await?;
+            let row = rows.first().ok_or(Failed::Unreadable("session"))?;
+            Ok(Entered {
+                session: Session { process: row.int("process")?, began: row.text("began")?.to_owned() },
+                reads_only: row.flag("reads_only")?,
+                encoding: row.text("encoding")?.to_owned(),
+                connection,
+            })
+        };
+        timeout(self.attempt_time_max, entering).await.unwrap_or(Err(Failed::Busy))
+    }
+
+    /// Connects to the wanted host.
+    async fn wanted(&self, settings: &str) -> Result<Entered, Failed> {
+        for round in 0.. {
+            let first = self.answered_last.load(Ordering::Relaxed);
+            let (mut failed, mut reads_only) = (Failed::Closed, false);
+            for at in (0..self.hosts.len()).map(|n| first.wrapping_add(n) % self.hosts.len()) {
+                let Some(host) = self.hosts.get(at) else { continue };
+                match self.enter(host, settings).await {
+                    Ok(entered) if entered.reads_only && self.target == TargetSession::ReadWrite => {
+                        reads_only = true;
+                        let _ = timeout(self.attempt_time_max, entered.connection.close()).await;
+                    }
+                    Ok(entered) => {
+                        self.answered_last.store(at, Ordering::Relaxed);
+                        return Ok(entered);
+                    }
+                    Err(other) => failed = other,
+                }
+            }
+            if !reads_only {
+                return Err(failed);
+            }
+            if round >= PROMOTION_ROUNDS_MAX {
+                break;
+            }
+            tokio::time::sleep(PROMOTION_PAUSE).await;
+        }
+        Err(Failed::ReadOnly)
+    }
+
+    /// A connection without the storage's time limits, for the migrations. Refuses what no storage could work with.
+    pub(super) async fn inspect(&self) -> Result<PgConnection, PortError> {
+        let mut entered = self.wanted("").await.map_err(|failed| match failed {
+            Failed::Busy => PortError::new(PortErrorKind::Busy, "the database server does not answer"),
+            failed => failed.into(),
+        })?;
+        if entered.encoding != "UTF8" {
+            let encoding = entered.encoding;
+            let what = format!("the database's encoding is {encoding}; create it with the encoding UTF8");
+            return Err(PortError::permanent(what));
+        }
+        if self.hands_around(&mut entered).await? {
+            let what = "a pooler between here and the database gives one connection to several clients in turn \
+                        (PgBouncer: pool_mode transaction or statement); it has to be pool_mode = session, or no pooler";
+            return Err(PortError::permanent(what));
+        }
+        Ok(entered.connection)
+    }
+
+    /// Whether a pooler shares out a server's connections by transaction or by statement: then two clients that are both
+    /// connected have the same process at the server, or one has another than before.
+    async fn hands_around(&self, first: &mut Entered) -> Result<bool, Failed> {
+        async fn process(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+            let rows = sqlx::raw_sql("SELECT pg_backend_pid()::int8 AS process").fetch_all(connection).await?;
+            rows.first().map(|row| row.int("process")).transpose()
+        }
+        let host = self.hosts.get(self.answered_last.load(Ordering::Relaxed)).ok_or(Failed::Closed)?;
+        // Where there is no second connection to be had, the first one holds the only one: nobody shares it.
+        let Ok(mut second) = self.enter(host, "").await else { return Ok(false) };
+        let looking = async {
+            for _ in 0..POOLER_ROUNDS {
+                // Twice in a row: a pooler that takes its connections in turn gives another one then.
+                for _ in 0..2 {
+                    if process(&mut first.connection).await? != Some(first.session.process) {
+                        return Ok(true);
+                    }
+                }
+                if process(&mut second.connection).await? == Some(first.session.process) {
+                    return Ok(true);
+                }
+            }
+            Ok(second.session.process == first.session.process)
+        };
+        let found = timeout(self.attempt_time_max, looking).await.unwrap_or(Ok(false));
+        let _ = timeout(self.attempt_time_max, second.connection.close()).await;
+        found.map_err(|error: sqlx::Error| error.into())
+    }
+
+    /// Asks something on a connection for this one question; `None` if there is no answer.
+    async fn ask(&self, query: Query<'static, Postgres, sqlx::postgres::PgArguments>) -> Option<Option<PgRow>> {
+        let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let time_max = self.attempt_time_max.saturating_mul(hosts.saturating_add(1));
+        let asking = async {
+            let _turn = self.asking.lock().await;
+            let mut connection = self.wanted("").await.ok()?.connection;
+            let found = query.fetch_optional(&mut connection).await.ok()?;
+            let _ = connection.close().await;
+            Some(found)
+        };
+        timeout(time_max, asking).await.ok().flatten()
+    }
+
+    /// What this session is doing.
+    pub(super) async fn doing(&self, session: &Session) -> Doing {
+        let query = sqlx::query(STATE).bind(session.process).bind(session.began.clone());
+        let Some(found) = self.ask(query).await else { return Doing::Unknown };
+        let Some(row) = found else { return Doing::Gone };
+        match (row.optional_text("state"), row.optional_text("since")) {
+            (Ok(Some("active")), _) => Doing::Working,
+            (Ok(Some(state)), Ok(Some(since))) if state.starts_with("idle") => Doing::Waiting(since.to_owned()),
+            _ => Doing::Unknown,
+        }
+    }
+}
+
+impl Opener for Servers {
+    type Connection = PgConnection;
+    type Session = Session;
+
+    async fn open(&self) -> Result<Opened<PgConnection, Session>, Failed> {
+        let Entered { connection, session, reads_only, .. } = self.wanted(&self.settings).await?;
+        // One that takes no writes is used for what reads, and looked for anew by the next caller: after a failover the
+        // address leads elsewhere.
+        Ok(Opened { connection, session, lasting: !reads_only })
+    }
+
+    async fn cancel(&self, session: &Session) {
+        let query = sqlx::query(CANCEL).bind(session.process).bind(session.began.clone());
+        // Without an answer its statement goes on until its own time is over.
+        let _ = self.ask(query).await;
+    }
+}
