@@ -402,21 +402,18 @@ impl WorkStorage for PostgresStorage {
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
         let now = self.now().await?;
-        if !on_connection!(self.base, |connection, schema| work::any_due(connection, schema, lane, now))? {
+        let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
+        if due == 0 {
             return Ok(Vec::new());
         }
-        let mut connection = self.base.connections.acquire().await?;
-        let taking = async {
-            let mut transaction = connection.connection()?.begin().await?;
-            let schema = &self.base.schema;
-            let taken = work::take_due(&mut transaction, schema, (lane, now), limit, shares, lease).await?;
-            transaction.commit().await.map_err(error::of_write)?;
-            Ok(taken)
-        };
         // What was taken and not heard of comes back when its lease runs out.
-        let taken = tokio::time::timeout(self.base.answer_time_max, taking).await.unwrap_or(Err(Failed::Lost))?;
-        connection.keep();
-        Ok(taken)
+        let leased = writing!(self.base, |connection, schema| {
+            work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
+        })?;
+        if leased.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?)
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
