@@ -216,6 +216,12 @@ pub(super) async fn next_due(
     row.map(|row| Ok(Timestamp::from_millis(row.int("due_at")?))).transpose()
 }
 
+/// How long a record waits for a subscription that a host's own transaction has locked, before it says that it is busy: its
+/// sender tries again, and waits in memory instead of on a connection.
+const RECORD_PATIENCE_MS: u32 = 250;
+/// The condition by which that is set before anything is waited for.
+const PATIENT: &str = " AND (SELECT p.ends FROM patience p) IS NOT NULL";
+
 /// One statement: the log's row is written if the lease still was the one told.
 ///
 /// An attempt at a delivery locks the subscription whose streak it goes on with before it writes the effect, as commits do that
@@ -247,7 +253,7 @@ pub(super) async fn record_attempt(
                 format!(
                     "whose AS MATERIALIZED (SELECT u.subscription_id, u.account_id FROM @.subscriptions u \
                      WHERE (u.subscription_id, u.account_id) IN (SELECT e.subscription_id, e.account_id \
-                     FROM @.effects e WHERE e.effect_id = $3 AND e.account_id = $4){which} FOR NO KEY UPDATE OF u), "
+                     FROM @.effects e WHERE e.effect_id = $3 AND e.account_id = $4){which}{PATIENT} FOR NO KEY UPDATE OF u), "
                 ),
                 " AND (SELECT count(*) FROM whose) >= 0",
                 format!(
@@ -268,9 +274,10 @@ pub(super) async fn record_attempt(
     };
     let comma = if counted.is_empty() { " " } else { ", " };
     let sql = format!(
-        "WITH {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
+        "WITH patience (ends) AS MATERIALIZED (SELECT set_config('lock_timeout', '{RECORD_PATIENCE_MS}', true)), \
+         {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
          lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
-         AND lease_until > 0{waits} RETURNING 1){comma}{counted}{forgets}\
+         AND lease_until > 0{PATIENT}{waits} RETURNING 1){comma}{counted}{forgets}\
          INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
          duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept",
         table(id.lane())
@@ -383,8 +390,10 @@ pub(super) async fn touch_key(
     used_at: Timestamp,
     pause: Duration,
 ) -> Worked<()> {
-    let sql = "UPDATE @.api_keys SET last_used_at = $1 WHERE key_id = $2 AND account_id = $3 \
-               AND (last_used_at IS NULL OR (last_used_at < $1 AND last_used_at <= $4))";
+    // Who has it locked notes a use as well, or deletes the key.
+    let sql = "UPDATE @.api_keys k SET last_used_at = $1 FROM (SELECT key_id, account_id FROM @.api_keys \
+               WHERE key_id = $2 AND account_id = $3 AND (last_used_at IS NULL OR (last_used_at < $1 AND last_used_at <= $4)) \
+               FOR NO KEY UPDATE SKIP LOCKED) w WHERE k.key_id = w.key_id AND k.account_id = w.account_id";
     sqlx::query(at(schema, sql))
         .bind(used_at.millis())
         .bind(id.to_string())
