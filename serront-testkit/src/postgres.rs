@@ -119,7 +119,15 @@ impl Cluster {
     /// # Panics
     /// If it does not come up again.
     pub fn restart(&self) {
-        self.control(&["-m", "immediate", "restart"]);
+        self.restart_in("immediate");
+    }
+
+    /// Restarts the server in one of `pg_ctl`'s modes: `fast` ends what is under way, `immediate` is as a crash.
+    ///
+    /// # Panics
+    /// If it does not come up again.
+    pub fn restart_in(&self, mode: &str) {
+        self.control(&["-m", mode, "restart"]);
     }
 
     /// Stops the server in the middle of whatever it does, for good.

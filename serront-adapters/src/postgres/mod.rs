@@ -51,6 +51,7 @@ mod coalesce;
 mod commit;
 mod error;
 mod input;
+mod migration_lock;
 mod money;
 mod read;
 mod servers;
@@ -115,11 +116,19 @@ pub struct PostgresOptions {
     pub connections_max: u32,
     /// How long a caller waits for a connection before it is told that the storage is busy.
     pub acquire_time_max: Duration,
-    /// How long a commit waits for a row that somebody else has locked, as a rule a host's own transaction.
+    /// How long a commit waits for a row that somebody else has locked, as a rule a host's own transaction. It waits in memory, and
+    /// tries on a connection from time to time.
     pub lock_time_max: Duration,
     /// How long one statement may take. The server stops it then; if nothing is heard of that either, for another
     /// [`PostgresOptions::acquire_time_max`], the connection is given up.
     pub statement_time_max: Duration,
+    /// How long one of the storage's transactions may stand still before the server ends it, so that a host that is frozen in
+    /// the middle of it holds nothing for longer. Less than a millisecond is no limit.
+    pub idle_transaction_time_max: Duration,
+    /// How long [`PostgresStorage::open`] waits for the server to answer, and then for a process that applies migrations.
+    pub migration_wait_max: Duration,
+    /// Called when [`PostgresStorage::open`] has to wait for a process that applies migrations.
+    pub on_migration_wait: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The storage's own clock, by which leases run. `None`: the server's, which all hosts share.
     pub clock: Option<Arc<dyn Clock>>,
 }
@@ -151,7 +160,8 @@ impl PostgresOptions {
     }
 
     /// With this library's defaults: schema `serront`, 16 connections, 5 s for a connection or a lock, 30 s for a
-    /// statement; a connection is closed after 60 s of idleness or 30 min.
+    /// statement, 10 s for a transaction that stands still, 60 s for migrations by another process; a connection is closed
+    /// after 60 s of idleness or 30 min.
     #[must_use]
     pub fn new(connect: PgConnectOptions) -> Self {
         Self {
@@ -167,6 +177,9 @@ impl PostgresOptions {
             acquire_time_max: Duration::from_secs(5),
             lock_time_max: Duration::from_secs(5),
             statement_time_max: Duration::from_secs(30),
+            idle_transaction_time_max: Duration::from_secs(10),
+            migration_wait_max: Duration::from_secs(60),
+            on_migration_wait: None,
             clock: None,
         }
     }
@@ -218,8 +231,9 @@ impl PostgresStorage {
     /// Connects and applies pending migrations.
     ///
     /// # Errors
-    /// [`PortError`] if the server can't be reached, if the schema's name is not 1 to 63 of `a-z 0-9 _`, or if a
-    /// migration fails.
+    /// [`PortError`] if the server can't be reached, if the schema's name is not 1 to 63 of `a-z 0-9 _`, if a
+    /// migration fails, or, as busy, if another process applies migrations for longer than
+    /// [`PostgresOptions::migration_wait_max`].
     pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
         let schema = quoted(&options.schema)?;
         let millis = |duration: Duration| duration.as_millis().to_string();
@@ -227,7 +241,7 @@ impl PostgresStorage {
             ("lock_timeout", &millis(options.lock_time_max)),
             ("statement_timeout", &millis(options.statement_time_max)),
             // Nothing is waited for inside a transaction but the database: who takes longer is frozen or gone.
-            ("idle_in_transaction_session_timeout", "10000"),
+            ("idle_in_transaction_session_timeout", &millis(options.idle_transaction_time_max)),
             // The server's end of a connection that is dead closes within a minute.
             ("tcp_keepalives_idle", "30"),
             ("tcp_keepalives_interval", "10"),
@@ -241,8 +255,8 @@ impl PostgresStorage {
             ("default_transaction_isolation", "read committed"),
             ("enable_seqscan", "off"),
         ]);
-        let hosts: Vec<_> = std::iter::once(options.connect)
-            .chain(options.others)
+        let hosts: Vec<_> = std::iter::once(options.connect.clone())
+            .chain(options.others.clone())
             .map(|host| {
                 // The statements are long, and their times are the host's to measure.
                 let host = host.application_name("serront").disable_statement_logging();
@@ -253,7 +267,7 @@ impl PostgresStorage {
         let share = options.acquire_time_max / u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
         let attempt_time_max = options.connect_time_max.min(share);
         let servers = Servers::new(hosts, options.target, attempt_time_max, settings);
-        migrate(servers.inspect().await?, &options.schema, &schema).await?;
+        migrate(servers.inspect().await?, &options, &schema).await?;
         let limits = Limits {
             most: usize::try_from(options.connections_max).unwrap_or(usize::MAX),
             wait_max: options.acquire_time_max,
@@ -322,15 +336,18 @@ async fn is_current(connection: &mut PgConnection, schema: &str) -> Result<bool,
 /// role that may not create anything can serve.
 ///
 /// On a connection of its own, without the storage's time-outs: a host that starts waits for the one that migrates.
-async fn migrate(mut connection: PgConnection, name: &str, schema: &str) -> Result<(), PortError> {
+async fn migrate(mut connection: PgConnection, options: &PostgresOptions, schema: &str) -> Result<(), PortError> {
     if !is_current(&mut connection, schema).await? {
+        migration_lock::take(&mut connection, options).await?;
         let mut migrator = Migrator::with_migrations(migrations(schema));
         migrator.set_ignore_missing(true);
-        migrator.create_schema(format!("\"{name}\""));
+        migrator.create_schema(format!("\"{}\"", options.schema));
         migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
+        migrator.set_locking(false);
         // As `run` does, whose future the compiler does not believe to be `Send` over a connection.
         migrator.run_direct(None, &mut connection, false).await.map_err(PortError::permanent)?;
     }
+    // With its connection the lock ends.
     let _ = connection.close().await;
     Ok(())
 }

@@ -138,7 +138,9 @@ pub(super) async fn lease_due(
             turn: row.int("turn")?,
         });
     }
-    leased.sort_by(|one, other| (one.turn, one.due_at, &one.effect_id).cmp(&(other.turn, other.due_at, &other.effect_id)));
+    leased.sort_by(|one, other| {
+        (one.turn, one.due_at, &one.effect_id).cmp(&(other.turn, other.due_at, &other.effect_id))
+    });
     Ok(leased)
 }
 
