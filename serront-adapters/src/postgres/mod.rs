@@ -326,7 +326,8 @@ async fn migrate(mut connection: PgConnection, name: &str, schema: &str) -> Resu
         migrator.set_ignore_missing(true);
         migrator.create_schema(format!("\"{name}\""));
         migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
-        migrator.run(&mut connection).await.map_err(PortError::permanent)?;
+        let applying = migrator.run(&mut connection).await;
+        applying.map_err(|error| PortError::permanent(format!("pending migrations can't be applied: {error}")))?;
     }
     let _ = connection.close().await;
     Ok(())
