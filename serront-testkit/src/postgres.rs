@@ -146,6 +146,21 @@ impl Cluster {
         self.control(&["promote"]);
     }
 
+    /// What a statement answers, as `psql` shows it without a frame.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn ask(&self, sql: &str) -> String {
+        let output = command(self.as_postgres, &self.programs.join("psql").display().to_string())
+            .args(["-XqAt", "-d", &self.url(), "-c", sql])
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql to run");
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
     fn control(&self, arguments: &[&str]) {
         let status = command(self.as_postgres, &self.programs.join("pg_ctl").display().to_string())
             .arg("-wD")

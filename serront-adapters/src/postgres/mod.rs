@@ -345,7 +345,8 @@ async fn migrate(mut connection: PgConnection, options: &PostgresOptions, schema
         migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
         migrator.set_locking(false);
         // As `run` does, whose future the compiler does not believe to be `Send` over a connection.
-        migrator.run_direct(None, &mut connection, false).await.map_err(PortError::permanent)?;
+        let applying = migrator.run_direct(None, &mut connection, false).await;
+        applying.map_err(|error| PortError::permanent(format!("pending migrations can't be applied: {error}")))?;
     }
     // With its connection the lock ends.
     let _ = connection.close().await;

@@ -363,3 +363,109 @@ impl<O: Opener> Drop for Lease<O> {
         }
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use sqlx::SqliteConnection;
+
+    use super::*;
+
+    /// Connections to an empty database in memory, numbered as they are opened.
+    #[derive(Default)]
+    struct Counting {
+        opened: AtomicI64,
+        passing: bool,
+    }
+
+    impl Opener for Counting {
+        type Connection = SqliteConnection;
+        type Session = i64;
+
+        async fn open(&self) -> Result<Opened<SqliteConnection, i64>, Failed> {
+            let session = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
+            Ok(Opened { connection: SqliteConnection::connect(":memory:").await?, session, lasting: !self.passing })
+        }
+
+        async fn cancel(&self, _: &i64) {}
+    }
+
+    const FOR_EVER: Limits = Limits {
+        most: 2,
+        wait_max: Duration::from_secs(60),
+        idle_max: Duration::MAX,
+        asked_after: Duration::MAX,
+        lifetime_max: Duration::MAX,
+        drain_max: Duration::MAX,
+    };
+
+    fn connections(limits: Limits) -> Connections<Counting> {
+        Connections::new(Counting::default(), limits)
+    }
+
+    /// Uses a connection and gives it back. Answers which one it was.
+    async fn used(connections: &Connections<Counting>) -> i64 {
+        let mut lease = connections.acquire().await.unwrap();
+        let session = *lease.parts().unwrap().1;
+        lease.keep();
+        session
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_until_it_is_idle_or_open_for_too_long() {
+        let kept = connections(FOR_EVER);
+        assert_eq!((used(&kept).await, used(&kept).await), (1, 1));
+        let idle = connections(Limits { idle_max: Duration::ZERO, ..FOR_EVER });
+        assert_eq!((used(&idle).await, used(&idle).await), (1, 2));
+        let old = connections(Limits { lifetime_max: Duration::ZERO, ..FOR_EVER });
+        assert_eq!((used(&old).await, used(&old).await), (1, 2));
+        let passing = Connections::new(Counting { passing: true, ..Counting::default() }, FOR_EVER);
+        assert_eq!((used(&passing).await, used(&passing).await), (1, 2));
+    }
+
+    /// What was opened at the same time is not opened again at the same time.
+    #[tokio::test]
+    async fn lifetimes_end_one_after_another() {
+        let connections = connections(Limits { lifetime_max: Duration::from_secs(3_200), ..FOR_EVER });
+        let now = Instant::now();
+        let mut ends: Vec<_> = (0..8).map(|_| connections.0.birth().1.unwrap().duration_since(now).as_secs()).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        assert_eq!(ends.len(), 8, "{ends:?}");
+        assert!(ends.iter().all(|end| (2_400..=3_201).contains(end)), "{ends:?}");
+    }
+
+    /// #16: those that were opened before a server was found to take no writes are used by nobody, in use or idle then.
+    #[tokio::test]
+    async fn a_distrusted_connection_takes_all_that_are_as_old_along() {
+        let connections = connections(FOR_EVER);
+        let mut first = connections.acquire().await.unwrap();
+        let mut second = connections.acquire().await.unwrap();
+        assert_eq!((*first.parts().unwrap().1, *second.parts().unwrap().1), (1, 2));
+        first.distrust();
+        assert_eq!(used(&connections).await, 3);
+        // It was in use when the other one was distrusted, and says nothing of those that came later.
+        second.distrust();
+        assert_eq!(used(&connections).await, 3);
+        let mut third = connections.acquire().await.unwrap();
+        third.parts().unwrap();
+        connections.distrust();
+        third.keep();
+        assert_eq!(used(&connections).await, 4);
+    }
+
+    /// #16: a place is free when its statement has ended, and not when its caller went away.
+    #[tokio::test]
+    async fn an_abandoned_connection_is_used_again_once_its_statement_has_ended() {
+        let connections = connections(Limits { most: 1, ..FOR_EVER });
+        let mut lease = connections.acquire().await.unwrap();
+        let sql =
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300000) SELECT max(n) FROM n";
+        let counting = sqlx::query(sql).fetch_one(lease.connection().unwrap());
+        assert!(timeout(Duration::ZERO, counting).await.is_err(), "it has not ended");
+        drop(lease);
+        assert_eq!(connections.0.free.available_permits(), 0);
+        assert_eq!(used(&connections).await, 1);
+    }
+}

@@ -78,6 +78,12 @@ impl Installation {
         Self { folder: TempDir::new().unwrap(), server, settings: Vec::new() }
     }
 
+    /// On the server at this address.
+    pub fn on_server(url: String) -> Self {
+        let server = Some((url, serront_testkit::postgres::fresh_schema()));
+        Self { folder: TempDir::new().unwrap(), server, settings: Vec::new() }
+    }
+
     /// The same with more settings, by their variables.
     pub fn with(mut self, settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         self.settings.extend(settings);
