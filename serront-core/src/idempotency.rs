@@ -191,5 +191,9 @@ mod tests {
             assert!(IdempotentRequest::new(account, "POST", "/a", bad, b"").is_err(), "{bad:?}");
         }
         assert!(IdempotentRequest::new(account, "POST", "/a", &"~".repeat(255), b"").is_ok());
+        // A storefront's key is no account's, nor another storefront's (#16).
+        let at = |slug: &str| IdempotentRequest::of_shop(&Slug::parse("slug", slug).unwrap(), "POST", "/a", "k", b"1");
+        let scopes = [at("studio").unwrap().scope, at("other").unwrap().scope, request(b"1").scope];
+        assert!(scopes[0] != scopes[1] && scopes[1] != scopes[2] && scopes[0] != scopes[2]);
     }
 }

@@ -298,7 +298,8 @@ mod tests {
         for kept in ["👩\u{200d}🔧 Rina", "Kopi ☕\u{fe0f}", "می\u{200c}خواهم"] {
             assert_eq!(name("n", kept).unwrap(), kept);
         }
-        let invisible = (0..=u32::from(char::MAX)).filter_map(char::from_u32).filter(|character| is_invisible(*character));
+        let invisible =
+            (0..=u32::from(char::MAX)).filter_map(char::from_u32).filter(|character| is_invisible(*character));
         // 4,174 of Unicode's `Default_Ignorable_Code_Point`, and the empty Braille pattern.
         assert_eq!(invisible.count(), 4_175);
         assert!(!is_invisible('\u{a0}') && is_blank("\u{a0}\u{2028}"));
@@ -312,7 +313,8 @@ mod tests {
             assert!(refusal.reason.contains("the 0 of national numbers"), "{bad}");
             assert!(!refusal.to_string().contains(bad));
         }
-        for good in ["+6281200000000", "+390612345678", "+2250707000000", "+24106000000", "+6590000000", "+85512345678"] {
+        for good in ["+6281200000000", "+390612345678", "+2250707000000", "+24106000000", "+6590000000", "+85512345678"]
+        {
             assert_eq!(WhatsAppNumber::parse("w", good).unwrap().as_str(), good);
         }
     }

@@ -222,8 +222,15 @@ async fn place_order(flaws: &[Flaw]) -> &'static str {
     let good = world::order_input("Budi");
     let service_slug = if flaws.contains(&Missing) { "nothing".to_owned() } else { good.service_slug.clone() };
     let buyer_email = if flaws.contains(&Malformed) { "nobody".to_owned() } else { good.buyer_email.clone() };
+    let (local, slug) = (scene.world.local(), &scene.seller.slug);
+    if flaws.contains(&KeyUsed) {
+        scene.use_key().await;
+    }
+    if flaws.contains(&Answered) {
+        assert_eq!(told(local.place_order(slug, &good, Language::Id, scene.request).await), "done");
+    }
     let input = OrderInput { service_slug, buyer_email, ..good };
-    told(scene.world.local().place_order(&scene.seller.slug, &input, Language::Id, None).await)
+    told(local.place_order(slug, &input, Language::Id, scene.request).await)
 }
 
 async fn put_storefront(flaws: &[Flaw]) -> &'static str {
@@ -569,7 +576,8 @@ async fn of_two_refusals_of_an_order_the_first_is_told() {
     check(&money, &[KEYS], confirm_payment).await;
     check(&money, &[KEYS], patch_order).await;
     check(&[Missing, TooLarge, NoImage, Confirmed], &[], upload_receipt).await;
-    check(&[Missing, Malformed], &[], place_order).await;
+    // The service is part of the body: what was answered is answered again, whatever has become of the service since (#16).
+    check(&[Answered, Missing, Malformed, KeyUsed], &[(Answered, KeyUsed)], place_order).await;
 }
 
 /// An account that is not there has used no key, has no plan, and no limit.

@@ -13,6 +13,9 @@ mod in_process;
 const REPLAYED: &str = "idempotent-replayed";
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Where buyers order.
+const ORDER: &str = "/api/v1/public/storefront/renata/order";
+
 /// How many come at once.
 const CROWD: usize = 24;
 
@@ -66,6 +69,8 @@ impl Shop {
         let renamed = but(storefront("renata"), json!({"displayName": "Renata"}));
         let off = json!({"module": "payment", "enabled": false});
         vec![
+            // Of a buyer, whose keys are the storefront's (#16).
+            (ask("POST", ORDER).json(&buyers_order()), but(buyers_order(), json!({"buyerName": "Ani"}))),
             (self.ask("PUT", "/api/v1/storefront", &renamed), storefront("renata")),
             (self.new_service("poster"), service("flyer")),
             (self.ask("PATCH", &service_path, &json!({"priceIdr": 5})), json!({"priceIdr": 6})),
@@ -375,14 +380,32 @@ async fn a_key_is_forgotten_after_24_hours() {
 }
 
 #[tokio::test]
-async fn a_buyer_has_no_idempotency_key() {
+async fn a_buyers_key_counts_for_its_storefront_alone() {
     let shop = Shop::open().await;
-    let place = || ask("POST", "/api/v1/public/storefront/renata/order").json(&buyers_order()).idempotent("a b");
-    let numbers = [
-        shop.house.send(place()).await.data()["number"].clone(),
-        shop.house.send(place()).await.data()["number"].clone(),
-    ];
-    assert_eq!(numbers, [2, 3]);
+    let place = |slug: &str| ask("POST", format!("/api/v1/public/storefront/{slug}/order")).json(&buyers_order());
+    let first = shop.house.send(place("renata").idempotent("a")).await;
+    assert_eq!((first.status, is_replay(&first), first.data()["number"].clone()), (201, false, json!(2)));
+    assert_eq!(first.data()["accessToken"].as_str().map(str::len), Some(48));
+    // Whatever has become of the service since, the first order is answered.
+    let hidden = shop.ask("PATCH", &format!("/api/v1/services/{}", shop.service), &json!({"active": false}));
+    shop.house.send(hidden).await.data();
+    let again = shop.house.send(place("renata").idempotent("a")).await;
+    assert_eq!((again.status, is_replay(&again), again.data()), (201, true, first.data()));
+    assert_eq!(shop.house.send(place("renata").idempotent("b")).await.status, 404);
+
+    let other = shop.house.account(Tier::Starter).await;
+    shop.house.open_shop(&other, "elsewhere").await;
+    let elsewhere = shop.house.send(place("elsewhere").idempotent("a")).await;
+    assert_eq!((elsewhere.status, is_replay(&elsewhere), elsewhere.data()["number"].clone()), (201, false, json!(1)));
+    // The seller's keys are others, too.
+    let seller = shop.house.send(shop.new_service("poster").idempotent("a")).await;
+    assert_eq!((seller.status, is_replay(&seller)), (201, false));
+
+    for bad in ["a b", "", &"x".repeat(256)] {
+        let refused = shop.house.send(place("elsewhere").idempotent(bad)).await.refusal();
+        assert_eq!(refused, (400, "VALIDATION_ERROR".to_owned(), Some("Idempotency-Key".to_owned())), "{bad:?}");
+        assert_eq!(shop.house.send(place("nobody").idempotent(bad)).await.status, 404, "{bad:?}");
+    }
     let claim = ask("POST", format!("/api/v1/public/orders/{}/claim-payment", shop.token)).idempotent("a");
     for _ in 0..2 {
         let reply = shop.house.send(claim.clone()).await;

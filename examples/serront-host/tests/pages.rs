@@ -408,7 +408,7 @@ async fn a_webhooks_new_secret_is_shown_once_and_made_once() {
     let rotated = send(&[("csrf", csrf), ("once", once)]).await;
     assert_eq!(rotated.status, 200);
     let shown = text(&rotated);
-    let secret = shown.split("id=\"secret\">").nth(1).unwrap().split('<').next().unwrap();
+    let secret = shown.split("id=\"secret\"").nth(1).unwrap().split(['>', '<']).nth(1).unwrap();
     assert!(secret.starts_with("whsec_") && secret != made["secret"].as_str().unwrap(), "{secret}");
     assert!(shown.contains("24 jam"), "{shown}");
     // Sent twice, it makes no other one, and says so.
@@ -498,4 +498,161 @@ async fn what_people_wrote_is_shown_as_text() {
         assert!(shown.contains("&lt;script&gt;alert(1)"), "{path}: {shown}");
         assert!(!shown.contains('\u{202e}'), "{path}: {shown}");
     }
+}
+
+/// The fields of an order, with what makes one of a form sent twice.
+fn order_fields<'a>(once: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![("once", once), ("service", "logo"), ("buyerName", name), ("buyerEmail", "budi@example.com")]
+}
+
+/// A press that was repeated, or a page sent again by a reload, made a second order (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_form_that_is_sent_twice_places_one_order() {
+    let house = Arc::new(House::open().await);
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let count = async || house.get(&key, "/api/v1/orders").await["orders"].as_array().unwrap().len();
+    let shown = text(&house.send(page("GET", "/s/shop")).await);
+    let once = hidden(&shown, "once").to_owned();
+    assert_ne!(once, hidden(&text(&house.send(page("GET", "/s/shop")).await), "once"), "each page has its own");
+
+    let send = |once: &str, name: &str| form("/s/shop", &order_fields(once, name));
+    let crowd = house.send_all(vec![send(&once, "Budi"); 8]).await;
+    let (status, order) = led(&crowd[0]);
+    assert!(status == 303 && order.starts_with("/o/"), "{status} {order}");
+    assert!(crowd.iter().all(|reply| led(reply) == (303, order)));
+    assert_eq!(count().await, 1);
+    assert_eq!(led(&house.send(send(&once, "Budi")).await), (303, order));
+
+    // Changed, it is another order. Whether it is meant so is asked, with what was typed.
+    let changed = house.send(send(&once, "Ani")).await;
+    let asked = text(&changed);
+    assert_eq!((changed.status, count().await), (409, 1));
+    assert!(asked.contains("sudah terkirim") && asked.contains("value=\"Ani\""), "{asked}");
+    let second = house.send(send(hidden(&asked, "once"), "Ani")).await;
+    assert!(led(&second).0 == 303 && led(&second).1 != order);
+    // What was refused can be mended and sent.
+    let refused = house.send(form("/s/shop", &[("once", "x"), ("service", "logo"), ("buyerName", "Budi")])).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(led(&house.send(send("x", "Budi")).await).0, 303);
+    // A page from before the upgrade has no such field.
+    assert_eq!(led(&house.send(form("/s/shop", &order_fields("", "Budi")[1..])).await).0, 303);
+    assert_eq!(count().await, 4);
+    assert_eq!(house.send(send("a b", "Budi")).await.status, 400);
+}
+
+/// Each of these was a 404 (#16).
+#[tokio::test]
+async fn addresses_as_messengers_make_them_lead_to_the_page_and_the_api_keeps_its_404() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let (_, order) = house.order(&key, "shop").await;
+    let there = format!("/o/{order}");
+    let order_page = |end: &str| (format!("{there}{end}"), there.clone());
+    let mut rows = vec![
+        ("/s/Shop".to_owned(), "/s/shop".to_owned()),
+        ("/s/SHOP/".to_owned(), "/s/shop".to_owned()),
+        ("/s/shop/?from=0".to_owned(), "/s/shop?from=0".to_owned()),
+        ("/dashboard/".to_owned(), "/dashboard".to_owned()),
+        ("/dashboard/login/".to_owned(), "/dashboard/login".to_owned()),
+        ("/operator/login/".to_owned(), "/operator/login".to_owned()),
+        (format!("{there}.?paid=1"), format!("{there}?paid=1")),
+    ];
+    rows.extend(["/", ".", ")", ",", ";", "!", "%3F", "%3E", "%22", "'", "]", ").", "%E2%80%8B"].map(order_page));
+    for (path, page_there) in rows {
+        for asked in [page("GET", &path), ask("GET", &path), page("HEAD", &path)] {
+            let reply = house.send(asked).await;
+            assert_eq!(led(&reply), (303, page_there.as_str()), "{path}");
+            assert_eq!(reply.header("cache-control"), Some("private, no-store"), "{path}");
+            assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{path}");
+        }
+        assert!(matches!(house.send(page("GET", &page_there)).await.status, 200 | 303), "{page_there}");
+    }
+    for path in [
+        format!("/api/v1/public/orders/{order}."),
+        format!("/api/v1/public/orders/{order}/"),
+        "/api/v1/public/storefront/Shop".to_owned(),
+        "/api/v1/public/storefront/shop/".to_owned(),
+        format!("{there}0"),
+        "/s/sh.op".to_owned(),
+        "/healthz/".to_owned(),
+    ] {
+        assert_eq!(house.send(page("GET", &path)).await.status, 404, "{path}");
+    }
+}
+
+/// Android and older Java say `in` (#16).
+#[tokio::test]
+async fn the_old_code_of_indonesian_is_indonesian() {
+    let house = House::open().await;
+    let login = page("GET", "/dashboard/login").header("accept-language", "in-ID,in;q=0.9,en-US;q=0.8,en;q=0.7");
+    assert!(text(&house.send(login).await).contains("<html lang=\"id\">"));
+}
+
+/// A browser without a picker shows a line of text, and did not say what to write in it (#16).
+#[tokio::test]
+async fn a_day_says_how_it_is_written_where_there_is_no_picker() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let shown = text(&house.send(page("GET", "/s/shop")).await);
+    let field = shown.split("<input id=\"preferredDate\"").nth(1).unwrap().split('>').next().unwrap();
+    for said in
+        ["type=\"date\"", "placeholder=\"TTTT-BB-HH\"", "pattern=\"[0-9]{4}-[0-9]{2}-[0-9]{2}\"", "misalnya 2026-12-24"]
+    {
+        assert!(field.contains(said), "{said}: {field}");
+    }
+    let mut fields = order_fields("x", "Budi");
+    fields.push(("preferredDate", "24/12/2026"));
+    let refused = house.send(form("/s/shop", &fields)).await;
+    let error =
+        text(&refused).split("id=\"preferredDate-error\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert_eq!((refused.status, error.as_str()), (400, "Tulis tahun-bulan-tanggal, misalnya 2026-12-24."));
+    // What a phone adds when it is copied is no mistake.
+    *fields.last_mut().unwrap() = ("preferredDate", "\u{200e}2026-12-24\u{200e}");
+    assert_eq!(led(&house.send(form("/s/shop", &fields)).await).0, 303);
+    let order = house.get(&key, "/api/v1/orders").await["orders"][0].clone();
+    assert_eq!(order["preferredDate"], "2026-12-24");
+}
+
+/// `+62081…` reaches nobody, and the seller did not learn why it is refused; invisible characters are no mistake (#16).
+#[tokio::test]
+async fn a_number_with_the_national_zero_is_refused_with_the_reason() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let csrf = token(&house, &cookie, "/dashboard/storefront").await;
+    let save = async |number: &str| {
+        let fields = [("csrf", csrf.as_str()), ("slug", "shop"), ("displayName", "Renata"), ("whatsappNumber", number)];
+        house.send(form("/dashboard/storefront", &fields).header("cookie", &cookie)).await
+    };
+    for number in ["+62 0812 3456 789", "+62 (0)812-3456-789"] {
+        let refused = save(number).await;
+        assert_eq!(refused.status, 400);
+        assert!(text(&refused).contains("Hapus angka 0 sesudah kode negara"), "{}", text(&refused));
+    }
+    assert!(!text(&save("0812").await).contains("Hapus angka 0"));
+    assert_eq!(save("\u{202a}+62 812\u{2011}3456\u{2011}789\u{202c}").await.status, 303);
+    assert_eq!(house.get(&key, "/api/v1/storefront").await["whatsappNumber"], "+628123456789");
+    let put = in_process::but(in_process::storefront("shop"), json!({"whatsappNumber": "+620812345678"}));
+    let refused = house.send(ask("PUT", "/api/v1/storefront").key(&key).json(&put)).await;
+    assert_eq!(refused.refusal(), (400, "VALIDATION_ERROR".to_owned(), Some("whatsappNumber".to_owned())));
+    assert!(refused.body()["error"]["message"].as_str().unwrap().contains("the 0 of national numbers"));
+}
+
+/// Chrome for Android shows the camera only where a field accepts more than images (#16).
+#[tokio::test]
+async fn the_file_dialog_offers_the_camera_and_no_other_files() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    let (_, order) = house.order(&key, "shop").await;
+    let shown = text(&house.send(page("GET", format!("/o/{order}"))).await);
+    let accepted = shown.split("accept=\"").nth(1).unwrap().split('"').next().unwrap();
+    let (images, others): (Vec<_>, Vec<_>) = accepted.split(',').partition(|kind| kind.starts_with("image/"));
+    assert_eq!(images, ["image/png", "image/jpeg", "image/webp", "image/gif"]);
+    assert_eq!(others, ["android/allow-camera"]);
+    assert!(!shown.contains("capture"), "the gallery stays, for screenshots");
 }

@@ -127,7 +127,12 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         request: Option<IdempotentRequest>,
     ) -> (OrderId, AccessToken, ChangeSet) {
         let slug = serront_core::text::Slug::parse("slug", &seller.slug).expect("a slug");
-        let shop = self.storage().shop(&slug, request.map(|request| request.scope)).await.expect("a read").expect("a storefront");
+        let shop = self
+            .storage()
+            .shop(&slug, request.map(|request| request.scope))
+            .await
+            .expect("a read")
+            .expect("a storefront");
         let access_token = self.token();
         let input = OrderInput { service_slug: service_slug.to_owned(), ..world::order_input("Budi") };
         let command = PlaceOrder { input: &input, language: Language::Id, access_token: access_token.clone() };

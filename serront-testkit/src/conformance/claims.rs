@@ -1,20 +1,24 @@
 //! Names that must be unique.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serront_core::change::{ChangeSet, Claim, ClaimName, Duplicate, Write};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::idempotency::{Kept, KeptOutcome};
+use serront_core::idempotency::{IdempotentRequest, Kept, KeptOutcome};
 use serront_core::ids::AccountId;
 use serront_core::key::ApiKey;
 use serront_core::marked::MarkedText;
+use serront_core::order::Language;
 use serront_core::ports::CommitError;
 use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
+use tokio::task::JoinSet;
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, landed, request};
+use crate::world::order_input;
 
 fn slug(text: &str) -> Slug {
     Slug::parse("slug", text).unwrap()
@@ -113,10 +117,48 @@ pub async fn a_duplicate_tells_what_was_kept(harness: &impl Harness) {
     let account = storage.account(seller.account_id, Some(scope)).await.unwrap().unwrap();
     let key = serront_core::ports::OrderKey::Token(placed.token.hash());
     let order = storage.order(key, Some(scope)).await.unwrap().unwrap();
-    assert_eq!([account.kept, service.kept, order.kept], [(); 3].map(|()| Some(expected.clone())));
+    let shop = storage.shop(&slug("studio"), Some(scope)).await.unwrap().unwrap();
+    assert_eq!([account.kept, service.kept, order.kept, shop.kept], [(); 4].map(|()| Some(expected.clone())));
     let foreign = serront_core::ports::OrderKey::Id(other.account_id, foreign.id);
     assert_eq!(storage.order(foreign, Some(scope)).await.unwrap().unwrap().kept, None);
     assert_eq!(storage.account(seller.account_id, None).await.unwrap().unwrap().kept, None);
+    assert_eq!(storage.shop(&slug("studio"), None).await.unwrap().unwrap().kept, None);
+    assert_eq!(storage.shop(&slug("other"), Some(scope)).await.unwrap().unwrap().kept, None);
+    // A shop of several services is several rows, and of none it is one.
+    for service in ["second", "third"] {
+        bench.lands(&bench.creating(seller.account_id, service).await).await;
+    }
+    assert_eq!(storage.shop(&slug("studio"), Some(scope)).await.unwrap().unwrap().kept, Some(expected));
+}
+
+/// Of many orders placed at a storefront at once under one key, one is placed; the others answer it, with its number and its
+/// token. The same key at another storefront is another one (#16).
+pub async fn of_many_orders_under_one_key_one_is_placed(harness: &impl Harness) {
+    const CROWD: usize = 12;
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let at = |shop: &str| IdempotentRequest::of_shop(&slug(shop), "POST", "/order", "key-1", b"body").ok();
+    let mut crowd = JoinSet::new();
+    for _ in 0..CROWD {
+        let (world, request) = (Arc::clone(&bench.world), at("studio"));
+        crowd.spawn(async move {
+            let placed = world.local().place_order("studio", &order_input("Budi"), Language::Id, request).await;
+            placed.expect("an order")
+        });
+    }
+    let answers = crowd.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+    let first = &answers[0].value;
+    assert!(first.number.is_some() && first.order_id.is_some());
+    assert!(answers.iter().all(|answer| answer.value == *first));
+    let placed = async |account| bench.storage().counts(account).await.unwrap().requested;
+    assert_eq!(placed(seller.account_id).await, 1);
+
+    let other = bench.world.seller("other").await;
+    let elsewhere =
+        bench.world.local().place_order("other", &order_input("Budi"), Language::Id, at("other")).await.unwrap();
+    assert!(!elsewhere.replayed && elsewhere.value.access_token != first.access_token);
+    assert_eq!((placed(seller.account_id).await, placed(other.account_id).await), (1, 1));
 }
 
 /// A kept outcome counts until its time, by the time of the change set that asks.

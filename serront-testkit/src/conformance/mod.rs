@@ -84,6 +84,7 @@ macro_rules! storage_conformance {
             claims::an_expired_outcome_is_replaced,
             claims::each_kind_of_name_is_claimed_once,
             claims::names_across_accounts_and_names_within,
+            claims::of_many_orders_under_one_key_one_is_placed,
             claims::of_two_taken_names_the_first_is_told,
             claims::only_its_holder_gives_a_name_up,
             commits::a_change_set_lands_once_across_a_reopen,

@@ -57,6 +57,8 @@ impl Language {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Screen {
+    /// The narrowest that is still sold, or a phone whose owner reads large letters.
+    Narrow,
     Phone,
     Desk,
 }
@@ -64,6 +66,7 @@ pub(crate) enum Screen {
 impl Screen {
     pub(crate) fn width(self) -> u32 {
         match self {
+            Self::Narrow => 320,
             Self::Phone => 360,
             Self::Desk => 1280,
         }
@@ -71,6 +74,7 @@ impl Screen {
 
     fn height(self) -> u32 {
         match self {
+            Self::Narrow => 568,
             Self::Phone => 740,
             Self::Desk => 900,
         }
@@ -79,7 +83,7 @@ impl Screen {
     /// A phone shows two dots for each pixel of the style sheet.
     fn density(self) -> u32 {
         match self {
-            Self::Phone => 2,
+            Self::Narrow | Self::Phone => 2,
             Self::Desk => 1,
         }
     }
@@ -138,7 +142,7 @@ impl Browser {
     }
 
     async fn show(&self, screen: Screen, height: u32) {
-        let (width, density, mobile) = (screen.width(), screen.density(), screen == Screen::Phone);
+        let (width, density, mobile) = (screen.width(), screen.density(), screen != Screen::Desk);
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": density, "mobile": mobile});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
@@ -424,10 +428,22 @@ impl Browser {
         faults.map(|entry| entry.message).collect()
     }
 
-    /// By how many pixels the page is wider than its window, so that a phone would have to be moved sideways.
-    pub(crate) async fn overhang(&self) -> u64 {
-        let overhang = "return Math.max(0, document.documentElement.scrollWidth - window.innerWidth)";
-        self.run(overhang, &[]).await.as_u64().unwrap()
+    /// What stands out of the page at its sides on this screen, so that a phone would have to be moved sideways, or what is cut
+    /// off within. A phone's window grows with a page that is too wide, so it is not asked for its width.
+    pub(crate) async fn overhang(&self, screen: Screen) -> Vec<String> {
+        self.resize(screen).await;
+        let overhang = "const width = arguments[0], root = document.documentElement; \
+            const told = (what, by) => what.tagName + '.' + what.className + ' by ' + by + ': ' + what.textContent.trim().slice(0, 40); \
+            const seen = [...document.querySelectorAll('main *, header *, footer *')].filter(what => \
+                what.checkVisibility() && !what.closest('.sr-only, .skip, .digits, svg')); \
+            const out = seen.filter(what => what.getBoundingClientRect().right > width + 1 || what.getBoundingClientRect().left < -1) \
+                .map(what => told(what, Math.round(what.getBoundingClientRect().right - width))); \
+            const slid = seen.filter(what => what.scrollWidth > what.clientWidth + 1 && what.clientWidth > 0 && \
+                !['INPUT', 'TEXTAREA', 'SELECT'].includes(what.tagName)).map(what => told(what, what.scrollWidth - what.clientWidth)); \
+            const page = root.scrollWidth > width ? ['the page by ' + (root.scrollWidth - width)] : []; \
+            return [...new Set(page.concat(out, slid))].slice(0, 6)";
+        let found = self.run(overhang, &[screen.width().into()]).await;
+        serde_json::from_value(found).unwrap()
     }
 
     /// Begins to add up how far what is seen is moved by itself, from the page's beginning on.

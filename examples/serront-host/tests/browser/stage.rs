@@ -18,6 +18,24 @@ pub(crate) const ACCOUNTS: [&str; 2] = ["123-456-7890", "900 00 1234567 8"];
 
 pub(crate) struct Stage {
     pub(crate) shop: Shop,
+    pub(crate) words: Words,
+}
+
+/// What people type into names and texts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Words {
+    Usual,
+    /// One word of sixty letters each.
+    Long,
+}
+
+impl Words {
+    fn of(self, text: &str) -> String {
+        match self {
+            Self::Usual => text.to_owned(),
+            Self::Long => text.split_whitespace().chain(std::iter::repeat("m")).flat_map(str::chars).take(60).collect(),
+        }
+    }
 }
 
 /// An order as its two sides know it.
@@ -41,29 +59,50 @@ impl Order {
 
 impl Stage {
     pub(crate) async fn open() -> Self {
+        Self::open_with(Words::Usual).await
+    }
+
+    /// The same with such words in all that the shop says.
+    pub(crate) async fn open_with(words: Words) -> Self {
         let shop = Shop::open(Engine::Sqlite).await;
+        let text = |text: &str| words.of(text);
         let client = &shop.client;
         let storefront = json!({
-            "slug": "renata", "displayName": "Studio Renata", "bio": "Logo, undangan dan desain cetak.\nJakarta, sejak 2019.",
+            "slug": "renata", "displayName": text("Studio Renata"),
+            "bio": text("Logo, undangan dan desain cetak.\nJakarta, sejak 2019."),
             "whatsappNumber": "+628120000000", "published": true,
             "manualBankAccounts": [
-                {"bankName": "BCA", "accountNumber": ACCOUNTS[0], "accountHolder": "Renata Wijaya"},
-                {"bankName": "Bank Mandiri", "accountNumber": ACCOUNTS[1], "accountHolder": "Renata Wijaya"},
+                {"bankName": text("BCA"), "accountNumber": ACCOUNTS[0], "accountHolder": text("Renata Wijaya")},
+                {"bankName": text("Bank Mandiri"), "accountNumber": ACCOUNTS[1], "accountHolder": text("Renata Wijaya")},
             ],
-            "manualInstructions": "Transfer sesuai jumlah, lalu unggah bukti transfer.",
+            "manualInstructions": text("Transfer sesuai jumlah, lalu unggah bukti transfer."),
         });
         client.call("PUT", "/api/v1/storefront", Some(storefront)).await.data();
         let packages = json!([
-            {"name": "Basic", "priceIdr": 350_000, "description": "Satu desain, dua revisi"},
-            {"name": "Premium", "priceIdr": 900_000, "description": "Tiga desain, revisi sepuasnya"},
+            {"name": text("Basic"), "priceIdr": 350_000, "description": text("Satu desain, dua revisi")},
+            {"name": text("Premium"), "priceIdr": 900_000, "description": text("Tiga desain, revisi sepuasnya")},
         ]);
         for service in [
-            json!({"slug": "undangan", "name": "Undangan pernikahan", "pricingType": "package", "packages": packages}),
-            json!({"slug": "konsultasi", "name": "Konsultasi desain", "pricingType": "hourly", "priceIdr": 200_000}),
+            json!({"slug": "undangan", "name": text("Undangan pernikahan"), "pricingType": "package", "packages": packages}),
+            json!({"slug": "konsultasi", "name": text("Konsultasi desain"), "pricingType": "hourly", "priceIdr": 200_000}),
         ] {
             client.call("POST", "/api/v1/services", Some(service)).await.data();
         }
-        Self { shop }
+        if words == Words::Long {
+            let services = client.call("GET", "/api/v1/services", None).await.data();
+            let logo = services.as_array().unwrap().iter().find(|service| service["slug"] == "logo").unwrap();
+            let change = json!({"name": text("Logo"), "description": text("Logo")});
+            client
+                .call("PATCH", &format!("/api/v1/services/{}", logo["id"].as_str().unwrap()), Some(change))
+                .await
+                .data();
+        }
+        Self { shop, words }
+    }
+
+    /// A name or a text with the words of this stage.
+    pub(crate) fn text(&self, text: &str) -> String {
+        self.words.of(text)
     }
 
     /// A browser that nobody has signed in with.
@@ -87,10 +126,11 @@ impl Stage {
 
     /// Places an order through the API.
     pub(crate) async fn order(&self, buyer: &str, service: &str, package: Option<&str>) -> Order {
+        let (buyer, package) = (self.text(buyer), package.map(|package| self.text(package)));
         let order = json!({
-            "serviceSlug": service, "packageName": package, "buyerName": buyer, "buyerPhone": "+628111111111",
+            "serviceSlug": service, "packageName": package, "buyerName": buyer, "buyerPhone": self.text("+628111111111"),
             "buyerEmail": format!("{}@example.com", buyer.split_whitespace().next().unwrap().to_lowercase()),
-            "preferredDate": "2027-02-14", "notes": "Warna biru, tanpa foto.",
+            "preferredDate": "2027-02-14", "notes": self.text("Warna biru, tanpa foto."),
         });
         let path = "/api/v1/public/storefront/renata/order";
         let placed = self.shop.client.call("POST", path, Some(order)).await.data();

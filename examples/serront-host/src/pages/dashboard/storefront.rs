@@ -103,7 +103,10 @@ impl Draft {
 
     /// The WhatsApp number, without what people put between its digits.
     fn number(&self) -> String {
-        visible(&self.whatsapp_number).replace(|character: char| character.is_whitespace() || "-.()\u{2010}\u{2011}\u{2013}".contains(character), "")
+        visible(&self.whatsapp_number).replace(
+            |character: char| character.is_whitespace() || "-.()\u{2010}\u{2011}\u{2013}".contains(character),
+            "",
+        )
     }
 
     /// What the service is asked for: without empty groups, and without what people put between the digits of a phone
