@@ -18,6 +18,7 @@ mod forms;
 mod gallery;
 mod money;
 mod plain;
+mod receipts;
 mod sellers;
 mod sessions;
 mod stage;
