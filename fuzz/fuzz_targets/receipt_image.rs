@@ -1,18 +1,21 @@
-//! Uploaded bytes: recognising them never panics, never takes another kind than declared, and never takes a file that
-//! goes on after its image.
+//! Uploaded bytes: taking the picture out of them never panics, never takes another kind than declared, keeps nothing that
+//! follows the picture, and answers a picture that is taken again as it is.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::receipt::{CheckedImage, ImageType};
+use serront_core::receipt::{CheckedImage, ImageType, Picture, RECEIPT_BYTES_MAX};
 
 fuzz_target!(|bytes: &[u8]| {
-    let recognised = ImageType::recognise(bytes);
+    let taken = Picture::take(None, bytes);
+    assert_eq!(ImageType::recognise(bytes).ok(), taken.as_ref().ok().map(Picture::image_type));
     for declared in ImageType::ALL {
         let checked = CheckedImage::check(declared.media_type(), bytes);
-        assert_eq!(checked.is_ok(), recognised == Ok(declared));
+        assert_eq!(checked.is_ok(), taken.as_ref().is_ok_and(|picture| picture.image_type() == declared));
     }
-    if recognised.is_ok() {
-        let longer = [bytes, b"PK\x03\x04"].concat();
-        assert!(ImageType::recognise(&longer).is_err());
-    }
+    let Ok(picture) = taken else { return };
+    assert!(picture.bytes().len() <= RECEIPT_BYTES_MAX);
+    assert_eq!(Picture::take(None, picture.bytes()).as_ref(), Ok(&picture));
+    assert_eq!(Picture::take(None, bytes.to_vec()).as_ref(), Ok(&picture));
+    let longer = [picture.bytes(), b"PK\x05\x06\0\0\0\0 and what is left of an archive"].concat();
+    assert_eq!(Picture::take(None, longer).as_ref(), Ok(&picture));
 });

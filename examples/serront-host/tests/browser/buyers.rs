@@ -206,8 +206,8 @@ async fn a_buyer_pays_online_and_the_page_turns_by_itself_once_plugipay_tells_of
 async fn a_file_that_is_no_image_is_refused_beside_its_field_and_changes_nothing() {
     let stage = Stage::open().await;
     let files = [
-        ("a PDF", stage.file("receipt.pdf", b"%PDF-1.7\n%%EOF\n"), "PNG, JPEG"),
-        ("a PDF that is called an image", stage.file("named.png", b"%PDF-1.7\n%%EOF\n"), "PNG, JPEG"),
+        ("a PDF", stage.file("receipt.pdf", b"%PDF-1.7\n%%EOF\n"), "PDF"),
+        ("a PDF that is called an image", stage.file("named.png", b"%PDF-1.7\n%%EOF\n"), "PDF"),
         ("one byte too much", stage.file("large.png", &vec![0; 5_242_881]), "5 MB"),
     ];
     for visitor in [Visitor::phone(Language::Indonesian), Visitor::phone(Language::English).without_scripts()] {

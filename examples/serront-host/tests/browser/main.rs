@@ -18,6 +18,7 @@ mod forms;
 mod gallery;
 mod money;
 mod plain;
+mod receipts;
 mod scripts;
 mod sellers;
 mod sessions;
