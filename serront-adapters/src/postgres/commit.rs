@@ -44,12 +44,13 @@ pub(super) enum Mode {
     Waiting,
 }
 
-/// Applies change sets that contradict each other in nothing, in one statement.
+/// Applies change sets that contradict each other in nothing, in one statement. `now` is the storage's time, as an expression:
+/// due times and ends are moved by the difference between it and when each change set was decided.
 ///
 /// On any error nothing of it is done, unless the connection was lost.
 pub(super) async fn apply(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     changes: &[&ChangeSet],
     mode: Mode,
 ) -> Result<Vec<Status>, Refusal> {
@@ -57,7 +58,7 @@ pub(super) async fn apply(
     for (n, change) in (0_i64..).zip(changes) {
         input.add(n, change)?;
     }
-    let (sql, arguments) = input.statement(mode)?.finish(schema);
+    let (sql, arguments) = input.statement(mode, now)?.finish(schema);
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
     let mut statuses: Vec<Option<Status>> = changes.iter().map(|_| None).collect();
     for row in &rows {

@@ -36,7 +36,8 @@ fn shared(failed: &Failed) -> Failed {
 
 /// Orders by key.
 pub(super) async fn orders(base: &Base, wanted: &[OrderWanted]) -> Result<Vec<Option<OrderSnapshot>>, Failed> {
-    super::on_connection!(base, |connection, schema| read::orders_by_key(connection, schema, wanted))
+    let now = base.now_sql();
+    super::on_connection!(base, |connection, schema| read::orders_by_key(connection, (schema, &now), wanted))
 }
 
 /// API keys by hash.
@@ -167,7 +168,8 @@ async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent)
                 return Err(failed.into());
             }
         };
-        let applied = commit::apply(lease.connection()?, &base.schema, changes, mode);
+        let now = base.now_sql();
+        let applied = commit::apply(lease.connection()?, (&base.schema, &now), changes, mode);
         let Ok(result) = tokio::time::timeout(base.answer_time_max, applied).await else {
             (sent.lost, sent.cut_off) = (true, true);
             return Err(Failed::Lost.into());
