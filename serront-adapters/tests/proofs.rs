@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use object_store::memory::InMemory;
 use serront_adapters::proofs::ObjectReceipts;
-use serront_core::ids::{AccountId, UploadId};
+use serront_core::ids::{AccountId, InstallationId, UploadId};
 use serront_core::ports::{PortErrorKind, Receipts};
 use serront_core::time::Timestamp;
 
@@ -76,6 +76,98 @@ async fn lists_in_order_and_in_pages(receipts: &ObjectReceipts) {
     receipts.delete(account(2), upload(2)).await.unwrap();
     let rest = receipts.list(far_future(), Some((account(2), upload(2))), 1).await.unwrap();
     assert_eq!((rest[0].account_id, rest[0].upload_id), (account(2), upload(3)));
+}
+
+fn installation(digit: u8) -> InstallationId {
+    format!("ins_01jtestvect0r000000000000{digit}").parse().unwrap()
+}
+
+async fn in_quarantine(receipts: &ObjectReceipts, before: Timestamp) -> Vec<(AccountId, UploadId, i64)> {
+    let mut after = None;
+    let mut all = Vec::new();
+    loop {
+        let page = receipts.quarantined(before, after, 2).await.unwrap();
+        let Some(last) = page.last() else { return all };
+        after = Some((last.account_id, last.upload_id));
+        all.extend(page.iter().map(|found| (found.account_id, found.upload_id, found.since.millis())));
+    }
+}
+
+/// What is in quarantine is read and not listed, comes back whole, and goes for good (#16).
+async fn quarantines_restores_and_discards(receipts: &ObjectReceipts) {
+    let at = Timestamp::from_millis;
+    let all: Vec<_> = (1..=3).flat_map(|a| (1..=2).map(move |u| (account(a), upload(u)))).collect();
+    for (index, (account_id, upload_id)) in (0_i64..).zip(&all) {
+        receipts.put(*account_id, *upload_id, format!("{index}").as_bytes()).await.unwrap();
+        receipts.quarantine(*account_id, *upload_id, at(1_000 + index)).await.unwrap();
+        receipts.quarantine(*account_id, *upload_id, at(9_000)).await.unwrap();
+    }
+    assert_eq!(listed(receipts, 10).await, Vec::<Vec<_>>::new());
+    let expected: Vec<_> = (1_000_i64..).zip(&all).map(|(since, (a, u))| (*a, *u, since)).collect();
+    assert_eq!(in_quarantine(receipts, far_future()).await, expected);
+    assert_eq!(in_quarantine(receipts, at(1_002)).await, expected[..2]);
+    assert_eq!(receipts.get(account(2), upload(1)).await.unwrap().as_deref(), Some(&b"2"[..]));
+    receipts.delete(account(2), upload(1)).await.unwrap();
+    assert_eq!(
+        receipts.get(account(2), upload(1)).await.unwrap().as_deref(),
+        Some(&b"2"[..]),
+        "deleted elsewhere only"
+    );
+    for _ in 0..2 {
+        receipts.restore(account(2), upload(1)).await.unwrap();
+        receipts.discard(account(3), upload(2)).await.unwrap();
+    }
+    assert_eq!(listed(receipts, 10).await, [[(account(2), upload(1))]]);
+    assert_eq!(receipts.get(account(2), upload(1)).await.unwrap().as_deref(), Some(&b"2"[..]));
+    assert_eq!(receipts.get(account(3), upload(2)).await.unwrap(), None);
+    assert_eq!(in_quarantine(receipts, far_future()).await.len(), 4);
+    // Moved by a copy that was not finished: it lies in both, and is moved once more.
+    receipts.put(account(1), upload(1), b"0").await.unwrap();
+    receipts.quarantine(account(1), upload(1), at(5_000)).await.unwrap();
+    assert_eq!(in_quarantine(receipts, far_future()).await[0], (account(1), upload(1), 5_000), "the later time counts");
+    assert_eq!(in_quarantine(receipts, at(5_000)).await.len(), 3);
+    receipts.discard(account(1), upload(1)).await.unwrap();
+    assert_eq!(receipts.get(account(1), upload(1)).await.unwrap(), None);
+}
+
+/// One id, whoever writes it first; another one only knowingly (#16).
+async fn belongs_to_one_installation(receipts: &ObjectReceipts) {
+    assert_eq!(receipts.installation().await.unwrap(), None);
+    let tasks: Vec<_> = (1..=8)
+        .map(|digit| {
+            let receipts = receipts.clone();
+            tokio::spawn(async move { receipts.begin_installation(installation(digit)).await.unwrap() })
+        })
+        .collect();
+    let mut answered = Vec::new();
+    for task in tasks {
+        answered.push(task.await.unwrap());
+    }
+    let kept = receipts.installation().await.unwrap().unwrap();
+    assert_eq!(answered, [kept; 8]);
+    receipts.put(account(1), upload(1), b"receipt").await.unwrap();
+    assert_eq!(listed(receipts, 10).await, [[(account(1), upload(1))]], "the id is no receipt");
+    receipts.adopt(installation(9)).await.unwrap();
+    assert_eq!(receipts.begin_installation(kept).await.unwrap(), installation(9));
+}
+
+#[tokio::test]
+async fn a_folder_quarantines_restores_and_discards() {
+    let folder = tempfile::tempdir().unwrap();
+    quarantines_restores_and_discards(&ObjectReceipts::local(folder.path()).unwrap()).await;
+    quarantines_restores_and_discards(&ObjectReceipts::new(Arc::new(InMemory::new()))).await;
+}
+
+#[tokio::test]
+async fn a_folder_belongs_to_one_installation() {
+    let folder = tempfile::tempdir().unwrap();
+    let receipts = ObjectReceipts::local(folder.path()).unwrap();
+    belongs_to_one_installation(&receipts).await;
+    let reopened = ObjectReceipts::local(folder.path()).unwrap();
+    assert_eq!(reopened.installation().await.unwrap(), Some(installation(9)));
+    fs::write(folder.path().join("installation"), b"something else").unwrap();
+    assert_eq!(reopened.installation().await.unwrap_err().kind(), PortErrorKind::Permanent);
+    belongs_to_one_installation(&ObjectReceipts::new(Arc::new(InMemory::new()))).await;
 }
 
 #[tokio::test]

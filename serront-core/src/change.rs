@@ -195,7 +195,7 @@ pub enum Write {
     AppendPayoutAudit(PayoutAudit),
     /// An adjustment. Goes with a claim of its reference.
     InsertAdjustment(Adjustment),
-    /// An effect that succeeded or was given up is pending again: due when the change set was decided, under no lease. Its
+    /// An effect that succeeded or was given up is pending again: due at once, under no lease. Its
     /// attempts stay, and so does its fence: whoever held it before can't record. `Conflict` if it is pending, or not there.
     Requeue(EffectId),
     /// An effect that was given up is taken off the list of those, and why is on record for good. It stays given up, so that
@@ -302,7 +302,8 @@ pub struct ChangeSet {
     pub id: ChangeSetId,
     /// The only account touched.
     pub account_id: AccountId,
-    /// When it was decided.
+    /// When it was decided, by the clock of the host that decided it. What the storage compares later is moved to its own clock by
+    /// [`ChangeSet::by_clock_of_storage`].
     pub at: Timestamp,
     /// What it relied on.
     pub guards: Vec<Guard>,
@@ -351,6 +352,32 @@ impl ChangeSet {
             claims: Vec::new(),
             effects: Vec::new(),
         }
+    }
+
+    /// The same change set, as if it was decided now by the storage's clock: with the ends and due times in it moved by the
+    /// difference between that clock and [`ChangeSet::at`].
+    ///
+    /// Hosts' clocks differ, so what hosts compare has to be of one clock: until when a kept outcome or a previous secret
+    /// counts, when an effect was made and when it is due. Times for people stay as they are.
+    #[must_use]
+    pub fn by_clock_of_storage(mut self, now: Timestamp) -> Self {
+        let decided = std::mem::replace(&mut self.at, now);
+        for claim in &mut self.claims {
+            if let Some(kept) = &mut claim.kept {
+                kept.until = kept.until.by_clock(decided, now);
+            }
+        }
+        for write in &mut self.writes {
+            if let Write::RotateSecret { previous_until, .. } = write {
+                *previous_until = previous_until.by_clock(decided, now);
+            }
+        }
+        for effect in &mut self.effects {
+            if let Effect::Errand { due_at, .. } = effect {
+                *due_at = due_at.by_clock(decided, now);
+            }
+        }
+        self
     }
 
     /// Whether it places an order, so that the storage has a number to give.

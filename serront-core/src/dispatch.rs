@@ -161,7 +161,8 @@ where
             // Nothing is counted: a key that is missing here is no failure of the receiver's.
             Err(error) => return Err(error.into()),
         };
-        let now = clock.now();
+        // A clock that was set back meanwhile makes it end where it began: what comes next is reckoned from its end.
+        let now = clock.now().max(attempted_at);
         let next = match &outcome.failure {
             None => NextAttempt::Succeeded,
             Some(Reason { retry: false, .. }) => NextAttempt::Failed,

@@ -41,7 +41,7 @@ pub enum Effect {
         id: ErrandId,
         /// What is to be done.
         errand: Errand,
-        /// Not before then.
+        /// Not before then, by the clock of the host that decided.
         due_at: Timestamp,
     },
 }
@@ -214,8 +214,16 @@ pub struct Attempt {
     pub duration_ms: u64,
     /// When it began.
     pub attempted_at: Timestamp,
-    /// When the next one is due, if there is one.
+    /// When the next one is due, if there is one, by the clock of the host that made this one.
     pub next_retry_at: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// When it ended, by the clock of the host that made it. What comes next is reckoned from there.
+    #[must_use]
+    pub fn ended_at(&self) -> Timestamp {
+        self.attempted_at.plus(std::time::Duration::from_millis(self.duration_ms))
+    }
 }
 
 /// A delivery with its log, as the seller sees it.
@@ -233,7 +241,7 @@ pub struct DeliveryRecord {
     pub body: String,
     /// How far it has come.
     pub status: EffectStatus,
-    /// When it was made.
+    /// When it was made, by the storage's clock.
     pub created_at: Timestamp,
     /// When the next attempt is due, while it is pending.
     pub next_attempt_at: Option<Timestamp>,

@@ -117,6 +117,8 @@ typed_id! {
     ExceptionId = "exc_";
     /// An API key's record (not the key itself).
     KeyId = "key_";
+    /// An installation: one database with its receipts' store.
+    InstallationId = "ins_";
     /// A mail on its way out; also names the mail's file and its Message-ID.
     MailId = "mail_";
     /// An order.
@@ -189,6 +191,7 @@ sequence! {
     errand: ErrandId,
     event: EventId,
     exception: ExceptionId,
+    installation: InstallationId,
     key: KeyId,
     mail: MailId,
     order: OrderId,

@@ -113,7 +113,8 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         let attempt_number = due.attempts.saturating_add(1);
         let DueEffect::Errand(errand) = &due.effect else { return Ok(()) };
         let done = self.errand(due, errand).await;
-        let now = environment.clock.now();
+        // As for the dispatcher's: a clock that was set back makes it end where it began.
+        let now = environment.clock.now().max(attempted_at);
         let (next, error) = self.next(errand, done, attempt_number, now);
         let attempt = log(due, attempted_at, now, error, next);
         record(self.online.storage(), environment, due, &attempt, next, environment.policy.errand_lease).await

@@ -36,6 +36,7 @@ pub mod idempotency;
 pub mod ids;
 mod image;
 pub mod inbox;
+pub mod installation;
 pub mod janitor;
 pub mod key;
 pub mod ledger;

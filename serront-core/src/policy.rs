@@ -41,8 +41,17 @@ pub struct Policy {
     pub dispatch_idle: Duration,
     /// How often a key's last use is written.
     pub key_touch_interval: Duration,
-    /// How old an upload that no payment names must be before the sweeper deletes it.
+    /// How old an upload that no payment names must be before the sweeper moves it into quarantine.
     pub orphan_age: Duration,
+    /// How long an upload stays in quarantine before the sweeper deletes it. Long enough that somebody notices a wrong database.
+    pub quarantine_kept: Duration,
+    /// How far a host's clock may be off the storage's before it says so. Ordinary clocks are kept to within a second, so this is
+    /// one that nothing sets right any more.
+    pub clock_off_warn: Duration,
+    /// How far a host's clock may be off the storage's before it refuses to start. What hosts compare is the storage's time, but
+    /// what people are shown, signatures' times and sessions' ends are the host's: beyond this they are misleading, and receivers
+    /// that allow for 5 minutes refuse what is signed.
+    pub clock_off_max: Duration,
     /// How long finished effects, with the buyers' data in them, are kept.
     pub effects_kept: Duration,
     /// How long the ids of change sets are kept. Longer than anybody asks after an outcome.
@@ -165,6 +174,9 @@ impl Default for Policy {
             dispatch_idle: Duration::from_secs(10),
             key_touch_interval: MINUTE,
             orphan_age: DAY,
+            quarantine_kept: 30 * DAY,
+            clock_off_warn: Duration::from_secs(30),
+            clock_off_max: 10 * MINUTE,
             effects_kept: 90 * DAY,
             change_sets_kept: 30 * DAY,
             fold_interval: Duration::from_millis(500),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, SubscriptionId};
+use crate::ids::{AccountId, InstallationId, SubscriptionId};
 use crate::key::WebhookSecret;
 use crate::ports::{PortError, Sealer};
 
@@ -21,6 +21,8 @@ pub enum SecretHolder {
     Subscription(AccountId, SubscriptionId),
     /// The account's notification endpoint at Plugipay: its secret, and that of the one before.
     Endpoint(AccountId),
+    /// The installation's row: a known text, by which a host with other keys is recognized.
+    Installation(InstallationId),
 }
 
 /// The text that a [`Sealer`] binds a secret to. It never changes, or nothing that is stored could be opened.
@@ -29,6 +31,7 @@ impl fmt::Display for SecretHolder {
         match self {
             Self::Subscription(account_id, id) => write!(formatter, "{account_id}/webhook-subscription/{id}"),
             Self::Endpoint(account_id) => write!(formatter, "{account_id}/plugipay-endpoint"),
+            Self::Installation(id) => write!(formatter, "{id}/key-check"),
         }
     }
 }
@@ -184,10 +187,16 @@ mod tests {
         let account = "acc_01jtestvect0r0000000000000".parse().unwrap();
         let subscription = "whs_01jtestvect0r0000000000000".parse().unwrap();
         assert_eq!(
-            [SecretHolder::Endpoint(account), SecretHolder::Subscription(account, subscription)].map(|h| h.to_string()),
+            [
+                SecretHolder::Endpoint(account),
+                SecretHolder::Subscription(account, subscription),
+                SecretHolder::Installation("ins_01jtestvect0r0000000000000".parse().unwrap()),
+            ]
+            .map(|h| h.to_string()),
             [
                 "acc_01jtestvect0r0000000000000/plugipay-endpoint",
                 "acc_01jtestvect0r0000000000000/webhook-subscription/whs_01jtestvect0r0000000000000",
+                "ins_01jtestvect0r0000000000000/key-check",
             ]
         );
     }

@@ -45,6 +45,19 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_sub(millis))
     }
 
+    /// This time as another clock has it: moved by the difference between the two clocks, of which one reads `own` while the
+    /// other reads `other`.
+    #[must_use]
+    pub fn by_clock(self, own: Self, other: Self) -> Self {
+        Self::from_millis(self.0.saturating_add(other.0.saturating_sub(own.0)))
+    }
+
+    /// How far apart the two are, whichever is the later one.
+    #[must_use]
+    pub const fn apart(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
+
     /// How much later than `earlier` this is; zero if it is not later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -89,6 +102,16 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_moves_with_the_difference_between_two_clocks() {
+        let [own, other, time] = [1_000, 400, 5_000].map(Timestamp::from_millis);
+        assert_eq!(time.by_clock(own, other).millis(), 4_400);
+        assert_eq!(time.by_clock(other, own).millis(), 5_600);
+        assert_eq!((own.apart(other), other.apart(own)), (Duration::from_millis(600), Duration::from_millis(600)));
+        let far = Timestamp::from_millis(i64::MAX);
+        assert_eq!(far.by_clock(Timestamp::from_millis(i64::MIN), far), far);
+    }
 
     #[test]
     fn times_are_written_in_utc_with_milliseconds() {

@@ -17,8 +17,8 @@ use serront_core::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRec
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, KeyId, OrderId, PayoutId, ServiceId,
-    SubscriptionId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, InstallationId, KeyId, OrderId, PayoutId,
+    ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::{KeyRecord, SecretBytes};
@@ -33,13 +33,14 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
-    Ids, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Plugipay, PlugipayAnswer,
-    PlugipayCall, PortError, Post, Posted, Prune, Pruned, Receipts, RecordError, Sealer, Secrets, ServiceSnapshot,
-    SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, SubscriptionSecrets, TargetError, WorkStorage,
+    Ids, InstallationRow, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Plugipay,
+    PlugipayAnswer, PlugipayCall, PortError, Post, Posted, Prune, Pruned, QuarantinedReceipt, Receipts, RecordError,
+    Sealer, Secrets, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, SubscriptionSecrets,
+    TargetError, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
-use serront_core::sealed::SecretHolder;
+use serront_core::sealed::{SealedSecret, SecretHolder};
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -186,8 +187,12 @@ mock! {
         async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError>;
         async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
         async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
-        async fn touch_key(&self, account_id: AccountId, id: KeyId, at: Timestamp, pause: Duration) -> Result<(), PortError>;
+        async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError>;
         async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;
+        async fn now(&self) -> Result<Timestamp, PortError>;
+        async fn installation(&self) -> Result<InstallationRow, PortError>;
+        async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
+        async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError>;
         async fn ready(&self) -> Result<(), PortError>;
     }
 }
@@ -208,6 +213,23 @@ mock! {
             after: Option<(AccountId, UploadId)>,
             limit: u32,
         ) -> Result<Vec<StoredReceipt>, PortError>;
+        async fn quarantine(
+            &self,
+            account_id: AccountId,
+            upload_id: UploadId,
+            since: Timestamp,
+        ) -> Result<(), PortError>;
+        async fn quarantined(
+            &self,
+            before: Timestamp,
+            after: Option<(AccountId, UploadId)>,
+            limit: u32,
+        ) -> Result<Vec<QuarantinedReceipt>, PortError>;
+        async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
+        async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
+        async fn installation(&self) -> Result<Option<InstallationId>, PortError>;
+        async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
+        async fn adopt(&self, id: InstallationId) -> Result<(), PortError>;
     }
 }
 

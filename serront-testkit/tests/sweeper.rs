@@ -1,12 +1,16 @@
-//! The sweeper deletes receipts that nothing names, once they are old enough, and nothing else.
+//! The sweeper moves receipts that nothing names into quarantine, once they are old enough, deletes them from there later, and
+//! touches nothing else.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, UploadId};
+use serront_core::ids::{AccountId, InstallationId, UploadId};
+use serront_core::installation::{MeetError, Strangers};
 use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{Clock, Ids, PortError, PortErrorKind, Receipts, Storage as _, StoredReceipt};
+use serront_core::ports::{
+    Clock, Ids, PortError, PortErrorKind, QuarantinedReceipt, Receipts, Storage as _, StoredReceipt, WorkStorage as _,
+};
 use serront_core::receipt::samples;
 use serront_core::sweep::Sweeper;
 use serront_core::time::Timestamp;
@@ -28,7 +32,7 @@ async fn upload(world: &World, placed: &Placed, bytes: &[u8], media_type: &str) 
 }
 
 async fn sweep(world: &World) -> usize {
-    world.sweeper().step(world.clock.now()).await.unwrap().receipts
+    world.sweeper().step(world.clock.now()).await.unwrap().quarantined
 }
 
 #[tokio::test]
@@ -142,9 +146,9 @@ async fn many_orphans_go_in_bounded_steps() {
     world.clock.advance(25 * HOUR);
     let (mut sweeper, now) = (world.sweeper(), world.clock.now());
     let first = sweeper.step(now).await.unwrap();
-    assert_eq!((first.receipts, first.next), (500, now), "more may be there");
+    assert_eq!((first.quarantined, first.next), (500, now), "more may be there");
     let second = sweeper.step(now).await.unwrap();
-    assert_eq!((second.receipts, second.next), (1, now.plus(world.policy.sweep_interval)));
+    assert_eq!((second.quarantined, second.next), (1, now.plus(world.policy.sweep_interval)));
     assert_eq!(world.receipts.uploads(), []);
 }
 
@@ -159,10 +163,107 @@ async fn a_step_that_failed_is_made_up_for_by_the_next() {
     world.receipts.fail_next(1, PortErrorKind::Transient);
     let mut sweeper = world.sweeper();
     assert!(sweeper.step(world.clock.now()).await.is_err());
-    assert_eq!(sweeper.step(world.clock.now()).await.unwrap().receipts, 3);
+    assert_eq!(sweeper.step(world.clock.now()).await.unwrap().quarantined, 3);
 }
 
-/// Receipts of which one can't be deleted.
+/// A receipt's life in quarantine (#16).
+#[tokio::test]
+async fn what_was_swept_is_deleted_after_thirty_days() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    upload(&world, &placed, samples::PNG, "image/png").await;
+    let named = world.receipts.uploads();
+    let orphan = (seller.account_id, orphan(&world, seller.account_id).await);
+    world.clock.advance(24 * HOUR + MILLISECOND);
+    assert_eq!(sweep(&world).await, 1);
+    assert_eq!((world.receipts.uploads(), world.receipts.quarantined_uploads()), (named.clone(), vec![orphan]));
+    let bytes = world.receipts.get(orphan.0, orphan.1).await.unwrap();
+    assert_eq!(bytes.as_deref(), Some(samples::GIF), "it can still be read");
+    world.clock.advance(30 * 24 * HOUR);
+    let swept = world.sweeper().step(world.clock.now()).await.unwrap();
+    assert_eq!((swept.quarantined, swept.restored, swept.deleted), (0, 0, 0), "to the day");
+    world.clock.advance(MILLISECOND);
+    let swept = world.sweeper().step(world.clock.now()).await.unwrap();
+    assert_eq!((swept.quarantined, swept.restored, swept.deleted), (0, 0, 1));
+    assert_eq!((world.receipts.uploads(), world.receipts.quarantined_uploads()), (named, vec![]));
+    assert_eq!(world.receipts.get(orphan.0, orphan.1).await.unwrap(), None);
+}
+
+/// That a payment did not name it was wrong: the wrong copy of the database was asked, say.
+#[tokio::test]
+async fn what_is_named_after_all_is_found_and_moved_back() {
+    let world = World::new();
+    let (seller, placed) = world.seller_with_order("studio").await;
+    upload(&world, &placed, samples::PNG, "image/png").await;
+    sweep(&world).await;
+    let named = world.receipts.uploads();
+    let [(account_id, upload_id)] = <[_; 1]>::try_from(named.clone()).unwrap();
+    world.receipts.quarantine(account_id, upload_id, world.clock.now()).await.unwrap();
+    assert_eq!(world.receipts.uploads(), []);
+    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
+    world.clock.advance(30 * 24 * HOUR + MILLISECOND);
+    let swept = world.sweeper().step(world.clock.now()).await.unwrap();
+    assert_eq!((swept.quarantined, swept.restored, swept.deleted), (0, 1, 0));
+    assert_eq!((world.receipts.uploads(), world.receipts.quarantined_uploads()), (named, vec![]));
+    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
+}
+
+/// An empty database, and one of another installation, with a folder full of receipts: not one is touched (#16).
+#[tokio::test]
+async fn with_the_wrong_database_nothing_is_touched() {
+    let right = World::new();
+    let (seller, placed) = right.seller_with_order("studio").await;
+    upload(&right, &placed, samples::PNG, "image/png").await;
+    orphan(&right, seller.account_id).await;
+    sweep(&right).await;
+    let uploads = right.receipts.uploads();
+    right.clock.advance(1_000 * HOUR);
+    let empty = World::new();
+    let other = World::new();
+    other.seller("other").await;
+    let id = right.ids.sequence(right.clock.now()).installation();
+    other.storage.begin_installation(id).await.unwrap();
+    sweep(&other).await;
+    for wrong in [&empty, &other] {
+        wrong.clock.set(right.clock.now());
+        let mut sweeper = Sweeper::new(wrong.storage.as_ref(), right.receipts.as_ref(), wrong.environment());
+        for _ in 0..3 {
+            let failed = sweeper.step(wrong.clock.now()).await.unwrap_err();
+            assert!(matches!(failed, MeetError::Strangers(_)), "{failed}");
+        }
+    }
+    assert_eq!((right.receipts.uploads(), right.receipts.quarantined_uploads()), (uploads, vec![]));
+    assert_eq!(sweep(&right).await, 1, "the right one goes on");
+}
+
+/// The folder is exchanged while the host serves.
+#[tokio::test]
+async fn a_pass_begins_with_a_look_at_whose_the_receipts_are() {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    let mut sweeper = world.sweeper();
+    sweeper.step(world.clock.now()).await.unwrap();
+    let mine = orphan(&world, seller.account_id).await;
+    world.clock.advance(25 * HOUR);
+    let other: InstallationId = world.ids.sequence(world.clock.now()).installation();
+    world.receipts.adopt(other).await.unwrap();
+    let failed = sweeper.step(world.clock.now()).await.unwrap_err();
+    assert!(matches!(failed, MeetError::Strangers(Strangers::OtherStore { store, .. }) if store == other), "{failed}");
+    assert_eq!(world.receipts.uploads(), [(seller.account_id, mine)]);
+}
+
+/// A host's clock that is a year fast makes nothing older than it is (#16).
+#[tokio::test]
+async fn ages_are_by_the_storages_clock() {
+    let world = World::new();
+    let seller = world.seller("studio").await;
+    let young = orphan(&world, seller.account_id).await;
+    let swept = world.sweeper().step(world.clock.now().plus(24 * 365 * HOUR)).await.unwrap();
+    assert_eq!((swept.quarantined, swept.deleted), (0, 0));
+    assert_eq!(world.receipts.uploads(), [(seller.account_id, young)]);
+}
+
+/// Receipts of which one can't be moved.
 struct Stubborn<'w> {
     inner: &'w MemoryReceipts,
     stays: UploadId,
@@ -179,10 +280,46 @@ impl Receipts for Stubborn<'_> {
     }
 
     async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.inner.delete(account_id, upload_id).await
+    }
+
+    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError> {
         if upload_id == self.stays {
             return Err(PortError::permanent("not this one"));
         }
-        self.inner.delete(account_id, upload_id).await
+        self.inner.quarantine(account_id, upload_id, since).await
+    }
+
+    async fn quarantined(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedReceipt>, PortError> {
+        self.inner.quarantined(before, after, limit).await
+    }
+
+    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.inner.restore(account_id, upload_id).await
+    }
+
+    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        if upload_id == self.stays {
+            return Err(PortError::permanent("not this one"));
+        }
+        self.inner.discard(account_id, upload_id).await
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, PortError> {
+        self.inner.installation().await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        self.inner.begin_installation(id).await
+    }
+
+    async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {
+        self.inner.adopt(id).await
     }
 
     async fn list(
@@ -196,7 +333,7 @@ impl Receipts for Stubborn<'_> {
 }
 
 #[tokio::test]
-async fn a_receipt_that_cant_be_deleted_does_not_keep_the_others() {
+async fn a_receipt_that_cant_be_moved_does_not_keep_the_others() {
     let world = World::new();
     let seller = world.seller("studio").await;
     let stays = orphan(&world, seller.account_id).await;
@@ -208,4 +345,10 @@ async fn a_receipt_that_cant_be_deleted_does_not_keep_the_others() {
     let mut sweeper = Sweeper::new(world.storage.as_ref(), &receipts, world.environment());
     assert!(sweeper.step(world.clock.now()).await.is_err());
     assert_eq!(world.receipts.uploads(), [(seller.account_id, stays)]);
+    assert_eq!(world.receipts.quarantined_uploads().len(), 3);
+    // Nor does one that can't be deleted from quarantine.
+    world.receipts.quarantine(seller.account_id, stays, world.clock.now()).await.unwrap();
+    world.clock.advance(31 * 24 * HOUR);
+    assert!(sweeper.step(world.clock.now()).await.is_err());
+    assert_eq!(world.receipts.quarantined_uploads(), [(seller.account_id, stays)]);
 }

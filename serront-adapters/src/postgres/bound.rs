@@ -1,6 +1,8 @@
 //! The storage bound to a transaction of the host's own: what the library changes and what the host writes become durable
 //! together, or not at all.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serront_core::change::{ChangeSet, Committed};
@@ -8,14 +10,14 @@ use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId};
 use serront_core::key::KeyRecord;
-use serront_core::ports::{CommitError, OrderKey, OrderSnapshot, PortError, SessionSnapshot};
+use serront_core::ports::{Clock, CommitError, OrderKey, OrderSnapshot, PortError, SessionSnapshot};
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::commit::{self, Mode, Refusal, Status};
-use super::{PostgresStorage, error, read};
+use super::{PostgresStorage, clock, error, read};
 use crate::sql::error::Failed;
 
 /// A storage that reads and commits inside a transaction of the host's own.
@@ -44,6 +46,7 @@ use crate::sql::error::Failed;
 pub struct BoundPostgres<'t> {
     connection: Mutex<&'t mut PgConnection>,
     pub(super) schema: &'t str,
+    clock: Option<Arc<dyn Clock>>,
     /// A commit is under way, or was when its future was dropped.
     midway: AtomicBool,
 }
@@ -58,7 +61,12 @@ impl PostgresStorage {
     /// Binds the storage to a transaction that the host opened, on a connection of the same database and of whatever pool.
     /// Where no transaction is open, every commit is refused.
     pub fn bind<'t>(&'t self, connection: &'t mut PgConnection) -> BoundPostgres<'t> {
-        BoundPostgres { connection: Mutex::new(connection), schema: &self.base.schema, midway: AtomicBool::new(false) }
+        BoundPostgres {
+            connection: Mutex::new(connection),
+            schema: &self.base.schema,
+            clock: self.base.clock.clone(),
+            midway: AtomicBool::new(false),
+        }
     }
 }
 
@@ -78,7 +86,8 @@ impl BoundPostgres<'_> {
         scope: Option<Scope>,
     ) -> Result<Option<OrderSnapshot>, PortError> {
         let wanted = [(key, scope)];
-        let found = inside!(self, |connection, schema| read::orders_by_key(connection, schema, &wanted))?;
+        let now = self.now_sql();
+        let found = inside!(self, |connection, schema| read::orders_by_key(connection, (schema, &now), &wanted))?;
         Ok(found.into_iter().next().flatten())
     }
 
@@ -116,13 +125,18 @@ impl BoundPostgres<'_> {
     pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let mut locked = self.entered().await?;
         self.midway.store(true, Ordering::Relaxed);
-        let status = apply(&mut locked, self.schema, change).await;
+        let status = apply(&mut locked, (self.schema, &self.now_sql()), change).await;
         self.midway.store(false, Ordering::Relaxed);
         status?.into()
     }
 }
 
 impl<'t> BoundPostgres<'t> {
+    /// The storage's time, as an expression for a statement.
+    pub(super) fn now_sql(&self) -> Cow<'static, str> {
+        clock::now_sql(self.clock.as_ref())
+    }
+
     pub(super) async fn entered(&self) -> Result<MutexGuard<'_, &'t mut PgConnection>, Failed> {
         let locked = self.connection.lock().await;
         if self.midway.load(Ordering::Relaxed) {
@@ -134,9 +148,9 @@ impl<'t> BoundPostgres<'t> {
 
 /// Applies a change set in a savepoint, for a race on a unique constraint and a deadlock raise, and the host's transaction
 /// has to survive that. Its name may be the host's too: of several, the one made last is meant.
-async fn apply(connection: &mut PgConnection, schema: &str, change: &ChangeSet) -> Result<Status, CommitError> {
+async fn apply(connection: &mut PgConnection, place: (&str, &str), change: &ChangeSet) -> Result<Status, CommitError> {
     run(connection, "SAVEPOINT serront").await?;
-    let applied = commit::apply(connection, schema, &[change], Mode::Waiting, None).await;
+    let applied = commit::apply(connection, place, &[change], Mode::Waiting, None).await;
     let refusal = match applied {
         Ok(statuses) => {
             run(connection, "RELEASE SAVEPOINT serront").await?;

@@ -46,13 +46,14 @@ pub(super) enum Mode {
     Waiting,
 }
 
-/// Applies change sets that contradict each other in nothing, in one statement. It waits for a lock for as long as `patience`
-/// says; without one, as long as the session does.
+/// Applies change sets that contradict each other in nothing, in one statement. `now` is the storage's time, as an expression:
+/// due times and ends are moved by the difference between it and when each change set was decided.
+/// It waits for a lock for as long as `patience` says; without one, as long as the session does.
 ///
 /// On any error nothing of it is done, unless the connection was lost.
 pub(super) async fn apply(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     changes: &[&ChangeSet],
     mode: Mode,
     patience: Option<Duration>,
@@ -61,7 +62,7 @@ pub(super) async fn apply(
     for (n, change) in (0_i64..).zip(changes) {
         input.add(n, change)?;
     }
-    let (sql, arguments) = input.statement(mode, patience)?.finish(schema);
+    let (sql, arguments) = input.statement(mode, now, patience)?.finish(schema);
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
     let mut statuses: Vec<Option<Status>> = changes.iter().map(|_| None).collect();
     for row in &rows {

@@ -345,7 +345,7 @@ impl Input {
                 "new_adjustments",
                 &["adjustment_id", "account_id", "direction", "amount", "reason", "reference", "actor", "created_at"],
             ),
-            errands: Relation::new("new_errands", &["effect_id", "account_id", "content", "created_at", "due_at"]),
+            errands: Relation::new("new_errands", &["effect_id", "account_id", "content", "due_at"]),
             requeued_effects: Relation::new("requeued_effects", OWNED),
             requeued_errands: Relation::new("requeued_errands", OWNED),
             discarded_effects: Relation::new("discarded_effects", OWNED),
@@ -354,17 +354,7 @@ impl Input {
             given_up: Relation::new("given_up", OWNED),
             effects: Relation::new(
                 "new_effects",
-                &[
-                    "effect_id",
-                    "account_id",
-                    "kind",
-                    "before",
-                    "after",
-                    "subscription_id",
-                    "event_id",
-                    "event_type",
-                    "created_at",
-                ],
+                &["effect_id", "account_id", "kind", "before", "after", "subscription_id", "event_id", "event_type"],
             ),
             deltas: Relation::new("deltas", &["change_set_id", "account_id", "status", "delta"]),
             ledger_deltas: Relation::new("ledger_sums", &["change_set_id", "account_id", "code", "debits", "credits"]),
@@ -732,13 +722,7 @@ impl Input {
             Effect::Errand { errand, .. } => {
                 self.errands.push(
                     n,
-                    vec![
-                        effect.id().to_string().into(),
-                        account.into(),
-                        json(errand)?,
-                        time(at),
-                        time(effect.due_at(at)),
-                    ],
+                    vec![effect.id().to_string().into(), account.into(), json(errand)?, time(effect.due_at(at))],
                 );
                 return Ok(());
             }
@@ -754,7 +738,6 @@ impl Input {
                 delivery.map(|delivery| delivery.subscription_id.to_string()).into(),
                 delivery.map(|delivery| delivery.event_id.to_string()).into(),
                 delivery.map(|delivery| delivery.event_type.as_str().to_owned()).into(),
-                time(at),
             ],
         );
         Ok(())

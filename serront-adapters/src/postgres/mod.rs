@@ -23,18 +23,19 @@ use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, KeyId, SubscriptionId, UploadId};
+use serront_core::ids::{AccountId, ChangeSetId, InstallationId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    Clock, CommitError, Due, Fence, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned, RecordError,
-    SessionSnapshot, SubscriptionSecrets, WorkStorage,
+    Clock, CommitError, Due, Fence, InstallationRow, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
+    RecordError, SessionSnapshot, SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::SealedSecret;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -47,10 +48,12 @@ mod batch;
 mod books;
 mod bound;
 mod cells;
+mod clock;
 mod coalesce;
 mod commit;
 mod error;
 mod input;
+mod installation;
 mod migration_lock;
 mod money;
 mod read;
@@ -77,7 +80,7 @@ use waiting::Waiters;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
@@ -86,6 +89,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "outbox", include_str!("migrations/0006_outbox.sql")),
     (7, "queues", include_str!("migrations/0007_queues.sql")),
     (8, "slow", include_str!("migrations/0008_slow.sql")),
+    (9, "installation", include_str!("migrations/0009_installation.sql")),
 ];
 
 /// The schema if none is chosen.
@@ -129,7 +133,7 @@ pub struct PostgresOptions {
     pub migration_wait_max: Duration,
     /// Called when [`PostgresStorage::open`] has to wait for a process that applies migrations.
     pub on_migration_wait: Option<Arc<dyn Fn() + Send + Sync>>,
-    /// The storage's own clock, by which leases run. `None`: the server's, which all hosts share.
+    /// The storage's own clock, for tests. `None`: the server's, which all hosts share.
     pub clock: Option<Arc<dyn Clock>>,
 }
 
@@ -193,7 +197,6 @@ pub struct PostgresStorage {
     keys: Arc<Coalescer<Keys>>,
     merchants: Arc<Coalescer<Merchants>>,
     sessions: Arc<Coalescer<Sessions>>,
-    clock: Option<Arc<dyn Clock>>,
 }
 
 impl fmt::Debug for PostgresStorage {
@@ -212,6 +215,15 @@ struct Base {
     lock_time_max: Duration,
     /// After which time a server that says nothing is given up.
     answer_time_max: Duration,
+    /// The storage's own clock; the server's if there is none.
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl Base {
+    /// The storage's time, as an expression for a statement.
+    fn now_sql(&self) -> Cow<'static, str> {
+        clock::now_sql(self.clock.as_ref())
+    }
 }
 
 /// A name that needs no escaping in quotes.
@@ -285,7 +297,8 @@ impl PostgresStorage {
             _ => options.statement_time_max.saturating_add(options.acquire_time_max),
         };
         let lock_time_max = options.lock_time_max;
-        let base = Arc::new(Base { connections, schema, waiters, lock_time_max, answer_time_max });
+        let clock = options.clock;
+        let base = Arc::new(Base { connections, schema, waiters, lock_time_max, answer_time_max, clock });
         Ok(Self {
             commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base)))),
             orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base)))),
@@ -293,7 +306,6 @@ impl PostgresStorage {
             merchants: Coalescer::new(Arc::new(Merchants(Arc::clone(&base)))),
             sessions: Coalescer::new(Arc::new(Sessions(Arc::clone(&base)))),
             base,
-            clock: options.clock,
         })
     }
 
@@ -523,8 +535,12 @@ impl PostgresStorage {
 }
 
 impl PostgresStorage {
+    fn now_sql(&self) -> Cow<'static, str> {
+        self.base.now_sql()
+    }
+
     async fn now(&self) -> Result<Timestamp, PortError> {
-        match &self.clock {
+        match &self.base.clock {
             Some(clock) => Ok(clock.now()),
             None => Ok(on_connection!(self.base, |connection, _schema| work::now(connection))?),
         }
@@ -568,8 +584,9 @@ impl WorkStorage for PostgresStorage {
         attempt: &Attempt,
         next: NextAttempt,
     ) -> Result<(), RecordError> {
+        let now = self.now_sql();
         let recorded = writing!(self.base, |connection, schema| {
-            work::record_attempt(connection, schema, account_id, id, fence, attempt, next)
+            work::record_attempt(connection, (schema, &now), account_id, id, fence, attempt, next)
         });
         Ok(recorded.map_err(PortError::from)??)
     }
@@ -627,21 +644,44 @@ impl WorkStorage for PostgresStorage {
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
-        Ok(writing!(self.base, |connection, schema| work::prune(connection, schema, prune))?)
+        let now = self.now_sql();
+        Ok(writing!(self.base, |connection, schema| work::prune(connection, (schema, &now), prune))?)
     }
 
-    async fn touch_key(
-        &self,
-        account_id: AccountId,
-        id: KeyId,
-        at: Timestamp,
-        pause: Duration,
-    ) -> Result<(), PortError> {
-        Ok(writing!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at, pause))?)
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
+        let now = self.now_sql();
+        Ok(writing!(self.base, |connection, schema| work::touch_key(
+            connection,
+            (schema, &now),
+            account_id,
+            id,
+            pause
+        ))?)
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
         Ok(on_connection!(self.base, |connection, schema| read::named_uploads(connection, schema, uploads))?)
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        self.now().await
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| installation::read(connection, schema))?)
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        Ok(writing!(self.base, |connection, schema| installation::begin(connection, schema, id))?)
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        Ok(writing!(self.base, |connection, schema| installation::put_key_check(
+            connection,
+            schema,
+            was.as_ref(),
+            &check
+        ))?)
     }
 
     async fn ready(&self) -> Result<(), PortError> {

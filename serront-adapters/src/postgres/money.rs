@@ -122,7 +122,7 @@ pub(super) async fn exceptions(
 
 pub(super) async fn exception(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     account: AccountId,
     id: ExceptionId,
     scope: Option<Scope>,
@@ -133,10 +133,11 @@ pub(super) async fn exception(
             exception_columns!(),
             ", p.payment_id, {KEPT} FROM @.exceptions x \
              JOIN @.payments p ON p.order_id = x.order_id AND p.account_id = x.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = x.account_id AND k.scope = $3 \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = x.account_id AND k.scope = $3 AND k.until > {now} \
              WHERE x.exception_id = $1 AND x.account_id = $2"
         ),
-        KEPT = KEPT
+        KEPT = KEPT,
+        now = now
     );
     let query = Query::new(schema, &sql)
         .bind(id.to_string())?
@@ -148,7 +149,7 @@ pub(super) async fn exception(
 /// The funds, the totals with what is not folded into them yet, and the default account.
 pub(super) async fn funds(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     account: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<FundsSnapshot>> {
@@ -163,9 +164,10 @@ pub(super) async fn funds(
          SELECT code, debits, credits FROM @.ledger_deltas WHERE account_id = $1) every GROUP BY code) c) AS totals, \
          {KEPT} FROM @.accounts a LEFT JOIN @.funds f ON f.account_id = a.account_id \
          LEFT JOIN @.bank_accounts b ON b.account_id = a.account_id \
-         LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 WHERE a.account_id = $1"
+         LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 AND k.until > {now} WHERE a.account_id = $1"
         ),
-        KEPT = KEPT
+        KEPT = KEPT,
+        now = now
     );
     let query = Query::new(schema, &sql).bind(account.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
     query.optional(connection).await?.as_ref().map(money::funds_snapshot).transpose()
@@ -173,7 +175,7 @@ pub(super) async fn funds(
 
 pub(super) async fn payout(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     key: PayoutKey,
     scope: Option<Scope>,
 ) -> Read<Option<PayoutSnapshot>> {
@@ -195,10 +197,11 @@ pub(super) async fn payout(
             ", f.version AS funds_version, f.in_flight, {KEPT} FROM @.payouts t \
              JOIN @.accounts a ON a.account_id = t.account_id \
              LEFT JOIN @.funds f ON f.account_id = t.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = t.account_id AND k.scope = $2 \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = t.account_id AND k.scope = $2 AND k.until > {now} \
              WHERE t.payout_id = $1 AND t.account_id = {of}"
         ),
         KEPT = KEPT,
+        now = now,
         of = of
     );
     let mut query = Query::new(schema, &sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;

@@ -121,7 +121,7 @@ pub(super) const KEPT: &str = "k.fingerprint, k.outcome, k.until";
 
 pub(super) async fn account(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     id: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<AccountSnapshot>> {
@@ -139,9 +139,10 @@ pub(super) async fn account(
              LEFT JOIN @.storefronts f ON f.account_id = a.account_id \
              LEFT JOIN @.provisioning v ON v.account_id = a.account_id \
              LEFT JOIN @.service_counts c ON c.account_id = a.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 WHERE a.account_id = $1"
+             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 AND k.until > {now} WHERE a.account_id = $1"
         ),
-        KEPT = KEPT
+        KEPT = KEPT,
+        now = now
     );
     let query = Query::new(schema, &sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
     query.optional(connection).await?.as_ref().map(rows::account_snapshot).transpose()
@@ -149,7 +150,7 @@ pub(super) async fn account(
 
 pub(super) async fn service(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     account: AccountId,
     id: ServiceId,
     scope: Option<Scope>,
@@ -161,10 +162,11 @@ pub(super) async fn service(
             ", ",
             service_columns!(),
             ", s.has_orders, {KEPT} FROM @.services s JOIN @.accounts a ON a.account_id = s.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $3 \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $3 AND k.until > {now} \
              WHERE s.account_id = $1 AND s.service_id = $2"
         ),
-        KEPT = KEPT
+        KEPT = KEPT,
+        now = now
     );
     let query = Query::new(schema, &sql)
         .bind(account.to_string())?
@@ -222,7 +224,7 @@ pub(super) type OrderWanted = (OrderKey, Option<Scope>);
 /// Reads orders that were all asked for in one way: by id, or by token.
 pub(super) async fn orders_by_key(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     wanted: &[OrderWanted],
 ) -> Read<Vec<Option<OrderSnapshot>>> {
     let mut found: Vec<Option<OrderSnapshot>> = wanted.iter().map(|_| None).collect();
@@ -257,8 +259,9 @@ pub(super) async fn orders_by_key(
              JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
              JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
              LEFT JOIN @.storefronts f ON f.account_id = o.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope",
-            );
+             LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope AND k.until > ",
+            )
+            .push(now);
         let (sql, arguments) = sql.finish(schema);
         for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(&mut *connection).await? {
             let n = rows::whole::<usize>(&row, "n")?;

@@ -8,10 +8,14 @@ use super::statement::{Builder, Relation};
 use crate::sql::error::Failed;
 use crate::sql::work::TABLES;
 
+/// By how much the storage's clock is ahead of the one by which a change set `s` was decided.
+const SHIFT: &str = "((SELECT now FROM clock) - s.at)";
+
 impl Input {
     /// Writes the statement.
-    pub(super) fn statement(&self, mode: Mode, patience: Option<Duration>) -> Result<Builder, Failed> {
+    pub(super) fn statement(&self, mode: Mode, now: &str, patience: Option<Duration>) -> Result<Builder, Failed> {
         let mut sql = Builder::new();
+        sql.step("clock (now)").push(&format!("MATERIALIZED (SELECT {now})"));
         if let Some(patience) = patience {
             sql.patience(patience)?;
         }
@@ -153,7 +157,7 @@ impl Input {
     /// The effects to be queued again or discarded, by table: with what has to hold of them, and what is set.
     const fn by_hand(&self) -> [(&Relation, &'static str, &'static str, &'static str); 4] {
         const OVER: &str = "r.status <> 'pending'";
-        const QUEUE: &str = "status = 'pending', discarded = false, due_at = s.at, lease_until = 0";
+        const QUEUE: &str = "status = 'pending', discarded = false, due_at = (SELECT now FROM clock), lease_until = 0";
         const GIVEN_UP: &str = "r.status = 'failed' AND NOT r.discarded";
         const DISCARD: &str = "discarded = true";
         let [effects, errands] = TABLES;
@@ -324,9 +328,9 @@ impl Input {
         }
         if !self.kept_claims.is_empty() {
             branches.push(format!(
-                "SELECT c.n, c.i, k.fingerprint, k.outcome, k.until FROM kept_claims c JOIN sets s USING (n) \
+                "SELECT c.n, c.i, k.fingerprint, k.outcome, k.until FROM kept_claims c \
                  CROSS JOIN LATERAL (SELECT fingerprint, outcome, until FROM @.kept_outcomes k WHERE k.scope = c.scope \
-                 AND k.account_id = c.account_id AND k.until > s.at LIMIT 1) k{}",
+                 AND k.account_id = c.account_id AND k.until > (SELECT now FROM clock) LIMIT 1) k{}",
                 released(&self.kept_releases, "scope")
             ));
         }
@@ -397,8 +401,9 @@ impl Input {
         }
         if !self.kept_claims.is_empty() {
             sql.step("expired").push(
-                "(DELETE FROM @.kept_outcomes t USING kept_claims c JOIN good USING (n) JOIN sets s USING (n) \
-                 WHERE t.scope = c.scope AND t.account_id = c.account_id AND t.until <= s.at RETURNING 1)",
+                "(DELETE FROM @.kept_outcomes t USING kept_claims c JOIN good USING (n) \
+                 WHERE t.scope = c.scope AND t.account_id = c.account_id AND t.until <= (SELECT now FROM clock) \
+                 RETURNING 1)",
             );
             let outcome = self.filled("c");
             let numbers = self.with_numbers();
@@ -406,7 +411,8 @@ impl Input {
             let releases = if releases.is_empty() { " WHERE".to_owned() } else { format!("{releases} AND") };
             sql.step("kept_done").push(&format!(
                 "(INSERT INTO @.kept_outcomes (account_id, scope, fingerprint, outcome, until) SELECT c.account_id, \
-                 c.scope, c.fingerprint, {outcome}, c.until FROM kept_claims c JOIN good USING (n){numbers}{releases} \
+                 c.scope, c.fingerprint, {outcome}, c.until + {SHIFT} FROM kept_claims c JOIN good USING (n) \
+                 JOIN sets s USING (n){numbers}{releases} \
                  (SELECT count(*) FROM expired) >= 0)"
             ));
         }
@@ -465,11 +471,11 @@ impl Input {
         self.update(sql, &self.subscriptions, "subscriptions", &["subscription_id", "account_id"]);
         self.delete(sql, &self.deleted_subscriptions, "subscriptions", "subscription_id");
         if !self.secrets.is_empty() {
-            sql.step("new_secrets_done").push(
+            sql.step("new_secrets_done").push(&format!(
                 "(UPDATE @.subscriptions t SET version = r.version, previous_secret = t.secret, \
-                 previous_until = r.previous_until, secret = r.secret FROM new_secrets r JOIN good USING (n) \
-                 WHERE t.subscription_id = r.id AND t.account_id = r.account_id)",
-            );
+                 previous_until = r.previous_until + {SHIFT}, secret = r.secret FROM new_secrets r JOIN good USING (n) \
+                 JOIN sets s USING (n) WHERE t.subscription_id = r.id AND t.account_id = r.account_id)"
+            ));
         }
         self.update(sql, &self.resealed, "subscriptions", &["subscription_id", "account_id"]);
         self.insert(sql, &self.audit, "audit");
@@ -498,22 +504,23 @@ impl Input {
             sql.step("effects_made").push(&format!(
                 "(INSERT INTO @.effects (effect_id, account_id, kind, content, subscription_id, event_id, event_type, \
                  created_at, status, due_at) SELECT r.effect_id, r.account_id, r.kind, {content}, r.subscription_id, \
-                 r.event_id, r.event_type, r.created_at, 'pending', r.created_at FROM new_effects r \
-                 JOIN good USING (n){numbers})"
+                 r.event_id, r.event_type, k.now, 'pending', k.now FROM new_effects r \
+                 JOIN good USING (n) CROSS JOIN clock k{numbers})"
             ));
         }
         if !self.errands.is_empty() {
-            sql.step("errands_made").push(
+            sql.step("errands_made").push(&format!(
                 "(INSERT INTO @.errands (effect_id, account_id, content, created_at, status, due_at) SELECT r.effect_id, \
-                 r.account_id, r.content, r.created_at, 'pending', r.due_at FROM new_errands r JOIN good USING (n))",
-            );
+                 r.account_id, r.content, (SELECT now FROM clock), 'pending', r.due_at + {SHIFT} FROM new_errands r \
+                 JOIN good USING (n) JOIN sets s USING (n))"
+            ));
         }
         for (relation, table, _, set) in self.by_hand() {
             if !relation.is_empty() {
                 let name = relation.name;
                 sql.step(&format!("{name}_done")).push(&format!(
                     "(UPDATE @.{table} t SET {set} FROM {name} r \
-                     JOIN good USING (n) JOIN sets s USING (n) \
+                     JOIN good USING (n) \
                      WHERE t.effect_id = r.id AND t.account_id = r.account_id)"
                 ));
             }
@@ -531,8 +538,8 @@ impl Input {
         let (number, numbers) =
             if self.new_orders.is_empty() { ("NULL::int8", "") } else { ("m.number", self.with_numbers()) };
         sql.step("kept").push(&format!(
-            "(INSERT INTO @.change_sets (change_set_id, account_id, at, number) SELECT s.id, s.account_id, s.at, \
-             {number} FROM sets s JOIN good USING (n){numbers})"
+            "(INSERT INTO @.change_sets (change_set_id, account_id, at, number) SELECT s.id, s.account_id, \
+             (SELECT now FROM clock), {number} FROM sets s JOIN good USING (n){numbers})"
         ));
     }
 

@@ -35,7 +35,7 @@ macro_rules! storage {
         #[async_trait]
         impl Storage for $storage {
             async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::account(connection, schema, id, key))?)
+                Ok($read!(self, |connection, schema| read::account(connection, (schema, &self.now_sql()), id, key))?)
             }
 
             async fn service(
@@ -44,7 +44,13 @@ macro_rules! storage {
                 id: ServiceId,
                 key: Option<Scope>,
             ) -> Result<Option<ServiceSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::service(connection, schema, account_id, id, key))?)
+                Ok($read!(self, |connection, schema| read::service(
+                    connection,
+                    (schema, &self.now_sql()),
+                    account_id,
+                    id,
+                    key
+                ))?)
             }
 
             async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
@@ -174,7 +180,13 @@ macro_rules! storage {
                 id: ExceptionId,
                 key: Option<Scope>,
             ) -> Result<Option<ExceptionSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::exception(connection, schema, account_id, id, key))?)
+                Ok($read!(self, |connection, schema| money::exception(
+                    connection,
+                    (schema, &self.now_sql()),
+                    account_id,
+                    id,
+                    key
+                ))?)
             }
 
             async fn funds(
@@ -182,11 +194,16 @@ macro_rules! storage {
                 account_id: AccountId,
                 key: Option<Scope>,
             ) -> Result<Option<FundsSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::funds(connection, schema, account_id, key))?)
+                Ok($read!(self, |connection, schema| money::funds(
+                    connection,
+                    (schema, &self.now_sql()),
+                    account_id,
+                    key
+                ))?)
             }
 
             async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::payout(connection, schema, key, scope))?)
+                Ok($read!(self, |connection, schema| money::payout(connection, (schema, &self.now_sql()), key, scope))?)
             }
 
             async fn payouts(

@@ -50,7 +50,8 @@ fn shared(failed: &Failed) -> Failed {
 
 /// Orders by key.
 pub(super) async fn orders(base: &Base, wanted: &[OrderWanted]) -> Result<Vec<Option<OrderSnapshot>>, Failed> {
-    super::on_connection!(base, |connection, schema| read::orders_by_key(connection, schema, wanted))
+    let now = base.now_sql();
+    super::on_connection!(base, |connection, schema| read::orders_by_key(connection, (schema, &now), wanted))
 }
 
 /// API keys by hash.
@@ -188,7 +189,8 @@ async fn apply(
             }
         };
         let (connection, session) = lease.parts()?;
-        let applied = commit::apply(connection, &base.schema, changes, mode, Some(patience));
+        let now = base.now_sql();
+        let applied = commit::apply(connection, (&base.schema, &now), changes, mode, Some(patience));
         let result = match base.answer(session, applied).await {
             Ok(result) => result,
             Err(Silence::Lost) => Err(Failed::Lost.into()),

@@ -230,14 +230,14 @@ const PATIENT: &str = " AND (SELECT p.ends FROM patience p) IS NOT NULL";
 /// give deliveries up.
 pub(super) async fn record_attempt(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     account: AccountId,
     id: EffectId,
     fence: Fence,
     attempt: &Attempt,
     next: NextAttempt,
 ) -> Worked<Result<(), LeaseLost>> {
-    let (status, due_at) = after(next);
+    let (status, due_in) = after(attempt, next);
     let (locked, waits, counted) = match id {
         EffectId::Delivery(_) => {
             let (which, set) = if attempt.status == EffectStatus::Succeeded {
@@ -277,7 +277,7 @@ pub(super) async fn record_attempt(
     let comma = if counted.is_empty() { " " } else { ", " };
     let sql = format!(
         "WITH patience (ends) AS MATERIALIZED (SELECT set_config('lock_timeout', '{RECORD_PATIENCE_MS}', true)), \
-         {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
+         {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce({now} + $2, due_at), attempts = attempts + 1, \
          lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
          AND lease_until > 0{PATIENT}{waits} RETURNING 1){comma}{counted}{forgets}\
          INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
@@ -286,7 +286,7 @@ pub(super) async fn record_attempt(
     );
     let written = sqlx::query(at(schema, &sql))
         .bind(status)
-        .bind(due_at)
+        .bind(due_in)
         .bind(id.to_string())
         .bind(account.to_string())
         .bind(i64::try_from(fence.0).unwrap_or(i64::MAX))
@@ -343,64 +343,72 @@ async fn fold(
     Ok(row.int("folded")?)
 }
 
-pub(super) async fn prune(connection: &mut PgConnection, schema: &str, prune: Prune) -> Worked<Pruned> {
+/// An age in milliseconds, to be taken from a time.
+fn millis(age: Duration) -> i64 {
+    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn prune(connection: &mut PgConnection, (schema, now): (&str, &str), prune: Prune) -> Worked<Pruned> {
     let limit = i64::from(prune.limit);
-    let kept = "DELETE FROM @.kept_outcomes WHERE ctid IN \
-                (SELECT ctid FROM @.kept_outcomes WHERE until <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";
-    let change_sets = "DELETE FROM @.change_sets WHERE ctid IN \
-                       (SELECT ctid FROM @.change_sets WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    let kept = format!(
+        "DELETE FROM @.kept_outcomes WHERE ctid IN \
+         (SELECT ctid FROM @.kept_outcomes WHERE until <= {now} - $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+    );
+    let change_sets = format!(
+        "DELETE FROM @.change_sets WHERE ctid IN \
+         (SELECT ctid FROM @.change_sets WHERE at < {now} - $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+    );
     let mut gone = [0; 2];
-    for (count, (sql, before)) in
-        gone.iter_mut().zip([(kept, prune.kept_until), (change_sets, prune.change_sets_before)])
-    {
-        let done = sqlx::query(at(schema, sql)).bind(before.millis()).bind(limit).execute(&mut *connection).await;
+    for (count, (sql, age)) in gone.iter_mut().zip([(kept, 0), (change_sets, millis(prune.change_sets_kept))]) {
+        let done = sqlx::query(at(schema, &sql)).bind(age).bind(limit).execute(&mut *connection).await;
         *count = done.map_err(of_write)?.rows_affected();
     }
     let [kept, change_sets] = gone;
     let mut effects = 0;
     for table in TABLES {
         let left = u64::from(prune.limit).saturating_sub(effects);
-        effects += prune_effects(connection, schema, table, prune.effects_before, left).await?;
+        effects += prune_effects(connection, (schema, now), table, millis(prune.effects_kept), left).await?;
     }
     Ok(Pruned { kept, effects, change_sets })
 }
 
 async fn prune_effects(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     table: &str,
-    before: Timestamp,
+    age: i64,
     limit: u64,
 ) -> Worked<u64> {
     let sql = format!(
         "WITH gone AS (DELETE FROM @.{table} WHERE ctid IN (SELECT ctid FROM @.{table} \
-         WHERE status <> 'pending' AND created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
+         WHERE status <> 'pending' AND created_at < {now} - $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
          RETURNING effect_id, account_id), \
          logs AS (DELETE FROM @.attempts t USING gone g WHERE t.effect_id = g.effect_id \
          AND t.account_id = g.account_id) SELECT 1 FROM gone"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let done = sqlx::query(at(schema, &sql)).bind(before.millis()).bind(limit).execute(connection).await;
+    let done = sqlx::query(at(schema, &sql)).bind(age).bind(limit).execute(connection).await;
     Ok(done.map_err(of_write)?.rows_affected())
 }
 
 pub(super) async fn touch_key(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     account: AccountId,
     id: KeyId,
-    used_at: Timestamp,
     pause: Duration,
 ) -> Worked<()> {
     // Who has it locked notes a use as well, or deletes the key.
-    let sql = "UPDATE @.api_keys k SET last_used_at = $1 FROM (SELECT key_id, account_id FROM @.api_keys \
-               WHERE key_id = $2 AND account_id = $3 AND (last_used_at IS NULL OR (last_used_at < $1 AND last_used_at <= $4)) \
-               FOR NO KEY UPDATE SKIP LOCKED) w WHERE k.key_id = w.key_id AND k.account_id = w.account_id";
-    sqlx::query(at(schema, sql))
-        .bind(used_at.millis())
+    let sql = format!(
+        "UPDATE @.api_keys k SET last_used_at = {now} FROM (SELECT key_id, account_id FROM @.api_keys \
+         WHERE key_id = $1 AND account_id = $2 \
+         AND (last_used_at IS NULL OR (last_used_at < {now} AND last_used_at <= {now} - $3)) \
+         FOR NO KEY UPDATE SKIP LOCKED) w WHERE k.key_id = w.key_id AND k.account_id = w.account_id"
+    );
+    sqlx::query(at(schema, &sql))
         .bind(id.to_string())
         .bind(account.to_string())
-        .bind(used_at.minus(pause).millis())
+        .bind(millis(pause))
         .execute(connection)
         .await
         .map_err(of_write)?;

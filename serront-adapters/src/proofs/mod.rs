@@ -7,6 +7,9 @@
 //! That is the local folder's way, which `object_store` goes by itself once it is told to; a remote store acknowledges
 //! only what it keeps. Either way nobody sees a part of an upload.
 //!
+//! What nothing names is moved to `quarantine/<account id>/<upload id>.<since when>`, by renaming; a store that can't rename
+//! copies and then deletes. The installation's id stands in a small object named `installation`.
+//!
 //! What it is not: it neither looks at the bytes nor knows which payment names them, keeps no index, serves nobody, and
 //! deletes nothing by itself.
 
@@ -14,15 +17,17 @@ mod failure;
 mod local;
 mod path;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutPayload};
-use serront_core::ids::{AccountId, UploadId};
-use serront_core::ports::{PortError, Receipts, StoredReceipt};
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use serront_core::ids::{AccountId, InstallationId, UploadId};
+use serront_core::ports::{PortError, QuarantinedReceipt, Receipts, StoredReceipt};
 use serront_core::time::Timestamp;
 
 pub use self::local::FolderUnusable;
@@ -118,6 +123,98 @@ impl ObjectReceipts {
         page.truncate(limit);
         Ok(page)
     }
+
+    /// The bytes that lie there; `None` if there are none.
+    async fn bytes(&self, location: &Path) -> Result<Option<Vec<u8>>, Error> {
+        let found = async { self.store.get(location).await?.bytes().await };
+        match found.await {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is in quarantine of one account: each upload with the times since when, latest last.
+    async fn quarantined_uploads(&self, account_id: AccountId) -> Result<BTreeMap<UploadId, Vec<Timestamp>>, Error> {
+        let folder = path::of_quarantined_account(account_id);
+        let mut uploads = BTreeMap::<UploadId, Vec<Timestamp>>::new();
+        let mut objects = self.store.list(Some(&folder));
+        while let Some(object) = objects.try_next().await? {
+            if let Some((_, upload_id, since)) = path::quarantined_of(&object.location) {
+                uploads.entry(upload_id).or_default().push(since);
+            }
+        }
+        uploads.values_mut().for_each(|times| times.sort_unstable());
+        Ok(uploads)
+    }
+
+    /// Where one upload lies in quarantine, the latest last. As a rule in one place: a store that moves by copying may have been
+    /// stopped in between.
+    async fn in_quarantine(&self, account_id: AccountId, upload_id: UploadId) -> Result<Vec<Path>, Error> {
+        let times = self.quarantined_uploads(account_id).await?.remove(&upload_id).unwrap_or_default();
+        Ok(times.into_iter().map(|since| path::of_quarantined(account_id, upload_id, since)).collect())
+    }
+
+    async fn page_of_quarantine(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedReceipt>, Error> {
+        let top = self.store.list_with_delimiter(Some(&Path::from(path::QUARANTINE))).await?;
+        let mut accounts: Vec<_> = top.common_prefixes.iter().filter_map(path::quarantined_account_of).collect();
+        accounts.retain(|account_id| after.is_none_or(|(from, _)| *account_id >= from));
+        accounts.sort_unstable();
+        let mut page = Vec::new();
+        for account_id in accounts {
+            for (upload_id, times) in self.quarantined_uploads(account_id).await? {
+                let Some(since) = times.last().copied().filter(|since| *since < before) else { continue };
+                if after.is_none_or(|after| (account_id, upload_id) > after) {
+                    page.push(QuarantinedReceipt { account_id, upload_id, since });
+                }
+            }
+            if page.len() >= limit {
+                break;
+            }
+        }
+        page.truncate(limit);
+        Ok(page)
+    }
+
+    async fn move_back(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), Error> {
+        let mut places = self.in_quarantine(account_id, upload_id).await?;
+        let Some(latest) = places.pop() else { return Ok(()) };
+        passing_over(self.store.rename(&latest, &path::of_upload(account_id, upload_id)).await)?;
+        self.remove_all(&places).await
+    }
+
+    async fn remove_all(&self, places: &[Path]) -> Result<(), Error> {
+        for place in places {
+            passing_over(self.store.delete(place).await)?;
+        }
+        Ok(())
+    }
+
+    async fn known_installation(&self) -> Result<Option<InstallationId>, PortError> {
+        let Some(bytes) = self.bytes(&Path::from(path::INSTALLATION)).await.map_err(failure::of)? else {
+            return Ok(None);
+        };
+        let id = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
+        id.map(Some).ok_or_else(|| PortError::permanent("the store's installation id can't be read"))
+    }
+
+    async fn put_installation(&self, id: InstallationId, mode: PutMode) -> Result<(), Error> {
+        let payload = PutPayload::from(format!("{id}\n").into_bytes());
+        self.store.put_opts(&Path::from(path::INSTALLATION), payload, mode.into()).await.map(drop)
+    }
+}
+
+/// What is not there needs nothing: somebody else was faster.
+fn passing_over(done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[async_trait]
@@ -128,19 +225,24 @@ impl Receipts for ObjectReceipts {
     }
 
     async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {
-        let found = async { self.store.get(&path::of_upload(account_id, upload_id)).await?.bytes().await };
-        match found.await {
-            Ok(bytes) => Ok(Some(bytes.into())),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(failure::of(error)),
-        }
+        let place = path::of_upload(account_id, upload_id);
+        let found = async {
+            if let Some(bytes) = self.bytes(&place).await? {
+                return Ok(Some(bytes));
+            }
+            if let Some(latest) = self.in_quarantine(account_id, upload_id).await?.last()
+                && let Some(bytes) = self.bytes(latest).await?
+            {
+                return Ok(Some(bytes));
+            }
+            // It may have been moved back between the two looks.
+            self.bytes(&place).await
+        };
+        found.await.map_err(failure::of)
     }
 
     async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        match self.store.delete(&path::of_upload(account_id, upload_id)).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure::of(error)),
-        }
+        passing_over(self.store.delete(&path::of_upload(account_id, upload_id)).await).map_err(failure::of)
     }
 
     async fn list(
@@ -150,5 +252,53 @@ impl Receipts for ObjectReceipts {
         limit: u32,
     ) -> Result<Vec<StoredReceipt>, PortError> {
         self.page(before, after, usize::try_from(limit).unwrap_or(usize::MAX)).await.map_err(failure::of)
+    }
+
+    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError> {
+        let (from, to) = (path::of_upload(account_id, upload_id), path::of_quarantined(account_id, upload_id, since));
+        passing_over(self.store.rename(&from, &to).await).map_err(failure::of)
+    }
+
+    async fn quarantined(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedReceipt>, PortError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.page_of_quarantine(before, after, limit).await.map_err(failure::of)
+    }
+
+    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.move_back(account_id, upload_id).await.map_err(failure::of)
+    }
+
+    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        let removing = async {
+            let places = self.in_quarantine(account_id, upload_id).await?;
+            self.remove_all(&places).await
+        };
+        removing.await.map_err(failure::of)
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, PortError> {
+        self.known_installation().await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        if let Some(known) = self.known_installation().await? {
+            return Ok(known);
+        }
+        match self.put_installation(id, PutMode::Create).await {
+            Ok(()) | Err(Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(failure::of_put(error)),
+        }
+        self.known_installation()
+            .await?
+            .ok_or_else(|| PortError::transient("the store's installation id is gone again"))
+    }
+
+    async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {
+        self.put_installation(id, PutMode::Overwrite).await.map_err(failure::of_put)
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod error;
+pub(crate) mod installation;
 pub(crate) mod ledger;
 pub(crate) mod money;
 pub(crate) mod names;

@@ -174,12 +174,12 @@ pub(crate) fn forgotten(attempt: &Attempt) -> Option<u32> {
     attempt.attempt_number.checked_sub(ATTEMPTS_KEPT).filter(|number| *number > 0)
 }
 
-/// The state that an attempt leaves behind, and when the next one is due.
-pub(crate) fn after(next: NextAttempt) -> (&'static str, Option<i64>) {
+/// The state that an attempt leaves behind, and in how many milliseconds from now the next one is due.
+pub(crate) fn after(attempt: &Attempt, next: NextAttempt) -> (&'static str, Option<i64>) {
     match next {
         NextAttempt::Succeeded => ("succeeded", None),
         NextAttempt::Failed => ("failed", None),
-        NextAttempt::At(time) => ("pending", Some(Timestamp::millis(time))),
+        NextAttempt::At(time) => ("pending", Some(time.millis().saturating_sub(attempt.ended_at().millis()))),
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::ports::{CommitError, PortError};
+use serront_core::ports::{Clock, CommitError, PortError};
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
@@ -139,6 +139,7 @@ async fn take_back(connection: &mut SqliteConnection, over: &AtomicBool) {
 /// - What became of a change set whose commit was not heard of can be asked for afterwards, by its id, from the storage.
 pub struct SqliteTransaction {
     loan: Loan,
+    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for SqliteTransaction {
@@ -154,7 +155,8 @@ impl SqliteStorage {
     /// [`PortError`] if the storage is closed or another process writes for too long.
     pub async fn begin(&self, time_max: Duration) -> Result<SqliteTransaction, PortError> {
         let loan = self.write(|reply| Job::Lend(time_max, reply)).await;
-        Ok(SqliteTransaction { loan: loan.map_err(|failed: Failed| PortError::from(failed))? })
+        let loan = loan.map_err(|failed: Failed| PortError::from(failed))?;
+        Ok(SqliteTransaction { loan, clock: Arc::clone(&self.clock) })
     }
 }
 
@@ -222,9 +224,15 @@ impl Drop for HalfDone<'_> {
     }
 }
 
+impl SqliteTransaction {
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+}
+
 macro_rules! lent {
     ($self:expr, |$connection:ident| $read:expr) => {
-        Ok($self.within(async |$connection| $read.await).await?)
+        Ok::<_, PortError>($self.within(async |$connection| $read.await).await?)
     };
 }
 pub(super) use lent;
@@ -232,11 +240,12 @@ pub(super) use lent;
 impl SqliteTransaction {
     /// Applies a change set inside the transaction, in a savepoint of its own.
     pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        let change = change.clone().by_clock_of_storage(self.clock.now());
         let applied = self
             .within(async |connection| {
                 let half_done = HalfDone(&self.loan.over);
                 commit::savepoint(connection).await?;
-                let applied = commit::apply(connection, change).await;
+                let applied = commit::apply(connection, &change).await;
                 // If the engine has rolled back, there is no savepoint left.
                 if !self.loan.over.load(Ordering::Acquire) {
                     commit::release_savepoint(connection, applied.is_ok()).await?;

@@ -21,16 +21,17 @@ use async_trait::async_trait;
 use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
-use serront_core::ids::{AccountId, KeyId, SubscriptionId, UploadId};
+use serront_core::ids::{AccountId, InstallationId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    Clock, CommitError, Due, Fence, NextAttempt, PortError, PortErrorKind, Prune, Pruned, RecordError,
+    Clock, CommitError, Due, Fence, InstallationRow, NextAttempt, PortError, PortErrorKind, Prune, Pruned, RecordError,
     SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
+use serront_core::sealed::SealedSecret;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -43,6 +44,7 @@ mod books;
 mod bound;
 mod commit;
 mod error;
+mod installation;
 mod money;
 mod payouts;
 mod read;
@@ -91,7 +93,7 @@ impl Opener for Readers {
 }
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
@@ -100,6 +102,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "outbox", include_str!("migrations/0006_outbox.sql")),
     (7, "queues", include_str!("migrations/0007_queues.sql")),
     (8, "slow", include_str!("migrations/0008_slow.sql")),
+    (9, "installation", include_str!("migrations/0009_installation.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -183,6 +186,10 @@ impl SqliteStorage {
             let _ = done.await;
         }
         self.readers.close().await;
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
     }
 
     /// Hands work to the writer and waits for its answer. Once handed over it is done even if the caller goes away.
@@ -269,9 +276,10 @@ macro_rules! pooled {
 use pooled;
 
 impl SqliteStorage {
-    /// Applies a change set, in the writer.
+    /// Applies a change set, in the writer, as if it was decided now by the storage's clock.
     async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-        Ok(self.write(|reply| Job::Commit(Box::new(change.clone()), reply)).await?)
+        let change = change.clone().by_clock_of_storage(self.clock.now());
+        Ok(self.write(|reply| Job::Commit(Box::new(change), reply)).await?)
     }
 }
 
@@ -301,7 +309,8 @@ impl WorkStorage for SqliteStorage {
         attempt: &Attempt,
         next: NextAttempt,
     ) -> Result<(), RecordError> {
-        let record = Record { account: account_id, id, fence, attempt: attempt.clone(), next };
+        let now = self.clock.now();
+        let record = Record { account: account_id, id, fence, attempt: attempt.clone(), next, now };
         let recorded = self.write(|reply| Job::RecordAttempt(Box::new(record), reply)).await;
         Ok(recorded.map_err(|failed: Failed| PortError::from(failed))??)
     }
@@ -348,21 +357,33 @@ impl WorkStorage for SqliteStorage {
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
-        Ok(self.write(|reply| Job::Prune(prune, reply)).await?)
+        let now = self.clock.now();
+        Ok(self.write(|reply| Job::Prune(prune, now, reply)).await?)
     }
 
-    async fn touch_key(
-        &self,
-        account_id: AccountId,
-        id: KeyId,
-        at: Timestamp,
-        pause: Duration,
-    ) -> Result<(), PortError> {
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
+        let at = self.clock.now();
         Ok(self.write(|reply| Job::TouchKey((account_id, id), (at, pause), reply)).await?)
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
         pooled!(self, |connection| read::named_uploads(connection, uploads))
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        Ok(self.clock.now())
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        pooled!(self, |connection| installation::read(connection))
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        Ok(self.write(|reply| Job::BeginInstallation(id, reply)).await?)
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        Ok(self.write(|reply| Job::PutKeyCheck(was, check, reply)).await?)
     }
 
     async fn ready(&self) -> Result<(), PortError> {

@@ -8,7 +8,7 @@ use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
 use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
+use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
@@ -20,7 +20,7 @@ use serront_core::page::{
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::ports::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, ExceptionSnapshot, FundsSnapshot, OrderKey,
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, ExceptionSnapshot, FundsSnapshot, OrderKey,
     OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
 };
 use serront_core::provisioning::Provisioning;
@@ -30,12 +30,23 @@ use serront_core::text::Slug;
 use super::bound::{SqliteTransaction, lent};
 use super::{SqliteStorage, money, pooled, read};
 
+/// What was kept under a key counts until its end by the storage's clock.
+fn forget_ended(clock: &dyn Clock, kept: Option<&mut Option<Kept>>) {
+    if let Some(kept) = kept {
+        kept.take_if(|kept| kept.until <= clock.now());
+    }
+}
+
 macro_rules! storage {
     ($storage:ty, $read:ident) => {
         #[async_trait]
         impl Storage for $storage {
             async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-                $read!(self, |connection| read::account(connection, id, key))
+                {
+                    let mut found = $read!(self, |connection| read::account(connection, id, key))?;
+                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
+                    Ok(found)
+                }
             }
 
             async fn service(
@@ -44,7 +55,11 @@ macro_rules! storage {
                 id: ServiceId,
                 key: Option<Scope>,
             ) -> Result<Option<ServiceSnapshot>, PortError> {
-                $read!(self, |connection| read::service(connection, account_id, id, key))
+                {
+                    let mut found = $read!(self, |connection| read::service(connection, account_id, id, key))?;
+                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
+                    Ok(found)
+                }
             }
 
             async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
@@ -52,7 +67,11 @@ macro_rules! storage {
             }
 
             async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
-                $read!(self, |connection| read::order(connection, key, scope))
+                {
+                    let mut found = $read!(self, |connection| read::order(connection, key, scope))?;
+                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
+                    Ok(found)
+                }
             }
 
             async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
@@ -166,7 +185,11 @@ macro_rules! storage {
                 id: ExceptionId,
                 key: Option<Scope>,
             ) -> Result<Option<ExceptionSnapshot>, PortError> {
-                $read!(self, |connection| money::exception(connection, account_id, id, key))
+                {
+                    let mut found = $read!(self, |connection| money::exception(connection, account_id, id, key))?;
+                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
+                    Ok(found)
+                }
             }
 
             async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
@@ -178,11 +201,19 @@ macro_rules! storage {
                 account_id: AccountId,
                 key: Option<Scope>,
             ) -> Result<Option<FundsSnapshot>, PortError> {
-                $read!(self, |connection| money::funds(connection, account_id, key))
+                {
+                    let mut found = $read!(self, |connection| money::funds(connection, account_id, key))?;
+                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
+                    Ok(found)
+                }
             }
 
             async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-                $read!(self, |connection| money::payout(connection, key, scope))
+                {
+                    let mut found = $read!(self, |connection| money::payout(connection, key, scope))?;
+                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
+                    Ok(found)
+                }
             }
 
             async fn payouts(

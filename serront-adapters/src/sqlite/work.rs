@@ -87,13 +87,13 @@ async fn lease_one(
 
 pub(super) async fn record_attempt(
     connection: &mut SqliteConnection,
-    account: AccountId,
-    id: EffectId,
+    (account, id): (AccountId, EffectId),
     fence: Fence,
     attempt: &Attempt,
-    next: NextAttempt,
+    (next, now): (NextAttempt, Timestamp),
 ) -> Worked<Result<(), LeaseLost>> {
-    let (status, due_at) = after(next);
+    let (status, due_in) = after(attempt, next);
+    let due_at = due_in.map(|millis| now.millis().saturating_add(millis));
     let sql = format!(
         "UPDATE {} SET status = ?, due_at = coalesce(?, due_at), attempts = attempts + 1, lease_until = 0 \
          WHERE effect_id = ? AND account_id = ? AND fence = ? AND status = 'pending' AND lease_until > 0",
@@ -168,11 +168,11 @@ async fn count_attempt(
     Ok(())
 }
 
-pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune) -> Worked<Pruned> {
+pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune, now: Timestamp) -> Worked<Pruned> {
     let kept = sqlx::query(
         "DELETE FROM kept_outcomes WHERE rowid IN (SELECT rowid FROM kept_outcomes WHERE until <= ? LIMIT ?)",
     )
-    .bind(prune.kept_until.millis())
+    .bind(now.millis())
     .bind(prune.limit)
     .execute(&mut *connection)
     .await?
@@ -181,7 +181,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune) -> Wo
         "DELETE FROM change_sets WHERE (change_set_id, account_id) IN \
          (SELECT change_set_id, account_id FROM change_sets WHERE at < ? LIMIT ?)",
     )
-    .bind(prune.change_sets_before.millis())
+    .bind(now.minus(prune.change_sets_kept).millis())
     .bind(prune.limit)
     .execute(&mut *connection)
     .await?
@@ -189,7 +189,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune) -> Wo
     let mut effects = 0;
     for table in TABLES {
         let left = prune.limit.saturating_sub(effects);
-        effects = effects.saturating_add(prune_effects(connection, table, prune.effects_before, left).await?);
+        effects = effects.saturating_add(prune_effects(connection, table, now.minus(prune.effects_kept), left).await?);
     }
     Ok(Pruned { kept, effects: effects.into(), change_sets })
 }

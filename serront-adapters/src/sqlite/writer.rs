@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, EffectId, Lane};
-use serront_core::ids::{AccountId, KeyId};
+use serront_core::ids::{AccountId, InstallationId, KeyId};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
+use serront_core::sealed::SealedSecret;
 use serront_core::time::Timestamp;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
@@ -21,7 +22,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::bound::{self, Loan};
 use super::commit::{self, Refusal};
 use super::error::{ends_transaction, is_busy};
-use super::work;
+use super::{installation, work};
 use crate::sql::error::Failed;
 
 /// Most pieces of work that share a transaction: bounds how long the first of them waits.
@@ -44,7 +45,9 @@ pub(super) enum Job {
         reply: Reply<Vec<Due>, Failed>,
     },
     RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
-    Prune(Prune, Reply<Pruned, Failed>),
+    Prune(Prune, Timestamp, Reply<Pruned, Failed>),
+    BeginInstallation(InstallationId, Reply<InstallationId, Failed>),
+    PutKeyCheck(Option<SealedSecret>, SealedSecret, Reply<bool, Failed>),
     TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
     /// Lends the connection, with a transaction begun, for at most this long.
     Lend(Duration, Reply<Loan, Failed>),
@@ -58,6 +61,7 @@ pub(super) struct Record {
     pub(super) fence: Fence,
     pub(super) attempt: Attempt,
     pub(super) next: NextAttempt,
+    pub(super) now: Timestamp,
 }
 
 /// How the transaction of a group ended.
@@ -118,6 +122,8 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
             | Job::TakeDue { .. }
             | Job::RecordAttempt(..)
             | Job::Prune(..)
+            | Job::BeginInstallation(..)
+            | Job::PutKeyCheck(..)
             | Job::TouchKey(..)) => Some(job),
         });
         let jobs: Vec<Job> = jobs.collect();
@@ -194,10 +200,14 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
             work!(reply, work::take_due(connection, (lane, now), limit, shares, lease))
         }
         Job::RecordAttempt(record, reply) => {
-            let Record { account, id, fence, attempt, next } = *record;
-            work!(reply, work::record_attempt(connection, account, id, fence, &attempt, next))
+            let Record { account, id, fence, attempt, next, now } = *record;
+            work!(reply, work::record_attempt(connection, (account, id), fence, &attempt, (next, now)))
         }
-        Job::Prune(prune, reply) => work!(reply, work::prune(connection, prune)),
+        Job::Prune(prune, now, reply) => work!(reply, work::prune(connection, prune, now)),
+        Job::BeginInstallation(id, reply) => work!(reply, installation::begin(connection, id)),
+        Job::PutKeyCheck(was, check, reply) => {
+            work!(reply, installation::put_key_check(connection, was.as_ref(), &check))
+        }
         Job::TouchKey((account, id), (at, pause), reply) => {
             work!(reply, work::touch_key(connection, account, id, at, pause))
         }

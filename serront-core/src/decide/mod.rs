@@ -100,7 +100,7 @@ impl Context<'_> {
 
     /// The outcome of the same request, if it was answered before.
     fn replay<T: Outcome>(&self, kept: Option<&Kept>) -> Result<Option<Decision<T>>, Rejection> {
-        Ok(idempotency::replay(self.request.as_ref(), kept, self.now)?.map(Decision::Replayed))
+        Ok(idempotency::replay(self.request.as_ref(), kept)?.map(Decision::Replayed))
     }
 
     /// Ends a decision: the outcome is kept beside the idempotency key, if there is one.

@@ -168,7 +168,7 @@ pub fn begin_registration(
         return Ok(Decision::Unchanged(Registration::Done));
     }
     let patience = context.policy.endpoint_patience;
-    if state.attempt.as_ref().is_some_and(|attempt| !attempt.lost && context.now.since(attempt.begun_at) < patience) {
+    if state.attempt.as_ref().is_some_and(|attempt| !attempt.lost && context.now.apart(attempt.begun_at) < patience) {
         return Ok(Decision::Unchanged(Registration::Wait));
     }
     let orphans = state.attempt.is_some();

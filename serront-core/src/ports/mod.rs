@@ -18,12 +18,13 @@ mod storage;
 pub use environment::{Clock, Ids, Sealer, Secrets};
 pub use mail::Mailer;
 pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
-pub use receipts::{Receipts, StoredReceipt};
+pub use receipts::{QuarantinedReceipt, Receipts, StoredReceipt};
 pub use sink::{Post, Posted, Sink, TargetError, TargetRefused};
 pub use storage::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
-    FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned,
-    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, Target, WorkStorage,
+    FundsSnapshot, InstallationRow, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune,
+    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, Target,
+    WorkStorage,
 };
 
 /// What a failed call to a port means for the caller.

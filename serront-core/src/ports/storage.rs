@@ -19,8 +19,8 @@ use crate::event::EventType;
 use crate::exception::{ExceptionStatus, PaymentException};
 use crate::idempotency::{Kept, Scope};
 use crate::ids::{
-    AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, OrderId, PaymentId,
-    PayoutId, ServiceId, SubscriptionId, UploadId,
+    AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, InstallationId, KeyId, OrderId,
+    PaymentId, PayoutId, ServiceId, SubscriptionId, UploadId,
 };
 use crate::inbox::{InboxRecord, InboxStatus};
 use crate::key::KeyRecord;
@@ -216,7 +216,7 @@ pub enum CommitError {
 /// Reads, and the one way to change the domain.
 ///
 /// Every read is a consistent snapshot of what was committed before it began. An id of another account reads as not
-/// there.
+/// there. What was kept under an idempotency key is answered only while it counts by the storage's clock.
 #[async_trait]
 pub trait Storage: Send + Sync {
     /// The account's settings, with what was kept under `key`.
@@ -435,16 +435,18 @@ pub trait Storage: Send + Sync {
     /// Applies a change set, all of it or nothing, durably before it answers.
     ///
     /// In this order:
+    /// 0. Every time in it that is compared later is moved to the storage's clock: the result is that of
+    ///    [`ChangeSet::by_clock_of_storage`]. A resend that lands is moved by the clock of then.
     /// 1. [`ChangeSet::check`]; an inconsistent one is a permanent [`PortError`].
     /// 2. The id: a change set that landed before answers what it answered then, and changes nothing.
     /// 3. The guards: one that does not hold is a [`CommitError::Conflict`]. Exact guards hold until the commit is done;
     ///    two commits that contradict each other's exact guards never both land.
     /// 4. The releases: a name that the account does not hold is a [`CommitError::Conflict`]. Then the claims: the first
     ///    name that is taken is a [`CommitError::Duplicate`] with what was kept. A
-    ///    kept outcome whose time ended by [`ChangeSet::at`] does not count and is replaced.
+    ///    kept outcome whose time ended by the storage's clock does not count and is replaced.
     /// 5. The writes. A new order takes the account's next number: 1, 2, …, without gaps, whatever races or fails. Marked
     ///    places are filled with it.
-    /// 6. The effects, due at [`Effect::due_at`](crate::effect::Effect::due_at).
+    /// 6. The effects, made now and due at [`Effect::due_at`](crate::effect::Effect::due_at), both by the storage's clock.
     ///
     /// A change set that fails leaves nothing, and leaves those committed beside it unharmed.
     ///
@@ -526,7 +528,8 @@ pub struct Due {
 pub enum NextAttempt {
     /// Nothing: it succeeded.
     Succeeded,
-    /// Another attempt at this time.
+    /// Another attempt at this time, by the clock of the host that recorded [`Attempt::ended_at`]. The storage moves it to its
+    /// own clock.
     At(Timestamp),
     /// Nothing: it is given up.
     Failed,
@@ -548,20 +551,31 @@ pub enum RecordError {
     Port(#[from] PortError),
 }
 
-/// What is old enough to go.
+/// Retention limits for one prune, as ages by the storage's clock. Kept outcomes are pruned once their time has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prune {
-    /// Kept outcomes whose time ended by then.
-    pub kept_until: Timestamp,
-    /// Finished effects that were made before then, with their logs.
-    pub effects_before: Timestamp,
-    /// Ids of change sets decided before then.
-    pub change_sets_before: Timestamp,
+    /// Finished effects that were made longer ago than this, with their logs.
+    pub effects_kept: Duration,
+    /// Ids of change sets that landed longer ago than this.
+    pub change_sets_kept: Duration,
     /// At most this many of each.
     pub limit: u32,
 }
 
-/// How many rows went.
+/// What a storage knows of the installation that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InstallationRow {
+    /// Its id, once [`WorkStorage::begin_installation`] wrote one.
+    pub id: Option<InstallationId>,
+    /// A known text, sealed under the keys of this installation, once [`WorkStorage::put_key_check`] wrote one.
+    pub key_check: Option<SealedSecret>,
+    /// Whether there is any account.
+    pub has_accounts: bool,
+    /// Whether any payment names a receipt.
+    pub names_receipts: bool,
+}
+
+/// Rows deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pruned {
     /// Kept outcomes.
@@ -601,11 +615,17 @@ pub trait WorkStorage: Storage {
         lease: Duration,
     ) -> Result<Vec<Due>, PortError>;
 
-    /// When the lane's earliest pending effect that no lease holds becomes due; `None` if there is none.
+    /// When the lane's earliest pending effect that no lease holds becomes due, by the storage's clock; `None` if there is none.
     ///
     /// # Errors
     /// [`PortError`].
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError>;
+
+    /// The present time by the storage's clock: the one that every host on this storage shares.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn now(&self) -> Result<Timestamp, PortError>;
 
     /// Writes an attempt into the effect's log, ends the lease and sets what comes next, all at once. The log keeps the latest
     /// [`ATTEMPTS_KEPT`](crate::effect::ATTEMPTS_KEPT); their numbers and the effect's count go on.
@@ -693,30 +713,44 @@ pub trait WorkStorage: Storage {
     /// [`PortError`]; what was handed over until then is no whole.
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
 
-    /// Deletes what is old enough. Pending effects and claims other than idempotency keys always stay.
+    /// Deletes what is old enough by the storage's clock. Pending effects and claims other than idempotency keys always stay.
     ///
     /// # Errors
     /// [`PortError`].
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
 
-    /// Notes that a key was used at this time. Sooner than `pause` after the time that is noted, or before it, it changes
-    /// nothing: of many uses at once one is written.
+    /// Notes that a key is used now, by the storage's clock. Sooner than `pause` after the time that is noted, or before it, it
+    /// changes nothing: of many uses at once one is written.
     ///
     /// # Errors
     /// [`PortError`].
-    async fn touch_key(
-        &self,
-        account_id: AccountId,
-        id: KeyId,
-        at: Timestamp,
-        pause: Duration,
-    ) -> Result<(), PortError>;
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError>;
 
     /// Which of these uploads some payment names.
     ///
     /// # Errors
     /// [`PortError`].
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;
+
+    /// What the storage knows of its installation.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn installation(&self) -> Result<InstallationRow, PortError>;
+
+    /// Writes the installation's id unless there is one, and answers the one that counts. Of several callers at once one's id
+    /// is kept, and all are answered that.
+    ///
+    /// # Errors
+    /// [`PortError`]; calling again is harmless.
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
+
+    /// Puts this key check in the place of `was`, and answers whether it did: not if another one is there, or if the
+    /// installation has no id yet.
+    ///
+    /// # Errors
+    /// [`PortError`]. After an unknown outcome, read what is there.
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError>;
 
     /// Whether the storage can be reached and its layout is the one that this code expects.
     ///

@@ -31,7 +31,7 @@ pub use money::{EntriesPage, ExceptionsPage, Resolution};
 pub use online::{Online, Provider};
 pub use payouts::PayoutsPage;
 pub use remote::{ReceiptImage, Service};
-pub use secrets::Resealed;
+pub use secrets::{KeysError, OtherKeys, Resealed};
 
 /// Time, ids, secrets, keys and figures: what every command is given.
 #[derive(Clone, Copy)]

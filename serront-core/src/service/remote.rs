@@ -107,7 +107,7 @@ where
         let pause = self.environment.policy.key_touch_interval;
         if record.last_used_at.is_none_or(|last| now.since(last) >= pause) {
             // Bookkeeping: a request does not fail because its key's last use could not be noted.
-            let _ = self.storage.touch_key(record.account_id, record.id, now, pause).await;
+            let _ = self.storage.touch_key(record.account_id, record.id, pause).await;
         }
         Ok(Some(record))
     }

@@ -1,10 +1,10 @@
-//! Secrets at rest: those that are outdated are sealed anew.
+//! Secrets at rest: those that are outdated are sealed anew, and keys that are not this installation's are recognized.
 
 use super::{Failure, Local, rounds};
 use crate::decide::{self, Decision};
 use crate::ids::{AccountId, SubscriptionId};
 use crate::page::Limit;
-use crate::ports::{PortError, SubscriptionSecrets, WorkStorage};
+use crate::ports::{InstallationRow, PortError, SubscriptionSecrets, WorkStorage};
 use crate::provisioning::{Provisioning, ProvisioningState};
 use crate::sealed::{SealedSecret, SecretHolder};
 
@@ -17,6 +17,32 @@ pub struct Resealed {
     pub resealed: u64,
     /// Rows with a secret that can't be opened: its key is missing, or it is not this row's.
     pub unopened: u64,
+}
+
+/// What is sealed as the key check of an installation.
+const KEY_CHECK: &str = "these are this installation's keys";
+
+/// The keys of this process are not those that the installation's secrets are sealed under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("these keys do not open what the installation's secrets are sealed under")]
+pub struct OtherKeys;
+
+/// Why the keys could not be found to be the installation's.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// They are others.
+    #[error(transparent)]
+    Other(#[from] OtherKeys),
+    /// A port failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Sealed secrets that were looked at.
+#[derive(Default)]
+struct Looked {
+    opened: u64,
+    unopened: u64,
 }
 
 /// The secrets of one row, as they are and as they are to be.
@@ -35,6 +61,7 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
     /// [`Failure::Busy`]; a port's failure, the sealer's included where it can't seal.
     pub async fn reseal(&self) -> Result<Resealed, Failure> {
         let mut tally = Resealed::default();
+        self.reseal_key_check(&mut tally).await?;
         let mut after = None;
         loop {
             let page = self.storage.subscription_secrets(after, Limit::EXPORT).await?;
@@ -68,6 +95,80 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
             }
         }
         Ok(tally)
+    }
+
+    /// Checks that the keys of this process are the installation's: that they open its key check, a known text that the first
+    /// host with keys sealed. Where there is none yet it is written; of hosts that start at the same time with different keys,
+    /// one writes it, and the others find that they have other keys.
+    ///
+    /// A version that knew no key check may have removed its key from the file, once no secret needed it. So what does not open is
+    /// replaced where secrets are sealed and all of those looked at open.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub async fn check_keys(&self) -> Result<(), KeysError> {
+        let sealer = self.environment.sealer;
+        let id = self.environment.ids.sequence(self.environment.clock.now()).installation();
+        let holder = SecretHolder::Installation(self.storage.begin_installation(id).await?);
+        // Each round somebody else has put another check in the place of the one that was read; they do not go on for ever.
+        for _ in 0..self.environment.policy.commit_rounds_max.max(1) {
+            let was = self.storage.installation().await?.key_check;
+            let Looked { opened, unopened } = match &was {
+                Some(check) if check.open(sealer, holder).is_ok_and(|text| text == KEY_CHECK) => return Ok(()),
+                Some(_) | None => self.look_at_secrets().await?,
+            };
+            let ours = if was.is_some() { opened > 0 && unopened == 0 } else { opened > 0 || unopened == 0 };
+            if !ours {
+                return Err(OtherKeys.into());
+            }
+            let check = SealedSecret::seal(sealer, holder, KEY_CHECK)?;
+            if self.storage.put_key_check(was, check).await? {
+                return Ok(());
+            }
+        }
+        Err(PortError::transient("the installation's key check changes all the time").into())
+    }
+
+    /// How many of the sealed secrets on the first pages open, and how many do not.
+    async fn look_at_secrets(&self) -> Result<Looked, PortError> {
+        let mut looked = Looked::default();
+        for row in self.storage.subscription_secrets(None, Limit::EXPORT).await?.rows {
+            let holder = SecretHolder::Subscription(row.account_id, row.id);
+            self.look_at(&mut looked, holder, &row.secret);
+        }
+        for row in self.storage.provisionings(None, Limit::EXPORT).await?.rows {
+            let holder = SecretHolder::Endpoint(row.account_id);
+            row.state.stored_secrets().for_each(|secret| self.look_at(&mut looked, holder, secret));
+        }
+        Ok(looked)
+    }
+
+    fn look_at(&self, looked: &mut Looked, holder: SecretHolder, secret: &SealedSecret) {
+        if secret.is_sealed() {
+            let open = secret.open(self.environment.sealer, holder).is_ok();
+            *(if open { &mut looked.opened } else { &mut looked.unopened }) += 1;
+        }
+    }
+
+    /// Seals the key check anew, if there is one under an older key: with the secrets, for `forget` removes that key after them.
+    async fn reseal_key_check(&self, tally: &mut Resealed) -> Result<(), Failure> {
+        let sealer = self.environment.sealer;
+        for _ in 0..self.environment.policy.commit_rounds_max.max(1) {
+            let InstallationRow { id: Some(id), key_check: Some(was), .. } = self.storage.installation().await? else {
+                return Ok(());
+            };
+            if !was.is_outdated(sealer)? {
+                return Ok(());
+            }
+            let Ok(check) = was.resealed(sealer, SecretHolder::Installation(id)) else {
+                tally.unopened += 1;
+                return Ok(());
+            };
+            if self.storage.put_key_check(Some(was), check).await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::Busy)
     }
 
     /// Whether any secret is stored sealed, under whatever key.

@@ -10,7 +10,7 @@ use serront_core::audit::AuditRecord;
 use serront_core::catalog::Service;
 use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Guard, Row, Write};
 use serront_core::decide::{self, Context, Decision, OrderPatch, PlaceOrder};
-use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus, Lane};
+use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus, Errand, Lane};
 use serront_core::event::EventType;
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::{AccountId, DeliveryId, OrderId, SubscriptionId};
@@ -170,13 +170,23 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         change_of(decide::create_service(&snapshot, &input, &mut self.context(None)).expect("a service"))
     }
 
-    /// Commits this many removals, each due at this time: the simplest of all effects.
-    pub(super) async fn queue_removals(&self, account_id: AccountId, count: usize, at: Timestamp) -> Vec<EffectId> {
+    /// Commits this many removals, each due at once: the simplest of all effects.
+    pub(super) async fn queue_removals(&self, account_id: AccountId, count: usize) -> Vec<EffectId> {
         let mut ids = self.context(None).ids;
         let removal = |_| Effect::Removal { id: ids.removal(), upload_id: ids.upload() };
         let effects: Vec<_> = (0..count).map(removal).collect();
         let queued = effects.iter().map(Effect::id).collect();
-        self.lands(&ChangeSet { effects, at, ..self.change(account_id) }).await;
+        self.lands(&ChangeSet { effects, ..self.change(account_id) }).await;
+        queued
+    }
+
+    /// Commits this many errands that are due at this time: the only effects that say when.
+    pub(super) async fn queue_errands(&self, account_id: AccountId, count: usize, due_at: Timestamp) -> Vec<EffectId> {
+        let mut ids = self.context(None).ids;
+        let errand = |_| Effect::Errand { id: ids.errand(), errand: Errand::Poll(ids.checkout()), due_at };
+        let effects: Vec<_> = (0..count).map(errand).collect();
+        let queued = effects.iter().map(Effect::id).collect();
+        self.lands(&ChangeSet { effects, ..self.change(account_id) }).await;
         queued
     }
 
@@ -284,6 +294,11 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
 
     pub(super) async fn record(&self, due: &Due, next: NextAttempt) -> Result<(), RecordError> {
         let attempt = self.attempt(due, next);
+        // It begins now and ends a little later, by which the storage reckons what comes next.
+        let next = match next {
+            NextAttempt::At(time) => NextAttempt::At(time.by_clock(self.now(), attempt.ended_at())),
+            NextAttempt::Succeeded | NextAttempt::Failed => next,
+        };
         self.storage().record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
     }
 

@@ -8,7 +8,6 @@ use serront_core::effect::{Discard, EffectId, EffectStatus};
 use serront_core::ids::{AccountId, IdSequence, PaymentId};
 use serront_core::ports::{NextAttempt, Prune};
 use serront_core::rejection::Code;
-use serront_core::time::Timestamp;
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, commit_at_once, landed, limit};
@@ -52,9 +51,8 @@ pub async fn what_was_discarded_is_off_the_list_and_on_record(harness: &impl Har
         assert!(given_up(&bench, limit(2)).await.iter().all(|row| row.id != *id));
     }
     assert_eq!(given_up(&bench, limit(2)).await, []);
-    let start = Timestamp::from_millis(0);
-    let far = bench.now().plus(Duration::from_secs(1));
-    let prune = Prune { kept_until: start, effects_before: far, change_sets_before: start, limit: 100 };
+    bench.advance(Duration::from_secs(1)).await;
+    let prune = Prune { effects_kept: Duration::ZERO, change_sets_kept: Duration::MAX, limit: 100 };
     bench.storage().prune(prune).await.unwrap();
     let bench = bench.reopen().await;
     let record = |row: Discard| (row.account_id, row.effect_id, row.at, row.actor, row.reason);

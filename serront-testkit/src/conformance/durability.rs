@@ -45,7 +45,7 @@ pub async fn everything_is_there_after_a_reopen(harness: &impl Harness) {
     bench.lands(&bench.confirming(&placed, Some(keyed)).await).await;
     bench.lands(&bench.quoting(&other, 99).await).await;
     service.local().create_key(account_id, "second", None).await.unwrap();
-    bench.storage().touch_key(account_id, seller.key_id, bench.now(), std::time::Duration::ZERO).await.unwrap();
+    bench.storage().touch_key(account_id, seller.key_id, std::time::Duration::ZERO).await.unwrap();
     let taken = bench.take(1).await;
     let at = bench.now().plus(Duration::from_secs(60));
     bench.record(&taken[0], NextAttempt::At(at)).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serront_core::change::ChangeSet;
 use serront_core::effect::{Effect, EffectId, EffectStatus, Errand, Lane};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, RecordError};
+use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, Prune, RecordError};
 use serront_core::subscription::SubscriptionInput;
 
 use super::Harness;
@@ -26,7 +26,7 @@ fn lost(result: &Result<(), RecordError>) -> bool {
 pub async fn each_effect_is_taken_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    let mut queued = bench.queue_removals(seller.account_id, 30, bench.now()).await;
+    let mut queued = bench.queue_removals(seller.account_id, 30).await;
     let takers = (0..8).map(|_| {
         let storage = bench.world.storage.clone();
         async move {
@@ -54,7 +54,7 @@ pub async fn each_effect_is_taken_once(harness: &impl Harness) {
 pub async fn an_expired_lease_raises_the_fence(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    bench.queue_removals(seller.account_id, 1).await;
     let first = bench.take_one().await;
     bench.advance(LEASE - Duration::from_millis(1)).await;
     assert_eq!(bench.take(10).await, []);
@@ -91,7 +91,7 @@ pub async fn a_late_record_is_refused(harness: &impl Harness) {
 pub async fn an_expired_lease_that_nobody_took_can_be_recorded(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    bench.queue_removals(seller.account_id, 1).await;
     let slow = bench.take_one().await;
     bench.advance(LEASE * 2).await;
     bench.record(&slow, NextAttempt::Succeeded).await.unwrap();
@@ -122,7 +122,7 @@ pub async fn a_record_lands_once(harness: &impl Harness) {
 pub async fn an_unknown_effect_has_no_lease(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
-    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    bench.queue_removals(seller.account_id, 1).await;
     let due = bench.take_one().await;
     let unknown = EffectId::Removal(bench.context(None).ids.removal());
     for wrong in [
@@ -133,7 +133,7 @@ pub async fn an_unknown_effect_has_no_lease(harness: &impl Harness) {
     ] {
         assert!(lost(&bench.record(&wrong, NextAttempt::Succeeded).await), "{wrong:?}");
     }
-    let waiting = bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    let waiting = bench.queue_removals(seller.account_id, 1).await;
     for fence in [0, 1] {
         let untaken = Due { id: waiting[0], fence: Fence(fence), ..due.clone() };
         assert!(lost(&bench.record(&untaken, NextAttempt::Succeeded).await), "fence {fence}");
@@ -150,38 +150,43 @@ pub async fn the_longest_due_comes_first(harness: &impl Harness) {
     let mut queued = Vec::new();
     for seconds in [3, 9, 1, 7, 5] {
         let due = now.minus(SECOND * seconds);
-        queued.push((due, bench.queue_removals(seller.account_id, 1, due).await[0]));
+        queued.push((due, bench.queue_errands(seller.account_id, 1, due).await[0]));
     }
     queued.sort();
     let expected: Vec<_> = queued.iter().map(|(_, id)| *id).collect();
-    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(queued[0].0));
-    assert_eq!(ids(&bench.take(2).await), expected[..2]);
-    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(queued[2].0));
-    assert_eq!(ids(&bench.take(10).await), expected[2..]);
+    let take = async |limit| {
+        ids(&bench.storage().take_due(Lane::Errands, limit, DeliveryShares::default(), LEASE).await.unwrap())
+    };
+    assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(queued[0].0));
+    assert_eq!(take(2).await, expected[..2]);
+    assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(queued[2].0));
+    assert_eq!(take(10).await, expected[2..]);
 }
 
 /// Due by the storage's own clock, to the millisecond.
 pub async fn nothing_is_due_before_its_time(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), None);
-    assert_eq!(bench.take(10).await, []);
+    let take =
+        async |limit| bench.storage().take_due(Lane::Errands, limit, DeliveryShares::default(), LEASE).await.unwrap();
+    assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), None);
+    assert_eq!(take(10).await, []);
     let at = bench.now().plus(SECOND);
-    bench.queue_removals(seller.account_id, 2, at).await;
-    assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(at));
+    bench.queue_errands(seller.account_id, 2, at).await;
+    assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(at));
     bench.advance(SECOND - Duration::from_millis(1)).await;
-    assert_eq!(bench.take(10).await, []);
+    assert_eq!(take(10).await, []);
     bench.advance(Duration::from_millis(1)).await;
-    assert_eq!(bench.take(0).await, [], "nothing was asked for");
-    assert_eq!(bench.take(1).await.len(), 1);
-    assert_eq!(bench.take(10).await.len(), 1);
+    assert_eq!(take(0).await, [], "nothing was asked for");
+    assert_eq!(take(1).await.len(), 1);
+    assert_eq!(take(10).await.len(), 1);
 }
 
 /// A retry comes at the time that was recorded, not before, and counts the attempts so far.
 pub async fn a_retry_waits_for_its_time(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    bench.queue_removals(seller.account_id, 1, bench.now()).await;
+    bench.queue_removals(seller.account_id, 1).await;
     for attempts in 0..4 {
         let due = bench.take_one().await;
         assert_eq!(due.attempts, attempts);
@@ -228,7 +233,7 @@ pub async fn a_log_holds_every_attempt(harness: &impl Harness) {
 pub async fn finished_effects_are_not_taken_again(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    bench.queue_removals(seller.account_id, 2, bench.now()).await;
+    bench.queue_removals(seller.account_id, 2).await;
     let taken = bench.take(10).await;
     bench.record(&taken[0], NextAttempt::Succeeded).await.unwrap();
     bench.record(&taken[1], NextAttempt::Failed).await.unwrap();
@@ -299,7 +304,7 @@ pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
         })
         .collect();
     bench.lands(&ChangeSet { effects, ..bench.change(account_id) }).await;
-    bench.queue_removals(account_id, 1, start).await;
+    bench.queue_removals(account_id, 1).await;
     let storage = bench.storage();
     assert!(matches!(bench.take(10).await.as_slice(), [Due { effect: DueEffect::Removal(_), .. }]));
     let take = async || storage.take_due(Lane::Errands, 10, DeliveryShares::default(), LEASE).await.unwrap();
@@ -320,8 +325,7 @@ pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
     let late = take().await;
     assert_eq!(late.iter().map(|due| due.attempts).sum::<u32>(), 1, "one of them was tried before");
     assert_eq!(late.len(), 2);
-    let far = bench.now().plus(Duration::from_secs(1_000));
-    let prune =
-        serront_core::ports::Prune { kept_until: start, effects_before: far, change_sets_before: start, limit: 100 };
+    bench.advance(SECOND).await;
+    let prune = Prune { effects_kept: Duration::ZERO, change_sets_kept: Duration::MAX, limit: 100 };
     assert_eq!(storage.prune(prune).await.unwrap().effects, 1, "what is pending stays");
 }

@@ -26,11 +26,13 @@ mod bench;
 pub mod accounts;
 pub mod checkouts;
 pub mod claims;
+pub mod clocks;
 pub mod commits;
 pub mod discards;
 pub mod durability;
 pub mod faults;
 pub mod guards;
+pub mod installation;
 pub mod leases;
 pub mod money;
 pub mod numbers;
@@ -87,6 +89,12 @@ macro_rules! storage_conformance {
             claims::of_many_orders_under_one_key_one_is_placed,
             claims::of_two_taken_names_the_first_is_told,
             claims::only_its_holder_gives_a_name_up,
+            clocks::a_key_counts_as_long_whatever_the_hosts_clocks_say,
+            clocks::a_repeated_key_is_answered_by_hosts_with_other_clocks,
+            clocks::a_replaced_secret_signs_as_long_whatever_the_hosts_clock_says,
+            clocks::ages_are_by_the_storages_clock,
+            clocks::effects_are_due_by_the_storages_clock,
+            clocks::the_storage_tells_its_time,
             commits::a_change_set_lands_once_across_a_reopen,
             commits::a_change_set_lands_once_in_sequence,
             commits::a_change_set_lands_once_side_by_side,
@@ -118,6 +126,9 @@ macro_rules! storage_conformance {
             guards::ordering_and_deleting_a_service_never_both_land,
             guards::services_below_counts_the_catalog,
             guards::the_last_free_place_is_given_once,
+            installation::a_key_check_is_replaced_by_one,
+            installation::hosts_that_start_at_once_agree_on_an_id,
+            installation::the_row_says_what_is_there,
             leases::a_late_record_is_refused,
             leases::a_log_holds_every_attempt,
             leases::a_record_lands_once,
@@ -225,11 +236,13 @@ mod tests {
             ("accounts", include_str!("accounts.rs")),
             ("checkouts", include_str!("checkouts.rs")),
             ("claims", include_str!("claims.rs")),
+            ("clocks", include_str!("clocks.rs")),
             ("commits", include_str!("commits.rs")),
             ("discards", include_str!("discards.rs")),
             ("durability", include_str!("durability.rs")),
             ("faults", include_str!("faults.rs")),
             ("guards", include_str!("guards.rs")),
+            ("installation", include_str!("installation.rs")),
             ("leases", include_str!("leases.rs")),
             ("money", include_str!("money.rs")),
             ("numbers", include_str!("numbers.rs")),

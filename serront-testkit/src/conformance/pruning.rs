@@ -14,6 +14,7 @@ use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, landed};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn keeping<H: Harness + ?Sized>(bench: &Bench<'_, H>, account: AccountId, name: &str, until: Timestamp) -> ChangeSet {
     let outcome = MarkedText::plain("{}".to_owned());
@@ -22,10 +23,9 @@ fn keeping<H: Harness + ?Sized>(bench: &Bench<'_, H>, account: AccountId, name: 
     ChangeSet { claims, ..bench.change(account) }
 }
 
-/// Nothing goes for its effects, its kept outcomes or its change sets unless that is asked for.
+/// No effect and no change set is deleted unless that is asked for.
 fn nothing() -> Prune {
-    let never = Timestamp::from_millis(0);
-    Prune { kept_until: never, effects_before: never, change_sets_before: never, limit: 1_000 }
+    Prune { effects_kept: Duration::MAX, change_sets_kept: Duration::MAX, limit: 1_000 }
 }
 
 /// Kept outcomes whose time ended, finished effects, and ids of change sets; nothing else.
@@ -55,16 +55,17 @@ pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
     bench.lands(&young_change).await;
     let storage = bench.storage();
 
-    assert_eq!(storage.prune(nothing()).await.unwrap(), Pruned::default());
-    let kept = storage.prune(Prune { kept_until: start.plus(SECOND), ..nothing() }).await.unwrap();
+    // A second has passed, so the time of one of the two outcomes has ended.
+    let kept = storage.prune(nothing()).await.unwrap();
     assert_eq!(kept, Pruned { kept: 1, ..Pruned::default() });
+    assert_eq!(storage.prune(nothing()).await.unwrap(), Pruned::default());
     let claim =
         async |name: &str| landed(&bench.commit(&keeping(&bench, account_id, name, start.plus(SECOND * 9))).await);
     assert_eq!(claim("old").await, UNNUMBERED);
     assert!(matches!(claim("new").await, Landed::Duplicate(_)));
 
-    assert_eq!(storage.prune(Prune { effects_before: start, ..nothing() }).await.unwrap(), Pruned::default());
-    let effects = storage.prune(Prune { effects_before: start.plus(SECOND), ..nothing() }).await.unwrap();
+    assert_eq!(storage.prune(Prune { effects_kept: SECOND, ..nothing() }).await.unwrap(), Pruned::default());
+    let effects = storage.prune(Prune { effects_kept: SECOND - MILLISECOND, ..nothing() }).await.unwrap();
     assert_eq!(effects, Pruned { effects: 2, ..Pruned::default() }, "a mail and a delivery given up");
     let stays = async |id| match id {
         serront_core::effect::EffectId::Delivery(id) => storage.delivery(account_id, id).await.unwrap().is_some(),
@@ -75,14 +76,14 @@ pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
     let there = [stays(old[0]).await, stays(old[1]).await, stays(old[2]).await, stays(young[0]).await];
     assert_eq!(there, [false, true, true, true], "pending ones stay, and finished ones that are young");
 
-    let change_sets = storage.prune(Prune { change_sets_before: start.plus(SECOND), ..nothing() }).await.unwrap();
+    let change_sets = storage.prune(Prune { change_sets_kept: SECOND - MILLISECOND, ..nothing() }).await.unwrap();
     assert!(change_sets.change_sets > 0);
     assert_eq!(change_sets, Pruned { change_sets: change_sets.change_sets, ..Pruned::default() });
     assert_eq!(storage.outcome(account_id, old_change.id).await.unwrap(), None);
     assert!(storage.outcome(account_id, young_change.id).await.unwrap().is_some());
 
-    let far = start.plus(SECOND * 1_000);
-    let everything = Prune { kept_until: far, effects_before: far, change_sets_before: far, limit: 1_000 };
+    bench.advance(SECOND * 1_000).await;
+    let everything = Prune { effects_kept: Duration::ZERO, change_sets_kept: Duration::ZERO, limit: 1_000 };
     storage.prune(everything).await.unwrap();
     let snapshot = bench.snapshot(account_id, placed.id).await;
     let confirmation = ClaimName::Confirmation(snapshot.payment.id);
@@ -97,15 +98,15 @@ pub async fn the_limit_of_a_prune_holds(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, opening) = bench.opening();
     bench.lands(&opening).await;
-    bench.queue_removals(account_id, 5, bench.now()).await;
+    bench.queue_removals(account_id, 5).await;
     for due in bench.take(5).await {
         bench.record(&due, NextAttempt::Succeeded).await.unwrap();
     }
     for index in 0..3 {
         bench.lands(&keeping(&bench, account_id, &format!("key {index}"), bench.now())).await;
     }
-    let far = bench.now().plus(SECOND);
-    let prune = Prune { kept_until: far, effects_before: far, change_sets_before: far, limit: 2 };
+    bench.advance(SECOND).await;
+    let prune = Prune { effects_kept: Duration::ZERO, change_sets_kept: Duration::ZERO, limit: 2 };
     let mut steps = Vec::new();
     for _ in 0..4 {
         let Pruned { kept, effects, change_sets } = bench.storage().prune(prune).await.unwrap();
@@ -115,30 +116,31 @@ pub async fn the_limit_of_a_prune_holds(harness: &impl Harness) {
     assert_eq!(steps, [(2, 2, 2), (1, 2, 2), (0, 1, 1), (0, 0, 0)]);
 }
 
-/// An earlier time than the one noted changes nothing, nor does one that is too soon after it.
+/// A use that is too soon after the one noted changes nothing. The time is the storage's.
 pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
     let last_use = async || bench.storage().key(seller.key.hash()).await.unwrap().unwrap().last_used_at;
-    let touch_after = async |pause, at| {
-        bench.storage().touch_key(seller.account_id, seller.key_id, at, pause).await.unwrap();
+    let touch = async |pause| {
+        bench.storage().touch_key(seller.account_id, seller.key_id, pause).await.unwrap();
     };
-    let touch = async |at| touch_after(Duration::ZERO, at).await;
     assert_eq!(last_use().await, None);
     let now = bench.now();
-    touch(now).await;
+    touch(Duration::ZERO).await;
     assert_eq!(last_use().await, Some(now));
-    touch(now.minus(SECOND)).await;
-    assert_eq!(last_use().await, Some(now));
-    touch(now.plus(SECOND)).await;
-    assert_eq!(last_use().await, Some(now.plus(SECOND)));
+    bench.advance(SECOND).await;
+    touch(Duration::ZERO).await;
     let noted = now.plus(SECOND);
-    touch_after(SECOND * 60, noted.plus(SECOND * 60).minus(Duration::from_millis(1))).await;
     assert_eq!(last_use().await, Some(noted));
-    touch_after(SECOND * 60, noted.plus(SECOND * 60)).await;
+    bench.advance(SECOND * 60 - MILLISECOND).await;
+    touch(SECOND * 60).await;
+    assert_eq!(last_use().await, Some(noted));
+    bench.advance(MILLISECOND).await;
+    touch(SECOND * 60).await;
     assert_eq!(last_use().await, Some(noted.plus(SECOND * 60)));
     bench.world.local().delete_key(seller.account_id, seller.key_id).await.unwrap();
-    touch(now.plus(SECOND * 200)).await;
+    bench.advance(SECOND * 60).await;
+    touch(Duration::ZERO).await;
     assert_eq!(bench.storage().key(seller.key.hash()).await.unwrap(), None);
     assert_eq!(bench.storage().keys(seller.account_id).await.unwrap(), []);
 }

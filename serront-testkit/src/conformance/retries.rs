@@ -65,7 +65,7 @@ pub(super) async fn one_of_each<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (A
     bench.lands(&bench.confirming(&placed, None).await).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.queue_deliveries(account_id, subscription_id, 1).await;
-    bench.queue_removals(account_id, 1, bench.now()).await;
+    bench.queue_removals(account_id, 1).await;
     queue_errand(bench, account_id).await;
     let taken = take_all(bench).await;
     let ids: Vec<_> = taken.iter().map(|due| due.id).collect();
@@ -122,7 +122,7 @@ pub async fn a_log_keeps_its_latest_attempts_and_counts_on(harness: &impl Harnes
     let (account_id, ids) = one_of_each(&bench).await;
     let (other, others) = {
         let seller = bench.world.seller("other").await;
-        (seller.account_id, bench.queue_removals(seller.account_id, 1, bench.now()).await[0])
+        (seller.account_id, bench.queue_removals(seller.account_id, 1).await[0])
     };
     for taken in 2..=ATTEMPTS_KEPT + 3 {
         for due in take_all(&bench).await {
@@ -152,12 +152,12 @@ pub async fn only_what_is_over_is_queued_again(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
     let account_id = seller.account_id;
-    bench.queue_removals(account_id, 1, bench.now()).await;
+    bench.queue_removals(account_id, 1).await;
     let over = bench.take_one().await;
     bench.record(&over, NextAttempt::Failed).await.unwrap();
-    let leased = bench.queue_removals(account_id, 1, bench.now()).await[0];
+    let leased = bench.queue_removals(account_id, 1).await[0];
     assert_eq!(bench.take_one().await.id, leased);
-    let waiting = bench.queue_removals(account_id, 1, bench.now().plus(SECOND)).await[0];
+    let waiting = bench.queue_errands(account_id, 1, bench.now().plus(SECOND)).await[0];
     let (unknown, errand) = {
         let mut ids = bench.context(None).ids;
         (EffectId::Removal(ids.removal()), EffectId::Errand(ids.errand()))
@@ -188,7 +188,7 @@ pub async fn an_effect_is_queued_again_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
     let errand = queue_errand(&bench, account_id).await;
-    let removal = bench.queue_removals(account_id, 1, bench.now()).await[0];
+    let removal = bench.queue_removals(account_id, 1).await[0];
     for due in take_all(&bench).await {
         bench.record(&due, NextAttempt::Failed).await.unwrap();
     }
@@ -211,7 +211,7 @@ pub async fn a_late_record_of_what_was_queued_again_is_refused(harness: &impl Ha
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
     let lost = |result: Result<(), RecordError>| matches!(result, Err(RecordError::LeaseLost(_)));
-    bench.queue_removals(account_id, 1, bench.now()).await;
+    bench.queue_removals(account_id, 1).await;
     let overtaken = bench.take_one().await;
     bench.advance(LEASE).await;
     let ended = bench.take_one().await;
@@ -235,15 +235,14 @@ pub async fn a_late_record_of_what_was_queued_again_is_refused(harness: &impl Ha
 pub async fn what_was_queued_again_is_not_pruned(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
-    bench.queue_removals(account_id, 2, bench.now()).await;
+    bench.queue_removals(account_id, 2).await;
     let taken = bench.take(2).await;
     for due in &taken {
         bench.record(due, NextAttempt::Failed).await.unwrap();
     }
     bench.lands(&requeueing(&bench, account_id, taken[0].id).1).await;
-    let start = serront_core::time::Timestamp::from_millis(0);
-    let far = bench.now().plus(SECOND);
-    let prune = Prune { kept_until: start, effects_before: far, change_sets_before: start, limit: 100 };
+    bench.advance(SECOND).await;
+    let prune = Prune { effects_kept: Duration::ZERO, change_sets_kept: Duration::MAX, limit: 100 };
     assert_eq!(bench.storage().prune(prune).await.unwrap().effects, 1);
     assert_eq!(bench.storage().effect(account_id, taken[1].id).await.unwrap(), None);
     let again = bench.take_one().await;
@@ -264,7 +263,7 @@ pub async fn what_was_given_up_is_listed_page_by_page(harness: &impl Harness) {
         let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
         bench.queue_deliveries(account_id, subscription_id, 3).await;
         bench.advance(SECOND).await;
-        bench.queue_removals(account_id, 2, bench.now()).await;
+        bench.queue_removals(account_id, 2).await;
         queue_errand(&bench, account_id).await;
         let mut taken = take_all(&bench).await;
         taken.sort_by_key(|due| due.id);
@@ -294,7 +293,7 @@ pub async fn what_was_given_up_is_listed_page_by_page(harness: &impl Harness) {
             });
             retried = Some((account_id, due.id));
         }
-        bench.queue_removals(account_id, 1, bench.now().plus(SECOND * 60)).await;
+        bench.queue_errands(account_id, 1, bench.now().plus(SECOND * 60)).await;
     }
     expected.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.id.to_string())));
     assert_eq!(expected.len(), 12);

@@ -53,7 +53,7 @@ pub async fn a_pause_or_deletion_gives_up_what_is_queued(harness: &impl Harness)
         let held = bench.take_one().await;
         let waiting = bench.queue_deliveries(account_id, silenced, 1).await[0];
         let others = bench.queue_deliveries(account_id, other, 1).await[0];
-        let removal = bench.queue_removals(account_id, 1, bench.now()).await[0];
+        let removal = bench.queue_removals(account_id, 1).await[0];
         let local = bench.world.local();
         if deletes {
             local.delete_subscription(account_id, silenced).await.unwrap();
@@ -127,7 +127,7 @@ pub async fn failed_attempts_in_a_row_are_counted(harness: &impl Harness) {
     bench.record(&third, NextAttempt::Failed).await.unwrap();
     assert_eq!(streak(id).await, Some(Streak { failures: 3, since }));
     assert!(bench.record(&third, NextAttempt::Failed).await.is_err(), "it was recorded");
-    bench.queue_removals(account_id, 1, bench.now()).await;
+    bench.queue_removals(account_id, 1).await;
     bench.record(&bench.take_one().await, NextAttempt::Failed).await.unwrap();
     bench.queue_deliveries(account_id, other, 1).await;
     bench.record(&bench.take_one().await, NextAttempt::Succeeded).await.unwrap();

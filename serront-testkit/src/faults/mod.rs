@@ -117,14 +117,27 @@ pub enum Call {
     Prune,
     /// [`WorkStorage::touch_key`](serront_core::ports::WorkStorage::touch_key).
     TouchKey,
+    /// `begin_installation` of [`WorkStorage`](serront_core::ports::WorkStorage) and of
+    /// [`Receipts`](serront_core::ports::Receipts).
+    BeginInstallation,
+    /// [`WorkStorage::put_key_check`](serront_core::ports::WorkStorage::put_key_check).
+    PutKeyCheck,
     /// [`Receipts::put`](serront_core::ports::Receipts::put).
     PutReceipt,
-    /// [`Receipts::get`](serront_core::ports::Receipts::get).
+    /// [`Receipts::get`](serront_core::ports::Receipts::get), and the store's own `installation`.
     GetReceipt,
     /// [`Receipts::delete`](serront_core::ports::Receipts::delete).
     DeleteReceipt,
-    /// [`Receipts::list`](serront_core::ports::Receipts::list).
+    /// [`Receipts::list`](serront_core::ports::Receipts::list), and `quarantined`.
     ListReceipts,
+    /// [`Receipts::quarantine`](serront_core::ports::Receipts::quarantine).
+    QuarantineReceipt,
+    /// [`Receipts::restore`](serront_core::ports::Receipts::restore).
+    RestoreReceipt,
+    /// [`Receipts::discard`](serront_core::ports::Receipts::discard).
+    DiscardReceipt,
+    /// [`Receipts::adopt`](serront_core::ports::Receipts::adopt).
+    AdoptReceipts,
     /// [`Mailer::send`](serront_core::ports::Mailer::send).
     SendMail,
     /// [`Sink::check_target`](serront_core::ports::Sink::check_target), which is refused or busy.

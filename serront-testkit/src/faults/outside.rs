@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, UploadId};
+use serront_core::ids::{AccountId, InstallationId, UploadId};
 use serront_core::mail::MailMessage;
 use serront_core::ports::{
-    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, Post, Posted, Receipts, Sink,
-    StoredReceipt, TargetError, TargetRefused,
+    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, Post, Posted, QuarantinedReceipt,
+    Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
 };
 use serront_core::time::Timestamp;
 
@@ -84,6 +84,39 @@ impl<P: Receipts + ?Sized> Receipts for FaultyReceipts<P> {
         limit: u32,
     ) -> Result<Vec<StoredReceipt>, PortError> {
         self.faults.around(Call::ListReceipts, || self.inner.list(before, after, limit), refused_read).await
+    }
+
+    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError> {
+        self.faults.write(Call::QuarantineReceipt, || self.inner.quarantine(account_id, upload_id, since)).await
+    }
+
+    async fn quarantined(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedReceipt>, PortError> {
+        self.faults.around(Call::ListReceipts, || self.inner.quarantined(before, after, limit), refused_read).await
+    }
+
+    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.faults.write(Call::RestoreReceipt, || self.inner.restore(account_id, upload_id)).await
+    }
+
+    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.faults.write(Call::DiscardReceipt, || self.inner.discard(account_id, upload_id)).await
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, PortError> {
+        self.faults.around(Call::GetReceipt, || self.inner.installation(), refused_read).await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        self.faults.write(Call::BeginInstallation, || self.inner.begin_installation(id)).await
+    }
+
+    async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {
+        self.faults.write(Call::AdoptReceipts, || self.inner.adopt(id)).await
     }
 }
 

@@ -151,6 +151,12 @@ fn kind_number(call: Call) -> u64 {
         Call::Sleep => 17,
         Call::DrawIds => 18,
         Call::DrawSecret => 19,
+        Call::BeginInstallation => 21,
+        Call::PutKeyCheck => 22,
+        Call::QuarantineReceipt => 23,
+        Call::RestoreReceipt => 24,
+        Call::DiscardReceipt => 25,
+        Call::AdoptReceipts => 26,
         Call::Point(name) => name.bytes().fold(20, |number, byte| mixed(number ^ u64::from(byte))),
     }
 }

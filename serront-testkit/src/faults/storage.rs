@@ -13,8 +13,8 @@ use serront_core::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRec
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId,
-    UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, InstallationId, KeyId, OrderId, PayoutId, ServiceId,
+    SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
@@ -28,11 +28,12 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
-    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune, Pruned, RecordError,
-    ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, WorkStorage,
+    InstallationRow, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune, Pruned,
+    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::SealedSecret;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -322,18 +323,28 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
         self.faults.write(Call::Prune, || self.inner.prune(prune)).await
     }
 
-    async fn touch_key(
-        &self,
-        account_id: AccountId,
-        id: KeyId,
-        at: Timestamp,
-        pause: Duration,
-    ) -> Result<(), PortError> {
-        self.faults.write(Call::TouchKey, || self.inner.touch_key(account_id, id, at, pause)).await
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
+        self.faults.write(Call::TouchKey, || self.inner.touch_key(account_id, id, pause)).await
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
         self.faults.read(|| self.inner.named_uploads(uploads)).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        self.faults.read(|| self.inner.now()).await
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        self.faults.read(|| self.inner.installation()).await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        self.faults.write(Call::BeginInstallation, || self.inner.begin_installation(id)).await
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        self.faults.write(Call::PutKeyCheck, || self.inner.put_key_check(was.clone(), check.clone())).await
     }
 
     async fn ready(&self) -> Result<(), PortError> {

@@ -5,13 +5,16 @@ use serront_core::audit::Actor;
 use serront_core::change::{ChangeSet, Write};
 use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::event::EventType;
-use serront_core::ids::{AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, KeyId, MailId, RemovalId, UploadId};
+use serront_core::ids::{
+    AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, InstallationId, KeyId, MailId, RemovalId, UploadId,
+};
 use serront_core::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     CommitError, Fence, Ids, Mailer, NextAttempt, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, Post, Posted,
     Prune, Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
 };
+use serront_core::sealed::SealedSecret;
 use serront_core::text::EmailAddress;
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
@@ -147,16 +150,20 @@ async fn make(call: Call, ports: &Ports) -> Told {
         Call::RecordAttempt => record(storage).await,
         Call::FoldDeltas => of(storage.fold_deltas(1).await),
         Call::Prune => {
-            let old = Timestamp::from_millis(0);
-            of(storage.prune(Prune { kept_until: old, effects_before: old, change_sets_before: old, limit: 1 }).await)
+            let kept = Duration::ZERO;
+            of(storage.prune(Prune { effects_kept: kept, change_sets_kept: kept, limit: 1 }).await)
         }
-        Call::TouchKey => of(storage
-            .touch_key(account_id(), KeyId::from_ulid(ulid(1)), Timestamp::from_millis(0), Duration::ZERO)
-            .await),
+        Call::TouchKey => of(storage.touch_key(account_id(), KeyId::from_ulid(ulid(1)), Duration::ZERO).await),
+        Call::BeginInstallation => of(storage.begin_installation(InstallationId::from_ulid(ulid(1))).await),
+        Call::PutKeyCheck => of(storage.put_key_check(None, SealedSecret::stored("sealed:x".to_owned())).await),
         Call::PutReceipt => of(receipts.put(account_id(), upload, b"bytes").await),
         Call::GetReceipt => of(receipts.get(account_id(), upload).await),
         Call::DeleteReceipt => of(receipts.delete(account_id(), upload).await),
         Call::ListReceipts => of(receipts.list(Timestamp::from_millis(0), None, 1).await),
+        Call::QuarantineReceipt => of(receipts.quarantine(account_id(), upload, Timestamp::from_millis(0)).await),
+        Call::RestoreReceipt => of(receipts.restore(account_id(), upload).await),
+        Call::DiscardReceipt => of(receipts.discard(account_id(), upload).await),
+        Call::AdoptReceipts => of(receipts.adopt(InstallationId::from_ulid(ulid(1))).await),
         Call::SendMail => {
             let to = EmailAddress::parse("to", "budi@example.com").unwrap();
             let (id, text) = (MailId::from_ulid(ulid(1)), String::new());

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, UploadId};
+use serront_core::ids::{AccountId, InstallationId, UploadId};
 use serront_core::mail::MailMessage;
 use serront_core::ports::{
-    Clock, Mailer, PortError, PortErrorKind, Post, Posted, Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
+    Clock, Mailer, PortError, PortErrorKind, Post, Posted, QuarantinedReceipt, Receipts, Sink, StoredReceipt,
+    TargetError, TargetRefused,
 };
 use serront_core::time::Timestamp;
 
@@ -117,6 +118,8 @@ impl Sink for RecordingSink {
 #[derive(Debug, Default)]
 struct ReceiptsState {
     stored: BTreeMap<(AccountId, UploadId), (Timestamp, Vec<u8>)>,
+    quarantined: BTreeMap<(AccountId, UploadId), (Timestamp, Vec<u8>)>,
+    installation: Option<InstallationId>,
     failures: Failures,
 }
 
@@ -145,9 +148,38 @@ impl MemoryReceipts {
         locked(&self.inner).stored.keys().copied().collect()
     }
 
-    /// Lets the next `count` calls fail this way. What a `put` or `delete` of unknown outcome asked for has happened.
+    /// What is in quarantine, in ascending order.
+    #[must_use]
+    pub fn quarantined_uploads(&self) -> Vec<(AccountId, UploadId)> {
+        locked(&self.inner).quarantined.keys().copied().collect()
+    }
+
+    /// Lets the next `count` calls fail this way. What a call that changes something asked for has happened if its outcome is
+    /// unknown.
     pub fn fail_next(&self, count: usize, kind: PortErrorKind) {
         locked(&self.inner).failures.add(count, kind);
+    }
+
+    /// Changes something, or fails as told.
+    async fn change<T>(&self, change: impl FnOnce(&mut ReceiptsState) -> T + Send) -> Result<T, PortError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.inner);
+        match state.failures.next() {
+            None => Ok(change(&mut state)),
+            Some(kind) => {
+                if kind == PortErrorKind::OutcomeUnknown {
+                    change(&mut state);
+                }
+                Err(told(kind))
+            }
+        }
+    }
+
+    /// Reads something, or fails as told.
+    async fn look<T>(&self, look: impl FnOnce(&ReceiptsState) -> T + Send) -> Result<T, PortError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.inner);
+        state.failures.next().map_or_else(|| Ok(look(&state)), |kind| Err(told(kind)))
     }
 }
 
@@ -168,22 +200,13 @@ impl Receipts for MemoryReceipts {
     }
 
     async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {
-        tokio::task::yield_now().await;
-        let mut state = locked(&self.inner);
-        if let Some(kind) = state.failures.next() {
-            return Err(told(kind));
-        }
-        Ok(state.stored.get(&(account_id, upload_id)).map(|(_, bytes)| bytes.clone()))
+        let key = (account_id, upload_id);
+        let found = |state: &ReceiptsState| state.stored.get(&key).or_else(|| state.quarantined.get(&key)).cloned();
+        Ok(self.look(found).await?.map(|(_, bytes)| bytes))
     }
 
     async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        tokio::task::yield_now().await;
-        let mut state = locked(&self.inner);
-        let failure = state.failures.next();
-        if matches!(failure, None | Some(PortErrorKind::OutcomeUnknown)) {
-            state.stored.remove(&(account_id, upload_id));
-        }
-        failure.map_or(Ok(()), |kind| Err(told(kind)))
+        self.change(|state| drop(state.stored.remove(&(account_id, upload_id)))).await
     }
 
     async fn list(
@@ -192,18 +215,70 @@ impl Receipts for MemoryReceipts {
         after: Option<(AccountId, UploadId)>,
         limit: u32,
     ) -> Result<Vec<StoredReceipt>, PortError> {
-        tokio::task::yield_now().await;
-        let mut state = locked(&self.inner);
-        if let Some(kind) = state.failures.next() {
-            return Err(told(kind));
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(state
-            .stored
-            .iter()
-            .filter(|(key, (stored_at, _))| after.is_none_or(|after| **key > after) && *stored_at < before)
-            .map(|(&(account_id, upload_id), &(stored_at, _))| StoredReceipt { account_id, upload_id, stored_at })
-            .take(limit)
-            .collect())
+        let page = self.look(|state| page(&state.stored, before, after, limit)).await?;
+        let stored = |(account_id, upload_id, stored_at)| StoredReceipt { account_id, upload_id, stored_at };
+        Ok(page.into_iter().map(stored).collect())
     }
+
+    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError> {
+        let key = (account_id, upload_id);
+        self.change(|state| {
+            if let Some((_, bytes)) = state.stored.remove(&key) {
+                state.quarantined.insert(key, (since, bytes));
+            }
+        })
+        .await
+    }
+
+    async fn quarantined(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedReceipt>, PortError> {
+        let page = self.look(|state| page(&state.quarantined, before, after, limit)).await?;
+        let quarantined = |(account_id, upload_id, since)| QuarantinedReceipt { account_id, upload_id, since };
+        Ok(page.into_iter().map(quarantined).collect())
+    }
+
+    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        let (key, now) = ((account_id, upload_id), self.clock.now());
+        self.change(|state| {
+            if let Some((_, bytes)) = state.quarantined.remove(&key) {
+                state.stored.insert(key, (now, bytes));
+            }
+        })
+        .await
+    }
+
+    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.change(|state| drop(state.quarantined.remove(&(account_id, upload_id)))).await
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, PortError> {
+        self.look(|state| state.installation).await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        self.change(|state| *state.installation.get_or_insert(id)).await
+    }
+
+    async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {
+        self.change(|state| state.installation = Some(id)).await
+    }
+}
+
+type Place = (AccountId, UploadId);
+
+fn page(
+    of: &BTreeMap<Place, (Timestamp, Vec<u8>)>,
+    before: Timestamp,
+    after: Option<Place>,
+    limit: u32,
+) -> Vec<(AccountId, UploadId, Timestamp)> {
+    of.iter()
+        .filter(|(key, (since, _))| after.is_none_or(|after| **key > after) && *since < before)
+        .map(|(&(account_id, upload_id), &(since, _))| (account_id, upload_id, since))
+        .take(usize::try_from(limit).unwrap_or(usize::MAX))
+        .collect()
 }

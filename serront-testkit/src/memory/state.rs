@@ -15,8 +15,8 @@ use serront_core::event::EventType;
 use serront_core::exception::PaymentException;
 use serront_core::idempotency::Kept;
 use serront_core::ids::{
-    AccountId, AdjustmentId, ChangeSetId, CheckoutId, EntryId, EventId, ExceptionId, KeyId, OrderId, PayoutId,
-    ServiceId, SubscriptionId, UploadId,
+    AccountId, AdjustmentId, ChangeSetId, CheckoutId, EntryId, EventId, ExceptionId, InstallationId, KeyId, OrderId,
+    PayoutId, ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
@@ -131,6 +131,8 @@ pub(super) struct State {
     pub(super) discards: Vector<Discard>,
     pub(super) adjustments: OrdMap<(AccountId, AdjustmentId), Adjustment>,
     pub(super) exceptions: OrdMap<(AccountId, ExceptionId), PaymentException>,
+    /// Its id, and the key check.
+    pub(super) installation: Option<(InstallationId, Option<SealedSecret>)>,
     /// In the order in which they came.
     pub(super) inbox: OrdMap<(AccountId, ProviderEventId), (u64, InboxRecord)>,
 }

@@ -18,8 +18,8 @@ use serront_core::effect::{
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::{Kept, Scope};
 use serront_core::ids::{
-    AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EntryId, ExceptionId, KeyId, OrderId, PayoutId,
-    ServiceId, SubscriptionId, UploadId,
+    AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EntryId, ExceptionId, InstallationId, KeyId, OrderId,
+    PayoutId, ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::key::KeyRecord;
@@ -33,12 +33,13 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
-    FundsSnapshot, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, Prune,
-    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, Target,
-    WorkStorage,
+    FundsSnapshot, InstallationRow, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot,
+    PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    SubscriptionSecrets, Target, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::SealedSecret;
 use serront_core::subscription::{Streak, Subscription};
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -84,6 +85,10 @@ impl MemoryStorage {
         Self { clock: Arc::new(ManualClock::at(now)), ..self.fork() }
     }
 
+    fn asked(&self, scope: Option<Scope>) -> Asked {
+        scope.map(|scope| (scope, self.clock.now()))
+    }
+
     /// What was committed so far. Others run first, as they would while a real storage waits for its disk.
     async fn read(&self) -> State {
         tokio::task::yield_now().await;
@@ -91,8 +96,14 @@ impl MemoryStorage {
     }
 }
 
-fn kept(state: &State, account_id: AccountId, scope: Option<Scope>) -> Option<Kept> {
-    scope.and_then(|scope| state.claim(account_id, ClaimName::Idempotency(scope))).and_then(|claim| claim.kept.clone())
+/// Under which key, and at which time.
+type Asked = Option<(Scope, Timestamp)>;
+
+/// What was kept under a key, while it counts.
+fn kept(state: &State, account_id: AccountId, asked: Asked) -> Option<Kept> {
+    let (scope, now) = asked?;
+    let claim = state.claim(account_id, ClaimName::Idempotency(scope))?;
+    claim.kept.clone().filter(|kept| kept.until > now)
 }
 
 fn funds(state: &State, account_id: AccountId) -> Funds {
@@ -117,7 +128,7 @@ fn row(state: &State, number: OrderNumber, order: &Order) -> Option<OrderRow> {
     Some(OrderRow { order: order.clone(), number, payment, service })
 }
 
-fn order_snapshot(state: &State, account_id: AccountId, id: OrderId, scope: Option<Scope>) -> Option<OrderSnapshot> {
+fn order_snapshot(state: &State, account_id: AccountId, id: OrderId, asked: Asked) -> Option<OrderSnapshot> {
     let row = state.order(account_id, id).and_then(|(number, order)| row(state, number, order))?;
     let lowest = CheckoutId::from_ulid(ulid::Ulid::nil());
     let mut checkouts: Vec<_> = State::of_account(&state.checkouts, account_id, lowest)
@@ -134,7 +145,7 @@ fn order_snapshot(state: &State, account_id: AccountId, id: OrderId, scope: Opti
         service: row.service,
         checkouts,
         subscriptions: subscriptions(state, account_id),
-        kept: kept(state, account_id, scope),
+        kept: kept(state, account_id, asked),
     })
 }
 
@@ -239,7 +250,7 @@ impl Storage for MemoryStorage {
             subscriptions: subscriptions(&state, id),
             services: u32::try_from(state.services_of(id).count()).unwrap_or(u32::MAX),
             provisioning: state.provisioning.get(&id).cloned(),
-            kept: kept(&state, id, key),
+            kept: kept(&state, id, self.asked(key)),
         }))
     }
 
@@ -256,7 +267,7 @@ impl Storage for MemoryStorage {
             account: account.clone(),
             service: service.clone(),
             has_orders: state.has_orders_of(account_id, id),
-            kept: kept(&state, account_id, key),
+            kept: kept(&state, account_id, self.asked(key)),
         }))
     }
 
@@ -283,7 +294,7 @@ impl Storage for MemoryStorage {
                 .and_then(|holder| state.tokens.get(&hash).copied().filter(|(account_id, _)| *account_id == holder)),
         };
         let Some((account_id, id)) = found else { return Ok(None) };
-        Ok(order_snapshot(&state, account_id, id, scope))
+        Ok(order_snapshot(&state, account_id, id, self.asked(scope)))
     }
 
     async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
@@ -459,7 +470,7 @@ impl Storage for MemoryStorage {
         Ok(payment.map(|payment| ExceptionSnapshot {
             exception,
             payment_id: payment.id,
-            kept: kept(&state, account_id, key),
+            kept: kept(&state, account_id, self.asked(key)),
         }))
     }
 
@@ -471,7 +482,7 @@ impl Storage for MemoryStorage {
             funds: funds(&state, account_id),
             totals: state.balance_of(account_id),
             bank_account: state.bank_accounts.get(&account_id).cloned(),
-            kept: kept(&state, account_id, key),
+            kept: kept(&state, account_id, self.asked(key)),
         }))
     }
 
@@ -486,7 +497,7 @@ impl Storage for MemoryStorage {
         Ok(payout.zip(account).map(|(payout, account)| PayoutSnapshot {
             account,
             funds: funds(&state, payout.account_id),
-            kept: kept(&state, payout.account_id, scope),
+            kept: kept(&state, payout.account_id, self.asked(scope)),
             payout,
         }))
     }
@@ -531,7 +542,7 @@ impl Storage for MemoryStorage {
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         tokio::task::yield_now().await;
         let mut state = locked(&self.state);
-        let (next, committed) = state.after(change)?;
+        let (next, committed) = state.after(&change.clone().by_clock_of_storage(self.clock.now()))?;
         *state = next;
         Ok(committed)
     }
@@ -650,6 +661,11 @@ impl WorkStorage for MemoryStorage {
         Ok(taken)
     }
 
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        tokio::task::yield_now().await;
+        Ok(self.clock.now())
+    }
+
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         let state = self.read().await;
         let now = self.clock.now();
@@ -677,7 +693,7 @@ impl WorkStorage for MemoryStorage {
         match next {
             NextAttempt::Succeeded => stored.status = EffectStatus::Succeeded,
             NextAttempt::Failed => stored.status = EffectStatus::Failed,
-            NextAttempt::At(time) => stored.due = time,
+            NextAttempt::At(time) => stored.due = time.by_clock(attempt.ended_at(), self.clock.now()),
         }
         if let Some(subscription_id) = stored.subscription_id() {
             state.count_attempt((account_id, subscription_id), attempt);
@@ -838,16 +854,16 @@ impl WorkStorage for MemoryStorage {
         let limit = usize::try_from(prune.limit).unwrap_or(usize::MAX);
         let mut guard = locked(&self.state);
         let state = &mut *guard;
-        let expired = |until: Timestamp| until <= prune.kept_until;
+        let now = self.clock.now();
+        let expired = |until: Timestamp| until <= now;
         let claims =
             state.claims.iter().filter(|(_, claim)| claim.kept.as_ref().is_some_and(|kept| expired(kept.until)));
         let claims: Vec<_> = claims.map(|(key, _)| key.clone()).take(limit).collect();
-        let effects = state
-            .effects
-            .iter()
-            .filter(|(_, stored)| stored.status != EffectStatus::Pending && stored.created_at < prune.effects_before);
+        let effects = state.effects.iter().filter(|(_, stored)| {
+            stored.status != EffectStatus::Pending && stored.created_at < now.minus(prune.effects_kept)
+        });
         let effects: Vec<_> = effects.map(|(key, _)| *key).take(limit).collect();
-        let change_sets = state.change_sets.iter().filter(|(_, (at, _))| *at < prune.change_sets_before);
+        let change_sets = state.change_sets.iter().filter(|(_, (at, _))| *at < now.minus(prune.change_sets_kept));
         let change_sets: Vec<_> = change_sets.map(|(key, _)| *key).take(limit).collect();
         for key in &claims {
             state.claims.remove(key);
@@ -862,14 +878,9 @@ impl WorkStorage for MemoryStorage {
         Ok(Pruned { kept: count(claims.len()), effects: count(effects.len()), change_sets: count(change_sets.len()) })
     }
 
-    async fn touch_key(
-        &self,
-        account_id: AccountId,
-        id: KeyId,
-        at: Timestamp,
-        pause: Duration,
-    ) -> Result<(), PortError> {
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
         tokio::task::yield_now().await;
+        let at = self.clock.now();
         if let Some(key) = locked(&self.state).keys.get_mut(&(account_id, id))
             && key.last_used_at.is_none_or(|last| last < at && last.plus(pause) <= at)
         {
@@ -891,6 +902,30 @@ impl WorkStorage for MemoryStorage {
                 .then_some(upload_id)
         };
         Ok(uploads.iter().filter_map(named).collect())
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        let state = self.read().await;
+        Ok(InstallationRow {
+            id: state.installation.as_ref().map(|(id, _)| *id),
+            key_check: state.installation.as_ref().and_then(|(_, check)| check.clone()),
+            has_accounts: !state.accounts.is_empty(),
+            names_receipts: state.payments.values().any(|payment| payment.state.receipt.is_some()),
+        })
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        tokio::task::yield_now().await;
+        Ok(locked(&self.state).installation.get_or_insert((id, None)).0)
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.state);
+        let present = state.installation.as_mut().filter(|(_, present)| *present == was);
+        let Some((_, present)) = present else { return Ok(false) };
+        *present = Some(check);
+        Ok(true)
     }
 
     async fn ready(&self) -> Result<(), PortError> {

@@ -345,6 +345,10 @@ pub(crate) enum Event<'a> {
     Posted { post: &'a Post, seller: usize, status: Option<u16> },
     /// A receipt's bytes were removed.
     Removed { upload: UploadId },
+    /// A receipt was moved into quarantine.
+    Quarantined { upload: UploadId },
+    /// A receipt was deleted from quarantine.
+    Discarded { upload: UploadId },
     /// A client asks.
     Asked { id: u64, call: &'a Call },
     /// The client is told.

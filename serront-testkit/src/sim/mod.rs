@@ -240,6 +240,8 @@ pub fn calm_policy() -> Policy {
         delivery_shares: DeliveryShares { per_subscription: 4, per_account: 5, failing: 2, slow_after: Duration::MAX },
         switch_off_failures: 5,
         switch_off_after: minutes(120),
+        // Within a run, which lasts some days.
+        quarantine_kept: minutes(12 * 60),
         ..Policy::default()
     }
 }

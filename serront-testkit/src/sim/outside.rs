@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, UploadId};
+use serront_core::ids::{AccountId, InstallationId, UploadId};
 use serront_core::mail::MailMessage;
-use serront_core::ports::{Mailer, PortError, Post, Posted, Receipts, Sink, StoredReceipt, TargetError, TargetRefused};
+use serront_core::ports::{
+    Mailer, PortError, Post, Posted, QuarantinedReceipt, Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
+};
 use serront_core::time::Timestamp;
 
 use super::events::Event;
@@ -142,6 +144,8 @@ pub(crate) struct SimReceipts {
     pub(crate) world: Arc<World>,
     /// A planted bug: the list of uploads is always empty, so that nothing is ever swept.
     pub(crate) lists_nothing: bool,
+    /// A planted bug: what is in quarantine is listed whatever its age.
+    pub(crate) quarantine_cut_short: bool,
 }
 
 impl SimReceipts {
@@ -209,5 +213,55 @@ impl Receipts for SimReceipts {
             return Ok(Vec::new());
         }
         self.call(move |world| at_once(world.receipts.list(before, after, limit))).await
+    }
+
+    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError> {
+        self.call(move |world| {
+            world.line(&format!("receipt {upload_id} put into quarantine"));
+            let moved = at_once(world.receipts.quarantine(account_id, upload_id, since));
+            world.see(&Event::Quarantined { upload: upload_id });
+            moved
+        })
+        .await
+    }
+
+    async fn quarantined(
+        &self,
+        before: Timestamp,
+        after: Option<(AccountId, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedReceipt>, PortError> {
+        let before = if self.quarantine_cut_short { Timestamp::from_millis(i64::MAX) } else { before };
+        self.call(move |world| at_once(world.receipts.quarantined(before, after, limit))).await
+    }
+
+    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.call(move |world| {
+            world.line(&format!("receipt {upload_id} taken out of quarantine"));
+            at_once(world.receipts.restore(account_id, upload_id))
+        })
+        .await
+    }
+
+    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
+        self.call(move |world| {
+            world.line(&format!("receipt {upload_id} deleted from quarantine"));
+            let removed = at_once(world.receipts.discard(account_id, upload_id));
+            world.see(&Event::Discarded { upload: upload_id });
+            removed
+        })
+        .await
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, PortError> {
+        self.call(move |world| at_once(world.receipts.installation())).await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        self.call(move |world| at_once(world.receipts.begin_installation(id))).await
+    }
+
+    async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {
+        self.call(move |world| at_once(world.receipts.adopt(id))).await
     }
 }

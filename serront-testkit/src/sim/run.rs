@@ -80,7 +80,11 @@ impl Supervisor {
             storage,
             mailer,
             sink: Arc::new(SimSink { world: Arc::clone(world), redirect_is_success: is(Bug::RedirectIsSuccess) }),
-            receipts: Arc::new(SimReceipts { world: Arc::clone(world), lists_nothing: is(Bug::NothingSwept) }),
+            receipts: Arc::new(SimReceipts {
+                world: Arc::clone(world),
+                lists_nothing: is(Bug::NothingSwept),
+                quarantine_cut_short: is(Bug::QuarantineCutShort),
+            }),
             plugipay: Arc::new(SimPlugipay::new(Arc::clone(world), self.bug)),
             clock,
         }

@@ -18,8 +18,8 @@ use serront_core::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRec
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId,
-    UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, InstallationId, KeyId, OrderId, PayoutId, ServiceId,
+    SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
@@ -33,11 +33,12 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
-    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind, Prune, Pruned,
-    RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, WorkStorage,
+    InstallationRow, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind, Prune,
+    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::SealedSecret;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -478,20 +479,33 @@ impl WorkStorage for NetStorage {
         self.call(self.fate(), work, move |server| drop(work(server))).await?
     }
 
-    async fn touch_key(
-        &self,
-        account_id: AccountId,
-        id: KeyId,
-        at: Timestamp,
-        pause: Duration,
-    ) -> Result<(), PortError> {
-        let work = move |server: &Server| at_once(server.world.storage.touch_key(account_id, id, at, pause));
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
+        let work = move |server: &Server| at_once(server.world.storage.touch_key(account_id, id, pause));
         self.call(self.fate(), work, move |server| drop(work(server))).await?
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
         let uploads = uploads.to_vec();
         self.read(move |storage| at_once(storage.named_uploads(&uploads))).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        self.read(move |storage| at_once(storage.now())).await
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        self.read(move |storage| at_once(storage.installation())).await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        let work = move |server: &Server| at_once(server.world.storage.begin_installation(id));
+        self.call(self.fate(), work, move |server| drop(work(server))).await?
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        let work = move |server: &Server| at_once(server.world.storage.put_key_check(was.clone(), check.clone()));
+        let again = work.clone();
+        self.call(self.fate(), work, move |server| drop(again(server))).await?
     }
 
     async fn ready(&self) -> Result<(), PortError> {

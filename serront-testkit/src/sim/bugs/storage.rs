@@ -15,8 +15,8 @@ use serront_core::event::EventType;
 use serront_core::exception::{ExceptionStatus, PaymentException};
 use serront_core::idempotency::Scope;
 use serront_core::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, KeyId, MailId, OrderId, PayoutId, ServiceId,
-    SubscriptionId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, InstallationId, KeyId, MailId, OrderId,
+    PayoutId, ServiceId, SubscriptionId, UploadId,
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
@@ -31,12 +31,13 @@ use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
-    FundsSnapshot, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind,
-    Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets,
-    WorkStorage,
+    FundsSnapshot, InstallationRow, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError,
+    PortErrorKind, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::sealed::SealedSecret;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -122,6 +123,14 @@ impl Planted {
             }
             Bug::ChangeSetIdForgotten => change.id = ChangeSetId::from_ulid(self.fresh()),
             Bug::PausedPosted => change.writes.retain(|write| !matches!(write, Write::GiveUpDeliveries(_))),
+            // As if the two clocks said the same.
+            Bug::DueByHostClock => change.at = self.clock.now(),
+            Bug::KeyEndsByHostClock => {
+                let off = change.at.millis() - self.clock.now().millis();
+                for kept in change.claims.iter_mut().filter_map(|claim| claim.kept.as_mut()) {
+                    kept.until = Timestamp::from_millis(kept.until.millis().saturating_add(off.saturating_mul(100)));
+                }
+            }
             Bug::OldSecretKept => {
                 for write in &mut change.writes {
                     if let Write::RotateSecret { previous_until, .. } = write {
@@ -641,14 +650,8 @@ impl WorkStorage for Planted {
         self.inner.prune(prune).await
     }
 
-    async fn touch_key(
-        &self,
-        account_id: AccountId,
-        id: KeyId,
-        at: Timestamp,
-        pause: Duration,
-    ) -> Result<(), PortError> {
-        self.inner.touch_key(account_id, id, at, pause).await
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
+        self.inner.touch_key(account_id, id, pause).await
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
@@ -656,6 +659,22 @@ impl WorkStorage for Planted {
             return Ok(Vec::new());
         }
         self.inner.named_uploads(uploads).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        self.inner.now().await
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        self.inner.installation().await
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        self.inner.begin_installation(id).await
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        self.inner.put_key_check(was, check).await
     }
 
     async fn ready(&self) -> Result<(), PortError> {

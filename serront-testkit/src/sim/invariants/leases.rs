@@ -7,6 +7,7 @@ use serront_core::change::{ChangeSet, Write};
 use serront_core::effect::{Attempt, Effect, EffectId, EffectStatus};
 use serront_core::ids::{AccountId, SubscriptionId};
 use serront_core::ports::{Due, Fence, NextAttempt};
+use serront_core::time::Timestamp;
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
@@ -30,7 +31,8 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    fn landed(&mut self, change: &ChangeSet) {
+    /// What it makes is due by the storage's clock.
+    fn landed(&mut self, change: &ChangeSet, now: i64) {
         for write in &change.writes {
             match write {
                 Write::GiveUpDeliveries(subscription) => {
@@ -40,7 +42,7 @@ impl Leases {
                 }
                 Write::Requeue(id) => {
                     if let Some(known) = self.known.get_mut(id) {
-                        (known.finished, known.held_until, known.due) = (false, None, change.at.millis());
+                        (known.finished, known.held_until, known.due) = (false, None, now);
                     }
                 }
                 Write::UpdateSubscription(id, _) | Write::DeleteSubscription(id) => {
@@ -54,7 +56,7 @@ impl Leases {
                 Effect::Delivery(delivery) => Some(delivery.subscription_id),
                 Effect::Mail { .. } | Effect::Removal { .. } | Effect::Errand { .. } => None,
             };
-            let due = effect.due_at(change.at).millis();
+            let due = effect.due_at(change.at).by_clock(change.at, Timestamp::from_millis(now)).millis();
             let account = change.account_id;
             let known =
                 Known { account, subscription, due, fence: None, held_until: None, attempts: 0, finished: false };
@@ -127,7 +129,7 @@ impl Leases {
         }
     }
 
-    fn recorded(&mut self, id: EffectId, fence: Fence, attempt: &Attempt, next: NextAttempt) -> Verdict {
+    fn recorded(&mut self, id: EffectId, fence: Fence, attempt: &Attempt, next: NextAttempt, now: i64) -> Verdict {
         let Some(known) = self.known.get_mut(&id) else { return Err(format!("{id} has a log, and no commit made it")) };
         if known.fence != Some(fence) || known.held_until.is_none() {
             return Err(format!("{id}: who had lost the lease wrote into the log"));
@@ -145,7 +147,9 @@ impl Leases {
             }
         }
         match next {
-            NextAttempt::At(time) => known.due = time.millis(),
+            NextAttempt::At(time) => {
+                known.due = time.by_clock(attempt.ended_at(), Timestamp::from_millis(now)).millis();
+            }
             NextAttempt::Succeeded | NextAttempt::Failed => known.finished = true,
         }
         Ok(())
@@ -160,13 +164,13 @@ impl Invariant for Leases {
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
             Event::Landed { change, .. } => {
-                self.landed(change);
+                self.landed(change, view.now);
                 Ok(())
             }
             Event::Taken { due, lease } => {
                 self.taken(due, i64::try_from(lease.as_millis()).unwrap_or(i64::MAX / 4), view)
             }
-            Event::Recorded { id, fence, attempt, next, .. } => self.recorded(*id, *fence, attempt, *next),
+            Event::Recorded { id, fence, attempt, next, .. } => self.recorded(*id, *fence, attempt, *next, view.now),
             _ => Ok(()),
         }
     }

@@ -1,4 +1,5 @@
-//! Receipts: one that a payment names is never removed; in the end nothing else is left.
+//! Receipts: one that a payment names is never removed nor put into quarantine; what is deleted from quarantine has been there
+//! for its time; in the end nothing else is left where receipts are served from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +9,14 @@ use serront_core::ids::{PaymentId, UploadId};
 use super::books;
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
+/// How long a call may be under way.
+const UNDER_WAY_MS: i64 = 10 * 60_000;
+
 #[derive(Default)]
 pub(super) struct Receipts {
     named: BTreeMap<PaymentId, UploadId>,
+    /// Since when, by the storage's clock.
+    quarantined: BTreeMap<UploadId, i64>,
 }
 
 impl Invariant for Receipts {
@@ -18,7 +24,7 @@ impl Invariant for Receipts {
         "receipts"
     }
 
-    fn see(&mut self, event: &Event<'_>, _view: &View<'_>) -> Verdict {
+    fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
             Event::Landed { change, .. } => {
                 for write in &change.writes {
@@ -32,6 +38,24 @@ impl Invariant for Receipts {
             }
             Event::Removed { upload, .. } if self.named.values().any(|named| named == upload) => {
                 Err(format!("{upload} was removed, and a payment names it"))
+            }
+            Event::Quarantined { upload } => {
+                self.quarantined.insert(*upload, view.now);
+                if self.named.values().any(|named| named == upload) {
+                    return Err(format!("{upload} was put into quarantine, and a payment names it"));
+                }
+                Ok(())
+            }
+            Event::Discarded { upload } => {
+                let kept = i64::try_from(view.policy.quarantine_kept.as_millis()).unwrap_or(i64::MAX / 4);
+                let Some(since) = self.quarantined.get(upload) else {
+                    return Err(format!("{upload} was deleted from quarantine, and was never put there"));
+                };
+                // What moves it says since when, shortly before.
+                if view.now - since + UNDER_WAY_MS < kept {
+                    return Err(format!("{upload} was deleted after {} ms in quarantine", view.now - since));
+                }
+                Ok(())
             }
             _ => Ok(()),
         }

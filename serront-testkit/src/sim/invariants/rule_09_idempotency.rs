@@ -1,5 +1,5 @@
 //! Rule 9: a repeated request with the same idempotency key has the same answer and no second effect, also when the first
-//! answer was lost.
+//! answer was lost. A key counts for as long by the storage's clock, whatever the clocks of the hosts say.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ struct Answered {
 #[derive(Default)]
 pub(super) struct Idempotency {
     answered: BTreeMap<String, Answered>,
-    landed: BTreeMap<Scope, (Timestamp, Timestamp)>,
+    /// Until when the last change under each key counts, by the storage's clock.
+    landed: BTreeMap<Scope, i64>,
 }
 
 impl Idempotency {
@@ -30,7 +31,7 @@ impl Idempotency {
         let Some(key) = &call.idempotency_key else { return Ok(()) };
         let scope = format!("{} {:?} {key}", call.seller, call.verb.route());
         let kept_ms = i64::try_from(view.policy.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4);
-        let counts = kept_ms - view.skew_ms - REQUEST_MS_MAX;
+        let counts = kept_ms - REQUEST_MS_MAX;
         if let Some(first) = self.answered.get(&scope).filter(|first| view.now - first.at < counts) {
             if first.body != call.verb.body() {
                 return Err(format!("key {key} was answered for another body"));
@@ -47,14 +48,16 @@ impl Idempotency {
         Ok(())
     }
 
-    fn landed(&mut self, change: &ChangeSet) -> Verdict {
+    fn landed(&mut self, change: &ChangeSet, view: &View<'_>) -> Verdict {
+        let now = Timestamp::from_millis(view.now);
         for claim in &change.claims {
-            let (ClaimName::Idempotency(scope), Some(kept)) = (&claim.name, &claim.kept) else { continue };
-            if let Some((at, until)) = self.landed.insert(*scope, (change.at, kept.until))
-                && change.at >= at
-                && change.at < until
-            {
-                return Err(format!("a second change landed under one key, after that of {at}"));
+            let (ClaimName::Idempotency(scope), Some(_)) = (&claim.name, &claim.kept) else { continue };
+            let until = now.plus(view.policy.idempotency_kept).millis();
+            if let Some(before) = self.landed.insert(*scope, until).filter(|before| view.now < *before) {
+                let early = before - view.now;
+                return Err(format!(
+                    "a second change landed under one key, {early} ms before the first ceased to count"
+                ));
             }
         }
         Ok(())
@@ -69,7 +72,7 @@ impl Invariant for Idempotency {
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
             Event::Told { call, reply: Reply::Done { data, replayed }, .. } => self.told(call, data, *replayed, view),
-            Event::Landed { change, .. } => self.landed(change),
+            Event::Landed { change, .. } => self.landed(change, view),
             _ => Ok(()),
         }
     }

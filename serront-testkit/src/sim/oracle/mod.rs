@@ -144,7 +144,7 @@ fn asked_for(session: &SandboxSession) -> i64 {
 /// How long an idempotency key counts, and how exactly its age is known, in milliseconds.
 fn exactness(view: &View<'_>) -> (i64, i64) {
     let key_kept_ms = i64::try_from(view.policy.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4);
-    (key_kept_ms, view.skew_ms + REQUEST_MS_MAX)
+    (key_kept_ms, REQUEST_MS_MAX)
 }
 
 /// Whether the payment module is looked at first, and something else may refuse after it.
@@ -859,6 +859,8 @@ impl Invariant for Oracle {
             | Event::MailRefused(_)
             | Event::Posted { .. }
             | Event::Removed { .. }
+            | Event::Quarantined { .. }
+            | Event::Discarded { .. }
             | Event::Said(_)
             | Event::Secret(_) => Ok(()),
         }

@@ -1,0 +1,46 @@
+//! The installation's row.
+
+use serront_core::ids::InstallationId;
+use serront_core::ports::InstallationRow;
+use serront_core::sealed::SealedSecret;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::error::of_write;
+use crate::sql::error::Failed;
+use crate::sql::installation::{self, INSTALLATION};
+
+fn at(schema: &str, sql: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(sql.replace("@.", schema))
+}
+
+pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<InstallationRow, Failed> {
+    installation::row(&sqlx::query(at(schema, INSTALLATION)).fetch_one(connection).await?)
+}
+
+/// Writes the id unless there is one. The row is read by a statement of its own, which sees whoever was first.
+pub(super) async fn begin(
+    connection: &mut PgConnection,
+    schema: &str,
+    id: InstallationId,
+) -> Result<InstallationId, Failed> {
+    let sql = "INSERT INTO @.installation (installation_id) VALUES ($1) ON CONFLICT DO NOTHING";
+    sqlx::query(at(schema, sql)).bind(id.to_string()).execute(&mut *connection).await.map_err(of_write)?;
+    read(connection, schema).await?.id.ok_or(Failed::Unreadable("installation_id"))
+}
+
+pub(super) async fn put_key_check(
+    connection: &mut PgConnection,
+    schema: &str,
+    was: Option<&SealedSecret>,
+    check: &SealedSecret,
+) -> Result<bool, Failed> {
+    let sql = "UPDATE @.installation SET key_check = $2 WHERE key_check IS NOT DISTINCT FROM $1";
+    let done = sqlx::query(at(schema, sql))
+        .bind(was.map(SealedSecret::as_stored))
+        .bind(check.as_stored())
+        .execute(connection)
+        .await
+        .map_err(of_write)?;
+    Ok(done.rows_affected() > 0)
+}

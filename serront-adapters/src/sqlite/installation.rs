@@ -1,0 +1,37 @@
+//! The installation's row.
+
+use serront_core::ids::InstallationId;
+use serront_core::ports::InstallationRow;
+use serront_core::sealed::SealedSecret;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::sql::error::Failed;
+use crate::sql::installation::{self, INSTALLATION};
+
+pub(super) async fn read(connection: &mut SqliteConnection) -> Result<InstallationRow, Failed> {
+    let sql = AssertSqlSafe(INSTALLATION.replace("@.", ""));
+    installation::row(&sqlx::query(sql).fetch_one(connection).await?)
+}
+
+/// Writes the id unless there is one, and answers the one that counts. In the writer.
+pub(super) async fn begin(connection: &mut SqliteConnection, id: InstallationId) -> Result<InstallationId, Failed> {
+    sqlx::query("INSERT INTO installation (installation_id) VALUES (?) ON CONFLICT DO NOTHING")
+        .bind(id.to_string())
+        .execute(&mut *connection)
+        .await?;
+    read(connection).await?.id.ok_or(Failed::Unreadable("installation_id"))
+}
+
+pub(super) async fn put_key_check(
+    connection: &mut SqliteConnection,
+    was: Option<&SealedSecret>,
+    check: &SealedSecret,
+) -> Result<bool, Failed> {
+    let done = sqlx::query("UPDATE installation SET key_check = ?2 WHERE key_check IS ?1")
+        .bind(was.map(SealedSecret::as_stored))
+        .bind(check.as_stored())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,194 @@
+//! Whose clock: what hosts compare is compared in the storage's time, however far off a host's own clock is (#16).
+//!
+//! A bench's world has a clock of its own, so each case sets it off.
+
+use std::time::Duration;
+
+use serront_core::change::{ChangeSet, Claim, ClaimName};
+use serront_core::effect::{Attempt, Effect, EffectStatus, Errand, Lane};
+use serront_core::idempotency::KeptOutcome;
+use serront_core::marked::MarkedText;
+use serront_core::policy::DeliveryShares;
+use serront_core::ports::{DueEffect, NextAttempt, Prune, Pruned};
+use serront_core::receipt::Digest256;
+use serront_core::time::Timestamp;
+
+use super::Harness;
+use super::bench::{Bench, LEASE, Landed, UNNUMBERED, landed, request};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// Further than a key counts.
+const OFF: Duration = Duration::from_secs(25 * 3_600);
+
+/// A host's clock that is off, either way, when the storage's says `now`.
+fn off(now: Timestamp) -> [Timestamp; 2] {
+    [now.minus(OFF), now.plus(OFF)]
+}
+
+/// The storage tells its own time, by which everything here is judged.
+pub async fn the_storage_tells_its_time(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    assert_eq!(bench.storage().now().await.unwrap(), harness.now());
+    bench.advance(SECOND).await;
+    bench.world.clock.set(harness.now().plus(OFF));
+    assert_eq!(bench.storage().now().await.unwrap(), harness.now());
+}
+
+/// A key counts for a day of the storage's time, whatever the clocks of the host that used it first and of those that use it
+/// again.
+pub async fn a_key_counts_as_long_whatever_the_hosts_clocks_say(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, opening) = bench.opening();
+    bench.lands(&opening).await;
+    for (index, first) in off(harness.now()).into_iter().enumerate() {
+        let scope = request(account_id, &format!("key-{index}"), b"body").scope;
+        let name = ClaimName::Idempotency(scope);
+        let keeping = |at: Timestamp| {
+            let outcome = MarkedText::plain("{}".to_owned());
+            let kept = KeptOutcome { fingerprint: Digest256::of(b"body"), outcome, until: at.plus(DAY) };
+            let claims = vec![Claim { name: name.clone(), kept: Some(kept) }];
+            ChangeSet { claims, at, ..bench.change(account_id) }
+        };
+        let kept_until = async || {
+            let snapshot = bench.storage().account(account_id, Some(scope)).await.unwrap().unwrap();
+            snapshot.kept.map(|kept| kept.until)
+        };
+        let begun = harness.now();
+        bench.lands(&keeping(first)).await;
+        for elapsed in [Duration::ZERO, DAY / 2, DAY / 2 - MILLISECOND] {
+            bench.advance(elapsed).await;
+            assert_eq!(kept_until().await, Some(begun.plus(DAY)));
+            for at in off(harness.now()) {
+                assert_eq!(landed(&bench.commit(&keeping(at)).await), Landed::Duplicate(name.clone()));
+            }
+        }
+        bench.advance(MILLISECOND).await;
+        assert_eq!(kept_until().await, None);
+        assert_eq!(landed(&bench.commit(&keeping(off(harness.now())[index])).await), UNNUMBERED);
+    }
+}
+
+/// By a real command: the second request is answered as the first one was.
+pub async fn a_repeated_key_is_answered_by_hosts_with_other_clocks(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let request = request(seller.account_id, "key-1", b"body");
+    let mut replayed = Vec::new();
+    let [slow, fast] = off(harness.now());
+    for clock in [fast, harness.now(), slow, fast] {
+        bench.world.clock.set(clock);
+        let local = bench.world.local();
+        let host = crate::world::host();
+        let answer = local.confirm_payment(seller.account_id, placed.id, &host, None, Some(request)).await.unwrap();
+        replayed.push(answer.replayed);
+    }
+    assert_eq!(replayed, [false, true, true, true]);
+}
+
+/// What is due at once is due now, and what is due in a minute in a minute of the storage's.
+pub async fn effects_are_due_by_the_storages_clock(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, opening) = bench.opening();
+    bench.lands(&opening).await;
+    for at in off(harness.now()) {
+        let mut ids = bench.context(None).ids;
+        let errand = Errand::Poll(ids.checkout());
+        let effects = vec![
+            Effect::Removal { id: ids.removal(), upload_id: ids.upload() },
+            Effect::Errand { id: ids.errand(), errand: errand.clone(), due_at: at.plus(SECOND * 60) },
+        ];
+        bench.lands(&ChangeSet { effects, at, ..bench.change(account_id) }).await;
+        let now = harness.now();
+        assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(now));
+        assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(now.plus(SECOND * 60)));
+        let removal = bench.take_one().await;
+        assert!(matches!(removal.effect, DueEffect::Removal(_)));
+        // A retry in five seconds: by the clock of the host that made the attempt, which began two seconds before it ended.
+        let attempt = Attempt {
+            attempt_number: 1,
+            status: EffectStatus::Failed,
+            response_code: None,
+            error: Some("no answer".to_owned()),
+            duration_ms: 2_000,
+            attempted_at: at.minus(SECOND * 2),
+            next_retry_at: Some(at.plus(SECOND * 5)),
+        };
+        let next = NextAttempt::At(at.plus(SECOND * 5));
+        let recorded = bench.storage().record_attempt(account_id, removal.id, removal.fence, &attempt, next).await;
+        recorded.unwrap();
+        assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), Some(now.plus(SECOND * 5)));
+        bench.advance(SECOND * 5).await;
+        bench.record(&bench.take_one().await, NextAttempt::Succeeded).await.unwrap();
+        let take =
+            async || bench.storage().take_due(Lane::Errands, 10, DeliveryShares::default(), LEASE).await.unwrap();
+        bench.advance(SECOND * 55 - MILLISECOND).await;
+        assert_eq!(take().await, []);
+        bench.advance(MILLISECOND).await;
+        let [due] = <[_; 1]>::try_from(take().await).unwrap();
+        assert_eq!(due.effect, DueEffect::Errand(errand));
+        bench.record(&due, NextAttempt::Succeeded).await.unwrap();
+        // Again by hand: due at once.
+        bench.world.clock.set(at);
+        bench.lands(&requeueing(&bench, account_id, due.id, at)).await;
+        assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(harness.now()));
+        bench.advance(Duration::ZERO).await;
+        let [again] = <[_; 1]>::try_from(take().await).unwrap();
+        bench.record(&again, NextAttempt::Succeeded).await.unwrap();
+    }
+}
+
+fn requeueing<H: Harness + ?Sized>(
+    bench: &Bench<'_, H>,
+    account_id: serront_core::ids::AccountId,
+    id: serront_core::effect::EffectId,
+    at: Timestamp,
+) -> ChangeSet {
+    ChangeSet { writes: vec![serront_core::change::Write::Requeue(id)], at, ..bench.change(account_id) }
+}
+
+/// The secret before signs for a day of the storage's time, whatever the clock of the host that replaced it.
+pub async fn a_replaced_secret_signs_as_long_whatever_the_hosts_clock_says(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let seller = bench.world.seller("studio").await;
+    let account_id = seller.account_id;
+    let id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
+    let signs = async || {
+        bench.queue_deliveries(account_id, id, 1).await;
+        let due = bench.take_one().await;
+        bench.record(&due, NextAttempt::Succeeded).await.unwrap();
+        let DueEffect::Delivery { target: Some(target), .. } = due.effect else { panic!("a delivery") };
+        target.previous_secret.is_some()
+    };
+    for clock in off(harness.now()) {
+        bench.world.clock.set(clock);
+        bench.world.local().rotate_secret(account_id, id, None).await.unwrap();
+        bench.advance(DAY - MILLISECOND).await;
+        assert!(signs().await);
+        bench.advance(MILLISECOND).await;
+        assert!(!signs().await);
+    }
+}
+
+/// How old something is goes by when it landed, not by when a host says that it did.
+pub async fn ages_are_by_the_storages_clock(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, opening) = bench.opening();
+    bench.lands(&opening).await;
+    for at in off(harness.now()) {
+        let mut ids = bench.context(None).ids;
+        let effects = vec![Effect::Removal { id: ids.removal(), upload_id: ids.upload() }];
+        let change = ChangeSet { effects, at, ..bench.change(account_id) };
+        bench.lands(&change).await;
+        bench.record(&bench.take_one().await, NextAttempt::Succeeded).await.unwrap();
+        let hour = SECOND * 3_600;
+        let prune = Prune { effects_kept: hour, change_sets_kept: hour, limit: 100 };
+        bench.advance(hour).await;
+        assert_eq!(bench.storage().prune(prune).await.unwrap(), Pruned::default());
+        bench.advance(MILLISECOND).await;
+        let Pruned { effects, change_sets, .. } = bench.storage().prune(prune).await.unwrap();
+        assert!(effects == 1 && change_sets > 0);
+        assert_eq!(bench.storage().outcome(account_id, change.id).await.unwrap(), None);
+    }
+}
