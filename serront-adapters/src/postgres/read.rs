@@ -187,7 +187,7 @@ pub(super) async fn services(connection: &mut PgConnection, schema: &str, accoun
 
 pub(super) async fn shop(
     connection: &mut PgConnection,
-    schema: &str,
+    (schema, now): (&str, &str),
     slug: &Slug,
     scope: Option<Scope>,
 ) -> Read<Option<ShopSnapshot>> {
@@ -205,10 +205,11 @@ pub(super) async fn shop(
             ", {KEPT} FROM @.directory d JOIN @.accounts a ON a.account_id = d.account_id \
              JOIN @.storefronts f ON f.account_id = d.account_id \
              LEFT JOIN @.services s ON s.account_id = d.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = d.account_id AND k.scope = $3 \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = d.account_id AND k.scope = $3 AND k.until > {now} \
              WHERE d.kind = $1 AND d.name = $2 ORDER BY s.sort_order, s.service_id"
         ),
-        KEPT = KEPT
+        KEPT = KEPT,
+        now = now
     );
     let query = Query::new(schema, &sql)
         .bind(directory::STOREFRONT_SLUG)?

@@ -63,7 +63,9 @@ macro_rules! storage {
             }
 
             async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
-                $read!(self, |connection| read::shop(connection, slug, scope))
+                let mut found = $read!(self, |connection| read::shop(connection, slug, scope))?;
+                forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
+                Ok(found)
             }
 
             async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

@@ -281,7 +281,7 @@ impl Storage for MemoryStorage {
             storefront: storefront.clone(),
             services: services(&state, id),
             subscriptions: subscriptions(&state, id),
-            kept: kept(&state, id, scope),
+            kept: kept(&state, id, self.asked(scope)),
         }))
     }
 
