@@ -3,12 +3,12 @@
 //! A walk goes over the file once, in linear time, and answers where the picture ends and how many pixels its headers claim:
 //!
 //! ```text
-//! FF D8 … scan … FF D9 │ a trailer, a video, an archive          the picture: what is kept
+//! FF D8 … scan … FF D9 │ a trailer, a video, an archive          the picture, which is stored
 //! └──── kept ─────────┘ └─ cut off                               the ending: what is added if it is missing
 //! ```
 //!
-//! The walks read a file as decoders do: they step over what decoders step over, and stop where decoders stop. Metadata is not
-//! looked into. What a picture needs to be shown has to be there; what is cut off behind that is dropped.
+//! The walks read a file as decoders do: they skip what decoders skip, and stop where decoders stop. They ignore the content of
+//! metadata. A picture without the data that it needs to be shown is refused; an incomplete part behind those data is dropped.
 
 use std::borrow::Cow;
 
@@ -52,7 +52,7 @@ impl Found {
             }
             Cow::Owned(mut bytes) => {
                 bytes.truncate(self.kept);
-                // No more than that: a receipt may have 5 MiB, and a vector would make room for twice as much.
+                // A receipt may have 5 MiB, and a plain push could double the vector's capacity.
                 bytes.reserve_exact(self.ending.len());
                 bytes
             }
@@ -197,8 +197,8 @@ impl<'b> PngChunk<'b> {
 
 /// Chunks up to IEND.
 ///
-/// Checksums have to hold where decoders insist on them: in the header and the palette. Behind the pixels the picture ends at
-/// whatever is no whole chunk, or is one that no decoder knows and none may skip.
+/// Checksums must be right where decoders insist on them: in the header and the palette. Behind the pixels the picture ends at the
+/// first incomplete chunk, or at the first critical chunk that no decoder knows.
 fn png(bytes: &[u8]) -> Option<Found> {
     let header = PngChunk::at(bytes, 8).filter(|chunk| chunk.kind == b"IHDR" && chunk.sum_holds())?;
     let sides = header.data.filter(|data| data.len() == 13)?;
@@ -206,8 +206,7 @@ fn png(bytes: &[u8]) -> Option<Found> {
     let ended = |kept, ending| Some(Found { kept, ending, riff_size: None, pixels });
     let mut has_data = false;
     let mut at = header.end;
-    loop {
-        let Some(chunk) = PngChunk::at(bytes, at) else { break };
+    while let Some(chunk) = PngChunk::at(bytes, at) {
         match (chunk.kind, chunk.data) {
             (b"IEND", _) if bytes.get(at..chunk.end) == Some(IEND) && has_data => return ended(chunk.end, Vec::new()),
             // Pixels that are cut off are missed.
@@ -257,7 +256,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 /// Segments up to the end-of-image marker that follows the first scan.
 ///
 /// Behind the first scan with data in it there is something to show, so the picture ends at the latest where its segments do.
-/// Whether a scan has all of its data can't be told without decoding it. Further pictures of the file (previews, gain maps) are
+/// Whether a scan is complete is unknown without decoding it. Further pictures of the file (previews, gain maps) are
 /// not the picture's.
 fn jpeg(bytes: &[u8]) -> Result<Option<Found>, ImageFault> {
     let (mut width, mut pixels) = (0, 0);
@@ -381,7 +380,7 @@ fn webp(bytes: &[u8]) -> Option<Found> {
     Some(Found { kept, ending, riff_size: (size != stated).then_some(size), pixels: picture.pixels })
 }
 
-/// What the chunks of a WebP tell of its pictures.
+/// What the chunks of a WebP say about its pictures.
 #[derive(Default)]
 struct WebpPicture {
     /// Whether there are pixels.

@@ -1,7 +1,7 @@
 //! Files that buyers upload as receipts, as phones, apps, browsers and attackers write them: one for each class of file, with what a
 //! host has to make of it.
 //!
-//! Six small pictures that every browser shows lie in the folder beside this file; everything else is made from them here. A host's
+//! Six small pictures that every browser shows are in the folder `receipts`; everything else is made from them here. A host's
 //! own tests upload each [`Specimen`], and may compare with what a browser shows: [`Specimen::disagrees`] names the few files about
 //! which a browser and this library disagree, each with its reason.
 #![allow(clippy::expect_used, reason = "test support: a picture that is not as expected ends the test")]

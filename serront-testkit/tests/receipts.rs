@@ -1,4 +1,4 @@
-//! What becomes of the files that buyers upload: each specimen, and whatever can be made of them (#16).
+//! What becomes of the files that buyers upload: each specimen, and random mixtures of them (#16).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ fn each_specimen_is_stored_as_its_picture_alone_or_refused_with_its_reason() {
     }
 }
 
-/// Whatever is taken is a picture that is taken again as it is: nothing more is cut off or added.
+/// A picture that was taken is taken again as it is: nothing more is cut off or added.
 fn check(file: &[u8]) -> Result<(), TestCaseError> {
     let Ok(picture) = Picture::take(None, file) else { return Ok(()) };
     let again = Picture::take(Some(picture.image_type().media_type()), picture.bytes());

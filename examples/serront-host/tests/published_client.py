@@ -139,7 +139,7 @@ refused("NOT_FOUND", 404, client.public.get_order, "../../etc")
 refused("PAYLOAD_TOO_LARGE", 413, client.public.upload_proof, token, data=b"x" * (5 * 1024 * 1024 + 1), content_type="image/png")
 for content_type, data in [
     ("image/png", b"<svg xmlns='http://www.w3.org/2000/svg'/>"), ("image/svg+xml", b"<svg/>"), ("image/png", b""),
-    ("image/jpeg", PNG), ("application/pdf", b"%PDF-1.7"), ("image/png", b"<html></html>"), ("image/png", PNG + b"PK\x03\x04"),
+    ("image/jpeg", PNG), ("application/pdf", b"%PDF-1.7"), ("image/png", b"<html></html>"), ("image/png", PNG[:40]),
 ]:
     refused("UNSUPPORTED_MEDIA_TYPE", 415, client.public.upload_proof, token, data=data, content_type=content_type)
 assert client.public.upload_proof(token, data=PNG, content_type="image/png") == {"hasProof": True}

@@ -133,7 +133,7 @@ pub(super) async fn upload(intake: &Intake, headers: &HeaderMap, field: &str) ->
         if bytes.len() > RECEIPT_BYTES_MAX {
             return Err(Rejection::PayloadTooLarge { bytes_max: RECEIPT_BYTES_MAX }.into());
         }
-        return Ok(bytes.to_vec());
+        return Ok(bytes.into());
     }
     Err(malformed())
 }

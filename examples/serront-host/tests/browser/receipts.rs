@@ -1,4 +1,4 @@
-//! Receipts beside what a browser shows, and what the script does with a file that the host does not take (#16).
+//! Receipts compared with what a browser shows, and what the script does with a file that the host does not take (#16).
 
 use serde_json::{Value, json};
 use serront_testkit::receipts::{self, specimens};
@@ -17,7 +17,7 @@ struct Shown {
     whole: bool,
 }
 
-/// Has the page's browser show these bytes, of which it is told nothing else.
+/// Loads these bytes in the browser, without a name or a type.
 async fn shown(browser: &Browser, bytes: &[u8]) -> Shown {
     let show = "const url = URL.createObjectURL(new Blob([Uint8Array.from(arguments[0])])); \
         return new Promise((resolve) => { \
@@ -38,8 +38,7 @@ async fn shown(browser: &Browser, bytes: &[u8]) -> Shown {
     Shown { something: answer["something"] == true, whole: answer["whole"] == true }
 }
 
-/// A multipart form with this file, and its type. A browser tells a name and a type that it takes from the file's name: here both
-/// are wrong.
+/// A multipart form with this file, under a wrong name and a wrong type.
 fn multipart(file: &[u8]) -> Vec<u8> {
     let head = "--line\r\nContent-Disposition: form-data; name=\"receipt\"; filename=\"receipt.pdf\"\r\n\
         Content-Type: application/pdf\r\n\r\n";
@@ -182,7 +181,7 @@ async fn a_refusal_says_what_is_wrong_in_the_buyers_language() {
             assert!(refusal.contains(visitor.language.of(indonesian, english)), "{name}: {refusal}");
             assert_eq!(stage.seen(&order).await["hasProof"], false, "{name}");
         }
-        // Whoever sends the right one then is not held up by what was refused.
+        // A refused file does not keep the right one from being taken.
         buyer.attach("receipt", &stage.receipt()).await;
         let before = state(&buyer).await;
         buyer.press("/proof").await;
