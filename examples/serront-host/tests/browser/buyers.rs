@@ -168,6 +168,36 @@ async fn an_account_number_is_copied_as_digits_and_selected_where_it_cant_be_cop
     }
 }
 
+/// The browser refused such an address, and nobody could see why (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_was_copied_with_unseen_characters_is_taken() {
+    let stage = Stage::open().await;
+    let buyer = stage.browser(Visitor::phone(Language::Indonesian)).await;
+    buyer.open(STOREFRONT).await;
+    buyer.choose("service", "logo").await;
+    buyer.fill("buyerName", "Budi").await;
+    buyer.fill("buyerEmail", "\u{200b}budi@example.com\u{2069}").await;
+    buyer.press(STOREFRONT).await;
+    let place = buyer.arrive("/o/").await;
+    let order = stage.known_as(place.trim_start_matches("/o/").to_owned()).await;
+    assert_eq!(stage.seen(&order).await["buyerEmail"], "budi@example.com");
+}
+
+/// As a browser without a picker shows it, which Chromium can be made to (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_in_another_format_is_refused_with_the_format_where_there_is_no_picker() {
+    let stage = Stage::open().await;
+    let buyer = stage.browser(Visitor::phone(Language::English)).await;
+    buyer.open(STOREFRONT).await;
+    let typed = "const field = document.querySelector('[name=preferredDate]'); field.type = 'text'; \
+        field.value = arguments[0]; return [field.placeholder, field.title, field.validity.patternMismatch]";
+    let said = json!(["YYYY-MM-DD", "Write year-month-day, such as 2026-12-24"]);
+    for (day, is_refused) in [("24/12/2026", true), ("2026-12-24", false)] {
+        let told = buyer.run(typed, &[day.into()]).await;
+        assert_eq!(told, json!([said[0], said[1], is_refused]), "{day}");
+    }
+}
+
 async fn assert_nothing_to_pay_with(buyer: &Browser) {
     assert_no_account(buyer, "a confirmed order's page").await;
     for action in ["/claim", "/proof", "/pay"] {

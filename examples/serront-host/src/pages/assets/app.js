@@ -58,6 +58,16 @@ function select(button) {
   place.querySelector("[role=status]").textContent = button.dataset.refused;
 }
 
+// Characters that nobody sees come along when an address or a number is copied, and the browser would refuse them.
+const UNSEEN = /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+
+document.addEventListener("change", (event) => {
+  const input = event.target;
+  if (["email", "tel", "url", "date"].includes(input.getAttribute("type")) && input.value.search(UNSEEN) >= 0) {
+    input.value = input.value.replace(UNSEEN, "");
+  }
+});
+
 // Read out, where there is a place for it.
 function say(text) {
   const news = document.getElementById("news");
