@@ -18,7 +18,7 @@ use serront_core::effect::{Effect, Errand, Lane};
 use serront_core::ids::{AccountId, ChangeSetId, MailId};
 use serront_core::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Clock as _, Ids as _, Mailer, PortError, PortErrorKind, Storage as _, WorkStorage};
+use serront_core::ports::{Clock as _, Ids as _, Mailer, PortError, PortErrorKind, Posted, Storage as _, WorkStorage};
 use serront_core::rejection::Code;
 use serront_core::service::{Environment, Failure, Local};
 use serront_core::time::Timestamp;
@@ -30,7 +30,7 @@ use sqlx::migrate::Migrate as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A bound for what must come to an end at all.
 const BOUND: Duration = Duration::from_secs(60);
@@ -52,7 +52,8 @@ struct Hosts {
 }
 
 impl Hosts {
-    async fn open() -> Self {
+    /// Whose server ends a transaction that stands still for so long.
+    async fn open(idle_transaction_time_max: Duration) -> Self {
         let server: PgConnectOptions = server_url().parse().unwrap();
         let address = tokio::net::lookup_host((server.get_host().to_owned(), server.get_port())).await;
         let proxy = Proxy::start(address.unwrap().next().unwrap()).await.unwrap();
@@ -64,7 +65,7 @@ impl Hosts {
             options.clock = Some(clock.clone());
             // The other host is stopped, and does not tell its server that it gives up.
             options.statement_time_max = Duration::from_secs(600);
-            options.idle_transaction_time_max = Duration::from_secs(1);
+            options.idle_transaction_time_max = idle_transaction_time_max;
             Arc::new(within(PostgresStorage::open(options)).await.unwrap())
         };
         let (proxied, storage) = (open(through).await, open(server.clone()).await);
@@ -103,11 +104,11 @@ impl Hosts {
         &self,
         requests: u64,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> bool {
+    ) -> (bool, JoinHandle<()>) {
         // On a connection that is there.
         within(self.proxied.ready()).await.unwrap();
         self.proxy.stall_after(requests);
-        let mut working = tokio::spawn(work);
+        let mut working = tokio::spawn(async move { drop(work.await) });
         let done = loop {
             if self.proxy.is_stalled() {
                 break false;
@@ -117,12 +118,13 @@ impl Hosts {
                 break true;
             }
         };
-        working.abort();
-        done
+        // It keeps its connections, as a process does that is stopped.
+        (done, working)
     }
 
-    /// As when its machine is gone for good: what it has not heard of ends.
-    async fn gone(&self) {
+    /// As when its machine is gone for good: its connections end.
+    fn gone(&self, stopped: &JoinHandle<()>) {
+        stopped.abort();
         self.proxy.heal();
         self.proxy.cut_all();
     }
@@ -148,7 +150,8 @@ async fn confirm<S: WorkStorage>(world: &World<S>, placed: &Placed) -> Result<()
 /// A host that stops at whatever word to the server, and keeps its connections, keeps no other from its work.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
-    let hosts = Hosts::open().await;
+    // Without an end by the server's own doing: there is nothing to end.
+    let hosts = Hosts::open(Duration::ZERO).await;
     let seller = hosts.world.seller("studio").await;
     hosts.world.subscribe(&seller, "https://hooks.example.com", &[EVENT]).await;
     for lane in Lane::ALL {
@@ -157,7 +160,7 @@ async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
             hosts.queue(&seller).await;
             let stopping = Arc::clone(&hosts.proxied);
             let taking = async move { stopping.take_due(lane, 100, DeliveryShares::UNLIMITED, LEASE).await.map(drop) };
-            let done = hosts.stopped_in(stops + 1, taking).await;
+            let (done, stopped) = hosts.stopped_in(stops + 1, taking).await;
             // What the other one has under its lease comes back when that runs out; what is new is nobody's.
             hosts.queue(&seller).await;
             let took = within(async {
@@ -170,7 +173,7 @@ async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
                 }
             });
             assert!(took.await.iter().all(|due| due.id.lane() == lane));
-            hosts.gone().await;
+            hosts.gone(&stopped);
             if done {
                 break;
             }
@@ -183,7 +186,7 @@ async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
 /// The same for the folder, for a reader of the books, for commits, and for the records of attempts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
-    let hosts = Hosts::open().await;
+    let hosts = Hosts::open(Duration::from_secs(1)).await;
     let seller = hosts.world.seller("studio").await;
     for what in ["fold", "books", "commit", "record"] {
         let mut stops = 0;
@@ -208,7 +211,7 @@ async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
                     }
                 }
             };
-            let done = hosts.stopped_in(stops + 1, working).await;
+            let (done, stopped) = hosts.stopped_in(stops + 1, working).await;
             within(async {
                 while hosts.world.storage.fold_deltas(1_000).await.is_err() {}
                 // Whatever became of the other's confirmation, this one is answered.
@@ -218,7 +221,7 @@ async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
             .await;
             hosts.world.clock.advance(LEASE);
             within(hosts.world.dispatch_all()).await;
-            hosts.gone().await;
+            hosts.gone(&stopped);
             if done {
                 break;
             }
@@ -324,6 +327,8 @@ async fn records_that_wait_for_a_lock_take_no_connection() {
     for _ in 0..4 {
         confirm(&world, &world.place(&seller, "Budi").await).await.unwrap();
     }
+    // Each goes on with the streak.
+    world.sink.answer_next(std::iter::repeat_n(Posted::Answered(500), 4));
     let shares = DeliveryShares::UNLIMITED;
     let taken = world.storage.take_due(Lane::Deliveries, 10, shares, LEASE).await.unwrap();
     assert_eq!(taken.len(), 4);
