@@ -93,7 +93,7 @@ async fn in_quarantine(receipts: &ObjectReceipts, before: Timestamp) -> Vec<(Acc
     }
 }
 
-/// What is in quarantine is read and not listed, comes back whole, and goes for good (#16).
+/// An upload in quarantine can be read, is not listed, can be restored whole, and can be deleted (#16).
 async fn quarantines_restores_and_discards(receipts: &ObjectReceipts) {
     let at = Timestamp::from_millis;
     let all: Vec<_> = (1..=3).flat_map(|a| (1..=2).map(move |u| (account(a), upload(u)))).collect();
@@ -130,7 +130,7 @@ async fn quarantines_restores_and_discards(receipts: &ObjectReceipts) {
     assert_eq!(receipts.get(account(1), upload(1)).await.unwrap(), None);
 }
 
-/// One id, whoever writes it first; another one only knowingly (#16).
+/// The first id that is written stays; only an adoption replaces it (#16).
 async fn belongs_to_one_installation(receipts: &ObjectReceipts) {
     assert_eq!(receipts.installation().await.unwrap(), None);
     let tasks: Vec<_> = (1..=8)

@@ -161,7 +161,7 @@ where
             // Nothing is counted: a key that is missing here is no failure of the receiver's.
             Err(error) => return Err(error.into()),
         };
-        // A clock that was set back meanwhile makes it end where it began: what comes next is reckoned from its end.
+        // If the clock was set back during the attempt, the attempt ends when it began: the next one is reckoned from its end.
         let now = clock.now().max(attempted_at);
         let next = match &outcome.failure {
             None => NextAttempt::Succeeded,

@@ -14,8 +14,8 @@
 //! | an id | none | no receipt, and the database names some | refused |
 //! | either | none | anything else | the id is written |
 //!
-//! Database and store of a version that knew no ids are in the rows that write one, so an upgrade needs nothing. Whoever knows
-//! better calls [`adopt`].
+//! Database and store of a version that knew no ids are in the rows that write one, so an upgrade needs nothing. An operator
+//! who knows better calls [`adopt`].
 //!
 //! It also holds the check of clocks: hosts compare the storage's time, so [`clock_off`] says how far a host is from it.
 
@@ -147,13 +147,13 @@ fn same(database: InstallationId, store: InstallationId) -> Result<InstallationI
 /// What an adoption changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adopted {
-    /// The installation of both from now on.
+    /// The installation that both belong to.
     pub id: InstallationId,
     /// Which one the store belonged to before.
     pub was: Option<InstallationId>,
 }
 
-/// Makes the store of receipts this database's, whatever is there: for whoever knows that the two belong together. Receipts that
+/// Makes the store of receipts this database's without any check: for an operator who knows that the two belong together. Receipts that
 /// the database does not name then go into quarantine like every other.
 ///
 /// # Errors

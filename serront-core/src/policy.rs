@@ -43,7 +43,7 @@ pub struct Policy {
     pub key_touch_interval: Duration,
     /// How old an upload that no payment names must be before the sweeper moves it into quarantine.
     pub orphan_age: Duration,
-    /// How long an upload stays in quarantine before the sweeper deletes it. Long enough that somebody notices a wrong database.
+    /// How long an upload stays in quarantine before the sweeper deletes it. Long enough to notice a wrong database.
     pub quarantine_kept: Duration,
     /// How far a host's clock may be off the storage's before it says so. Ordinary clocks are kept to within a second, so this is
     /// one that nothing sets right any more.

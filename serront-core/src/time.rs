@@ -52,7 +52,7 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(other.0.saturating_sub(own.0)))
     }
 
-    /// How far apart the two are, whichever is the later one.
+    /// How far apart the two are, in either order.
     #[must_use]
     pub const fn apart(self, other: Self) -> Duration {
         Duration::from_millis(self.0.abs_diff(other.0))

@@ -18,7 +18,7 @@ fn id(world: &World) -> InstallationId {
     world.ids.sequence(world.clock.now()).installation()
 }
 
-/// A store of receipts of nobody's, with one receipt that no payment of `world` names.
+/// A store of receipts without an id, with one receipt that no payment of `world` names.
 async fn strange_receipts(world: &World) -> MemoryReceipts {
     let receipts = MemoryReceipts::new(world.clock.clone());
     let mut ids = world.ids.sequence(world.clock.now());
@@ -75,7 +75,7 @@ async fn what_an_earlier_version_made_goes_on_without_a_hand() {
     world.receipts.put(seller.account_id, world.ids.sequence(world.clock.now()).upload(), samples::GIF).await.unwrap();
     world.clock.advance(25 * HOUR);
     met(&world, &world.receipts).await.unwrap();
-    // The folder was lost before the upgrade, and is made anew.
+    // The folder was lost before the upgrade, and is empty.
     let (world, _) = with_a_named_receipt().await;
     met(&world, &MemoryReceipts::new(world.clock.clone())).await.unwrap();
 }
@@ -104,7 +104,7 @@ async fn strangers_are_refused_and_named() {
     let (full, _) = with_a_named_receipt().await;
     let empty = World::new();
     assert_eq!(met(&empty, &full.receipts).await, Err(Strangers::UnknownReceipts { database: None }));
-    // A database in use with a store of an earlier version of somebody else's.
+    // A database in use with the store of another installation's earlier version.
     let receipts = strange_receipts(&full).await;
     full.clock.advance(48 * HOUR + Duration::from_millis(1));
     assert_eq!(met(&full, &receipts).await, Err(Strangers::UnknownReceipts { database: None }));
@@ -162,7 +162,7 @@ async fn a_host_with_other_keys_is_recognized() {
     assert!(are_known(&world, &ours).await);
     assert!(are_known(&world, &ours).await);
     assert!(!are_known(&world, &theirs).await);
-    // Another key first, sealed anew, the old one forgotten: they are still this installation's.
+    // A new key, everything sealed again, the old key forgotten: they are still this installation's.
     ours.rotate();
     assert!(are_known(&world, &ours).await);
     let before = world.storage.installation().await.unwrap().key_check;

@@ -233,7 +233,7 @@ async fn with_the_wrong_database_nothing_is_touched() {
         }
     }
     assert_eq!((right.receipts.uploads(), right.receipts.quarantined_uploads()), (uploads, vec![]));
-    assert_eq!(sweep(&right).await, 1, "the right one goes on");
+    assert_eq!(sweep(&right).await, 1, "the right one sweeps");
 }
 
 /// The folder is exchanged while the host serves.

@@ -19,7 +19,7 @@ use serront_core::service::Local;
 use serront_host::{Ports, SessionKey};
 
 use crate::settings::{Database, PlugipayAccess, Settings};
-use crate::{Fatal, environment};
+use crate::{Fatal, environment, installation};
 
 /// The storage, whichever engine it is.
 pub(crate) enum Engine {
@@ -115,6 +115,13 @@ pub(crate) async fn sealer(settings: &Settings, storage: &dyn WorkStorage) -> Re
     Ok(Arc::new(KeyFile::open(file)?))
 }
 
+/// The same, refused if they are another installation's.
+pub(crate) async fn known_sealer(settings: &Settings, storage: &dyn WorkStorage) -> Result<Arc<KeyFile>, Fatal> {
+    let sealer = sealer(settings, storage).await?;
+    installation::know_keys(settings, storage, &sealer).await?;
+    Ok(sealer)
+}
+
 /// Opens everything.
 pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
     let plugipay = plugipay(settings)?;
@@ -124,15 +131,19 @@ pub(crate) async fn open(settings: &Settings) -> Result<Adapters, Fatal> {
         private_folder(folder)?;
     }
     let engine = engine(settings).await?;
-    let sealer = sealer(settings, engine.storage().as_ref()).await?;
+    let storage = engine.storage();
+    installation::trust_clock(storage.as_ref(), &settings.policy()?).await?;
+    let receipts = ObjectReceipts::local(proofs)?;
+    installation::meet(storage.as_ref(), &receipts).await?;
+    let sealer = known_sealer(settings, storage.as_ref()).await?;
     let mailer: Arc<dyn Mailer> = match settings.smtp() {
         Some(server) => Arc::new(smtp(server, settings)?),
         None => Arc::new(MailFiles::new(mail, settings.mail_from())?),
     };
     let targets = if settings.dev() { Targets::Development } else { Targets::Public };
     let ports = Ports {
-        storage: engine.storage(),
-        receipts: Arc::new(ObjectReceipts::local(proofs)?),
+        storage,
+        receipts: Arc::new(receipts),
         mailer,
         sink: Arc::new(HttpSink::new(targets)?),
         plugipay,

@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Look after the keys that secrets in the database are sealed under, also while the host serves.
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Look after the folder of receipts, while no host serves.
+    #[command(subcommand)]
+    Proofs(ProofsCommand),
     /// Apply pending migrations.
     Migrate,
 }
@@ -154,6 +157,14 @@ pub(crate) enum SecretsCommand {
     /// Reseal, and then remove every key but the newest from the file. Take the old ones out of no backup before the database's
     /// own backups that need them are gone.
     Forget,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProofsCommand {
+    /// Make the folder of receipts this database's, where `serve` says that the two belong to different installations, and print
+    /// the installation's id and the folder's before. Receipts in it that this database does not name go into quarantine a day
+    /// after they were stored, and are deleted 30 days later: be sure that it is the right database.
+    Adopt,
 }
 
 #[derive(Debug, Subcommand)]
@@ -280,6 +291,7 @@ mod tests {
         assert!(parse(&["inbox", "list", "--all", "--limit", "5"]).is_ok());
         assert!(parse(&["inbox", "retry", ACCOUNT, "evt_1"]).is_ok());
         assert!(parse(&["plugipay", "rotate-secret", ACCOUNT]).is_ok());
+        assert!(parse(&["proofs", "adopt"]).is_ok());
         assert!(["rotate", "reseal", "forget"].iter().all(|command| parse(&["secrets", command]).is_ok()));
         for bad in
             [&["inbox", "list", "--limit", "0"][..], &["inbox", "retry", ACCOUNT, "a b"], &["inbox", "retry", "x"]]

@@ -15,6 +15,7 @@ use serront_core::tier::Tier;
 mod adapters;
 mod commands;
 mod demo;
+mod installation;
 mod operator;
 mod process;
 mod serve;
@@ -58,6 +59,7 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
         Command::Ledger(command) => operator::ledger(&settings, command).await,
         Command::Secrets(command) => operator::secrets(&settings, command).await,
         Command::Payout(command) => operator::payout(&settings, command).await,
+        Command::Proofs(command) => installation::proofs(&settings, command).await,
         Command::Migrate => {
             adapters::engine(&settings).await?.close().await;
             process::result(&json!({ "migrated": true }))

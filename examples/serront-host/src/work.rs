@@ -16,10 +16,11 @@ use std::time::Duration;
 use serront_core::dispatch::Dispatcher;
 use serront_core::effect::Lane;
 use serront_core::fold::Folder;
+use serront_core::installation::{self, MeetError};
 use serront_core::janitor::Janitor;
 use serront_core::ports::{Due, Mailer, PortError, Receipts, RecordError, Sink, WorkStorage};
 use serront_core::service::{Failure, Resealed};
-use serront_core::sweep::Sweeper;
+use serront_core::sweep::{Sweeper, Swept};
 use serront_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -31,6 +32,8 @@ use crate::state::Host;
 const ROUND: Duration = Duration::from_millis(500);
 /// The longest pause after failures of the storage, which begin at one round and double.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// How often the host's clock is compared with the storage's.
+const CLOCK_LOOK: Duration = Duration::from_secs(300);
 /// How long the sweeper waits after a failure. Nothing waits for it.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
 
@@ -154,16 +157,43 @@ pub async fn sweep(host: Arc<Host>, mut stop: Stop) {
         let now: Timestamp = ports.clock.now();
         let pause = match sweeper.step(now).await {
             Ok(swept) => {
-                tracing::debug!(receipts = swept.receipts, "swept");
+                let Swept { quarantined, restored, deleted, .. } = swept;
+                if quarantined + restored + deleted > 0 {
+                    tracing::info!(quarantined, restored, deleted, "receipts were swept");
+                }
                 swept.next.since(now)
             }
             Err(error) => {
-                tracing::warn!(cause = describe(&error), "sweeping failed");
+                let cause = match &error {
+                    MeetError::Strangers(strangers) => strangers.to_string(),
+                    MeetError::Port(error) => describe(error),
+                };
+                tracing::warn!(cause, "sweeping failed");
                 SWEEP_RETRY
             }
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = stopped(&mut stop) => {}
+        }
+    }
+}
+
+/// Compares the host's clock with the storage's every few minutes until the host stops, and logs where they differ. Nothing
+/// that hosts compare goes by the host's clock, but times that people are shown do, as do signatures and sessions.
+pub async fn watch_clock(host: Arc<Host>, mut stop: Stop) {
+    let ports = &host.ports;
+    while !*stop.borrow() {
+        match installation::clock_off(ports.storage.as_ref(), ports.clock.as_ref()).await {
+            Ok(found) if found.is_notable(&host.policy) => {
+                let (here, there, off_seconds) = (found.host, found.storage, found.by.as_secs());
+                tracing::warn!(%here, %there, off_seconds, "this machine's clock is off the database's");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(cause = describe(&error), "the database's clock can't be read"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CLOCK_LOOK) => {}
             () = stopped(&mut stop) => {}
         }
     }

@@ -18,13 +18,13 @@ pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<
     installation::row(&sqlx::query(at(schema, INSTALLATION)).fetch_one(connection).await?)
 }
 
-/// Writes the id unless there is one. The row is read by a statement of its own, which sees whoever was first.
+/// Writes the id unless there is one. The row is read by another statement, which sees the id that was first.
 pub(super) async fn begin(
     connection: &mut PgConnection,
     schema: &str,
     id: InstallationId,
 ) -> Result<InstallationId, Failed> {
-    let sql = "INSERT INTO @.installation (installation_id) VALUES ($1) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO @.installation (one, installation_id) VALUES (1, $1) ON CONFLICT DO NOTHING";
     sqlx::query(at(schema, sql)).bind(id.to_string()).execute(&mut *connection).await.map_err(of_write)?;
     read(connection, schema).await?.id.ok_or(Failed::Unreadable("installation_id"))
 }

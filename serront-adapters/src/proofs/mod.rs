@@ -209,7 +209,7 @@ impl ObjectReceipts {
     }
 }
 
-/// What is not there needs nothing: somebody else was faster.
+/// A missing object is fine: another host was faster.
 fn passing_over(done: Result<(), Error>) -> Result<(), Error> {
     match done {
         Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
@@ -293,9 +293,7 @@ impl Receipts for ObjectReceipts {
             Ok(()) | Err(Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(failure::of_put(error)),
         }
-        self.known_installation()
-            .await?
-            .ok_or_else(|| PortError::transient("the store's installation id is gone again"))
+        self.known_installation().await?.ok_or_else(|| PortError::transient("the store's installation id was removed"))
     }
 
     async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {

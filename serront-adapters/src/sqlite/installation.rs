@@ -16,7 +16,7 @@ pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Installati
 
 /// Writes the id unless there is one, and answers the one that counts. In the writer.
 pub(super) async fn begin(connection: &mut SqliteConnection, id: InstallationId) -> Result<InstallationId, Failed> {
-    sqlx::query("INSERT INTO installation (installation_id) VALUES (?) ON CONFLICT DO NOTHING")
+    sqlx::query("INSERT INTO installation (one, installation_id) VALUES (1, ?) ON CONFLICT DO NOTHING")
         .bind(id.to_string())
         .execute(&mut *connection)
         .await?;

@@ -24,7 +24,7 @@ pub struct QuarantinedReceipt {
     pub account_id: AccountId,
     /// Which upload.
     pub upload_id: UploadId,
-    /// Since when, by the clock of whoever moved it there.
+    /// Since when, as its mover said.
     pub since: Timestamp,
 }
 
@@ -50,7 +50,7 @@ pub trait Receipts: Send + Sync {
     /// Every kind.
     async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError>;
 
-    /// Removes an upload for good. Removing what is not there is fine, and what is in quarantine stays there.
+    /// Deletes an upload. Deleting a missing one is fine, and a copy in quarantine stays there.
     ///
     /// # Errors
     /// Every kind; the caller tries again.
@@ -95,7 +95,7 @@ pub trait Receipts: Send + Sync {
     /// Every kind; the caller tries again.
     async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
 
-    /// Removes from quarantine, for good, what is there of an upload. Removing what is not there is fine.
+    /// Deletes an upload from quarantine. Deleting a missing one is fine.
     ///
     /// # Errors
     /// Every kind; the caller tries again.
@@ -114,7 +114,7 @@ pub trait Receipts: Send + Sync {
     /// Every kind; calling again is harmless.
     async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
 
-    /// Writes the installation's id in the place of whatever is there.
+    /// Writes the installation's id, in place of another one.
     ///
     /// # Errors
     /// Every kind; calling again is harmless.

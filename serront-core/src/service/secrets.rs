@@ -1,4 +1,4 @@
-//! Secrets at rest: those that are outdated are sealed anew, and keys that are not this installation's are recognized.
+//! Secrets at rest: outdated ones are sealed again, and keys of another installation are recognized.
 
 use super::{Failure, Local, rounds};
 use crate::decide::{self, Decision};
@@ -110,7 +110,7 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
         let sealer = self.environment.sealer;
         let id = self.environment.ids.sequence(self.environment.clock.now()).installation();
         let holder = SecretHolder::Installation(self.storage.begin_installation(id).await?);
-        // Each round somebody else has put another check in the place of the one that was read; they do not go on for ever.
+        // Another host replaced the check between the read and the write. That happens seldom, so a few rounds suffice.
         for _ in 0..self.environment.policy.commit_rounds_max.max(1) {
             let was = self.storage.installation().await?.key_check;
             let Looked { opened, unopened } = match &was {
@@ -150,7 +150,7 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
         }
     }
 
-    /// Seals the key check anew, if there is one under an older key: with the secrets, for `forget` removes that key after them.
+    /// Seals the key check again if it is under an older key. It goes with the secrets: `forget` removes that key after them.
     async fn reseal_key_check(&self, tally: &mut Resealed) -> Result<(), Failure> {
         let sealer = self.environment.sealer;
         for _ in 0..self.environment.policy.commit_rounds_max.max(1) {

@@ -170,7 +170,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         change_of(decide::create_service(&snapshot, &input, &mut self.context(None)).expect("a service"))
     }
 
-    /// Commits this many removals, each due at once: the simplest of all effects.
+    /// Commits this many removals, each due immediately: the simplest of all effects.
     pub(super) async fn queue_removals(&self, account_id: AccountId, count: usize) -> Vec<EffectId> {
         let mut ids = self.context(None).ids;
         let removal = |_| Effect::Removal { id: ids.removal(), upload_id: ids.upload() };

@@ -1,6 +1,6 @@
 //! Whose clock: what hosts compare is compared in the storage's time, however far off a host's own clock is (#16).
 //!
-//! A bench's world has a clock of its own, so each case sets it off.
+//! The clock of a bench's world stands for a host's, so each case sets it off.
 
 use std::time::Duration;
 
@@ -36,8 +36,7 @@ pub async fn the_storage_tells_its_time(harness: &impl Harness) {
     assert_eq!(bench.storage().now().await.unwrap(), harness.now());
 }
 
-/// A key counts for a day of the storage's time, whatever the clocks of the host that used it first and of those that use it
-/// again.
+/// A key counts for a day of the storage's time, however wrong the clocks of the hosts are that use it first and again.
 pub async fn a_key_counts_as_long_whatever_the_hosts_clocks_say(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, opening) = bench.opening();
@@ -87,7 +86,7 @@ pub async fn a_repeated_key_is_answered_by_hosts_with_other_clocks(harness: &imp
     assert_eq!(replayed, [false, true, true, true]);
 }
 
-/// What is due at once is due now, and what is due in a minute in a minute of the storage's.
+/// An effect that is due immediately is due now; one that is due in a minute, after a minute of the storage's time.
 pub async fn effects_are_due_by_the_storages_clock(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, opening) = bench.opening();
@@ -129,7 +128,7 @@ pub async fn effects_are_due_by_the_storages_clock(harness: &impl Harness) {
         let [due] = <[_; 1]>::try_from(take().await).unwrap();
         assert_eq!(due.effect, DueEffect::Errand(errand));
         bench.record(&due, NextAttempt::Succeeded).await.unwrap();
-        // Again by hand: due at once.
+        // Queued again by hand: due now.
         bench.world.clock.set(at);
         bench.lands(&requeueing(&bench, account_id, due.id, at)).await;
         assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(harness.now()));
@@ -148,7 +147,7 @@ fn requeueing<H: Harness + ?Sized>(
     ChangeSet { writes: vec![serront_core::change::Write::Requeue(id)], at, ..bench.change(account_id) }
 }
 
-/// The secret before signs for a day of the storage's time, whatever the clock of the host that replaced it.
+/// The previous secret signs for a day of the storage's time, however wrong the clock of the host that replaced it is.
 pub async fn a_replaced_secret_signs_as_long_whatever_the_hosts_clock_says(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;

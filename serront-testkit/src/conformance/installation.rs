@@ -1,4 +1,4 @@
-//! The installation's row: one id, whoever writes it first, and a key check that is replaced by one (#16).
+//! The installation's row: the first id that is written stays, and one of several writers replaces a key check (#16).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn check(text: &str) -> SealedSecret {
     SealedSecret::stored(format!("sealed:{text}"))
 }
 
-/// Of hosts that start at the same time one's id is kept, for good, and all are answered that one.
+/// Of hosts that start at the same time one's id is kept, and all are answered that one.
 pub async fn hosts_that_start_at_once_agree_on_an_id(harness: &impl Harness) {
     let bench = Bench::new(harness);
     assert_eq!(bench.storage().installation().await.unwrap(), InstallationRow::default());

@@ -144,7 +144,7 @@ pub(crate) struct SimReceipts {
     pub(crate) world: Arc<World>,
     /// A planted bug: the list of uploads is always empty, so that nothing is ever swept.
     pub(crate) lists_nothing: bool,
-    /// A planted bug: what is in quarantine is listed whatever its age.
+    /// A planted bug: everything in quarantine is listed, however young.
     pub(crate) quarantine_cut_short: bool,
 }
 

@@ -73,7 +73,7 @@ async fn rotate_secret(settings: &Settings, account: AccountId) -> Result<(), Fa
     let storage = engine.storage();
     let provider = Provider { plugipay: plugipay.as_deref(), public_url: &public_url };
     let rotated = async {
-        let sealer = adapters::sealer(settings, storage.as_ref()).await?;
+        let sealer = adapters::known_sealer(settings, storage.as_ref()).await?;
         let environment = Environment { sealer: sealer.as_ref(), ..environment(&policy) };
         Ok::<_, Fatal>(Online::new(storage.as_ref(), provider, environment).rotate_endpoint(account).await?)
     };

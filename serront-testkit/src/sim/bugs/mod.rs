@@ -124,7 +124,7 @@ bugs! {
     KeysForgottenEarly: "keys-forgotten-early", Host, "Old keys are forgotten while secrets are still sealed under them.";
     RedirectIsSuccess: "redirect-is-success", Host, "A redirect counts as a successful delivery.";
     NothingSwept: "nothing-swept", Host, "The receipts' store lists nothing, so that orphans stay.";
-    QuarantineCutShort: "quarantine-cut-short", Host, "What is in quarantine is deleted by the next sweep, whatever its age.";
+    QuarantineCutShort: "quarantine-cut-short", Host, "The next sweep deletes everything in quarantine, however young.";
     DueByHostClock: "due-by-host-clock", Storage, "What is due later is due by the clock of the host that said so.";
     KeyEndsByHostClock: "key-ends-by-host-clock", Storage, "A key ends by the clock of the host that used it, counted a hundred times as far off as it is.";
     InTransitAvailable: "in-transit-available", Link, "What is in transit counts as available again.";

@@ -1,5 +1,5 @@
 //! Rule 9: a repeated request with the same idempotency key has the same answer and no second effect, also when the first
-//! answer was lost. A key counts for as long by the storage's clock, whatever the clocks of the hosts say.
+//! answer was lost. A key's time is the storage's, however wrong the hosts' clocks are.
 
 use std::collections::BTreeMap;
 
