@@ -38,6 +38,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -466,6 +467,10 @@ impl WorkStorage for NetStorage {
     /// All of one moment, as the port wants it: what is read stays here, and only the way there and back is the network's.
     async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
         self.read(move |storage| at_once(storage.discards(limit))).await
+    }
+
+    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
+        self.read(move |storage| at_once(storage.set_aside(limit))).await
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
