@@ -385,7 +385,7 @@ async fn a_network_that_goes_silent_keeps_nobody_for_ever() {
     shop.assert_all_confirmed(&placed).await;
 }
 
-/// The one connection waits for a row that somebody else has locked. Those behind it are told within their bound, all of
+/// The one connection is at a statement that takes long. Those behind it are told within their bound, all of
 /// them, also those who share a round.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_all_connections_taken_callers_are_told_that_it_is_busy() {
@@ -397,12 +397,23 @@ async fn with_all_connections_taken_callers_are_told_that_it_is_busy() {
     // As many as would not be told within the bound if each waited after the other.
     let placed = shop.place(100).await;
     let change = shop.confirmation(&placed[1]).await;
-    let holder = shop.hold(&placed[0]).await;
+    shop.before_each_order(&format!(
+        "IF NEW.order_id = '{}' THEN PERFORM nextval('@.struck'); \
+         WHILE (SELECT last_value < 100 FROM @.struck) LOOP PERFORM pg_sleep(0.01); END LOOP; END IF;",
+        placed[0].id
+    ))
+    .await;
     let waiting = tokio::spawn({
         let (world, order) = (Arc::clone(&shop.world), placed[0].clone());
         async move { confirm(&world, &order).await }
     });
-    shop.until_blocked_by(&holder).await;
+    within(async {
+        let sql = format!("SELECT is_called FROM {}.struck", shop.schema);
+        while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql.clone())).fetch_one(&shop.pool).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 
     let key = OrderKey::Id(placed[1].account_id, placed[1].id);
     let filter = OrderFilter::default();
@@ -422,7 +433,7 @@ async fn with_all_connections_taken_callers_are_told_that_it_is_busy() {
         assert!(matches!(answer, Err(Failure::Busy)), "{answer:?}");
     }
     assert!(!waiting.is_finished());
-    holder.end().await;
+    shop.sql("SELECT setval('@.struck', 100)").await;
     waiting.await.unwrap().unwrap();
     for answer in crowd(&shop, &placed[1..]).await {
         answer.unwrap();

@@ -145,8 +145,9 @@ where
     /// Attempts one effect and records what became of it.
     ///
     /// # Errors
-    /// [`RecordError`]: the attempt was made and is not in the log, or it could not be made because the secret to sign with
-    /// can't be opened for now. Either way the effect comes back when its lease runs out, with the same ids and bytes.
+    /// [`RecordError`]: the attempt was made and is not in the log, though it was sent there again and again while the lease ran,
+    /// or it could not be made because the secret to sign with can't be opened for now. Either way the effect comes back when
+    /// its lease runs out, with the same ids and bytes.
     pub async fn perform(&self, due: &Due) -> Result<(), RecordError> {
         let clock = self.environment.clock;
         let attempted_at = clock.now();
@@ -170,7 +171,7 @@ where
         };
         let error = outcome.failure.map(|reason| reason.text);
         let attempt = Attempt { response_code: outcome.response_code, ..log(due, attempted_at, now, error, next) };
-        self.storage.record_attempt(due.account_id, due.id, due.fence, &attempt, next).await?;
+        record(self.storage, self.environment, due, &attempt, next, self.environment.policy.lease).await?;
         if let (EffectStatus::Failed, DueEffect::Delivery { target: Some(target), .. }) = (attempt.status, &due.effect)
         {
             let local = Local::new(self.storage, self.environment);
@@ -266,6 +267,59 @@ where
             None => stepped(self.storage, &Lane::OUTBOX, self.environment.policy, now, due.len(), capacity).await,
         }
     }
+}
+
+/// The pause before a record is sent again for the first time. It doubles, up to [`RECORD_PAUSE_MAX`].
+const RECORD_PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause before a record is sent again: a storage that is back is not left to wait for long.
+const RECORD_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Writes an attempt into the log, and sends the record again while the lease runs if the storage failed for now or did not
+/// answer: an attempt that is not in the log is made again, and its receiver gets the same twice. The fence makes a
+/// record that is sent again harmless.
+pub(crate) async fn record<S: WorkStorage + ?Sized>(
+    storage: &S,
+    Environment { clock, .. }: Environment<'_>,
+    due: &Due,
+    attempt: &Attempt,
+    next: NextAttempt,
+    lease: Duration,
+) -> Result<(), RecordError> {
+    let until = attempt.attempted_at.plus(lease);
+    let (mut pause, mut paused) = (RECORD_PAUSE_FIRST, Duration::ZERO);
+    let mut unknown = None;
+    loop {
+        let error = match storage.record_attempt(due.account_id, due.id, due.fence, attempt, next).await {
+            Ok(()) => return Ok(()),
+            // An earlier sending may have landed, and have ended the lease itself.
+            Err(RecordError::LeaseLost(lost)) => match unknown {
+                Some(unknown) => return landed(storage, due, attempt).await.map_err(|_| unknown)?.ok_or(lost.into()),
+                None => return Err(lost.into()),
+            },
+            Err(RecordError::Port(error)) => error,
+        };
+        let permanent = error.kind() == PortErrorKind::Permanent;
+        // Once a sending's outcome is unknown, no later failure makes it known.
+        let error = unknown.take().unwrap_or(error);
+        // Clocks may jump: the pauses alone come to an end, too.
+        if permanent || paused >= lease || clock.now() >= until {
+            return Err(error.into());
+        }
+        unknown = Some(error).filter(|error| error.kind() == PortErrorKind::OutcomeUnknown);
+        clock.sleep(pause).await;
+        paused = paused.saturating_add(pause);
+        pause = pause.saturating_mul(2).min(RECORD_PAUSE_MAX);
+    }
+}
+
+/// Whether the log ends with this attempt.
+async fn landed<S: WorkStorage + ?Sized>(
+    storage: &S,
+    due: &Due,
+    attempt: &Attempt,
+) -> Result<Option<()>, PortError> {
+    let effect = storage.effect(due.account_id, due.id).await?;
+    Ok(effect.and_then(|effect| effect.last_attempt).filter(|last| last == attempt).map(drop))
 }
 
 /// What one attempt leaves in its effect's log, but for what a receiver answered.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::checkout::{Checkout, CheckoutStatus};
-use crate::dispatch::{Step, join_all, log, stepped};
+use crate::dispatch::{Step, join_all, log, record, stepped};
 use crate::effect::{Errand, Lane};
 use crate::inbox::InboxStatus;
 use crate::policy::{DeliveryShares, Policy};
@@ -105,7 +105,8 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
     /// Does one errand and records what became of it.
     ///
     /// # Errors
-    /// [`RecordError`]: the errand was done and that is not in its log. It will be done again, which changes nothing.
+    /// [`RecordError`]: the errand was done and that is not in its log, though it was sent there again and again while the lease
+    /// ran. It will be done again, which changes nothing.
     pub async fn perform(&self, due: &Due) -> Result<(), RecordError> {
         let environment = self.online.environment();
         let attempted_at = environment.clock.now();
@@ -115,7 +116,7 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         let now = environment.clock.now();
         let (next, error) = self.next(errand, done, attempt_number, now);
         let attempt = log(due, attempted_at, now, error, next);
-        self.online.storage().record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
+        record(self.online.storage(), environment, due, &attempt, next, environment.policy.errand_lease).await
     }
 
     async fn errand(&self, due: &Due, errand: &Errand) -> Result<Done, Failure> {

@@ -6,6 +6,7 @@
 //!                                                after that, or after the server has answered it
 //!                                 refuse         new connections
 //!                                 stall          nothing passes any more, and nothing is closed
+//!                                 stall_after    the same, once so many requests have arrived
 //! ```
 //!
 //! It knows no protocol: a request is told by bytes in it, and what the client sends at once is taken to be one. It runs in
@@ -52,6 +53,8 @@ struct Told {
     refusing: bool,
     accepted: u64,
     cut: u64,
+    requests: u64,
+    stall_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,19 @@ impl State {
         let moment = told.cuts.remove(at)?.moment;
         told.cut = told.cut.saturating_add(1);
         Some(moment)
+    }
+
+    /// Counts a request that has arrived. From the one that was named on, nothing passes.
+    fn arrived(&self) {
+        let stalls = {
+            let mut told = locked(&self.told);
+            told.requests = told.requests.saturating_add(1);
+            let requests = told.requests;
+            told.stall_at.take_if(|at| *at <= requests).is_some()
+        };
+        if stalls {
+            self.stalled.send_replace(true);
+        }
     }
 
     /// Returns as soon as something may pass.
@@ -152,9 +168,26 @@ impl Proxy {
         self.state.stalled.send_replace(stalled);
     }
 
+    /// Stalls as soon as so many more requests have arrived, none of which is answered after that: what the server sees of a
+    /// client that stops in the middle of its work.
+    pub fn stall_after(&self, requests: u64) {
+        let mut told = locked(&self.state.told);
+        told.stall_at = Some(told.requests.saturating_add(requests));
+    }
+
+    /// Whether nothing passes.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        *self.state.stalled.borrow()
+    }
+
     /// Forgets all cuts that have not happened, and lets everything pass.
     pub fn heal(&self) {
-        locked(&self.state.told).cuts.clear();
+        {
+            let mut told = locked(&self.state.told);
+            told.cuts.clear();
+            told.stall_at = None;
+        }
         self.refuse(false);
         self.stall(false);
     }
@@ -221,6 +254,8 @@ async fn requests(
             Some(Moment::AfterRequest) => return server.write_all(&request).await,
             Some(Moment::AfterAnswer) => withholding.store(true, Ordering::SeqCst),
         }
+        // Counted before it can be answered.
+        state.arrived();
         server.write_all(&request).await?;
     }
 }
@@ -325,6 +360,29 @@ mod tests {
         proxy.heal();
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert!(ask(&mut stream, b"hello").await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_client_stops_after_so_many_requests() {
+        let (server, heard) = echo().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        assert!(ask(&mut stream, b"hello").await.is_some());
+        proxy.stall_after(2);
+        assert!(ask(&mut stream, b"one").await.is_some());
+        assert!(!proxy.is_stalled());
+        stream.write_all(b"two").await.unwrap();
+        until(|| *locked(&heard) == b"helloonetwo").await;
+        assert!(proxy.is_stalled());
+        stream.write_all(b"three").await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*locked(&heard), b"helloonetwo");
+        proxy.heal();
+        let mut answers = [0; 8];
+        stream.read_exact(&mut answers).await.unwrap();
+        assert_eq!(&answers, b"twothree");
     }
 
     #[tokio::test]

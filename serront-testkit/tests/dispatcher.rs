@@ -8,13 +8,13 @@ use std::time::Duration;
 use serront_core::change::Guard;
 use serront_core::decide::{self, Context, Decision};
 use serront_core::dispatch::Dispatcher;
-use serront_core::effect::{Attempt, EffectStatus};
+use serront_core::effect::{Attempt, EffectStatus, Lane};
 use serront_core::event::EventType;
 use serront_core::ids::SubscriptionId;
 use serront_core::key::WebhookSecret;
 use serront_core::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
 use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{Clock, Ids, OrderKey, PortErrorKind, Posted, Storage, WorkStorage};
+use serront_core::ports::{Clock, Due, Ids, OrderKey, PortErrorKind, Posted, RecordError, Storage, WorkStorage};
 use serront_core::sealed::{FreshSecret, SealedSecret, SecretHolder};
 use serront_core::signature;
 use serront_core::subscription::SubscriptionInput;
@@ -272,8 +272,9 @@ async fn what_was_sent_and_not_recorded_is_sent_again_with_the_same_ids_after_it
     subscribe(&world, &seller).await;
     confirm(&world, &placed).await;
     let faults = world.storage.faults();
-    faults.script(Call::RecordAttempt, [Fault::LoseRequest; 2]);
+    faults.rule(|call, _| (call == Call::RecordAttempt).then_some(Fault::LoseRequest));
     assert_eq!(attempted(&world).await, 2);
+    faults.rule(|_, _| None);
     world.clock.advance(world.policy.lease - MILLISECOND);
     assert_eq!(attempted(&world).await, 0, "the lease still runs");
     world.clock.advance(MILLISECOND);
@@ -291,6 +292,66 @@ async fn what_was_sent_and_not_recorded_is_sent_again_with_the_same_ids_after_it
     assert_eq!(shown(0), shown(1));
     let delivery = delivery(&world, &seller).await;
     assert_eq!((delivery.status, delivery.attempts), (EffectStatus::Succeeded, 1), "the log knows of one attempt");
+}
+
+/// A storage that is away for a while, as when its server restarts: what was sent is recorded when it is back, and sent once (#16).
+#[tokio::test]
+async fn a_record_that_failed_is_sent_again_while_the_lease_runs() {
+    for fault in [Fault::LoseRequest, Fault::LoseAnswer, Fault::FailBefore, Fault::Busy] {
+        let world = faulty();
+        let (seller, placed) = world.seller_with_order("studio").await;
+        subscribe(&world, &seller).await;
+        world.sink.answer_next([Posted::Answered(500)]);
+        confirm(&world, &placed).await;
+        let faults = world.storage.faults();
+        faults.script(Call::RecordAttempt, [fault; 12]);
+        let [mail, post] = <[_; 2]>::try_from(taken(&world).await).unwrap();
+        world.dispatcher().perform(&mail).await.unwrap();
+        world.dispatcher().perform(&post).await.unwrap();
+        assert!(faults.struck().len() >= 2, "{fault:?}");
+        let recorded = delivery(&world, &seller).await;
+        assert_eq!((recorded.status, recorded.attempts), (EffectStatus::Pending, 1), "{fault:?}");
+        world.clock.advance(world.policy.lease);
+        assert_eq!(attempted(&world).await, 0, "{fault:?}: both are in the log");
+        assert_eq!((world.mailbox.messages().len(), world.sink.posts().len()), (1, 1), "{fault:?}");
+    }
+}
+
+/// What is due in the outbox, under a lease.
+async fn taken<S: WorkStorage>(world: &World<S>) -> Vec<Due> {
+    let mut taken = Vec::new();
+    for lane in Lane::OUTBOX {
+        taken.extend(world.dispatcher().take(lane, 16).await.unwrap());
+    }
+    taken
+}
+
+/// A lease that somebody else has now is lost, also after a sending without an answer; and what can't be recorded at all comes to
+/// an end (#16).
+#[tokio::test]
+async fn a_record_of_a_lost_lease_is_not_taken_for_landed() {
+    let world = faulty();
+    let (_, placed) = world.seller_with_order("studio").await;
+    confirm(&world, &placed).await;
+    let [late] = <[_; 1]>::try_from(taken(&world).await).unwrap();
+    world.clock.advance(world.policy.lease);
+    assert_eq!(taken(&world).await.len(), 1, "somebody else has it");
+    world.storage.faults().script(Call::RecordAttempt, [Fault::LoseAnswer]);
+    assert!(matches!(world.dispatcher().perform(&late).await, Err(RecordError::LeaseLost(_))));
+
+    for (fault, kind) in [
+        (Fault::FailBefore, PortErrorKind::Transient),
+        (Fault::Busy, PortErrorKind::Busy),
+        (Fault::LoseRequest, PortErrorKind::OutcomeUnknown),
+    ] {
+        world.clock.advance(world.policy.lease);
+        let [due] = <[_; 1]>::try_from(taken(&world).await).unwrap();
+        let faults = world.storage.faults();
+        faults.rule(move |call, _| (call == Call::RecordAttempt).then_some(fault));
+        let failed = world.dispatcher().perform(&due).await;
+        assert!(matches!(&failed, Err(RecordError::Port(error)) if error.kind() == kind), "{failed:?}");
+        faults.rule(|_, _| None);
+    }
 }
 
 #[tokio::test]

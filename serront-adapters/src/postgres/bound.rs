@@ -136,7 +136,7 @@ impl<'t> BoundPostgres<'t> {
 /// has to survive that. Its name may be the host's too: of several, the one made last is meant.
 async fn apply(connection: &mut PgConnection, schema: &str, change: &ChangeSet) -> Result<Status, CommitError> {
     run(connection, "SAVEPOINT serront").await?;
-    let applied = commit::apply(connection, schema, &[change], Mode::Waiting).await;
+    let applied = commit::apply(connection, schema, &[change], Mode::Waiting, None).await;
     let refusal = match applied {
         Ok(statuses) => {
             run(connection, "RELEASE SAVEPOINT serront").await?;

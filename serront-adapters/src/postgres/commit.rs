@@ -12,6 +12,8 @@
 //! A statement sees one snapshot, taken before it waited for a lock: a guard is compared with the locked row, which is
 //! always the latest, but what landed meanwhile is found only by the look at `change_sets` that follows a conflict.
 
+use std::time::Duration;
+
 use serront_core::change::{ChangeSet, Committed, Duplicate};
 use serront_core::order::OrderNumber;
 use serront_core::ports::CommitError;
@@ -44,7 +46,8 @@ pub(super) enum Mode {
     Waiting,
 }
 
-/// Applies change sets that contradict each other in nothing, in one statement.
+/// Applies change sets that contradict each other in nothing, in one statement. It waits for a lock for as long as `patience`
+/// says; without one, as long as the session does.
 ///
 /// On any error nothing of it is done, unless the connection was lost.
 pub(super) async fn apply(
@@ -52,12 +55,13 @@ pub(super) async fn apply(
     schema: &str,
     changes: &[&ChangeSet],
     mode: Mode,
+    patience: Option<Duration>,
 ) -> Result<Vec<Status>, Refusal> {
     let mut input = Input::new();
     for (n, change) in (0_i64..).zip(changes) {
         input.add(n, change)?;
     }
-    let (sql, arguments) = input.statement(mode)?.finish(schema);
+    let (sql, arguments) = input.statement(mode, patience)?.finish(schema);
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
     let mut statuses: Vec<Option<Status>> = changes.iter().map(|_| None).collect();
     for row in &rows {

@@ -40,7 +40,6 @@ use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres};
-use tokio::sync::Semaphore;
 
 mod batch;
 mod books;
@@ -56,6 +55,7 @@ mod statement;
 mod steps;
 mod storage;
 mod together;
+mod waiting;
 mod work;
 
 pub use bound::BoundPostgres;
@@ -65,6 +65,7 @@ use crate::sql::connections::Connections;
 use crate::sql::error::Failed;
 use coalesce::{Coalescer, Entry};
 use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
+use waiting::Waiters;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
@@ -156,8 +157,8 @@ struct Base {
     connections: Connections<Postgres>,
     /// The quoted schema and a dot.
     schema: String,
-    /// Those who wait for rows that somebody else has locked: not on all connections, and not for ever.
-    waiting: Semaphore,
+    /// Those that wait for rows which somebody else has locked.
+    waiters: Waiters,
     lock_time_max: Duration,
     /// After which time a server that says nothing is given up.
     answer_time_max: Duration,
@@ -204,14 +205,15 @@ impl PostgresStorage {
             ]);
         let most = usize::try_from(options.connections_max).unwrap_or(usize::MAX);
         let connections = Connections::new(connect, most, options.acquire_time_max);
-        let waiting = Semaphore::new(usize::try_from(options.connections_max / 2).unwrap_or(1).max(1));
+        // They try on at most half of the connections.
+        let waiters = Waiters::new(usize::try_from(options.connections_max / 2).unwrap_or(1));
         // As for the server, less than a millisecond is no limit.
         let answer_time_max = match options.statement_time_max.as_millis() {
             0 => Duration::MAX,
             _ => options.statement_time_max.saturating_add(options.acquire_time_max),
         };
         let lock_time_max = options.lock_time_max;
-        let base = Arc::new(Base { connections, schema, waiting, lock_time_max, answer_time_max });
+        let base = Arc::new(Base { connections, schema, waiters, lock_time_max, answer_time_max });
         Ok(Self {
             commits: Coalescer::new(Arc::new(Commits(Arc::clone(&base)))),
             orders: Coalescer::new(Arc::new(Orders(Arc::clone(&base)))),
@@ -402,21 +404,18 @@ impl WorkStorage for PostgresStorage {
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
         let now = self.now().await?;
-        if !on_connection!(self.base, |connection, schema| work::any_due(connection, schema, lane, now))? {
+        let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
+        if due == 0 {
             return Ok(Vec::new());
         }
-        let mut connection = self.base.connections.acquire().await?;
-        let taking = async {
-            let mut transaction = connection.connection()?.begin().await?;
-            let schema = &self.base.schema;
-            let taken = work::take_due(&mut transaction, schema, (lane, now), limit, shares, lease).await?;
-            transaction.commit().await.map_err(error::of_write)?;
-            Ok(taken)
-        };
         // What was taken and not heard of comes back when its lease runs out.
-        let taken = tokio::time::timeout(self.base.answer_time_max, taking).await.unwrap_or(Err(Failed::Lost))?;
-        connection.keep();
-        Ok(taken)
+        let leased = writing!(self.base, |connection, schema| {
+            work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
+        })?;
+        if leased.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?)
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {

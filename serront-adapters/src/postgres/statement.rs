@@ -2,6 +2,7 @@
 //! else, for every step that finds nothing to do still costs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
@@ -114,6 +115,16 @@ impl Builder {
     pub(super) fn push(&mut self, sql: &str) -> &mut Self {
         self.sql.push_str(sql);
         self
+    }
+
+    /// Bounds how long this statement waits for each lock, once its step `patience` is read. It says so itself, for to set it
+    /// before and to set it back afterwards would be two more round trips.
+    pub(super) fn patience(&mut self, patience: Duration) -> Result<(), Failed> {
+        self.step("patience (ends)").push("MATERIALIZED (SELECT set_config('lock_timeout', ");
+        // None at all would be no bound.
+        self.argument(patience.as_millis().clamp(1, 60_000).to_string())?;
+        self.push(", true))");
+        Ok(())
     }
 
     /// Takes a relation in: as values where there is one change set, so that the planner sees single rows; as arrays

@@ -1,5 +1,7 @@
 //! The steps of a commit's statement, over the relations that it takes in.
 
+use std::time::Duration;
+
 use super::commit::Mode;
 use super::input::Input;
 use super::statement::{Builder, Relation};
@@ -8,8 +10,12 @@ use crate::sql::work::TABLES;
 
 impl Input {
     /// Writes the statement.
-    pub(super) fn statement(&self, mode: Mode) -> Result<Builder, Failed> {
+    pub(super) fn statement(&self, mode: Mode, patience: Option<Duration>) -> Result<Builder, Failed> {
         let mut sql = Builder::new();
+        if let Some(patience) = patience {
+            sql.patience(patience)?;
+        }
+        let patient = if patience.is_some() { " AND (SELECT p.ends FROM patience p) IS NOT NULL" } else { "" };
         for relation in self.relations().into_iter().filter(|relation| !relation.is_empty()) {
             sql.relation(relation, mode == Mode::Shared)?;
         }
@@ -17,7 +23,7 @@ impl Input {
             "(SELECT s.n, c.number FROM sets s CROSS JOIN LATERAL (SELECT number FROM @.change_sets c \
              WHERE c.change_set_id = s.id AND c.account_id = s.account_id LIMIT 1) c)",
         );
-        let failed = self.failed(&mut sql, mode != Mode::Waiting);
+        let failed = self.failed(&mut sql, mode != Mode::Waiting, patient);
         let taken = self.taken(&mut sql);
         sql.step("good").push("MATERIALIZED (SELECT s.n FROM sets s WHERE s.n NOT IN (SELECT n FROM landed)");
         if failed {
@@ -26,7 +32,8 @@ impl Input {
         if taken {
             sql.push(" AND s.n NOT IN (SELECT n FROM taken)");
         }
-        sql.push(")");
+        // Everything that writes begins with these.
+        sql.push(patient).push(")");
         self.numbers(&mut sql);
         self.names(&mut sql);
         self.rows(&mut sql);
@@ -159,14 +166,15 @@ impl Input {
     }
 
     /// Locks what is guarded and finds the change sets whose guards do not hold. `false` if there is nothing to find.
-    fn failed(&self, sql: &mut Builder, skip: bool) -> bool {
+    /// `patient` is a condition by which the patience is set before anything is waited for.
+    fn failed(&self, sql: &mut Builder, skip: bool, patient: &str) -> bool {
         let lock = if skip { "FOR NO KEY UPDATE OF r SKIP LOCKED" } else { "FOR NO KEY UPDATE OF r" };
         let lock_gone = if skip { "FOR UPDATE OF r SKIP LOCKED" } else { "FOR UPDATE OF r" };
         let mut branches = Vec::new();
         if !self.services_below.is_empty() {
             sql.step("count_locks").push(&format!(
                 "MATERIALIZED (SELECT r.account_id, r.services FROM @.service_counts r WHERE r.account_id IN \
-                 (SELECT g.account_id FROM services_below g) ORDER BY r.account_id {lock})"
+                 (SELECT g.account_id FROM services_below g){patient} ORDER BY r.account_id {lock})"
             ));
             branches.push(
                 "SELECT g.n, l.account_id IS NULL AS alone FROM services_below g LEFT JOIN count_locks l USING (account_id) \
@@ -195,7 +203,7 @@ impl Input {
             let Some(key) = key else {
                 sql.step(locks).push(&format!(
                     "MATERIALIZED (SELECT r.account_id, r.version FROM @.{table} r WHERE r.account_id IN \
-                     (SELECT g.account_id FROM {name} g) ORDER BY r.account_id {lock})"
+                     (SELECT g.account_id FROM {name} g){patient} ORDER BY r.account_id {lock})"
                 ));
                 branches.push(format!(
                     "SELECT g.n, l.account_id IS NULL FROM {name} g LEFT JOIN {locks} l USING (account_id) \
@@ -206,7 +214,7 @@ impl Input {
             let more = if table == "services" { ", r.has_orders" } else { "" };
             sql.step(locks).push(&format!(
                 "MATERIALIZED (SELECT r.account_id, r.{key} AS id, r.version{more} FROM @.{table} r \
-                 WHERE (r.{key}, r.account_id) IN (SELECT g.id, g.account_id FROM {name} g) \
+                 WHERE (r.{key}, r.account_id) IN (SELECT g.id, g.account_id FROM {name} g){patient} \
                  ORDER BY r.{key}, r.account_id {lock})"
             ));
             branches.push(format!(
@@ -236,7 +244,7 @@ impl Input {
         if !self.deleted_keys.is_empty() {
             sql.step("key_locks").push(&format!(
                 "MATERIALIZED (SELECT r.key_id AS id, r.account_id FROM @.api_keys r WHERE (r.key_id, r.account_id) IN \
-                 (SELECT d.id, d.account_id FROM deleted_keys d) ORDER BY r.key_id {lock_gone})"
+                 (SELECT d.id, d.account_id FROM deleted_keys d){patient} ORDER BY r.key_id {lock_gone})"
             ));
             branches.push(
                 "SELECT d.n, true FROM deleted_keys d LEFT JOIN key_locks l USING (id, account_id) \
@@ -253,7 +261,7 @@ impl Input {
             // After a wait the condition is looked at anew: of two who queue an effect again, the second finds none.
             sql.step(&locks).push(&format!(
                 "MATERIALIZED (SELECT r.effect_id AS id, r.account_id FROM @.{table} r WHERE (r.effect_id, r.account_id) IN \
-                 (SELECT g.id, g.account_id FROM {name} g) AND {condition} \
+                 (SELECT g.id, g.account_id FROM {name} g) AND {condition}{patient} \
                  ORDER BY r.effect_id, r.account_id {lock})"
             ));
             branches.push(format!(
@@ -272,7 +280,7 @@ impl Input {
             let columns: String = key.split(", ").map(|column| format!("r.{column}, ")).collect();
             sql.step(locks).push(&format!(
                 "MATERIALIZED (SELECT {columns}r.account_id FROM @.{table} r WHERE ({columns}r.account_id) IN \
-                 (SELECT {key}, account_id FROM {name}) ORDER BY {columns}r.account_id {lock_gone})"
+                 (SELECT {key}, account_id FROM {name}){patient} ORDER BY {columns}r.account_id {lock_gone})"
             ));
             branches.push(format!(
                 "SELECT g.n, true FROM {name} g LEFT JOIN {locks} l USING ({key}, account_id) \

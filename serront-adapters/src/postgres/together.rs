@@ -1,26 +1,38 @@
 //! What concurrent callers do together, and what one does alone.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::account::Version;
 use serront_core::change::{ChangeSet, Committed, Guard};
 use serront_core::checkout::MerchantId;
+use serront_core::ids::AccountId;
 use serront_core::key::KeyRecord;
 use serront_core::ports::{CommitError, OrderKey, OrderSnapshot, SessionSnapshot};
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::batch::Batch;
 use super::coalesce::{Together, Waiting};
 use super::commit::{self, Mode, Refusal, Status};
 use super::read::{OrderWanted, SessionWanted};
+use super::waiting::PAUSE;
 use super::{Base, RECONNECTS_MAX, error, read};
 use crate::sql::error::Failed;
 
 /// How often a statement that the engine gave up for another one is run again.
 const VICTIM_ROUNDS_MAX: u32 = 8;
+
+/// How long a statement that many share waits for a lock which can't be passed over, such as that of an account's next number.
+/// Others write these rows for a moment; if it takes longer, each goes by itself.
+const PATIENCE_SHARED: Duration = Duration::from_millis(100);
+
+/// How long one change set by itself waits so before it gets in line with those that wait.
+const PATIENCE_ALONE: Duration = Duration::from_millis(20);
 
 /// A failure that many share, with nothing done: the engine's own error can't be copied.
 fn shared(failed: &Failed) -> Failed {
@@ -157,7 +169,13 @@ impl Sent {
 
 /// Runs a statement over these change sets, and again where the engine gave it up or the connection was lost: the ids make
 /// that harmless.
-async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent) -> Result<Vec<Status>, Refusal> {
+async fn apply(
+    base: &Base,
+    changes: &[&ChangeSet],
+    mode: Mode,
+    patience: Duration,
+    sent: &mut Sent,
+) -> Result<Vec<Status>, Refusal> {
     let (mut victim, mut lost) = (0, 0);
     loop {
         let mut lease = match base.connections.acquire().await {
@@ -167,7 +185,7 @@ async fn apply(base: &Base, changes: &[&ChangeSet], mode: Mode, sent: &mut Sent)
                 return Err(failed.into());
             }
         };
-        let applied = commit::apply(lease.connection()?, &base.schema, changes, mode);
+        let applied = commit::apply(lease.connection()?, &base.schema, changes, mode, Some(patience));
         let Ok(result) = tokio::time::timeout(base.answer_time_max, applied).await else {
             (sent.lost, sent.cut_off) = (true, true);
             return Err(Failed::Lost.into());
@@ -202,13 +220,15 @@ async fn unless_landed(base: &Base, change: &ChangeSet, sent: Sent) -> Result<Co
     found.map_err(|failed| sent.failure(failed))?.into_iter().next().flatten().ok_or(CommitError::Conflict)
 }
 
+/// One change set by itself; `None` if it did not get a lock in time.
 async fn commit(
     base: &Base,
     change: &ChangeSet,
     mode: Mode,
+    patience: Duration,
     sent: &mut Sent,
 ) -> Option<Result<Committed, CommitError>> {
-    Some(match apply(base, &[change], mode, sent).await {
+    Some(match apply(base, &[change], mode, patience, sent).await {
         Ok(statuses) => match statuses.into_iter().next() {
             Some(Status::Alone) if mode != Mode::Waiting => return None,
             Some(Status::Conflict | Status::Alone) => unless_landed(base, change, *sent).await,
@@ -216,6 +236,7 @@ async fn commit(
             None => Err(sent.failure(Failed::Unreadable("status"))),
         },
         Err(Refusal::Raced) => unless_landed(base, change, *sent).await,
+        Err(Refusal::Failed(Failed::Engine(error))) if error::busy(&error) => return None,
         Err(Refusal::Failed(failed)) => Err(sent.failure(failed)),
     })
 }
@@ -229,25 +250,49 @@ pub(super) async fn commit_at_once(
     // A row passed over would look as if it was not there.
     let wants_absence =
         change.guards.iter().any(|guard| matches!(guard, Guard::Exact { version: Version::ABSENT, .. }));
-    if wants_absence { None } else { commit(base, change, Mode::Alone, sent).await }
+    let mode = if wants_absence { Mode::Waiting } else { Mode::Alone };
+    commit(base, change, mode, PATIENCE_ALONE, sent).await
 }
 
 /// One change set by itself, once it has what it needs.
 pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet, mut sent: Sent) -> Result<Committed, CommitError> {
-    let permit = tokio::time::timeout(base.lock_time_max, base.waiting.acquire()).await;
-    let Ok(Ok(_permit)) = permit else { return Err(sent.failure(Failed::Busy)) };
-    commit(base, change, Mode::Waiting, &mut sent).await.unwrap_or(Err(CommitError::Conflict))
+    let waiter = base.waiters.join(change.account_id);
+    // Beyond what a clock can show there is no bound.
+    let until = Instant::now().checked_add(base.lock_time_max);
+    loop {
+        let turn = match until {
+            Some(until) => tokio::time::timeout_at(until, waiter.turn()).await.ok().flatten(),
+            None => waiter.turn().await,
+        };
+        let Some(turn) = turn else { return Err(sent.failure(Failed::Busy)) };
+        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        if let Some(result) = commit(base, change, Mode::Waiting, waiter.patience().min(left), &mut sent).await {
+            return result;
+        }
+        drop(turn);
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Commits.
 pub(super) struct Commits(pub(super) Arc<Base>);
 
 impl Commits {
-    /// One of a round by itself; if it has to wait, in a task of its own. Answers whether the others can go on.
-    async fn alone(&self, (change, sender): Waiting<Self>, mut sent: Sent) -> bool {
-        if let Some(result) = commit_at_once(&self.0, &change, &mut sent).await {
-            let _ = sender.send(result);
-            return !sent.cut_off;
+    /// Where something of its account waits for a lock, the next one may wait for the same, and hold up all that share its
+    /// statement.
+    fn may_share(&self, change: &ChangeSet) -> bool {
+        !self.0.waiters.has(change.account_id)
+    }
+
+    /// One of a round by itself; if it has to wait, in a task of its own, and then the others of its account get in line
+    /// behind it. Answers whether the others can go on.
+    async fn alone(&self, (change, sender): Waiting<Self>, mut sent: Sent, held: &mut HashSet<AccountId>) -> bool {
+        if !held.contains(&change.account_id) {
+            if let Some(result) = commit_at_once(&self.0, &change, &mut sent).await {
+                let _ = sender.send(result);
+                return !sent.cut_off;
+            }
+            held.insert(change.account_id);
         }
         let base = Arc::clone(&self.0);
         tokio::spawn(async move {
@@ -271,15 +316,16 @@ impl Together for Commits {
 
     async fn together(&self, round: Vec<Waiting<Self>>) {
         let mut left = round;
+        let mut held = HashSet::new();
         // What contradicts another in the round goes into the next statement. One is admitted in each, so it ends.
         while !left.is_empty() {
             let mut batch = Batch::default();
             let (admitted, mut rest): (Vec<_>, Vec<_>) =
-                left.into_iter().partition(|(change, _): &Waiting<Self>| batch.admit(change));
+                left.into_iter().partition(|(change, _): &Waiting<Self>| self.may_share(change) && batch.admit(change));
             let (mut alone, mut sent) = (Vec::new(), Sent::default());
             if admitted.len() > 1 {
                 let changes: Vec<&ChangeSet> = admitted.iter().map(|(change, _)| change.as_ref()).collect();
-                match apply(&self.0, &changes, Mode::Shared, &mut sent).await {
+                match apply(&self.0, &changes, Mode::Shared, PATIENCE_SHARED, &mut sent).await {
                     Ok(statuses) => {
                         for (waiting, status) in admitted.into_iter().zip(statuses) {
                             match status {
@@ -308,7 +354,7 @@ impl Together for Commits {
             }
             let mut alone = alone.into_iter();
             while let Some(waiting) = alone.next() {
-                if !self.alone(waiting, sent).await {
+                if !self.alone(waiting, sent, &mut held).await {
                     refuse(alone, sent, &Failed::Busy);
                     refuse(rest, Sent::default(), &Failed::Busy);
                     return;

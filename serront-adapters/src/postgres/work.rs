@@ -1,6 +1,6 @@
 //! The bookkeeping of dispatcher and janitor: leases, attempts, folding, pruning.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serront_core::effect::{ATTEMPTS_KEPT, Attempt, EffectId, EffectStatus, Lane};
@@ -15,11 +15,14 @@ use super::error::of_write;
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
 use crate::sql::work::{
-    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, forgotten, pending,
-    slow_seconds, table, target,
+    TABLES, TARGET, after, chosen_deliveries, due, due_count_statement, forgotten, pending, slow_seconds, table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
+
+/// The advisory locks of a schema: of those who share out deliveries, and of the folder.
+const DELIVERIES: i32 = 1;
+const FOLDER: i32 = 2;
 
 fn at(schema: &str, sql: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(sql.replace("@.", schema))
@@ -33,100 +36,139 @@ pub(super) async fn now(connection: &mut PgConnection) -> Worked<Timestamp> {
     Ok(Timestamp::from_millis(row.int("now")?))
 }
 
-/// Whether anything is due, without a lock.
-pub(super) async fn any_due(connection: &mut PgConnection, schema: &str, lane: Lane, now: Timestamp) -> Worked<bool> {
-    let (table, pending) = pending(lane);
-    let sql = format!("SELECT 1 FROM @.{table} WHERE {pending} AND due_at <= $1 AND lease_until <= $1 LIMIT 1");
-    Ok(sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_optional(connection).await?.is_some())
+/// How many are due, counted up to a few and without a lock.
+pub(super) async fn due_count(connection: &mut PgConnection, schema: &str, lane: Lane, now: Timestamp) -> Worked<i64> {
+    let sql = match lane {
+        Lane::Deliveries => due_count_statement("@."),
+        Lane::Mails | Lane::Removals | Lane::Errands => {
+            let (table, pending) = pending(lane);
+            format!(
+                "SELECT count(*) AS due FROM \
+                 (SELECT 1 FROM @.{table} WHERE {pending} AND due_at <= $1 AND lease_until <= $1 LIMIT 1) d"
+            )
+        }
+    };
+    Ok(sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_one(connection).await?.int("due")?)
 }
 
-/// The deliveries to take.
-async fn due_deliveries(
-    connection: &mut PgConnection,
-    schema: &str,
-    now: Timestamp,
-    limit: u32,
-    shares: DeliveryShares,
-) -> Worked<Vec<PgRow>> {
-    const FIRST: &str = "CROSS JOIN LATERAL (SELECT f.* FROM @.effects f WHERE f.status = 'pending' \
-                         AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
-                         ORDER BY f.due_at, f.effect_id LIMIT $3) e";
-    let counted = sqlx::query(at(schema, &due_count_statement("@."))).bind(now.millis()).fetch_one(&mut *connection);
-    let due = counted.await?.int("due")?;
-    let rows = sqlx::query(at(schema, &due_deliveries_statement("@.", due, FIRST)))
-        .bind(now.millis())
-        .bind(i64::from(limit))
-        .bind(i64::from(shares.per_subscription))
-        .bind(i64::from(shares.per_account))
-        .bind(i64::from(shares.failing))
-        .bind(slow_seconds(shares))
-        .fetch_all(connection)
-        .await?;
-    Ok(rows)
+/// What was put under a lease: of an effect no more than its name, so that the answer fits into what the network holds for a
+/// host that does not read it.
+pub(super) struct Leased {
+    effect_id: String,
+    account_id: String,
+    fence: i64,
+    due_at: i64,
+    turn: i64,
 }
 
-/// Takes work, inside a transaction. Hosts take one after another from a lane, so that nothing is taken twice and what one
-/// subscription has under way is counted right.
-pub(super) async fn take_due(
+/// Puts work under a lease, in one round trip. The server ends the transaction without waiting for this host, which may stop
+/// at any moment: nothing that others wait for is held until the next word from it.
+///
+/// Who looks for deliveries does so after the others, so that what one subscription has under way is counted right. In the other lanes hosts
+/// pass over what another one is taking.
+pub(super) async fn lease_due(
     connection: &mut PgConnection,
     schema: &str,
-    (lane, now): (Lane, Timestamp),
+    (lane, now, due): (Lane, Timestamp, i64),
     limit: u32,
     shares: DeliveryShares,
     lease: Duration,
-) -> Worked<Vec<Due>> {
-    // 2 is the folder's.
-    let turn = match lane {
-        Lane::Deliveries => 1,
-        Lane::Errands => 3,
-        Lane::Mails => 4,
-        Lane::Removals => 5,
+) -> Worked<Vec<Leased>> {
+    let table = table(lane);
+    let until = now.plus(lease).millis();
+    let leases = |turn: &str| {
+        format!(
+            "UPDATE @.{table} e SET lease_until = {until}, fence = e.fence + 1 FROM w \
+             WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id \
+             RETURNING e.effect_id, e.account_id, e.fence, e.due_at, {turn} AS turn"
+        )
     };
-    let sql = "SELECT pg_advisory_xact_lock(hashtext($1), $2)";
-    sqlx::query(sql).bind(schema).bind(turn).execute(&mut *connection).await?;
-    let rows = match lane {
-        Lane::Deliveries => due_deliveries(connection, schema, now, limit, shares).await?,
+    let sql = match lane {
         Lane::Mails | Lane::Removals | Lane::Errands => {
-            let query = sqlx::query(at(schema, &due_statement("@.", lane)));
-            query.bind(now.millis()).bind(i64::from(limit)).fetch_all(&mut *connection).await?
+            let pending = pending(lane).1;
+            // Where a row was changed by another host, the conditions are looked at again once it is locked.
+            format!(
+                "WITH w AS MATERIALIZED (SELECT e.effect_id, e.account_id FROM @.{table} e \
+                 WHERE {pending} AND e.due_at <= $1 AND e.lease_until <= $1 ORDER BY e.due_at, e.effect_id LIMIT $2 \
+                 FOR NO KEY UPDATE OF e SKIP LOCKED) {}",
+                leases("0::int8")
+            )
+        }
+        Lane::Deliveries => {
+            const FIRST: &str = "CROSS JOIN LATERAL (SELECT f.* FROM @.effects f WHERE f.status = 'pending' \
+                                 AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
+                                 ORDER BY f.due_at, f.effect_id LIMIT $3) e";
+            // Several statements in one message are one transaction, and each sees what was committed before it began: the
+            // second sees what the host that had the lock before has taken.
+            //
+            // What a commit is giving up, or a late worker is recording or has just recorded, is skipped: it is no longer
+            // due, or comes next time.
+            format!(
+                "SELECT 1 WHERE pg_advisory_xact_lock(hashtext($0), {DELIVERIES})::text IS NULL; \
+                 {}, turns AS (SELECT c.*, row_number() OVER (ORDER BY c.place, c.failures, c.due_at, c.effect_id) AS turn \
+                 FROM chosen c), \
+                 w AS MATERIALIZED (SELECT e.effect_id, e.account_id, c.turn FROM turns c JOIN @.{table} e \
+                 ON e.effect_id = c.effect_id AND e.account_id = c.account_id AND e.attempts = c.attempts \
+                 WHERE e.status = 'pending' AND e.due_at <= $1 AND e.lease_until <= $1 \
+                 FOR NO KEY UPDATE OF e SKIP LOCKED) {}",
+                chosen_deliveries("@.", due, FIRST),
+                leases("w.turn")
+            )
         }
     };
-    let mut chosen: Vec<_> = rows.iter().collect();
-    if chosen.is_empty() {
-        return Ok(Vec::new());
+    // A message of several statements takes no arguments. These are numbers, and a name that has no quotes in it.
+    let arguments = [
+        format!("'{schema}'"),
+        now.millis().to_string(),
+        limit.to_string(),
+        shares.per_subscription.to_string(),
+        shares.per_account.to_string(),
+        shares.failing.to_string(),
+        slow_seconds(shares).to_string(),
+    ];
+    let sql = (0..).zip(&arguments).fold(sql, |sql, (n, argument)| sql.replace(&format!("${n}"), argument));
+    let rows = sqlx::raw_sql(at(schema, &sql)).fetch_all(connection).await.map_err(of_write)?;
+    let mut leased = Vec::with_capacity(rows.len());
+    for row in &rows {
+        leased.push(Leased {
+            effect_id: row.text("effect_id")?.to_owned(),
+            account_id: row.text("account_id")?.to_owned(),
+            fence: row.int("fence")?,
+            due_at: row.int("due_at")?,
+            turn: row.int("turn")?,
+        });
     }
-    let ids = |column: &'static str| -> Worked<Vec<String>> {
-        chosen.iter().map(|row| Ok(row.text(column)?.to_owned())).collect()
+    leased.sort_by(|one, other| (one.turn, one.due_at, &one.effect_id).cmp(&(other.turn, other.due_at, &other.effect_id)));
+    Ok(leased)
+}
+
+/// What there is to do of what was put under a lease, as far as the lease still holds.
+pub(super) async fn leased(
+    connection: &mut PgConnection,
+    schema: &str,
+    (lane, now): (Lane, Timestamp),
+    leased: &[Leased],
+) -> Worked<Vec<Due>> {
+    // An effect's row is read as it was before its lease.
+    let of_deliveries = match lane {
+        Lane::Deliveries => "e.subscription_id, e.event_id, e.event_type",
+        Lane::Mails | Lane::Removals | Lane::Errands => "NULL::text AS subscription_id",
     };
-    // What a commit is giving up, or a late worker is recording or has just recorded, is skipped: it is no longer due, or
-    // comes next time.
     let sql = format!(
-        "WITH w AS MATERIALIZED (SELECT e.effect_id, e.account_id FROM @.{table} e \
-         WHERE (e.effect_id, e.account_id, e.attempts) IN (SELECT * FROM unnest($2::text[], $3::text[], $5::int8[])) \
-         AND e.status = 'pending' AND e.lease_until <= $4 FOR NO KEY UPDATE OF e SKIP LOCKED) \
-         UPDATE @.{table} e SET lease_until = $1, fence = fence + 1 FROM w \
-         WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id RETURNING e.effect_id",
-        table = table(lane)
+        "SELECT e.effect_id, e.account_id, e.content, {of_deliveries}, e.attempts, e.fence - 1 AS fence \
+         FROM unnest($1::text[], $2::text[], $3::int8[]) WITH ORDINALITY AS w (effect_id, account_id, fence, turn) \
+         JOIN @.{} e ON e.effect_id = w.effect_id AND e.account_id = w.account_id AND e.fence = w.fence \
+         WHERE e.status = 'pending' AND e.lease_until > 0 ORDER BY w.turn",
+        table(lane)
     );
-    let leased = sqlx::query(at(schema, &sql))
-        .bind(now.plus(lease).millis())
-        .bind(ids("effect_id")?)
-        .bind(ids("account_id")?)
-        .bind(now.millis())
-        .bind(chosen.iter().map(|row| row.int("attempts")).collect::<Result<Vec<_>, _>>()?)
+    let rows = sqlx::query(at(schema, &sql))
+        .bind(leased.iter().map(|leased| leased.effect_id.as_str()).collect::<Vec<_>>())
+        .bind(leased.iter().map(|leased| leased.account_id.as_str()).collect::<Vec<_>>())
+        .bind(leased.iter().map(|leased| leased.fence).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
-    let leased = leased.iter().map(|row| row.text("effect_id")).collect::<Result<HashSet<_>, _>>()?;
-    let mut kept = Vec::with_capacity(leased.len());
-    for row in chosen {
-        if leased.contains(row.text("effect_id")?) {
-            kept.push(row);
-        }
-    }
-    chosen = kept;
-    let targets = targets(connection, schema, &chosen, now).await?;
-    chosen
-        .into_iter()
+    let targets = targets(connection, schema, &rows, now).await?;
+    rows.iter()
         .map(|row| {
             let target = row.optional_text("subscription_id")?.and_then(|id| targets.get(id)).cloned();
             due(row, target)
@@ -138,7 +180,7 @@ pub(super) async fn take_due(
 async fn targets(
     connection: &mut PgConnection,
     schema: &str,
-    chosen: &[&PgRow],
+    chosen: &[PgRow],
     now: Timestamp,
 ) -> Worked<HashMap<String, Target>> {
     let (mut accounts, mut ids) = (Vec::new(), Vec::new());
@@ -174,6 +216,12 @@ pub(super) async fn next_due(
     row.map(|row| Ok(Timestamp::from_millis(row.int("due_at")?))).transpose()
 }
 
+/// How long a record waits for a subscription that a host's own transaction has locked, before it says that it is busy: its
+/// sender tries again, and waits in memory instead of on a connection.
+const RECORD_PATIENCE_MS: u32 = 250;
+/// The condition by which that is set before anything is waited for.
+const PATIENT: &str = " AND (SELECT p.ends FROM patience p) IS NOT NULL";
+
 /// One statement: the log's row is written if the lease still was the one told.
 ///
 /// An attempt at a delivery locks the subscription whose streak it goes on with before it writes the effect, as commits do that
@@ -205,7 +253,7 @@ pub(super) async fn record_attempt(
                 format!(
                     "whose AS MATERIALIZED (SELECT u.subscription_id, u.account_id FROM @.subscriptions u \
                      WHERE (u.subscription_id, u.account_id) IN (SELECT e.subscription_id, e.account_id \
-                     FROM @.effects e WHERE e.effect_id = $3 AND e.account_id = $4){which} FOR NO KEY UPDATE OF u), "
+                     FROM @.effects e WHERE e.effect_id = $3 AND e.account_id = $4){which}{PATIENT} FOR NO KEY UPDATE OF u), "
                 ),
                 " AND (SELECT count(*) FROM whose) >= 0",
                 format!(
@@ -226,9 +274,10 @@ pub(super) async fn record_attempt(
     };
     let comma = if counted.is_empty() { " " } else { ", " };
     let sql = format!(
-        "WITH {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
+        "WITH patience (ends) AS MATERIALIZED (SELECT set_config('lock_timeout', '{RECORD_PATIENCE_MS}', true)), \
+         {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce($2, due_at), attempts = attempts + 1, \
          lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
-         AND lease_until > 0{waits} RETURNING 1){comma}{counted}{forgets}\
+         AND lease_until > 0{PATIENT}{waits} RETURNING 1){comma}{counted}{forgets}\
          INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
          duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept",
         table(id.lane())
@@ -277,7 +326,7 @@ async fn fold(
         sums.iter().map(|(delta, total)| of(delta, total)).collect::<Vec<_>>().join(", ")
     };
     let sql = format!(
-        "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext($2), 2) AS mine), \
+        "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext($2), {FOLDER}) AS mine), \
          chosen AS (SELECT ctid FROM @.{deltas} WHERE (SELECT mine FROM turn) LIMIT $1 FOR UPDATE SKIP LOCKED), \
          gone AS (DELETE FROM @.{deltas} WHERE ctid IN (SELECT ctid FROM chosen) RETURNING account_id, {by}, {}), \
          added AS (INSERT INTO @.{totals} AS t (account_id, {by}, {}) SELECT account_id, {by}, {} FROM gone \
@@ -341,8 +390,10 @@ pub(super) async fn touch_key(
     used_at: Timestamp,
     pause: Duration,
 ) -> Worked<()> {
-    let sql = "UPDATE @.api_keys SET last_used_at = $1 WHERE key_id = $2 AND account_id = $3 \
-               AND (last_used_at IS NULL OR (last_used_at < $1 AND last_used_at <= $4))";
+    // Who has it locked notes a use as well, or deletes the key.
+    let sql = "UPDATE @.api_keys k SET last_used_at = $1 FROM (SELECT key_id, account_id FROM @.api_keys \
+               WHERE key_id = $2 AND account_id = $3 AND (last_used_at IS NULL OR (last_used_at < $1 AND last_used_at <= $4)) \
+               FOR NO KEY UPDATE SKIP LOCKED) w WHERE k.key_id = w.key_id AND k.account_id = w.account_id";
     sqlx::query(at(schema, sql))
         .bind(used_at.millis())
         .bind(id.to_string())

@@ -67,6 +67,16 @@ pub(crate) fn due_count_statement(schema: &str) -> String {
 ///
 /// A delivery's place is how many its subscription would have under way with it.
 pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> String {
+    let chosen = chosen_deliveries(schema, due, first);
+    format!(
+        "{chosen} SELECT e.effect_id, e.account_id, e.content, e.subscription_id, e.event_id, e.event_type, e.attempts, e.fence \
+         FROM chosen c JOIN {schema}effects e ON e.effect_id = c.effect_id AND e.account_id = c.account_id \
+         ORDER BY c.place, c.failures, c.due_at, c.effect_id"
+    )
+}
+
+/// The beginning of that statement: its steps up to `chosen`, which names the deliveries to take.
+pub(crate) fn chosen_deliveries(schema: &str, due: i64, first: &str) -> String {
     const HELD_BACK: &str = "s.failures > 0 OR s.took_seconds >= $6";
     const TURN: &str = "place, failures, due_at, effect_id";
     let queued = format!("FROM {schema}effects n WHERE n.status = 'pending' AND n.subscription_id IS NOT NULL");
@@ -91,7 +101,7 @@ pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> S
          held_of_account AS (SELECT h.account_id, sum(h.places) AS places FROM held h GROUP BY h.account_id), \
          held_failing AS (SELECT coalesce(sum(h.places), 0) AS places FROM held h JOIN {schema}subscriptions s \
          ON s.subscription_id = h.subscription_id AND s.account_id = h.account_id WHERE {HELD_BACK}), \
-         placed AS (SELECT e.effect_id, e.account_id, e.due_at, coalesce(s.failures, 0) AS failures, \
+         placed AS (SELECT e.effect_id, e.account_id, e.due_at, e.attempts, coalesce(s.failures, 0) AS failures, \
          coalesce({HELD_BACK}, false) AS held_back, \
          coalesce(h.places, 0) + row_number() OVER (PARTITION BY e.subscription_id ORDER BY e.due_at, e.effect_id) AS place \
          FROM {waiting} \
@@ -101,10 +111,7 @@ pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> S
          AS of_account FROM placed p LEFT JOIN held_of_account a ON a.account_id = p.account_id WHERE p.place <= $3), \
          in_turn AS (SELECT i.*, (SELECT places FROM held_failing) + row_number() OVER (PARTITION BY i.held_back \
          ORDER BY {TURN}) AS of_failing FROM in_account i WHERE i.place = 1 OR i.of_account <= $4), \
-         chosen AS (SELECT * FROM in_turn t WHERE NOT t.held_back OR t.of_failing <= $5 ORDER BY {TURN} LIMIT $2) \
-         SELECT e.effect_id, e.account_id, e.content, e.subscription_id, e.event_id, e.event_type, e.attempts, e.fence \
-         FROM chosen c JOIN {schema}effects e ON e.effect_id = c.effect_id AND e.account_id = c.account_id \
-         ORDER BY c.place, c.failures, c.due_at, c.effect_id"
+         chosen AS (SELECT * FROM in_turn t WHERE NOT t.held_back OR t.of_failing <= $5 ORDER BY {TURN} LIMIT $2)"
     )
 }
 

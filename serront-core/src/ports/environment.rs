@@ -18,7 +18,8 @@ pub trait Clock: Send + Sync {
     /// Must not fail; may jump either way (nothing but schedules is derived from it).
     fn now(&self) -> Timestamp;
 
-    /// Returns once this long has passed. Used between two rounds of a contended commit.
+    /// Returns once this long has passed. Used between two rounds of a contended commit, and before
+    /// something is sent to the storage again.
     ///
     /// Must be safe to drop before it returns.
     async fn sleep(&self, duration: Duration);
