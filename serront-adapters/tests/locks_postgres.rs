@@ -292,5 +292,9 @@ async fn what_waits_for_one_account_takes_no_place_of_anothers() {
         done.unwrap();
     }
     let numbers = within(world.storage.counts(held.account_id)).await.unwrap();
-    assert_eq!(numbers.of(serront_core::order::WorkStatus::Requested) + confirmed_elsewhere(&numbers), 102, "none is lost");
+    assert_eq!(
+        numbers.of(serront_core::order::WorkStatus::Requested) + confirmed_elsewhere(&numbers),
+        102,
+        "none is lost"
+    );
 }

@@ -291,7 +291,8 @@ impl Tally {
         // Of an account that can't be read whole, what else differs says nothing.
         let partly: BTreeSet<_> = self.unreadable.iter().filter_map(|part| part.account_id).collect();
         let differences = balances.chain(transactions).chain(in_flight);
-        let differences = differences.filter(|difference| difference.account_id().is_none_or(|id| !partly.contains(&id)));
+        let differences =
+            differences.filter(|difference| difference.account_id().is_none_or(|id| !partly.contains(&id)));
         let differences = differences.chain(unreadable).collect();
         VerificationReport { accounts: accounts.len(), entries: self.progress.entries, differences }
     }

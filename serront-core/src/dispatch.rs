@@ -313,11 +313,7 @@ pub(crate) async fn record<S: WorkStorage + ?Sized>(
 }
 
 /// Whether the log ends with this attempt.
-async fn landed<S: WorkStorage + ?Sized>(
-    storage: &S,
-    due: &Due,
-    attempt: &Attempt,
-) -> Result<Option<()>, PortError> {
+async fn landed<S: WorkStorage + ?Sized>(storage: &S, due: &Due, attempt: &Attempt) -> Result<Option<()>, PortError> {
     let effect = storage.effect(due.account_id, due.id).await?;
     Ok(effect.and_then(|effect| effect.last_attempt).filter(|last| last == attempt).map(drop))
 }

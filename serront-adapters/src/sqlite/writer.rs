@@ -21,8 +21,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::bound::{self, Loan};
 use super::commit::{self, Refusal};
 use super::error::{ends_transaction, is_busy};
-use super::work;
+use super::{set_aside, work};
 use crate::sql::error::Failed;
+use crate::sql::set_aside::Unread;
 
 /// Most pieces of work that share a transaction: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
@@ -44,6 +45,10 @@ pub(super) enum Job {
         reply: Reply<Vec<Due>, Failed>,
     },
     RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
+    /// Puts rows on record that a read could not read.
+    SetAside(Vec<Unread>, Timestamp, Reply<(), Failed>),
+    /// Tries rows again that were set aside: since when this process runs, and the time.
+    LookAgain(Timestamp, Timestamp, Reply<(), Failed>),
     Prune(Prune, Reply<Pruned, Failed>),
     TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
     /// Lends the connection, with a transaction begun, for at most this long.
@@ -117,6 +122,8 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
             job @ (Job::Commit(..)
             | Job::TakeDue { .. }
             | Job::RecordAttempt(..)
+            | Job::SetAside(..)
+            | Job::LookAgain(..)
             | Job::Prune(..)
             | Job::TouchKey(..)) => Some(job),
         });
@@ -197,6 +204,8 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
             let Record { account, id, fence, attempt, next } = *record;
             work!(reply, work::record_attempt(connection, account, id, fence, &attempt, next))
         }
+        Job::SetAside(unread, now, reply) => work!(reply, set_aside::record(connection, &unread, now)),
+        Job::LookAgain(began, now, reply) => work!(reply, set_aside::look_again(connection, began, now)),
         Job::Prune(prune, reply) => work!(reply, work::prune(connection, prune)),
         Job::TouchKey((account, id), (at, pause), reply) => {
             work!(reply, work::touch_key(connection, account, id, at, pause))
