@@ -3,7 +3,7 @@
 //! A storage hands over what it holds in pieces, all of one snapshot ([`WorkStorage::books`]); [`Verification`] adds them up
 //! and says what differs. It changes nothing: what is wrong in the books is for people to look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -67,6 +67,17 @@ pub enum BooksPiece {
     Totals(Vec<(AccountId, CodeTotals)>),
     /// Sums of payouts in flight: every account with a stored sum or with such payouts, once.
     Funds(Vec<FundsSums>),
+    /// What of some accounts can't be read or added up.
+    Unreadable(Vec<UnreadableBooks>),
+}
+
+/// A part of an account's books that can't be read, or whose sum is beyond an integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnreadableBooks {
+    /// Whose; `None` if that can't be read either.
+    pub account_id: Option<AccountId>,
+    /// Which part: a column's name, never its content.
+    pub what: &'static str,
 }
 
 /// Debits and credits, in rupiah.
@@ -82,6 +93,15 @@ impl Sums {
     pub(crate) const fn add(&mut self, debits: i64, credits: i64) {
         self.debits = self.debits.saturating_add(debits);
         self.credits = self.credits.saturating_add(credits);
+    }
+
+    /// Adds both, or answers `false` where one is beyond an integer.
+    const fn add_within(&mut self, debits: i64, credits: i64) -> bool {
+        let (Some(debits), Some(credits)) = (self.debits.checked_add(debits), self.credits.checked_add(credits)) else {
+            return false;
+        };
+        (self.debits, self.credits) = (debits, credits);
+        true
     }
 }
 
@@ -118,6 +138,26 @@ pub enum Difference {
         /// As the payouts have it.
         counted: i64,
     },
+    /// A part of an account's books can't be read, or its sum is beyond an integer: that account is not verified.
+    Unreadable {
+        /// Whose; `None` if that can't be read either.
+        account_id: Option<AccountId>,
+        /// Which part: a column's name, never its content.
+        what: &'static str,
+    },
+}
+
+impl Difference {
+    /// In whose account; `None` if that can't be read.
+    #[must_use]
+    pub const fn account_id(&self) -> Option<AccountId> {
+        match self {
+            Self::Balance { account_id, .. }
+            | Self::Transaction { account_id, .. }
+            | Self::InFlight { account_id, .. } => Some(*account_id),
+            Self::Unreadable { account_id, .. } => *account_id,
+        }
+    }
 }
 
 /// What a verification found.
@@ -146,6 +186,7 @@ struct Tally {
     stored: BTreeMap<(AccountId, EntryCode), Sums>,
     uneven: BTreeMap<(AccountId, TransactionId), i64>,
     funds: BTreeMap<AccountId, FundsSums>,
+    unreadable: BTreeSet<UnreadableBooks>,
 }
 
 /// How far a verification is.
@@ -187,26 +228,36 @@ impl Tally {
                 self.progress.entries = self.progress.entries.saturating_add(*count);
                 for BookSums { account_id, book, code, debits, credits } in sums {
                     // The other books are the seller's, seen from the other side: a transaction that balances keeps them.
-                    if *book == Book::Seller {
-                        self.counted.entry((*account_id, *code)).or_default().add(*debits, *credits);
+                    if *book == Book::Seller
+                        && !self.counted.entry((*account_id, *code)).or_default().add_within(*debits, *credits)
+                    {
+                        self.beyond(*account_id, "entries");
                     }
                 }
                 for Uneven { account_id, tx_id, excess } in uneven {
                     let key = (*account_id, *tx_id);
-                    let sum = self.uneven.entry(key).or_default();
-                    *sum = sum.saturating_add(*excess);
-                    if *sum == 0 {
-                        self.uneven.remove(&key);
+                    match self.uneven.get(&key).copied().unwrap_or(0).checked_add(*excess) {
+                        Some(0) => drop(self.uneven.remove(&key)),
+                        Some(sum) => drop(self.uneven.insert(key, sum)),
+                        None => self.beyond(*account_id, "transaction"),
                     }
                 }
             }
             BooksPiece::Totals(totals) => {
                 for (account_id, CodeTotals { code, debits, credits }) in totals {
-                    self.stored.entry((*account_id, *code)).or_default().add(*debits, *credits);
+                    if !self.stored.entry((*account_id, *code)).or_default().add_within(*debits, *credits) {
+                        self.beyond(*account_id, "balance");
+                    }
                 }
             }
             BooksPiece::Funds(funds) => self.funds.extend(funds.iter().map(|sums| (sums.account_id, *sums))),
+            BooksPiece::Unreadable(parts) => self.unreadable.extend(parts),
         }
+    }
+
+    /// A sum of this account is beyond an integer.
+    fn beyond(&mut self, account_id: AccountId, what: &'static str) {
+        self.unreadable.insert(UnreadableBooks { account_id: Some(account_id), what });
     }
 
     fn report(&self) -> VerificationReport {
@@ -215,6 +266,7 @@ impl Tally {
         keys.dedup();
         let mut accounts: Vec<_> = keys.iter().map(|(account_id, _)| *account_id).collect();
         accounts.extend(self.funds.keys());
+        accounts.extend(self.unreadable.iter().filter_map(|part| part.account_id));
         accounts.sort_unstable();
         accounts.dedup();
         let sums = |of: &BTreeMap<_, Sums>, key| of.get(key).copied().unwrap_or_default();
@@ -232,7 +284,16 @@ impl Tally {
             let FundsSums { account_id, stored, counted } = *sums;
             Difference::InFlight { account_id, stored, counted }
         });
-        let differences = balances.chain(transactions).chain(in_flight).collect();
+        let unreadable = self.unreadable.iter().map(|part| {
+            let UnreadableBooks { account_id, what } = *part;
+            Difference::Unreadable { account_id, what }
+        });
+        // Of an account that can't be read whole, what else differs says nothing.
+        let partly: BTreeSet<_> = self.unreadable.iter().filter_map(|part| part.account_id).collect();
+        let differences = balances.chain(transactions).chain(in_flight);
+        let differences =
+            differences.filter(|difference| difference.account_id().is_none_or(|id| !partly.contains(&id)));
+        let differences = differences.chain(unreadable).collect();
         VerificationReport { accounts: accounts.len(), entries: self.progress.entries, differences }
     }
 }
@@ -299,5 +360,44 @@ mod tests {
             ],
         };
         assert_eq!(verification.report(), expected);
+    }
+
+    /// #16: a sum beyond an integer was cut to the largest one, on both sides alike, so nothing differed.
+    #[test]
+    fn an_account_that_cannot_be_added_up_is_named_and_others_are_verified() {
+        let mut ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));
+        let (huge, damaged, other) = (ids.account(), ids.account(), ids.account());
+        let (code, book) = (EntryCode::Sale, Book::Seller);
+        let entries = |account_id, credits| BooksPiece::Entries {
+            count: 1,
+            sums: vec![BookSums { account_id, book, code, debits: 0, credits }],
+            uneven: Vec::new(),
+        };
+        let verification = Verification::default();
+        for piece in [
+            entries(huge, i64::MAX),
+            entries(huge, 1),
+            entries(other, 4),
+            BooksPiece::Totals(vec![
+                (huge, CodeTotals { code, debits: 0, credits: i64::MAX }),
+                (other, CodeTotals { code, debits: 0, credits: 3 }),
+            ]),
+            BooksPiece::Unreadable(vec![
+                UnreadableBooks { account_id: Some(damaged), what: "code" },
+                UnreadableBooks { account_id: None, what: "account_id" },
+            ]),
+        ] {
+            verification.take(&piece);
+        }
+        let report = verification.report();
+        assert_eq!((report.accounts, report.entries), (3, 3));
+        let (stored, counted) = (Sums { debits: 0, credits: 3 }, Sums { debits: 0, credits: 4 });
+        let expected = [
+            Difference::Balance { account_id: other, code, stored, counted },
+            Difference::Unreadable { account_id: None, what: "account_id" },
+            Difference::Unreadable { account_id: Some(huge), what: "entries" },
+            Difference::Unreadable { account_id: Some(damaged), what: "code" },
+        ];
+        assert_eq!(report.differences, expected);
     }
 }

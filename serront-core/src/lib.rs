@@ -56,6 +56,7 @@ pub mod reconcile;
 pub mod rejection;
 pub mod sealed;
 pub mod service;
+pub mod set_aside;
 pub mod signature;
 pub mod storefront;
 pub mod subscription;

@@ -41,6 +41,7 @@ use serront_core::ports::{
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::sealed::{SealedSecret, SecretHolder};
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -184,6 +185,7 @@ mock! {
             after: Option<EffectPosition>,
             limit: Limit,
         ) -> Result<Page<EffectRecord>, PortError>;
+        async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError>;
         async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError>;
         async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
         async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;

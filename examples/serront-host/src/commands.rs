@@ -55,6 +55,13 @@ pub(crate) enum Command {
     /// Look after the folder of receipts, while no host serves.
     #[command(subcommand)]
     Proofs(ProofsCommand),
+    /// Print the rows that this version can't read and has set aside, the oldest first, one JSON line each; also while the host
+    /// serves.
+    SetAside {
+        /// Most lines.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
     /// Apply pending migrations.
     Migrate,
 }

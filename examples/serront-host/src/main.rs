@@ -60,6 +60,7 @@ async fn run(command_line: CommandLine) -> Result<(), Fatal> {
         Command::Secrets(command) => operator::secrets(&settings, command).await,
         Command::Payout(command) => operator::payout(&settings, command).await,
         Command::Proofs(command) => installation::proofs(&settings, command).await,
+        Command::SetAside { limit } => operator::set_aside(&settings, limit).await,
         Command::Migrate => {
             adapters::engine(&settings).await?.close().await;
             process::result(&json!({ "migrated": true }))

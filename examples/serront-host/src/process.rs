@@ -123,6 +123,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
         tokio::spawn(work::sweep(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::reseal(Arc::clone(&host), stopping.clone())),
         tokio::spawn(work::watch_clock(Arc::clone(&host), stopping.clone())),
+        tokio::spawn(work::watch_set_aside(Arc::clone(&host), stopping.clone())),
     ];
     let server = tokio::spawn(serve::serve(listener, router(Arc::clone(&host)), open.connections, stopping));
     tracing::info!(address, public_url = host.public_url(), "listening");

@@ -10,6 +10,7 @@
 //! or a receiver that hangs holds back no mail. All end when the stop signal turns true. These loops then finish what runs; what
 //! they do not get to finish comes back when its lease runs out, here or on another host.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use serront_core::installation::{self, MeetError};
 use serront_core::janitor::Janitor;
 use serront_core::ports::{Due, Mailer, PortError, Receipts, RecordError, Sink, WorkStorage};
 use serront_core::service::{Failure, Resealed};
+use serront_core::set_aside::{SetAsideKind, SetAsides};
 use serront_core::sweep::{Sweeper, Swept};
 use serront_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
@@ -36,6 +38,14 @@ const BACKOFF_MAX: Duration = Duration::from_secs(8);
 const CLOCK_LOOK: Duration = Duration::from_secs(300);
 /// How long the sweeper waits after a failure. Nothing waits for it.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
+
+/// How often it is looked what was set aside.
+const WATCH_PAUSE: Duration = Duration::from_secs(5);
+/// How many rows that are set aside are told one by one.
+const WATCHED_MAX: u32 = 100;
+
+/// Rows that are set aside: which, and which part of each.
+type Watched = BTreeMap<(SetAsideKind, String, String), String>;
 
 /// Turns true when the host is to stop.
 pub type Stop = watch::Receiver<bool>;
@@ -217,6 +227,39 @@ pub async fn fold(host: Arc<Host>, mut stop: Stop) {
             () = stopped(&mut stop) => {}
         }
     }
+}
+
+/// Says in the log which rows were set aside because this version can't read them, and which were taken up again, until it is
+/// told to stop.
+pub async fn watch_set_aside(host: Arc<Host>, mut stop: Stop) {
+    let mut known = BTreeMap::new();
+    while !*stop.borrow() {
+        match host.ports.storage.set_aside(WATCHED_MAX).await {
+            Ok(found) => known = compare(known, found),
+            Err(error) => tracing::warn!(cause = describe(&error), "what is set aside can't be listed"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_PAUSE) => {}
+            () = stopped(&mut stop) => {}
+        }
+    }
+}
+
+/// Says what has changed since the last time.
+fn compare(known: Watched, found: SetAsides) -> Watched {
+    let count = found.count;
+    // Beyond what is listed, a row that is not in the list may be there.
+    let whole = u64::try_from(found.rows.len()).is_ok_and(|rows| rows == count);
+    let rows = found.rows.into_iter().map(|row| ((row.kind, row.account_id, row.id), row.what));
+    let now: Watched = rows.collect();
+    for ((kind, account_id, id), what) in now.iter().filter(|(row, _)| !known.contains_key(row)) {
+        let kind = kind.as_str();
+        tracing::error!(kind, id, account_id, what, count, "a row can't be read and is set aside");
+    }
+    for (kind, account_id, id) in known.keys().filter(|row| whole && !now.contains_key(row)) {
+        tracing::info!(kind = kind.as_str(), id, account_id, count, "a row that was set aside can be read, or is gone");
+    }
+    now
 }
 
 /// Seals what an earlier version stored in plain, and what is under an older key, once: after that, whatever is stored is sealed.

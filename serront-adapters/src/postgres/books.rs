@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::read::Query;
 use crate::sql::error::Failed;
-use crate::sql::money::{funds_piece, funds_statement, piece, piece_statement, totals_piece};
+use crate::sql::money::{funds_statement, piece_statement, take_funds, take_piece, take_totals, totals_statement};
 use crate::sql::rows::Cells as _;
 
 /// How many blocks a piece has: about a hundred thousand entries.
@@ -47,17 +47,15 @@ pub(super) async fn books(
         let next = block.saturating_add(BLOCKS);
         let query = Query::new(schema, &entries).bind(account.clone())?;
         let query = query.bind(format!("({block},0)"))?.bind(format!("({next},0)"))?;
-        verification.take(&piece(&rows(connection, query, answer_time_max).await?)?);
+        take_piece(verification, &rows(connection, query, answer_time_max).await?)?;
         block = next;
     }
-    let totals = format!(
-        "SELECT account_id, code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM \
-         (SELECT account_id, code, debits, credits FROM @.ledger_balances WHERE {condition} UNION ALL \
-         SELECT account_id, code, debits, credits FROM @.ledger_deltas WHERE {condition}) every GROUP BY account_id, code"
-    );
+    let totals = totals_statement(&format!(
+        "SELECT account_id, code, debits, credits FROM @.ledger_balances WHERE {condition} UNION ALL \
+         SELECT account_id, code, debits, credits FROM @.ledger_deltas WHERE {condition}"
+    ));
     let totals = Query::new(schema, &totals).bind(account.clone())?;
-    verification.take(&totals_piece(&rows(connection, totals, answer_time_max).await?)?);
+    take_totals(verification, &rows(connection, totals, answer_time_max).await?)?;
     let funds = Query::new(schema, &funds_statement("@.", condition)).bind(account)?;
-    verification.take(&funds_piece(&rows(connection, funds, answer_time_max).await?)?);
-    Ok(())
+    take_funds(verification, &rows(connection, funds, answer_time_max).await?)
 }

@@ -17,7 +17,7 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::commit::{self, Mode, Refusal, Status};
-use super::{PostgresStorage, clock, error, read};
+use super::{PostgresStorage, clock, error, first, read};
 use crate::sql::error::Failed;
 
 /// A storage that reads and commits inside a transaction of the host's own.
@@ -88,17 +88,17 @@ impl BoundPostgres<'_> {
         let wanted = [(key, scope)];
         let now = self.now_sql();
         let found = inside!(self, |connection, schema| read::orders_by_key(connection, (schema, &now), &wanted))?;
-        Ok(found.into_iter().next().flatten())
+        Ok(first(found)?)
     }
 
     pub(super) async fn find_key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
         let found = inside!(self, |connection, schema| read::keys_by_hash(connection, schema, &[hash]))?;
-        Ok(found.into_iter().next().flatten())
+        Ok(first(found)?)
     }
 
     pub(super) async fn find_merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
         let found = inside!(self, |connection, schema| read::merchants(connection, schema, std::slice::from_ref(id)))?;
-        Ok(found.into_iter().next().flatten())
+        Ok(first(found)?)
     }
 
     pub(super) async fn find_session(
@@ -109,7 +109,7 @@ impl BoundPostgres<'_> {
     ) -> Result<SessionSnapshot, PortError> {
         let wanted = [(account_id, id.clone(), event_id)];
         let found = inside!(self, |connection, schema| read::sessions(connection, schema, &wanted))?;
-        Ok(found.into_iter().next().flatten().ok_or(Failed::Unreadable("session"))?)
+        Ok(first(found)?.ok_or(Failed::Unreadable("session"))?)
     }
 
     pub(super) async fn find_outcome(

@@ -36,6 +36,7 @@ use serront_core::ports::{
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::sealed::SealedSecret;
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -58,6 +59,7 @@ mod migration_lock;
 mod money;
 mod read;
 mod servers;
+mod set_aside;
 mod statement;
 mod steps;
 mod storage;
@@ -72,6 +74,7 @@ pub(crate) use error::{busy, passes};
 use crate::sql::connections::{Connections, Lease, Limits};
 use crate::sql::error::Failed;
 use answer::Silence;
+use crate::sql::set_aside::{Found, Looks, Unread};
 use coalesce::{Coalescer, Entry};
 use error::Fate;
 use servers::{Servers, Session};
@@ -80,7 +83,7 @@ use waiting::Waiters;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
@@ -90,7 +93,13 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "queues", include_str!("migrations/0007_queues.sql")),
     (8, "slow", include_str!("migrations/0008_slow.sql")),
     (9, "installation", include_str!("migrations/0009_installation.sql")),
+    (10, "set_aside", include_str!("migrations/0010_set_aside.sql")),
 ];
+
+/// The newest migration that this code knows.
+fn layout() -> i64 {
+    MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0)
+}
 
 /// The schema if none is chosen.
 pub const SCHEMA_DEFAULT: &str = "serront";
@@ -197,6 +206,7 @@ pub struct PostgresStorage {
     keys: Arc<Coalescer<Keys>>,
     merchants: Arc<Coalescer<Merchants>>,
     sessions: Arc<Coalescer<Sessions>>,
+    looks: Looks,
 }
 
 impl fmt::Debug for PostgresStorage {
@@ -306,6 +316,7 @@ impl PostgresStorage {
             merchants: Coalescer::new(Arc::new(Merchants(Arc::clone(&base)))),
             sessions: Coalescer::new(Arc::new(Sessions(Arc::clone(&base)))),
             base,
+            looks: Looks::default(),
         })
     }
 
@@ -445,6 +456,8 @@ const RECONNECTS_MAX: u32 = 32;
 /// The same for a server that takes no writes: about a second. Whoever commits sends again some times after that, and reads
 /// wait for nothing as long.
 const READ_ONLY_ROUNDS_MAX: u32 = 16;
+/// How often it is looked for work where all that was found can't be read.
+const ROUNDS_MAX: u32 = 32;
 
 /// Before the next connection is tried: not at all at first, while dead ones are found out, then longer, while a server comes
 /// up again.
@@ -460,31 +473,32 @@ macro_rules! pooled {
 }
 use pooled;
 
+/// What was found of the one thing that was asked for.
+fn first<T>(found: Vec<Result<Option<T>, Failed>>) -> Result<Option<T>, Failed> {
+    found.into_iter().next().unwrap_or(Ok(None))
+}
+
 /// What concurrent callers share.
 impl PostgresStorage {
     async fn find_order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
         let found = match self.orders.enter(|| (key, scope)) {
-            Entry::Alone(_slot) => {
-                together::orders(&self.base, &[(key, scope)]).await.map(|found| found.into_iter().next())
-            }
-            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)).map(Some),
+            Entry::Alone(_slot) => together::orders(&self.base, &[(key, scope)]).await.and_then(first),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
         };
-        Ok(found?.flatten())
+        Ok(found?)
     }
 
     async fn find_key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
         let found = match self.keys.enter(|| hash) {
-            Entry::Alone(_slot) => together::keys(&self.base, &[hash]).await.map(|found| found.into_iter().next()),
-            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)).map(Some),
+            Entry::Alone(_slot) => together::keys(&self.base, &[hash]).await.and_then(first),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
         };
-        Ok(found?.flatten())
+        Ok(found?)
     }
 
     async fn find_merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
         let found = match self.merchants.enter(|| id.clone()) {
-            Entry::Alone(_slot) => together::merchants(&self.base, std::slice::from_ref(id))
-                .await
-                .map(|found| found.into_iter().next().flatten()),
+            Entry::Alone(_slot) => together::merchants(&self.base, std::slice::from_ref(id)).await.and_then(first),
             Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
         };
         Ok(found?)
@@ -498,9 +512,7 @@ impl PostgresStorage {
     ) -> Result<SessionSnapshot, PortError> {
         let wanted = (account_id, id.clone(), event_id);
         let found = match self.sessions.enter(|| wanted.clone()) {
-            Entry::Alone(_slot) => {
-                together::sessions(&self.base, &[wanted]).await.map(|found| found.into_iter().next().flatten())
-            }
+            Entry::Alone(_slot) => together::sessions(&self.base, &[wanted]).await.and_then(first),
             Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
         };
         Ok(found?.ok_or(Failed::Unreadable("session"))?)
@@ -545,6 +557,22 @@ impl PostgresStorage {
             None => Ok(on_connection!(self.base, |connection, _schema| work::now(connection))?),
         }
     }
+
+    /// Puts on record what a read left out.
+    async fn note(&self, unread: Vec<Unread>) -> Result<(), PortError> {
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let now = self.now().await?;
+        Ok(writing!(self.base, |connection, schema| set_aside::record(connection, schema, &unread, now))?)
+    }
+
+    /// A page, once what was left out of it is on record.
+    async fn noted_page<T: Send>(&self, found: Found<T>, limit: Limit) -> Result<Page<T>, PortError> {
+        let (page, unread) = found.page(limit);
+        self.note(unread).await?;
+        Ok(page)
+    }
 }
 
 #[async_trait]
@@ -557,18 +585,36 @@ impl WorkStorage for PostgresStorage {
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
         let now = self.now().await?;
-        let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
-        if due == 0 {
-            return Ok(Vec::new());
+        if let Some(began) = self.looks.begin(now) {
+            // The next look finds what this one did not come to.
+            let _ = writing!(self.base, |connection, schema| set_aside::look_again(connection, schema, began, now));
         }
-        // What was taken and not heard of comes back when its lease runs out.
-        let leased = writing!(self.base, |connection, schema| {
-            work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
-        })?;
-        if leased.is_empty() {
-            return Ok(Vec::new());
+        for _ in 0..ROUNDS_MAX {
+            let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
+            if due == 0 {
+                return Ok(Vec::new());
+            }
+            // What was taken and not heard of comes back when its lease runs out.
+            let leased = writing!(self.base, |connection, schema| {
+                work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
+            })?;
+            if leased.is_empty() {
+                return Ok(Vec::new());
+            }
+            let Found { rows, unread } =
+                on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?;
+            if unread.is_empty() {
+                return Ok(rows);
+            }
+            let put_off =
+                writing!(self.base, |connection, schema| set_aside::put_off(connection, schema, &unread, now));
+            // What can be read was taken, whatever became of the others: their lease runs out.
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            put_off?;
         }
-        Ok(on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?)
+        Ok(Vec::new())
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
@@ -592,15 +638,21 @@ impl WorkStorage for PostgresStorage {
     }
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
-        Ok(writing!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit))?)
+        let now = self.now().await?;
+        Ok(writing!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit, now))?)
     }
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::waiting(connection, schema, parked_before, limit))?)
+        let found =
+            on_connection!(self.base, |connection, schema| read::waiting(connection, schema, parked_before, limit))?;
+        self.note(found.unread).await?;
+        Ok(found.rows)
     }
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?)
+        let found =
+            on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?;
+        self.noted_page(found, limit).await
     }
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
@@ -612,21 +664,31 @@ impl WorkStorage for PostgresStorage {
         after: Option<SubscriptionId>,
         limit: Limit,
     ) -> Result<Page<SubscriptionSecrets>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::subscription_secrets(
+        let found = on_connection!(self.base, |connection, schema| read::subscription_secrets(
             connection, schema, after, limit
-        ))?)
+        ))?;
+        self.noted_page(found, limit).await
     }
 
     async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::provisionings(connection, schema, after, limit))?)
+        let found =
+            on_connection!(self.base, |connection, schema| read::provisionings(connection, schema, after, limit))?;
+        self.noted_page(found, limit).await
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::given_up(connection, schema, after, limit))?)
+        let found = on_connection!(self.base, |connection, schema| read::given_up(connection, schema, after, limit))?;
+        self.noted_page(found, limit).await
     }
 
     async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::discards(connection, schema, limit))?)
+        let found = on_connection!(self.base, |connection, schema| read::discards(connection, schema, limit))?;
+        self.note(found.unread).await?;
+        Ok(found.rows)
+    }
+
+    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| set_aside::list(connection, schema, limit))?)
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
@@ -685,7 +747,6 @@ impl WorkStorage for PostgresStorage {
     }
 
     async fn ready(&self) -> Result<(), PortError> {
-        let expected = MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0);
         // The second time on a connection that was opened for it: where an address leads changes with a failover.
         for _ in 0..2 {
             let (applied, takes_writes) =
@@ -693,7 +754,7 @@ impl WorkStorage for PostgresStorage {
             if takes_writes {
                 // A newer layout only adds to this one.
                 let pending = PortError::permanent("migrations are pending");
-                return if applied >= expected { Ok(()) } else { Err(pending) };
+                return if applied >= layout() { Ok(()) } else { Err(pending) };
             }
             self.base.connections.distrust();
         }

@@ -17,6 +17,7 @@ use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts};
 use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
 use crate::sql::names::directory;
 use crate::sql::rows::account_columns;
+use crate::sql::set_aside::{self, Found, Wanted};
 
 type Read<T> = Result<T, Failed>;
 
@@ -233,7 +234,7 @@ pub(super) async fn payouts_in_flight(
     schema: &str,
     after: Option<PayoutPosition>,
     limit: Limit,
-) -> Read<Page<Payout>> {
+) -> Read<Found<Payout>> {
     let position = if after.is_some() { " AND (t.created_at, t.payout_id) > ($2, $3)" } else { "" };
     let sql = format!(
         concat!(
@@ -244,12 +245,18 @@ pub(super) async fn payouts_in_flight(
         IN_FLIGHT = IN_FLIGHT,
         position = position
     );
-    let mut query = Query::new(schema, &sql).bind(i64::from(limit.get()) + 1)?;
-    if let Some(after) = after {
-        query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let mut query = Query::new(schema, &sql).bind(wanted.asked())?;
+        if let Some(after) = after {
+            query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
+        }
+        let rows = query.all(&mut *connection).await?;
+        let found = Found::of(&rows, set_aside::PAYOUTS, money::payout)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
     }
-    let rows = query.all(connection).await?;
-    Ok(Page::cut(rows.iter().map(money::payout).collect::<Read<Vec<_>>>()?, limit))
 }
 
 pub(super) async fn payout_audit(

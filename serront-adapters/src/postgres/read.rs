@@ -31,6 +31,7 @@ use crate::sql::rows::{
     storefront_columns, unapplied,
 };
 use crate::sql::search::{Way, marked, ways};
+use crate::sql::set_aside::{self, Found, Wanted};
 use crate::sql::work::{self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets};
 
 type Read<T> = Result<T, Failed>;
@@ -227,8 +228,8 @@ pub(super) async fn orders_by_key(
     connection: &mut PgConnection,
     (schema, now): (&str, &str),
     wanted: &[OrderWanted],
-) -> Read<Vec<Option<OrderSnapshot>>> {
-    let mut found: Vec<Option<OrderSnapshot>> = wanted.iter().map(|_| None).collect();
+) -> Read<Vec<Read<Option<OrderSnapshot>>>> {
+    let mut found: Vec<Read<Option<OrderSnapshot>>> = wanted.iter().map(|_| Ok(None)).collect();
     let mut by_id = Relation::new("wanted", &["account_id", "key", "scope"]);
     let mut by_token = Relation::new("wanted", &["key", "scope"]);
     for (n, (key, scope)) in (0_i64..).zip(wanted) {
@@ -266,7 +267,7 @@ pub(super) async fn orders_by_key(
         let (sql, arguments) = sql.finish(schema);
         for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(&mut *connection).await? {
             let n = rows::whole::<usize>(&row, "n")?;
-            *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(rows::order_snapshot(&row)?);
+            *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::order_snapshot(&row).map(Some);
         }
     }
     Ok(found)
@@ -310,8 +311,8 @@ pub(super) async fn sessions(
     connection: &mut PgConnection,
     schema: &str,
     wanted: &[SessionWanted],
-) -> Read<Vec<Option<SessionSnapshot>>> {
-    let mut found: Vec<Option<SessionSnapshot>> = wanted.iter().map(|_| None).collect();
+) -> Read<Vec<Read<Option<SessionSnapshot>>>> {
+    let mut found: Vec<Read<Option<SessionSnapshot>>> = wanted.iter().map(|_| Ok(None)).collect();
     let mut relation = Relation::new("wanted", &["account_id", "session_id", "event_id"]);
     for (n, (account, session, event)) in (0_i64..).zip(wanted) {
         let event = event.as_ref().map(|event| event.as_str().to_owned());
@@ -342,7 +343,7 @@ pub(super) async fn sessions(
     let (sql, arguments) = sql.finish(schema);
     for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
         let n = rows::whole::<usize>(&row, "n")?;
-        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(rows::session_snapshot(&row)?);
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::session_snapshot(&row).map(Some);
     }
     Ok(found)
 }
@@ -352,8 +353,8 @@ pub(super) async fn merchants(
     connection: &mut PgConnection,
     schema: &str,
     wanted: &[MerchantId],
-) -> Read<Vec<Option<Provisioning>>> {
-    let mut found: Vec<Option<Provisioning>> = wanted.iter().map(|_| None).collect();
+) -> Read<Vec<Read<Option<Provisioning>>>> {
+    let mut found: Vec<Read<Option<Provisioning>>> = wanted.iter().map(|_| Ok(None)).collect();
     let mut relation = Relation::new("wanted", &["name"]);
     for (n, id) in (0_i64..).zip(wanted) {
         relation.push(n, vec![id.as_str().into()]);
@@ -369,7 +370,7 @@ pub(super) async fn merchants(
     let (sql, arguments) = sql.finish(schema);
     for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
         let n = rows::whole::<usize>(&row, "n")?;
-        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::provisioning(&row)?;
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::provisioning(&row);
     }
     Ok(found)
 }
@@ -391,7 +392,7 @@ pub(super) async fn waiting(
     schema: &str,
     parked_before: Timestamp,
     limit: u32,
-) -> Read<Vec<InboxRecord>> {
+) -> Read<Found<InboxRecord>> {
     let sql = concat!(
         "SELECT ",
         inbox_columns!(),
@@ -399,8 +400,16 @@ pub(super) async fn waiting(
         unapplied!(),
         " AND (i.status <> 'parked' OR i.received_at < $1) ORDER BY i.received_at, i.event_id, i.account_id LIMIT $2"
     );
-    let query = Query::new(schema, sql).bind(parked_before.millis())?.bind(i64::from(limit))?;
-    query.all(connection).await?.iter().map(rows::notification).collect()
+    let mut wanted = Wanted::rows(limit);
+    loop {
+        let query = Query::new(schema, sql).bind(parked_before.millis())?.bind(wanted.asked())?;
+        let rows = query.all(&mut *connection).await?;
+        let mut found = Found::of(&rows, set_aside::NOTIFICATIONS, rows::notification)?;
+        if wanted.are_met(rows.len(), &found) {
+            found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Ok(found);
+        }
+    }
 }
 
 const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
@@ -410,8 +419,8 @@ pub(super) async fn keys_by_hash(
     connection: &mut PgConnection,
     schema: &str,
     wanted: &[Digest256],
-) -> Read<Vec<Option<KeyRecord>>> {
-    let mut found: Vec<Option<KeyRecord>> = wanted.iter().map(|_| None).collect();
+) -> Read<Vec<Read<Option<KeyRecord>>>> {
+    let mut found: Vec<Read<Option<KeyRecord>>> = wanted.iter().map(|_| Ok(None)).collect();
     let mut relation = Relation::new("wanted", &["hash"]);
     for (n, hash) in (0_i64..).zip(wanted) {
         relation.push(n, vec![hash.to_string().into()]);
@@ -425,7 +434,7 @@ pub(super) async fn keys_by_hash(
     let (sql, arguments) = sql.finish(schema);
     for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
         let n = rows::whole::<usize>(&row, "n")?;
-        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(rows::key(&row)?);
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::key(&row).map(Some);
     }
     Ok(found)
 }
@@ -617,12 +626,19 @@ pub(super) async fn subscription_secrets(
     schema: &str,
     after: Option<SubscriptionId>,
     limit: Limit,
-) -> Read<Page<SubscriptionSecrets>> {
+) -> Read<Found<SubscriptionSecrets>> {
     let sql =
         format!("SELECT {SECRETS} FROM @.subscriptions WHERE subscription_id > $1 ORDER BY subscription_id LIMIT $2");
     let after = after.map(|after| after.to_string()).unwrap_or_default();
-    let rows = Query::new(schema, &sql).bind(after)?.bind(i64::from(limit.get()) + 1)?.all(connection).await?;
-    Ok(Page::cut(rows.iter().map(stored_secrets).collect::<Read<Vec<_>>>()?, limit))
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let query = Query::new(schema, &sql).bind(after.clone())?.bind(wanted.asked())?;
+        let rows = query.all(&mut *connection).await?;
+        let found = Found::of(&rows, set_aside::SUBSCRIPTIONS, stored_secrets)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
+    }
 }
 
 /// Of every account, by account.
@@ -631,22 +647,35 @@ pub(super) async fn provisionings(
     schema: &str,
     after: Option<AccountId>,
     limit: Limit,
-) -> Read<Page<Provisioning>> {
+) -> Read<Found<Provisioning>> {
     let sql = concat!(
         "SELECT ",
         provisioning_columns!(),
         " FROM @.provisioning v WHERE v.account_id > $1 ORDER BY v.account_id LIMIT $2"
     );
     let after = after.map(|after| after.to_string()).unwrap_or_default();
-    let rows = Query::new(schema, sql).bind(after)?.bind(i64::from(limit.get()) + 1)?.all(connection).await?;
-    let rows: Vec<_> = rows.iter().map(rows::provisioning).collect::<Read<_>>()?;
-    Ok(Page::cut(rows.into_iter().flatten().collect(), limit))
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let query = Query::new(schema, sql).bind(after.clone())?.bind(wanted.asked())?;
+        let rows = query.all(&mut *connection).await?;
+        let found = Found::of(&rows, set_aside::ENDPOINTS, rows::endpoint)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
+    }
 }
 
-pub(super) async fn discards(connection: &mut PgConnection, schema: &str, limit: u32) -> Read<Vec<Discard>> {
+pub(super) async fn discards(connection: &mut PgConnection, schema: &str, limit: u32) -> Read<Found<Discard>> {
     let statement = format!("SELECT {DISCARD} FROM @.discards ORDER BY at DESC, audit_id DESC LIMIT $1");
-    let rows = Query::new(schema, &statement).bind(i64::from(limit))?.all(connection).await?;
-    rows.iter().map(work::discard).collect()
+    let mut wanted = Wanted::rows(limit);
+    loop {
+        let rows = Query::new(schema, &statement).bind(wanted.asked())?.all(&mut *connection).await?;
+        let mut found = Found::of(&rows, set_aside::DISCARDS, work::discard)?;
+        if wanted.are_met(rows.len(), &found) {
+            found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Ok(found);
+        }
+    }
 }
 
 /// Of every account, newest first.
@@ -655,11 +684,17 @@ pub(super) async fn given_up(
     schema: &str,
     after: Option<EffectPosition>,
     limit: Limit,
-) -> Read<Page<EffectRecord>> {
+) -> Read<Found<EffectRecord>> {
     let (created_at, id) = given_up_after(after);
-    let query = Query::new(schema, &given_up_statement("@.")).bind(created_at)?.bind(id)?;
-    let rows = query.bind(i64::from(limit.get()) + 1)?.all(connection).await?;
-    Ok(Page::cut(rows.iter().map(work::effect).collect::<Read<Vec<_>>>()?, limit))
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let query = Query::new(schema, &given_up_statement("@.")).bind(created_at)?.bind(id.clone())?;
+        let rows = query.bind(wanted.asked())?.all(&mut *connection).await?;
+        let found = work::given_up(&rows)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
+    }
 }
 
 /// What became of these change sets, in their order.

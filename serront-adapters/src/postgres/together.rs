@@ -48,24 +48,27 @@ fn shared(failed: &Failed) -> Failed {
     }
 }
 
+/// What was found of one of many: a row that can't be read fails for who asked for it.
+pub(super) type Each<T> = Result<Option<T>, Failed>;
+
 /// Orders by key.
-pub(super) async fn orders(base: &Base, wanted: &[OrderWanted]) -> Result<Vec<Option<OrderSnapshot>>, Failed> {
+pub(super) async fn orders(base: &Base, wanted: &[OrderWanted]) -> Result<Vec<Each<OrderSnapshot>>, Failed> {
     let now = base.now_sql();
     super::on_connection!(base, |connection, schema| read::orders_by_key(connection, (schema, &now), wanted))
 }
 
 /// API keys by hash.
-pub(super) async fn keys(base: &Base, wanted: &[Digest256]) -> Result<Vec<Option<KeyRecord>>, Failed> {
+pub(super) async fn keys(base: &Base, wanted: &[Digest256]) -> Result<Vec<Each<KeyRecord>>, Failed> {
     super::on_connection!(base, |connection, schema| read::keys_by_hash(connection, schema, wanted))
 }
 
 /// Merchants at Plugipay by name.
-pub(super) async fn merchants(base: &Base, wanted: &[MerchantId]) -> Result<Vec<Option<Provisioning>>, Failed> {
+pub(super) async fn merchants(base: &Base, wanted: &[MerchantId]) -> Result<Vec<Each<Provisioning>>, Failed> {
     super::on_connection!(base, |connection, schema| read::merchants(connection, schema, wanted))
 }
 
 /// What is known under sessions' names.
-pub(super) async fn sessions(base: &Base, wanted: &[SessionWanted]) -> Result<Vec<Option<SessionSnapshot>>, Failed> {
+pub(super) async fn sessions(base: &Base, wanted: &[SessionWanted]) -> Result<Vec<Each<SessionSnapshot>>, Failed> {
     super::on_connection!(base, |connection, schema| read::sessions(connection, schema, wanted))
 }
 
@@ -76,9 +79,9 @@ fn answer<T>(senders: Vec<oneshot::Sender<T>>, answers: impl IntoIterator<Item =
     }
 }
 
-fn spread<T>(found: Result<Vec<Option<T>>, Failed>, jobs: usize) -> Vec<Result<Option<T>, Failed>> {
+fn spread<T>(found: Result<Vec<Each<T>>, Failed>, jobs: usize) -> Vec<Each<T>> {
     match found {
-        Ok(found) => found.into_iter().map(Ok).collect(),
+        Ok(found) => found,
         Err(failed) => (0..jobs).map(|_| Err(shared(&failed))).collect(),
     }
 }

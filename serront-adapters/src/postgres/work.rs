@@ -7,15 +7,19 @@ use serront_core::effect::{ATTEMPTS_KEPT, Attempt, EffectId, EffectStatus, Lane}
 use serront_core::ids::{AccountId, KeyId};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
+use serront_core::set_aside::SetAsideKind;
 use serront_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::error::of_write;
+use super::set_aside::{WITHIN, reads};
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
+use crate::sql::set_aside::{Found, RECORDED, effects, part};
 use crate::sql::work::{
-    TABLES, TARGET, after, chosen_deliveries, due, due_count_statement, forgotten, pending, slow_seconds, table, target,
+    FENCE_MAX, OVER, TABLES, TARGET, after, chosen_deliveries, due, due_count_statement, forgotten, pending,
+    slow_seconds, table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
@@ -78,7 +82,7 @@ pub(super) async fn lease_due(
     let until = now.plus(lease).millis();
     let leases = |turn: &str| {
         format!(
-            "UPDATE @.{table} e SET lease_until = {until}, fence = e.fence + 1 FROM w \
+            "UPDATE @.{table} e SET lease_until = {until}, fence = least(e.fence, {FENCE_MAX}) + 1 FROM w \
              WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id \
              RETURNING e.effect_id, e.account_id, e.fence, e.due_at, {turn} AS turn"
         )
@@ -150,7 +154,7 @@ pub(super) async fn leased(
     schema: &str,
     (lane, now): (Lane, Timestamp),
     leased: &[Leased],
-) -> Worked<Vec<Due>> {
+) -> Worked<Found<Due>> {
     // An effect's row is read as it was before its lease.
     let of_deliveries = match lane {
         Lane::Deliveries => "e.subscription_id, e.event_id, e.event_type",
@@ -170,21 +174,29 @@ pub(super) async fn leased(
         .fetch_all(&mut *connection)
         .await?;
     let targets = targets(connection, schema, &rows, now).await?;
-    rows.iter()
-        .map(|row| {
-            let target = row.optional_text("subscription_id")?.and_then(|id| targets.get(id)).cloned();
+    let mut found = Found::default();
+    for row in &rows {
+        let before = found.unread.len();
+        let read = || {
+            let target = row.optional_text("subscription_id")?.and_then(|id| targets.get(id));
+            let target = target.map(|target| target.clone().map_err(Failed::Unreadable)).transpose()?;
             due(row, target)
-        })
-        .collect()
+        };
+        found.add(row, effects(table(lane)), read())?;
+        for unread in found.unread.iter_mut().skip(before) {
+            unread.fence = Some(row.int("fence")?.saturating_add(1));
+        }
+    }
+    Ok(found)
 }
 
-/// The subscriptions that deliveries go to, by their ids.
+/// The subscriptions that deliveries go to, by their ids; of one that can't be read, which part.
 async fn targets(
     connection: &mut PgConnection,
     schema: &str,
     chosen: &[PgRow],
     now: Timestamp,
-) -> Worked<HashMap<String, Target>> {
+) -> Worked<HashMap<String, Result<Target, &'static str>>> {
     let (mut accounts, mut ids) = (Vec::new(), Vec::new());
     for row in chosen {
         if let Some(id) = row.optional_text("subscription_id")? {
@@ -200,7 +212,15 @@ async fn targets(
          (SELECT id, account_id FROM unnest($1::text[], $2::text[]) AS w (id, account_id))"
     );
     let rows = sqlx::query(at(schema, &sql)).bind(ids).bind(accounts).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.text("subscription_id")?.to_owned(), target(row, now)?))).collect()
+    let mut targets = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let target = match target(row, now) {
+            Ok(target) => Ok(target),
+            Err(failed) => Err(part(failed)?),
+        };
+        targets.insert(row.text("subscription_id")?.to_owned(), target);
+    }
+    Ok(targets)
 }
 
 /// When the earliest effect that no lease holds becomes due.
@@ -304,42 +324,75 @@ pub(super) async fn record_attempt(
     Ok(if written == 0 { Err(LeaseLost) } else { Ok(()) })
 }
 
+/// What is folded: its kind, deltas, totals, by what besides the account, and which delta is added to which total.
+type Folded = (SetAsideKind, &'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+pub(super) const FOLDED: [Folded; 2] = [
+    (SetAsideKind::OrderCount, "order_count_deltas", "order_counts", "status", &[("delta", "orders")]),
+    (
+        SetAsideKind::Balance,
+        "ledger_deltas",
+        "ledger_balances",
+        "code",
+        &[("debits", "debits"), ("credits", "credits")],
+    ),
+];
+
 /// Folds up to `limit` deltas of each kind, so that a storm of one holds up no other.
-pub(super) async fn fold_deltas(connection: &mut PgConnection, schema: &str, limit: u32) -> Worked<u64> {
+pub(super) async fn fold_deltas(
+    connection: &mut PgConnection,
+    schema: &str,
+    limit: u32,
+    now: Timestamp,
+) -> Worked<u64> {
     let mut folded = 0;
-    for (deltas, totals, by, sums) in [
-        ("order_count_deltas", "order_counts", "status", [("delta", "orders")].as_slice()),
-        ("ledger_deltas", "ledger_balances", "code", &[("debits", "debits"), ("credits", "credits")]),
-    ] {
-        folded += fold(connection, schema, (deltas, totals, by), sums, i64::from(limit)).await?;
+    for of in FOLDED {
+        folded += fold(connection, schema, of, i64::from(limit), now).await?;
     }
     u64::try_from(folded).map_err(|_| Failed::Unreadable("folded"))
 }
 
 /// One statement deletes the deltas and adds what it deleted. One folder at a time; who comes second finds nothing.
+///
+/// What is beyond an integer with its total stays as it is and is set aside: it is not looked at until it fits.
 async fn fold(
     connection: &mut PgConnection,
     schema: &str,
-    (deltas, totals, by): (&str, &str, &str),
-    sums: &[(&str, &str)],
+    (kind, deltas, totals, by, sums): Folded,
     limit: i64,
+    now: Timestamp,
 ) -> Worked<i64> {
-    let list = |of: &dyn Fn(&str, &str) -> String| {
-        sums.iter().map(|(delta, total)| of(delta, total)).collect::<Vec<_>>().join(", ")
+    let list = |between: &str, of: &dyn Fn(&str, &str) -> String| {
+        sums.iter().map(|(delta, total)| of(delta, total)).collect::<Vec<_>>().join(between)
     };
+    let kind = kind.as_str();
     let sql = format!(
         "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext($2), {FOLDER}) AS mine), \
-         chosen AS (SELECT ctid FROM @.{deltas} WHERE (SELECT mine FROM turn) LIMIT $1 FOR UPDATE SKIP LOCKED), \
-         gone AS (DELETE FROM @.{deltas} WHERE ctid IN (SELECT ctid FROM chosen) RETURNING account_id, {by}, {}), \
+         chosen AS MATERIALIZED (SELECT d.ctid AS place, d.account_id, d.{by}, {} FROM @.{deltas} d \
+         WHERE (SELECT mine FROM turn) AND NOT EXISTS (SELECT 1 FROM @.set_aside n WHERE n.kind = '{kind}' \
+         AND n.row_id = d.{by} AND n.account_id = d.account_id) LIMIT $1 FOR UPDATE OF d SKIP LOCKED), \
+         summed AS (SELECT account_id, {by}, {} FROM chosen GROUP BY account_id, {by}), \
+         fitting AS MATERIALIZED (SELECT s.account_id, s.{by}, {} AS fits FROM summed s \
+         LEFT JOIN @.{totals} t ON t.account_id = s.account_id AND t.{by} = s.{by}), \
+         gone AS (DELETE FROM @.{deltas} WHERE ctid IN (SELECT c.place FROM chosen c JOIN fitting f \
+         ON f.account_id = c.account_id AND f.{by} = c.{by} WHERE f.fits) RETURNING account_id, {by}, {}), \
          added AS (INSERT INTO @.{totals} AS t (account_id, {by}, {}) SELECT account_id, {by}, {} FROM gone \
-         GROUP BY account_id, {by} ORDER BY account_id, {by} ON CONFLICT (account_id, {by}) DO UPDATE SET {}) \
+         GROUP BY account_id, {by} ORDER BY account_id, {by} ON CONFLICT (account_id, {by}) DO UPDATE SET {}), \
+         aside AS (INSERT INTO @.set_aside AS n (kind, row_id, account_id, what, since, tried_at, tried_by) \
+         SELECT '{kind}', {by}, account_id, 'sum', $3, $3, $4 FROM fitting WHERE NOT fits ORDER BY {by}, account_id {RECORDED}) \
          SELECT count(*) AS folded FROM gone",
-        list(&|delta, _| delta.to_owned()),
-        list(&|_, total| total.to_owned()),
-        list(&|delta, _| format!("sum({delta})::int8")),
-        list(&|_, total| format!("{total} = t.{total} + excluded.{total}")),
+        list(", ", &|delta, _| format!("d.{delta}")),
+        list(", ", &|delta, _| format!("sum({delta}) AS {delta}")),
+        list(" AND ", &|delta, total| {
+            format!("s.{delta} {WITHIN} AND s.{delta} + coalesce(t.{total}, 0) {WITHIN}")
+        }),
+        list(", ", &|delta, _| delta.to_owned()),
+        list(", ", &|_, total| total.to_owned()),
+        list(", ", &|delta, _| format!("sum({delta})::int8")),
+        list(", ", &|_, total| format!("{total} = t.{total} + excluded.{total}")),
     );
-    let row = sqlx::query(at(schema, &sql)).bind(limit).bind(schema).fetch_one(connection).await.map_err(of_write)?;
+    let query = sqlx::query(at(schema, &sql)).bind(limit).bind(schema).bind(now.millis()).bind(reads());
+    let row = query.fetch_one(connection).await.map_err(of_write)?;
     Ok(row.int("folded")?)
 }
 
@@ -381,7 +434,7 @@ async fn prune_effects(
 ) -> Worked<u64> {
     let sql = format!(
         "WITH gone AS (DELETE FROM @.{table} WHERE ctid IN (SELECT ctid FROM @.{table} \
-         WHERE status <> 'pending' AND created_at < {now} - $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
+         WHERE status <> 'pending' AND {OVER} AND created_at < {now} - $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
          RETURNING effect_id, account_id), \
          logs AS (DELETE FROM @.attempts t USING gone g WHERE t.effect_id = g.effect_id \
          AND t.account_id = g.account_id) SELECT 1 FROM gone"

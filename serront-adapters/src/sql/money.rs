@@ -3,7 +3,7 @@
 use serde_json::from_str;
 use serront_core::account::Version;
 use serront_core::balance::Funds;
-use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven};
+use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven, UnreadableBooks, Verification};
 use serront_core::checkout::SessionId;
 use serront_core::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
 use serront_core::ids::AccountId;
@@ -15,6 +15,7 @@ use super::error::Failed;
 use super::rows::{
     Cells, account, id, json, optional_id, optional_kept, optional_time, owned, rupiah, time, version, whole,
 };
+use super::set_aside::part;
 
 type Read<T> = Result<T, Failed>;
 
@@ -180,65 +181,137 @@ pub(crate) fn adjustment(row: &impl Cells) -> Read<Adjustment> {
     })
 }
 
-/// The statement that adds up a piece of the entries: a row for each account, book and code, and one for each transaction
-/// that does not balance within the piece. The piece is read twice: keeping its rows for the second time costs more than
-/// that. `CAST` makes the engines' sums one type.
-pub(crate) fn piece_statement(entries: &str, condition: &str) -> String {
-    let sum = |direction: Direction| {
-        format!("coalesce(CAST(sum(amount) FILTER (WHERE direction = '{}') AS BIGINT), 0)", direction.as_str())
-    };
-    let excess = format!("sum(CASE direction WHEN '{}' THEN amount ELSE -amount END)", Direction::Credit.as_str());
+/// A sum of an engine's integers in two columns, neither of which can be beyond an integer: of the upper 32 bits, and of the
+/// lower. One account's sum must not end the statement that adds up everybody's. `CAST` makes the engines' sums one type.
+fn halves(value: &str, filter: &str, name: &str) -> String {
     format!(
-        "SELECT account_id, book, code, NULL AS tx_id, count(*) AS entries, {} AS debits, {} AS credits, 0 AS excess \
-         FROM {entries} WHERE {condition} GROUP BY account_id, book, code \
-         UNION ALL SELECT account_id, NULL, NULL, tx_id, 0, 0, 0, CAST({excess} AS BIGINT) \
-         FROM {entries} WHERE {condition} GROUP BY account_id, tx_id HAVING {excess} <> 0",
-        sum(Direction::Debit),
-        sum(Direction::Credit)
+        "coalesce(CAST(sum({value} >> 32){filter} AS BIGINT), 0) AS {name}_high, \
+         coalesce(CAST(sum({value} & 4294967295){filter} AS BIGINT), 0) AS {name}_low"
     )
 }
 
-/// What [`piece_statement`] answered.
-pub(crate) fn piece(rows: &[impl Cells]) -> Read<BooksPiece> {
-    let (mut count, mut sums, mut uneven) = (0_u64, Vec::new(), Vec::new());
-    for row in rows {
-        let account_id = id(row, "account_id")?;
-        if row.optional_text("tx_id")?.is_some() {
-            uneven.push(Uneven { account_id, tx_id: id(row, "tx_id")?, excess: row.int("excess")? });
-            continue;
-        }
-        count = count.saturating_add(whole(row, "entries")?);
-        sums.push(BookSums {
-            account_id,
-            book: Book::parse(row.text("book")?).ok_or(Failed::Unreadable("book"))?,
-            code: EntryCode::parse(row.text("code")?).ok_or(Failed::Unreadable("code"))?,
-            debits: row.int("debits")?,
-            credits: row.int("credits")?,
-        });
-    }
-    Ok(BooksPiece::Entries { count, sums, uneven })
+/// The sum in the two columns that [`halves`] names.
+fn whole_sum(row: &impl Cells, name: &'static str) -> Read<i64> {
+    let half = |which: &str| row.int(&format!("{name}_{which}")).map(i128::from);
+    let sum = (half("high")? << 32_u32).checked_add(half("low")?);
+    sum.and_then(|sum| i64::try_from(sum).ok()).ok_or(Failed::Unreadable(name))
 }
 
-/// Stored totals, with their accounts.
-pub(crate) fn totals_piece<R: Cells>(rows: &[R]) -> Read<BooksPiece> {
-    let of = |row: &R| Ok((id(row, "account_id")?, totals(row)?));
-    Ok(BooksPiece::Totals(rows.iter().map(of).collect::<Read<_>>()?))
+/// The statement that adds up a piece of the entries: a row for each account, book and code, and one for each transaction
+/// that may not balance within the piece. The piece is read twice: keeping its rows for the second time costs more than
+/// that.
+pub(crate) fn piece_statement(entries: &str, condition: &str) -> String {
+    let sum = |direction: Direction| {
+        halves("amount", &format!(" FILTER (WHERE direction = '{}')", direction.as_str()), direction.as_str())
+    };
+    let credit = Direction::Credit.as_str();
+    let excess =
+        |half: &str| format!("sum(CASE direction WHEN '{credit}' THEN amount {half} ELSE -(amount {half}) END)");
+    let (high, low) = (excess(">> 32"), excess("& 4294967295"));
+    format!(
+        "SELECT account_id, book, code, NULL AS tx_id, count(*) AS entries, {}, {}, 0 AS excess_high, 0 AS excess_low, \
+         sum(CASE WHEN direction IN ('{}', '{credit}') THEN 0 ELSE 1 END) AS strange \
+         FROM {entries} WHERE {condition} GROUP BY account_id, book, code \
+         UNION ALL SELECT account_id, NULL, NULL, tx_id, 0, 0, 0, 0, 0, CAST({high} AS BIGINT), CAST({low} AS BIGINT), 0 \
+         FROM {entries} WHERE {condition} GROUP BY account_id, tx_id HAVING {high} <> 0 OR {low} <> 0",
+        sum(Direction::Debit),
+        sum(Direction::Credit),
+        Direction::Debit.as_str(),
+    )
+}
+
+/// What can't be read is named, and the rest goes on.
+fn or_unreadable<T>(row: &impl Cells, read: Read<T>, unreadable: &mut Vec<UnreadableBooks>) -> Read<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(failed) => {
+            let what = part(failed)?;
+            unreadable.push(UnreadableBooks { account_id: id(row, "account_id").ok(), what });
+            Ok(None)
+        }
+    }
+}
+
+/// Hands over what [`piece_statement`] answered.
+pub(crate) fn take_piece<R: Cells>(verification: &Verification, rows: &[R]) -> Read<()> {
+    let (mut count, mut sums, mut uneven, mut unreadable) = (0_u64, Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        if row.optional_text("tx_id")?.is_some() {
+            let of = |row: &R| {
+                let excess = whole_sum(row, "excess")?;
+                Ok(Uneven { account_id: id(row, "account_id")?, tx_id: id(row, "tx_id")?, excess })
+            };
+            uneven.extend(or_unreadable(row, of(row), &mut unreadable)?.filter(|uneven| uneven.excess != 0));
+            continue;
+        }
+        count = count.saturating_add(u64::try_from(row.int("entries")?).unwrap_or(0));
+        let of = |row: &R| {
+            if row.int("strange")? > 0 {
+                return Err(Failed::Unreadable("direction"));
+            }
+            Ok(BookSums {
+                account_id: id(row, "account_id")?,
+                book: Book::parse(row.text("book")?).ok_or(Failed::Unreadable("book"))?,
+                code: EntryCode::parse(row.text("code")?).ok_or(Failed::Unreadable("code"))?,
+                debits: whole_sum(row, "debit")?,
+                credits: whole_sum(row, "credit")?,
+            })
+        };
+        sums.extend(or_unreadable(row, of(row), &mut unreadable)?);
+    }
+    verification.take(&BooksPiece::Entries { count, sums, uneven });
+    verification.take(&BooksPiece::Unreadable(unreadable));
+    Ok(())
+}
+
+/// The statement that adds up stored totals, with what is not folded yet: `every` is what selects both.
+pub(crate) fn totals_statement(every: &str) -> String {
+    format!(
+        "SELECT account_id, code, {}, {} FROM ({every}) every GROUP BY account_id, code",
+        halves("debits", "", "debits"),
+        halves("credits", "", "credits")
+    )
+}
+
+/// Hands over what [`totals_statement`] answered.
+pub(crate) fn take_totals<R: Cells>(verification: &Verification, rows: &[R]) -> Read<()> {
+    let (mut totals, mut unreadable) = (Vec::new(), Vec::new());
+    let of = |row: &R| {
+        let code = EntryCode::parse(row.text("code")?).ok_or(Failed::Unreadable("code"))?;
+        let (debits, credits) = (whole_sum(row, "debits")?, whole_sum(row, "credits")?);
+        Ok((id(row, "account_id")?, CodeTotals { code, debits, credits }))
+    };
+    for row in rows {
+        totals.extend(or_unreadable(row, of(row), &mut unreadable)?);
+    }
+    verification.take(&BooksPiece::Totals(totals));
+    verification.take(&BooksPiece::Unreadable(unreadable));
+    Ok(())
 }
 
 /// The statement that puts what is stored as in flight beside the payouts that are. `schema` stands before the tables' names,
 /// `condition` is on the account.
 pub(crate) fn funds_statement(schema: &str, condition: &str) -> String {
     format!(
-        "SELECT account_id, CAST(sum(stored) AS BIGINT) AS stored, CAST(sum(counted) AS BIGINT) AS counted FROM \
+        "SELECT account_id, {}, {} FROM \
          (SELECT account_id, in_flight AS stored, 0 AS counted FROM {schema}funds WHERE {condition} UNION ALL \
-         SELECT account_id, 0, amount FROM {schema}payouts WHERE {IN_FLIGHT} AND {condition}) every GROUP BY account_id"
+         SELECT account_id, 0, amount FROM {schema}payouts WHERE {IN_FLIGHT} AND {condition}) every GROUP BY account_id",
+        halves("stored", "", "stored"),
+        halves("counted", "", "counted")
     )
 }
 
-/// What [`funds_statement`] answered.
-pub(crate) fn funds_piece<R: Cells>(rows: &[R]) -> Read<BooksPiece> {
+/// Hands over what [`funds_statement`] answered.
+pub(crate) fn take_funds<R: Cells>(verification: &Verification, rows: &[R]) -> Read<()> {
+    let (mut funds, mut unreadable) = (Vec::new(), Vec::new());
     let of = |row: &R| {
-        Ok(FundsSums { account_id: id(row, "account_id")?, stored: row.int("stored")?, counted: row.int("counted")? })
+        let (stored, counted) = (whole_sum(row, "stored")?, whole_sum(row, "counted")?);
+        Ok(FundsSums { account_id: id(row, "account_id")?, stored, counted })
     };
-    Ok(BooksPiece::Funds(rows.iter().map(of).collect::<Read<_>>()?))
+    for row in rows {
+        funds.extend(or_unreadable(row, of(row), &mut unreadable)?);
+    }
+    verification.take(&BooksPiece::Funds(funds));
+    verification.take(&BooksPiece::Unreadable(unreadable));
+    Ok(())
 }

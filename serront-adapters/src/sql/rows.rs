@@ -464,6 +464,11 @@ pub(crate) fn provisioning(row: &impl Cells) -> Read<Option<Provisioning>> {
     }))
 }
 
+/// The provisioning of a row that is there.
+pub(crate) fn endpoint(row: &impl Cells) -> Read<Provisioning> {
+    provisioning(row)?.ok_or(Failed::Unreadable("v_account_id"))
+}
+
 pub(crate) fn notification(row: &impl Cells) -> Read<InboxRecord> {
     let session_id = row.optional_text("session_id")?;
     Ok(InboxRecord {

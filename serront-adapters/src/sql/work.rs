@@ -10,12 +10,19 @@ use serront_core::time::Timestamp;
 
 use super::error::Failed;
 use super::rows::{self, Cells};
+use super::set_aside::{self, Found};
 
-const EFFECTS: &str = "effects";
-const ERRANDS: &str = "errands";
+pub(crate) const EFFECTS: &str = "effects";
+pub(crate) const ERRANDS: &str = "errands";
 
 /// Where effects are kept.
 pub(crate) const TABLES: [&str; 2] = [EFFECTS, ERRANDS];
+
+/// The largest fence that can be raised.
+pub(crate) const FENCE_MAX: i64 = i64::MAX - 1;
+
+/// The condition on effects that are over, as far as this version knows.
+pub(crate) const OVER: &str = "status IN ('succeeded', 'failed')";
 
 /// The table of a lane: a host of a version that does not know errands does not take any.
 pub(crate) const fn table(lane: Lane) -> &'static str {
@@ -23,6 +30,11 @@ pub(crate) const fn table(lane: Lane) -> &'static str {
         Lane::Mails | Lane::Deliveries | Lane::Removals => EFFECTS,
         Lane::Errands => ERRANDS,
     }
+}
+
+/// The table of an effect.
+pub(crate) const fn table_of(id: EffectId) -> &'static str {
+    table(id.lane())
 }
 
 /// What is pending in a lane: its table, and the condition on it. The condition's first part is in an index, as is the order by
@@ -183,13 +195,33 @@ pub(crate) fn after(attempt: &Attempt, next: NextAttempt) -> (&'static str, Opti
     }
 }
 
-/// What an operator is shown of an effect, but for its last attempt.
+/// What an operator is shown of an effect, but for its last attempt, and the table where it is.
 fn shown(table: &str) -> &'static str {
     if table == ERRANDS {
-        "effect_id, account_id, status, discarded, created_at, attempts, NULL AS subscription_id, NULL AS event_type"
+        "effect_id, account_id, status, discarded, created_at, attempts, NULL AS subscription_id, NULL AS event_type, \
+         'errands' AS place"
     } else {
-        "effect_id, account_id, status, discarded, created_at, attempts, subscription_id, event_type"
+        "effect_id, account_id, status, discarded, created_at, attempts, subscription_id, event_type, 'effects' AS place"
     }
+}
+
+/// The statement that reads everything of one effect: of this table, with its id and its account's in the first places.
+pub(crate) fn whole_statement(schema: &str, table: &str) -> String {
+    let more = if table == ERRANDS { "NULL AS kind, NULL AS event_id" } else { "kind, event_id" };
+    let columns = shown(table);
+    let effect = format!(
+        "SELECT {columns}, {more}, content, fence FROM {schema}{table} WHERE effect_id = $1 AND account_id = $2"
+    );
+    with_last_attempt(schema, &effect)
+}
+
+/// What those rows of [`given_up_statement`] can be read to, and which not.
+pub(crate) fn given_up<R: Cells>(rows: &[R]) -> Result<Found<EffectRecord>, Failed> {
+    let mut found = Found::default();
+    for row in rows {
+        found.add(row, set_aside::effects(row.text("place")?), effect(row))?;
+    }
+    Ok(found)
 }
 
 /// The statement that reads effects with the last attempt of each. `schema` stands before the tables' names, `effects` is what

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::sql::error::Failed;
-use crate::sql::money::{funds_piece, funds_statement, piece, piece_statement, totals_piece};
+use crate::sql::money::{funds_statement, piece_statement, take_funds, take_piece, take_totals, totals_statement};
 use crate::sql::rows::Cells as _;
 
 /// How many entries a piece has.
@@ -30,14 +30,15 @@ pub(super) async fn books(
     while row < last {
         let next = row.saturating_add(ROWS);
         let query = sqlx::query(AssertSqlSafe(entries.clone())).bind(account.clone()).bind(row).bind(next);
-        verification.take(&piece(&query.fetch_all(&mut *connection).await?)?);
+        take_piece(verification, &query.fetch_all(&mut *connection).await?)?;
         row = next;
     }
-    let totals = format!("SELECT account_id, code, debits, credits FROM ledger_balances WHERE {condition}");
+    let totals =
+        totals_statement(&format!("SELECT account_id, code, debits, credits FROM ledger_balances WHERE {condition}"));
     let totals = sqlx::query(AssertSqlSafe(totals)).bind(account.clone()).fetch_all(&mut *connection).await?;
-    verification.take(&totals_piece(&totals)?);
+    take_totals(verification, &totals)?;
     let funds = sqlx::query(AssertSqlSafe(funds_statement("", condition))).bind(account);
-    verification.take(&funds_piece(&funds.fetch_all(&mut *connection).await?)?);
+    take_funds(verification, &funds.fetch_all(&mut *connection).await?)?;
     sqlx::query("COMMIT").execute(connection).await?;
     Ok(())
 }

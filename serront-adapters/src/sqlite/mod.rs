@@ -32,6 +32,7 @@ use serront_core::ports::{
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::sealed::SealedSecret;
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -49,6 +50,7 @@ mod money;
 mod payouts;
 mod read;
 mod script;
+mod set_aside;
 mod storage;
 mod work;
 mod writer;
@@ -59,6 +61,7 @@ pub(crate) use error::{is_busy, passes};
 
 use crate::sql::connections::{Connections, Limits, Opened, Opener};
 use crate::sql::error::Failed;
+use crate::sql::set_aside::{Found, Looks, Unread};
 use writer::{Job, Record};
 
 /// How long a writer waits for another process's writer.
@@ -93,7 +96,7 @@ impl Opener for Readers {
 }
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
@@ -103,6 +106,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "queues", include_str!("migrations/0007_queues.sql")),
     (8, "slow", include_str!("migrations/0008_slow.sql")),
     (9, "installation", include_str!("migrations/0009_installation.sql")),
+    (10, "set_aside", include_str!("migrations/0010_set_aside.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -110,6 +114,7 @@ pub struct SqliteStorage {
     jobs: mpsc::Sender<Job>,
     readers: Connections<Readers>,
     clock: Arc<dyn Clock>,
+    looks: Looks,
 }
 
 impl std::fmt::Debug for SqliteStorage {
@@ -176,7 +181,7 @@ impl SqliteStorage {
         let readers = Connections::new(Readers(connect.pragma("query_only", "on")), READER_LIMITS);
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
         tokio::spawn(writer::run(connection, queue));
-        Ok(Self { jobs, readers, clock: options.clock })
+        Ok(Self { jobs, readers, clock: options.clock, looks: Looks::default() })
     }
 
     /// Finishes what is under way and closes the file. What comes later is refused.
@@ -201,6 +206,11 @@ impl SqliteStorage {
         self.jobs.send(job(reply)).await.map_err(|_| Failed::Closed)?;
         answer.await.unwrap_or_else(|_| Err(Failed::Lost.into()))
     }
+}
+
+/// The newest migration that this code knows.
+fn layout() -> i64 {
+    MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0)
 }
 
 fn migrator() -> Migrator {
@@ -281,6 +291,22 @@ impl SqliteStorage {
         let change = change.clone().by_clock_of_storage(self.clock.now());
         Ok(self.write(|reply| Job::Commit(Box::new(change), reply)).await?)
     }
+
+    /// Puts on record what a read left out.
+    async fn note(&self, unread: Vec<Unread>) -> Result<(), PortError> {
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        Ok(self.write::<_, Failed>(|reply| Job::SetAside(unread, now, reply)).await?)
+    }
+
+    /// A page, once what was left out of it is on record.
+    async fn noted_page<T: Send>(&self, found: Found<T>, limit: Limit) -> Result<Page<T>, PortError> {
+        let (page, unread) = found.page(limit);
+        self.note(unread).await?;
+        Ok(page)
+    }
 }
 
 #[async_trait]
@@ -293,6 +319,11 @@ impl WorkStorage for SqliteStorage {
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
         let now = self.clock.now();
+        if let Some(began) = self.looks.begin(now) {
+            let looked: Result<(), Failed> = self.write(|reply| Job::LookAgain(began, now, reply)).await;
+            // The next look finds what this one did not come to.
+            drop(looked);
+        }
         Ok(self.write(|reply| Job::TakeDue { lane, now, limit, shares, lease, reply }).await?)
     }
 
@@ -321,11 +352,14 @@ impl WorkStorage for SqliteStorage {
     }
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        pooled!(self, |connection| read::waiting(connection, parked_before, limit))
+        let found = pooled!(self, |connection| read::waiting(connection, parked_before, limit))?;
+        self.note(found.unread).await?;
+        Ok(found.rows)
     }
 
     async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
-        pooled!(self, |connection| money::payouts_in_flight(connection, after, limit))
+        let found = pooled!(self, |connection| money::payouts_in_flight(connection, after, limit))?;
+        self.noted_page(found, limit).await
     }
 
     async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
@@ -337,19 +371,28 @@ impl WorkStorage for SqliteStorage {
         after: Option<SubscriptionId>,
         limit: Limit,
     ) -> Result<Page<SubscriptionSecrets>, PortError> {
-        pooled!(self, |connection| read::subscription_secrets(connection, after, limit))
+        let found = pooled!(self, |connection| read::subscription_secrets(connection, after, limit))?;
+        self.noted_page(found, limit).await
     }
 
     async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
-        pooled!(self, |connection| read::provisionings(connection, after, limit))
+        let found = pooled!(self, |connection| read::provisionings(connection, after, limit))?;
+        self.noted_page(found, limit).await
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
-        pooled!(self, |connection| read::given_up(connection, after, limit))
+        let found = pooled!(self, |connection| read::given_up(connection, after, limit))?;
+        self.noted_page(found, limit).await
     }
 
     async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
-        pooled!(self, |connection| read::discards(connection, limit))
+        let found = pooled!(self, |connection| read::discards(connection, limit))?;
+        self.note(found.unread).await?;
+        Ok(found.rows)
+    }
+
+    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
+        pooled!(self, |connection| set_aside::list(connection, limit))
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
@@ -388,7 +431,6 @@ impl WorkStorage for SqliteStorage {
 
     async fn ready(&self) -> Result<(), PortError> {
         let applied: i64 = pooled!(self, |connection| read::schema_version(connection))?;
-        let expected = MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0);
-        if applied == expected { Ok(()) } else { Err(PortError::permanent("the schema is of another version")) }
+        if applied == layout() { Ok(()) } else { Err(PortError::permanent("the schema is of another version")) }
     }
 }

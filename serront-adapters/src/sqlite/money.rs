@@ -17,6 +17,7 @@ use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts};
 use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
 use crate::sql::names::directory;
 use crate::sql::rows::account_columns;
+use crate::sql::set_aside::{self, Found, Wanted};
 
 type Read<T> = Result<T, Failed>;
 
@@ -220,7 +221,7 @@ pub(super) async fn payouts_in_flight(
     connection: &mut SqliteConnection,
     after: Option<PayoutPosition>,
     limit: Limit,
-) -> Read<Page<Payout>> {
+) -> Read<Found<Payout>> {
     let position = if after.is_some() { " AND (t.created_at, t.payout_id) > (?2, ?3)" } else { "" };
     let sql = format!(
         concat!(
@@ -231,13 +232,19 @@ pub(super) async fn payouts_in_flight(
         IN_FLIGHT = IN_FLIGHT,
         position = position
     );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(i64::from(limit.get()) + 1)
-        .bind(after.map(|after| after.created_at.millis()))
-        .bind(after.map(|after| after.id.to_string()))
-        .fetch_all(connection)
-        .await?;
-    Ok(Page::cut(rows.iter().map(money::payout).collect::<Read<Vec<_>>>()?, limit))
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(wanted.asked())
+            .bind(after.map(|after| after.created_at.millis()))
+            .bind(after.map(|after| after.id.to_string()))
+            .fetch_all(&mut *connection)
+            .await?;
+        let found = Found::of(&rows, set_aside::PAYOUTS, money::payout)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(super) async fn payout_audit(

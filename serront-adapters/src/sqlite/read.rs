@@ -30,6 +30,7 @@ use crate::sql::rows::{
     unapplied,
 };
 use crate::sql::search::{marked, ways};
+use crate::sql::set_aside::{self, Found, Wanted};
 use crate::sql::work::{
     self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets,
 };
@@ -338,19 +339,24 @@ pub(super) async fn waiting(
     connection: &mut SqliteConnection,
     parked_before: Timestamp,
     limit: u32,
-) -> Read<Vec<InboxRecord>> {
-    let rows = sqlx::query(concat!(
+) -> Read<Found<InboxRecord>> {
+    let sql = concat!(
         "SELECT ",
         inbox_columns!(),
         " FROM inbox i WHERE ",
         unapplied!(),
         " AND (i.status <> 'parked' OR i.received_at < ?) ORDER BY i.received_at, i.event_id, i.account_id LIMIT ?"
-    ))
-    .bind(parked_before.millis())
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(rows::notification).collect()
+    );
+    let mut wanted = Wanted::rows(limit);
+    loop {
+        let query = sqlx::query(sql).bind(parked_before.millis()).bind(wanted.asked());
+        let rows = query.fetch_all(&mut *connection).await?;
+        let mut found = Found::of(&rows, set_aside::NOTIFICATIONS, rows::notification)?;
+        if wanted.are_met(rows.len(), &found) {
+            found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Ok(found);
+        }
+    }
 }
 
 const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
@@ -574,10 +580,18 @@ pub(super) async fn streak(
     row.as_ref().map(rows::streak).transpose()
 }
 
-pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> Read<Vec<Discard>> {
+pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> Read<Found<Discard>> {
     let statement = format!("SELECT {DISCARD} FROM discards ORDER BY at DESC, audit_id DESC LIMIT ?");
-    let rows = sqlx::query(AssertSqlSafe(statement)).bind(limit).fetch_all(connection).await?;
-    rows.iter().map(work::discard).collect()
+    let mut wanted = Wanted::rows(limit);
+    loop {
+        let query = sqlx::query(AssertSqlSafe(statement.clone())).bind(wanted.asked());
+        let rows = query.fetch_all(&mut *connection).await?;
+        let mut found = Found::of(&rows, set_aside::DISCARDS, work::discard)?;
+        if wanted.are_met(rows.len(), &found) {
+            found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Ok(found);
+        }
+    }
 }
 
 /// Of every account, by id.
@@ -585,14 +599,20 @@ pub(super) async fn subscription_secrets(
     connection: &mut SqliteConnection,
     after: Option<SubscriptionId>,
     limit: Limit,
-) -> Read<Page<SubscriptionSecrets>> {
+) -> Read<Found<SubscriptionSecrets>> {
     let sql = format!("SELECT {SECRETS} FROM subscriptions WHERE subscription_id > ? ORDER BY subscription_id LIMIT ?");
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(after.map(|after| after.to_string()).unwrap_or_default())
-        .bind(i64::from(limit.get()) + 1)
-        .fetch_all(connection)
-        .await?;
-    Ok(Page::cut(rows.iter().map(stored_secrets).collect::<Read<Vec<_>>>()?, limit))
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(after.map(|after| after.to_string()).unwrap_or_default())
+            .bind(wanted.asked())
+            .fetch_all(&mut *connection)
+            .await?;
+        let found = Found::of(&rows, set_aside::SUBSCRIPTIONS, stored_secrets)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
+    }
 }
 
 /// Of every account, by account.
@@ -600,34 +620,45 @@ pub(super) async fn provisionings(
     connection: &mut SqliteConnection,
     after: Option<AccountId>,
     limit: Limit,
-) -> Read<Page<Provisioning>> {
+) -> Read<Found<Provisioning>> {
     let sql = concat!(
         "SELECT ",
         provisioning_columns!(),
         " FROM provisioning v WHERE v.account_id > ? ORDER BY v.account_id LIMIT ?"
     );
-    let rows = sqlx::query(sql)
-        .bind(after.map(|after| after.to_string()).unwrap_or_default())
-        .bind(i64::from(limit.get()) + 1)
-        .fetch_all(connection)
-        .await?;
-    let rows: Vec<_> = rows.iter().map(rows::provisioning).collect::<Read<_>>()?;
-    Ok(Page::cut(rows.into_iter().flatten().collect(), limit))
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let rows = sqlx::query(sql)
+            .bind(after.map(|after| after.to_string()).unwrap_or_default())
+            .bind(wanted.asked())
+            .fetch_all(&mut *connection)
+            .await?;
+        let found = Found::of(&rows, set_aside::ENDPOINTS, rows::endpoint)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(super) async fn given_up(
     connection: &mut SqliteConnection,
     after: Option<EffectPosition>,
     limit: Limit,
-) -> Read<Page<EffectRecord>> {
+) -> Read<Found<EffectRecord>> {
     let (created_at, id) = given_up_after(after);
-    let rows = sqlx::query(AssertSqlSafe(given_up_statement("")))
-        .bind(created_at)
-        .bind(id)
-        .bind(i64::from(limit.get()) + 1)
-        .fetch_all(connection)
-        .await?;
-    Ok(Page::cut(rows.iter().map(work::effect).collect::<Read<Vec<_>>>()?, limit))
+    let mut wanted = Wanted::page(limit);
+    loop {
+        let rows = sqlx::query(AssertSqlSafe(given_up_statement("")))
+            .bind(created_at)
+            .bind(id.clone())
+            .bind(wanted.asked())
+            .fetch_all(&mut *connection)
+            .await?;
+        let found = work::given_up(&rows)?;
+        if wanted.are_met(rows.len(), &found) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(super) async fn outcome(

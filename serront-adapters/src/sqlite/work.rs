@@ -10,11 +10,13 @@ use serront_core::time::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
+use super::set_aside;
 use crate::sql::error::Failed;
 use crate::sql::rows::Cells as _;
+use crate::sql::set_aside::{Found, effects};
 use crate::sql::work::{
-    TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement, forgotten, slow_seconds,
-    table, target,
+    FENCE_MAX, OVER, TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement,
+    forgotten, slow_seconds, table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
@@ -43,6 +45,10 @@ async fn due_deliveries(
     Ok(rows)
 }
 
+/// How often it is looked for work where all that was found can't be read.
+const ROUNDS_MAX: u32 = 32;
+
+/// Takes work. What can't be read is set aside, and hides nothing that is due after it.
 pub(super) async fn take_due(
     connection: &mut SqliteConnection,
     (lane, now): (Lane, Timestamp),
@@ -50,6 +56,23 @@ pub(super) async fn take_due(
     shares: DeliveryShares,
     lease: Duration,
 ) -> Worked<Vec<Due>> {
+    for _ in 0..ROUNDS_MAX {
+        let found = take(connection, (lane, now), limit, shares, lease).await?;
+        set_aside::put_off(connection, &found.unread, now).await?;
+        if found.unread.is_empty() || !found.rows.is_empty() {
+            return Ok(found.rows);
+        }
+    }
+    Ok(Vec::new())
+}
+
+async fn take(
+    connection: &mut SqliteConnection,
+    (lane, now): (Lane, Timestamp),
+    limit: u32,
+    shares: DeliveryShares,
+    lease: Duration,
+) -> Worked<Found<Due>> {
     let rows = match lane {
         Lane::Deliveries => due_deliveries(connection, now, limit, shares).await?,
         Lane::Mails | Lane::Removals | Lane::Errands => {
@@ -57,13 +80,15 @@ pub(super) async fn take_due(
             sqlx::query(sql).bind(now.millis()).bind(limit).fetch_all(&mut *connection).await?
         }
     };
-    let mut taken = Vec::with_capacity(rows.len());
+    let mut found = Found::default();
     for row in &rows {
-        taken.push(lease_one(connection, lane, row, (now, lease)).await?);
+        let taken = lease_one(connection, lane, row, (now, lease)).await;
+        found.add(row, effects(table(lane)), taken)?;
     }
-    Ok(taken)
+    Ok(found)
 }
 
+/// Reads an effect, and if it can be read puts it under a lease.
 async fn lease_one(
     connection: &mut SqliteConnection,
     lane: Lane,
@@ -71,18 +96,26 @@ async fn lease_one(
     (now, lease): (Timestamp, Duration),
 ) -> Worked<Due> {
     let account = row.text("account_id")?;
-    let sql =
-        format!("UPDATE {} SET lease_until = ?, fence = fence + 1 WHERE effect_id = ? AND account_id = ?", table(lane));
+    let to = match row.optional_text("subscription_id")? {
+        None => None,
+        Some(subscription) => {
+            let sql = format!("SELECT {TARGET} FROM subscriptions WHERE subscription_id = ? AND account_id = ?");
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(subscription).bind(account);
+            query.fetch_optional(&mut *connection).await?
+        }
+    };
+    let due = due(row, to.as_ref().map(|to| target(to, now)).transpose()?)?;
+    let sql = format!(
+        "UPDATE {} SET lease_until = ?, fence = min(fence, {FENCE_MAX}) + 1 WHERE effect_id = ? AND account_id = ?",
+        table(lane)
+    );
     sqlx::query(AssertSqlSafe(sql))
         .bind(now.plus(lease).millis())
         .bind(row.text("effect_id")?)
         .bind(account)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
-    let Some(subscription) = row.optional_text("subscription_id")? else { return due(row, None) };
-    let sql = format!("SELECT {TARGET} FROM subscriptions WHERE subscription_id = ? AND account_id = ?");
-    let of = sqlx::query(AssertSqlSafe(sql)).bind(subscription).bind(account).fetch_optional(connection).await?;
-    due(row, of.as_ref().map(|of| target(of, now)).transpose()?)
+    Ok(due)
 }
 
 pub(super) async fn record_attempt(
@@ -197,7 +230,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune, now: 
 async fn prune_effects(connection: &mut SqliteConnection, table: &str, before: Timestamp, limit: u32) -> Worked<u32> {
     let sql = format!(
         "DELETE FROM {table} WHERE rowid IN \
-         (SELECT rowid FROM {table} WHERE status <> 'pending' AND created_at < ? ORDER BY created_at LIMIT ?) \
+         (SELECT rowid FROM {table} WHERE status <> 'pending' AND {OVER} AND created_at < ? ORDER BY created_at LIMIT ?) \
          RETURNING effect_id, account_id"
     );
     let finished =

@@ -22,8 +22,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::bound::{self, Loan};
 use super::commit::{self, Refusal};
 use super::error::{ends_transaction, is_busy};
-use super::{installation, work};
+use super::{installation, set_aside, work};
 use crate::sql::error::Failed;
+use crate::sql::set_aside::Unread;
 
 /// Most pieces of work that share a transaction: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
@@ -45,6 +46,10 @@ pub(super) enum Job {
         reply: Reply<Vec<Due>, Failed>,
     },
     RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
+    /// Puts rows on record that a read could not read.
+    SetAside(Vec<Unread>, Timestamp, Reply<(), Failed>),
+    /// Tries rows again that were set aside: since when this process runs, and the time.
+    LookAgain(Timestamp, Timestamp, Reply<(), Failed>),
     Prune(Prune, Timestamp, Reply<Pruned, Failed>),
     BeginInstallation(InstallationId, Reply<InstallationId, Failed>),
     PutKeyCheck(Option<SealedSecret>, SealedSecret, Reply<bool, Failed>),
@@ -121,6 +126,8 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
             job @ (Job::Commit(..)
             | Job::TakeDue { .. }
             | Job::RecordAttempt(..)
+            | Job::SetAside(..)
+            | Job::LookAgain(..)
             | Job::Prune(..)
             | Job::BeginInstallation(..)
             | Job::PutKeyCheck(..)
@@ -208,6 +215,8 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
         Job::PutKeyCheck(was, check, reply) => {
             work!(reply, installation::put_key_check(connection, was.as_ref(), &check))
         }
+        Job::SetAside(unread, now, reply) => work!(reply, set_aside::record(connection, &unread, now)),
+        Job::LookAgain(began, now, reply) => work!(reply, set_aside::look_again(connection, began, now)),
         Job::TouchKey((account, id), (at, pause), reply) => {
             work!(reply, work::touch_key(connection, account, id, at, pause))
         }

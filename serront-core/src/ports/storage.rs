@@ -38,6 +38,7 @@ use crate::ports::PortError;
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
 use crate::sealed::SealedSecret;
+use crate::set_aside::SetAsides;
 use crate::storefront::Storefront;
 use crate::subscription::{Streak, Subscription};
 use crate::text::Slug;
@@ -587,6 +588,12 @@ pub struct Pruned {
 }
 
 /// The bookkeeping of the periodic halves: the storage's only writes beside [`Storage::commit`].
+///
+/// A row that this version can't read stops only itself. What looks at the rows of many accounts ([`WorkStorage::take_due`],
+/// the folding, the verification, the lists) goes on with the others and sets such a row aside: it stays as it is, and is on
+/// record for [`WorkStorage::set_aside`]. [`WorkStorage::take_due`] tries such rows again: each every five minutes and once
+/// after a start, and within ten seconds those that only older versions have tried. A read that answers for one account fails
+/// if it needs a row that can't be read, and no other read fails with it.
 #[async_trait]
 pub trait WorkStorage: Storage {
     /// Takes up to `limit` due effects of one lane under a lease, the longest due first.
@@ -687,6 +694,12 @@ pub trait WorkStorage: Storage {
     /// # Errors
     /// [`PortError`].
     async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError>;
+
+    /// What was set aside because this version can't read it: up to so many rows, the oldest first, and how many there are.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError>;
 
     /// A page of what the subscriptions of every account hold of their secrets, by id, after this one.
     ///

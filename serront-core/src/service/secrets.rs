@@ -15,7 +15,7 @@ pub struct Resealed {
     pub seen: u64,
     /// Rows whose secrets were sealed anew.
     pub resealed: u64,
-    /// Rows with a secret that can't be opened: its key is missing, or it is not this row's.
+    /// Rows with a secret that can't be opened: its key is missing, it is not this row's, or this version can't read the row.
     pub unopened: u64,
 }
 
@@ -94,6 +94,10 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
                 break;
             }
         }
+        // What the pages left out may be sealed under any key.
+        let unread = self.unread_holders().await?;
+        tally.seen += unread;
+        tally.unopened += unread;
         Ok(tally)
     }
 
@@ -171,6 +175,13 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
         Err(Failure::Busy)
     }
 
+    /// How many rows that hold secrets were set aside.
+    async fn unread_holders(&self) -> Result<u64, Failure> {
+        let aside = self.storage.set_aside(u32::MAX).await?;
+        let holders = aside.rows.iter().filter(|row| row.kind.holds_secrets()).count();
+        Ok(u64::try_from(holders).unwrap_or(u64::MAX))
+    }
+
     /// Whether any secret is stored sealed, under whatever key.
     ///
     /// # Errors
@@ -195,7 +206,8 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
             }
             after = page.rows.last().map(|row| row.account_id);
             if !page.has_more {
-                return Ok(false);
+                // A row that can't be read may hold one.
+                return Ok(self.unread_holders().await? > 0);
             }
         }
     }

@@ -34,6 +34,7 @@ use serront_core::ports::{
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::sealed::SealedSecret;
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -313,6 +314,10 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
 
     async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
         self.faults.read(|| self.inner.discards(limit)).await
+    }
+
+    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
+        self.faults.read(|| self.inner.set_aside(limit)).await
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

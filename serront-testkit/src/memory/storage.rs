@@ -40,6 +40,7 @@ use serront_core::ports::{
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::sealed::SealedSecret;
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::{Streak, Subscription};
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -761,6 +762,12 @@ impl WorkStorage for MemoryStorage {
         let state = self.read().await;
         let rows = state.provisioning.values().filter(|row| after.is_none_or(|after| row.account_id > after));
         Ok(Page::cut(rows.cloned().collect(), limit))
+    }
+
+    /// What is kept as values is never unreadable.
+    async fn set_aside(&self, _limit: u32) -> Result<SetAsides, PortError> {
+        let _state = self.read().await;
+        Ok(SetAsides::default())
     }
 
     async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {

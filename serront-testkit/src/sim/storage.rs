@@ -39,6 +39,7 @@ use serront_core::ports::{
 use serront_core::provisioning::Provisioning;
 use serront_core::receipt::Digest256;
 use serront_core::sealed::SealedSecret;
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
@@ -467,6 +468,10 @@ impl WorkStorage for NetStorage {
     /// All of one moment, as the port wants it: what is read stays here, and only the way there and back is the network's.
     async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
         self.read(move |storage| at_once(storage.discards(limit))).await
+    }
+
+    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
+        self.read(move |storage| at_once(storage.set_aside(limit))).await
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {

@@ -9,6 +9,7 @@ mod payouts;
 mod plugipay;
 mod reconcile;
 mod secrets;
+mod set_aside;
 
 pub(crate) use keys::key;
 pub(crate) use ledger::ledger;
@@ -16,3 +17,4 @@ pub(crate) use outbox::outbox;
 pub(crate) use payouts::payout;
 pub(crate) use plugipay::{inbox, plugipay};
 pub(crate) use secrets::secrets;
+pub(crate) use set_aside::set_aside;

@@ -12,15 +12,27 @@ use crate::state::Host;
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+/// What an operator should look after though the host serves; left out where there is nothing.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    /// Rows that this version can't read.
+    set_aside: u64,
 }
 
 pub(super) async fn process() -> Reply {
-    Answer::ok(&Health { status: "ok" })
+    Answer::ok(&Health { status: "ok", details: None })
 }
 
 /// Storage reachable, migrations current.
 pub(super) async fn ready(State(host): State<Arc<Host>>) -> Reply {
     let not_ready = |error| Problem::busy("the storage is not ready").because(describe(&error));
     host.ports.storage.ready().await.map_err(not_ready)?;
-    Answer::ok(&Health { status: "ready" })
+    let set_aside = host.ports.storage.set_aside(0).await.map_err(not_ready)?.count;
+    let details = (set_aside > 0).then_some(Details { set_aside });
+    Answer::ok(&Health { status: "ready", details })
 }

@@ -1,4 +1,5 @@
-//! The operator's page: payouts to process, notifications that could not be applied, and what was given up. Of every account.
+//! The operator's page: payouts to process, notifications that could not be applied, what was given up, and
+//! rows that can't be read. Of every account.
 //!
 //! It shows what an operator needs to act, and nothing of buyers.
 
@@ -29,6 +30,7 @@ use crate::state::Host;
 mod effects;
 mod notifications;
 mod payout;
+mod set_aside;
 
 const PATH: &str = "/operator";
 
@@ -67,11 +69,13 @@ async fn show(host: &Host, staff: &Staff, query: &Query, done: Option<&str>, tro
     let of_payouts = payouts(staff, query.one("payouts")?, now).await?;
     let of_notifications = notifications::section(staff, query.one("parked")? == Some("all"), now).await?;
     let of_effects = effects::section(staff, query.one("effects")?).await?;
+    let of_rows = set_aside::section(staff).await?;
     let title = say.of("Operator", "Operator");
     let body = html! {
         h1 { (title) }
         (notice(done))
         (alert(trouble))
+        (of_rows)
         (of_payouts)
         (of_notifications)
         (of_effects)

@@ -1,0 +1,26 @@
+//! Rows that this version can't read.
+
+use serde_json::{Value, json};
+use serront_core::set_aside::SetAside;
+
+use crate::settings::Settings;
+use crate::{Fatal, adapters, process};
+
+pub(crate) async fn set_aside(settings: &Settings, limit: u32) -> Result<(), Fatal> {
+    let engine = adapters::engine(settings).await?;
+    let found = engine.storage().set_aside(limit).await;
+    engine.close().await;
+    found?.rows.iter().map(shown).try_for_each(|line| process::result(&line))
+}
+
+fn shown(row: &SetAside) -> Value {
+    let SetAside { kind, id, account_id, what, since, tried_at } = row;
+    json!({
+        "kind": kind.as_str(),
+        "id": id,
+        "accountId": account_id,
+        "unreadable": what,
+        "since": since,
+        "triedAt": tried_at,
+    })
+}

@@ -1,0 +1,67 @@
+//! Rows that this version can't read. Nothing can be done about them here: a version that can read one takes it up by itself.
+
+use maud::{Markup, html};
+use serront_core::service::Failure;
+use serront_core::set_aside::{SetAside, SetAsideKind};
+
+use super::super::parts::{Tone, pill};
+use super::super::say::Say;
+use super::super::session::Staff;
+use super::super::visit::Turn;
+
+/// How many are shown.
+const SHOWN_MAX: u32 = 20;
+
+/// The section, the oldest first; empty where there is nothing, as nearly always.
+pub(super) async fn section(staff: &Staff) -> Result<Markup, Turn> {
+    let say = staff.visit.say;
+    let found = staff.caller.storage().set_aside(SHOWN_MAX).await.map_err(Failure::from)?;
+    if found.count == 0 {
+        return Ok(html! {});
+    }
+    Ok(html! {
+        section.card #set-aside aria-labelledby="set-aside-title" {
+            h2 #set-aside-title { (say.of("Data yang tidak terbaca", "Rows that can't be read")) }
+            p.muted {
+                (say.of(
+                    "Ditulis oleh versi yang lebih baru, atau rusak. Data ini dikesampingkan dan tidak menahan yang lain. Setelah bisa dibaca, data ini diproses dengan sendirinya.",
+                    "They were written by a newer version, or are damaged. They are set aside and hold nothing else up. Once a row can be read, it is taken up without further action.",
+                ))
+            }
+            ul.cases { @for row in &found.rows { (case(say, row)) } }
+            @if found.count > u64::from(SHOWN_MAX) {
+                p.muted { (say.of(format!("{SHOWN_MAX} yang paling lama dari {}.", found.count), format!("The {SHOWN_MAX} oldest of {}.", found.count))) }
+            }
+        }
+    })
+}
+
+fn case(say: Say, row: &SetAside) -> Markup {
+    let SetAside { kind, id, account_id, what, since, tried_at } = row;
+    html! {
+        li {
+            div.row { h3 { (name(say, *kind)) } (pill(Tone::Bad, say.of("Tidak terbaca", "Can't be read"))) }
+            p { (say.of("Bagian: ", "Part: ")) code { (what) } }
+            p.muted.small {
+                (say.of("sejak ", "since ")) (say.moment(*since))
+                (say.of(", terakhir dicoba ", ", last tried ")) (say.moment(*tried_at))
+                " · " code { (account_id) } " · " code { (id) }
+            }
+        }
+    }
+}
+
+fn name(say: Say, kind: SetAsideKind) -> &'static str {
+    match kind {
+        SetAsideKind::Effect => say.of("Email, webhook, atau penghapusan", "Mail, webhook or removal"),
+        SetAsideKind::Errand => say.of("Permintaan ke Plugipay", "Errand at Plugipay"),
+        SetAsideKind::Discard => say.of("Catatan yang dihapus dari daftar", "Record of something discarded"),
+        SetAsideKind::Notification => say.of("Pemberitahuan Plugipay", "Notification from Plugipay"),
+        SetAsideKind::Payout => say.of("Pencairan", "Payout"),
+        SetAsideKind::Subscription => say.of("Langganan webhook", "Webhook subscription"),
+        SetAsideKind::Endpoint => say.of("Alamat pemberitahuan di Plugipay", "Notification endpoint at Plugipay"),
+        SetAsideKind::OrderCount => say.of("Jumlah pesanan", "Number of orders"),
+        SetAsideKind::Balance => say.of("Saldo", "Balance"),
+        SetAsideKind::Unknown => say.of("Jenis yang belum dikenal", "Of a kind that is not known"),
+    }
+}

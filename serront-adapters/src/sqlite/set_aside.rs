@@ -1,0 +1,144 @@
+//! Rows that can't be read: put on record, listed, and tried again. What writes runs in the writer.
+
+use serront_core::set_aside::SetAsides;
+use serront_core::time::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::error::ends_transaction;
+use crate::sql::error::Failed;
+use crate::sql::rows::Cells as _;
+use crate::sql::set_aside::{
+    COUNT, LIST, RECORDED, REST, RESTED, Rested, TRIED_MAX, Unread, again_statement, again_to, effects_table, listed,
+    put_off_until, reader, rested, still_unread, stranger, strangers,
+};
+use crate::sql::work::TARGET;
+
+type Worked<T> = Result<T, Failed>;
+
+fn reads() -> i64 {
+    reader(super::layout())
+}
+
+fn at(sql: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(sql.replace("@.", ""))
+}
+
+/// How many rows are set aside, and the oldest of them.
+pub(super) async fn list(connection: &mut SqliteConnection, limit: u32) -> Worked<SetAsides> {
+    let counted = sqlx::query(at(COUNT)).fetch_one(&mut *connection).await?.int("rows")?;
+    let rows = sqlx::query(at(LIST)).bind(limit).fetch_all(connection).await?;
+    let rows = rows.iter().map(listed).collect::<Worked<_>>()?;
+    Ok(SetAsides { count: u64::try_from(counted).unwrap_or(0), rows })
+}
+
+/// Puts rows on record that can't be read.
+pub(super) async fn record(connection: &mut SqliteConnection, unread: &[Unread], now: Timestamp) -> Worked<()> {
+    let sql = format!(
+        "INSERT INTO set_aside AS n (kind, row_id, account_id, what, since, tried_at, tried_by) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) {RECORDED}"
+    );
+    for row in unread {
+        sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(row.kind.as_str())
+            .bind(&row.id)
+            .bind(&row.account_id)
+            .bind(row.what)
+            .bind(now.millis())
+            .bind(reads())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Sets effects aside: on record, and out of the way until they are tried again.
+pub(super) async fn put_off(connection: &mut SqliteConnection, unread: &[Unread], now: Timestamp) -> Worked<()> {
+    for row in unread {
+        let Some(table) = effects_table(row.kind) else { continue };
+        let sql =
+            format!("UPDATE {table} SET due_at = ? WHERE effect_id = ? AND account_id = ? AND status = 'pending'");
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(put_off_until(now).millis())
+            .bind(&row.id)
+            .bind(&row.account_id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    record(connection, unread, now).await
+}
+
+/// Tries rows again that were set aside. A failure is left for the next look, unless it ends the transaction.
+pub(super) async fn look_again(connection: &mut SqliteConnection, began: Timestamp, now: Timestamp) -> Worked<()> {
+    match try_again(connection, began, now).await {
+        Err(failed) if ends_transaction(&failed) => Err(failed),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+async fn try_again(connection: &mut SqliteConnection, began: Timestamp, now: Timestamp) -> Worked<()> {
+    for (named, what, sql) in strangers() {
+        let rows = sqlx::query(at(&sql)).bind(TRIED_MAX).fetch_all(&mut *connection).await?;
+        let found: Vec<_> = rows.iter().filter_map(|row| stranger(row, named, what)).collect();
+        record(connection, &found, now).await?;
+    }
+    let rows = sqlx::query(at(RESTED))
+        .bind(now.minus(REST).millis())
+        .bind(began.millis())
+        .bind(reads())
+        .bind(TRIED_MAX)
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows.iter().map(rested).collect::<Worked<Vec<_>>>()? {
+        match again(connection, &row, now).await? {
+            Some(what) => {
+                let Rested { kind, id, account_id, .. } = row;
+                put_off(connection, &[Unread { kind, id, account_id, what, fence: None }], now).await?;
+            }
+            None => take_up(connection, &row, now).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Which part of a row still can't be read; `None` if it can be, or is gone.
+async fn again(connection: &mut SqliteConnection, row: &Rested, now: Timestamp) -> Worked<Option<&'static str>> {
+    let Some(sql) = again_statement(row.kind) else { return Ok(Some("kind")) };
+    let found = one(connection, &sql, &row.id, &row.account_id).await?;
+    let Some(found) = found else { return Ok(None) };
+    let to = match again_to(&found, row.kind) {
+        None => None,
+        Some(id) => {
+            let sql = format!("SELECT {TARGET} FROM subscriptions WHERE subscription_id = $1 AND account_id = $2");
+            one(connection, &sql, id, &row.account_id).await?
+        }
+    };
+    still_unread(&found, row.kind, to.as_ref(), now)
+}
+
+async fn one(connection: &mut SqliteConnection, sql: &str, id: &str, account: &str) -> Worked<Option<SqliteRow>> {
+    Ok(sqlx::query(at(sql)).bind(id).bind(account).fetch_optional(connection).await?)
+}
+
+/// An effect that was put off is due, and the record is deleted.
+async fn take_up(connection: &mut SqliteConnection, row: &Rested, now: Timestamp) -> Worked<()> {
+    if let Some(table) = effects_table(row.kind) {
+        let sql = format!(
+            "UPDATE {table} SET due_at = ? WHERE effect_id = ? AND account_id = ? AND status = 'pending' AND due_at = ?"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(now.millis())
+            .bind(&row.id)
+            .bind(&row.account_id)
+            .bind(put_off_until(row.tried_at).millis())
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query("DELETE FROM set_aside WHERE kind = ? AND row_id = ? AND account_id = ?")
+        .bind(row.kind.as_str())
+        .bind(&row.id)
+        .bind(&row.account_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
