@@ -243,7 +243,11 @@ impl Say {
                 "Gambar ini terlalu besar: paling besar 120 megapiksel. Unggah tangkapan layarnya.",
                 "This image is too large: at most 120 megapixels. Upload a screenshot of it.",
             ),
-            _ => self.code(Code::UnsupportedMediaType),
+            ImageFault::NotAnImage
+            | ImageFault::TwoKinds
+            | ImageFault::DeclaredUnknown
+            | ImageFault::DeclaredOther
+            | _ => self.code(Code::UnsupportedMediaType),
         }
     }
 

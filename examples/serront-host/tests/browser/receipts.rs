@@ -224,7 +224,7 @@ async fn a_lost_connection_is_told_only_where_there_was_no_answer() {
         (json!([413, 0, 200]), "The upload broke off", 2),
     ] {
         buyer.open(&order.page()).await;
-        buyer.run(answer, &[statuses.clone()]).await;
+        buyer.run(answer, std::slice::from_ref(&statuses)).await;
         buyer.attach("receipt", &stage.receipt()).await;
         buyer.press("/proof").await;
         let refusal = buyer.read_some("#receipt-error").await;
