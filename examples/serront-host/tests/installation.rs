@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use serront_core::receipt::samples;
@@ -19,6 +21,28 @@ on_both_engines!(
 );
 
 const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
+/// What the host complains of that does not start. One that does start is killed after a while.
+#[track_caller]
+fn refused(mut command: Command) -> String {
+    let mut child = command.args(SERVE).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    let ended = loop {
+        match child.try_wait().unwrap() {
+            Some(ended) => break ended,
+            None if began.elapsed() > Duration::from_secs(60) => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("it started");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(!ended.success(), "{said}");
+    said
+}
 
 /// Every file below a folder, with its bytes.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -102,7 +126,7 @@ async fn the_wrong_database_touches_no_receipt(engine: Engine) {
     let known = other.installation.with([("SERRONT_PROOFS", format!("file:{}", shop.proofs().display()))]);
     for (wrong, knows) in [(&new, None), (&used, None), (&known, Some(other_id))] {
         for _ in 0..2 {
-            let said = wrong.complaint(&SERVE);
+            let said = refused(wrong.command());
             assert!(said.contains(&shop.id()) && said.contains("serront-host proofs adopt"), "{said}");
             assert!(knows.as_ref().is_none_or(|id| said.contains(id)), "{said}");
         }
@@ -119,7 +143,7 @@ async fn the_wrong_database_touches_no_receipt(engine: Engine) {
     support::eventually("the quarantine", || quarantine.exists() && files(&quarantine).len() == 1).await;
     assert!(host.stop());
     assert_eq!(files(&quarantine).into_values().collect::<Vec<_>>(), [samples::PNG]);
-    let said = shop.installation.complaint(&SERVE);
+    let said = refused(shop.installation.command());
     assert!(said.contains(adopted["installationId"].as_str().unwrap()), "{said}");
     // And back: it is found where it is.
     shop.installation.admin(&["proofs", "adopt"]);
@@ -138,7 +162,7 @@ async fn folder_and_database_of_an_earlier_version_go_on(engine: Engine) {
     std::fs::remove_file(shop.proofs().join("installation")).unwrap();
     let empty = with_the_receipts_of(&shop, engine);
     let before = files(&shop.proofs());
-    let said = empty.complaint(&SERVE);
+    let said = refused(empty.command());
     assert!(said.contains("names none of them") && said.contains("serront-host proofs adopt"), "{said}");
     assert_eq!(files(&shop.proofs()), before);
     shop.shows_its_receipt().await;
@@ -148,7 +172,7 @@ async fn folder_and_database_of_an_earlier_version_go_on(engine: Engine) {
     std::fs::remove_file(shop.proofs().join("installation")).unwrap();
     let elsewhere = shop.installation.path().join("elsewhere");
     std::fs::rename(&receipt, &elsewhere).unwrap();
-    let said = shop.installation.complaint(&SERVE);
+    let said = refused(shop.installation.command());
     assert!(said.contains("not mounted") && said.contains(&id), "{said}");
     std::fs::rename(&elsewhere, &receipt).unwrap();
     shop.shows_its_receipt().await;
@@ -170,9 +194,9 @@ async fn a_host_with_other_keys_does_not_start(engine: Engine) {
     };
     // Keys of its own are made for it, as on a first start.
     let mut command = installation.command();
-    let refused = command.args(SERVE).env("SERRONT_SECRETS_KEY", &other).output().unwrap();
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && said.contains("other.key: these keys do not open"), "{said}");
+    command.env("SERRONT_SECRETS_KEY", &other);
+    let said = refused(command);
+    assert!(said.contains("other.key: these keys do not open"), "{said}");
     assert!(start_with(&other).0);
     let copy = installation.path().join("copy.key");
     std::fs::copy(&keys, &copy).unwrap();
@@ -192,9 +216,6 @@ async fn a_host_with_other_keys_does_not_start(engine: Engine) {
 /// says.
 #[cfg(target_os = "linux")]
 mod clocks {
-    use std::io::Read as _;
-    use std::process::{Command, Stdio};
-
     use super::*;
 
     const SHIM: &str = r#"
@@ -257,7 +278,7 @@ mod clocks {
         let installation = Installation::new(Engine::Postgres).with(clock.variables());
         for seconds in [11 * 60, -11 * 60, 25 * 3_600, -25 * 3_600] {
             clock.set_off(seconds);
-            let said = installation.complaint(&SERVE);
+            let said = refused(installation.command());
             assert!(said.contains("this machine's clock is") && said.contains("set the wrong one right"), "{said}");
         }
         for seconds in [9 * 60, -9 * 60, 35] {
