@@ -225,7 +225,7 @@ on_both_engines!(
     reads_at_the_same_time_fail_for_themselves,
 );
 
-/// Each way in which an effect's row can be unreadable: before those that can be read, one account's beside another's.
+/// Each way in which an effect's row can be unreadable: before those that can be read, one account's next to another's.
 async fn each_unreadable_effect_stops_only_itself(town: Town) {
     let (bad, good) = (town.world.seller("bad").await, town.world.seller("good").await);
     let subscription = town.world.subscribe(&bad, "https://bad.example", &["*"]).await;
@@ -378,7 +378,7 @@ async fn a_newer_version_takes_up_what_an_older_one_could_not_read(town: Town) {
     assert_eq!(town.aside().await, BTreeMap::new());
 }
 
-/// Of a kind, or in a state, that no read of this version looks for. What it can't judge is not deleted with what is old.
+/// Of a kind, or in a state, that no read of this version looks for. What this version can't judge is not pruned.
 async fn what_only_a_newer_version_knows_is_listed_and_not_pruned(town: Town) {
     let seller = town.world.seller("studio").await;
     let account_id = seller.account_id;
