@@ -18,7 +18,7 @@ use serront_core::event::EventType;
 use serront_core::ids::{AccountId, IdSequence, SubscriptionId};
 use serront_core::marked::MarkedText;
 use serront_core::page::{Limit, Page};
-use serront_core::payout::{BankAccountInput, PayoutInput};
+use serront_core::payout::PayoutInput;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Ids as _, NextAttempt, OrderKey, Prune, WorkStorage};
 use serront_core::provisioning::{Provisioning, ProvisioningState};
@@ -225,7 +225,7 @@ on_both_engines!(
     reads_at_the_same_time_fail_for_themselves,
 );
 
-/// Each way in which an effect's row can be unreadable: before those that can be read, one account's beside another's.
+/// Each way in which an effect's row can be unreadable: before those that can be read, one account's next to another's.
 async fn each_unreadable_effect_stops_only_itself(town: Town) {
     let (bad, good) = (town.world.seller("bad").await, town.world.seller("good").await);
     let subscription = town.world.subscribe(&bad, "https://bad.example", &["*"]).await;
@@ -378,7 +378,7 @@ async fn a_newer_version_takes_up_what_an_older_one_could_not_read(town: Town) {
     assert_eq!(town.aside().await, BTreeMap::new());
 }
 
-/// Of a kind, or in a state, that no read of this version looks for. What it can't judge is not deleted with what is old.
+/// Of a kind, or in a state, that no read of this version looks for. What this version can't judge is not pruned.
 async fn what_only_a_newer_version_knows_is_listed_and_not_pruned(town: Town) {
     let seller = town.world.seller("studio").await;
     let account_id = seller.account_id;
@@ -401,7 +401,7 @@ async fn what_only_a_newer_version_knows_is_listed_and_not_pruned(town: Town) {
     ]);
     assert_eq!(town.aside().await, expected);
     town.advance(Duration::from_secs(400 * 24 * 3_600));
-    town.storage().prune(everything(&town)).await.unwrap();
+    town.storage().prune(EVERYTHING).await.unwrap();
     town.take(Lane::Removals, 10).await;
     let still: Vec<_> = town.aside().await.into_keys().collect();
     assert_eq!(still, expected.into_keys().collect::<Vec<_>>());
@@ -415,10 +415,8 @@ async fn what_only_a_newer_version_knows_is_listed_and_not_pruned(town: Town) {
     assert_eq!(town.aside().await, BTreeMap::new());
 }
 
-fn everything(town: &Town) -> Prune {
-    let now = town.world.clock_now();
-    Prune { kept_until: now, effects_before: now, change_sets_before: now, limit: 1_000 }
-}
+/// All that was over before this moment.
+const EVERYTHING: Prune = Prune { effects_kept: Duration::ZERO, change_sets_kept: Duration::ZERO, limit: 1_000 };
 
 /// A notification's row, in this state.
 fn notification(account_id: AccountId, event_id: &str, status: &str) -> String {
@@ -526,7 +524,7 @@ async fn lists_of_every_account_leave_out_what_cannot_be_read(town: Town) {
     );
     // What concerns one account fails for that one alone.
     assert!(town.world.local().payouts(sellers[1].0, None, None, one).await.is_err());
-    assert_eq!(town.world.local().payouts(sellers[0].0, None, None, one).await.unwrap().rows.len(), 1);
+    assert_eq!(town.world.local().payouts(sellers[0].0, None, None, one).await.unwrap().payouts.len(), 1);
 }
 
 /// Who forgets a key must not take such a row for one that needs none.

@@ -1,7 +1,7 @@
 //! Rows that this version can't read. Each is set aside, so that it stops nothing else.
 //!
 //! Such a row was written by a newer version, before a rollback or during an upgrade, or it was damaged. A storage leaves it
-//! as it is, puts it on record, and goes on with the others. It tries the row again every few minutes, and a newer version
+//! as it is, puts it on record, and continues with the others. It tries the row again every few minutes, and a newer version
 //! tries it within seconds; once it can be read it is taken up and the record is deleted.
 
 use crate::time::Timestamp;

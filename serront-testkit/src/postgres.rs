@@ -202,6 +202,15 @@ pub fn fresh_schema() -> String {
     format!("t{since}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Where a program of PostgreSQL's is: `pg_dump`, `psql`.
+///
+/// # Panics
+/// If PostgreSQL's programs are not installed.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    programs().expect("PostgreSQL's programs (Debian: apt-get install postgresql)").join(name)
+}
+
 pub(crate) fn command(as_postgres: bool, program: &str) -> Command {
     if !as_postgres {
         return Command::new(program);

@@ -39,9 +39,9 @@ const CLOCK_LOOK: Duration = Duration::from_secs(300);
 /// How long the sweeper waits after a failure. Nothing waits for it.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
 
-/// How often it is looked what was set aside.
+/// How often the rows set aside are listed.
 const WATCH_PAUSE: Duration = Duration::from_secs(5);
-/// How many rows that are set aside are told one by one.
+/// How many of them are logged one by one.
 const WATCHED_MAX: u32 = 100;
 
 /// Rows that are set aside: which, and which part of each.
@@ -257,7 +257,13 @@ fn compare(known: Watched, found: SetAsides) -> Watched {
         tracing::error!(kind, id, account_id, what, count, "a row can't be read and is set aside");
     }
     for (kind, account_id, id) in known.keys().filter(|row| whole && !now.contains_key(row)) {
-        tracing::info!(kind = kind.as_str(), id, account_id, count, "a row that was set aside can be read, or is gone");
+        tracing::info!(
+            kind = kind.as_str(),
+            id,
+            account_id,
+            count,
+            "a row that was set aside can be read, or no longer exists"
+        );
     }
     now
 }

@@ -120,7 +120,7 @@ pub(super) async fn look_again(
     Ok(())
 }
 
-/// Which part of a row still can't be read; `None` if it can be, or is gone.
+/// Which part of a row still can't be read; `None` if it can be, or no longer exists.
 async fn again(
     connection: &mut PgConnection,
     schema: &str,

@@ -1,4 +1,4 @@
-//! Rows that can't be read: told apart from failures of the engine, put on record, and tried again.
+//! Rows that can't be read: distinguished from failures of the engine, put on record, and tried again.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,11 +18,11 @@ type Read<T> = Result<T, Failed>;
 
 /// How long a row rests that was tried in vain, unless a newer version comes.
 pub(crate) const REST: Duration = Duration::from_secs(5 * 60);
-/// How much later than that an effect is due by itself: whoever tries rows again comes before.
+/// How much later than that an effect that was put off is due. The next try of rows set aside comes before.
 const MARGIN: Duration = Duration::from_secs(60);
 /// How often a process looks whether there is something to try again.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How many rows are tried at once.
+/// How many rows one look tries.
 pub(crate) const TRIED_MAX: i64 = 100;
 
 /// Who reads: grows with each version. `layout` is the newest migration that it knows.
@@ -307,7 +307,7 @@ pub(crate) fn again_to(row: &impl Cells, kind: SetAsideKind) -> Option<&str> {
     if kind == SetAsideKind::Effect { row.optional_text("subscription_id").ok().flatten() } else { None }
 }
 
-/// Reads a row again: which part of it still can't be read. `to` is the subscription that a delivery goes to.
+/// Reads a row again: which part of it still can't be read. `to` is the subscription of a delivery.
 pub(crate) fn still_unread<R: Cells>(
     row: &R,
     kind: SetAsideKind,
@@ -349,7 +349,7 @@ mod tests {
 
     use super::*;
 
-    /// A state that is added has to be added there, and to the index of another migration.
+    /// A new state must be added there, and to the index in a new migration.
     #[test]
     fn strangers_are_in_states_that_are_not_known() {
         let list = |names: Vec<&str>| format!("status NOT IN ('{}')", names.join("', '"));

@@ -101,7 +101,7 @@ async fn try_again(connection: &mut SqliteConnection, began: Timestamp, now: Tim
     Ok(())
 }
 
-/// Which part of a row still can't be read; `None` if it can be, or is gone.
+/// Which part of a row still can't be read; `None` if it can be, or no longer exists.
 async fn again(connection: &mut SqliteConnection, row: &Rested, now: Timestamp) -> Worked<Option<&'static str>> {
     let Some(sql) = again_statement(row.kind) else { return Ok(Some("kind")) };
     let found = one(connection, &sql, &row.id, &row.account_id).await?;

@@ -84,6 +84,35 @@ impl Installation {
         Self { folder: TempDir::new().unwrap(), server, settings: Vec::new() }
     }
 
+    /// Another folder, on the database at this address and in this schema if it is a server's.
+    pub fn on(server: Option<(String, String)>) -> Self {
+        Self { folder: TempDir::new().unwrap(), server, settings: Vec::new() }
+    }
+
+    /// Address and schema, where the database is a server's.
+    pub fn server(&self) -> Option<&(String, String)> {
+        self.server.as_ref()
+    }
+
+    /// Runs statements on the database, past the host; `@.` stands before the tables' names.
+    pub async fn sql(&self, statement: &str) {
+        match &self.server {
+            Some((url, schema)) => {
+                let sql = sqlx::AssertSqlSafe(statement.replace("@.", &format!("{schema}.")));
+                let pool = sqlx::PgPool::connect(url).await.unwrap();
+                sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+                pool.close().await;
+            }
+            None => {
+                let sql = sqlx::AssertSqlSafe(statement.replace("@.", ""));
+                let file = self.path().join("serront.db");
+                let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+                sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+                pool.close().await;
+            }
+        }
+    }
+
     /// The same with more settings, by their variables.
     pub fn with(mut self, settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         self.settings.extend(settings);
@@ -106,8 +135,11 @@ impl Installation {
 
     /// Starts the host on a free port and waits until it says which.
     pub fn serve(&self) -> Host {
-        let mut child =
-            self.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        self.serving(self.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// A host that was started, once it says on which port.
+    pub fn serving(&self, mut child: Child) -> Host {
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let listening: Value = serde_json::from_str(&line).unwrap();

@@ -1,4 +1,4 @@
-//! Rows that this version can't read. Nothing can be done about them here: a version that can read one takes it up by itself.
+//! Rows that this version can't read. Nothing can be done about them here: a version that can read one takes it up.
 
 use maud::{Markup, html};
 use serront_core::service::Failure;
