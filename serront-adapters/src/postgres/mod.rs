@@ -326,7 +326,8 @@ async fn migrate(mut connection: PgConnection, name: &str, schema: &str) -> Resu
         migrator.set_ignore_missing(true);
         migrator.create_schema(format!("\"{name}\""));
         migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
-        let applying = migrator.run(&mut connection).await;
+        // What `run` takes is implemented for no borrowed connection in a future that changes threads.
+        let applying = migrator.run_direct(None, &mut connection, false).await;
         applying.map_err(|error| PortError::permanent(format!("pending migrations can't be applied: {error}")))?;
     }
     let _ = connection.close().await;
@@ -395,6 +396,13 @@ use sending;
 macro_rules! writing {
     ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {
         $crate::postgres::sending!($base, false, |$connection, $schema| $work)
+    };
+}
+
+/// Runs what writes, and does no harm if it arrives twice.
+macro_rules! repeating {
+    ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {
+        $crate::postgres::sending!($base, true, |$connection, $schema| $work)
     };
 }
 
@@ -558,7 +566,7 @@ impl WorkStorage for PostgresStorage {
     }
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
-        Ok(writing!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit))?)
+        Ok(repeating!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit))?)
     }
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
@@ -610,7 +618,7 @@ impl WorkStorage for PostgresStorage {
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
-        Ok(writing!(self.base, |connection, schema| work::prune(connection, schema, prune))?)
+        Ok(repeating!(self.base, |connection, schema| work::prune(connection, schema, prune))?)
     }
 
     async fn touch_key(
@@ -620,7 +628,7 @@ impl WorkStorage for PostgresStorage {
         at: Timestamp,
         pause: Duration,
     ) -> Result<(), PortError> {
-        Ok(writing!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at, pause))?)
+        Ok(repeating!(self.base, |connection, schema| work::touch_key(connection, schema, account_id, id, at, pause))?)
     }
 
     async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
