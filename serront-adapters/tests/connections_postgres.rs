@@ -166,8 +166,12 @@ async fn a_failover_through_one_address_is_followed() {
         Err(Failure::Port { error, .. }) => assert_eq!(error.kind(), PortErrorKind::Transient, "{error:?}"),
         other => panic!("{other:?}"),
     }
+    // What reads there keeps no connection: the next one follows the address.
+    assert!(shop.read(&placed[0]).await);
+    let none_left = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'serront'";
+    until(&at_standby, none_left).await;
 
-    // It leads back. Nothing is cut, and no connection to the standby is used again.
+    // It leads back, and nothing is cut.
     proxy.lead_to(address(&primary.url()).await);
     shop.confirm(&placed[0]).await.unwrap();
     within(shop.world.storage.ready()).await.unwrap();
@@ -176,9 +180,7 @@ async fn a_failover_through_one_address_is_followed() {
 
     // The primary takes no more writes, with all connections open, and the standby does.
     follow(&at_primary, &at_standby).await;
-    run(&at_primary, "ALTER SYSTEM SET default_transaction_read_only = on").await;
-    run(&at_primary, "SELECT pg_reload_conf()").await;
-    until(&at_primary, "SELECT current_setting('default_transaction_read_only')::bool").await;
+    writable(&at_primary, false).await;
     control(&standby, Cluster::promote).await;
     proxy.lead_to(address(&standby.url()).await);
     shop.confirm(&placed[1]).await.unwrap();
@@ -186,6 +188,22 @@ async fn a_failover_through_one_address_is_followed() {
     within(shop.world.storage.ready()).await.unwrap();
     // The reads follow, too.
     assert_eq!(within(shop.world.storage.audit(placed[1].account_id, placed[1].id)).await.unwrap().len(), 2);
+
+    // The same for what writes beside the commits.
+    shop.warm(&placed).await;
+    writable(&at_standby, false).await;
+    writable(&at_primary, true).await;
+    proxy.lead_to(address(&primary.url()).await);
+    within(shop.world.storage.fold_deltas(100)).await.unwrap();
+    within(shop.world.storage.ready()).await.unwrap();
+}
+
+/// Lets a server take writes or not, in sessions that are open, too.
+async fn writable(server: &PgPool, takes_writes: bool) {
+    let value = if takes_writes { "off" } else { "on" };
+    run(server, format!("ALTER SYSTEM SET default_transaction_read_only = {value}")).await;
+    run(server, "SELECT pg_reload_conf()").await;
+    until(server, &format!("SELECT current_setting('default_transaction_read_only') = '{value}'")).await;
 }
 
 /// #16: several servers in one address, of which the one that takes writes is wanted.

@@ -367,7 +367,7 @@ async fn migrate(mut connection: PgConnection, options: &PostgresOptions, schema
         migrator.create_schema(format!("\"{}\"", options.schema));
         migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
         migrator.set_locking(false);
-        // As `run` does, whose future the compiler does not believe to be `Send` over a connection.
+        // What `run` takes is implemented for no borrowed connection in a future that changes threads.
         let applying = migrator.run_direct(None, &mut connection, false).await;
         applying.map_err(|error| PortError::permanent(format!("pending migrations can't be applied: {error}")))?;
     }
@@ -438,6 +438,13 @@ use sending;
 macro_rules! writing {
     ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {
         $crate::postgres::sending!($base, false, |$connection, $schema| $work)
+    };
+}
+
+/// Runs what writes, and does no harm if it arrives twice.
+macro_rules! repeating {
+    ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {
+        $crate::postgres::sending!($base, true, |$connection, $schema| $work)
     };
 }
 
@@ -639,7 +646,7 @@ impl WorkStorage for PostgresStorage {
 
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
         let now = self.now().await?;
-        Ok(writing!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit, now))?)
+        Ok(repeating!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit, now))?)
     }
 
     async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
@@ -707,12 +714,12 @@ impl WorkStorage for PostgresStorage {
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
         let now = self.now_sql();
-        Ok(writing!(self.base, |connection, schema| work::prune(connection, (schema, &now), prune))?)
+        Ok(repeating!(self.base, |connection, schema| work::prune(connection, (schema, &now), prune))?)
     }
 
     async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
         let now = self.now_sql();
-        Ok(writing!(self.base, |connection, schema| work::touch_key(
+        Ok(repeating!(self.base, |connection, schema| work::touch_key(
             connection,
             (schema, &now),
             account_id,

@@ -156,9 +156,12 @@ impl Servers {
 
     /// A connection without the storage's time limits, for the migrations. Refuses what no storage could work with.
     pub(super) async fn inspect(&self) -> Result<PgConnection, PortError> {
-        let mut entered = self.wanted("").await.map_err(|failed| match failed {
-            Failed::Busy => PortError::new(PortErrorKind::Busy, "the database server does not answer"),
-            failed => failed.into(),
+        let mut entered = self.wanted("").await.map_err(|failed| {
+            if matches!(failed, Failed::Busy) {
+                PortError::new(PortErrorKind::Busy, "the database server does not answer")
+            } else {
+                failed.into()
+            }
         })?;
         if entered.encoding != "UTF8" {
             let encoding = entered.encoding;

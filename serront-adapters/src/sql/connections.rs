@@ -364,7 +364,8 @@ impl<O: Opener> Drop for Lease<O> {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
