@@ -34,7 +34,7 @@ async fn an_unreadable_row_is_shown_counted_and_logged_and_taken_up(engine: Engi
             written.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(Value::Null));
         }
     });
-    let host = installation.serving(child);
+    let host = support::Host::serving(child);
     let client = Client::new(&host, &key);
     assert_eq!(client.call("GET", "/readyz", None).await.data(), json!({"status": "ready"}));
 
