@@ -304,7 +304,7 @@ mod clocks {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::new(folder.path());
         let installation = Installation::new(Engine::Postgres);
-        let (_, key) = installation.account("free");
+        let (_, key) = installation.account("business");
         let right = installation.serve();
         let installation = installation.with(clock.variables());
         let wrong = installation.serve();
