@@ -18,7 +18,7 @@ use serront_core::event::EventType;
 use serront_core::ids::{AccountId, IdSequence, SubscriptionId};
 use serront_core::marked::MarkedText;
 use serront_core::page::{Limit, Page};
-use serront_core::payout::{BankAccountInput, PayoutInput};
+use serront_core::payout::PayoutInput;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, Ids as _, NextAttempt, OrderKey, Prune, WorkStorage};
 use serront_core::provisioning::{Provisioning, ProvisioningState};
@@ -254,10 +254,12 @@ async fn each_unreadable_effect_stops_only_itself(town: Town) {
     damage(mails[2], "effects", "attempts", "-1", "attempts").await;
     damage(mails[3], "effects", "fence", "-7", "fence").await;
     let account = bad.account_id;
+    // SQLite's driver reads what is not there as an empty text.
+    let absent = if town.folds() { "text" } else { "event_id" };
     let newer = "'serront.order.of_a_newer_version.v9'";
     damage(town.delivery(account, subscription).await, "effects", "event_type", newer, "event_type").await;
     damage(town.delivery(account, subscription).await, "effects", "event_id", "'evt'", "event_id").await;
-    damage(town.delivery(account, subscription).await, "effects", "event_id", "NULL", "text").await;
+    damage(town.delivery(account, subscription).await, "effects", "event_id", "NULL", absent).await;
     damage(town.removal(account).await, "effects", "content", "'somewhere'", "upload").await;
     damage(town.errand(account).await, "errands", "content", "'{\"kind\":\"refund\",\"of\":\"x\"}'", "errand").await;
     damage(town.errand(account).await, "errands", "attempts", "99999999999", "attempts").await;
@@ -322,9 +324,7 @@ async fn a_subscription_that_cannot_be_read_stops_only_its_own_deliveries(town: 
     let beside = town.world.subscribe(&bad, "https://beside.example", &["*"]).await;
     let others = town.world.subscribe(&good, "https://good.example", &["*"]).await;
     let unread = town.delivery(bad.account_id, damaged).await;
-    let newer = format!(
-        "UPDATE @.subscriptions SET events = '[\"serront.of_a_newer_version.v1\"]' WHERE subscription_id = '{damaged}'"
-    );
+    let newer = format!("UPDATE @.subscriptions SET events = '{{\"of\": 2}}' WHERE subscription_id = '{damaged}'");
     let mut expected = vec![town.delivery(bad.account_id, beside).await, town.delivery(good.account_id, others).await];
     town.sql(&newer, 1).await;
     let fence = i64::MAX;
@@ -526,7 +526,7 @@ async fn lists_of_every_account_leave_out_what_cannot_be_read(town: Town) {
     );
     // What concerns one account fails for that one alone.
     assert!(town.world.local().payouts(sellers[1].0, None, None, one).await.is_err());
-    assert_eq!(town.world.local().payouts(sellers[0].0, None, None, one).await.unwrap().rows.len(), 1);
+    assert_eq!(town.world.local().payouts(sellers[0].0, None, None, one).await.unwrap().payouts.len(), 1);
 }
 
 /// Who forgets a key must not take such a row for one that needs none.
