@@ -254,10 +254,12 @@ async fn each_unreadable_effect_stops_only_itself(town: Town) {
     damage(mails[2], "effects", "attempts", "-1", "attempts").await;
     damage(mails[3], "effects", "fence", "-7", "fence").await;
     let account = bad.account_id;
+    // SQLite's driver reads what is not there as an empty text.
+    let absent = if town.folds() { "text" } else { "event_id" };
     let newer = "'serront.order.of_a_newer_version.v9'";
     damage(town.delivery(account, subscription).await, "effects", "event_type", newer, "event_type").await;
     damage(town.delivery(account, subscription).await, "effects", "event_id", "'evt'", "event_id").await;
-    damage(town.delivery(account, subscription).await, "effects", "event_id", "NULL", "text").await;
+    damage(town.delivery(account, subscription).await, "effects", "event_id", "NULL", absent).await;
     damage(town.removal(account).await, "effects", "content", "'somewhere'", "upload").await;
     damage(town.errand(account).await, "errands", "content", "'{\"kind\":\"refund\",\"of\":\"x\"}'", "errand").await;
     damage(town.errand(account).await, "errands", "attempts", "99999999999", "attempts").await;
@@ -322,9 +324,7 @@ async fn a_subscription_that_cannot_be_read_stops_only_its_own_deliveries(town: 
     let beside = town.world.subscribe(&bad, "https://beside.example", &["*"]).await;
     let others = town.world.subscribe(&good, "https://good.example", &["*"]).await;
     let unread = town.delivery(bad.account_id, damaged).await;
-    let newer = format!(
-        "UPDATE @.subscriptions SET events = '[\"serront.of_a_newer_version.v1\"]' WHERE subscription_id = '{damaged}'"
-    );
+    let newer = format!("UPDATE @.subscriptions SET events = '{{\"of\": 2}}' WHERE subscription_id = '{damaged}'");
     let mut expected = vec![town.delivery(bad.account_id, beside).await, town.delivery(good.account_id, others).await];
     town.sql(&newer, 1).await;
     let fence = i64::MAX;

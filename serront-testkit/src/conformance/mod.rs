@@ -185,6 +185,7 @@ macro_rules! storage_conformance {
             retries::an_effect_is_queued_again_once,
             retries::nothing_is_queued_again_for_a_paused_subscription,
             retries::only_what_is_over_is_queued_again,
+            retries::what_can_be_read_is_not_set_aside,
             retries::what_is_over_can_be_queued_again,
             retries::what_was_given_up_is_listed_page_by_page,
             retries::what_was_queued_again_is_not_pruned,

@@ -14,6 +14,7 @@ use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Due, NextAttempt, Prune, RecordError};
 use serront_core::rejection::Code;
 use serront_core::service::{Answer, Failure};
+use serront_core::set_aside::SetAsides;
 use serront_core::subscription::SubscriptionInput;
 use serront_core::view::DeliveryView;
 
@@ -74,6 +75,22 @@ pub(super) async fn one_of_each<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (A
         bench.record(&due, NextAttempt::At(bench.now())).await.unwrap();
     }
     (account_id, ids)
+}
+
+/// Of whatever kind, queued, given up or discarded; #16.
+pub async fn what_can_be_read_is_not_set_aside(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (account_id, ids) = one_of_each(&bench).await;
+    assert_eq!(take_all(&bench).await.len(), ids.len());
+    bench.advance(LEASE).await;
+    for due in take_all(&bench).await {
+        bench.record(&due, NextAttempt::Failed).await.unwrap();
+    }
+    bench.world.local().discard_effect(account_id, ids[0], "not wanted", &crate::world::host()).await.unwrap();
+    assert_eq!(given_up(&bench, limit(2)).await.len(), ids.len() - 1);
+    bench.advance(Duration::from_secs(600)).await;
+    assert_eq!(take_all(&bench).await, []);
+    assert_eq!(bench.storage().set_aside(10).await.unwrap(), SetAsides::default());
 }
 
 /// Of whatever kind, and whether it succeeded or was given up: it is due at once, its attempts and its fence go on.
