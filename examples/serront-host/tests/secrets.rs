@@ -96,19 +96,28 @@ async fn a_host_without_the_keys_says_so_and_loses_nothing(engine: Engine) {
     assert!(told.contains("secrets.key") && told.contains("copy the file"), "{told}");
     assert!(!file.exists(), "other keys would hide that");
 
-    // Keys, but not the right ones: what is to be signed waits.
-    std::fs::write(&file, format!("{}\n", "5a".repeat(32))).unwrap();
+    // Keys, but not the right ones: it does not start (#16).
+    let others = format!("{}\n", "5a".repeat(32));
+    std::fs::write(&file, &others).unwrap();
     let output = installation.output(&["secrets", "reseal"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && told.contains("can't be opened"), "{told}");
+    let told = installation.complaint(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(told.contains("secrets.key: these keys do not open"), "{told}");
+
+    // It loses the right ones while it serves, and notices when it seals: what is to be signed waits.
+    std::fs::write(&file, &kept).unwrap();
     let host = installation.serve();
+    std::fs::write(&file, &others).unwrap();
     let client = Client::new(&host, &key);
+    let elsewhere = Some(json!({"url": receiver.url, "events": ["serront.order.payment_confirmed.v1"]}));
+    client.call("POST", "/api/v1/webhook-subscriptions", elsewhere).await.data();
     client.order("studio").await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let deliveries = client.call("GET", "/api/v1/webhook-subscriptions/deliveries", None).await.data();
     assert_eq!((&deliveries[0]["status"], &deliveries[0]["attempts"]), (&json!("pending"), &json!(0)));
 
-    std::fs::write(&file, kept).unwrap();
+    std::fs::write(&file, [kept, others.into_bytes()].concat()).unwrap();
     eventually("the delivery", || receiver.received().len() == 1).await;
     assert!(is_signed(&receiver.received()[0], &secret));
 }
