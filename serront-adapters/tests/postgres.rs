@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_core::books::{self, Difference, Sums, Verification, VerificationReport};
 use serront_core::decide::AdjustmentInput;
-use serront_core::ledger::EntryCode;
-use serront_core::ports::{Clock, WorkStorage};
+use serront_core::ledger::{EntryCode, POSTED_WITHIN};
+use serront_core::page::{EntryFilter, Limit, OrderFilter, search_words};
+use serront_core::ports::{Clock, Storage as _, WorkStorage};
+use serront_core::service::{Failure, Local};
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
 use serront_testkit::conformance::Harness;
@@ -150,4 +152,115 @@ async fn an_entry_that_was_tampered_with_is_told() {
     }
     let told = books::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
     assert_eq!(told.differences, []);
+}
+
+/// What an earlier version stored is found as well: orders by words with accents, adjustments by references (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_of_earlier_versions_are_found() {
+    let postgres = Postgres::fresh().await;
+    let world = World::over(postgres.storage(), postgres.clock.clone());
+    let seller = world.seller("studio").await;
+    // More than one piece of what is rewritten, ASCII in between.
+    for nth in 0..1_010 {
+        world.place(&seller, if nth % 2 == 0 { "José Ångström" } else { "Budi" }).await;
+    }
+    let input = |reference: &str| AdjustmentInput {
+        amount: -5,
+        reason: "a refund".to_owned(),
+        reference: reference.to_owned(),
+    };
+    for reference in ["Réf 1", "Réf 2", "twice"] {
+        world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+    }
+    let schema = &postgres.options.schema;
+    let mark = seller.account_id.ulid().to_string().to_lowercase();
+    let pool = sqlx::PgPool::connect(&server_url()).await.unwrap();
+    let is_of_jose = "buyer_name LIKE 'José%'";
+    let words =
+        format!("array_to_tsvector(ARRAY['{mark}josé', '{mark}ångström', '{mark}budi', '{mark}com', '{mark}example'])");
+    for sql in [
+        format!("UPDATE {schema}.orders SET search = {words} WHERE {is_of_jose}"),
+        format!("UPDATE {schema}.adjustments SET reference = normalize(reference, NFD)"),
+        format!("UPDATE {schema}.claims SET name = normalize(name, NFD) WHERE kind = 'adjustment'"),
+        format!("UPDATE {schema}.rewritten SET up_to = ''"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    }
+    let found = async |text: &str| {
+        let filter = OrderFilter { words: search_words(text).unwrap(), ..OrderFilter::default() };
+        let page = postgres.storage().orders(seller.account_id, &filter, None, Limit::EXPORT).await.unwrap();
+        page.rows.len()
+    };
+    assert_eq!(found("jose").await, 0, "as the earlier version stored them");
+    for _ in 0..2 {
+        postgres.reopen().await;
+        for (text, orders) in [("jose", 505), ("JOSÉ angstrom", 505), ("logo jose", 505), ("joseph", 0)] {
+            assert_eq!(found(text).await, orders, "{text}");
+        }
+    }
+    let world = world.with_storage(postgres.storage());
+    world.place(&seller, "Zoë").await;
+    postgres.reopen().await;
+    assert_eq!((found("zoe").await, found("jose").await), (1, 505));
+    let world = world.with_storage(postgres.storage());
+    for (reference, replayed) in
+        [("Réf 1", true), ("Re\u{301}f 1", true), ("Réf 2", true), ("twice", true), ("R\u{e9}f 3", false)]
+    {
+        let answer = world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+        assert_eq!(answer.replayed, replayed, "{reference:?}");
+    }
+}
+
+/// The ledger is not reported complete while a host's transaction is open that has posted something. Once it is reported complete
+/// before a time, no earlier entry appears (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_keeps_the_ledger_from_being_complete() {
+    let mut options = PostgresOptions::new(server_url().parse().unwrap());
+    options.schema = fresh_schema();
+    let storage = Arc::new(PostgresStorage::open(options.clone()).await.unwrap());
+    let pool = sqlx::PgPool::connect(&server_url()).await.unwrap();
+    let server_time = async || {
+        let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8";
+        Timestamp::from_millis(sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap())
+    };
+    let clock = Arc::new(ManualClock::at(server_time().await));
+    let world = World::over(Arc::clone(&storage), clock.clone());
+    let account_id = world.local().open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    let input = |reference: &str| AdjustmentInput {
+        amount: 1_000,
+        reason: "a sale at the counter".to_owned(),
+        reference: reference.to_owned(),
+    };
+    let before = async |time: Timestamp| {
+        let filter = EntryFilter { before: Some(time), ..EntryFilter::default() };
+        storage.entries(account_id, &filter, None, Limit::EXPORT).await.unwrap().rows
+    };
+
+    // One transaction posts, and stays open; another one posts after it, and commits before it.
+    let mut slow = pool.begin().await.unwrap();
+    {
+        let bound = storage.bind(&mut slow);
+        let local = Local::bound(&bound, world.environment());
+        local.adjust(account_id, &input("slow"), &host()).await.unwrap();
+    }
+    let posted = server_time().await;
+    let other = world.local().open_account("Sari", Tier::Starter).await.unwrap().value.0.id;
+    world.local().adjust(other, &input("quick"), &host()).await.unwrap();
+    let open = storage.complete_before().await.unwrap();
+    assert!(open.plus(POSTED_WITHIN) <= posted, "{open}: the slow one began before {posted}");
+    let read = before(open).await;
+    slow.commit().await.unwrap();
+    assert_eq!(before(open).await, read, "nothing came late");
+
+    let ended = server_time().await;
+    let complete = storage.complete_before().await.unwrap();
+    assert!(complete.plus(POSTED_WITHIN) >= ended, "{complete}: nothing is open since {ended}");
+
+    // A decision that is too old is made again; with a clock that is too slow it stays too old.
+    clock.set(ended.minus(POSTED_WITHIN + Duration::from_secs(1)));
+    let late = world.local().adjust(account_id, &input("late"), &host()).await;
+    assert!(matches!(late, Err(Failure::Busy)), "{late:?}");
+    clock.set(server_time().await);
+    world.local().adjust(account_id, &input("late"), &host()).await.unwrap();
+    assert_eq!(before(Timestamp::from_millis(i64::MAX)).await.len(), 2);
 }

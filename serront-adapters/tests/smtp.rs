@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use lettre::Address;
 use serront_adapters::smtp::{MailFiles, MailSetupError, SmtpMailer};
-use serront_core::mail::{BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, render};
+use serront_core::mail::{
+    BuiltInTemplates, ConfirmedBy, Mail, MailMessage, MailTemplates, MailText, PaymentConfirmed, render,
+};
 use serront_core::money::Rupiah;
 use serront_core::order::{Language, OrderNumber};
 use serront_core::ports::{Mailer, PortError, PortErrorKind};
@@ -61,19 +63,28 @@ fn twist_at(reached: &str, point: Option<Point>) -> Option<Twist> {
 struct Heard {
     commands: Vec<String>,
     content: String,
+    /// The content's bytes as they came, the closing dot not included.
+    raw: Vec<u8>,
 }
 
 /// One conversation with a mail server that knows just enough.
 async fn serve(listener: TcpListener, point: Option<Point>) -> Heard {
     let (stream, _) = listener.accept().await.unwrap();
     let (reader, mut writer) = stream.into_split();
-    let mut lines = BufReader::new(reader).lines();
+    let mut reader = BufReader::new(reader);
     let mut heard = Heard::default();
     let mut in_content = false;
     writer.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
     // A client that gives up may reset the connection.
-    while let Ok(Some(line)) = lines.next_line().await {
+    loop {
+        let mut bytes = Vec::new();
+        if !matches!(reader.read_until(b'\n', &mut bytes).await, Ok(1..)) {
+            return heard;
+        }
+        let line = String::from_utf8(bytes.clone()).unwrap();
+        let line = line.strip_suffix("\r\n").unwrap_or(&line).to_owned();
         if in_content && line != CONTENT {
+            heard.raw.extend(bytes);
             heard.content.push_str(line.strip_prefix('.').unwrap_or(&line));
             heard.content.push_str("\r\n");
             continue;
@@ -98,7 +109,6 @@ async fn serve(listener: TcpListener, point: Option<Point>) -> Heard {
         in_content = answer.starts_with("354");
         writer.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
     }
-    heard
 }
 
 async fn server(point: Option<Point>) -> (u16, JoinHandle<Heard>) {
@@ -321,6 +331,61 @@ async fn lines_of_dots_arrive_as_they_are() {
     let (result, heard) = sent_to(None, &message).await;
     result.unwrap();
     assert!(heard.content.contains("\r\n\r\n.\r\n..\r\n.hidden\r\n"), "{}", heard.content);
+}
+
+/// Words of a host's own, which end their lines as they like.
+struct CarriageReturns;
+
+impl MailTemplates for CarriageReturns {
+    fn render(&self, _: &Mail) -> MailText {
+        MailText {
+            subject: "Paid\r.\r\nBcc: x@y.z".to_owned(),
+            text: SMUGGLED.to_owned(),
+            html: Some(format!("<p>{SMUGGLED}</p>")),
+        }
+    }
+}
+
+/// A mail in a mail, for a server that ends lines by a carriage return or a line feed alone.
+const SMUGGLED: &str = "Hello\r.\rMAIL FROM:<x@y.z>\n.\nRCPT TO:<x@y.z>\r\n.\r\nDATA\n.\r\r\n.\r";
+
+/// No line ends by a carriage return or a line feed alone, and a dot that begins one is escaped (#16, RUSTSEC-2026-0561).
+#[tokio::test]
+async fn lines_end_in_one_way_whoever_wrote_them() {
+    let mail = Mail::PaymentConfirmedV1(PaymentConfirmed {
+        to: EmailAddress::parse("to", "budi@example.com").unwrap(),
+        buyer_name: "Budi\r.\rSantoso".to_owned(),
+        language: Language::En,
+        seller_name: "Studio".to_owned(),
+        number: OrderNumber(7),
+        service_name: "Logo".to_owned(),
+        amount: Rupiah::new(750_000).unwrap(),
+        by: ConfirmedBy::Seller,
+    });
+    let of_a_template = render(&CarriageReturns, MAIL_ID.parse().unwrap(), &mail);
+    assert!(!format!("{}{}{:?}", of_a_template.subject, of_a_template.text, of_a_template.html).contains('\r'));
+    // A host may also hand a message to the mailer by itself.
+    let html = |html: &str| Some(html.to_owned());
+    let bare = MailMessage { text: SMUGGLED.to_owned(), html: html(SMUGGLED), ..mail_in(Language::En) };
+    let texts = ["\r.\r", ".\r", "a\r.", "\r\r.\r\r", "\n.\n", "日\r.\r本"];
+    let more = texts.map(|text| MailMessage { text: text.to_owned(), html: None, ..mail_in(Language::En) });
+    let folder = tempfile::tempdir().unwrap();
+    for (nth, message) in [of_a_template, bare].into_iter().chain(more).enumerate() {
+        let (result, heard) = sent_to(None, &message).await;
+        result.unwrap();
+        let verbs: Vec<_> = heard.commands.iter().map(|command| command.split(' ').next().unwrap()).collect();
+        assert_eq!(verbs, ["EHLO", "AUTH", "MAIL", "RCPT", "DATA", "QUIT"], "{message:?} {nth}");
+        let raw = String::from_utf8(heard.raw).unwrap();
+        let lines = raw.replace("\r\n", "¶");
+        assert!(!lines.contains(['\r', '\n']), "{nth}: {raw:?}");
+        for line in lines.split('¶').filter(|line| line.starts_with('.')) {
+            assert!(line.starts_with(".."), "{nth}: {raw:?}");
+        }
+        let folder = folder.path().join(nth.to_string());
+        MailFiles::new(&folder, FROM).unwrap().send(&message).await.unwrap();
+        let written = fs::read_to_string(folder.join(format!("{MAIL_ID}.eml"))).unwrap();
+        assert!(!written.replace("\r\n", "").contains(['\r', '\n']), "{nth}: {written:?}");
+    }
 }
 
 #[tokio::test]

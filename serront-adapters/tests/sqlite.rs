@@ -2,6 +2,7 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use async_trait::async_trait;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_core::books::{self, Difference, Sums, Verification, VerificationReport};
 use serront_core::decide::AdjustmentInput;
-use serront_core::ledger::EntryCode;
-use serront_core::ports::{Clock, WorkStorage};
+use serront_core::ledger::{EntryCode, POSTED_WITHIN};
+use serront_core::page::{EntryFilter, Limit, OrderFilter, search_words};
+use serront_core::ports::{Clock, Storage as _, WorkStorage};
+use serront_core::service::Local;
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
 use serront_testkit::conformance::Harness;
@@ -109,4 +112,106 @@ async fn an_entry_that_was_tampered_with_is_told() {
     }
     let told = books::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
     assert_eq!(told.differences, []);
+}
+
+/// What an earlier version stored is found as well: orders by words with accents, adjustments by references (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_of_earlier_versions_are_found() {
+    let sqlite = Sqlite::fresh().await;
+    let world = World::over(sqlite.storage(), sqlite.clock.clone());
+    let seller = world.seller("studio").await;
+    // More than one piece of what is rewritten, ASCII in between.
+    for nth in 0..1_010 {
+        world.place(&seller, if nth % 2 == 0 { "José Ångström" } else { "Budi" }).await;
+    }
+    let input = |reference: &str| AdjustmentInput {
+        amount: -5,
+        reason: "a refund".to_owned(),
+        reference: reference.to_owned(),
+    };
+    for reference in ["Réf 1", "Réf 2", "twice"] {
+        world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+    }
+    let mark = seller.account_id.ulid().to_string().to_lowercase();
+    let file = sqlite.folder.path().join("test.db").display().to_string();
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{file}")).await.unwrap();
+    let words = |name: &str| {
+        ["budi", "com", "example"]
+            .into_iter()
+            .chain(name.split(' '))
+            .map(|word| format!("{mark}{word}"))
+            .collect::<BTreeSet<_>>()
+    };
+    let words = |name: &str| words(name).into_iter().collect::<Vec<_>>().join(" ");
+    for (sql, name) in [
+        (
+            "INSERT INTO order_words (order_words, rowid, words) SELECT 'delete', place, ? FROM orders WHERE buyer_name LIKE 'José%'",
+            "jose angstrom",
+        ),
+        (
+            "INSERT INTO order_words (rowid, words) SELECT place, ? FROM orders WHERE buyer_name LIKE 'José%'",
+            "josé ångström",
+        ),
+    ] {
+        sqlx::query(sql).bind(words(name)).execute(&pool).await.unwrap();
+    }
+    for (composed, decomposed) in [("Réf 1", "Re\u{301}f 1"), ("Réf 2", "Re\u{301}f 2")] {
+        for sql in [
+            "UPDATE adjustments SET reference = ? WHERE reference = ?",
+            "UPDATE claims SET name = ? WHERE name = ? AND kind = 'adjustment'",
+        ] {
+            sqlx::query(sql).bind(decomposed).bind(composed).execute(&pool).await.unwrap();
+        }
+    }
+    sqlx::query("UPDATE rewritten SET up_to = 0, last = (SELECT max(place) FROM orders)").execute(&pool).await.unwrap();
+    pool.close().await;
+    let found = async |text: &str| {
+        let filter = OrderFilter { words: search_words(text).unwrap(), ..OrderFilter::default() };
+        let page = sqlite.storage().orders(seller.account_id, &filter, None, Limit::EXPORT).await.unwrap();
+        page.rows.len()
+    };
+    assert_eq!(found("jose").await, 0, "as the earlier version stored them");
+    for _ in 0..2 {
+        sqlite.reopen().await;
+        for (text, orders) in [("jose", 505), ("JOSÉ angstrom", 505), ("logo jose", 505), ("joseph", 0)] {
+            assert_eq!(found(text).await, orders, "{text}");
+        }
+    }
+    let world = world.with_storage(sqlite.storage());
+    world.place(&seller, "Zoë").await;
+    sqlite.reopen().await;
+    assert_eq!((found("zoe").await, found("jose").await), (1, 505));
+    let world = world.with_storage(sqlite.storage());
+    for (reference, replayed) in
+        [("Réf 1", true), ("Re\u{301}f 1", true), ("Réf 2", true), ("twice", true), ("R\u{e9}f 3", false)]
+    {
+        let answer = world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+        assert_eq!(answer.replayed, replayed, "{reference:?}");
+    }
+}
+
+/// The ledger is not reported complete while a host's transaction is open that has posted something (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_keeps_the_ledger_from_being_complete() {
+    let sqlite = Sqlite::fresh().await;
+    let storage = sqlite.storage.read().unwrap().clone();
+    let world = World::over(Arc::clone(&storage), sqlite.clock.clone());
+    let account_id = world.local().open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    let input = AdjustmentInput { amount: 1_000, reason: "a sale".to_owned(), reference: "slow".to_owned() };
+    let slow = storage.begin(Duration::from_secs(60)).await.unwrap();
+    Local::bound(&slow, world.environment()).adjust(account_id, &input, &host()).await.unwrap();
+    // It is open for as long as what it posted may take to land, and longer.
+    sqlite.advance(POSTED_WITHIN * 2).await;
+    let read = async || {
+        let complete = storage.complete_before().await.unwrap();
+        let filter = EntryFilter { before: Some(complete), ..EntryFilter::default() };
+        storage.entries(account_id, &filter, None, Limit::EXPORT).await.unwrap().rows.len()
+    };
+    let (rows, ended) = tokio::join!(read(), async {
+        // The reader asks first.
+        tokio::task::yield_now().await;
+        slow.commit().await
+    });
+    ended.unwrap();
+    assert_eq!(rows, 1, "a reader that hears that it is complete sees what was open");
 }

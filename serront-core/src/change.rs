@@ -77,6 +77,11 @@ pub enum Guard {
     NoOrdersOf(ServiceId),
     /// *Witness*: the account's settings epoch is this. Checked without a lock: it says "decided before that change".
     Settings(Version),
+    /// *Exact*: it was decided at this time, and by the storage's own clock that is at most
+    /// [`POSTED_WITHIN`](crate::ledger::POSTED_WITHIN) ago. Goes with what is posted to the ledger, whose entries carry the time of
+    /// the decision: so a decision that a host made before it was frozen is made again, and no entry appears among those that
+    /// were read long ago.
+    Fresh(Timestamp),
 }
 
 /// A new state of something. Each writes one row, whole.
@@ -389,7 +394,11 @@ impl ChangeSet {
     fn guarded(&self, row: &Row) -> Option<Version> {
         self.guards.iter().find_map(|guard| match guard {
             Guard::Exact { row: guarded, version } if guarded == row => Some(*version),
-            Guard::Exact { .. } | Guard::ServicesBelow(_) | Guard::NoOrdersOf(_) | Guard::Settings(_) => None,
+            Guard::Exact { .. }
+            | Guard::ServicesBelow(_)
+            | Guard::NoOrdersOf(_)
+            | Guard::Settings(_)
+            | Guard::Fresh(_) => None,
         })
     }
 

@@ -3,6 +3,8 @@
 //! A transaction's legs lie on the seller's own balance and on counter accounts; debits equal credits in each. The seller
 //! sees the legs on the own balance. Entries are never changed or deleted.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Actor;
@@ -145,6 +147,10 @@ pub fn is_balanced(account_id: AccountId, legs: &[LedgerEntry]) -> bool {
     sum == Some(0)
 }
 
+/// How old the time of an entry may be when the entry lands, by the storage's clock. It is more than a host's clock may be slow
+/// and a commit may wait for a lock. What was posted before then is complete, once no transaction is open that posted.
+pub const POSTED_WITHIN: Duration = Duration::from_secs(15 * 60);
+
 /// What a transaction is about: the part that its legs have in common.
 struct Source<'a> {
     account_id: AccountId,
@@ -235,7 +241,8 @@ pub struct Adjustment {
     pub amount: Rupiah,
     /// Why, in the operator's words. The seller sees it.
     pub reason: String,
-    /// What it is about, in the operator's books: no two adjustments of an account have the same.
+    /// What it is about, in the operator's books, as [`compared`](crate::compare::compared) makes it: no two adjustments of an
+    /// account have the same.
     pub reference: String,
     /// Who made it.
     pub actor: Actor,

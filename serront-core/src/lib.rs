@@ -26,6 +26,7 @@ pub mod books;
 pub mod catalog;
 pub mod change;
 pub mod checkout;
+pub mod compare;
 pub mod decide;
 pub mod dispatch;
 pub mod effect;

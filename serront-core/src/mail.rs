@@ -66,7 +66,8 @@ impl fmt::Debug for PaymentConfirmed {
     }
 }
 
-/// A mail ready to be sent.
+/// A mail ready to be sent. [`render`] makes one line of the subject, and ends lines by a line feed alone, also where a
+/// template did not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MailMessage {
     /// Stable over all attempts.
@@ -149,7 +150,14 @@ impl MailTemplates for BuiltInTemplates {
 pub fn render(templates: &dyn MailTemplates, id: MailId, mail: &Mail) -> MailMessage {
     let Mail::PaymentConfirmedV1(PaymentConfirmed { to, buyer_name, .. }) = mail;
     let MailText { subject, text, html } = templates.render(mail);
-    MailMessage { id, to: to.clone(), to_name: buyer_name.clone(), subject, text, html }
+    MailMessage {
+        id,
+        to: to.clone(),
+        to_name: buyer_name.clone(),
+        subject: one_line(&subject),
+        text: plain_line_ends(&text),
+        html: html.as_deref().map(plain_line_ends),
+    }
 }
 
 /// The confirmation's sentences, the same for text and HTML.
@@ -268,6 +276,13 @@ pub fn one_line(typed: &str) -> String {
     let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     let kept = typed.chars().filter(|character| !turns_direction(*character));
     kept.map(|character| if breaks(character) { ' ' } else { character }).collect()
+}
+
+/// The text with each line ended by a line feed alone. A lone carriage return ends a line for some mail servers and not for
+/// others, so a dot behind it could end the whole mail there.
+#[must_use]
+pub fn plain_line_ends(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// Text as it stands in HTML, between tags.

@@ -1,10 +1,12 @@
 //! Keyset pages: limits, opaque cursors, and what a page holds.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::catalog::Service;
+use crate::compare::folded;
 use crate::effect::{DeliveryRecord, EffectId, EffectRecord, EffectStatus};
 use crate::event::EventType;
 use crate::exception::PaymentException;
@@ -207,18 +209,43 @@ pub struct OrderFilter {
     pub payment_status: Option<PaymentStatus>,
     /// Of this service.
     pub service_id: Option<ServiceId>,
-    /// Each of these, as [`words_of`] makes them, begins a word of the buyer's name or e-mail address, of the notes, or of
-    /// the service's name.
+    /// Each of these, as [`words_of`] makes them, is the order's number, or begins a word of the buyer's name or e-mail
+    /// address, of the notes, or of the service's name.
     pub words: Vec<String>,
+}
+
+impl OrderFilter {
+    /// Whether the words that are searched for are found in an order: the part of the filter that an index of words answers.
+    #[must_use]
+    pub fn has_words(&self, order: &Order, number: OrderNumber, service_name: &str) -> bool {
+        let notes = order.notes.as_deref().unwrap_or_default();
+        let texts = [&order.buyer.name, order.buyer.email.as_str(), notes, service_name];
+        let words: Vec<_> = texts.into_iter().flat_map(words_of).collect();
+        self.words.iter().all(|wanted| {
+            number_in(wanted) == Some(number) || words.iter().any(|word| word.starts_with(wanted.as_str()))
+        })
+    }
+
+    /// The orders' numbers among the words, each once.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<OrderNumber> {
+        let numbers: BTreeSet<_> = self.words.iter().filter_map(|word| number_in(word)).collect();
+        numbers.into_iter().collect()
+    }
+}
+
+/// The number that a word is, if it is one. A number is searched for whole: `5` is order 5, and not 50.
+fn number_in(word: &str) -> Option<OrderNumber> {
+    word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok().map(OrderNumber)).flatten()
 }
 
 /// Longest word that is told apart, in characters: more is cut, here as there.
 const WORD_CHARACTERS_MAX: usize = 64;
 
-/// The words of a text, lowered: runs of letters and digits. An engine that indexes words indexes these.
+/// The words of a text, [folded]: runs of letters and digits. An engine that indexes words indexes these.
 #[must_use]
 pub fn words_of(text: &str) -> Vec<String> {
-    text.to_lowercase()
+    folded(text)
         .split(|character: char| !character.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(|word| word.chars().take(WORD_CHARACTERS_MAX).collect())

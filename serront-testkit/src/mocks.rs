@@ -153,6 +153,7 @@ mock! {
             shares: DeliveryShares,
             lease: Duration,
         ) -> Result<Vec<Due>, PortError>;
+        async fn complete_before(&self) -> Result<Timestamp, PortError>;
         async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError>;
         async fn record_attempt(
             &self,

@@ -19,6 +19,7 @@ use serront_core::ports::{Secrets, WorkStorage};
 use serront_core::rejection::Invalid;
 use serront_core::service::{Failure, Local, Online};
 use serront_core::text::Slug;
+use serront_core::time::Timestamp;
 
 use crate::body::{Intake, KEYED_JSON_BYTES_MAX};
 use crate::envelope::Problem;
@@ -155,6 +156,11 @@ impl<W: Who> Authenticated<W> {
     }
 
     /// For what no command reads. Shared, for an answer that goes on after its handler.
+    /// The host's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.host.ports.clock.now()
+    }
+
     pub(crate) fn storage(&self) -> &Arc<dyn WorkStorage> {
         &self.host.ports.storage
     }

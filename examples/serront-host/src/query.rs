@@ -69,9 +69,15 @@ impl Query {
         self.one(name)?.map(|raw| raw.parse().map_err(|_| Invalid::new(name, "must be a well-formed id"))).transpose()
     }
 
-    /// The time between two parameters: from the first on, and before the second. A day counts whole, in UTC, at either end; a
-    /// time counts exactly.
-    pub(crate) fn period(&self, from: &str, to: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Invalid> {
+    /// Without the parameters that are empty: a form sends its fields also where nothing was filled in.
+    pub(crate) fn filled(mut self) -> Self {
+        self.0.retain(|(_, value)| !value.is_empty());
+        self
+    }
+
+    /// The time between two parameters: from the first on, and before the second. A day is one of Western Indonesia (WIB), the
+    /// sellers' time, and counts whole at either end; a time counts exactly.
+    pub(crate) fn period(&self, from: &str, to: &str) -> Result<Period, Invalid> {
         let moment = |name: &str| match self.one(name)?.map(Moment::parse) {
             None => Ok(None),
             Some(Some(moment)) => Ok(Some(moment)),
@@ -81,15 +87,28 @@ impl Query {
             }
         };
         let begin = moment(from)?.map(|Moment { at, .. }| at);
-        let Some(Moment { at, is_day }) = moment(to)? else { return Ok((begin, None)) };
+        let Some(Moment { at, is_day }) = moment(to)? else {
+            return Ok(Period { from: begin, before: None, ends_with_a_day: false });
+        };
         let end = if is_day { at.plus(DAY) } else { at };
         // A day has to have some of it left; between a time and itself there is nothing, which is no mistake.
         let is_backwards = begin.is_some_and(|begin| if is_day { begin >= end } else { begin > end });
         if is_backwards {
             return Err(Invalid::new(to, format!("must not be before {from}")));
         }
-        Ok((begin, Some(end)))
+        Ok(Period { from: begin, before: Some(end), ends_with_a_day: is_day })
     }
+}
+
+/// What lies between two points in time, each of which may be open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Period {
+    /// From then on.
+    pub(crate) from: Option<Timestamp>,
+    /// Before then.
+    pub(crate) before: Option<Timestamp>,
+    /// Whether its end was given as a day.
+    pub(crate) ends_with_a_day: bool,
 }
 
 /// A point in time, or the beginning of a day.
@@ -105,7 +124,7 @@ impl Moment {
             Timestamp::deserialize(deserializer).ok()
         };
         let is_day = raw.len() == "2026-11-30".len();
-        let at = if is_day { time(&format!("{raw}T00:00:00Z"))? } else { time(raw)? };
+        let at = if is_day { time(&format!("{raw}T00:00:00+07:00"))? } else { time(raw)? };
         Some(Self { at, is_day })
     }
 }
@@ -132,22 +151,22 @@ mod tests {
         assert_eq!(query.filter("other", |_| None::<()>, "must be good").unwrap_err().param, "other");
     }
     #[test]
-    fn a_day_counts_whole_and_a_time_exactly() {
+    fn a_day_is_the_sellers_and_counts_whole_and_a_time_exactly() {
         let period = |query: &str| Query::parse(query).unwrap().period("from", "to");
         let shown = |query: &str| {
-            let (from, before) = period(query).unwrap();
+            let Period { from, before, .. } = period(query).unwrap();
             [from, before].map(|at| at.map_or_else(|| "-".to_owned(), |at| at.to_string())).join(" ")
         };
         for (query, expected) in [
             ("", "- -"),
-            ("from=2026-11-01", "2026-11-01T00:00:00.000Z -"),
-            ("to=2026-11-30", "- 2026-12-01T00:00:00.000Z"),
-            ("from=2026-11-30&to=2026-11-30", "2026-11-30T00:00:00.000Z 2026-12-01T00:00:00.000Z"),
+            ("from=2026-11-01", "2026-10-31T17:00:00.000Z -"),
+            ("to=2026-11-30", "- 2026-11-30T17:00:00.000Z"),
+            ("from=2026-11-30&to=2026-11-30", "2026-11-29T17:00:00.000Z 2026-11-30T17:00:00.000Z"),
             (
                 "from=2026-11-30T07:00:00%2B07:00&to=2026-11-30T00:00:00.001Z",
                 "2026-11-30T00:00:00.000Z 2026-11-30T00:00:00.001Z",
             ),
-            ("from=2026-11-30T05:00:00Z&to=2026-11-30", "2026-11-30T05:00:00.000Z 2026-12-01T00:00:00.000Z"),
+            ("from=2026-11-30T05:00:00Z&to=2026-11-30", "2026-11-30T05:00:00.000Z 2026-11-30T17:00:00.000Z"),
             ("from=2026-11-30T00:00:00Z&to=2026-11-30T00:00:00Z", "2026-11-30T00:00:00.000Z 2026-11-30T00:00:00.000Z"),
         ] {
             assert_eq!(shown(query), expected, "{query}");
@@ -163,7 +182,7 @@ mod tests {
             ("to=1764460800", "to"),
             ("from=2026-11-30&to=2026-11-29", "to"),
             ("from=2026-11-30T00:00:00Z&to=2026-11-29", "to"),
-            ("from=2026-11-30&to=2026-11-29T23:59:59Z", "to"),
+            ("from=2026-11-30&to=2026-11-29T16:59:59Z", "to"),
             ("from=2026-11-30T00:00:01Z&to=2026-11-30T00:00:00Z", "to"),
         ] {
             assert_eq!(period(query).unwrap_err().param, param, "{query}");

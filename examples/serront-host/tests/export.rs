@@ -16,7 +16,7 @@ use serront_core::ids::AccountId;
 use serront_core::ledger;
 use serront_core::money::Rupiah;
 use serront_core::policy::Policy;
-use serront_core::ports::{Ids as _, WorkStorage};
+use serront_core::ports::{Clock as _, Ids as _, WorkStorage};
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
 use serront_host::{Host, Ports};
@@ -31,13 +31,17 @@ use tower::ServiceExt as _;
 
 mod support;
 
-on_both_engines!(a_csv_is_what_the_pages_say, a_csv_is_of_the_days_and_times_that_are_asked_for);
+on_both_engines!(
+    a_csv_is_what_the_pages_say,
+    a_csv_is_of_the_days_and_times_that_are_asked_for,
+    a_csv_opens_in_a_spreadsheet_where_that_is_asked_for,
+);
 
 const CSV: &str = "/api/v1/ledger/entries.csv";
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
-/// 2026-11-01T00:00:00Z.
-const NOVEMBER: i64 = 1_793_491_200_000;
+/// 2025-11-01T00:00:00Z: in the past, whenever the tests run.
+const NOVEMBER: i64 = 1_761_955_200_000;
 const HOUR: i64 = 3_600_000;
 
 /// Posts so many sales of this seller, an hour apart from the first of November on: two legs on the seller's side each.
@@ -143,32 +147,104 @@ async fn a_csv_is_of_the_days_and_times_that_are_asked_for(engine: Engine) {
     let between = |first: i64, last: i64| -> Vec<String> {
         (first..=last).map(|hour| Timestamp::from_millis(NOVEMBER + hour * HOUR).to_string()).collect()
     };
+    // Days are the seller's (WIB, seven hours ahead of UTC), both included; times are exact (#16).
     for (query, expected) in [
         ("", between(0, 71)),
-        ("from=2026-11-02", between(24, 71)),
-        ("to=2026-11-02", between(0, 47)),
-        ("from=2026-11-02&to=2026-11-02", between(24, 47)),
-        ("from=2026-11-02T03:00:00Z&to=2026-11-02T05:00:00Z", between(27, 28)),
-        ("from=2026-11-02T03:00:00.001Z&to=2026-11-02T05:00:00.001Z", between(28, 29)),
-        ("from=2026-11-02T07:00:00%2B07:00&to=2026-11-02", between(24, 47)),
-        ("from=2026-11-02T03:00:00Z&to=2026-11-02T03:00:00Z", Vec::new()),
-        ("from=2027-01-01", Vec::new()),
+        ("from=2025-11-02", between(17, 71)),
+        ("to=2025-11-02", between(0, 40)),
+        ("from=2025-11-02&to=2025-11-02", between(17, 40)),
+        ("from=2025-11-01&to=2025-11-01", between(0, 16)),
+        ("from=2025-11-02T03:00:00Z&to=2025-11-02T05:00:00Z", between(27, 28)),
+        ("from=2025-11-02T03:00:00.001Z&to=2025-11-02T05:00:00.001Z", between(28, 29)),
+        ("from=2025-11-02T00:00:00%2B07:00&to=2025-11-02", between(17, 40)),
+        ("from=2025-11-02T03:00:00Z&to=2025-11-02T03:00:00Z", Vec::new()),
+        ("from=2025-12-01&to=2025-12-31", Vec::new()),
     ] {
         assert_eq!(hours(query).await, expected, "{query}");
     }
     for (query, param) in [
-        ("from=2026-11-03&to=2026-11-02", "to"),
+        ("from=2025-11-03&to=2025-11-02", "to"),
         ("from=yesterday", "from"),
-        ("from=2026-11-31", "from"),
-        ("from=2026-11-01T00:00:00", "from"),
+        ("from=2025-11-31", "from"),
+        ("from=2025-11-01T00:00:00", "from"),
         ("to=", "to"),
-        ("to=2026-11-01&to=2026-11-02", "to"),
+        ("to=2025-11-01&to=2025-11-02", "to"),
         ("code=tips", "code"),
+        ("separator=dot", "separator"),
+        ("separator=", "separator"),
+        ("bom=1", "bom"),
     ] {
         let reply = shop.client.call("GET", &format!("{CSV}?{query}"), None).await;
         assert_eq!(reply.refusal(), (400, "VALIDATION_ERROR".to_owned()), "{query}");
         assert_eq!(reply.body["error"]["param"], param, "{query}");
     }
+}
+
+/// For a spreadsheet set to Indonesian: semicolons, and the mark that says UTF-8. As the API answers it, nothing has changed (#16).
+async fn a_csv_opens_in_a_spreadsheet_where_that_is_asked_for(engine: Engine) {
+    let shop = shop_with_sales(engine, 3).await;
+    let reason = ["ledger", "adjust", &shop.account, "5", "--reason", "José; satu, dua", "--reference", "R"];
+    shop.installation.admin(&reason);
+    let plain = shop.client.download(CSV).await.1;
+    assert!(plain.starts_with(b"id,txId,createdAt,code,"), "{}", String::from_utf8_lossy(&plain));
+    for same in ["separator=comma", "bom=false", "separator=comma&bom=false"] {
+        assert!(shop.client.download(&format!("{CSV}?{same}")).await.1 == plain, "{same}");
+    }
+    let mark = "\u{feff}".as_bytes();
+    for (query, separator, mark) in [
+        ("separator=semicolon&bom=true", b';', mark),
+        ("separator=comma&bom=true", b',', mark),
+        ("separator=tab", b'\t', &[]),
+    ] {
+        let bytes = shop.client.download(&format!("{CSV}?{query}")).await.1;
+        let table = bytes.strip_prefix(mark).unwrap();
+        let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(table);
+        assert_eq!(reader.headers().unwrap(), COLUMNS.as_slice(), "{query}");
+        let found: Vec<Vec<String>> =
+            reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect();
+        assert!(found == rows(&plain), "{query}");
+        assert_eq!(found[0][9], "José; satu, dua", "{query}");
+    }
+}
+
+/// What a whole period is asked for of is complete, or it is refused; every answer says up to when it is complete (#16).
+#[tokio::test]
+async fn an_export_by_time_misses_no_row_that_comes_late() {
+    let (host, storage, key) = house(1).await;
+    // The house's clock, which stands still.
+    let now = ManualClock::default().now();
+    let router = serront_host::router(Arc::clone(&host));
+    let ask = async |query: &str| {
+        let request = Request::get(format!("{CSV}?{query}")).header("authorization", format!("Bearer {key}"));
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let complete = response.headers().get("serront-complete-before").map(|at| at.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        (status, complete, response.into_body().collect().await.unwrap().to_bytes())
+    };
+    let complete = now.minus(ledger::POSTED_WITHIN);
+    let at = |time: Timestamp| format!("to={time}");
+    let (second, well) = (Duration::from_secs(1), ledger::POSTED_WITHIN + Duration::from_secs(1));
+    for (query, expected) in [
+        (String::new(), Some(complete)),
+        (at(complete.minus(second)), Some(complete.minus(second))),
+        (at(complete), Some(complete)),
+        (at(complete.plus(second)), None),
+        (at(now), None),
+        // A caller's clock may be ahead.
+        (at(now.plus(second)), None),
+        (at(now.plus(well)), Some(complete)),
+        ("to=9999-01-01".to_owned(), Some(complete)),
+    ] {
+        let (status, stated, body) = ask(&query).await;
+        assert_eq!(stated, expected.map(|time| time.to_string()), "{query}");
+        assert_eq!(status, if expected.is_some() { 200 } else { 400 }, "{query}");
+        if expected.is_none() {
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["error"]["code"], "VALIDATION_ERROR");
+            assert_eq!(body["error"]["param"], "to");
+        }
+    }
+    assert!(storage.complete_before().await.unwrap() == complete);
 }
 
 /// A host over a storage in memory that fails as told, and the key of a seller with so many sales.
@@ -215,8 +291,8 @@ async fn a_page_is_read_once_the_one_before_was_taken() {
 async fn a_storage_that_fails_before_the_first_row_is_told_in_the_envelope() {
     let (host, storage, key) = house(5).await;
     let reads = storage.faults().calls(Call::Read);
-    // The key, the module's switch, the first page.
-    storage.faults().rule(move |call, before| (call == Call::Read && before == reads + 2).then_some(Fault::FailBefore));
+    // The key, the module's switch, up to when it is complete, the first page.
+    storage.faults().rule(move |call, before| (call == Call::Read && before == reads + 3).then_some(Fault::FailBefore));
     let request = Request::get(CSV).header("authorization", format!("Bearer {key}")).body(Body::empty()).unwrap();
     let response = serront_host::router(host).oneshot(request).await.unwrap();
     assert_eq!(response.status().as_u16(), 500);
@@ -243,8 +319,8 @@ async fn what_broke_off_is_no_whole_answer_to_the_client() {
     let whole = get().await;
     assert!(whole.starts_with("HTTP/1.1 200 OK") && whole.ends_with(end));
     let reads = storage.faults().calls(Call::Read);
-    // The key, the module's switch, two pages; then the third.
-    storage.faults().rule(move |call, before| (call == Call::Read && before == reads + 4).then_some(Fault::FailBefore));
+    // The key, the module's switch, up to when it is complete, two pages; then the third.
+    storage.faults().rule(move |call, before| (call == Call::Read && before == reads + 5).then_some(Fault::FailBefore));
     let broken = get().await;
     assert!(broken.starts_with("HTTP/1.1 200 OK"), "{} of {} bytes: {broken:.200}", broken.len(), whole.len());
     assert!(broken.len() < whole.len() && !broken.ends_with(end), "what arrived looks like a whole file");

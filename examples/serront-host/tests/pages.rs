@@ -656,3 +656,74 @@ async fn the_file_dialog_offers_the_camera_and_no_other_files() {
     assert_eq!(others, ["android/allow-camera"]);
     assert!(!shown.contains("capture"), "the gallery stays, for screenshots");
 }
+
+/// The ledger's days are the seller's (WIB) at the pages as well, and the download is made for a spreadsheet (#16).
+#[tokio::test]
+async fn the_transactions_of_a_sellers_days_are_shown_and_downloaded() {
+    let house = House::online().await;
+    let key = house.account(Tier::Starter).await;
+    house.open_shop(&key, "shop").await;
+    house.switch_payment(&key, true).await;
+    house.order(&key, "shop").await;
+    // In Western Indonesia 30 November 2026 ends at 17:00 UTC.
+    for (time, amount) in [("2026-11-30T16:59:59Z", 111_111), ("2026-11-30T17:00:00Z", 222_222)] {
+        house.clock.set(serde_json::from_value(json!(time)).unwrap());
+        house.adjust(&key, amount, time).await;
+    }
+    house.clock.advance(Duration::from_secs(3_600));
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    let get = async |path: &str| house.send(page("GET", path).header("cookie", &cookie)).await;
+    for (query, first, second) in [
+        ("", true, true),
+        ("?from=&to=&code=", true, true),
+        ("?from=2026-11-30&to=2026-11-30", true, false),
+        ("?from=2026-12-01", false, true),
+        ("?to=2026-11-30&code=adjustment", true, false),
+        ("?from=2026-12-01&code=sale", false, false),
+    ] {
+        let shown = text(&get(&format!("/dashboard/payments{query}")).await);
+        assert_eq!((shown.contains("Rp 111.111"), shown.contains("Rp 222.222")), (first, second), "{query}");
+    }
+    let shown = text(&get("/dashboard/payments?from=2026-11-30&to=2026-11-30").await);
+    assert!(shown.contains("value=\"2026-11-30\"") && shown.contains("WIB"), "{shown}");
+    let links = links(&shown);
+    let of = |separator: &str| {
+        let part = format!("separator={separator}");
+        let found = links.iter().find(|(_, address)| address.contains("entries.csv") && address.contains(&part));
+        found.unwrap().1.replace("&amp;", "&")
+    };
+    for (separator, sign) in [("semicolon", ';'), ("comma", ',')] {
+        let reply = get(&of(separator)).await;
+        assert_eq!(reply.header("content-type").unwrap(), "text/csv; charset=utf-8");
+        let csv = text(&reply);
+        assert!(csv.starts_with(&format!("\u{feff}id{sign}txId{sign}createdAt{sign}")), "{csv}");
+        assert!(csv.contains(&format!("{sign}111111{sign}IDR{sign}")) && !csv.contains("222222"), "{csv}");
+    }
+    let refused = get("/dashboard/payments?from=30-11-2026").await;
+    assert_eq!(refused.status, 400);
+    let recent = get("/dashboard/payments/entries.csv?to=2026-11-30T17:59:00Z").await;
+    assert_eq!(recent.status, 400, "entries from before it may still come");
+}
+
+/// A seller finds an order by its number and a name without its accents, at the page and in the API (#16).
+#[tokio::test]
+async fn an_order_is_found_by_its_number_and_without_accents() {
+    let house = House::open().await;
+    let key = house.account(Tier::Free).await;
+    house.open_shop(&key, "shop").await;
+    for name in ["José Ångström", "Budi"] {
+        let order = json!({"serviceSlug": "logo", "buyerName": name, "buyerEmail": "buyer@example.com"});
+        house.send(ask("POST", "/api/v1/public/storefront/shop/order").json(&order)).await.data();
+    }
+    let cookie = sign_in(&house, "/dashboard", &key).await;
+    for (words, names) in [("%231", vec!["José Ångström"]), ("2", vec!["Budi"]), ("jose", vec!["José Ångström"])]
+    {
+        let page_of = page("GET", format!("/dashboard?q={words}")).header("cookie", &cookie);
+        let shown = text(&house.send(page_of).await);
+        let found: Vec<_> = ["José Ångström", "Budi"].into_iter().filter(|name| shown.contains(name)).collect();
+        assert_eq!(found, names, "{words}");
+        let listed = house.get(&key, &format!("/api/v1/orders?q={words}")).await;
+        let found: Vec<_> = listed["orders"].as_array().unwrap().iter().map(|order| &order["buyerName"]).collect();
+        assert_eq!(found, names, "{words}");
+    }
+}

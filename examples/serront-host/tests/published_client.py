@@ -110,7 +110,7 @@ refused(
 
 # The public storefront and an order.
 shop = client.public.get_storefront("studio-renata")
-assert "1234567890" not in json.dumps(shop) and "Transfer ke BCA" not in json.dumps(shop)
+assert "accountNumber" not in json.dumps(shop) and "Transfer ke BCA" not in json.dumps(shop)
 assert shop["storefront"]["onlinePayment"] is False and len(shop["services"]) == 2
 buyer = {"buyer_name": "Budi", "buyer_email": "budi@example.com"}
 refused("NOT_FOUND", 404, client.public.get_storefront, "nobody")

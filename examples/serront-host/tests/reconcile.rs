@@ -196,5 +196,5 @@ async fn what_can_not_be_compared_is_refused(engine: Engine) {
     assert!(complaint.contains("not set up on this installation"), "{complaint}");
     shop.provider.sandbox().switch(|switches| switches.outage = Some(Duration::from_secs(1)));
     let complaint = shop.installation.complaint(&["ledger", "reconcile", &shop.account]);
-    assert!(complaint.contains("503"), "{complaint}");
+    assert!(complaint.contains("answered 503"), "{complaint}");
 }

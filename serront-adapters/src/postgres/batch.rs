@@ -38,7 +38,7 @@ impl Batch {
                 Guard::Exact { version: Version::ABSENT, .. } => return false,
                 Guard::Exact { row, .. } => guarded.push(Touched::Row(account, row.clone())),
                 Guard::ServicesBelow(_) => written.push(Touched::Services(account)),
-                Guard::NoOrdersOf(_) | Guard::Settings(_) => {}
+                Guard::NoOrdersOf(_) | Guard::Settings(_) | Guard::Fresh(_) => {}
             }
         }
         for write in &change.writes {

@@ -35,6 +35,7 @@ pub(super) struct Input {
     pub(super) settings: Relation,
     pub(super) services_below: Relation,
     pub(super) no_orders_of: Relation,
+    pub(super) fresh: Relation,
     pub(super) directory_releases: Relation,
     pub(super) claim_releases: Relation,
     pub(super) kept_releases: Relation,
@@ -157,6 +158,7 @@ impl Input {
             settings: Relation::new("settings", &["account_id", "version"]),
             services_below: Relation::new("services_below", &["account_id", "below"]),
             no_orders_of: Relation::new("no_orders_of", OWNED),
+            fresh: Relation::new("fresh", &["at"]),
             directory_releases: Relation::new("directory_releases", PLACE),
             claim_releases: Relation::new("claim_releases", PLACE),
             kept_releases: Relation::new("kept_releases", &["account_id", "scope"]),
@@ -451,6 +453,7 @@ impl Input {
             Guard::ServicesBelow(limit) => self.services_below.push(n, vec![account, i64::from(*limit).into()]),
             Guard::NoOrdersOf(id) => self.no_orders_of.push(n, vec![account, id.to_string().into()]),
             Guard::Settings(version) => self.settings.push(n, vec![account, int(version.0)]),
+            Guard::Fresh(at) => self.fresh.push(n, vec![time(*at)]),
         }
     }
 

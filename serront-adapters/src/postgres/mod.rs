@@ -26,6 +26,7 @@ use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, ChangeSetId, InstallationId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
+use serront_core::ledger::POSTED_WITHIN;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::policy::DeliveryShares;
@@ -58,6 +59,7 @@ mod installation;
 mod migration_lock;
 mod money;
 mod read;
+mod rewrite;
 mod servers;
 mod set_aside;
 mod statement;
@@ -83,7 +85,7 @@ use waiting::Waiters;
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
 /// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
@@ -94,6 +96,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "slow", include_str!("migrations/0008_slow.sql")),
     (9, "installation", include_str!("migrations/0009_installation.sql")),
     (10, "set_aside", include_str!("migrations/0010_set_aside.sql")),
+    (11, "text", include_str!("migrations/0011_text.sql")),
 ];
 
 /// The newest migration that this code knows.
@@ -234,6 +237,11 @@ impl Base {
     fn now_sql(&self) -> Cow<'static, str> {
         clock::now_sql(self.clock.as_ref())
     }
+
+    /// The time that a statement is to take for the storage's; `None`: the server's, at that moment.
+    fn given_time(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock.now())
+    }
 }
 
 /// A name that needs no escaping in quotes.
@@ -371,6 +379,7 @@ async fn migrate(mut connection: PgConnection, options: &PostgresOptions, schema
         let applying = migrator.run_direct(None, &mut connection, false).await;
         applying.map_err(|error| PortError::permanent(format!("pending migrations can't be applied: {error}")))?;
     }
+    rewrite::texts(&mut connection, schema).await?;
     // With its connection the lock ends.
     let _ = connection.close().await;
     Ok(())
@@ -622,6 +631,16 @@ impl WorkStorage for PostgresStorage {
             put_off?;
         }
         Ok(Vec::new())
+    }
+
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        let given = self.base.given_time();
+        let (now, open) = on_connection!(self.base, |connection, schema| money::oldest_posting(connection, schema))?;
+        let Some(open) = open else {
+            // Somebody posts whose beginning can't be seen.
+            return Ok(Timestamp::from_millis(i64::MIN));
+        };
+        Ok(given.unwrap_or(now).minus(open).minus(POSTED_WITHIN))
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {

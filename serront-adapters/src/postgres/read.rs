@@ -30,7 +30,7 @@ use crate::sql::rows::{
     self, Cells as _, account_columns, inbox_columns, order_columns, provisioning_columns, service_columns,
     storefront_columns, unapplied,
 };
-use crate::sql::search::{Way, marked, ways};
+use crate::sql::search::{found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
 use crate::sql::work::{self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets};
 
@@ -452,8 +452,30 @@ async fn names(connection: &mut PgConnection, schema: &str, account: AccountId) 
     rows.iter().map(|row| Ok((row.text("service_id")?.to_owned(), row.text("name")?.to_owned()))).collect()
 }
 
+/// The orders of these numbers.
+async fn numbered(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    numbers: &[OrderNumber],
+) -> Read<Vec<OrderRow>> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            order_columns!(),
+            ", ",
+            service_columns!(),
+            " FROM @.orders o JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+             JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+             WHERE o.account_id = $1 AND o.number IN ({})"
+        ),
+        listed(numbers)
+    );
+    Query::new(schema, &sql).bind(account.to_string())?.all(connection).await?.iter().map(rows::order_row).collect()
+}
+
 /// A page of orders. While words are searched for, the services' names are read first, in a statement of their own: an order
-/// whose service is renamed in between may be found by either name.
+/// whose service is renamed in between may be found by either name. So are the orders that have a number among the words.
 ///
 /// `LIMIT`, `OFFSET 0` and `MATERIALIZED` are fences: whatever the statistics say, first the page is taken from an index, then
 /// each payment by its key. With plain joins PostgreSQL took an account's orders of one service, all of them, for one row.
@@ -467,6 +489,10 @@ pub(super) async fn orders(
 ) -> Read<Page<OrderRow>> {
     let below = after.map_or(i64::MAX, |number| i64::from(number.0));
     let names = if filter.words.is_empty() { Vec::new() } else { names(connection, schema, account).await? };
+    let numbers = match filter.numbers() {
+        numbers if numbers.is_empty() => numbers,
+        numbers => found_by_number(filter, &numbered(connection, schema, account, &numbers).await?),
+    };
     // $1 account, $2 below, $3 limit, then what each way needs.
     let mut texts = Vec::new();
     let mut argument = |text: String| {
@@ -474,23 +500,24 @@ pub(super) async fn orders(
         format!("${}", texts.len() + 3)
     };
     let mut parts = Vec::new();
-    for Way { service, status, payment_status, words } in ways(filter, &names) {
+    for way in ways(filter, &names, &numbers) {
         let mut conditions = String::from("o.account_id = $1 AND o.number < $2");
-        if let Some(service) = service {
+        conditions.push_str(&way.number_condition());
+        if let Some(service) = way.service {
             conditions.push_str(&format!(" AND o.service_id = {}", argument(service)));
         }
         // The states' names are ours.
-        if let Some(status) = status {
+        if let Some(status) = way.status {
             conditions.push_str(&format!(" AND o.status = '{}'", status.as_str()));
         }
-        if let Some(status) = payment_status {
+        if let Some(status) = way.payment_status {
             conditions.push_str(&format!(" AND o.payment_status = '{}'", status.as_str()));
         }
-        let from = if words.is_empty() {
+        let from = if way.words.is_empty() {
             "@.orders".to_owned()
         } else {
             // All that is found, by the index of words and no other: `OFFSET 0` keeps the conditions out.
-            let query = marked(account, &words).map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & ");
+            let query = marked(account, &way.words).map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & ");
             format!("(SELECT * FROM @.orders WHERE search @@ {}::text::tsquery OFFSET 0)", argument(query))
         };
         parts.push(format!("(SELECT o.* FROM {from} o WHERE {conditions} ORDER BY o.number DESC LIMIT $3)"));

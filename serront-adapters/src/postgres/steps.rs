@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serront_core::ledger::POSTED_WITHIN;
+
 use super::commit::Mode;
 use super::input::Input;
 use super::statement::{Builder, Relation};
@@ -78,7 +80,7 @@ impl Input {
         Ok(sql)
     }
 
-    fn relations(&self) -> [&Relation; 71] {
+    fn relations(&self) -> [&Relation; 72] {
         [
             &self.sets,
             &self.storefront_guards,
@@ -95,6 +97,7 @@ impl Input {
             &self.settings,
             &self.services_below,
             &self.no_orders_of,
+            &self.fresh,
             &self.directory_releases,
             &self.claim_releases,
             &self.kept_releases,
@@ -244,6 +247,13 @@ impl Input {
                  WHERE coalesce(a.version, 0) <> g.version"
                     .to_owned(),
             );
+        }
+        if !self.fresh.is_empty() {
+            // What posts has locked the ledger's table by then, so that `money::oldest_posting` finds it.
+            branches.push(format!(
+                "SELECT g.n, false FROM fresh g WHERE g.at < (SELECT now FROM clock) - {}",
+                POSTED_WITHIN.as_millis()
+            ));
         }
         if !self.deleted_keys.is_empty() {
             sql.step("key_locks").push(&format!(

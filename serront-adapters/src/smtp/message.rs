@@ -4,7 +4,7 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue, MessageId};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
-use serront_core::mail::{MailMessage, one_line};
+use serront_core::mail::{MailMessage, one_line, plain_line_ends};
 use serront_core::text::EmailAddress;
 use url::Host;
 
@@ -54,14 +54,16 @@ pub(super) fn build(sender: &Sender, mail: &MailMessage) -> Result<Message, Mail
         // Nobody's holiday notice answers a machine.
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
         .date_now();
-    let text = SinglePart::plain(mail.text.clone());
+    // The library makes pairs of line feeds, and leaves a carriage return that stands alone: neither does it escape a dot behind
+    // one (RUSTSEC-2026-0561, before 0.11.24).
+    let text = SinglePart::plain(plain_line_ends(&mail.text));
     let message = match &mail.html {
         None => builder.singlepart(text),
         Some(html) => {
             // Ours, so that a repeat has the same bytes. Nobody who types a name knows the mail's id.
             let alternatives = MultiPart::alternative().boundary(format!("=_{}", mail.id));
             // Who understands both takes the last.
-            builder.multipart(alternatives.singlepart(text).singlepart(SinglePart::html(html.clone())))
+            builder.multipart(alternatives.singlepart(text).singlepart(SinglePart::html(plain_line_ends(html))))
         }
     };
     message.map_err(|_| MailFailure::Unbuildable)

@@ -11,6 +11,9 @@ pub(crate) mod directory {
     pub(crate) const PAYOUT: &str = "payout";
 }
 
+/// The kind of name that an adjustment's reference is.
+pub(crate) const ADJUSTMENT: &str = "adjustment";
+
 /// A name's place: its kind, its text, and whether it is unique across accounts.
 pub(crate) enum Place {
     Directory(&'static str, String),
@@ -25,7 +28,7 @@ pub(crate) fn place(name: &ClaimName) -> Place {
         ClaimName::AccessToken(hash) => Place::Directory(directory::ACCESS_TOKEN, hash.to_string()),
         ClaimName::Merchant(id) => Place::Directory(directory::MERCHANT, id.to_string()),
         ClaimName::Payout(id) => Place::Directory(directory::PAYOUT, id.to_string()),
-        ClaimName::Adjustment(reference) => Place::Claim("adjustment", reference.clone()),
+        ClaimName::Adjustment(reference) => Place::Claim(ADJUSTMENT, reference.clone()),
         ClaimName::Confirmation(payment) => Place::Claim("confirmation", payment.to_string()),
         ClaimName::ServiceSlug(slug) => Place::Claim("service_slug", slug.to_string()),
         ClaimName::Settlement(session) => Place::Claim("settlement", session.to_string()),

@@ -1,13 +1,15 @@
-//! In which ways an order can match a search: its service's name has some of the words, its own texts have the rest.
+//! In which ways an order can match a search: its service's name has some of the words, its own texts have the rest; or one
+//! word is its number.
 //!
 //! The names of services are not in the index of orders, so that renaming a service reindexes nothing but it. An account
-//! has few services, and those are looked through here.
+//! has few services, and those are looked through here. An order's number is not in it either: a search holds few numbers, so
+//! the orders of those are read, and looked at one by one.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serront_core::ids::AccountId;
-use serront_core::order::{Order, WorkStatus};
-use serront_core::page::{OrderFilter, has_word, words_of};
+use serront_core::order::{Order, OrderNumber, WorkStatus};
+use serront_core::page::{OrderFilter, OrderRow, has_word, words_of};
 use serront_core::payment::PaymentStatus;
 
 /// One way to match. An order that matches in two ways is found twice.
@@ -21,6 +23,26 @@ pub(crate) struct Way {
     pub(crate) payment_status: Option<PaymentStatus>,
     /// These words begin words of the order's own texts.
     pub(crate) words: Vec<String>,
+    /// Has one of these numbers; empty: whichever.
+    pub(crate) numbers: Vec<OrderNumber>,
+}
+
+impl Way {
+    /// The condition on the number, to stand behind others; empty if there is none.
+    pub(crate) fn number_condition(&self) -> String {
+        if self.numbers.is_empty() { String::new() } else { format!(" AND o.number IN ({})", listed(&self.numbers)) }
+    }
+}
+
+/// Numbers as a list in SQL.
+pub(crate) fn listed(numbers: &[OrderNumber]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Which of the orders that have a number among the words match the whole search.
+pub(crate) fn found_by_number(filter: &OrderFilter, rows: &[OrderRow]) -> Vec<OrderNumber> {
+    let rows = rows.iter().filter(|row| filter.has_words(&row.order, row.number, &row.service.offer.name));
+    rows.map(|row| row.number).collect()
 }
 
 /// The states that a page has to be merged from, so that each part is read in order from an index: one part where an index
@@ -35,8 +57,9 @@ fn states(filter: &OrderFilter, by_service: bool) -> Vec<(Option<WorkStatus>, Op
     }
 }
 
-/// The ways to match a filter. `services` are the account's, by id and name; they are needed only if words are searched for.
-pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)]) -> Vec<Way> {
+/// The ways to match a filter. `services` are the account's, by id and name, and `numbers` what [`found_by_number`] found; they
+/// are needed only if words are searched for.
+pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)], numbers: &[OrderNumber]) -> Vec<Way> {
     let wanted = filter.service_id.map(|id| id.to_string());
     let mut found = Vec::new();
     let mut add = |service: Option<&String>, words: &[String]| {
@@ -51,6 +74,7 @@ pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)]) -> Vec<W
             status,
             payment_status,
             words: words.to_vec(),
+            numbers: Vec::new(),
         }));
     };
     add(wanted.as_ref(), &filter.words);
@@ -63,6 +87,15 @@ pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)]) -> Vec<W
             add(Some(id), &rest);
         }
     }
+    if !numbers.is_empty() {
+        found.push(Way {
+            service: wanted,
+            status: filter.status,
+            payment_status: filter.payment_status,
+            words: Vec::new(),
+            numbers: numbers.to_vec(),
+        });
+    }
     found
 }
 
@@ -73,11 +106,28 @@ fn mark(account: AccountId) -> String {
 
 /// The words of an order's own texts, as the index holds them, with blanks in between.
 pub(crate) fn indexed(order: &Order) -> String {
-    let mark = mark(order.account_id);
     let texts = [&order.buyer.name, order.buyer.email.as_str(), order.notes.as_deref().unwrap_or_default()];
-    let words: BTreeMap<String, ()> =
-        texts.into_iter().flat_map(words_of).map(|word| (format!("{mark}{word}"), ())).collect();
-    words.into_keys().collect::<Vec<_>>().join(" ")
+    indexed_texts(order.account_id, texts)
+}
+
+/// The same, of an order's texts: the buyer's name and address, and the notes.
+pub(crate) fn indexed_texts(account: AccountId, texts: [&str; 3]) -> String {
+    joined(account, texts.into_iter().flat_map(words_of))
+}
+
+/// The words as earlier versions made them, with the accents in them.
+#[cfg(feature = "sqlite")]
+pub(crate) fn indexed_before_folding(account: AccountId, texts: [&str; 3]) -> String {
+    const WORD_CHARACTERS_MAX: usize = 64;
+    let texts = texts.map(str::to_lowercase);
+    let words = texts.iter().flat_map(|text| text.split(|character: char| !character.is_alphanumeric()));
+    joined(account, words.filter(|word| !word.is_empty()).map(|word| word.chars().take(WORD_CHARACTERS_MAX).collect()))
+}
+
+fn joined(account: AccountId, words: impl Iterator<Item = String>) -> String {
+    let mark = mark(account);
+    let words: BTreeSet<String> = words.map(|word| format!("{mark}{word}")).collect();
+    words.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// Words as they are looked for in the index.
@@ -95,7 +145,7 @@ mod tests {
         let services = [("svc_a".to_owned(), "Jasa Logo".to_owned()), ("svc_b".to_owned(), "Undangan".to_owned())];
         let search = |words: &[&str]| {
             let words = words.iter().map(|word| (*word).to_owned()).collect();
-            ways(&OrderFilter { words, ..OrderFilter::default() }, &services)
+            ways(&OrderFilter { words, ..OrderFilter::default() }, &services, &[])
                 .into_iter()
                 .map(|way| (way.service, way.words.join(" ")))
                 .collect::<Vec<_>>()
@@ -117,7 +167,7 @@ mod tests {
                 service_id: service.then(|| "svc_01jtestvect0r0000000000000".parse().unwrap()),
                 words: Vec::new(),
             };
-            ways(&filter, &[]).len()
+            ways(&filter, &[], &[]).len()
         };
         let cases = [(false, false, false), (false, false, true), (false, true, false), (false, true, true)];
         assert_eq!(cases.map(|(service, status, payment)| parts(service, status, payment)), [1, 1, 3, 1]);

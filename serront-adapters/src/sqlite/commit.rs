@@ -6,6 +6,7 @@ use serront_core::account::Version;
 use serront_core::change::{ChangeSet, ClaimName, Committed, Duplicate, Guard, Row as Guarded, Write};
 use serront_core::effect::Discard;
 use serront_core::ids::AccountId;
+use serront_core::ledger::POSTED_WITHIN;
 use serront_core::order::OrderNumber;
 use serront_core::ports::CommitError;
 use serront_core::time::Timestamp;
@@ -52,6 +53,8 @@ impl From<Refusal> for CommitError {
 type Applied<T> = Result<T, Refusal>;
 
 /// Applies a change set, all of it or nothing.
+///
+/// Its times are the storage's ([`ChangeSet::by_clock_of_storage`]), of a moment at which the transaction had begun.
 pub(super) async fn apply(connection: &mut SqliteConnection, change: &ChangeSet) -> Applied<Committed> {
     change.check().map_err(|inconsistent| Failed::Refused(inconsistent.0))?;
     let account = change.account_id;
@@ -107,7 +110,7 @@ fn look(change: &ChangeSet) -> Script {
     .bind(account.to_string())
     .push(", (1");
     for guard in &change.guards {
-        holds(&mut look, account, guard);
+        holds(&mut look, account, guard, change.at);
     }
     for name in &change.releases {
         look.push(" AND ");
@@ -198,10 +201,13 @@ fn held(look: &mut Script, account: AccountId, place: &Place, at: Option<Timesta
     look.push(")");
 }
 
-fn holds(look: &mut Script, account: AccountId, guard: &Guard) {
+fn holds(look: &mut Script, account: AccountId, guard: &Guard, now: Timestamp) {
     match guard {
         Guard::Exact { row, version } => version_is(look, account, row, *version),
         Guard::Settings(version) => version_is(look, account, &Guarded::Account, *version),
+        Guard::Fresh(at) => {
+            look.push(" AND ? >= ?").bind(at.millis()).bind(now.minus(POSTED_WITHIN).millis());
+        }
         Guard::ServicesBelow(limit) => {
             look.push(" AND (SELECT count(*) FROM services WHERE account_id = ?) < ?")
                 .bind(account.to_string())

@@ -23,6 +23,7 @@ use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
 use serront_core::ids::{AccountId, InstallationId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
+use serront_core::ledger::POSTED_WITHIN;
 use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::policy::DeliveryShares;
@@ -49,6 +50,7 @@ mod installation;
 mod money;
 mod payouts;
 mod read;
+mod rewrite;
 mod script;
 mod set_aside;
 mod storage;
@@ -96,7 +98,7 @@ impl Opener for Readers {
 }
 
 /// The schema, in the order of its versions. What has landed is never edited; a change is a new file.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "online", include_str!("migrations/0002_online.sql")),
     (3, "payouts", include_str!("migrations/0003_payouts.sql")),
@@ -107,6 +109,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "slow", include_str!("migrations/0008_slow.sql")),
     (9, "installation", include_str!("migrations/0009_installation.sql")),
     (10, "set_aside", include_str!("migrations/0010_set_aside.sql")),
+    (11, "text", include_str!("migrations/0011_text.sql")),
 ];
 
 /// Storage in one SQLite file.
@@ -177,10 +180,11 @@ impl SqliteStorage {
         // A checkpoint holds the writer up: ten times as seldom as the engine would, for as much more of a log.
         // What a savepoint would need to undo is kept in memory, not in a file.
         let writer = connect.clone().pragma("wal_autocheckpoint", "10000").pragma("temp_store", "memory");
-        let connection = begin(&writer.busy_timeout(TRY), &options).await?;
+        let mut connection = begin(&writer.busy_timeout(TRY), &options).await?;
+        rewrite::texts(&mut connection).await?;
         let readers = Connections::new(Readers(connect.pragma("query_only", "on")), READER_LIMITS);
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
-        tokio::spawn(writer::run(connection, queue));
+        tokio::spawn(writer::run(connection, queue, Arc::clone(&options.clock)));
         Ok(Self { jobs, readers, clock: options.clock, looks: Looks::default() })
     }
 
@@ -286,10 +290,9 @@ macro_rules! pooled {
 use pooled;
 
 impl SqliteStorage {
-    /// Applies a change set, in the writer, as if it was decided now by the storage's clock.
+    /// Applies a change set, in the writer.
     async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-        let change = change.clone().by_clock_of_storage(self.clock.now());
-        Ok(self.write(|reply| Job::Commit(Box::new(change), reply)).await?)
+        Ok(self.write(|reply| Job::Commit(Box::new(change.clone()), reply)).await?)
     }
 
     /// Puts on record what a read left out.
@@ -325,6 +328,14 @@ impl WorkStorage for SqliteStorage {
             drop(looked);
         }
         Ok(self.write(|reply| Job::TakeDue { lane, now, limit, shares, lease, reply }).await?)
+    }
+
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        // Whatever began before our turn has ended by then, and is seen by who reads after it; what begins later is judged by a
+        // later time.
+        let now = self.clock.now();
+        self.write(|reply| Job::Turn(reply)).await.map_err(|failed: Failed| PortError::from(failed))?;
+        Ok(now.minus(POSTED_WITHIN))
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {

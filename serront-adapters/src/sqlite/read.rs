@@ -29,7 +29,7 @@ use crate::sql::rows::{
     self, account_columns, inbox_columns, order_columns, provisioning_columns, service_columns, storefront_columns,
     unapplied,
 };
-use crate::sql::search::{marked, ways};
+use crate::sql::search::{found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
 use crate::sql::work::{
     self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets,
@@ -393,6 +393,28 @@ async fn names(connection: &mut SqliteConnection, account: AccountId) -> Read<Ve
     rows.iter().map(|row| Ok((row.try_get("service_id")?, row.try_get("name")?))).collect()
 }
 
+/// The orders of these numbers.
+async fn numbered(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    numbers: &[OrderNumber],
+) -> Read<Vec<OrderRow>> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            order_columns!(),
+            ", ",
+            service_columns!(),
+            " FROM orders o JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+             JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+             WHERE o.account_id = ? AND o.number IN ({})"
+        ),
+        listed(numbers)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(account.to_string()).fetch_all(connection).await?;
+    rows.iter().map(rows::order_row).collect()
+}
+
 pub(super) async fn orders(
     connection: &mut SqliteConnection,
     account: AccountId,
@@ -403,7 +425,11 @@ pub(super) async fn orders(
     let below = after.map_or(i64::MAX, |number| i64::from(number.0));
     let wanted = i64::from(limit.get()) + 1;
     let names = if filter.words.is_empty() { Vec::new() } else { names(connection, account).await? };
-    let ways = ways(filter, &names);
+    let numbers = match filter.numbers() {
+        numbers if numbers.is_empty() => numbers,
+        numbers => found_by_number(filter, &numbered(connection, account, &numbers).await?),
+    };
+    let ways = ways(filter, &names, &numbers);
     let mut selects = Vec::new();
     for way in &ways {
         // What a search finds is looked up from the index of words, in whatever order.
@@ -422,6 +448,7 @@ pub(super) async fn orders(
                 select.push_str(condition);
             }
         }
+        select.push_str(&way.number_condition());
         selects.push(format!("SELECT * FROM ({select} ORDER BY o.number DESC LIMIT ?)"));
     }
     let sql = format!(

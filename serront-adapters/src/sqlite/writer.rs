@@ -12,7 +12,7 @@ use serront_core::change::{ChangeSet, Committed};
 use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::ids::{AccountId, InstallationId, KeyId};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
+use serront_core::ports::{Clock, Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
 use serront_core::sealed::SealedSecret;
 use serront_core::time::Timestamp;
 use sqlx::Connection as _;
@@ -54,6 +54,8 @@ pub(super) enum Job {
     BeginInstallation(InstallationId, Reply<InstallationId, Failed>),
     PutKeyCheck(Option<SealedSecret>, SealedSecret, Reply<bool, Failed>),
     TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
+    /// Does nothing: when it is answered, no transaction is open that began before.
+    Turn(Reply<(), Failed>),
     /// Lends the connection, with a transaction begun, for at most this long.
     Lend(Duration, Reply<Loan, Failed>),
     Close(oneshot::Sender<()>),
@@ -95,7 +97,7 @@ fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E
     })
 }
 
-pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<Job>) {
+pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, clock: Arc<dyn Clock>) {
     let connection = Arc::new(Mutex::new(connection));
     let mut group = Vec::new();
     let mut loans = VecDeque::new();
@@ -131,11 +133,12 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
             | Job::Prune(..)
             | Job::BeginInstallation(..)
             | Job::PutKeyCheck(..)
-            | Job::TouchKey(..)) => Some(job),
+            | Job::TouchKey(..)
+            | Job::Turn(_)) => Some(job),
         });
         let jobs: Vec<Job> = jobs.collect();
         if !jobs.is_empty() {
-            let ended = transact(&mut *connection.lock().await, jobs, &mut answers).await;
+            let ended = transact(&mut *connection.lock().await, jobs, &*clock, &mut answers).await;
             for answer in answers {
                 answer(ended);
             }
@@ -158,12 +161,17 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
 }
 
 /// Runs a group in one transaction.
-async fn transact(connection: &mut SqliteConnection, group: Vec<Job>, answers: &mut Vec<Answer>) -> Ended {
+async fn transact(
+    connection: &mut SqliteConnection,
+    group: Vec<Job>,
+    clock: &dyn Clock,
+    answers: &mut Vec<Answer>,
+) -> Ended {
     let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await;
     let busy = begun.as_ref().is_err_and(is_busy);
     let mut open = begun.is_ok();
     for job in group {
-        open &= perform(connection, job, open, answers).await;
+        open &= perform(connection, job, clock.now(), open, answers).await;
     }
     if !open {
         // May fail because the engine has rolled back already; either way nothing of the group is left.
@@ -181,13 +189,21 @@ async fn transact(connection: &mut SqliteConnection, group: Vec<Job>, answers: &
 
 /// Performs one piece of work in its savepoint; `false` if the transaction is lost. In a lost transaction nothing is
 /// performed any more.
-async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answers: &mut Vec<Answer>) -> bool {
+async fn perform(
+    connection: &mut SqliteConnection,
+    job: Job,
+    now: Timestamp,
+    open: bool,
+    answers: &mut Vec<Answer>,
+) -> bool {
     /// Whether the result of a piece of work means that the transaction is lost.
     fn lost<T>(result: &Result<T, Failed>) -> bool {
         result.as_ref().is_err_and(ends_transaction)
     }
     // A change set has a savepoint of its own.
     if let Job::Commit(change, reply) = job {
+        // By the time at which it lands: it may have waited for a loan, or in a process that stood still.
+        let change = change.by_clock_of_storage(now);
         let result = if open { commit::apply(connection, &change).await } else { Err(Failed::RolledBack.into()) };
         let lost = matches!(&result, Err(Refusal::Failed(failed)) if ends_transaction(failed));
         answers.push(answer(reply, result));
@@ -220,6 +236,7 @@ async fn perform(connection: &mut SqliteConnection, job: Job, open: bool, answer
         Job::TouchKey((account, id), (at, pause), reply) => {
             work!(reply, work::touch_key(connection, account, id, at, pause))
         }
+        Job::Turn(reply) => work!(reply, async { Ok(()) }),
         // Done above, or not part of a group.
         Job::Commit(..) | Job::Lend(..) | Job::Close(_) => return open,
     };

@@ -338,6 +338,7 @@ fn settle(
     let description = format!("Order {number}");
     let legs = ledger::sale(account.id, session_id, arrived, fee, &description, context.now, &mut context.ids);
     edit.change.claims.push(Claim::of(ClaimName::Settlement(session_id.clone())));
+    edit.change.guards.push(Guard::Fresh(context.now));
     edit.change.writes.push(Write::Post(legs));
     let (paid, due) = (payment.state.status, payment.state.amount_due);
     let exception = ExceptionKind::of(paid, order.state.status, arrived, checkout.amount, due);

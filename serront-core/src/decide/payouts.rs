@@ -10,6 +10,7 @@ use crate::account::{Account, Version};
 use crate::audit::Actor;
 use crate::balance::{Balance, Funds};
 use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use crate::compare::compared;
 use crate::ids::AccountId;
 use crate::ledger::{self, Adjustment, Direction};
 use crate::money::Rupiah;
@@ -225,6 +226,7 @@ pub fn move_payout(
             state.reference = text.clone().or(state.reference);
             state.completed_at = Some(context.now);
             let legs = ledger::payout(payout.account_id, payout.id, payout.amount, context.now, &mut context.ids);
+            change.guards.push(Guard::Fresh(context.now));
             change.writes.push(Write::Post(legs));
         }
         PayoutStatus::Failed => {
@@ -275,7 +277,8 @@ pub struct AdjustmentInput {
     pub amount: i64,
     /// Why, 1–2,000 characters. The seller sees it.
     pub reason: String,
-    /// What it is about in the operator's books, 1–100 characters: no two adjustments of an account have the same.
+    /// What it is about in the operator's books, 1–100 characters: no two adjustments of an account have the same. It is
+    /// kept as it is [compared], so a reference that only looks the same is the same.
     pub reference: String,
 }
 
@@ -293,8 +296,8 @@ pub fn adjust(
     let account_id = snapshot.funds.account_id;
     let adjustment = validate(input, account_id, actor, context)?;
     if let Some(known) = known {
-        let same = (known.direction, known.amount, &known.reason)
-            == (adjustment.direction, adjustment.amount, &adjustment.reason);
+        let same = (known.direction, known.amount, compared(&known.reason))
+            == (adjustment.direction, adjustment.amount, compared(&adjustment.reason));
         return if same {
             Ok(Decision::Replayed(known.clone()))
         } else {
@@ -304,6 +307,7 @@ pub fn adjust(
     let mut change = context.change_set(account_id);
     debit(&mut change, &snapshot.funds, snapshot.funds.in_flight);
     change.claims.push(Claim::of(ClaimName::Adjustment(adjustment.reference.clone())));
+    change.guards.push(Guard::Fresh(context.now));
     change.writes.push(Write::Post(adjustment.transaction(&mut context.ids)));
     change.writes.push(Write::InsertAdjustment(adjustment.clone()));
     Ok(Decision::Change(Box::new(change), adjustment))
@@ -326,7 +330,7 @@ fn validate(
         amount,
         reason: text::optional_prose("reason", Some(&input.reason))?
             .ok_or_else(|| Invalid::new("reason", "must say why"))?,
-        reference: text::name("reference", &input.reference)?,
+        reference: text::name("reference", &compared(&input.reference))?,
         actor: actor.clone(),
         created_at: context.now,
     })

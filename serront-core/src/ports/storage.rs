@@ -187,7 +187,7 @@ pub enum PayoutKey {
 pub enum AdjustmentKey {
     /// By its id.
     Id(AdjustmentId),
-    /// By its reference in the operator's books.
+    /// By its reference in the operator's books, as [`compared`](crate::compare::compared) makes it.
     Reference(String),
 }
 
@@ -667,6 +667,16 @@ pub trait WorkStorage: Storage {
     /// # Errors
     /// [`PortError`].
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError>;
+
+    /// The time before which the ledger is complete: no entry of any account that carries an earlier time will land any more.
+    ///
+    /// - It is [`POSTED_WITHIN`](crate::ledger::POSTED_WITHIN) before the storage's present time, or before the beginning of the
+    ///   oldest transaction that is open and has posted something, whichever is earlier.
+    /// - It is looked up before what it is to hold for is read.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn complete_before(&self) -> Result<Timestamp, PortError>;
 
     /// The notifications that wait for the operator: parked ones that came before `parked_before`, and all in foreign
     /// currency or unreadable; of every account, oldest first.

@@ -6,6 +6,7 @@
 use super::{Answer, Failure, Local, rounds};
 use crate::audit::Actor;
 use crate::balance::Balance;
+use crate::compare::compared;
 use crate::decide::{self, AdjustmentInput, PayoutStep, Requester};
 use crate::idempotency::IdempotentRequest;
 use crate::ids::{AccountId, PayoutId};
@@ -159,7 +160,7 @@ impl<S: Storage + ?Sized> Local<'_, S> {
         input: &AdjustmentInput,
         actor: &Actor,
     ) -> Result<Answer<Adjustment>, Failure> {
-        let key = AdjustmentKey::Reference(input.reference.trim().to_owned());
+        let key = AdjustmentKey::Reference(compared(&input.reference));
         let (answer, _) = rounds!(self, None, |context| {
             let snapshot = self.funds_snapshot(id, None).await?;
             let known = self.storage.adjustment(id, &key).await?;

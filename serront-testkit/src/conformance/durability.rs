@@ -7,6 +7,7 @@ use serront_core::audit::{Act, Actor, AuditRecord};
 use serront_core::balance::Funds;
 use serront_core::catalog::{Offer, Package, Pricing, Service};
 use serront_core::change::{Claim, ClaimName, Guard, Row, Write};
+use serront_core::compare::compared;
 use serront_core::effect::{Effect, EffectId};
 use serront_core::key::KeyRecord;
 use serront_core::ledger::{Adjustment, Direction};
@@ -160,7 +161,7 @@ pub async fn payouts_come_back_as_they_went(harness: &impl Harness) {
             direction,
             amount,
             reason: PROSE.to_owned(),
-            reference: reference.to_owned(),
+            reference: compared(reference),
             actor: Actor::Operator { id: ids.key() },
             created_at: late,
         },

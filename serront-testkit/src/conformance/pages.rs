@@ -188,7 +188,7 @@ pub async fn words_are_found_by_how_they_begin(harness: &impl Harness) {
         found.reverse();
         found
     };
-    let cases: [(&str, &[u32]); 22] = [
+    let cases: [(&str, &[u32]); 27] = [
         ("", &[1, 2, 3, 4]),
         ("budi", &[1, 4]),
         ("BUDI example", &[1, 4]),
@@ -206,7 +206,12 @@ pub async fn words_are_found_by_how_they_begin(harness: &impl Harness) {
         ("'b:*", &[1, 2, 3, 4]),
         ("café", &[3]),
         ("Café öko", &[3]),
-        ("cafe", &[]),
+        ("cafe", &[3]),
+        ("oko CAFE\u{301}", &[3]),
+        ("SÁRI", &[2]),
+        ("ｂｕｄｉ", &[1, 4]),
+        ("bu\u{ad}di", &[1, 4]),
+        ("cafes", &[]),
         ("jasa LOGO", &[1, 2, 3, 4]),
         ("logo tono", &[4]),
         ("budi NOT sari", &[]),
@@ -220,6 +225,56 @@ pub async fn words_are_found_by_how_they_begin(harness: &impl Harness) {
     assert_eq!(found("spanduk").await, [1, 2, 3, 4], "the service's name is the one that it has now");
     assert_eq!(found("logo").await, [0; 0]);
     assert_eq!(found("spanduk tono").await, [4], "one word of the service, one of the order");
+}
+
+/// An order is found by its number, whole, alone and with other words (#16).
+pub async fn an_order_is_found_by_its_number(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
+    for at in 1..=12 {
+        let notes = (at == 3).then(|| "5 lembar".to_owned());
+        let name = if at % 2 == 0 { "José" } else { "Budi" };
+        bench.world.place_with(&seller, &OrderInput { notes, ..world::order_input(name) }).await;
+    }
+    bench.world.place(&other, "Budi").await;
+    let found = async |account, filter: OrderFilter| numbers(&bench.all_orders(account, &filter).await);
+    let of = |text: &str| OrderFilter { words: search_words(text).unwrap(), ..OrderFilter::default() };
+    let cases: [(&str, &[u32]); 15] = [
+        ("#12", &[12]),
+        ("1", &[1]),
+        ("5", &[5, 3]),
+        ("#5", &[5, 3]),
+        ("# 05", &[5]),
+        ("no 5", &[]),
+        ("5 budi", &[5, 3]),
+        ("5 logo", &[5, 3]),
+        ("jose 12", &[12]),
+        ("josé #12 logo", &[12]),
+        ("sari 12", &[]),
+        ("2 12", &[]),
+        ("13", &[]),
+        ("99999999999999999999", &[]),
+        ("5 5", &[5, 3]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(found(seller.account_id, of(text)).await, expected, "{text:?}");
+    }
+    assert_eq!(found(other.account_id, of("#1")).await, [1]);
+    assert_eq!(found(other.account_id, of("5")).await, [0; 0]);
+    let narrowed = [
+        OrderFilter { status: Some(WorkStatus::Requested), payment_status: Some(PaymentStatus::Unpaid), ..of("#5") },
+        OrderFilter { service_id: Some(seller.service_id), ..of("#5") },
+        OrderFilter { status: Some(WorkStatus::Declined), ..of("#5") },
+        OrderFilter { payment_status: Some(PaymentStatus::PaymentConfirmed), ..of("#5") },
+        OrderFilter { service_id: Some(other.service_id), ..of("#5") },
+    ];
+    for (filter, expected) in narrowed.into_iter().zip([&[5, 3][..], &[5, 3], &[], &[], &[]]) {
+        assert_eq!(found(seller.account_id, filter.clone()).await, expected, "{filter:?}");
+    }
+    let first = bench.storage().orders(seller.account_id, &of("#5"), None, limit(1)).await.unwrap();
+    assert_eq!((numbers(&first.rows), first.has_more), (vec![5], true));
+    let rest = bench.storage().orders(seller.account_id, &of("#5"), Some(OrderNumber(5)), limit(1)).await.unwrap();
+    assert_eq!((numbers(&rest.rows), rest.has_more), (vec![3], false));
 }
 
 /// Another account's orders are not found, and of one's own all pages hold what is.

@@ -12,9 +12,9 @@ use serront_core::checkout::SessionId;
 use serront_core::decide::{self, AdjustmentInput, ModuleSwitches, PayoutStep, Requester};
 use serront_core::ids::{AccountId, PayoutId};
 use serront_core::key::OperatorKey;
-use serront_core::ledger::{self, Direction, LedgerEntry};
+use serront_core::ledger::{self, Direction, LedgerEntry, POSTED_WITHIN};
 use serront_core::money::Rupiah;
-use serront_core::page::EntryFilter;
+use serront_core::page::{EntryFilter, Limit};
 use serront_core::payout::{BankAccountInput, Payout, PayoutInput, PayoutStatus};
 use serront_core::ports::{AdjustmentKey, PayoutKey};
 use serront_core::rejection::{Code, Rejection};
@@ -349,6 +349,61 @@ pub async fn an_adjustment_counts_once(harness: &impl Harness) {
     let second = decide::adjust(&snapshot, None, &adjustment(5, "R2"), &host(), &mut bench.context(None)).unwrap();
     let told = landed(&bench.commit(&change_of(second)).await);
     assert_eq!(told, Landed::Duplicate(ClaimName::Adjustment("R2".to_owned())));
+}
+
+/// A reference that looks the same is the same, however it was typed or copied (#16).
+pub async fn a_reference_is_compared_as_it_looks(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 0).await;
+    let local = bench.world.local();
+    let made = local.adjust(id, &adjustment(-700, "R\u{e9}f 1"), &host()).await.unwrap();
+    for same in ["Re\u{301}f 1", "\u{200b}R\u{e9}f\u{2060} 1\u{feff}", "  Re\u{301}f 1\u{200e} "] {
+        let again = local.adjust(id, &adjustment(-700, same), &host()).await.unwrap();
+        assert_eq!((again.replayed, &again.value), (true, &made.value), "{same:?}");
+    }
+    let mismatch = local.adjust(id, &adjustment(-701, "Re\u{301}f 1"), &host()).await;
+    assert!(matches!(mismatch, Err(Failure::Rejected(Rejection::Conflict(_)))), "{mismatch:?}");
+    let blank = local.adjust(id, &adjustment(-700, "\u{200b}\u{feff}"), &host()).await;
+    assert!(
+        matches!(&blank, Err(Failure::Rejected(Rejection::Invalid(invalid))) if invalid.param == "reference"),
+        "{blank:?}"
+    );
+    for other in ["r\u{e9}f 1", "Ref 1", "R\u{e9}f1"] {
+        assert!(!local.adjust(id, &adjustment(-1, other), &host()).await.unwrap().replayed, "{other:?}");
+    }
+    assert_eq!(funds(&bench, id).await, (-703, 0, -703));
+}
+
+/// What is posted carries the time of its decision, so it lands soon after it or not at all; and the ledger is complete before
+/// then (#16).
+pub async fn what_was_decided_long_ago_is_not_posted(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let id = seller(&bench, 0).await;
+    let decided = async |reference: &str| {
+        let snapshot = bench.storage().funds(id, None).await.unwrap().unwrap();
+        let decision = decide::adjust(&snapshot, None, &adjustment(10, reference), &host(), &mut bench.context(None));
+        change_of(decision.unwrap())
+    };
+    assert_eq!(bench.storage().complete_before().await.unwrap(), bench.now().minus(POSTED_WITHIN));
+    let (just, at) = (decided("just in time").await, bench.now());
+    bench.advance(POSTED_WITHIN).await;
+    assert_eq!(bench.storage().complete_before().await.unwrap(), at);
+    assert_eq!(landed(&bench.commit(&just).await), UNNUMBERED);
+    let late = decided("too late").await;
+    bench.advance(POSTED_WITHIN + Duration::from_millis(1)).await;
+    let complete = bench.storage().complete_before().await.unwrap();
+    assert!(complete > late.at);
+    assert_eq!(landed(&bench.commit(&late).await), Landed::Conflict);
+    assert_eq!(
+        landed(&bench.commit(&just).await),
+        UNNUMBERED,
+        "what has landed is answered as before, whenever it is sent again"
+    );
+    bench.world.local().adjust(id, &adjustment(10, "too late"), &host()).await.unwrap();
+    let filter = EntryFilter { before: Some(complete), ..EntryFilter::default() };
+    let page = bench.storage().entries(id, &filter, None, Limit::EXPORT).await.unwrap();
+    assert_eq!(page.rows.len(), 1, "a new decision carries the present time");
+    assert_eq!(funds(&bench, id).await, (20, 0, 20));
 }
 
 /// The default account is put and changed; a payout that goes there guards on it.

@@ -264,6 +264,10 @@ impl<S: WorkStorage + ?Sized> WorkStorage for FaultyStorage<S> {
         self.faults.write(Call::TakeDue, || self.inner.take_due(lane, limit, shares, lease)).await
     }
 
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        self.faults.read(|| self.inner.complete_before()).await
+    }
+
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         self.faults.read(|| self.inner.next_due(lane)).await
     }

@@ -20,7 +20,7 @@ use serront_core::ids::{
 };
 use serront_core::inbox::InboxRecord;
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry};
+use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry, POSTED_WITHIN};
 use serront_core::mail::Mail;
 use serront_core::order::{Order, OrderNumber, WorkCounts};
 use serront_core::payment::Payment;
@@ -223,7 +223,7 @@ impl State {
         self.orders.get(&(account_id, number)).map(|order| (number, order))
     }
 
-    fn holds(&self, account_id: AccountId, guard: &Guard) -> bool {
+    fn holds(&self, account_id: AccountId, guard: &Guard, now: Timestamp) -> bool {
         match guard {
             Guard::Exact { row, version } => self.version(account_id, row) == *version,
             Guard::ServicesBelow(limit) => {
@@ -231,6 +231,7 @@ impl State {
             }
             Guard::NoOrdersOf(id) => !self.has_orders_of(account_id, *id),
             Guard::Settings(version) => self.version(account_id, &Row::Account) == *version,
+            Guard::Fresh(at) => *at >= now.minus(POSTED_WITHIN),
         }
     }
 
@@ -241,7 +242,7 @@ impl State {
         if let Some((_, committed)) = self.change_sets.get(&(account_id, change.id)) {
             return Ok((self.clone(), *committed));
         }
-        if !change.guards.iter().all(|guard| self.holds(account_id, guard)) {
+        if !change.guards.iter().all(|guard| self.holds(account_id, guard, change.at)) {
             return Err(CommitError::Conflict);
         }
         let mut next = self.clone();

@@ -23,11 +23,11 @@ use serront_core::ids::{
 };
 use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, LedgerEntry};
+use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, LedgerEntry, POSTED_WITHIN};
 use serront_core::order::{Order, OrderNumber, WorkCounts};
 use serront_core::page::{
     DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
-    OrderFilter, OrderRow, Page, PayoutPosition, has_word,
+    OrderFilter, OrderRow, Page, PayoutPosition,
 };
 use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
 use serront_core::policy::DeliveryShares;
@@ -167,12 +167,7 @@ fn matches(filter: &OrderFilter, row: &OrderRow) -> bool {
     filter.status.is_none_or(|status| status == state.status)
         && filter.payment_status.is_none_or(|status| status == state.payment_status)
         && filter.service_id.is_none_or(|id| id == row.order.service_id)
-        && filter.words.iter().all(|word| {
-            let buyer = &row.order.buyer;
-            [&buyer.name, buyer.email.as_str(), row.order.notes.as_deref().unwrap_or_default(), &row.service.offer.name]
-                .into_iter()
-                .any(|text| has_word(text, word))
-        })
+        && filter.has_words(&row.order, row.number, &row.service.offer.name)
 }
 
 fn delivery(id: EffectId, stored: &StoredEffect) -> Option<DeliveryRecord> {
@@ -665,6 +660,12 @@ impl WorkStorage for MemoryStorage {
     async fn now(&self) -> Result<Timestamp, PortError> {
         tokio::task::yield_now().await;
         Ok(self.clock.now())
+    }
+
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        tokio::task::yield_now().await;
+        let _state = locked(&self.state);
+        Ok(self.clock.now().minus(POSTED_WITHIN))
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {

@@ -414,6 +414,10 @@ impl WorkStorage for NetStorage {
         self.call(self.fate(), take, move |server| drop(take(server))).await?
     }
 
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        self.read(move |storage| at_once(storage.complete_before())).await
+    }
+
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         self.read(move |storage| at_once(storage.next_due(lane))).await
     }

@@ -547,6 +547,10 @@ impl WorkStorage for Planted {
         Ok(due)
     }
 
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        self.inner.complete_before().await
+    }
+
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
         if !locked(&self.memory).gone.is_empty() {
             return Ok(None);

@@ -25,7 +25,7 @@ use super::super::say::{Say, rupiah};
 use super::super::session::Seller;
 use super::super::visit::{Trouble, Turn, Visit};
 use crate::auth::Enabled;
-use crate::query::Query;
+use crate::query::{Period, Query};
 use crate::routes::export;
 use crate::state::Host;
 
@@ -98,6 +98,9 @@ impl Refused {
 #[derive(Default)]
 struct Wanted<'a> {
     code: Option<EntryCode>,
+    /// The days that were chosen, as they were given.
+    days: [Option<&'a str>; 2],
+    period: Period,
     cursor: Option<&'a str>,
     done: Option<&'a str>,
     refused: Option<&'a Refused>,
@@ -118,6 +121,7 @@ async fn is_on(seller: &Seller) -> Result<bool, Turn> {
 
 async fn page(State(host): State<Arc<Host>>, seller: Seller, query: Query) -> Shown {
     let say = seller.visit.say;
+    let query = query.filled();
     let done = match query.one("done")? {
         Some("requested") => Some(say.of(
             "Pencairan diminta. Operator akan meninjau lalu mentransfernya manual.",
@@ -128,7 +132,8 @@ async fn page(State(host): State<Arc<Host>>, seller: Seller, query: Query) -> Sh
         _ => None,
     };
     let code = query.one("code")?.and_then(EntryCode::parse);
-    show(&host, &seller, &Wanted { code, cursor: query.one("cursor")?, done, refused: None }).await
+    let (days, period) = ([query.one("from")?, query.one("to")?], query.period("from", "to")?);
+    show(&host, &seller, &Wanted { code, days, period, cursor: query.one("cursor")?, done, refused: None }).await
 }
 
 async fn show(host: &Host, seller: &Seller, wanted: &Wanted<'_>) -> Shown {
@@ -204,7 +209,8 @@ async fn on(
     let bank = local.bank_account(account).await?;
     let newest = payouts::newest(seller).await?;
     let history = chart::read(local, account, balance.ledger_balance, host.ports.clock.now()).await?;
-    let filter = EntryFilter { code: wanted.code, ..EntryFilter::default() };
+    let Period { from, before, .. } = wanted.period;
+    let filter = EntryFilter { code: wanted.code, from, before, ..EntryFilter::default() };
     let limit = Limit::parse(Some(ENTRIES_ON_A_PAGE))?;
     let entries = local.entries(account, &filter, wanted.cursor, limit).await?;
     Ok(html! {
@@ -268,10 +274,11 @@ fn figures(say: Say, balance: &PayoutBalanceView) -> Markup {
 fn transactions(visit: &Visit, wanted: &Wanted<'_>, entries: &EntriesPage) -> Markup {
     let say = visit.say;
     let code = wanted.code.map_or("", EntryCode::as_str);
-    let address = |path: &str, cursor: Option<&str>| {
+    let [from, to] = wanted.days.map(Option::unwrap_or_default);
+    let address = |path: &str, more: &[(&str, &str)]| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs([("code", code)].into_iter().filter(|(_, value)| !value.is_empty()));
-        query.extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
+        let chosen = [("code", code), ("from", from), ("to", to)];
+        query.extend_pairs(chosen.iter().chain(more).filter(|(_, value)| !value.is_empty()));
         let query = query.finish();
         visit.to(&if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
     };
@@ -279,9 +286,17 @@ fn transactions(visit: &Visit, wanted: &Wanted<'_>, entries: &EntriesPage) -> Ma
         section.card #transactions aria-labelledby="transactions-title" {
             div.row {
                 h2 #transactions-title { (say.of("Transaksi", "Transactions")) }
-                a.small href=(address(CSV_PATH, None)) download { (say.of("Unduh semua (CSV)", "Download all (CSV)")) }
+                span.small {
+                    a href=(address(CSV_PATH, &[("separator", "semicolon"), ("bom", "true")])) download {
+                        (say.of("Unduh untuk spreadsheet (CSV)", "Download for a spreadsheet (CSV)"))
+                    }
+                    " · "
+                    a href=(address(CSV_PATH, &[("separator", "comma"), ("bom", "true")])) download {
+                        (say.of("dengan koma", "with commas"))
+                    }
+                }
             }
-            form.filters.one method="get" action=(visit.to(&format!("{PATH}#transactions"))) {
+            form.filters method="get" action=(visit.to(&format!("{PATH}#transactions"))) {
                 div.field {
                     label for="code" { (say.of("Jenis", "Kind")) }
                     select #code name="code" {
@@ -289,6 +304,8 @@ fn transactions(visit: &Visit, wanted: &Wanted<'_>, entries: &EntriesPage) -> Ma
                         @for one in EntryCode::ALL { option value=(one.as_str()) selected[Some(one) == wanted.code] { (say.entry(one)) } }
                     }
                 }
+                (day(visit, "from", say.of("Dari tanggal (WIB)", "From (WIB)"), from))
+                (day(visit, "to", say.of("Sampai tanggal (WIB)", "To (WIB)"), to))
                 button.secondary type="submit" { (say.of("Tampilkan", "Show")) }
             }
             @if entries.entries.is_empty() {
@@ -307,13 +324,24 @@ fn transactions(visit: &Visit, wanted: &Wanted<'_>, entries: &EntriesPage) -> Ma
             @if wanted.cursor.is_some() || entries.cursor.is_some() {
                 div.actions {
                     @if wanted.cursor.is_some() {
-                        a.button.secondary href=(address(PATH, None) + "#transactions") { (say.of("Terbaru", "Newest")) }
+                        a.button.secondary href=(address(PATH, &[]) + "#transactions") { (say.of("Terbaru", "Newest")) }
                     }
                     @if let Some(cursor) = &entries.cursor {
-                        a.button.secondary href=(address(PATH, Some(cursor)) + "#transactions") { (say.of("Berikutnya", "Next page")) }
+                        a.button.secondary href=(address(PATH, &[("cursor", cursor)]) + "#transactions") { (say.of("Berikutnya", "Next page")) }
                     }
                 }
             }
+        }
+    }
+}
+
+/// A day to choose; the format is for browsers that have no picker.
+fn day(visit: &Visit, name: &str, label: &str, value: &str) -> Markup {
+    let format = visit.say.of("Tahun-bulan-tanggal, misalnya 2026-11-30", "Year-month-day, such as 2026-11-30");
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            input id=(name) name=(name) type="date" value=(value) placeholder="2026-11-30" title=(format) pattern="[0-9]{4}-[0-9]{2}-[0-9]{2}";
         }
     }
 }
@@ -362,5 +390,5 @@ fn described(say: Say, source: SourceType, description: &str) -> String {
 /// The same as a CSV, as the API answers it.
 async fn csv(seller: Seller, version: Version, query: Query) -> Shown {
     gate(&seller).await?;
-    Ok(export::entries(Enabled(seller.caller), version, query).await?)
+    Ok(export::entries(Enabled(seller.caller), version, query.filled()).await?)
 }
