@@ -1,9 +1,10 @@
 //! What one host or one account holds on PostgreSQL, and that nothing of it stops another's (#16).
-#![cfg(feature = "postgres")]
+#![cfg(all(feature = "postgres", feature = "system"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,18 +14,23 @@ use serront_adapters::system::SystemClock;
 use serront_core::books::Verification;
 use serront_core::change::ChangeSet;
 use serront_core::dispatch::Dispatcher;
-use serront_core::effect::{Effect, EffectId, Errand, Lane};
-use serront_core::ids::AccountId;
+use serront_core::effect::{Effect, Errand, Lane};
+use serront_core::ids::{AccountId, ChangeSetId, MailId};
 use serront_core::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Clock, Ids as _, Mailer, PortError, Storage as _, WorkStorage};
-use serront_core::service::{Environment, Failure};
-use serront_testkit::memory::ManualClock;
+use serront_core::ports::{Clock as _, Ids as _, Mailer, PortError, PortErrorKind, Posted, Storage as _, WorkStorage};
+use serront_core::rejection::Code;
+use serront_core::service::{Environment, Failure, Local};
+use serront_core::time::Timestamp;
+use serront_testkit::memory::{Mailbox, ManualClock, RecordingSink};
 use serront_testkit::postgres::{Cluster, fresh_schema, server_url};
 use serront_testkit::proxy::Proxy;
-use serront_testkit::world::{Placed, Seller, World, host, service_input};
+use serront_testkit::world::{Placed, Seller, World, host};
+use sqlx::migrate::Migrate as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A bound for what must come to an end at all.
 const BOUND: Duration = Duration::from_secs(60);
@@ -46,7 +52,8 @@ struct Hosts {
 }
 
 impl Hosts {
-    async fn open() -> Self {
+    /// Whose server ends a transaction that stands still for so long.
+    async fn open(idle_transaction_time_max: Duration) -> Self {
         let server: PgConnectOptions = server_url().parse().unwrap();
         let address = tokio::net::lookup_host((server.get_host().to_owned(), server.get_port())).await;
         let proxy = Proxy::start(address.unwrap().next().unwrap()).await.unwrap();
@@ -58,7 +65,7 @@ impl Hosts {
             options.clock = Some(clock.clone());
             // The other host is stopped, and does not tell its server that it gives up.
             options.statement_time_max = Duration::from_secs(600);
-            options.idle_transaction_time_max = Duration::from_secs(1);
+            options.idle_transaction_time_max = idle_transaction_time_max;
             Arc::new(within(PostgresStorage::open(options)).await.unwrap())
         };
         let (proxied, storage) = (open(through).await, open(server.clone()).await);
@@ -73,7 +80,7 @@ impl Hosts {
     }
 
     /// Queues something in each lane.
-    async fn queue(&self, seller: &Seller) -> Vec<EffectId> {
+    async fn queue(&self, seller: &Seller) {
         let placed = self.world.place(seller, "Budi").await;
         confirm(&self.world, &placed).await.unwrap();
         let now = self.world.clock.now();
@@ -82,12 +89,14 @@ impl Hosts {
             Effect::Removal { id: ids.removal(), upload_id: ids.upload() },
             Effect::Errand { id: ids.errand(), errand: Errand::Poll(ids.checkout()), due_at: now },
         ];
-        let queued = effects.iter().map(Effect::id).collect();
         let change = ChangeSet { effects, ..empty(seller.account_id, ids.change_set(), now) };
         within(self.world.storage.commit(&change)).await.unwrap();
         // More than the network holds for a host that does not read.
-        self.sql("UPDATE @.effects SET content = content || repeat(' ', 4000000) WHERE status = 'pending' AND kind IN ('mail', 'delivery')").await;
-        queued
+        self.sql(
+            "UPDATE @.effects SET content = content || repeat(' ', 4000000) \
+             WHERE kind IN ('mail', 'delivery') AND pg_column_size(content) < 10000",
+        )
+        .await;
     }
 
     /// Runs this on the host that stops after so many requests to the server; answers whether it came to its end before.
@@ -95,9 +104,11 @@ impl Hosts {
         &self,
         requests: u64,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> bool {
+    ) -> (bool, JoinHandle<()>) {
+        // On a connection that is there.
+        within(self.proxied.ready()).await.unwrap();
         self.proxy.stall_after(requests);
-        let mut working = tokio::spawn(work);
+        let mut working = tokio::spawn(async move { drop(work.await) });
         let done = loop {
             if self.proxy.is_stalled() {
                 break false;
@@ -107,18 +118,19 @@ impl Hosts {
                 break true;
             }
         };
-        working.abort();
-        done
+        // It keeps its connections, as a process does that is stopped.
+        (done, working)
     }
 
-    /// As when its machine is gone for good: what it has not heard of ends.
-    async fn gone(&self) {
+    /// As when its machine is gone for good: its connections end.
+    fn gone(&self, stopped: &JoinHandle<()>) {
+        stopped.abort();
         self.proxy.heal();
         self.proxy.cut_all();
     }
 }
 
-fn empty(account_id: AccountId, id: serront_core::ids::ChangeSetId, at: serront_core::time::Timestamp) -> ChangeSet {
+fn empty(account_id: AccountId, id: ChangeSetId, at: Timestamp) -> ChangeSet {
     ChangeSet {
         id,
         account_id,
@@ -138,7 +150,8 @@ async fn confirm<S: WorkStorage>(world: &World<S>, placed: &Placed) -> Result<()
 /// A host that stops at whatever word to the server, and keeps its connections, keeps no other from its work.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
-    let hosts = Hosts::open().await;
+    // Without an end by the server's own doing: there is nothing to end.
+    let hosts = Hosts::open(Duration::ZERO).await;
     let seller = hosts.world.seller("studio").await;
     hosts.world.subscribe(&seller, "https://hooks.example.com", &[EVENT]).await;
     for lane in Lane::ALL {
@@ -147,7 +160,7 @@ async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
             hosts.queue(&seller).await;
             let stopping = Arc::clone(&hosts.proxied);
             let taking = async move { stopping.take_due(lane, 100, DeliveryShares::UNLIMITED, LEASE).await.map(drop) };
-            let done = hosts.stopped_in(stops + 1, taking).await;
+            let (done, stopped) = hosts.stopped_in(stops + 1, taking).await;
             // What the other one has under its lease comes back when that runs out; what is new is nobody's.
             hosts.queue(&seller).await;
             let took = within(async {
@@ -160,7 +173,7 @@ async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
                 }
             });
             assert!(took.await.iter().all(|due| due.id.lane() == lane));
-            hosts.gone().await;
+            hosts.gone(&stopped);
             if done {
                 break;
             }
@@ -173,7 +186,7 @@ async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
 /// The same for the folder, for a reader of the books, for commits, and for the records of attempts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
-    let hosts = Hosts::open().await;
+    let hosts = Hosts::open(Duration::from_secs(1)).await;
     let seller = hosts.world.seller("studio").await;
     for what in ["fold", "books", "commit", "record"] {
         let mut stops = 0;
@@ -188,20 +201,17 @@ async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
                     "fold" => drop(stopping.fold_deltas(100).await),
                     "books" => drop(stopping.books(Some(account_id), &Verification::default()).await),
                     _ => {
-                        let ports = (Arc::clone(&world.clock), Arc::clone(&world.ids));
-                        let local = serront_core::service::Local::new(&*stopping, world.environment());
+                        let local = Local::new(&*stopping, world.environment());
                         let _ = local.confirm_payment(account_id, order.id, &host(), None, None).await;
                         if what == "record" {
-                            let mailer = serront_testkit::memory::Mailbox::default();
-                            let sink = serront_testkit::memory::RecordingSink::default();
-                            let environment = world.environment();
-                            let of = Dispatcher::new(&*stopping, &mailer, &sink, &*world.receipts, environment);
-                            let _ = of.step(ports.0.now(), 16).await;
+                            let (mailer, sink) = (Mailbox::default(), RecordingSink::default());
+                            let of = Dispatcher::new(&*stopping, &mailer, &sink, &*world.receipts, world.environment());
+                            let _ = of.step(world.clock.now(), 16).await;
                         }
                     }
                 }
             };
-            let done = hosts.stopped_in(stops + 1, working).await;
+            let (done, stopped) = hosts.stopped_in(stops + 1, working).await;
             within(async {
                 while hosts.world.storage.fold_deltas(1_000).await.is_err() {}
                 // Whatever became of the other's confirmation, this one is answered.
@@ -211,7 +221,7 @@ async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
             .await;
             hosts.world.clock.advance(LEASE);
             within(hosts.world.dispatch_all()).await;
-            hosts.gone().await;
+            hosts.gone(&stopped);
             if done {
                 break;
             }
@@ -247,7 +257,6 @@ async fn what_waits_for_one_account_takes_no_place_of_anothers() {
     let pool = PgPool::connect(&server_url()).await.unwrap();
     let held = world.seller("held").await;
     let (locked, other) = (world.place(&held, "Budi").await, world.place(&held, "Sari").await);
-    world.local().create_service(held.account_id, &service_input("other", 5_000), None).await.unwrap();
 
     let mut transaction = pool.begin().await.unwrap();
     let sql = format!("SELECT 1 FROM {schema}.orders WHERE order_id = $1 FOR UPDATE");
@@ -255,15 +264,20 @@ async fn what_waits_for_one_account_takes_no_place_of_anothers() {
     let sql = format!("UPDATE {schema}.order_numbers SET last_number = last_number WHERE account_id = $1");
     sqlx::query(AssertSqlSafe(sql)).bind(held.account_id.to_string()).execute(&mut *transaction).await.unwrap();
 
-    let waits = |index: usize| {
+    let confirmed = Arc::new(AtomicUsize::new(0));
+    let waits = |index: u32| {
         let (world, held, locked) = (Arc::clone(&world), held.clone(), locked.clone());
+        let confirmed = Arc::clone(&confirmed);
         tokio::spawn(async move {
-            if index % 2 == 0 {
+            if index.is_multiple_of(2) {
                 // The first lands, and the others find it confirmed.
-                let answer = confirm(&world, &locked).await;
-                assert!(!matches!(answer, Err(Failure::Busy | Failure::Port { .. })), "{answer:?}");
+                match confirm(&world, &locked).await {
+                    Ok(()) => drop(confirmed.fetch_add(1, Ordering::SeqCst)),
+                    Err(Failure::Rejected(rejection)) => assert_eq!(rejection.code(), Code::InvalidTransition),
+                    Err(other) => panic!("{other:?}"),
+                }
             } else {
-                drop(within(world.place(&held, "Budi")).await);
+                within(world.place(&held, "Budi")).await;
             }
         })
     };
@@ -291,10 +305,188 @@ async fn what_waits_for_one_account_takes_no_place_of_anothers() {
     for done in within(join_all(waiting)).await {
         done.unwrap();
     }
-    let numbers = within(world.storage.counts(held.account_id)).await.unwrap();
-    assert_eq!(
-        numbers.of(serront_core::order::WorkStatus::Requested) + confirmed_elsewhere(&numbers),
-        102,
-        "none is lost"
-    );
+    assert_eq!(confirmed.load(Ordering::SeqCst), 1);
+    let last = within(world.place(&held, "Budi")).await;
+    assert_eq!(last.number.0, 103, "each of a hundred orders has its number");
+}
+
+/// A subscription that a host's own transaction holds takes no connection from others, however many records wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_wait_for_a_lock_take_no_connection() {
+    let mut options = PostgresOptions::at(&server_url()).unwrap();
+    options.schema = fresh_schema();
+    options.connections_max = 2;
+    options.acquire_time_max = BOUND;
+    options.lock_time_max = BOUND;
+    options.clock = Some(Arc::new(ManualClock::default()));
+    let schema = options.schema.clone();
+    let world = World::over(Arc::new(PostgresStorage::open(options).await.unwrap()), Arc::default());
+    let pool = PgPool::connect(&server_url()).await.unwrap();
+    let seller = world.seller("studio").await;
+    let subscription = world.subscribe(&seller, "https://hooks.example.com", &[EVENT]).await;
+    for _ in 0..4 {
+        confirm(&world, &world.place(&seller, "Budi").await).await.unwrap();
+    }
+    // Each goes on with the streak.
+    world.sink.answer_next(std::iter::repeat_n(Posted::Answered(500), 4));
+    let shares = DeliveryShares::UNLIMITED;
+    let taken = world.storage.take_due(Lane::Deliveries, 10, shares, LEASE).await.unwrap();
+    assert_eq!(taken.len(), 4);
+    let mut transaction = pool.begin().await.unwrap();
+    let sql = format!("SELECT 1 FROM {schema}.subscriptions WHERE subscription_id = $1 FOR UPDATE");
+    sqlx::query(AssertSqlSafe(sql)).bind(subscription.to_string()).execute(&mut *transaction).await.unwrap();
+    let environment = Environment { clock: &SystemClock, ..world.environment() };
+    let dispatcher = Dispatcher::new(&*world.storage, &*world.mailbox, &*world.sink, &*world.receipts, environment);
+    let recording = join_all(taken.iter().map(|due| dispatcher.perform(due)));
+    let others = async {
+        for _ in 0..20 {
+            world.storage.counts(seller.account_id).await.unwrap();
+        }
+        transaction.rollback().await.unwrap();
+    };
+    let (recorded, ()) = within(async { tokio::join!(recording, others) }).await;
+    assert!(recorded.iter().all(Result::is_ok), "{recorded:?}");
+    assert_eq!(world.sink.posts().len(), 4);
+}
+
+/// Counts what it is given, and takes until the restart has begun.
+struct Counting {
+    sent: Mutex<BTreeMap<MailId, usize>>,
+    restarting: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Mailer for Counting {
+    async fn send(&self, message: &MailMessage) -> Result<(), PortError> {
+        let nth = {
+            let mut sent = self.sent.lock().unwrap();
+            *sent.entry(message.id).or_default() += 1;
+            u64::try_from(sent.len()).unwrap()
+        };
+        let _ = self.restarting.clone().wait_for(|restarting| *restarting).await;
+        // Some are through before the server has ended, some while it is away, and some when it is there again.
+        tokio::time::sleep(Duration::from_millis(nth * 25)).await;
+        Ok(())
+    }
+}
+
+/// The server is restarted while forty mails leave: each is sent once, for its record is sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_server_sends_no_mail_twice() {
+    for mode in ["fast", "immediate"] {
+        let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
+        let storage = PostgresStorage::open(PostgresOptions::at(&cluster.url()).unwrap()).await.unwrap();
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let world = Arc::new(World::over(Arc::new(storage), clock));
+        let seller = world.seller("studio").await;
+        for _ in 0..40 {
+            confirm(&world, &world.place(&seller, "Budi").await).await.unwrap();
+        }
+        let (restart, restarting) = watch::channel(false);
+        let mailer = Arc::new(Counting { sent: Mutex::default(), restarting });
+        let mut working = JoinSet::new();
+        let restarted = tokio::task::spawn_blocking({
+            let (mailer, mode) = (Arc::clone(&mailer), mode.to_owned());
+            move || {
+                while mailer.sent.lock().unwrap().len() < 40 {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                restart.send_replace(true);
+                cluster.restart_in(&mode);
+                cluster
+            }
+        });
+        let mut recorded = 0;
+        within(async {
+            // As the host's loop does, which asks again and again.
+            while recorded < 40 {
+                let taken = world.storage.take_due(Lane::Mails, 64, DeliveryShares::default(), LEASE / 60).await;
+                for due in taken.unwrap_or_default() {
+                    let (world, mailer) = (Arc::clone(&world), Arc::clone(&mailer));
+                    working.spawn(async move {
+                        let environment = Environment { clock: &SystemClock, ..world.environment() };
+                        let (sink, receipts) = (&*world.sink, &*world.receipts);
+                        Dispatcher::new(&*world.storage, &*mailer, sink, receipts, environment).perform(&due).await
+                    });
+                }
+                while let Some(performed) = working.try_join_next() {
+                    performed.unwrap().unwrap();
+                    recorded += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let _cluster = within(restarted).await.unwrap();
+        let sent: Vec<usize> = mailer.sent.lock().unwrap().values().copied().collect();
+        assert_eq!(sent, [1; 40], "{mode}: each once");
+        world.storage.close().await;
+    }
+}
+
+/// A process that migrates is waited for, which the caller hears of, and not for ever; one that stands still loses the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_for_migrations_is_waited_for_and_not_for_ever() {
+    // The lock is the whole database's.
+    let server: PgConnectOptions = server_url().parse().unwrap();
+    let database = fresh_schema();
+    let outside = PgPool::connect_with(server.clone()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {database}"))).execute(&outside).await.unwrap();
+    let server = server.database(&database);
+    let options = |wait_max, heard: &Arc<AtomicUsize>| {
+        let heard = Arc::clone(heard);
+        let mut options = PostgresOptions::new(server.clone());
+        options.migration_wait_max = wait_max;
+        options.on_migration_wait = Some(Arc::new(move || {
+            heard.fetch_add(1, Ordering::SeqCst);
+        }));
+        options
+    };
+    let mut holder = sqlx::PgConnection::connect_with(&server).await.unwrap();
+    holder.lock().await.unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let error = within(PostgresStorage::open(options(Duration::from_millis(2_500), &heard))).await.unwrap_err();
+    assert_eq!((error.kind(), heard.load(Ordering::SeqCst)), (PortErrorKind::Busy, 1));
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(why, "another process holds the lock for migrations; given up after 2 s");
+
+    let heard = Arc::new(AtomicUsize::new(0));
+    let opening = tokio::spawn(PostgresStorage::open(options(BOUND, &heard)));
+    within(async {
+        while heard.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(!opening.is_finished());
+    holder.unlock().await.unwrap();
+    within(opening).await.unwrap().unwrap().close().await;
+
+    // One that has it, and stops.
+    let address = tokio::net::lookup_host((server.get_host().to_owned(), server.get_port())).await;
+    let proxy = Proxy::start(address.unwrap().next().unwrap()).await.unwrap();
+    let through = server.clone().host("127.0.0.1").port(proxy.address().port()).ssl_mode(PgSslMode::Disable);
+    let mut stops = 0;
+    loop {
+        let mut stopping = PostgresOptions::new(through.clone());
+        stopping.schema = format!("s{stops}");
+        stopping.idle_transaction_time_max = Duration::from_millis(500);
+        proxy.stall_after(stops + 1);
+        let opened = tokio::spawn(PostgresStorage::open(stopping));
+        while !proxy.is_stalled() && !opened.is_finished() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let done = !proxy.is_stalled();
+        let heard = Arc::new(AtomicUsize::new(0));
+        within(PostgresStorage::open(options(BOUND, &heard))).await.unwrap().close().await;
+        opened.abort();
+        proxy.heal();
+        proxy.cut_all();
+        if done {
+            break;
+        }
+        stops += 4;
+    }
+    assert!(stops > 8, "{stops}");
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE {database} WITH (FORCE)"))).execute(&outside).await.unwrap();
 }

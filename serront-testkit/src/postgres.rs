@@ -102,8 +102,16 @@ impl Cluster {
     /// # Panics
     /// If it does not come up again.
     pub fn restart(&self) {
+        self.restart_in("immediate");
+    }
+
+    /// Restarts the server in one of `pg_ctl`'s modes: `fast` ends what is under way, `immediate` is as a crash.
+    ///
+    /// # Panics
+    /// If it does not come up again.
+    pub fn restart_in(&self, mode: &str) {
         let status = command(self.as_postgres, &self.programs.join("pg_ctl").display().to_string())
-            .args(["-m", "immediate", "-w", "-D"])
+            .args(["-m", mode, "-w", "-D"])
             .arg(self.folder.join("data"))
             .arg("-l")
             .arg(self.folder.join("log"))

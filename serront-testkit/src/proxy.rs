@@ -7,6 +7,7 @@
 //!                                 refuse         new connections
 //!                                 stall          nothing passes any more, and nothing is closed
 //!                                 stall_after    the same, once so many requests have arrived
+//!                                 stall_at       the same, once a certain request has arrived
 //! ```
 //!
 //! It knows no protocol: a request is told by bytes in it, and what the client sends at once is taken to be one. It runs in
@@ -55,6 +56,7 @@ struct Told {
     cut: u64,
     requests: u64,
     stall_at: Option<u64>,
+    stall_mark: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -76,12 +78,13 @@ impl State {
     }
 
     /// Counts a request that has arrived. From the one that was named on, nothing passes.
-    fn arrived(&self) {
+    fn arrived(&self, request: &[u8]) {
         let stalls = {
             let mut told = locked(&self.told);
             told.requests = told.requests.saturating_add(1);
             let requests = told.requests;
             told.stall_at.take_if(|at| *at <= requests).is_some()
+                || told.stall_mark.take_if(|mark| contains(request, mark)).is_some()
         };
         if stalls {
             self.stalled.send_replace(true);
@@ -175,6 +178,11 @@ impl Proxy {
         told.stall_at = Some(told.requests.saturating_add(requests));
     }
 
+    /// Stalls as soon as the next request with these bytes in it has arrived, and is not answered after that.
+    pub fn stall_at(&self, mark: impl Into<Vec<u8>>) {
+        locked(&self.state.told).stall_mark = Some(mark.into());
+    }
+
     /// Whether nothing passes.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
@@ -186,7 +194,7 @@ impl Proxy {
         {
             let mut told = locked(&self.state.told);
             told.cuts.clear();
-            told.stall_at = None;
+            (told.stall_at, told.stall_mark) = (None, None);
         }
         self.refuse(false);
         self.stall(false);
@@ -255,7 +263,7 @@ async fn requests(
             Some(Moment::AfterAnswer) => withholding.store(true, Ordering::SeqCst),
         }
         // Counted before it can be answered.
-        state.arrived();
+        state.arrived(&request);
         server.write_all(&request).await?;
     }
 }
@@ -383,6 +391,11 @@ mod tests {
         let mut answers = [0; 8];
         stream.read_exact(&mut answers).await.unwrap();
         assert_eq!(&answers, b"twothree");
+        proxy.stall_at("now");
+        assert!(ask(&mut stream, b"hello").await.is_some());
+        stream.write_all(b"do it now").await.unwrap();
+        until(|| locked(&heard).ends_with(b"do it now")).await;
+        assert!(proxy.is_stalled());
     }
 
     #[tokio::test]

@@ -3,13 +3,14 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serront_adapters::keyfile::KeyFile;
 use serront_adapters::plugipay::PlugipayClient;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::smtp::{MailFiles, SmtpMailer};
-use serront_adapters::sqlite::SqliteStorage;
+use serront_adapters::sqlite::{SqliteOptions, SqliteStorage};
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
 use serront_core::policy::Policy;
@@ -51,6 +52,7 @@ pub(crate) struct Adapters {
 
 /// Opens the database alone, for the subcommands that need nothing else. Applies pending migrations.
 pub(crate) async fn engine(settings: &Settings) -> Result<Engine, Fatal> {
+    let wait = settings.database_wait()?;
     match settings.database()? {
         Database::Sqlite(file) => {
             if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -58,16 +60,28 @@ pub(crate) async fn engine(settings: &Settings) -> Result<Engine, Fatal> {
             }
             private_file(&file)?;
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            Ok(Engine::Sqlite(Arc::new(SqliteStorage::open(&file, clock).await?)))
+            let mut options = SqliteOptions::new(&file, clock);
+            options.lock_wait_max = wait;
+            options.on_lock_wait =
+                Some(Arc::new(move || warn_of_wait("another process has the database locked", wait)));
+            Ok(Engine::Sqlite(Arc::new(SqliteStorage::open_with(options).await?)))
         }
         Database::Postgres { url, schema } => {
             let mut options = PostgresOptions::at(&url)?;
             if let Some(schema) = schema {
                 options.schema = schema;
             }
+            options.migration_wait_max = wait;
+            options.on_migration_wait =
+                Some(Arc::new(move || warn_of_wait("another process holds the lock for migrations", wait)));
             Ok(Engine::Postgres(Arc::new(PostgresStorage::open(options).await?)))
         }
     }
+}
+
+/// A start that waits says for what, and for how long at most.
+fn warn_of_wait(for_what: &str, wait: Duration) {
+    tracing::warn!(for_what, seconds_max = wait.as_secs(), "waiting");
 }
 
 /// The client of Plugipay, if it is set up.

@@ -57,7 +57,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Fatal> {
         key_id: PLUGIPAY_KEY_ID.to_owned(),
         secret: PLUGIPAY_SECRET.to_owned(),
     };
-    let running = process::start(&settings.embedded(folder.path(), plugipay), bind(settings).await?).await?;
+    let started = process::start(&settings.embedded(folder.path(), plugipay), bind(settings).await?).await?;
+    let Some(running) = started else { return Ok(()) };
     let secret = Arc::new(OnceLock::new());
     let receiver = receiver(Arc::clone(&secret)).await?;
     let seeded = seed(&running.host, &receiver, &secret).await?;

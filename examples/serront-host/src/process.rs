@@ -91,16 +91,24 @@ pub(crate) struct Running {
     loops: Vec<JoinHandle<()>>,
 }
 
-/// Opens the adapters and begins to serve on this listener.
-pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<Running, Fatal> {
-    let signals = Signals::listen()?;
+/// Opens the adapters and begins to serve on this listener. `None` if a signal came before that.
+pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<Option<Running>, Fatal> {
+    let mut signals = Signals::listen()?;
     let address = format!("http://{}", listener.local_addr()?);
     let public_url = settings.public_url()?.unwrap_or_else(|| address.clone());
     let (mut policy, limits) = (settings.policy()?, settings.limits()?);
     let wanted = Open { connections: settings.connections_max()?, deliveries: policy.places.deliveries };
     let open = wanted.allowed();
     policy.places.deliveries = open.deliveries;
-    let adapters = adapters::open(settings).await?;
+    // It may wait for the database.
+    let adapters = tokio::select! {
+        opened = adapters::open(settings) => opened?,
+        signal = signals.next() => {
+            signal?;
+            tracing::info!("stopped before it had started");
+            return Ok(None);
+        }
+    };
     let host = Host::new(adapters.ports.clone(), policy, public_url)
         .with_session_key(adapters::session_key(settings)?)
         .with_limits(limits)
@@ -118,7 +126,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     ];
     let server = tokio::spawn(serve::serve(listener, router(Arc::clone(&host)), open.connections, stopping));
     tracing::info!(address, public_url = host.public_url(), "listening");
-    Ok(Running { host, address, adapters, signals, stop, server, loops })
+    Ok(Some(Running { host, address, adapters, signals, stop, server, loops }))
 }
 
 impl Running {
@@ -192,7 +200,7 @@ impl Signals {
 /// `serve`.
 pub(crate) async fn serve(settings: &Settings) -> Result<(), Fatal> {
     let listener = TcpListener::bind(settings.listen().unwrap_or(LISTEN_DEFAULT)).await?;
-    let running = start(settings, listener).await?;
+    let Some(running) = start(settings, listener).await? else { return Ok(()) };
     result(&json!({ "listening": running.address }))?;
     running.until_signal().await
 }

@@ -16,6 +16,8 @@ use url::Url;
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 /// How many connections there may be at once if nothing is said.
 const CONNECTIONS_MAX_DEFAULT: u32 = 2_048;
+/// How many seconds a start waits for the database if nothing is said.
+const DATABASE_WAIT_SECONDS_DEFAULT: u32 = 60;
 /// Where Plugipay is if nothing is said.
 const PLUGIPAY_DEFAULT: &str = "https://plugipay.com";
 
@@ -33,6 +35,9 @@ pub(crate) struct Settings {
     /// The schema, on PostgreSQL [default: serront].
     #[arg(long, global = true, env = "SERRONT_DATABASE_SCHEMA")]
     database_schema: Option<String>,
+    /// How many seconds to wait for another process that has the database locked, when starting [default: 60].
+    #[arg(long, global = true, env = "SERRONT_DATABASE_WAIT_SECONDS")]
+    database_wait_seconds: Option<String>,
     /// Where database, proofs and mail are kept unless said otherwise [default: ./serront-data].
     #[arg(long, global = true, env = "SERRONT_DATA_DIR")]
     data_dir: Option<String>,
@@ -147,6 +152,7 @@ impl Settings {
             public_url: self.public_url.clone(),
             database_url: None,
             database_schema: None,
+            database_wait_seconds: None,
             data_dir: Some(folder.to_string_lossy().into_owned()),
             secrets_key: None,
             proofs: None,
@@ -307,6 +313,14 @@ impl Settings {
         Ok(limits)
     }
 
+    /// How long to wait for another process that has the database locked, when starting.
+    pub(crate) fn database_wait(&self) -> Result<Duration, BadSetting> {
+        let bad = BadSetting { setting: "database-wait-seconds", reason: "must be a whole number, 0 or more" };
+        let raw = given(self.database_wait_seconds.as_deref());
+        let seconds = raw.map_or(Ok(DATABASE_WAIT_SECONDS_DEFAULT), |raw| raw.parse::<u32>().map_err(|_| bad))?;
+        Ok(Duration::from_secs(seconds.into()))
+    }
+
     /// How many connections there may be at once.
     pub(crate) fn connections_max(&self) -> Result<u32, BadSetting> {
         let bad = BadSetting { setting: "connections-max", reason: "must be a whole number, 1 or more" };
@@ -426,6 +440,9 @@ mod tests {
             let refused = limits(&bad).unwrap_err().to_string();
             assert!(refused.starts_with(bad[0]), "{refused}");
         }
+        let wait = |seconds: &str| settings(&["serve", "--database-wait-seconds", seconds]).database_wait().ok();
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!([wait(""), wait("0"), wait("7"), wait("-1")], [seconds(60), seconds(0), seconds(7), None]);
         let connections = |count: &str| settings(&["serve", "--connections-max", count]).connections_max().ok();
         assert_eq!([connections(""), connections("1"), connections("0")], [Some(2_048), Some(1), None]);
     }

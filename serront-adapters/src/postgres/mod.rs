@@ -39,7 +39,7 @@ use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres};
 
 mod batch;
@@ -50,6 +50,7 @@ mod coalesce;
 mod commit;
 mod error;
 mod input;
+mod migration_lock;
 mod money;
 mod read;
 mod set_aside;
@@ -103,11 +104,19 @@ pub struct PostgresOptions {
     pub connections_max: u32,
     /// How long a caller waits for a connection before it is told that the storage is busy.
     pub acquire_time_max: Duration,
-    /// How long a commit waits for a row that somebody else has locked, as a rule a host's own transaction.
+    /// How long a commit waits for a row that somebody else has locked, as a rule a host's own transaction. It waits in memory, and
+    /// tries on a connection from time to time.
     pub lock_time_max: Duration,
     /// How long one statement may take. The server stops it then; if nothing is heard of that either, for another
     /// [`PostgresOptions::acquire_time_max`], the connection is given up.
     pub statement_time_max: Duration,
+    /// How long one of the storage's transactions may stand still before the server ends it, so that a host that is frozen in
+    /// the middle of it holds nothing for longer. Less than a millisecond is no limit.
+    pub idle_transaction_time_max: Duration,
+    /// How long [`PostgresStorage::open`] waits for the server to answer, and then for a process that applies migrations.
+    pub migration_wait_max: Duration,
+    /// Called when [`PostgresStorage::open`] has to wait for a process that applies migrations.
+    pub on_migration_wait: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The storage's own clock, by which leases run. `None`: the server's, which all hosts share.
     pub clock: Option<Arc<dyn Clock>>,
 }
@@ -129,7 +138,7 @@ impl PostgresOptions {
     }
 
     /// With this library's defaults: schema `serront`, 16 connections, 5 s for a connection or a lock, 30 s for a
-    /// statement.
+    /// statement, 10 s for a transaction that stands still, 60 s for migrations by another process.
     #[must_use]
     pub fn new(connect: PgConnectOptions) -> Self {
         Self {
@@ -139,6 +148,9 @@ impl PostgresOptions {
             acquire_time_max: Duration::from_secs(5),
             lock_time_max: Duration::from_secs(5),
             statement_time_max: Duration::from_secs(30),
+            idle_transaction_time_max: Duration::from_secs(10),
+            migration_wait_max: Duration::from_secs(60),
+            on_migration_wait: None,
             clock: None,
         }
     }
@@ -191,20 +203,22 @@ impl PostgresStorage {
     /// Connects and applies pending migrations.
     ///
     /// # Errors
-    /// [`PortError`] if the server can't be reached, if the schema's name is not 1 to 63 of `a-z 0-9 _`, or if a
-    /// migration fails.
+    /// [`PortError`] if the server can't be reached, if the schema's name is not 1 to 63 of `a-z 0-9 _`, if a
+    /// migration fails, or, as busy, if another process applies migrations for longer than
+    /// [`PostgresOptions::migration_wait_max`].
     pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
         let schema = quoted(&options.schema)?;
         let millis = |duration: Duration| duration.as_millis().to_string();
         // The statements are long, and their times are the host's to measure.
-        let connect = options.connect.application_name("serront").disable_statement_logging();
-        migrate(&connect, &options.schema, &schema).await?;
+        let connect = options.connect.clone().application_name("serront").disable_statement_logging();
+        migrate(&connect, &options, &schema).await?;
         let connect = connect
             // One text for each shape of a commit.
             .statement_cache_capacity(512)
             .options([
                 ("lock_timeout", millis(options.lock_time_max).as_str()),
                 ("statement_timeout", millis(options.statement_time_max).as_str()),
+                ("idle_in_transaction_session_timeout", millis(options.idle_transaction_time_max).as_str()),
                 // Every statement here is a few lookups by key: one plan fits all of its arguments, compiling it never
                 // pays, and a plan made while a table was empty must not scan it when it is full.
                 ("plan_cache_mode", "force_generic_plan"),
@@ -246,7 +260,8 @@ impl PostgresStorage {
 /// finds migrations that it does not know, and leaves them alone.
 ///
 /// On a connection of its own, without the storage's time-outs: a host that starts waits for the one that migrates.
-async fn migrate(connect: &PgConnectOptions, name: &str, schema: &str) -> Result<(), PortError> {
+async fn migrate(connect: &PgConnectOptions, options: &PostgresOptions, schema: &str) -> Result<(), PortError> {
+    let name = &options.schema;
     let migrations = MIGRATIONS.map(|(version, description, sql)| {
         let sql = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.replace("@.", schema)));
         Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql, false)
@@ -255,11 +270,14 @@ async fn migrate(connect: &PgConnectOptions, name: &str, schema: &str) -> Result
     migrator.set_ignore_missing(true);
     migrator.create_schema(format!("\"{name}\""));
     migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
-    // The first connection by itself, for a pool only says that it waited in vain.
-    let _ = PgConnection::connect_with(connect).await.map_err(Failed::from)?.close().await;
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(connect.clone()).await.map_err(Failed::from)?;
-    migrator.run(&pool).await.map_err(PortError::permanent)?;
-    pool.close().await;
+    let connecting = tokio::time::timeout(options.migration_wait_max, PgConnection::connect_with(connect)).await;
+    let mut connection = connecting.map_err(|_| Failed::Busy)?.map_err(Failed::from)?;
+    migration_lock::take(&mut connection, options).await?;
+    migrator.set_locking(false);
+    // As `run` does, whose future the compiler does not believe to be sendable over a connection.
+    migrator.run_direct(None, &mut connection, false).await.map_err(PortError::permanent)?;
+    // With its connection the lock ends.
+    let _ = connection.close().await;
     Ok(())
 }
 

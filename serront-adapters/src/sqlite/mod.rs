@@ -13,7 +13,7 @@
 //! database's appears in the ports.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,17 +27,18 @@ use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
 use serront_core::payout::Payout;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    Clock, CommitError, Due, Fence, NextAttempt, PortError, Prune, Pruned, RecordError, SubscriptionSecrets,
-    WorkStorage,
+    Clock, CommitError, Due, Fence, NextAttempt, PortError, PortErrorKind, Prune, Pruned, RecordError,
+    SubscriptionSecrets, WorkStorage,
 };
 use serront_core::provisioning::Provisioning;
 use serront_core::set_aside::SetAsides;
 use serront_core::subscription::Streak;
 use serront_core::time::Timestamp;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr, Sqlite};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, SqlSafeStr, Sqlite};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 mod books;
 mod bound;
@@ -94,16 +95,50 @@ impl std::fmt::Debug for SqliteStorage {
     }
 }
 
+/// How the storage is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// The file. It is made if it is not there.
+    pub path: PathBuf,
+    /// The storage's own clock, by which leases run; processes on one machine share the system's.
+    pub clock: Arc<dyn Clock>,
+    /// How long [`SqliteStorage::open_with`] waits for another process that has the file locked.
+    pub lock_wait_max: Duration,
+    /// Called when [`SqliteStorage::open_with`] has to wait for such a process.
+    pub on_lock_wait: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl SqliteOptions {
+    /// This file, with this library's defaults: 60 s for a file that is locked.
+    #[must_use]
+    pub fn new(path: &Path, clock: Arc<dyn Clock>) -> Self {
+        Self { path: path.to_owned(), clock, lock_wait_max: Duration::from_secs(60), on_lock_wait: None }
+    }
+}
+
+impl std::fmt::Debug for SqliteOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SqliteOptions").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl SqliteStorage {
-    /// Opens the file, makes it if it is not there, and applies pending migrations.
-    ///
-    /// `clock` is the storage's own clock, by which leases run; processes on one machine share the system's.
+    /// Opens the file with this library's defaults, makes it if it is not there, and applies pending migrations.
     ///
     /// # Errors
-    /// [`PortError`] if the file can't be opened, or if its layout is newer than this code.
+    /// As [`SqliteStorage::open_with`].
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
+        Self::open_with(SqliteOptions::new(path, clock)).await
+    }
+
+    /// Opens the file, and applies pending migrations.
+    ///
+    /// # Errors
+    /// [`PortError`] if the file can't be opened, if its layout is newer than this code, or, as busy, if another process has
+    /// it locked for longer than [`SqliteOptions::lock_wait_max`].
+    pub async fn open_with(options: SqliteOptions) -> Result<Self, PortError> {
+        let connect = SqliteConnectOptions::new()
+            .filename(&options.path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -113,15 +148,12 @@ impl SqliteStorage {
             .disable_statement_logging();
         // A checkpoint holds the writer up: ten times as seldom as the engine would, for as much more of a log.
         // What a savepoint would need to undo is kept in memory, not in a file.
-        let writer = options.clone().pragma("wal_autocheckpoint", "10000").pragma("temp_store", "memory");
-        let writers = SqlitePoolOptions::new().max_connections(1).connect_with(writer).await;
-        let writers = writers.map_err(Failed::from)?;
-        migrate(&writers).await?;
-        let connection = writers.acquire().await.map_err(Failed::from)?.detach();
-        let readers = Connections::new(options.pragma("query_only", "on"), READERS, BUSY_TIMEOUT);
+        let writer = connect.clone().pragma("wal_autocheckpoint", "10000").pragma("temp_store", "memory");
+        let connection = begin(&writer.busy_timeout(TRY), &options).await?;
+        let readers = Connections::new(connect.pragma("query_only", "on"), READERS, BUSY_TIMEOUT);
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
         tokio::spawn(writer::run(connection, queue));
-        Ok(Self { jobs, readers, clock, looks: Looks::default() })
+        Ok(Self { jobs, readers, clock: options.clock, looks: Looks::default() })
     }
 
     /// Finishes what is under way and closes the file. What comes later is refused.
@@ -157,16 +189,53 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(migrations.to_vec())
 }
 
-/// Applies what is pending. Two processes that start at once may both try: the one that comes second fails, looks again
-/// and finds nothing pending.
-async fn migrate(writers: &SqlitePool) -> Result<(), PortError> {
+/// How long one try to open a file that is locked waits. After the first, the caller hears that it waits.
+const TRY: Duration = Duration::from_secs(1);
+
+/// The writer's connection, with everything applied that was pending. Where another process has the file locked, it is tried
+/// again until the time for that is over.
+async fn begin(connect: &SqliteConnectOptions, options: &SqliteOptions) -> Result<SqliteConnection, PortError> {
+    let began = Instant::now();
+    let mut said = false;
+    loop {
+        match migrated(connect).await {
+            Err(Failed::Engine(error)) if is_busy(&error) => {}
+            Err(failed) => return Err(failed.into()),
+            Ok(mut connection) => {
+                let patience = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
+                sqlx::query(AssertSqlSafe(patience)).execute(&mut connection).await.map_err(Failed::from)?;
+                return Ok(connection);
+            }
+        }
+        if began.elapsed() >= options.lock_wait_max {
+            let why =
+                format!("another process has the file locked; given up after {} s", options.lock_wait_max.as_secs());
+            return Err(PortError::new(PortErrorKind::Busy, why));
+        }
+        if let (false, Some(waits)) = (said, &options.on_lock_wait) {
+            waits();
+        }
+        said = true;
+    }
+}
+
+/// Two processes that start at once may both try: the one that comes second fails, looks again and finds nothing pending.
+async fn migrated(connect: &SqliteConnectOptions) -> Result<SqliteConnection, Failed> {
     let migrator = migrator();
     let mut attempts = 0;
     loop {
-        let Err(error) = migrator.run(writers).await else { return Ok(()) };
+        // A pool of one: what is given back to it after a failure is well again, or a new one.
+        let writers = SqlitePoolOptions::new().max_connections(1).connect_with(connect.clone()).await?;
+        let error = match migrator.run(&writers).await {
+            Ok(()) => return Ok(writers.acquire().await?.detach()),
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if is_busy(&error) => {
+                return Err(error.into());
+            }
+            Err(error) => error,
+        };
         attempts += 1;
         if attempts >= 3 {
-            return Err(PortError::permanent(error));
+            return Err(sqlx::Error::from(error).into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

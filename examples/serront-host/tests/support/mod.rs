@@ -129,15 +129,9 @@ impl Installation {
 
     /// Starts the host on a free port and waits until it says which.
     pub fn serve(&self) -> Host {
-        self.serving(self.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// A host that was started, once it says on which port.
-    pub fn serving(&self, mut child: Child) -> Host {
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let listening: Value = serde_json::from_str(&line).unwrap();
-        Host { child, url: listening["listening"].as_str().unwrap().to_owned() }
+        let mut command = self.command();
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Host::started(command)
     }
 
     /// Runs an admin subcommand and answers its one line of JSON.
@@ -217,6 +211,21 @@ impl Installation {
 }
 
 impl Host {
+    /// Runs this command, which serves, and waits until it says where.
+    pub fn started(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let listening: Value = serde_json::from_str(&line).unwrap();
+        Self { child, url: listening["listening"].as_str().unwrap().to_owned() }
+    }
+
+    /// SIGSTOP, as a machine that stands still.
+    pub fn freeze(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    }
+
     /// SIGKILL, as a crash would have it.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
