@@ -2,12 +2,10 @@
 //! can be read.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, reason = "tests")]
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::fs::File;
 
 use serde_json::{Value, json};
-use support::{Client, Engine, Installation, eventually};
+use support::{Client, Engine, Host, Installation, eventually};
 
 mod support;
 
@@ -20,21 +18,9 @@ async fn an_unreadable_row_is_shown_counted_and_logged_and_taken_up(engine: Engi
     let (account, key) = installation.account("free");
     let operator = installation.admin(&["operator-key", "create"])["operatorKey"].as_str().unwrap().to_owned();
 
-    let mut child = installation
-        .command()
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let log = Arc::new(Mutex::new(Vec::<Value>::new()));
-    let (lines, written) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-    std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            written.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(Value::Null));
-        }
-    });
-    let host = support::Host::serving(child);
+    let (mut command, log) = (installation.command(), installation.path().join("log"));
+    command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(File::create(&log).unwrap());
+    let host = Host::started(command);
     let client = Client::new(&host, &key);
     assert_eq!(client.call("GET", "/readyz", None).await.data(), json!({"status": "ready"}));
 
@@ -46,8 +32,9 @@ async fn an_unreadable_row_is_shown_counted_and_logged_and_taken_up(engine: Engi
     );
     installation.sql(&newer).await;
     let logged = || {
-        let log = log.lock().unwrap();
-        log.iter().any(|line| line["id"] == MAIL && line["what"] == "mail" && line["level"] == "ERROR")
+        let log = std::fs::read_to_string(&log).unwrap();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.any(|line| line["id"] == MAIL && line["what"] == "mail" && line["level"] == "ERROR")
     };
     eventually("a line in the log", logged).await;
     let ready = client.call("GET", "/readyz", None).await.data();
