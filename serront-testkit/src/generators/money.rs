@@ -5,6 +5,7 @@ use serront_core::decide::AdjustmentInput;
 use serront_core::payout::{
     BankAccountInput, BankDetails, DefaultDetails, Payout, PayoutAct, PayoutInput, PayoutState, PayoutStatus,
 };
+use serront_core::text::is_blank;
 
 use super::{
     account_id, account_number, almost_account_number, almost_amount, almost_name, almost_prose, amount, name,
@@ -81,8 +82,8 @@ pub fn almost_payout_input() -> impl Strategy<Value = PayoutInput> {
         })
     };
     // A blank one counts as none.
-    let bad_name = || almost_name().prop_filter("not blank", |name| !name.trim().is_empty());
-    let bad_number = almost_account_number().prop_filter("not blank", |number| !number.trim().is_empty());
+    let bad_name = || almost_name().prop_filter("not blank", |name| !is_blank(name));
+    let bad_number = almost_account_number().prop_filter("not blank", |number| !is_blank(number));
     prop_oneof![
         (whole(), prop_oneof![Just(0), almost_amount()]).prop_map(|(good, amount)| PayoutInput { amount, ..good }),
         whole().prop_map(|good| PayoutInput { currency: Some("USD".to_owned()), ..good }),
