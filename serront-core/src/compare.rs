@@ -7,10 +7,12 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::text::is_invisible;
+
 /// A text as it is compared with others of its kind: NFC, without invisible characters, without blanks at either end.
 #[must_use]
 pub fn compared(text: &str) -> String {
-    let visible: String = text.chars().filter(|character| !is_invisible(*character)).nfc().collect();
+    let visible: String = text.chars().filter(|character| !shows_nothing(*character)).nfc().collect();
     visible.trim().to_owned()
 }
 
@@ -22,7 +24,7 @@ pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    let bare = text.chars().filter(|character| !is_invisible(*character)).nfkd().filter(|mark| !is_accent(*mark));
+    let bare = text.chars().filter(|character| !shows_nothing(*character)).nfkd().filter(|mark| !is_accent(*mark));
     // Letter by letter, so that a word's beginning is lowered as it is in the whole word.
     bare.flat_map(char::to_lowercase).nfc().collect()
 }
@@ -33,12 +35,9 @@ const fn is_accent(character: char) -> bool {
         | '\u{fe20}'..='\u{fe2f}')
 }
 
-/// What shows nothing (Unicode's `Default_Ignorable_Code_Point`, and control characters other than line breaks and tabs).
-const fn is_invisible(character: char) -> bool {
-    matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}'
-        | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+/// What shows nothing: invisible characters, and control characters other than line breaks and tabs.
+fn shows_nothing(character: char) -> bool {
+    is_invisible(character) || character.is_control() && !matches!(character, '\t' | '\n' | '\r')
 }
 
 #[cfg(test)]

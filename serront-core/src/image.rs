@@ -220,7 +220,7 @@ fn png(bytes: &[u8]) -> Option<Found> {
                     return if has_data { ended(chunk.data_end, ending) } else { None };
                 }
             }
-            (b"PLTE", _) if has_data || chunk.sum_holds() => {}
+            (b"PLTE", _) if chunk.sum_holds() || has_data && chunk.summed.is_some() => {}
             _ if chunk.is_critical() || chunk.summed.is_none() => break,
             _ => {}
         }

@@ -108,7 +108,7 @@ impl Subscription {
 pub struct Streak {
     /// How many.
     pub failures: u32,
-    /// When the first of them began.
+    /// When the first of them was recorded, by the storage's clock.
     pub since: Timestamp,
 }
 

@@ -103,7 +103,8 @@ fn smtp(server: &str, settings: &Settings) -> Result<SmtpMailer, Fatal> {
 pub(crate) async fn sealer(settings: &Settings, storage: &dyn WorkStorage) -> Result<Arc<KeyFile>, Fatal> {
     let file = settings.secrets_key();
     if !file.exists() {
-        if Local::new(storage, environment(&Policy::default())).has_sealed().await? {
+        let is_known = storage.installation().await?.key_check.is_some();
+        if is_known || Local::new(storage, environment(&Policy::default())).has_sealed().await? {
             let what = "secrets in the database are sealed, and their keys are missing: copy the file from where it is";
             return Err(format!("{}: {what}", file.display()).into());
         }

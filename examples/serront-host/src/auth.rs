@@ -155,12 +155,12 @@ impl<W: Who> Authenticated<W> {
         self.host.online()
     }
 
-    /// For what no command reads. Shared, for an answer that goes on after its handler.
     /// The host's time.
     pub(crate) fn now(&self) -> Timestamp {
         self.host.ports.clock.now()
     }
 
+    /// For what no command reads. Shared, for an answer that continues after its handler.
     pub(crate) fn storage(&self) -> &Arc<dyn WorkStorage> {
         &self.host.ports.storage
     }

@@ -150,6 +150,7 @@ mod tests {
         assert_eq!(query.filter("status", |_| Some(()), ""), Ok(None));
         assert_eq!(query.filter("other", |_| None::<()>, "must be good").unwrap_err().param, "other");
     }
+
     #[test]
     fn a_day_is_the_sellers_and_counts_whole_and_a_time_exactly() {
         let period = |query: &str| Query::parse(query).unwrap().period("from", "to");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serront_core::ports::{PortError, PortErrorKind};
 use sqlx::AssertSqlSafe;
-use sqlx::migrate::{Migrate as _, MigrateError};
+use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
@@ -36,7 +36,7 @@ pub(super) async fn take(connection: &mut PgConnection, options: &PostgresOption
         )
         .await?;
         match connection.lock().await {
-            Ok(()) => return run(connection, "RESET lock_timeout").await,
+            Ok(()) => return Ok(()),
             Err(MigrateError::Execute(error)) if busy(&error) => {}
             Err(error) => return Err(PortError::permanent(error)),
         }
@@ -51,6 +51,44 @@ pub(super) async fn take(connection: &mut PgConnection, options: &PostgresOption
             waits();
         }
         said = true;
+    }
+}
+
+/// Applies what is pending. A table that somebody has locked is waited for in short tries: what waits for a lock holds up everybody
+/// who comes after it.
+pub(super) async fn apply(
+    migrator: &Migrator,
+    connection: &mut PgConnection,
+    options: &PostgresOptions,
+) -> Result<(), PortError> {
+    let began = Instant::now();
+    let mut said = false;
+    run(connection, &format!("SET lock_timeout = {}", TRY.as_millis())).await?;
+    loop {
+        // What `run` takes is implemented for no borrowed connection in a future that changes threads.
+        let error = match migrator.run_direct(None, connection, false).await {
+            Ok(()) => return run(connection, "RESET lock_timeout").await,
+            Err(error) => error,
+        };
+        let is_locked = match &error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => busy(error),
+            _ => false,
+        };
+        if !is_locked {
+            return Err(PortError::permanent(format!("pending migrations can't be applied: {error}")));
+        }
+        if began.elapsed() >= options.migration_wait_max {
+            let why = format!(
+                "a table that pending migrations change is locked; given up after {} s",
+                options.migration_wait_max.as_secs()
+            );
+            return Err(PortError::new(PortErrorKind::Busy, why));
+        }
+        if let (false, Some(waits)) = (said, &options.on_migration_wait) {
+            waits();
+        }
+        said = true;
+        tokio::time::sleep(TRY).await;
     }
 }
 

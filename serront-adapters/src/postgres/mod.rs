@@ -75,8 +75,8 @@ pub(crate) use error::{busy, passes};
 
 use crate::sql::connections::{Connections, Lease, Limits};
 use crate::sql::error::Failed;
-use answer::Silence;
 use crate::sql::set_aside::{Found, Looks, Unread};
+use answer::Silence;
 use coalesce::{Coalescer, Entry};
 use error::Fate;
 use servers::{Servers, Session};
@@ -141,9 +141,10 @@ pub struct PostgresOptions {
     /// How long one of the storage's transactions may stand still before the server ends it, so that a host that is frozen in
     /// the middle of it holds nothing for longer. Less than a millisecond is no limit.
     pub idle_transaction_time_max: Duration,
-    /// How long [`PostgresStorage::open`] waits for the server to answer, and then for a process that applies migrations.
+    /// How long [`PostgresStorage::open`] waits for a process that applies migrations, and how long its own migrations wait for
+    /// tables that somebody has locked.
     pub migration_wait_max: Duration,
-    /// Called when [`PostgresStorage::open`] has to wait for a process that applies migrations.
+    /// Called when [`PostgresStorage::open`] has to wait for one of these.
     pub on_migration_wait: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The storage's own clock, for tests. `None`: the server's, which all hosts share.
     pub clock: Option<Arc<dyn Clock>>,
@@ -267,9 +268,7 @@ impl PostgresStorage {
     pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
         let schema = quoted(&options.schema)?;
         let millis = |duration: Duration| duration.as_millis().to_string();
-        let settings = servers::settings(&[
-            ("lock_timeout", &millis(options.lock_time_max)),
-            ("statement_timeout", &millis(options.statement_time_max)),
+        let ending = servers::settings(&[
             // Nothing is waited for inside a transaction but the database: who takes longer is frozen or gone.
             ("idle_in_transaction_session_timeout", &millis(options.idle_transaction_time_max)),
             // The server's end of a connection that is dead closes within a minute.
@@ -277,6 +276,10 @@ impl PostgresStorage {
             ("tcp_keepalives_interval", "10"),
             ("tcp_keepalives_count", "3"),
             ("tcp_user_timeout", "60000"),
+        ]);
+        let limits = servers::settings(&[
+            ("lock_timeout", &millis(options.lock_time_max)),
+            ("statement_timeout", &millis(options.statement_time_max)),
             // Every statement here is a few lookups by key: one plan fits all of its arguments, compiling it never
             // pays, and a plan made while a table was empty must not scan it when it is full.
             ("plan_cache_mode", "force_generic_plan"),
@@ -296,8 +299,8 @@ impl PostgresStorage {
             .collect();
         let share = options.acquire_time_max / u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
         let attempt_time_max = options.connect_time_max.min(share);
-        let servers = Servers::new(hosts, options.target, attempt_time_max, settings);
-        migrate(servers.inspect().await?, &options, &schema).await?;
+        let servers = Servers::new(hosts, options.target, attempt_time_max, format!("{ending}{limits}"));
+        migrate(servers.inspect(&ending).await?, &options, &schema).await?;
         let limits = Limits {
             most: usize::try_from(options.connections_max).unwrap_or(usize::MAX),
             wait_max: options.acquire_time_max,
@@ -375,9 +378,7 @@ async fn migrate(mut connection: PgConnection, options: &PostgresOptions, schema
         migrator.create_schema(format!("\"{}\"", options.schema));
         migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
         migrator.set_locking(false);
-        // What `run` takes is implemented for no borrowed connection in a future that changes threads.
-        let applying = migrator.run_direct(None, &mut connection, false).await;
-        applying.map_err(|error| PortError::permanent(format!("pending migrations can't be applied: {error}")))?;
+        migration_lock::apply(&migrator, &mut connection, options).await?;
     }
     rewrite::texts(&mut connection, schema).await?;
     // With its connection the lock ends.
@@ -472,6 +473,7 @@ const RECONNECTS_MAX: u32 = 32;
 /// The same for a server that takes no writes: about a second. Whoever commits sends again some times after that, and reads
 /// wait for nothing as long.
 const READ_ONLY_ROUNDS_MAX: u32 = 16;
+
 /// How often it is looked for work where all that was found can't be read.
 const ROUNDS_MAX: u32 = 32;
 
@@ -719,12 +721,14 @@ impl WorkStorage for PostgresStorage {
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
         let mut lease = self.base.connections.acquire().await?;
+        let time_max = self.base.answer_time_max;
         let reading = async {
             let connection = lease.connection()?;
-            let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            let bounds = (self.base.schema.as_str(), self.base.answer_time_max);
+            let beginning = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+            let mut transaction = tokio::time::timeout(time_max, beginning).await.map_err(|_| Failed::Lost)??;
+            let bounds = (self.base.schema.as_str(), time_max);
             books::books(&mut transaction, bounds, account_id, verification).await?;
-            Ok(transaction.commit().await?)
+            Ok(tokio::time::timeout(time_max, transaction.commit()).await.map_err(|_| Failed::Lost)??)
         };
         let read = reading.await;
         end(lease, &read);

@@ -42,7 +42,7 @@ pub(super) async fn oldest_posting(connection: &mut PgConnection, schema: &str) 
                coalesce(bool_or(l.pid IS NULL OR (a.pid IS NOT NULL AND a.state IS NULL)), false) AS hidden \
                FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' \
                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-               AND l.relation = '@.ledger_entries'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted";
+               AND l.relation = '@.ledger_entries'::regclass AND l.mode = 'RowExclusiveLock'";
     let row = Query::new(schema, sql).optional(connection).await?.ok_or(Failed::Unreadable("now"))?;
     let open = u64::try_from(row.int("open")?).map_or(Duration::ZERO, Duration::from_millis);
     Ok((Timestamp::from_millis(row.int("now")?), (!row.flag("hidden")?).then_some(open)))

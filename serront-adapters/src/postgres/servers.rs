@@ -62,6 +62,8 @@ pub(super) struct Servers {
 /// What the server knows a connection by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
+    /// Which of the hosts it is on.
+    host: usize,
     process: i64,
     began: String,
 }
@@ -115,7 +117,7 @@ impl Servers {
             let rows = sqlx::raw_sql(sql).fetch_all(&mut connection).await?;
             let row = rows.first().ok_or(Failed::Unreadable("session"))?;
             Ok(Entered {
-                session: Session { process: row.int("process")?, began: row.text("began")?.to_owned() },
+                session: Session { host: 0, process: row.int("process")?, began: row.text("began")?.to_owned() },
                 reads_only: row.flag("reads_only")?,
                 encoding: row.text("encoding")?.to_owned(),
                 connection,
@@ -136,8 +138,9 @@ impl Servers {
                         reads_only = true;
                         let _ = timeout(self.attempt_time_max, entered.connection.close()).await;
                     }
-                    Ok(entered) => {
+                    Ok(mut entered) => {
                         self.answered_last.store(at, Ordering::Relaxed);
+                        entered.session.host = at;
                         return Ok(entered);
                     }
                     Err(other) => failed = other,
@@ -154,9 +157,10 @@ impl Servers {
         Err(Failed::ReadOnly)
     }
 
-    /// A connection without the storage's time limits, for the migrations. Refuses what no storage could work with.
-    pub(super) async fn inspect(&self) -> Result<PgConnection, PortError> {
-        let mut entered = self.wanted("").await.map_err(|failed| {
+    /// A connection with these settings and without the storage's time limits, for the migrations. Refuses what no storage could
+    /// work with.
+    pub(super) async fn inspect(&self, settings: &str) -> Result<PgConnection, PortError> {
+        let mut entered = self.wanted(settings).await.map_err(|failed| {
             if matches!(failed, Failed::Busy) {
                 PortError::new(PortErrorKind::Busy, "the database server does not answer")
             } else {
@@ -205,13 +209,16 @@ impl Servers {
         found.map_err(|error: sqlx::Error| error.into())
     }
 
-    /// Asks something on a connection for this one question; `None` if there is no answer.
-    async fn ask(&self, query: Query<'static, Postgres, sqlx::postgres::PgArguments>) -> Option<Option<PgRow>> {
-        let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
-        let time_max = self.attempt_time_max.saturating_mul(hosts.saturating_add(1));
+    /// Asks the server of a session something, on a connection for this one question; `None` if there is no answer.
+    async fn ask(
+        &self,
+        session: &Session,
+        query: Query<'static, Postgres, sqlx::postgres::PgArguments>,
+    ) -> Option<Option<PgRow>> {
+        let time_max = self.attempt_time_max.saturating_mul(2);
         let asking = async {
             let _turn = self.asking.lock().await;
-            let mut connection = self.wanted("").await.ok()?.connection;
+            let mut connection = self.enter(self.hosts.get(session.host)?, "").await.ok()?.connection;
             let found = query.fetch_optional(&mut connection).await.ok()?;
             let _ = connection.close().await;
             Some(found)
@@ -222,7 +229,11 @@ impl Servers {
     /// What this session is doing.
     pub(super) async fn doing(&self, session: &Session) -> Doing {
         let query = sqlx::query(STATE).bind(session.process).bind(session.began.clone());
-        let Some(found) = self.ask(query).await else { return Doing::Unknown };
+        let Some(found) = self.ask(session, query).await else {
+            // Where another host has taken over, one that does not answer is taken for dead.
+            let is_replaced = self.answered_last.load(Ordering::Relaxed) != session.host;
+            return if is_replaced { Doing::Gone } else { Doing::Unknown };
+        };
         let Some(row) = found else { return Doing::Gone };
         match (row.optional_text("state"), row.optional_text("since")) {
             (Ok(Some("active")), _) => Doing::Working,
@@ -246,6 +257,6 @@ impl Opener for Servers {
     async fn cancel(&self, session: &Session) {
         let query = sqlx::query(CANCEL).bind(session.process).bind(session.began.clone());
         // Without an answer its statement goes on until its own time is over.
-        let _ = self.ask(query).await;
+        let _ = self.ask(session, query).await;
     }
 }

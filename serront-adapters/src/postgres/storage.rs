@@ -54,12 +54,7 @@ macro_rules! storage {
             }
 
             async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::shop(
-                    connection,
-                    (schema, &self.now_sql()),
-                    slug,
-                    scope
-                ))?)
+                Ok($read!(self, |connection, schema| read::shop(connection, (schema, &self.now_sql()), slug, scope))?)
             }
 
             async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {

@@ -268,7 +268,10 @@ pub(super) async fn record_attempt(
             } else {
                 (
                     "",
-                    "failures = u.failures + 1, failing_since = coalesce(u.failing_since, $11), took_seconds = $10 / 1000",
+                    &*format!(
+                        "failures = u.failures + 1, failing_since = coalesce(u.failing_since, {now}), \
+                         took_seconds = $10 / 1000"
+                    ),
                 )
             };
             (

@@ -181,7 +181,11 @@ impl SqliteStorage {
         // What a savepoint would need to undo is kept in memory, not in a file.
         let writer = connect.clone().pragma("wal_autocheckpoint", "10000").pragma("temp_store", "memory");
         let mut connection = begin(&writer.busy_timeout(TRY), &options).await?;
-        rewrite::texts(&mut connection).await?;
+        match rewrite::texts(&mut connection).await {
+            // Another process writes; the next start continues.
+            Err(Failed::Engine(error)) if is_busy(&error) => {}
+            outcome => outcome?,
+        }
         let readers = Connections::new(Readers(connect.pragma("query_only", "on")), READER_LIMITS);
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
         tokio::spawn(writer::run(connection, queue, Arc::clone(&options.clock)));
@@ -334,7 +338,7 @@ impl WorkStorage for SqliteStorage {
         // Whatever began before our turn has ended by then, and is seen by who reads after it; what begins later is judged by a
         // later time.
         let now = self.clock.now();
-        self.write(|reply| Job::Turn(reply)).await.map_err(|failed: Failed| PortError::from(failed))?;
+        self.write(Job::Turn).await.map_err(|failed: Failed| PortError::from(failed))?;
         Ok(now.minus(POSTED_WITHIN))
     }
 

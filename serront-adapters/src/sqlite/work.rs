@@ -168,7 +168,7 @@ pub(super) async fn record_attempt(
             .await?;
     }
     if matches!(id, EffectId::Delivery(_)) {
-        count_attempt(connection, account, id, attempt).await?;
+        count_attempt(connection, account, id, (attempt, now)).await?;
     }
     Ok(Ok(()))
 }
@@ -178,7 +178,7 @@ async fn count_attempt(
     connection: &mut SqliteConnection,
     account: AccountId,
     id: EffectId,
-    attempt: &Attempt,
+    (attempt, now): (&Attempt, Timestamp),
 ) -> Worked<()> {
     let counted = if attempt.status == EffectStatus::Succeeded {
         "UPDATE subscriptions SET failures = 0, failing_since = NULL, took_seconds = ?4 \
@@ -194,7 +194,7 @@ async fn count_attempt(
     sqlx::query(AssertSqlSafe(sql))
         .bind(id.to_string())
         .bind(account.to_string())
-        .bind(attempt.attempted_at.millis())
+        .bind(now.millis())
         .bind(i64::try_from(attempt.duration_ms / 1_000).unwrap_or(i64::MAX))
         .execute(connection)
         .await?;

@@ -120,20 +120,19 @@ pub fn rotate_secret(
     context.conclude(change, NewSubscriptionView { shown: SubscriptionView::from(before), secret: secret.shown })
 }
 
-/// Switches a subscription off whose receiver has failed for too long: it is inactive, what is queued for it is given up, and
+/// Switches a subscription off whose receiver has failed for too long ([`Streak::is_over`], by the storage's clock): it is inactive, what is queued for it is given up, and
 /// the account's others are told. Answers whether that was decided now; there is nothing to do if it was done before, or if
 /// somebody looked after the subscription meanwhile.
 #[must_use]
 pub fn switch_off_subscription(
     snapshot: &AccountSnapshot,
     id: SubscriptionId,
-    streak: Option<Streak>,
+    over: Option<Streak>,
     context: &mut Context<'_>,
 ) -> Decision<bool> {
-    let failing = streak.filter(|streak| streak.is_over(context.policy, context.now));
     let mut subscriptions = snapshot.subscriptions.iter();
     let before = subscriptions.find(|subscription| subscription.id == id && subscription.state.active);
-    let Some((before, streak)) = before.zip(failing) else { return Decision::Unchanged(false) };
+    let Some((before, streak)) = before.zip(over) else { return Decision::Unchanged(false) };
     let (mut change, settings) = settings_change(&snapshot.account, context);
     change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
     let state = SubscriptionState { version: before.state.version.next(), active: false, ..before.state.clone() };

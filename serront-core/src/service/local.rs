@@ -49,7 +49,16 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
             // that this is decided by.
             let snapshot = self.account_snapshot(account_id, None).await?;
             let streak = self.storage.streak(account_id, id).await?;
-            decide::switch_off_subscription(&snapshot, id, streak, &mut context)
+            let now = match streak {
+                Some(_) => self.storage.now().await?,
+                None => context.now,
+            };
+            decide::switch_off_subscription(
+                &snapshot,
+                id,
+                streak.filter(|streak| streak.is_over(context.policy, now)),
+                &mut context,
+            )
         });
         Ok(answer.value)
     }

@@ -495,7 +495,7 @@ impl State {
     }
 
     /// Goes on with a subscription's streak after an attempt, if there is the subscription.
-    pub(super) fn count_attempt(&mut self, key: (AccountId, SubscriptionId), attempt: &Attempt) {
+    pub(super) fn count_attempt(&mut self, key: (AccountId, SubscriptionId), attempt: &Attempt, now: Timestamp) {
         let took_seconds = attempt.duration_ms / 1_000;
         if took_seconds > 0 && self.subscriptions.contains_key(&key) {
             self.took_seconds.insert(key, took_seconds);
@@ -505,7 +505,7 @@ impl State {
         if attempt.status == EffectStatus::Succeeded {
             self.streaks.remove(&key);
         } else if self.subscriptions.contains_key(&key) {
-            let streak = self.streaks.entry(key).or_insert(Streak { failures: 0, since: attempt.attempted_at });
+            let streak = self.streaks.entry(key).or_insert(Streak { failures: 0, since: now });
             streak.failures = streak.failures.saturating_add(1);
         }
     }

@@ -698,7 +698,7 @@ impl WorkStorage for MemoryStorage {
             NextAttempt::At(time) => stored.due = time.by_clock(attempt.ended_at(), self.clock.now()),
         }
         if let Some(subscription_id) = stored.subscription_id() {
-            state.count_attempt((account_id, subscription_id), attempt);
+            state.count_attempt((account_id, subscription_id), attempt, self.clock.now());
         }
         Ok(())
     }

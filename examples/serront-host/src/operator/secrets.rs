@@ -18,7 +18,7 @@ pub(crate) async fn secrets(settings: &Settings, command: SecretsCommand) -> Res
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
     let done = async {
-        let keys = adapters::sealer(settings, storage.as_ref()).await?;
+        let keys = adapters::known_sealer(settings, storage.as_ref()).await?;
         match command {
             SecretsCommand::Rotate => Ok(json!({ "keyId": keys.rotate()?.to_string() })),
             SecretsCommand::Reseal => reseal(storage.as_ref(), &keys).await.map(shown),

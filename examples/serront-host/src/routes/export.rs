@@ -79,8 +79,9 @@ fn check_end(period: &Period, complete_before: Timestamp, now: Timestamp) -> Res
         return Ok(());
     }
     let again = end.plus(POSTED_WITHIN);
+    let when = if again > now { format!("after {again}") } else { "in some minutes".to_owned() };
     let reason = format!(
-        "has only just passed, and entries from before it may still come; ask again after {again}, or leave it out for what is there now"
+        "has passed, and entries from before it may still come; ask again {when}, or leave it out for what is there now"
     );
     Err(Invalid::new("to", reason))
 }

@@ -12,7 +12,8 @@ document.addEventListener("submit", (event) => {
   }
   if (form.dataset.upload) {
     event.preventDefault();
-    upload(form);
+    // What the script can't do, the form can.
+    upload(form).catch(() => form.submit());
     return;
   }
   // Asking again, as a filter does, is no harm.
