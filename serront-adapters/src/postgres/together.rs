@@ -287,8 +287,9 @@ pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet, mut sent: Se
             Some(until) => tokio::time::timeout_at(until, waiter.turn()).await.ok().flatten(),
             None => waiter.turn().await,
         };
-        let Some(turn) = turn else { return Err(sent.failure(Failed::Busy)) };
+        // A turn that is free is given also when the time is over.
         let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        let Some(turn) = turn.filter(|_| !left.is_zero()) else { return Err(sent.failure(Failed::Busy)) };
         if let Some(result) = commit(base, change, Mode::Waiting, waiter.patience().min(left), &mut sent).await {
             return result;
         }
