@@ -442,7 +442,7 @@ mod tests {
         }
         let wait = |seconds: &str| settings(&["serve", "--database-wait-seconds", seconds]).database_wait().ok();
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!([wait(""), wait("0"), wait("7"), wait("-1")], [seconds(60), seconds(0), seconds(7), None]);
+        assert_eq!([wait(""), wait("0"), wait("7"), wait("1.5")], [seconds(60), seconds(0), seconds(7), None]);
         let connections = |count: &str| settings(&["serve", "--connections-max", count]).connections_max().ok();
         assert_eq!([connections(""), connections("1"), connections("0")], [Some(2_048), Some(1), None]);
     }

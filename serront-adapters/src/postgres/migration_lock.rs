@@ -70,12 +70,11 @@ pub(super) async fn apply(
             Ok(()) => return run(connection, "RESET lock_timeout").await,
             Err(error) => error,
         };
-        let is_locked = match &error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => busy(error),
-            _ => false,
+        let (MigrateError::Execute(failed) | MigrateError::ExecuteMigration(failed, _)) = &error else {
+            return Err(cannot(&error));
         };
-        if !is_locked {
-            return Err(PortError::permanent(format!("pending migrations can't be applied: {error}")));
+        if !busy(failed) {
+            return Err(cannot(&error));
         }
         if began.elapsed() >= options.migration_wait_max {
             let why = format!(
@@ -90,6 +89,10 @@ pub(super) async fn apply(
         said = true;
         tokio::time::sleep(TRY).await;
     }
+}
+
+fn cannot(error: &MigrateError) -> PortError {
+    PortError::permanent(format!("pending migrations can't be applied: {error}"))
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), PortError> {
