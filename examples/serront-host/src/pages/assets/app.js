@@ -12,8 +12,7 @@ document.addEventListener("submit", (event) => {
   }
   if (form.dataset.upload) {
     event.preventDefault();
-    // What the script can't do, the form can.
-    upload(form).catch(() => form.submit());
+    upload(form);
     return;
   }
   // Asking again, as a filter does, is no harm.
@@ -118,11 +117,16 @@ async function upload(form) {
   bar.value = 0;
   bar.hidden = false;
   refuse(input, "");
-  let answer = file.size > bytesMax ? { status: 413, text: form.dataset.large } : await send(form, input.name, file, bar);
-  if (answer.status === 413 || answer.status === 415) {
-    // What the browser can show it can also draw, as a JPEG within the bounds.
-    const picture = await redraw(file, bytesMax);
-    if (picture) answer = await send(form, input.name, picture, bar);
+  let answer = { status: 413, text: form.dataset.large };
+  try {
+    if (file.size <= bytesMax) answer = await send(form, input.name, file, bar);
+    if (answer.status === 413 || answer.status === 415) {
+      // What the browser can show it can also draw, as a JPEG within the bounds.
+      const picture = await redraw(file, bytesMax);
+      if (picture) answer = await send(form, input.name, picture, bar);
+    }
+  } catch (error) {
+    answer = { status: 0, text: form.dataset.failed };
   }
   if (answer.status === 200) {
     location.assign(form.dataset.done);
