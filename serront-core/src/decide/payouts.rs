@@ -330,7 +330,8 @@ fn validate(
         amount,
         reason: text::optional_prose("reason", Some(&input.reason))?
             .ok_or_else(|| Invalid::new("reason", "must say why"))?,
-        reference: text::name("reference", &compared(&input.reference))?,
+        // Looked at before it is made comparable, so that what a name must not hold is refused and not left out.
+        reference: text::name("reference", &compared(&text::name("reference", &input.reference)?))?,
         actor: actor.clone(),
         created_at: context.now,
     })
