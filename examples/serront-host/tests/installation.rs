@@ -192,10 +192,16 @@ async fn a_host_with_other_keys_does_not_start(engine: Engine) {
         let said = String::from_utf8(output.stderr).unwrap();
         (said.contains("these keys do not open"), said)
     };
-    // Keys of its own are made for it, as on a first start.
-    let mut command = installation.command();
-    command.env("SERRONT_SECRETS_KEY", &other);
-    let said = refused(command);
+    let refused_with_others = || {
+        let mut command = installation.command();
+        command.env("SERRONT_SECRETS_KEY", &other);
+        refused(command)
+    };
+    // None are made for it, as on a first start: there are keys already.
+    let said = refused_with_others();
+    assert!(said.contains("their keys are missing") && !other.exists(), "{said}");
+    std::fs::write(&other, format!("{}\n", "5a".repeat(32))).unwrap();
+    let said = refused_with_others();
     assert!(said.contains("other.key: these keys do not open"), "{said}");
     assert!(start_with(&other).0);
     let copy = installation.path().join("copy.key");
