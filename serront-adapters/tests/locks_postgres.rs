@@ -424,6 +424,56 @@ async fn a_restart_of_the_server_sends_no_mail_twice() {
     }
 }
 
+/// A pending migration waits for a table that somebody has locked in short tries: others that come for the table go before it, and
+/// its own wait has an end (#16).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_waits_for_a_table_holds_nobody_up() {
+    let server: PgConnectOptions = server_url().parse().unwrap();
+    let database = fresh_schema();
+    let outside = PgPool::connect_with(server.clone()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {database}"))).execute(&outside).await.unwrap();
+    let server = server.database(&database);
+    let heard = Arc::new(AtomicUsize::new(0));
+    let options = |wait_max| {
+        let heard = Arc::clone(&heard);
+        let mut options = PostgresOptions::new(server.clone());
+        options.migration_wait_max = wait_max;
+        options.on_migration_wait = Some(Arc::new(move || {
+            heard.fetch_add(1, Ordering::SeqCst);
+        }));
+        options
+    };
+    within(PostgresStorage::open(options(BOUND))).await.unwrap().close().await;
+    // As it was before its last migrations.
+    let pool = PgPool::connect_with(server.clone()).await.unwrap();
+    let undo = "DELETE FROM serront._sqlx_migrations WHERE version >= 10; \
+                DROP TABLE serront.set_aside, serront.rewritten; DROP INDEX serront.effects_unknown, \
+                serront.errands_unknown, serront.payouts_unknown, serront.inbox_unknown";
+    sqlx::raw_sql(undo).execute(&pool).await.unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE serront.effects IN ROW EXCLUSIVE MODE").execute(&mut *holder).await.unwrap();
+
+    let error = within(PostgresStorage::open(options(Duration::from_millis(1_500)))).await.unwrap_err();
+    assert_eq!((error.kind(), heard.load(Ordering::SeqCst)), (PortErrorKind::Busy, 1));
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(why, "a table that pending migrations change is locked; given up after 1 s");
+
+    let opening = tokio::spawn(PostgresStorage::open(options(BOUND)));
+    within(async {
+        while heard.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Who writes meanwhile is not held up by the migration for longer than one of its tries.
+    within(sqlx::raw_sql("UPDATE serront.effects SET due_at = due_at").execute(&pool)).await.unwrap();
+    assert!(!opening.is_finished());
+    holder.rollback().await.unwrap();
+    within(opening).await.unwrap().unwrap().close().await;
+    pool.close().await;
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE {database} WITH (FORCE)"))).execute(&outside).await.unwrap();
+}
+
 /// A process that migrates is waited for, which the caller hears of, and not for ever; one that stands still loses the lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_for_migrations_is_waited_for_and_not_for_ever() {
