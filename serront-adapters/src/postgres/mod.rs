@@ -238,11 +238,6 @@ impl Base {
     fn now_sql(&self) -> Cow<'static, str> {
         clock::now_sql(self.clock.as_ref())
     }
-
-    /// The time that a statement is to take for the storage's; `None`: the server's, at that moment.
-    fn given_time(&self) -> Option<Timestamp> {
-        self.clock.as_ref().map(|clock| clock.now())
-    }
 }
 
 /// A name that needs no escaping in quotes.
@@ -636,13 +631,14 @@ impl WorkStorage for PostgresStorage {
     }
 
     async fn complete_before(&self) -> Result<Timestamp, PortError> {
-        let given = self.base.given_time();
-        let (now, open) = on_connection!(self.base, |connection, schema| money::oldest_posting(connection, schema))?;
+        let now = self.now_sql();
+        let (now, open) =
+            on_connection!(self.base, |connection, schema| money::oldest_posting(connection, (schema, &now)))?;
         let Some(open) = open else {
             // Somebody posts whose beginning can't be seen.
             return Ok(Timestamp::from_millis(i64::MIN));
         };
-        Ok(given.unwrap_or(now).minus(open).minus(POSTED_WITHIN))
+        Ok(now.minus(open).minus(POSTED_WITHIN))
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {

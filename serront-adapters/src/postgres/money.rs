@@ -32,18 +32,23 @@ pub(super) async fn balance(connection: &mut PgConnection, schema: &str, account
     rows.iter().map(money::totals).collect()
 }
 
-/// The server's time, and for how long the oldest transaction has been open that posted something; `None` if that can't be seen.
+/// The storage's time, and for how long the oldest transaction has been open that posted something; `None` if that can't be seen.
 ///
 /// Who posts holds a lock on the table until it ends, prepared transactions too; who reads holds another. When a session of another
 /// role began its transaction is hidden from this one, unless it is a member of `pg_read_all_stats`.
-pub(super) async fn oldest_posting(connection: &mut PgConnection, schema: &str) -> Read<(Timestamp, Option<Duration>)> {
-    let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now, \
+pub(super) async fn oldest_posting(
+    connection: &mut PgConnection,
+    (schema, now): (&str, &str),
+) -> Read<(Timestamp, Option<Duration>)> {
+    let sql = format!(
+        "SELECT {now} AS now, \
                coalesce(max(ceil(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)), 0)::int8 AS open, \
                coalesce(bool_or(l.pid IS NULL OR (a.pid IS NOT NULL AND a.state IS NULL)), false) AS hidden \
                FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' \
                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-               AND l.relation = '@.ledger_entries'::regclass AND l.mode = 'RowExclusiveLock'";
-    let row = Query::new(schema, sql).optional(connection).await?.ok_or(Failed::Unreadable("now"))?;
+               AND l.relation = '@.ledger_entries'::regclass AND l.mode = 'RowExclusiveLock'"
+    );
+    let row = Query::new(schema, &sql).optional(connection).await?.ok_or(Failed::Unreadable("now"))?;
     let open = u64::try_from(row.int("open")?).map_or(Duration::ZERO, Duration::from_millis);
     Ok((Timestamp::from_millis(row.int("now")?), (!row.flag("hidden")?).then_some(open)))
 }
