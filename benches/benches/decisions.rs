@@ -4,15 +4,16 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use serront_core::accounts::key::AccessToken;
+use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{self, Context, OrderPatch, PlaceOrder};
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::AccountId;
-use serront_core::key::AccessToken;
-use serront_core::order::{Language, WorkStatus};
+use serront_core::orders::order::{Language, WorkStatus};
 use serront_core::policy::Policy;
-use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ShopSnapshot, Storage};
-use serront_core::text::Slug;
-use serront_core::time::Timestamp;
+use serront_core::ports::Storage;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{AccountSnapshot, OrderKey, OrderSnapshot, ShopSnapshot};
 use serront_testkit::world::{World, host, order_input, service_input, storefront_input};
 
 /// What the decisions are made from: an account with one subscription, and one order in it.
@@ -50,7 +51,7 @@ fn decisions(criterion: &mut Criterion) {
     let (policy, actor) = (Policy::default(), host());
     let (account_id, now) = (account.account.id, Timestamp::from_millis(1_795_340_160_000));
     // The seed is drawn by the caller, so it is not part of what is timed.
-    let ids = serront_core::ids::IdSequence::from_seed(ulid::Ulid::from_parts(1_795_340_160_000, 7));
+    let ids = serront_core::primitives::ids::IdSequence::from_seed(ulid::Ulid::from_parts(1_795_340_160_000, 7));
     let context = |request| Context { now, ids: ids.clone(), policy: &policy, request };
     let mut group = criterion.benchmark_group("decide");
 

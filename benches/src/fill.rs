@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serront_core::checkout::MerchantId;
 use serront_core::decide::ModuleSwitches;
-use serront_core::ids::AccountId;
 use serront_core::ports::{Plugipay, WorkStorage};
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::provider::MerchantId;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::sandbox::Sandbox;
 use serront_testkit::world::{Placed, Seller, World};

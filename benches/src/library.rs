@@ -6,36 +6,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
-use serront_core::account::Version;
-use serront_core::audit::{Actor, AuditRecord};
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::fold::Folder;
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId};
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
-};
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::KeyRecord;
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::effect::{DeliveryRecord, EffectId, EffectRecord};
+use serront_core::changes::idempotency::Scope;
+use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::online::exception::{ExceptionStatus, PaymentException};
+use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::{OrderNumber, WorkCounts};
 use serront_core::policy::Policy;
-use serront_core::ports::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, ExceptionSnapshot, FundsSnapshot, OrderKey,
-    OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-    WorkStorage,
+use serront_core::ports::NoKeys;
+use serront_core::ports::{Clock, CommitError, PortError, Storage, WorkStorage};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Local};
-use serront_core::text::Slug;
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::version::Version;
+use serront_core::service::{Commands, Environment};
+use serront_core::shop::catalog::Service;
+use serront_core::snapshots::{
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, ExceptionSnapshot, FundsSnapshot, OrderKey, OrderSnapshot,
+    PayoutKey, PayoutSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
+};
+use serront_core::snapshots::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter, OrderRow,
+    PayoutPosition,
+};
+use serront_core::work::fold::Folder;
 
 use tokio::sync::oneshot;
 
@@ -79,8 +83,8 @@ impl<S: WorkStorage> Library<S> {
         }
     }
 
-    fn local(&self) -> Local<'_, S> {
-        Local::new(&*self.storage, self.environment())
+    fn commands(&self) -> Commands<'_, S> {
+        Commands::new(&*self.storage, self.environment())
     }
 }
 
@@ -90,17 +94,17 @@ impl<S: WorkStorage> Way for Library<S> {
         let Request { account, order, stale, .. } = request;
         if *stale {
             let storage = StaleOnce { storage: &*self.storage, stale: AtomicBool::new(true) };
-            let local = Local::new(&storage, self.environment());
-            local.confirm_payment(*account, *order, &self.actor, None, None).await?;
+            let commands = Commands::new(&storage, self.environment());
+            commands.confirm_payment(*account, *order, &self.actor, None, None).await?;
         } else {
-            self.local().confirm_payment(*account, *order, &self.actor, None, None).await?;
+            self.commands().confirm_payment(*account, *order, &self.actor, None, None).await?;
         }
         Ok(())
     }
 
     async fn page(&self, request: &Request) -> Result<PageSeen, Trouble> {
         let (filter, limit) = (OrderFilter::default(), Limit::parse(None)?);
-        let page = self.local().orders(request.account, &filter, request.cursor.as_deref(), limit).await?;
+        let page = self.commands().orders(request.account, &filter, request.cursor.as_deref(), limit).await?;
         let WorkCounts { requested, confirmed, declined, in_progress, delivered, completed, canceled } = page.counts;
         let counts = [requested, confirmed, declined, in_progress, delivered, completed, canceled];
         Ok(PageSeen {
@@ -113,7 +117,7 @@ impl<S: WorkStorage> Way for Library<S> {
     async fn notify(&self, request: &Request) -> Result<(), Trouble> {
         let notification = request.notification.as_ref().ok_or("an order without a notification")?;
         let (signature, body) = (Some(notification.signature.as_str()), notification.body.as_bytes());
-        let status = self.local().receive_notification(signature, body).await?;
+        let status = self.commands().receive_notification(signature, body).await?;
         if status == InboxStatus::Applied { Ok(()) } else { Err(format!("it became {}", status.as_str()).into()) }
     }
 }

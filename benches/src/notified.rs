@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use serront_core::signature::{hex, unhex};
+use serront_core::primitives::digest::{hex, unhex};
 use sha2::Sha256;
 
 use crate::hand::{Confirmation, Ids, Seen};
@@ -247,8 +247,8 @@ impl Settlement {
 
 #[cfg(test)]
 mod tests {
-    use serront_core::checkout::FeeRate;
-    use serront_core::money::Rupiah;
+    use serront_core::funds::fee::FeeRate;
+    use serront_core::primitives::money::Rupiah;
 
     use super::*;
     use crate::stage::{self, Depth, Size};

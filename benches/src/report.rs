@@ -344,14 +344,14 @@ const ABOUT: &str = "\
 subscriptions, and one written for nothing but this, which checks the version and writes order, payment, claim, audit \
 record, mail, delivery and change set. On SQLite rusqlite with prepared statements on a thread of its own, the read and \
 the writes in one transaction. No library, no other guards; ids from a counter.
-- (b) library: `Local::confirm_payment` and `Local::orders` over its storage, with the system's clock, ids and secrets.
+- (b) library: `Commands::confirm_payment` and `Commands::orders` over its storage, with the system's clock, ids and secrets.
 - (c) as an ORM: the same rows, statement by statement in a transaction (sqlx).
 - (d) write only: (a)'s write without its read; no correct program, only the limit.
 - (e) in a host's transaction: (b) bound to a transaction that the host opens and commits, one confirmation in each.
 - Settling: (a) reads the merchant's secret, the event, session, checkout and all that a confirmation needs in one \
 statement, verifies the signature itself, and writes order, payment, checkout, three claims, two audit records, mail, \
 delivery, the notification's bytes, four ledger entries, two deltas (on SQLite two balances) and change set in another, \
-which checks the order's version. (b) is `Local::receive_notification`, which reads the merchant, then the session, and \
+which checks the order's version. (b) is `Commands::receive_notification`, which reads the merchant, then the session, and \
 commits. Both verify the same signatures, made ahead with a secret for each merchant.
 
 Every row that a slice promised was counted after it. `bytes` are those of audit records, effects and notifications, for \

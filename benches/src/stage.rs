@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, OrderId};
-use serront_core::order::OrderNumber;
-use serront_core::page;
+use serront_core::orders::order::OrderNumber;
+use serront_core::primitives::ids::{AccountId, OrderId};
+use serront_core::primitives::page;
 
 use tokio::sync::oneshot;
 

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::effect::EffectId;
-use serront_core::ids::{AccountId, DeliveryId, EventId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId};
-use serront_core::key::{AccessToken, ApiKey, OperatorKey, WebhookSecret};
+use serront_core::changes::effect::EffectId;
+use serront_core::primitives::ids::{AccountId, DeliveryId, EventId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId};
+use serront_core::accounts::key::{AccessToken, ApiKey, OperatorKey, WebhookSecret};
 
 fuzz_target!(|raw: &str| {
     let mut kinds = 0;

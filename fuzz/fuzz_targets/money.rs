@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::money::Rupiah;
+use serront_core::primitives::money::Rupiah;
 
 fuzz_target!(|input: (&str, i64, i64)| {
     let (json, left, right) = input;

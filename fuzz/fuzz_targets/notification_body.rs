@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::plugipay::{Notification, endpoint, endpoints, ledger_entries, named_merchant};
+use serront_core::online::plugipay::{Notification, endpoint, endpoints, ledger_entries, named_merchant};
 
 fuzz_target!(|bytes: &[u8]| {
     let named = named_merchant(bytes);

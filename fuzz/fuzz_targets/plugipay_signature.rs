@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::plugipay::{EndpointSecret, verify};
-use serront_core::time::Timestamp;
+use serront_core::online::plugipay::{EndpointSecret, verify};
+use serront_core::primitives::time::Timestamp;
 
 const TOLERANCE: Duration = Duration::from_secs(300);
 

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::receipt::{CheckedImage, ImageType, Picture, RECEIPT_BYTES_MAX};
+use serront_core::orders::receipt::{CheckedImage, Picture, RECEIPT_BYTES_MAX};
+use serront_core::primitives::image::ImageType;
 
 fuzz_target!(|bytes: &[u8]| {
     let taken = Picture::take(None, bytes);

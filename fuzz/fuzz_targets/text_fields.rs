@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::page::{search_words, words_of};
-use serront_core::text::{EmailAddress, Slug, WhatsAppNumber, is_blank, is_invisible, name, prose};
+use serront_core::changes::idempotency::IdempotentRequest;
+use serront_core::primitives::search::{search_words, words_of};
+use serront_core::primitives::text::{EmailAddress, Slug, WhatsAppNumber, is_blank, is_invisible, name, prose};
 
 fuzz_target!(|raw: &str| {
     if let Ok(number) = WhatsAppNumber::parse("x", raw) {

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::key::WebhookSecret;
-use serront_core::signature::{Unverified, sign_with, verify};
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::webhooks::signature::{Unverified, sign_with, verify};
+use serront_core::primitives::time::Timestamp;
 
 const TOLERANCE: Duration = Duration::from_secs(300);
 const SECRETS: [&str; 2] = [

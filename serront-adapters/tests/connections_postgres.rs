@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage, TargetSession};
-use serront_core::audit::{Act, Actor};
-use serront_core::page::{Limit, OrderFilter};
-use serront_core::ports::{OrderKey, PortError, PortErrorKind, Storage as _, WorkStorage as _};
-use serront_core::receipt::Digest256;
+use serront_core::accounts::actor::Actor;
+use serront_core::orders::audit::Act;
+use serront_core::ports::{PortError, PortErrorKind, Storage as _, WorkStorage as _};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::page::Limit;
 use serront_core::service::Failure;
+use serront_core::snapshots::OrderFilter;
+use serront_core::snapshots::OrderKey;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{Cluster, fresh_schema, server_url};
 use serront_testkit::proxy::Proxy;
@@ -108,7 +111,7 @@ impl Shop {
 
 async fn confirm(world: &World<PostgresStorage>, placed: &Placed) -> Result<(), Failure> {
     let actor = Actor::host("tester").unwrap();
-    within(world.local().confirm_payment(placed.account_id, placed.id, &actor, None, None)).await.map(drop)
+    within(world.commands().confirm_payment(placed.account_id, placed.id, &actor, None, None)).await.map(drop)
 }
 
 /// Options for a server behind a proxy, where nothing ends by its own time.

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
-use serront_core::audit::{Act, Actor};
-use serront_core::change::{ChangeSet, Committed, Guard, Row};
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::change::{ChangeSet, Committed, Guard, Row};
+use serront_core::changes::effect::Lane;
 use serront_core::decide::{self, Context, Decision};
-use serront_core::effect::Lane;
-use serront_core::page::{Limit, OrderFilter};
-use serront_core::payment::PaymentStatus;
+use serront_core::orders::audit::Act;
+use serront_core::orders::payment::PaymentStatus;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    Clock as _, CommitError, Ids as _, OrderKey, OrderSnapshot, PortErrorKind, Storage as _, WorkStorage as _,
-};
-use serront_core::rejection::Code;
+use serront_core::ports::{Clock as _, CommitError, Ids as _, PortErrorKind, Storage as _, WorkStorage as _};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
+use serront_core::snapshots::OrderFilter;
+use serront_core::snapshots::{OrderKey, OrderSnapshot};
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{Cluster, fresh_schema, server_url};
 use serront_testkit::proxy::{Moment, Proxy};
@@ -212,7 +213,7 @@ fn actor(placed: &Placed) -> Actor {
 }
 
 async fn confirm(world: &World<PostgresStorage>, placed: &Placed) -> Result<(), Failure> {
-    within(world.local().confirm_payment(placed.account_id, placed.id, &actor(placed), None, None)).await.map(drop)
+    within(world.commands().confirm_payment(placed.account_id, placed.id, &actor(placed), None, None)).await.map(drop)
 }
 
 fn kind<T: std::fmt::Debug>(result: Result<T, CommitError>) -> PortErrorKind {
@@ -300,7 +301,7 @@ async fn the_service_does_not_know_either_and_says_what_to_ask_with() {
         other => panic!("{other:?}"),
     };
     shop.proxy.heal();
-    let outcome = within(shop.world.local().outcome(placed[0].account_id, change_set)).await.unwrap();
+    let outcome = within(shop.world.commands().outcome(placed[0].account_id, change_set)).await.unwrap();
     assert_eq!(outcome, Some(Committed { number: None }));
     shop.assert_all_confirmed(&placed).await;
 }
@@ -441,7 +442,7 @@ async fn with_all_connections_taken_callers_are_told_that_it_is_busy() {
     shop.assert_all_confirmed(&placed).await;
 }
 
-fn next_id(shop: &Shop) -> serront_core::ids::ChangeSetId {
+fn next_id(shop: &Shop) -> serront_core::primitives::ids::ChangeSetId {
     shop.world.ids.sequence(shop.world.clock.now()).change_set()
 }
 

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serront_adapters::sqlite::SqliteStorage;
-use serront_core::audit::Act;
-use serront_core::payment::PaymentStatus;
-use serront_core::ports::{OrderKey, PortErrorKind, Storage as _};
-use serront_core::rejection::Code;
+use serront_core::orders::audit::Act;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::ports::{PortErrorKind, Storage as _};
+use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
+use serront_core::snapshots::OrderKey;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::world::{Placed, Seller, World, host};
 use sqlx::AssertSqlSafe;
@@ -106,7 +107,7 @@ async fn reopened(world: &World<SqliteStorage>, file: &Path) -> Arc<World<Sqlite
 }
 
 async fn confirm(world: &World<SqliteStorage>, placed: &Placed) -> Result<(), Failure> {
-    within(world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None)).await.map(drop)
+    within(world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None)).await.map(drop)
 }
 
 fn is_refused(failure: &Failure) -> bool {

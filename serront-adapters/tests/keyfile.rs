@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use serront_adapters::keyfile::{KeyFile, KeyFileError};
+use serront_core::accounts::sealed::SecretHolder;
 use serront_core::ports::{PortErrorKind, Sealer as _};
-use serront_core::sealed::SecretHolder;
 use tempfile::TempDir;
 
 const SECRET: &str = "whsec_0123456789abcdef";

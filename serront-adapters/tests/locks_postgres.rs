@@ -11,17 +11,17 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::system::SystemClock;
-use serront_core::books::Verification;
-use serront_core::change::ChangeSet;
-use serront_core::dispatch::Dispatcher;
-use serront_core::effect::{Effect, Errand, Lane};
-use serront_core::ids::{AccountId, ChangeSetId, MailId};
-use serront_core::mail::MailMessage;
+use serront_core::changes::change::ChangeSet;
+use serront_core::changes::effect::{Effect, Errand, Lane};
+use serront_core::funds::books::Verification;
+use serront_core::orders::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Clock as _, Ids as _, Mailer, PortError, PortErrorKind, Posted, Storage as _, WorkStorage};
-use serront_core::rejection::Code;
-use serront_core::service::{Environment, Failure, Local};
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, ChangeSetId, MailId};
+use serront_core::primitives::rejection::Code;
+use serront_core::primitives::time::Timestamp;
+use serront_core::service::{Commands, Environment, Failure};
+use serront_core::work::dispatch::Dispatcher;
 use serront_testkit::memory::{Mailbox, ManualClock, RecordingSink};
 use serront_testkit::postgres::{Cluster, fresh_schema, server_url};
 use serront_testkit::proxy::Proxy;
@@ -144,7 +144,7 @@ fn empty(account_id: AccountId, id: ChangeSetId, at: Timestamp) -> ChangeSet {
 }
 
 async fn confirm<S: WorkStorage>(world: &World<S>, placed: &Placed) -> Result<(), Failure> {
-    within(world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None)).await.map(drop)
+    within(world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None)).await.map(drop)
 }
 
 /// A host that stops at whatever word to the server, and keeps its connections, keeps no other from its work.
@@ -201,8 +201,8 @@ async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
                     "fold" => drop(stopping.fold_deltas(100).await),
                     "books" => drop(stopping.books(Some(account_id), &Verification::default()).await),
                     _ => {
-                        let local = Local::new(&*stopping, world.environment());
-                        let _ = local.confirm_payment(account_id, order.id, &host(), None, None).await;
+                        let commands = Commands::new(&*stopping, world.environment());
+                        let _ = commands.confirm_payment(account_id, order.id, &host(), None, None).await;
                         if what == "record" {
                             let (mailer, sink) = (Mailbox::default(), RecordingSink::default());
                             let of = Dispatcher::new(&*stopping, &mailer, &sink, &*world.receipts, world.environment());
@@ -252,7 +252,7 @@ async fn what_waits_for_one_account_takes_no_place_of_anothers() {
     options.clock = Some(clock.clone());
     let schema = options.schema.clone();
     let mut world = World::over(Arc::new(PostgresStorage::open(options).await.unwrap()), clock);
-    world.policy.commit_rounds_max = 1_000;
+    world.policy.commits.rounds_max = 1_000;
     let world = Arc::new(world);
     let pool = PgPool::connect(&server_url()).await.unwrap();
     let held = world.seller("held").await;

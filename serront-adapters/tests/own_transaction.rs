@@ -10,20 +10,20 @@ use std::time::Duration;
 
 use serront_adapters::postgres::{BoundPostgres, PostgresOptions, PostgresStorage};
 use serront_adapters::sqlite::{SqliteStorage, SqliteTransaction};
-use serront_core::books::{self, Verification};
-use serront_core::change::ChangeSet;
+use serront_core::changes::change::ChangeSet;
+use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{self, AdjustmentInput, Context, Decision, PayoutStep, Requester};
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::order::{Language, OrderNumber};
-use serront_core::page::{Limit, OrderFilter};
-use serront_core::payment::PaymentStatus;
-use serront_core::payout::PayoutInput;
-use serront_core::ports::{
-    Clock as _, CommitError, Ids as _, OrderKey, PayoutKey, PortErrorKind, Storage, WorkStorage,
-};
-use serront_core::rejection::Rejection;
-use serront_core::service::{Environment, Failure, Local};
-use serront_core::storefront::StorefrontInput;
+use serront_core::funds::books::Verification;
+use serront_core::funds::payout::PayoutInput;
+use serront_core::orders::order::{Language, OrderNumber};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::ports::{Clock as _, CommitError, Ids as _, PortErrorKind, Storage, WorkStorage};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Rejection;
+use serront_core::service::{Commands, Environment, Failure};
+use serront_core::shop::storefront::StorefrontInput;
+use serront_core::snapshots::OrderFilter;
+use serront_core::snapshots::{OrderKey, PayoutKey};
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{fresh_schema, server_url};
 use serront_testkit::world::{Placed, Seller, World, host, order_input, service_input, storefront_input};
@@ -72,8 +72,8 @@ impl Bound<'_> {
         }
     }
 
-    fn local<'b>(&'b self, environment: Environment<'b>) -> Local<'b, dyn Storage + 'b> {
-        Local::bound(self.storage(), environment)
+    fn commands<'b>(&'b self, environment: Environment<'b>) -> Commands<'b, dyn Storage + 'b> {
+        Commands::bound(self.storage(), environment)
     }
 }
 
@@ -156,7 +156,11 @@ impl Shop {
         self.snapshot(&*self.world.storage, placed).await.order.state.payment_status
     }
 
-    async fn snapshot(&self, storage: &(impl Storage + ?Sized), placed: &Placed) -> serront_core::ports::OrderSnapshot {
+    async fn snapshot(
+        &self,
+        storage: &(impl Storage + ?Sized),
+        placed: &Placed,
+    ) -> serront_core::snapshots::OrderSnapshot {
         storage.order(OrderKey::Id(placed.account_id, placed.id), None).await.unwrap().unwrap()
     }
 
@@ -184,7 +188,7 @@ impl Shop {
         let posts = self.world.sink.posts();
         let order = placed.id.to_string();
         let posts = posts.iter().filter(|post| String::from_utf8_lossy(post.body.as_ref()).contains(&order)).count();
-        let records = self.world.local().audit(placed.account_id, placed.id).await.unwrap().len();
+        let records = self.world.commands().audit(placed.account_id, placed.id).await.unwrap().len();
         let times = usize::from(confirmed);
         assert_eq!((mails, posts, records), (times, times, 1 + times));
     }
@@ -219,8 +223,8 @@ impl Own<'_> {
 
     async fn confirm(&mut self, world: &World<dyn WorkStorage>, placed: &Placed) -> Result<ConfirmedBy, Failure> {
         let bound = self.bound();
-        let local = bound.local(world.environment());
-        let answer = local.confirm_payment(placed.account_id, placed.id, &host(), None, None).await?;
+        let commands = bound.commands(world.environment());
+        let answer = commands.confirm_payment(placed.account_id, placed.id, &host(), None, None).await?;
         Ok(answer.change_set.unwrap())
     }
 
@@ -239,7 +243,7 @@ impl Own<'_> {
     }
 }
 
-type ConfirmedBy = serront_core::ids::ChangeSetId;
+type ConfirmedBy = serront_core::primitives::ids::ChangeSetId;
 
 fn adjustment(amount: i64) -> AdjustmentInput {
     AdjustmentInput { amount, reason: "a sale at the counter".to_owned(), reference: "R1".to_owned() }
@@ -298,12 +302,12 @@ async fn the_payment_and_the_hosts_row_are_committed_together(shop: Shop) {
     own.note("after").await;
 
     assert_eq!(shop.notes().await, [""; 0]);
-    assert_eq!(shop.world.local().outcome(placed.account_id, change_set).await.unwrap(), None);
+    assert_eq!(shop.world.commands().outcome(placed.account_id, change_set).await.unwrap(), None);
     assert_eq!(shop.payment(&placed).await, PaymentStatus::Unpaid);
 
     own.commit().await.unwrap();
     assert_eq!(shop.notes().await, ["after", "before"]);
-    assert!(shop.world.local().outcome(placed.account_id, change_set).await.unwrap().is_some());
+    assert!(shop.world.commands().outcome(placed.account_id, change_set).await.unwrap().is_some());
     shop.assert_whole(&placed, true).await;
 }
 
@@ -315,11 +319,11 @@ async fn leaves_neither(shop: Shop, end: impl AsyncFnOnce(Own<'_>)) {
     end(own).await;
 
     assert_eq!(shop.notes().await, [""; 0]);
-    assert_eq!(shop.world.local().outcome(placed.account_id, change_set).await.unwrap(), None);
+    assert_eq!(shop.world.commands().outcome(placed.account_id, change_set).await.unwrap(), None);
     assert_eq!(shop.world.next_due().await, None);
     shop.assert_whole(&placed, false).await;
     // Nothing is left of it that would be in the way.
-    shop.world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
+    shop.world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
     shop.assert_whole(&placed, true).await;
 }
 
@@ -334,18 +338,21 @@ async fn a_drop_leaves_neither(shop: Shop) {
 async fn a_payout_and_the_hosts_row_are_committed_together_or_not(shop: Shop) {
     let (world, account) = (&shop.world, shop.seller.account_id);
     world.switch_payment_on(account).await;
-    world.local().adjust(account, &adjustment(10_000), &host()).await.unwrap();
+    world.commands().adjust(account, &adjustment(10_000), &host()).await.unwrap();
     for kept in [false, true] {
         let mut own = shop.begin().await;
         own.note("a payout").await;
         let asked = {
             let bound = own.bound();
-            let local = bound.local(world.environment());
-            let asked =
-                local.request_payout(account, &payout(4_000), (Requester::Seller, &host()), None).await.unwrap().value;
-            let balance = local.payout_balance(account).await.unwrap();
+            let commands = bound.commands(world.environment());
+            let asked = commands
+                .request_payout(account, &payout(4_000), (Requester::Seller, &host()), None)
+                .await
+                .unwrap()
+                .value;
+            let balance = commands.payout_balance(account).await.unwrap();
             assert_eq!((balance.locked.get(), balance.available), (4_000, 6_000));
-            let more = local.request_payout(account, &payout(6_001), (Requester::Seller, &host()), None).await;
+            let more = commands.request_payout(account, &payout(6_001), (Requester::Seller, &host()), None).await;
             assert!(matches!(more, Err(Failure::Rejected(Rejection::InsufficientBalance { .. }))), "{more:?}");
             asked
         };
@@ -354,12 +361,12 @@ async fn a_payout_and_the_hosts_row_are_committed_together_or_not(shop: Shop) {
         } else {
             own.rollback().await
         }
-        let balance = world.local().payout_balance(account).await.unwrap();
+        let balance = world.commands().payout_balance(account).await.unwrap();
         assert_eq!(balance.available, if kept { 6_000 } else { 10_000 });
         assert_eq!(shop.notes().await.len(), usize::from(kept));
-        assert_eq!(world.local().payout(PayoutKey::Any(asked.id)).await.is_ok(), kept);
+        assert_eq!(world.commands().payout(PayoutKey::Any(asked.id)).await.is_ok(), kept);
     }
-    let report = books::verify(&*world.storage, None, &Verification::default()).await.unwrap();
+    let report = serront_core::service::verify(&*world.storage, None, &Verification::default()).await.unwrap();
     assert_eq!(report.differences, []);
 }
 
@@ -367,30 +374,30 @@ async fn several_commands_see_each_other_and_nobody_else_does(shop: Shop) {
     let (world, seller) = (&shop.world, &shop.seller);
     let mut own = shop.begin().await;
     let bound = own.bound();
-    let local = bound.local(world.environment());
-    let placed = local.place_order("studio", &order_input("Budi"), Language::Id, None).await.unwrap().value;
+    let commands = bound.commands(world.environment());
+    let placed = commands.place_order("studio", &order_input("Budi"), Language::Id, None).await.unwrap().value;
     let (id, token) = (placed.order_id.unwrap(), placed.access_token);
     assert_eq!(placed.number, Some(OrderNumber(1)));
-    local.claim_payment(&token).await.unwrap();
-    assert_eq!(local.buyer_order(&token).await.unwrap().payment_status, PaymentStatus::PaymentClaimed);
-    local.confirm_payment(seller.account_id, id, &host(), None, None).await.unwrap();
-    assert_eq!(local.order(seller.account_id, id).await.unwrap().payment_status, PaymentStatus::PaymentConfirmed);
-    assert_eq!(local.audit(seller.account_id, id).await.unwrap().len(), 3);
+    commands.claim_payment(&token).await.unwrap();
+    assert_eq!(commands.buyer_order(&token).await.unwrap().payment_status, PaymentStatus::PaymentClaimed);
+    commands.confirm_payment(seller.account_id, id, &host(), None, None).await.unwrap();
+    assert_eq!(commands.order(seller.account_id, id).await.unwrap().payment_status, PaymentStatus::PaymentConfirmed);
+    assert_eq!(commands.audit(seller.account_id, id).await.unwrap().len(), 3);
     let page =
-        local.orders(seller.account_id, &OrderFilter::default(), None, Limit::parse(None).unwrap()).await.unwrap();
+        commands.orders(seller.account_id, &OrderFilter::default(), None, Limit::parse(None).unwrap()).await.unwrap();
     assert_eq!((page.orders.len(), page.counts.requested), (1, 1));
 
     let outside = world
-        .local()
+        .commands()
         .orders(seller.account_id, &OrderFilter::default(), None, Limit::parse(None).unwrap())
         .await
         .unwrap();
     assert_eq!((outside.orders.len(), outside.counts.requested), (0, 0));
-    let unseen = world.local().buyer_order(&token).await;
+    let unseen = world.commands().buyer_order(&token).await;
     assert!(matches!(unseen, Err(Failure::Rejected(Rejection::NotFound(_)))), "{unseen:?}");
 
     own.commit().await.unwrap();
-    assert_eq!(world.local().buyer_order(&token).await.unwrap().payment_status, PaymentStatus::PaymentConfirmed);
+    assert_eq!(world.commands().buyer_order(&token).await.unwrap().payment_status, PaymentStatus::PaymentConfirmed);
     assert_eq!(world.dispatch_all().await, 2);
 }
 
@@ -401,54 +408,59 @@ async fn every_local_command_can_be_in_one_transaction(shop: Shop) {
     let mut own = shop.begin().await;
     {
         let bound = own.bound();
-        let local = bound.local(world.environment());
-        let (opened, _) = local.open_account("Second", serront_core::tier::Tier::Free).await.unwrap().value;
-        local.set_tier(opened.id, serront_core::tier::Tier::Business).await.unwrap();
-        local.put_storefront(opened.id, &storefront_input("second"), None).await.unwrap();
+        let commands = bound.commands(world.environment());
+        let (opened, _) =
+            commands.open_account("Second", serront_core::primitives::tier::Tier::Free).await.unwrap().value;
+        commands.set_tier(opened.id, serront_core::primitives::tier::Tier::Business).await.unwrap();
+        commands.put_storefront(opened.id, &storefront_input("second"), None).await.unwrap();
         // First and again, the slug given up and taken by the other.
-        local.put_storefront(account, &storefront_input("renamed"), None).await.unwrap();
-        local.put_storefront(opened.id, &storefront_input("studio"), None).await.unwrap();
-        let service = local.create_service(account, &service_input("cetak", 50_000), None).await.unwrap().value;
-        local.update_service(account, service.id, &service_input("cetak", 60_000), None).await.unwrap();
-        let placed = local.place_order("renamed", &order_input("Ani"), Language::En, None).await.unwrap().value;
+        commands.put_storefront(account, &storefront_input("renamed"), None).await.unwrap();
+        commands.put_storefront(opened.id, &storefront_input("studio"), None).await.unwrap();
+        let service = commands.create_service(account, &service_input("cetak", 50_000), None).await.unwrap().value;
+        commands.update_service(account, service.id, &service_input("cetak", 60_000), None).await.unwrap();
+        let placed = commands.place_order("renamed", &order_input("Ani"), Language::En, None).await.unwrap().value;
         let patch = serde_json::from_str(r#"{"status": "confirmed", "quotedPriceIdr": 800000}"#).unwrap();
-        local.patch_order(account, placed.order_id.unwrap(), patch, &host(), None).await.unwrap();
-        local.delete_service(account, service.id).await.unwrap();
-        let key = local.create_key(account, "second", None).await.unwrap().value;
-        local.delete_key(account, key.shown.id).await.unwrap();
-        let subscriptions = local.subscriptions(account).await.unwrap();
-        local.delete_subscription(account, subscriptions[0].id).await.unwrap();
-        local.adjust(account, &adjustment(10_000), &host()).await.unwrap();
+        commands.patch_order(account, placed.order_id.unwrap(), patch, &host(), None).await.unwrap();
+        commands.delete_service(account, service.id).await.unwrap();
+        let key = commands.create_key(account, "second", None).await.unwrap().value;
+        commands.delete_key(account, key.shown.id).await.unwrap();
+        let subscriptions = commands.subscriptions(account).await.unwrap();
+        commands.delete_subscription(account, subscriptions[0].id).await.unwrap();
+        commands.adjust(account, &adjustment(10_000), &host()).await.unwrap();
         let bank_account = serde_json::from_str(
             r#"{"bankName": "Bank Contoh", "bankAccountNumber": "123", "bankAccountHolder": "Renata"}"#,
         );
-        local.patch_bank_account(account, &bank_account.unwrap(), None).await.unwrap();
+        commands.patch_bank_account(account, &bank_account.unwrap(), None).await.unwrap();
         let input = PayoutInput { amount: 4_000, ..PayoutInput::default() };
-        let paid = local.request_payout(account, &input, (Requester::Seller, &host()), None).await.unwrap().value.id;
+        let paid = commands.request_payout(account, &input, (Requester::Seller, &host()), None).await.unwrap().value.id;
         for step in [PayoutStep::MarkInTransit { reference: None }, PayoutStep::MarkPaid { reference: None }] {
-            local.move_payout(PayoutKey::Id(account, paid), &step, &host(), None).await.unwrap();
+            commands.move_payout(PayoutKey::Id(account, paid), &step, &host(), None).await.unwrap();
         }
-        let cancelled =
-            local.request_payout(account, &payout(1_000), (Requester::Seller, &host()), None).await.unwrap().value.id;
-        local.move_payout(PayoutKey::Any(cancelled), &PayoutStep::Cancel, &host(), None).await.unwrap();
-        local.create_operator_key("desk").await.unwrap();
+        let cancelled = commands
+            .request_payout(account, &payout(1_000), (Requester::Seller, &host()), None)
+            .await
+            .unwrap()
+            .value
+            .id;
+        commands.move_payout(PayoutKey::Any(cancelled), &PayoutStep::Cancel, &host(), None).await.unwrap();
+        commands.create_operator_key("desk").await.unwrap();
     }
     own.commit().await.unwrap();
-    assert_eq!(world.local().shop("renamed").await.unwrap().services.len(), 1);
-    assert_eq!(world.local().subscriptions(account).await.unwrap(), []);
-    assert_eq!(world.local().payout_balance(account).await.unwrap().available, 6_000);
+    assert_eq!(world.commands().shop("renamed").await.unwrap().services.len(), 1);
+    assert_eq!(world.commands().subscriptions(account).await.unwrap(), []);
+    assert_eq!(world.commands().payout_balance(account).await.unwrap().available, 6_000);
     // It is a state like any other: everything goes on from here.
-    world.local().put_storefront(account, &storefront_input("again"), None).await.unwrap();
-    world.local().place_order("again", &order_input("Cici"), Language::Id, None).await.unwrap();
+    world.commands().put_storefront(account, &storefront_input("again"), None).await.unwrap();
+    world.commands().place_order("again", &order_input("Cici"), Language::Id, None).await.unwrap();
 }
 
 async fn a_number_that_was_rolled_back_is_given_again(shop: Shop) {
     let mut own = shop.begin().await;
     {
         let bound = own.bound();
-        let local = bound.local(shop.world.environment());
+        let commands = bound.commands(shop.world.environment());
         for number in 1..=3 {
-            let placed = local.place_order("studio", &order_input("Budi"), Language::Id, None).await.unwrap().value;
+            let placed = commands.place_order("studio", &order_input("Budi"), Language::Id, None).await.unwrap().value;
             assert_eq!(placed.number, Some(OrderNumber(number)));
         }
     }
@@ -459,7 +471,7 @@ async fn a_number_that_was_rolled_back_is_given_again(shop: Shop) {
 async fn a_conflict_leaves_the_transaction_usable(shop: Shop) {
     let (placed, other) = (shop.place().await, shop.place().await);
     let stale = shop.confirmation(&placed).await;
-    shop.world.local().claim_payment(&placed.token).await.unwrap();
+    shop.world.commands().claim_payment(&placed.token).await.unwrap();
     let mut own = shop.begin().await;
     own.note("before").await;
     let refused = own.bound().storage().commit(&stale).await;
@@ -480,16 +492,16 @@ async fn a_name_that_is_taken_leaves_the_transaction_usable(shop: Shop) {
     let mut own = shop.begin().await;
     {
         let bound = own.bound();
-        let local = bound.local(shop.world.environment());
-        let taken = local.create_service(account, &service_input("logo", 1_000), None).await;
+        let commands = bound.commands(shop.world.environment());
+        let taken = commands.create_service(account, &service_input("logo", 1_000), None).await;
         assert!(matches!(taken, Err(Failure::Rejected(Rejection::Conflict(_)))), "{taken:?}");
-        local.create_service(account, &service_input("kartu", 1_000), None).await.unwrap();
+        commands.create_service(account, &service_input("kartu", 1_000), None).await.unwrap();
     }
     own.note("after").await;
     own.confirm(&shop.world, &placed).await.unwrap();
     own.commit().await.unwrap();
     assert_eq!(shop.notes().await, ["after"]);
-    assert_eq!(shop.world.local().services(account).await.unwrap().len(), 2);
+    assert_eq!(shop.world.commands().services(account).await.unwrap().len(), 2);
     shop.assert_whole(&placed, true).await;
 }
 
@@ -500,16 +512,17 @@ async fn a_repeated_request_is_answered_inside_as_outside(shop: Shop) {
     let mut own = shop.begin().await;
     {
         let bound = own.bound();
-        let local = bound.local(shop.world.environment());
-        let first = local.confirm_payment(account, placed.id, &host(), None, Some(request)).await.unwrap();
-        let again = local.confirm_payment(account, placed.id, &host(), None, Some(request)).await.unwrap();
+        let commands = bound.commands(shop.world.environment());
+        let first = commands.confirm_payment(account, placed.id, &host(), None, Some(request)).await.unwrap();
+        let again = commands.confirm_payment(account, placed.id, &host(), None, Some(request)).await.unwrap();
         assert_eq!((first.replayed, again.replayed), (false, true));
         assert_eq!(first.value, again.value);
-        let without = local.confirm_payment(account, placed.id, &host(), None, None).await;
+        let without = commands.confirm_payment(account, placed.id, &host(), None, None).await;
         assert!(matches!(without, Err(Failure::Rejected(_))), "{without:?}");
     }
     own.commit().await.unwrap();
-    let outside = shop.world.local().confirm_payment(account, placed.id, &host(), None, Some(request)).await.unwrap();
+    let outside =
+        shop.world.commands().confirm_payment(account, placed.id, &host(), None, Some(request)).await.unwrap();
     assert!(outside.replayed);
     shop.assert_whole(&placed, true).await;
 }
@@ -613,8 +626,8 @@ async fn a_transaction_can_be_used_from_a_task_of_its_own(shop: Shop) {
 fn confirming(shop: &Arc<Shop>, placed: &Placed) -> JoinHandle<Result<(), Failure>> {
     let (shop, placed) = (Arc::clone(shop), placed.clone());
     tokio::spawn(async move {
-        let local = shop.world.local();
-        local.confirm_payment(placed.account_id, placed.id, &host(), None, None).await.map(drop)
+        let commands = shop.world.commands();
+        commands.confirm_payment(placed.account_id, placed.id, &host(), None, None).await.map(drop)
     })
 }
 
@@ -658,7 +671,7 @@ mod on_sqlite {
         // Ends when the host's time is over, and not before.
         confirming(&shop, &other).await.unwrap().unwrap();
         assert_eq!(kind(own.confirm(&shop.world, &placed).await), PortErrorKind::Transient);
-        let read = own.bound().local(shop.world.environment()).order(placed.account_id, placed.id).await;
+        let read = own.bound().commands(shop.world.environment()).order(placed.account_id, placed.id).await;
         assert_eq!(kind(read), PortErrorKind::Transient);
         assert!(own.execute("INSERT INTO notes (note) VALUES ('late')").await.is_err());
         let Own::Sqlite(transaction) = own else { panic!("another engine") };
@@ -696,8 +709,8 @@ mod on_sqlite {
             })
             .await
             .unwrap();
-            let local = Local::bound(&own, shop.world.environment());
-            let confirmed = local.confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
+            let commands = Commands::bound(&own, shop.world.environment());
+            let confirmed = commands.confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
             assert_eq!(kind(confirmed), PortErrorKind::Transient, "{ending}");
             assert_eq!(own.commit().await.unwrap_err().kind(), PortErrorKind::Transient, "{ending}");
             assert_eq!(shop.notes().await, [""; 0], "{ending}");
@@ -842,7 +855,7 @@ mod on_postgres {
             own.note("note").await;
             own.rollback().await;
             let input = StorefrontInput { bio: Some("Baru.".to_owned()), ..storefront_input("studio") };
-            shop.world.local().put_storefront(shop.seller.account_id, &input, None).await.unwrap();
+            shop.world.commands().put_storefront(shop.seller.account_id, &input, None).await.unwrap();
         }
         own.commit().await.unwrap();
         for other in waiting {
@@ -860,7 +873,7 @@ mod on_postgres {
             let mut own = shop.begin_with(level).await;
             own.note("note").await;
             own.confirm(&shop.world, &other).await.unwrap();
-            shop.world.local().claim_payment(&placed.token).await.unwrap();
+            shop.world.commands().claim_payment(&placed.token).await.unwrap();
             // Above READ COMMITTED the transaction has its snapshot from before the claim.
             let decided = own.confirm(&shop.world, &placed).await;
             if level == "READ COMMITTED" {
@@ -923,13 +936,13 @@ mod on_postgres {
                     own.note(&format!("host {first}")).await;
                     let outcome = {
                         let bound = own.bound();
-                        let local = bound.local(shop.world.environment());
+                        let commands = bound.commands(shop.world.environment());
                         let account = orders[first].account_id;
-                        local.patch_order(account, orders[first].id, patch(900_000), &host(), None).await.unwrap();
+                        commands.patch_order(account, orders[first].id, patch(900_000), &host(), None).await.unwrap();
                         if victim == 0 {
                             barrier.wait().await;
                         }
-                        local.patch_order(account, orders[then].id, patch(950_000), &host(), None).await
+                        commands.patch_order(account, orders[then].id, patch(950_000), &host(), None).await
                     };
                     match outcome {
                         Ok(_) => {
@@ -953,7 +966,7 @@ mod on_postgres {
         assert!(victims >= 1, "{victims}");
         assert_eq!(shop.notes().await, ["host 0", "host 1"]);
         for placed in &orders {
-            let record = shop.world.local().audit(placed.account_id, placed.id).await.unwrap();
+            let record = shop.world.commands().audit(placed.account_id, placed.id).await.unwrap();
             assert_eq!(record.len(), 3);
             assert_eq!(shop.snapshot(&*shop.world.storage, placed).await.order.state.version.0, 3);
         }
@@ -967,8 +980,8 @@ mod on_postgres {
         let mut owns = [shop.begin_with("SERIALIZABLE").await, shop.begin_with("SERIALIZABLE").await];
         for (own, read) in owns.iter_mut().zip([1, 0]) {
             let bound = own.bound();
-            let local = bound.local(shop.world.environment());
-            local.order(orders[read].account_id, orders[read].id).await.unwrap();
+            let commands = bound.commands(shop.world.environment());
+            commands.order(orders[read].account_id, orders[read].id).await.unwrap();
         }
         let mut confirmed = Vec::new();
         for ((at, mut own), placed) in owns.into_iter().enumerate().zip(&orders) {
@@ -999,7 +1012,7 @@ mod on_postgres {
                 sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut **transaction).await.unwrap();
             sqlx::query("SELECT pg_terminate_backend($1, 10000)").bind(session).execute(pool).await.unwrap();
             if reads_first {
-                let read = own.bound().local(shop.world.environment()).order(placed.account_id, placed.id).await;
+                let read = own.bound().commands(shop.world.environment()).order(placed.account_id, placed.id).await;
                 assert_eq!(kind(read), PortErrorKind::Transient);
             }
             match own.bound().storage().commit(&change).await {
@@ -1020,8 +1033,8 @@ mod on_postgres {
         let placed = shop.place().await;
         let mut connection = pool.acquire().await.unwrap();
         let bound = storage.bind(&mut connection);
-        let local = Local::bound(&bound, shop.world.environment());
-        let refused = local.confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
+        let commands = Commands::bound(&bound, shop.world.environment());
+        let refused = commands.confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
         assert_eq!(kind(refused), PortErrorKind::Permanent);
         shop.assert_whole(&placed, false).await;
     }
@@ -1035,7 +1048,7 @@ mod on_postgres {
         {
             let bound = own.bound();
             assert!(Polls { future: Box::pin(bound.storage().commit(&change)), left: 1 }.await.is_none());
-            let read = bound.local(shop.world.environment()).order(placed.account_id, placed.id).await;
+            let read = bound.commands(shop.world.environment()).order(placed.account_id, placed.id).await;
             assert_eq!(kind(read), PortErrorKind::Permanent);
         }
         own.rollback().await;

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serront_adapters::plugipay::{PlugipayClient, PlugipaySetupError};
-use serront_core::checkout::{FeeRate, MerchantId, SessionId};
-use serront_core::plugipay::{self, Minted, Observation, Returns};
-use serront_core::ports::{Clock as _, Plugipay as _, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortError};
-use serront_core::time::Timestamp;
+use serront_core::funds::fee::FeeRate;
+use serront_core::online::plugipay::{self, Minted, Observation, Returns};
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::ports::{Clock as _, Plugipay as _, PortError};
+use serront_core::primitives::provider::{MerchantId, SessionId};
+use serront_core::primitives::time::Timestamp;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::sandbox::{Route, SandboxServer, Trouble};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -485,7 +487,7 @@ impl Bench {
         let body = plugipay::session_request(
             "chk_01jtestvect0r0000000000003".parse().unwrap(),
             "ord_01jtestvect0r0000000000002".parse().unwrap(),
-            serront_core::money::Rupiah::new(750_000).unwrap(),
+            serront_core::primitives::money::Rupiah::new(750_000).unwrap(),
             "Desain logo — 日本",
             3_600,
             &Returns { success_url: format!("{page}?paid=1"), cancel_url: page },

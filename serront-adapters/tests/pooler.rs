@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
-use serront_core::audit::Actor;
+use serront_core::accounts::actor::Actor;
 use serront_core::ports::{PortError, PortErrorKind, WorkStorage as _};
 use serront_core::service::Failure;
 use serront_testkit::memory::ManualClock;
@@ -67,7 +67,7 @@ async fn session_pooling_works_as_it_is_shipped() {
     }
     let confirm = async |order: &serront_testkit::world::Placed| {
         let actor = Actor::host("tester").unwrap();
-        within(world.local().confirm_payment(order.account_id, order.id, &actor, None, None)).await.map(drop)
+        within(world.commands().confirm_payment(order.account_id, order.id, &actor, None, None)).await.map(drop)
     };
     let (first, others) = placed.split_first().unwrap();
     for answer in join_all(others.iter().map(&confirm)).await {

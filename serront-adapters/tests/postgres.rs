@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
-use serront_core::books::{self, Difference, Sums, Verification, VerificationReport};
 use serront_core::decide::AdjustmentInput;
-use serront_core::ledger::{EntryCode, POSTED_WITHIN};
-use serront_core::page::{EntryFilter, Limit, OrderFilter, search_words};
+use serront_core::funds::books::{Difference, Sums, Verification, VerificationReport};
+use serront_core::funds::ledger::{EntryCode, POSTED_WITHIN};
 use serront_core::ports::{Clock, Storage as _, WorkStorage};
-use serront_core::service::{Failure, Local};
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::search::search_words;
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::service::{Commands, Failure};
+use serront_core::snapshots::{EntryFilter, OrderFilter};
 use serront_testkit::conformance::Harness;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{fresh_schema, server_url};
@@ -124,9 +126,9 @@ async fn an_entry_that_was_tampered_with_is_told() {
     let world = World::over(postgres.storage(), postgres.clock.clone());
     let mut accounts = Vec::new();
     for name in ["Renata", "Sari"] {
-        let account_id = world.local().open_account(name, Tier::Starter).await.unwrap().value.0.id;
+        let account_id = world.commands().open_account(name, Tier::Starter).await.unwrap().value.0.id;
         let input = AdjustmentInput { amount: -1_000, reason: "a refund".to_owned(), reference: "R1".to_owned() };
-        world.local().adjust(account_id, &input, &host()).await.unwrap();
+        world.commands().adjust(account_id, &input, &host()).await.unwrap();
         accounts.push(account_id);
     }
     let pool = sqlx::PgPool::connect(&server_url()).await.unwrap();
@@ -146,11 +148,12 @@ async fn an_entry_that_was_tampered_with_is_told() {
         Difference::Transaction { account_id, tx_id, excess: -1 },
     ];
     for (of, accounts) in [(None, 2), (Some(account_id), 1)] {
-        let told = books::verify(&*world.storage, of, &Verification::default()).await.unwrap();
+        let told = serront_core::service::verify(&*world.storage, of, &Verification::default()).await.unwrap();
         let entries = u64::try_from(accounts).unwrap() * 2;
         assert_eq!(told, VerificationReport { accounts, entries, differences: differences.clone() });
     }
-    let told = books::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
+    let told =
+        serront_core::service::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
     assert_eq!(told.differences, []);
 }
 
@@ -170,7 +173,7 @@ async fn texts_of_earlier_versions_are_found() {
         reference: reference.to_owned(),
     };
     for reference in ["Réf 1", "Réf 2", "twice"] {
-        world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+        world.commands().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
     }
     let schema = &postgres.options.schema;
     let mark = seller.account_id.ulid().to_string().to_lowercase();
@@ -206,7 +209,7 @@ async fn texts_of_earlier_versions_are_found() {
     for (reference, replayed) in
         [("Réf 1", true), ("Re\u{301}f 1", true), ("Réf 2", true), ("twice", true), ("R\u{e9}f 3", false)]
     {
-        let answer = world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+        let answer = world.commands().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
         assert_eq!(answer.replayed, replayed, "{reference:?}");
     }
 }
@@ -225,7 +228,7 @@ async fn an_open_transaction_keeps_the_ledger_from_being_complete() {
     };
     let clock = Arc::new(ManualClock::at(server_time().await));
     let world = World::over(Arc::clone(&storage), clock.clone());
-    let account_id = world.local().open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    let account_id = world.commands().open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
     let input = |reference: &str| AdjustmentInput {
         amount: 1_000,
         reason: "a sale at the counter".to_owned(),
@@ -240,12 +243,12 @@ async fn an_open_transaction_keeps_the_ledger_from_being_complete() {
     let mut slow = pool.begin().await.unwrap();
     {
         let bound = storage.bind(&mut slow);
-        let local = Local::bound(&bound, world.environment());
-        local.adjust(account_id, &input("slow"), &host()).await.unwrap();
+        let commands = Commands::bound(&bound, world.environment());
+        commands.adjust(account_id, &input("slow"), &host()).await.unwrap();
     }
     let posted = server_time().await;
-    let other = world.local().open_account("Sari", Tier::Starter).await.unwrap().value.0.id;
-    world.local().adjust(other, &input("quick"), &host()).await.unwrap();
+    let other = world.commands().open_account("Sari", Tier::Starter).await.unwrap().value.0.id;
+    world.commands().adjust(other, &input("quick"), &host()).await.unwrap();
     let open = storage.complete_before().await.unwrap();
     assert!(open.plus(POSTED_WITHIN) <= posted, "{open}: the slow one began before {posted}");
     let read = before(open).await;
@@ -258,9 +261,9 @@ async fn an_open_transaction_keeps_the_ledger_from_being_complete() {
 
     // A decision that is too old is made again; with a clock that is too slow it stays too old.
     clock.set(ended.minus(POSTED_WITHIN + Duration::from_secs(1)));
-    let late = world.local().adjust(account_id, &input("late"), &host()).await;
+    let late = world.commands().adjust(account_id, &input("late"), &host()).await;
     assert!(matches!(late, Err(Failure::Busy)), "{late:?}");
     clock.set(server_time().await);
-    world.local().adjust(account_id, &input("late"), &host()).await.unwrap();
+    world.commands().adjust(account_id, &input("late"), &host()).await.unwrap();
     assert_eq!(before(Timestamp::from_millis(i64::MAX)).await.len(), 2);
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use object_store::memory::InMemory;
 use serront_adapters::proofs::ObjectReceipts;
-use serront_core::ids::{AccountId, InstallationId, UploadId};
 use serront_core::ports::{PortErrorKind, Receipts};
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
+use serront_core::primitives::time::Timestamp;
 
 fn account(digit: u8) -> AccountId {
     format!("acc_01jtestvect0r000000000000{digit}").parse().unwrap()

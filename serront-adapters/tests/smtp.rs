@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use lettre::Address;
 use serront_adapters::smtp::{MailFiles, MailSetupError, SmtpMailer};
-use serront_core::mail::{
+use serront_core::orders::mail::{
     BuiltInTemplates, ConfirmedBy, Mail, MailMessage, MailTemplates, MailText, PaymentConfirmed, render,
 };
-use serront_core::money::Rupiah;
-use serront_core::order::{Language, OrderNumber};
+use serront_core::orders::order::{Language, OrderNumber};
 use serront_core::ports::{Mailer, PortError, PortErrorKind};
-use serront_core::text::EmailAddress;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::text::EmailAddress;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

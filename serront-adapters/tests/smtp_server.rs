@@ -16,15 +16,17 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use serront_adapters::smtp::{MailSetupError, SmtpMailer};
-use serront_core::dispatch::Dispatcher;
-use serront_core::effect::EffectId;
-use serront_core::ids::MailId;
-use serront_core::mail::{BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, one_line, render};
-use serront_core::money::Rupiah;
-use serront_core::order::{Language, OrderNumber};
-use serront_core::page::Limit;
+use serront_core::changes::effect::EffectId;
+use serront_core::orders::mail::{
+    BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, one_line, render,
+};
+use serront_core::orders::order::{Language, OrderNumber};
 use serront_core::ports::{Clock, Mailer, PortErrorKind, WorkStorage};
-use serront_core::text::EmailAddress;
+use serront_core::primitives::ids::MailId;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::text::EmailAddress;
+use serront_core::work::dispatch::Dispatcher;
 use serront_testkit::generators;
 use serront_testkit::world::{World, host};
 use tempfile::TempDir;
@@ -237,7 +239,7 @@ async fn attempted(world: &World, mailer: &SmtpMailer) -> usize {
 async fn confirmed() -> World {
     let world = World::new();
     let (seller, placed) = world.seller_with_order("studio").await;
-    world.local().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
+    world.commands().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
     world
 }
 
@@ -276,7 +278,7 @@ async fn a_mail_that_is_refused_for_good_is_given_up_at_once_and_tried_again_by_
     assert!(!shown.contains("budi"), "the server's words repeat the recipient: {shown}");
 
     let account_id = world.storage.given_up(None, Limit::parse(None).unwrap()).await.unwrap().rows[0].account_id;
-    world.local().retry_effect(account_id, id).await.unwrap();
+    world.commands().retry_effect(account_id, id).await.unwrap();
     assert_eq!(attempted(&world, &mailer).await, 1);
     assert_eq!(server.next()["messageId"], format!("<{id}@serront.example>"));
     assert_eq!(given_up(&world).await, []);

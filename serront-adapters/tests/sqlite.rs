@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::sqlite::SqliteStorage;
-use serront_core::books::{self, Difference, Sums, Verification, VerificationReport};
 use serront_core::decide::AdjustmentInput;
-use serront_core::ledger::{EntryCode, POSTED_WITHIN};
-use serront_core::page::{EntryFilter, Limit, OrderFilter, search_words};
+use serront_core::funds::books::{Difference, Sums, Verification, VerificationReport};
+use serront_core::funds::ledger::{EntryCode, POSTED_WITHIN};
 use serront_core::ports::{Clock, Storage as _, WorkStorage};
-use serront_core::service::Local;
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::search::search_words;
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::service::Commands;
+use serront_core::snapshots::{EntryFilter, OrderFilter};
 use serront_testkit::conformance::Harness;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::world::{World, host};
@@ -85,9 +87,9 @@ async fn an_entry_that_was_tampered_with_is_told() {
     let world = World::over(sqlite.storage(), sqlite.clock.clone());
     let mut accounts = Vec::new();
     for name in ["Renata", "Sari"] {
-        let account_id = world.local().open_account(name, Tier::Starter).await.unwrap().value.0.id;
+        let account_id = world.commands().open_account(name, Tier::Starter).await.unwrap().value.0.id;
         let input = AdjustmentInput { amount: -1_000, reason: "a refund".to_owned(), reference: "R1".to_owned() };
-        world.local().adjust(account_id, &input, &host()).await.unwrap();
+        world.commands().adjust(account_id, &input, &host()).await.unwrap();
         accounts.push(account_id);
     }
     let file = sqlite.folder.path().join("test.db").display().to_string();
@@ -106,11 +108,12 @@ async fn an_entry_that_was_tampered_with_is_told() {
         Difference::Transaction { account_id, tx_id, excess: -1 },
     ];
     for (of, accounts) in [(None, 2), (Some(account_id), 1)] {
-        let told = books::verify(&*world.storage, of, &Verification::default()).await.unwrap();
+        let told = serront_core::service::verify(&*world.storage, of, &Verification::default()).await.unwrap();
         let entries = u64::try_from(accounts).unwrap() * 2;
         assert_eq!(told, VerificationReport { accounts, entries, differences: differences.clone() });
     }
-    let told = books::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
+    let told =
+        serront_core::service::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
     assert_eq!(told.differences, []);
 }
 
@@ -130,7 +133,7 @@ async fn texts_of_earlier_versions_are_found() {
         reference: reference.to_owned(),
     };
     for reference in ["Réf 1", "Réf 2", "twice"] {
-        world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+        world.commands().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
     }
     let mark = seller.account_id.ulid().to_string().to_lowercase();
     let file = sqlite.folder.path().join("test.db").display().to_string();
@@ -185,7 +188,7 @@ async fn texts_of_earlier_versions_are_found() {
     for (reference, replayed) in
         [("Réf 1", true), ("Re\u{301}f 1", true), ("Réf 2", true), ("twice", true), ("R\u{e9}f 3", false)]
     {
-        let answer = world.local().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
+        let answer = world.commands().adjust(seller.account_id, &input(reference), &host()).await.unwrap();
         assert_eq!(answer.replayed, replayed, "{reference:?}");
     }
 }
@@ -196,10 +199,10 @@ async fn an_open_transaction_keeps_the_ledger_from_being_complete() {
     let sqlite = Sqlite::fresh().await;
     let storage = sqlite.storage.read().unwrap().clone();
     let world = World::over(Arc::clone(&storage), sqlite.clock.clone());
-    let account_id = world.local().open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    let account_id = world.commands().open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
     let input = AdjustmentInput { amount: 1_000, reason: "a sale".to_owned(), reference: "slow".to_owned() };
     let slow = storage.begin(Duration::from_secs(60)).await.unwrap();
-    Local::bound(&slow, world.environment()).adjust(account_id, &input, &host()).await.unwrap();
+    Commands::bound(&slow, world.environment()).adjust(account_id, &input, &host()).await.unwrap();
     // It is open for as long as what it posted may take to land, and longer.
     sqlite.advance(POSTED_WITHIN * 2).await;
     let read = async || {

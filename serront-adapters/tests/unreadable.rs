@@ -9,21 +9,22 @@ use std::time::Duration;
 
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::sqlite::SqliteStorage;
-use serront_core::account::Version;
-use serront_core::books::{self, Difference, Verification};
-use serront_core::change::{ChangeSet, Guard, Row, Write};
+use serront_core::changes::change::{ChangeSet, Guard, Row, Write};
+use serront_core::changes::effect::{Attempt, Delivery, Effect, EffectId, EffectRecord, EffectStatus, Errand, Lane};
 use serront_core::decide::{AdjustmentInput, Requester};
-use serront_core::effect::{Attempt, Delivery, Effect, EffectId, EffectRecord, EffectStatus, Errand, Lane};
-use serront_core::event::EventType;
-use serront_core::ids::{AccountId, IdSequence, SubscriptionId};
-use serront_core::marked::MarkedText;
-use serront_core::page::{Limit, Page};
-use serront_core::payout::PayoutInput;
+use serront_core::funds::books::{Difference, Verification};
+use serront_core::funds::payout::PayoutInput;
+use serront_core::online::provisioning::{Provisioning, ProvisioningState};
+use serront_core::orders::marked::MarkedText;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, Ids as _, NextAttempt, OrderKey, Prune, WorkStorage};
-use serront_core::provisioning::{Provisioning, ProvisioningState};
+use serront_core::ports::{Ids as _, WorkStorage};
+use serront_core::primitives::ids::{AccountId, IdSequence, SubscriptionId};
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
 use serront_core::service::Resealed;
-use serront_core::time::Timestamp;
+use serront_core::snapshots::{Due, NextAttempt, OrderKey, Prune};
+use serront_core::webhooks::event::EventType;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{fresh_schema, server_url};
 use serront_testkit::world::{Seller, World, host};
@@ -138,7 +139,7 @@ impl Town {
     async fn mail(&self, seller: &Seller) -> EffectId {
         let placed = self.world.place(seller, "Budi").await;
         let before = self.waiting_mails().await;
-        self.world.local().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
+        self.world.commands().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
         let after = self.waiting_mails().await;
         after.into_iter().find(|id| !before.contains(id)).unwrap()
     }
@@ -428,7 +429,7 @@ fn notification(account_id: AccountId, event_id: &str, status: &str) -> String {
 
 /// Something that is in flight.
 async fn payout(town: &Town, account_id: AccountId) -> String {
-    let local = town.world.local();
+    let commands = town.world.commands();
     town.world.switch_payment_on(account_id).await;
     adjust(town, account_id, 10_000, "opening").await;
     let input = PayoutInput {
@@ -439,13 +440,13 @@ async fn payout(town: &Town, account_id: AccountId) -> String {
         bank_account_holder: Some("Renata".to_owned()),
         ..PayoutInput::default()
     };
-    let asked = local.request_payout(account_id, &input, (Requester::Seller, &host()), None).await;
+    let asked = commands.request_payout(account_id, &input, (Requester::Seller, &host()), None).await;
     asked.unwrap().value.id.to_string()
 }
 
 async fn adjust(town: &Town, account_id: AccountId, amount: i64, reference: &str) {
     let input = AdjustmentInput { amount, reason: "a sale".to_owned(), reference: reference.to_owned() };
-    town.world.local().adjust(account_id, &input, &host()).await.unwrap();
+    town.world.commands().adjust(account_id, &input, &host()).await.unwrap();
 }
 
 /// Every row of a list, one on a page.
@@ -473,7 +474,7 @@ async fn lists_of_every_account_leave_out_what_cannot_be_read(town: Town) {
         for due in town.take(Lane::Removals, 10).await {
             town.record(&due, NextAttempt::Failed).await;
         }
-        town.world.local().discard_effect(seller.account_id, discarded, "not wanted", &host()).await.unwrap();
+        town.world.commands().discard_effect(seller.account_id, discarded, "not wanted", &host()).await.unwrap();
         town.advance(Duration::from_secs(1));
         sellers.push((seller.account_id, kept));
     }
@@ -492,7 +493,7 @@ async fn lists_of_every_account_leave_out_what_cannot_be_read(town: Town) {
     let readable = [sellers[0].0, sellers[3].0];
     let payouts = paged(
         async |after| storage.payouts_in_flight(after, one).await.unwrap(),
-        serront_core::payout::Payout::position,
+        serront_core::funds::payout::Payout::position,
     );
     assert_eq!(payouts.await.iter().map(|payout| payout.account_id).collect::<Vec<_>>(), readable);
     let given_up = paged(async |after| storage.given_up(after, one).await.unwrap(), EffectRecord::position).await;
@@ -523,8 +524,8 @@ async fn lists_of_every_account_leave_out_what_cannot_be_read(town: Town) {
         ]
     );
     // What concerns one account fails for that one alone.
-    assert!(town.world.local().payouts(sellers[1].0, None, None, one).await.is_err());
-    assert_eq!(town.world.local().payouts(sellers[0].0, None, None, one).await.unwrap().payouts.len(), 1);
+    assert!(town.world.commands().payouts(sellers[1].0, None, None, one).await.is_err());
+    assert_eq!(town.world.commands().payouts(sellers[0].0, None, None, one).await.unwrap().payouts.len(), 1);
 }
 
 /// Who forgets a key must not take such a row for one that needs none.
@@ -551,21 +552,21 @@ async fn secrets_that_cannot_be_read_are_not_taken_for_sealed_anew(town: Town) {
     assert_eq!(secrets.iter().map(|row| row.id).collect::<Vec<_>>(), [subscriptions[0], subscriptions[2]]);
     let endpoints = paged(async |after| storage.provisionings(after, one).await.unwrap(), |row| row.account_id).await;
     assert_eq!(endpoints.iter().map(|row| row.account_id).collect::<Vec<_>>(), accounts[1..]);
-    let resealed = town.world.local().reseal().await.unwrap();
+    let resealed = town.world.commands().reseal().await.unwrap();
     assert_eq!(resealed, Resealed { seen: 6, resealed: 0, unopened: 2 });
-    assert!(town.world.local().has_sealed().await.unwrap());
+    assert!(town.world.commands().has_sealed().await.unwrap());
     town.sql(&format!("UPDATE @.subscriptions SET version = 1 WHERE subscription_id = '{}'", subscriptions[1]), 1)
         .await;
     town.sql(&format!("UPDATE @.provisioning SET state = '{{}}' WHERE account_id = '{}'", accounts[0]), 1).await;
     town.advance(RESTED);
     assert_eq!(town.take(Lane::Errands, 10).await, []);
     assert_eq!(town.aside().await, BTreeMap::new());
-    let resealed = town.world.local().reseal().await.unwrap();
+    let resealed = town.world.commands().reseal().await.unwrap();
     assert_eq!(resealed, Resealed { seen: 6, resealed: 0, unopened: 0 });
 }
 
 async fn verified(town: &Town) -> Vec<Difference> {
-    books::verify(town.storage(), None, &Verification::default()).await.unwrap().differences
+    serront_core::service::verify(town.storage(), None, &Verification::default()).await.unwrap().differences
 }
 
 async fn a_sum_beyond_an_integer_fails_the_verification_of_one_account(town: Town) {
@@ -601,7 +602,7 @@ async fn a_sum_beyond_an_integer_fails_the_verification_of_one_account(town: Tow
         assert!(found.iter().any(|text| text.contains(part)), "{part}: {found:?}");
     }
     assert_eq!(of(clean), [""; 0], "{told:?}");
-    let one = books::verify(town.storage(), Some(clean), &Verification::default()).await.unwrap();
+    let one = serront_core::service::verify(town.storage(), Some(clean), &Verification::default()).await.unwrap();
     assert_eq!((one.accounts, one.entries, one.differences), (1, 4, Vec::new()));
 }
 
@@ -621,10 +622,10 @@ async fn a_balance_beyond_an_integer_stops_one_account(town: Town) {
     let mend = format!("UPDATE @.ledger_balances SET credits = 1000 WHERE account_id = '{huge_id}'");
     if !town.folds() {
         let input = AdjustmentInput { amount: 5, reason: "a sale".to_owned(), reference: "second".to_owned() };
-        assert!(town.world.local().adjust(huge_id, &input, &host()).await.is_err());
+        assert!(town.world.commands().adjust(huge_id, &input, &host()).await.is_err());
         assert_eq!(credits(clean_id).await, Ok(1_500));
         town.sql(&mend, 1).await;
-        town.world.local().adjust(huge_id, &input, &host()).await.unwrap();
+        town.world.commands().adjust(huge_id, &input, &host()).await.unwrap();
         assert_eq!(credits(huge_id).await, Ok(1_005));
         return;
     }
@@ -688,7 +689,7 @@ async fn reads_at_the_same_time_fail_for_themselves(town: Town) {
         for (n, read) in reading.into_iter().enumerate() {
             assert_eq!(read.await.unwrap(), n % 8 != 0, "order {n}");
         }
-        let look = |hash: &serront_core::receipt::Digest256| {
+        let look = |hash: &serront_core::primitives::digest::Digest256| {
             let (storage, hash) = (Arc::clone(&town.world.storage), *hash);
             tokio::spawn(async move { storage.key(hash).await.is_ok_and(|found| found.is_some()) })
         };

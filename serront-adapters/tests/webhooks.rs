@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::webhooks::{HttpSink, Resolve, SystemResolver, Targets};
-use serront_core::event::EventType;
 use serront_core::ports::{Post, Posted, Sink, TargetError, TargetRefused};
+use serront_core::webhooks::event::EventType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};

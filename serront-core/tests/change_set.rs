@@ -1,19 +1,20 @@
 //! A change set that contradicts itself is refused, whatever the contradiction.
 
-use serront_core::account::{Account, AccountState, Modules, Version};
-use serront_core::audit::Actor;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use serront_core::effect::{Delivery, Discard, Effect, EffectId};
-use serront_core::event::EventType;
-use serront_core::idempotency::KeptOutcome;
-use serront_core::ids::{AccountId, IdSequence, OrderId};
-use serront_core::marked::MarkedText;
-use serront_core::money::Rupiah;
-use serront_core::order::{OrderState, WorkStatus};
-use serront_core::payment::{PaymentState, PaymentStatus};
-use serront_core::receipt::Digest256;
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::accounts::account::{Account, AccountState, Modules};
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use serront_core::changes::effect::{Delivery, Discard, Effect, EffectId};
+use serront_core::changes::idempotency::KeptOutcome;
+use serront_core::orders::marked::MarkedText;
+use serront_core::orders::order::{OrderState, WorkStatus};
+use serront_core::orders::payment::{PaymentState, PaymentStatus};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{AccountId, IdSequence, OrderId};
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::webhooks::event::EventType;
 use ulid::Ulid;
 
 fn ids() -> IdSequence {

@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-use serront_core::receipt::{ImageType, Picture};
+use serront_core::orders::receipt::Picture;
+use serront_core::primitives::image::ImageType;
 
 /// The files, their kinds, and how many bytes at their end are not the picture's (fewer than none: an added end).
 const FILES: [(&str, ImageType, isize); 18] = [

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serront_core::key::WebhookSecret;
-use serront_core::signature::{Unverified, sign, sign_with, verify};
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature::{Unverified, sign, sign_with, verify};
 
 const BODY: &str = r#"{"id":"evt_01jtestvector000000000000","note":"kopi susu — 日本"}"#;
 

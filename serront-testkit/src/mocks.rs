@@ -8,43 +8,47 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mockall::mock;
-use serront_core::audit::AuditRecord;
-use serront_core::books::Verification;
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{
+use serront_core::accounts::key::{KeyRecord, SecretBytes};
+use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
+use serront_core::changes::idempotency::Scope;
+use serront_core::funds::books::Verification;
+use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::online::exception::{ExceptionStatus, PaymentException};
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall};
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::mail::MailMessage;
+use serront_core::orders::order::{OrderNumber, WorkCounts};
+use serront_core::policy::DeliveryShares;
+use serront_core::ports::{
+    Clock, CommitError, Ids, Mailer, Plugipay, PortError, Post, Posted, QuarantinedReceipt, Receipts, RecordError,
+    Sealer, Secrets, Sink, Storage, StoredReceipt, TargetError, WorkStorage,
+};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{
     AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, InstallationId, KeyId, OrderId, PayoutId,
     ServiceId, SubscriptionId, UploadId,
 };
-use serront_core::inbox::InboxRecord;
-use serront_core::key::{KeyRecord, SecretBytes};
-use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::mail::MailMessage;
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
-    OrderFilter, OrderRow, Page, PayoutPosition,
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::time::Timestamp;
+use serront_core::shop::catalog::Service;
+use serront_core::snapshots::set_aside::SetAsides;
+use serront_core::snapshots::{
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, ExceptionSnapshot, Fence, FundsSnapshot, InstallationRow,
+    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned, ServiceSnapshot, SessionSnapshot,
+    ShopSnapshot, SubscriptionSecrets,
 };
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
-    Ids, InstallationRow, Mailer, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Plugipay,
-    PlugipayAnswer, PlugipayCall, PortError, Post, Posted, Prune, Pruned, QuarantinedReceipt, Receipts, RecordError,
-    Sealer, Secrets, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Sink, Storage, StoredReceipt, SubscriptionSecrets,
-    TargetError, WorkStorage,
+use serront_core::snapshots::{
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter,
+    OrderRow, PayoutPosition,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::sealed::{SealedSecret, SecretHolder};
-use serront_core::set_aside::SetAsides;
-use serront_core::subscription::Streak;
-use serront_core::text::Slug;
-use serront_core::time::Timestamp;
+use serront_core::webhooks::subscription::Streak;
 
 mock! {
     /// A mock of [`WorkStorage`], and so of [`Storage`] too.
@@ -318,9 +322,9 @@ mock! {
 mod tests {
     use mockall::Sequence;
     use mockall::predicate::eq;
-    use serront_core::change::ClaimName;
+    use serront_core::changes::change::ClaimName;
     use serront_core::policy::Policy;
-    use serront_core::service::{Environment, Service};
+    use serront_core::service::{Commands, Environment};
     use ulid::Ulid;
 
     use super::*;
@@ -358,14 +362,14 @@ mod tests {
         clock.expect_now().return_const(now);
         let mut ids = MockIds::new();
         ids.expect_sequence().returning(|_| IdSequence::from_seed(Ulid::from_parts(1, 1)));
-        // A confirmation draws no secret, stores no bytes and tells nobody before its commit: no expectation, no call.
-        let (secrets, receipts, sink) = (MockSecrets::new(), MockReceipts::new(), MockSink::new());
+        // A confirmation draws no secret: no expectation, no call.
+        let secrets = MockSecrets::new();
         let policy = Policy::default();
         let sealer = MockSealer::new();
         let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer: &sealer, policy: &policy };
-        let service = Service::new(&storage, &receipts, &sink, environment);
+        let commands = Commands::new(&storage, environment);
 
-        let confirmed = service.local().confirm_payment(placed.account_id, placed.id, &world::host(), None, None).await;
+        let confirmed = commands.confirm_payment(placed.account_id, placed.id, &world::host(), None, None).await;
         assert_eq!(confirmed.unwrap().value.id, placed.id);
     }
 }

@@ -6,7 +6,8 @@
 //! which a browser and this library disagree, each with its reason.
 #![allow(clippy::expect_used, reason = "test support: a picture that is not as expected ends the test")]
 
-use serront_core::receipt::{ImageFault, ImageType, RECEIPT_PIXELS_MAX};
+use serront_core::primitives::image::RECEIPT_PIXELS_MAX;
+use serront_core::primitives::image::{ImageFault, ImageType};
 
 /// A JPEG with one scan.
 pub const BASELINE_JPEG: &[u8] = include_bytes!("receipts/baseline.jpg");

@@ -7,24 +7,26 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serront_core::account::{AccountState, Modules};
-use serront_core::audit::Actor;
-use serront_core::catalog::{PricingType, ServiceInput};
-use serront_core::change::{ChangeSet, Guard, Row, Write};
-use serront_core::dispatch::Dispatcher;
-use serront_core::effect::Lane;
-use serront_core::ids::{AccountId, KeyId, OrderId, ServiceId, SubscriptionId};
-use serront_core::janitor::Janitor;
-use serront_core::key::{AccessToken, ApiKey};
-use serront_core::order::{Language, OrderInput, OrderNumber};
+use serront_core::accounts::account::{AccountState, Modules};
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::{AccessToken, ApiKey};
+use serront_core::changes::change::{ChangeSet, Guard, Row, Write};
+use serront_core::changes::effect::Lane;
+use serront_core::orders::instructions::BankAccount;
+use serront_core::orders::order::PricingType;
+use serront_core::orders::order::{Language, OrderInput, OrderNumber};
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock, Ids as _, Plugipay, WorkStorage};
-use serront_core::service::{Environment, Local, Online, Provider, Service};
-use serront_core::storefront::{BankAccount, StorefrontInput};
-use serront_core::subscription::SubscriptionInput;
-use serront_core::sweep::Sweeper;
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, KeyId, OrderId, ServiceId, SubscriptionId};
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::service::{Commands, Environment, OnlinePayments, Provider, ReceiptUploads, WebhookRegistration};
+use serront_core::shop::catalog::ServiceInput;
+use serront_core::shop::storefront::StorefrontInput;
+use serront_core::webhooks::subscription::SubscriptionInput;
+use serront_core::work::dispatch::Dispatcher;
+use serront_core::work::janitor::Janitor;
+use serront_core::work::sweep::Sweeper;
 
 use crate::memory::{
     CountingIds, CountingSecrets, Mailbox, ManualClock, MemoryReceipts, MemorySealer, MemoryStorage, RecordingSink,
@@ -206,21 +208,27 @@ impl<S: WorkStorage + ?Sized> World<S> {
 
     /// The local commands and the reads.
     #[must_use]
-    pub fn local(&self) -> Local<'_, S> {
-        Local::new(&self.storage, self.environment())
+    pub fn commands(&self) -> Commands<'_, S> {
+        Commands::new(&self.storage, self.environment())
     }
 
-    /// All commands.
+    /// The commands on receipts.
     #[must_use]
-    pub fn service(&self) -> Service<'_, S, MemoryReceipts, RecordingSink> {
-        Service::new(&self.storage, &self.receipts, &self.sink, self.environment())
+    pub fn receipt_uploads(&self) -> ReceiptUploads<'_, S, MemoryReceipts> {
+        ReceiptUploads::new(&self.storage, &self.receipts, self.environment())
+    }
+
+    /// The commands on webhook subscriptions' addresses.
+    #[must_use]
+    pub fn webhook_registration(&self) -> WebhookRegistration<'_, S, RecordingSink> {
+        WebhookRegistration::new(&self.storage, &self.sink, self.environment())
     }
 
     /// The commands that wait for the provider.
     #[must_use]
-    pub fn online(&self) -> Online<'_, S> {
+    pub fn online(&self) -> OnlinePayments<'_, S> {
         let provider = Provider { plugipay: self.plugipay.as_deref(), public_url: PUBLIC_URL };
-        Online::new(&self.storage, provider, self.environment())
+        OnlinePayments::new(&self.storage, provider, self.environment())
     }
 
     /// The janitor.
@@ -282,11 +290,11 @@ impl<S: WorkStorage + ?Sized> World<S> {
 
     /// Opens an account on the largest plan, with a storefront and a service.
     pub async fn seller(&self, slug: &str) -> Seller {
-        let local = self.local();
-        let (account, key) = local.open_account(slug, Tier::Business).await.expect("an account").value;
-        local.put_storefront(account.id, &storefront_input(slug), None).await.expect("a storefront");
+        let commands = self.commands();
+        let (account, key) = commands.open_account(slug, Tier::Business).await.expect("an account").value;
+        commands.put_storefront(account.id, &storefront_input(slug), None).await.expect("a storefront");
         let input = service_input(SERVICE_SLUG, 750_000);
-        let service = local.create_service(account.id, &input, None).await.expect("a service").value;
+        let service = commands.create_service(account.id, &input, None).await.expect("a service").value;
         Seller {
             account_id: account.id,
             key: key.key,
@@ -303,7 +311,8 @@ impl<S: WorkStorage + ?Sized> World<S> {
 
     /// Places this order at a seller's storefront.
     pub async fn place_with(&self, seller: &Seller, input: &OrderInput) -> Placed {
-        let placed = self.local().place_order(&seller.slug, input, Language::Id, None).await.expect("an order").value;
+        let placed =
+            self.commands().place_order(&seller.slug, input, Language::Id, None).await.expect("an order").value;
         Placed {
             account_id: seller.account_id,
             id: placed.order_id.expect("an id"),
@@ -322,7 +331,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
     /// Subscribes an address to these events of a seller.
     pub async fn subscribe(&self, seller: &Seller, url: &str, events: &[&str]) -> SubscriptionId {
         let input = subscription_input(url, events);
-        let answer = self.service().create_subscription(seller.account_id, &input, None).await;
+        let answer = self.webhook_registration().create_subscription(seller.account_id, &input, None).await;
         answer.expect("a subscription").value.shown.id
     }
 }

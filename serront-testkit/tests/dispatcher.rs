@@ -5,20 +5,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::change::Guard;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::accounts::sealed::{FreshSecret, SealedSecret, SecretHolder};
+use serront_core::changes::change::Guard;
+use serront_core::changes::effect::{Attempt, EffectStatus, Lane};
 use serront_core::decide::{self, Context, Decision};
-use serront_core::dispatch::Dispatcher;
-use serront_core::effect::{Attempt, EffectStatus, Lane};
-use serront_core::event::EventType;
-use serront_core::ids::SubscriptionId;
-use serront_core::key::WebhookSecret;
-use serront_core::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
-use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{Clock, Due, Ids, OrderKey, PortErrorKind, Posted, RecordError, Storage, WorkStorage};
-use serront_core::sealed::{FreshSecret, SealedSecret, SecretHolder};
-use serront_core::signature;
-use serront_core::subscription::SubscriptionInput;
-use serront_core::view::{DeliveryView, NewSubscriptionView};
+use serront_core::orders::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
+use serront_core::ports::{Clock, Ids, PortErrorKind, Posted, RecordError, Storage, WorkStorage};
+use serront_core::primitives::ids::SubscriptionId;
+use serront_core::primitives::page::Limit;
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::snapshots::{Due, OrderKey};
+use serront_core::views::{DeliveryView, NewSubscriptionView};
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::signature;
+use serront_core::webhooks::subscription::SubscriptionInput;
+use serront_core::work::dispatch::Dispatcher;
 use serront_testkit::faults::{Call, Fault, FaultyStorage};
 use serront_testkit::memory::{ManualClock, MemoryStorage};
 use serront_testkit::world::{Placed, Seller, World, host, subscription_input};
@@ -33,17 +35,17 @@ const fn minutes(count: u64) -> Duration {
 
 async fn subscribe<S: WorkStorage>(world: &World<S>, seller: &Seller) -> NewSubscriptionView {
     let input = subscription_input(URL, &[CONFIRMED]);
-    world.service().create_subscription(seller.account_id, &input, None).await.unwrap().value
+    world.webhook_registration().create_subscription(seller.account_id, &input, None).await.unwrap().value
 }
 
 async fn confirm<S: WorkStorage>(world: &World<S>, placed: &Placed) {
-    world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
+    world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
 }
 
 /// The account's only delivery.
 async fn delivery<S: WorkStorage>(world: &World<S>, seller: &Seller) -> DeliveryView {
     let (filter, limit) = (DeliveryFilter::default(), Limit::parse(None).unwrap());
-    let (log, _) = world.local().deliveries(seller.account_id, &filter, None, limit).await.unwrap();
+    let (log, _) = world.commands().deliveries(seller.account_id, &filter, None, limit).await.unwrap();
     <[_; 1]>::try_from(log).map(|[delivery]| delivery).unwrap()
 }
 
@@ -191,12 +193,12 @@ async fn what_is_queued_for_a_subscription_is_given_up_with_it_unsent() {
         let (seller, placed) = world.seller_with_order("studio").await;
         let id: SubscriptionId = subscribe(&world, &seller).await.shown.id;
         confirm(&world, &placed).await;
-        let local = world.local();
+        let commands = world.commands();
         if gone {
-            local.delete_subscription(seller.account_id, id).await.unwrap();
+            commands.delete_subscription(seller.account_id, id).await.unwrap();
         } else {
             let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
-            local.update_subscription(seller.account_id, id, &pause, None).await.unwrap();
+            commands.update_subscription(seller.account_id, id, &pause, None).await.unwrap();
         }
         let given_up = delivery(&world, &seller).await;
         assert_eq!((given_up.status, given_up.attempts), (EffectStatus::Failed, 0));
@@ -222,12 +224,12 @@ async fn a_delivery_that_was_queued_for_nobody_is_given_up_unsent() {
             panic!("a confirmation")
         };
         change.guards.retain(|guard| !matches!(guard, Guard::Settings(_)));
-        let local = world.local();
+        let commands = world.commands();
         if gone {
-            local.delete_subscription(seller.account_id, id).await.unwrap();
+            commands.delete_subscription(seller.account_id, id).await.unwrap();
         } else {
             let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
-            local.update_subscription(seller.account_id, id, &pause, None).await.unwrap();
+            commands.update_subscription(seller.account_id, id, &pause, None).await.unwrap();
         }
         world.storage.commit(&change).await.unwrap();
         world.dispatch_all().await;
@@ -246,7 +248,7 @@ async fn nothing_is_sent_for_a_commit_that_did_not_land() {
         let (seller, placed) = world.seller_with_order("studio").await;
         subscribe(&world, &seller).await;
         world.storage.faults().rule(move |call, _| (call == Call::Commit).then_some(fault));
-        let failed = world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
+        let failed = world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
         assert!(failed.is_err());
         assert_eq!(attempted(&world).await, 0, "{fault:?}");
         assert_eq!((world.mailbox.messages().len(), world.sink.posts().len()), (0, 0), "{fault:?}");
@@ -259,7 +261,7 @@ async fn a_commit_whose_answer_was_lost_sends_all_the_same() {
     let (seller, placed) = world.seller_with_order("studio").await;
     subscribe(&world, &seller).await;
     world.storage.faults().rule(|call, _| (call == Call::Commit).then_some(Fault::LoseAnswer));
-    let lost = world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
+    let lost = world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None).await;
     assert!(lost.is_err());
     assert_eq!(attempted(&world).await, 2);
     assert_eq!((world.mailbox.messages().len(), world.sink.posts().len()), (1, 1));
@@ -275,11 +277,11 @@ async fn what_was_sent_and_not_recorded_is_sent_again_with_the_same_ids_after_it
     faults.rule(|call, _| (call == Call::RecordAttempt).then_some(Fault::LoseRequest));
     assert_eq!(attempted(&world).await, 2);
     faults.rule(|_, _| None);
-    world.clock.advance(world.policy.lease - MILLISECOND);
+    world.clock.advance(world.policy.outbox.lease - MILLISECOND);
     assert_eq!(attempted(&world).await, 0, "the lease still runs");
     world.clock.advance(MILLISECOND);
     assert_eq!(attempted(&world).await, 2);
-    world.clock.advance(world.policy.lease * 10);
+    world.clock.advance(world.policy.outbox.lease * 10);
     assert_eq!(attempted(&world).await, 0, "recorded");
 
     let (posts, messages) = (world.sink.posts(), world.mailbox.messages());
@@ -311,7 +313,7 @@ async fn a_record_that_failed_is_sent_again_while_the_lease_runs() {
         assert!(faults.struck().len() >= 2, "{fault:?}");
         let recorded = delivery(&world, &seller).await;
         assert_eq!((recorded.status, recorded.attempts), (EffectStatus::Pending, 1), "{fault:?}");
-        world.clock.advance(world.policy.lease);
+        world.clock.advance(world.policy.outbox.lease);
         assert_eq!(attempted(&world).await, 0, "{fault:?}: both are in the log");
         assert_eq!((world.mailbox.messages().len(), world.sink.posts().len()), (1, 1), "{fault:?}");
     }
@@ -334,7 +336,7 @@ async fn a_record_of_a_lost_lease_is_not_taken_for_landed() {
     let (_, placed) = world.seller_with_order("studio").await;
     confirm(&world, &placed).await;
     let [late] = <[_; 1]>::try_from(taken(&world).await).unwrap();
-    world.clock.advance(world.policy.lease);
+    world.clock.advance(world.policy.outbox.lease);
     assert_eq!(taken(&world).await.len(), 1, "somebody else has it");
     world.storage.faults().script(Call::RecordAttempt, [Fault::LoseAnswer]);
     assert!(matches!(world.dispatcher().perform(&late).await, Err(RecordError::LeaseLost(_))));
@@ -344,7 +346,7 @@ async fn a_record_of_a_lost_lease_is_not_taken_for_landed() {
         (Fault::Busy, PortErrorKind::Busy),
         (Fault::LoseRequest, PortErrorKind::OutcomeUnknown),
     ] {
-        world.clock.advance(world.policy.lease);
+        world.clock.advance(world.policy.outbox.lease);
         let [due] = <[_; 1]>::try_from(taken(&world).await).unwrap();
         let faults = world.storage.faults();
         faults.rule(move |call, _| (call == Call::RecordAttempt).then_some(fault));
@@ -361,7 +363,7 @@ async fn what_was_recorded_without_an_answer_is_not_sent_again() {
     confirm(&world, &placed).await;
     world.storage.faults().script(Call::RecordAttempt, [Fault::LoseAnswer]);
     assert_eq!(attempted(&world).await, 1);
-    world.clock.advance(world.policy.lease * 10);
+    world.clock.advance(world.policy.outbox.lease * 10);
     assert_eq!(attempted(&world).await, 0);
     assert_eq!(world.mailbox.messages().len(), 1);
 }
@@ -374,7 +376,7 @@ async fn what_was_taken_by_a_host_that_died_comes_back_after_its_lease() {
     world.storage.faults().script(Call::TakeDue, [Fault::LoseAnswer]);
     assert!(world.dispatcher().step(world.clock.now(), 16).await.is_err());
     assert_eq!(attempted(&world).await, 0);
-    world.clock.advance(world.policy.lease);
+    world.clock.advance(world.policy.outbox.lease);
     assert_eq!(attempted(&world).await, 1);
     assert_eq!(world.mailbox.messages().len(), 1);
 }
@@ -385,7 +387,7 @@ async fn a_step_says_when_to_come_again() {
     let (seller, placed) = world.seller_with_order("studio").await;
     let now = world.clock.now();
     let step = async |capacity| world.dispatcher().step(world.clock.now(), capacity).await.unwrap();
-    let idle = now.plus(world.policy.dispatch_idle);
+    let idle = now.plus(world.policy.outbox.idle_pause);
     assert_eq!((step(16).await.attempted, step(16).await.next), (0, idle), "nothing to do");
     subscribe(&world, &seller).await;
     confirm(&world, &placed).await;
@@ -419,15 +421,15 @@ async fn an_endpoint_that_fails_for_a_day_is_switched_off_and_the_others_are_tol
     world.subscribe(&seller, "https://two.example", &["*"]).await;
     confirm(&world, &placed).await;
     world.sink.refuse(URL);
-    let local = world.local();
+    let commands = world.commands();
     let log = async || {
         let filter = DeliveryFilter { subscription_id: Some(failing.id), ..DeliveryFilter::default() };
         let (mut log, _) =
-            local.deliveries(seller.account_id, &filter, None, Limit::parse(None).unwrap()).await.unwrap();
+            commands.deliveries(seller.account_id, &filter, None, Limit::parse(None).unwrap()).await.unwrap();
         log.remove(0)
     };
     let is_active = async || {
-        let subscriptions = local.subscriptions(seller.account_id).await.unwrap();
+        let subscriptions = commands.subscriptions(seller.account_id).await.unwrap();
         subscriptions.iter().find(|subscription| subscription.id == failing.id).unwrap().active
     };
     // The schedule ends after six attempts; by hand it goes on.
@@ -437,7 +439,7 @@ async fn an_endpoint_that_fails_for_a_day_is_switched_off_and_the_others_are_tol
         let delivery = log().await;
         attempts = delivery.attempts;
         if delivery.status == EffectStatus::Failed && is_active().await {
-            local.retry_delivery(seller.account_id, delivery.id, None).await.unwrap();
+            commands.retry_delivery(seller.account_id, delivery.id, None).await.unwrap();
         }
         world.clock.advance(minutes(60));
         assert!(attempts < 100);
@@ -451,10 +453,10 @@ async fn an_endpoint_that_fails_for_a_day_is_switched_off_and_the_others_are_tol
     assert!(told[0].body.contains(&failing.id.to_string()) && !told[0].body.contains(URL), "{}", told[0].body);
     let delivery = log().await;
     assert_eq!(delivery.status, EffectStatus::Failed);
-    assert!(local.retry_delivery(seller.account_id, delivery.id, None).await.is_err(), "it is switched off");
+    assert!(commands.retry_delivery(seller.account_id, delivery.id, None).await.is_err(), "it is switched off");
     let again = SubscriptionInput { active: Some(true), ..SubscriptionInput::default() };
-    local.update_subscription(seller.account_id, failing.id, &again, None).await.unwrap();
-    local.retry_delivery(seller.account_id, delivery.id, None).await.unwrap();
+    commands.update_subscription(seller.account_id, failing.id, &again, None).await.unwrap();
+    commands.retry_delivery(seller.account_id, delivery.id, None).await.unwrap();
     world.dispatch_all().await;
     assert!(is_active().await, "the streak began anew");
 }
@@ -464,7 +466,7 @@ async fn a_rotated_secret_signs_last_and_the_one_before_for_a_day() {
     let world = World::new();
     let (seller, placed) = world.seller_with_order("studio").await;
     let first = subscribe(&world, &seller).await;
-    let second = world.local().rotate_secret(seller.account_id, first.shown.id, None).await.unwrap().value;
+    let second = world.commands().rotate_secret(seller.account_id, first.shown.id, None).await.unwrap().value;
     confirm(&world, &placed).await;
     let signed = |at, secrets: &[&WebhookSecret]| {
         let posts = world.sink.posts();
@@ -474,7 +476,7 @@ async fn a_rotated_secret_signs_last_and_the_one_before_for_a_day() {
     world.dispatch_all().await;
     signed(world.clock.now(), &[&first.secret, &second.secret]);
     world.clock.advance(minutes(24 * 60));
-    world.local().retry_delivery(seller.account_id, delivery(&world, &seller).await.id, None).await.unwrap();
+    world.commands().retry_delivery(seller.account_id, delivery(&world, &seller).await.id, None).await.unwrap();
     world.dispatch_all().await;
     signed(world.clock.now(), &[&second.secret]);
 }

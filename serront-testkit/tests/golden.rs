@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serront_core::catalog::{PackageInput, PricingType, ServiceInput};
 use serront_core::decide::OrderPatch;
-use serront_core::mail::{BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, render};
-use serront_core::money::Rupiah;
-use serront_core::order::{Language, OrderInput, OrderNumber, WorkStatus};
-use serront_core::text::EmailAddress;
+use serront_core::orders::mail::{BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, render};
+use serront_core::orders::order::PricingType;
+use serront_core::orders::order::{Language, OrderInput, OrderNumber, WorkStatus};
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::text::EmailAddress;
+use serront_core::shop::catalog::{PackageInput, ServiceInput};
 use serront_testkit::world::{World, host, order_input};
 
 const FILES: [&str; 13] = [
@@ -70,7 +71,7 @@ async fn events_are_told_in_these_bytes() {
         packages: Some(Some(packages)),
         ..ServiceInput::default()
     };
-    world.local().create_service(seller.account_id, &service, None).await.unwrap();
+    world.commands().create_service(seller.account_id, &service, None).await.unwrap();
     let input = OrderInput {
         service_slug: "paket-cetak".to_owned(),
         package_name: Some("Lengkap \"number\":null".to_owned()),
@@ -81,8 +82,8 @@ async fn events_are_told_in_these_bytes() {
     let before = world.sink.posts().len();
     let placed = world.place_with(&seller, &input).await;
     let patch = OrderPatch { status: Some(WorkStatus::Confirmed), quoted_price_idr: Some(1_300_000) };
-    world.local().patch_order(placed.account_id, placed.id, patch, &host(), None).await.unwrap();
-    world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
+    world.commands().patch_order(placed.account_id, placed.id, patch, &host(), None).await.unwrap();
+    world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
     world.dispatch_all().await;
     let posts = world.sink.posts().split_off(before);
     assert_eq!(posts.len(), 3);
@@ -95,12 +96,12 @@ async fn events_are_told_in_these_bytes() {
 async fn mail(language: Language, quote: i64) -> MailMessage {
     let world = World::new();
     let seller = world.seller("studio").await;
-    let local = world.local();
-    let placed = local.place_order(&seller.slug, &order_input("Budi"), language, None).await.unwrap().value;
+    let commands = world.commands();
+    let placed = commands.place_order(&seller.slug, &order_input("Budi"), language, None).await.unwrap().value;
     let id = placed.order_id.unwrap();
     let patch = OrderPatch { status: None, quoted_price_idr: Some(quote) };
-    local.patch_order(seller.account_id, id, patch, &host(), None).await.unwrap();
-    local.confirm_payment(seller.account_id, id, &host(), None, None).await.unwrap();
+    commands.patch_order(seller.account_id, id, patch, &host(), None).await.unwrap();
+    commands.confirm_payment(seller.account_id, id, &host(), None, None).await.unwrap();
     world.dispatch_all().await;
     <[_; 1]>::try_from(world.mailbox.messages()).map(|[message]| message).unwrap()
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use serront_core::ids::InstallationId;
-use serront_core::installation::{MeetError, Strangers, adopt, clock_off, meet};
+use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
+use serront_core::orders::receipt::samples;
 use serront_core::ports::{Clock as _, Ids as _, PortErrorKind, Receipts as _, Sealer, WorkStorage as _};
-use serront_core::receipt::samples;
-use serront_core::sealed::{SealedSecret, SecretHolder};
-use serront_core::service::{Environment, KeysError, Local, OtherKeys};
+use serront_core::primitives::ids::InstallationId;
+use serront_core::service::{Commands, Environment, KeysError, OtherKeys};
+use serront_core::work::installation::{MeetError, Strangers, adopt, clock_off, meet};
 use serront_testkit::memory::{ManualClock, MemoryReceipts, MemorySealer};
 use serront_testkit::world::{Seller, World};
 
@@ -30,7 +30,7 @@ async fn strange_receipts(world: &World) -> MemoryReceipts {
 async fn with_a_named_receipt() -> (World, Seller) {
     let world = World::new();
     let (seller, placed) = world.seller_with_order("studio").await;
-    world.service().upload_receipt(&placed.token, "image/png", samples::PNG).await.unwrap();
+    world.receipt_uploads().upload(&placed.token, "image/png", samples::PNG).await.unwrap();
     (world, seller)
 }
 
@@ -142,12 +142,12 @@ async fn whoever_knows_better_adopts() {
     assert_eq!((again.id, again.was), (adopted.id, Some(adopted.id)));
 }
 
-fn local<'w>(world: &'w World, sealer: &'w dyn Sealer) -> Local<'w, serront_testkit::memory::MemoryStorage> {
-    Local::new(world.storage.as_ref(), Environment { sealer, ..world.environment() })
+fn commands<'w>(world: &'w World, sealer: &'w dyn Sealer) -> Commands<'w, serront_testkit::memory::MemoryStorage> {
+    Commands::new(world.storage.as_ref(), Environment { sealer, ..world.environment() })
 }
 
 async fn are_known(world: &World, sealer: &dyn Sealer) -> bool {
-    match local(world, sealer).check_keys().await {
+    match commands(world, sealer).check_keys().await {
         Ok(()) => true,
         Err(KeysError::Other(OtherKeys)) => false,
         Err(KeysError::Port(error)) => panic!("{error}"),
@@ -166,7 +166,7 @@ async fn a_host_with_other_keys_is_recognized() {
     ours.rotate();
     assert!(are_known(&world, &ours).await);
     let before = world.storage.installation().await.unwrap().key_check;
-    local(&world, &ours).reseal().await.unwrap();
+    commands(&world, &ours).reseal().await.unwrap();
     assert_ne!(world.storage.installation().await.unwrap().key_check, before);
     ours.forget();
     assert!(are_known(&world, &ours).await);

@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serront_core::mail::{BuiltInTemplates, Mail, MailTemplates, MailText, PaymentConfirmed};
+use serront_core::orders::mail::{BuiltInTemplates, Mail, MailTemplates, MailText, PaymentConfirmed};
 use serront_testkit::generators;
 
 /// Names made of what HTML, headers and the direction of a text are made of; not all of them could be typed.

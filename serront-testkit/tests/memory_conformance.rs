@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::ports::{Clock, WorkStorage};
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
 use serront_testkit::conformance::Harness;
 use serront_testkit::memory::{ManualClock, MemoryStorage};
 

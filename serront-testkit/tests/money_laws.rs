@@ -13,15 +13,17 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use serront_core::books::{self, Verification, VerificationReport};
 use serront_core::decide::{AdjustmentInput, PayoutStep, Requester};
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::payout::PayoutInput;
-use serront_core::ports::{PayoutKey, WorkStorage};
-use serront_core::rejection::Rejection;
+use serront_core::funds::books::{Verification, VerificationReport};
+use serront_core::funds::payout::PayoutInput;
+use serront_core::ports::WorkStorage;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Rejection;
+use serront_core::primitives::tier::Tier;
 use serront_core::service::Failure;
-use serront_core::tier::Tier;
-use serront_core::view::PayoutView;
+use serront_core::snapshots::EntryFilter;
+use serront_core::snapshots::PayoutKey;
+use serront_core::views::PayoutView;
 use serront_testkit::world::{World, host};
 
 #[derive(Debug, Clone)]
@@ -142,31 +144,31 @@ fn request(amount: i64) -> PayoutInput {
 
 async fn play(script: Vec<Step>) {
     let world = World::new();
-    let local = world.local();
-    let account_id = local.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    let commands = world.commands();
+    let account_id = commands.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
     world.switch_payment_on(account_id).await;
     let mut model = Model::default();
     let mut payouts: Vec<PayoutView> = Vec::new();
     for step in script {
         let expected = model.apply(&step);
-        let before = local.payout_balance(account_id).await.unwrap();
+        let before = commands.payout_balance(account_id).await.unwrap();
         let got = match step {
             Step::Adjust { amount, reference } => {
                 let reference = format!("R{reference}");
                 let input = AdjustmentInput { amount, reason: "refund".into(), reference };
-                told(local.adjust(account_id, &input, &host()).await).map(drop)
+                told(commands.adjust(account_id, &input, &host()).await).map(drop)
             }
             Step::Request { amount } => {
                 let asked =
-                    local.request_payout(account_id, &request(amount), (Requester::Seller, &host()), None).await;
+                    commands.request_payout(account_id, &request(amount), (Requester::Seller, &host()), None).await;
                 told(asked).map(|answer| payouts.push(answer.value))
             }
             Step::Move { which, act } => match payouts.get_mut(which) {
                 None => Err(Rejection::NotFound("payout").code().as_str()),
                 Some(payout) => {
                     let key = PayoutKey::Id(account_id, payout.id);
-                    let moved = told(local.move_payout(key, &acts()[act], &host(), None).await);
-                    let after = local.payout_balance(account_id).await.unwrap();
+                    let moved = told(commands.move_payout(key, &acts()[act], &host(), None).await);
+                    let after = commands.payout_balance(account_id).await.unwrap();
                     if moved.as_ref().is_ok_and(|answer| answer.value.status.as_str() != "paid") {
                         assert_eq!(after.ledger_balance, before.ledger_balance, "only what is paid is posted");
                     }
@@ -179,7 +181,7 @@ async fn play(script: Vec<Step>) {
             }
         };
         assert_eq!(got.map_or_else(|code| code, |()| "ok"), expected, "{step:?}");
-        let shown = local.payout_balance(account_id).await.unwrap();
+        let shown = commands.payout_balance(account_id).await.unwrap();
         assert_eq!(serde_json::to_value(shown).unwrap(), model.shown(), "after {step:?}");
         if expected == "ok" && matches!(step, Step::Request { .. }) {
             assert!(shown.available >= 0, "an accepted payout was covered");
@@ -188,18 +190,18 @@ async fn play(script: Vec<Step>) {
         assert_eq!(statuses, model.payouts.iter().map(|(_, status)| *status).collect::<Vec<_>>());
     }
     let entries =
-        world.local().entries(account_id, &EntryFilter::default(), None, Limit::EXPORT).await.unwrap().entries;
+        world.commands().entries(account_id, &EntryFilter::default(), None, Limit::EXPORT).await.unwrap().entries;
     let verification = Verification::default();
-    let report = books::verify(&*world.storage, Some(account_id), &verification).await.unwrap();
+    let report = serront_core::service::verify(&*world.storage, Some(account_id), &verification).await.unwrap();
     // Each transaction has its leg on the seller's book, and one on another.
     let entries = u64::try_from(2 * entries.len()).unwrap();
     assert!(report.differences.is_empty(), "{report:?}");
     let accounts = usize::from(entries > 0 || !payouts.is_empty());
     assert_eq!(report, VerificationReport { accounts, entries, differences: Vec::new() });
     for (payout, (amount, _)) in payouts.iter().zip(&model.payouts) {
-        let stored = local.payout(PayoutKey::Any(payout.id)).await.unwrap();
+        let stored = commands.payout(PayoutKey::Any(payout.id)).await.unwrap();
         assert_eq!((&stored, stored.amount.get()), (payout, *amount));
-        let trail = local.payout_audit(account_id, payout.id).await.unwrap();
+        let trail = commands.payout_audit(account_id, payout.id).await.unwrap();
         // The trail is one path, from the request to where it stands.
         let path: Vec<_> = trail.iter().map(|step| (step.from, step.to)).collect();
         assert_eq!(path.first().map(|(from, _)| *from), Some(None));

@@ -6,19 +6,22 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::audit::{Act, Actor};
-use serront_core::checkout::SessionId;
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::effect::Lane;
 use serront_core::decide::{ModuleSwitches, OrderPatch};
-use serront_core::effect::Lane;
-use serront_core::exception::ExceptionKind;
-use serront_core::inbox::InboxStatus;
-use serront_core::order::WorkStatus;
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::payment::PaymentStatus;
-use serront_core::ports::{Clock, OrderKey, Storage, WorkStorage};
-use serront_core::rejection::Code;
+use serront_core::online::inbox::InboxStatus;
+use serront_core::orders::audit::Act;
+use serront_core::orders::exception_kind::ExceptionKind;
+use serront_core::orders::order::WorkStatus;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::ports::{Clock, Storage, WorkStorage};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::provider::SessionId;
+use serront_core::primitives::rejection::Code;
+use serront_core::primitives::tier::Tier;
 use serront_core::service::Failure;
-use serront_core::tier::Tier;
+use serront_core::snapshots::EntryFilter;
+use serront_core::snapshots::OrderKey;
 use serront_testkit::sandbox::{Notification, Route, Sandbox, SandboxStatus, Trouble};
 use serront_testkit::world::{Placed, Seller, World, host, storefront_input};
 
@@ -59,7 +62,7 @@ impl Scene {
 
     async fn notify(&self, notification: &Notification) -> Result<InboxStatus, Failure> {
         let signature = Some(notification.signature());
-        self.world.local().receive_notification(signature, notification.body.as_bytes()).await
+        self.world.commands().receive_notification(signature, notification.body.as_bytes()).await
     }
 
     /// Does errands until none is due.
@@ -73,12 +76,16 @@ impl Scene {
     }
 
     async fn confirm_by_hand(&self) {
-        self.world.local().confirm_payment(self.seller.account_id, self.placed.id, &host(), None, None).await.unwrap();
+        self.world
+            .commands()
+            .confirm_payment(self.seller.account_id, self.placed.id, &host(), None, None)
+            .await
+            .unwrap();
     }
 
     async fn patch(&self, status: Option<WorkStatus>, quoted_price_idr: Option<i64>) {
         let patch = OrderPatch { status, quoted_price_idr };
-        self.world.local().patch_order(self.seller.account_id, self.placed.id, patch, &host(), None).await.unwrap();
+        self.world.commands().patch_order(self.seller.account_id, self.placed.id, patch, &host(), None).await.unwrap();
     }
 
     /// Payment, mails sent and to be sent, what was booked by code, and open exceptions.
@@ -86,10 +93,10 @@ impl Scene {
         self.world.dispatch_all().await;
         let key = OrderKey::Id(self.seller.account_id, self.placed.id);
         let order = self.world.storage.order(key, None).await.unwrap().unwrap();
-        let local = self.world.local();
+        let commands = self.world.commands();
         let limit = Limit::parse(None).unwrap();
-        let balance = local.balance(self.seller.account_id).await.unwrap();
-        let exceptions = local.exceptions(self.seller.account_id, None, None, limit).await.unwrap().exceptions;
+        let balance = commands.balance(self.seller.account_id).await.unwrap();
+        let exceptions = commands.exceptions(self.seller.account_id, None, None, limit).await.unwrap().exceptions;
         (
             order.payment.state.status,
             self.world.mailbox.messages().len(),
@@ -122,16 +129,16 @@ fn booked() -> Vec<(String, i64)> {
 async fn the_first_on_provisions_once_and_every_later_one_finds_it() {
     let scene = Scene::new().await;
     let merchant = scene.sandbox.merchant_of(&scene.seller.account_id.to_string()).unwrap();
-    let account = scene.world.local().account(scene.seller.account_id).await.unwrap();
+    let account = scene.world.commands().account(scene.seller.account_id).await.unwrap();
     assert_eq!(account.state.plugipay_account_id, Some(merchant));
     assert_eq!(scene.sandbox.endpoints().len(), 1);
     let calls = [Route::CreateWorkspace, Route::CreateEndpoint].map(|route| scene.sandbox.arrived(route));
     assert!(!scene.switch(OFF).await.unwrap());
     assert!(scene.switch(ON).await.unwrap());
-    scene.world.local().set_tier(scene.seller.account_id, Tier::Free).await.unwrap();
-    assert!(!scene.world.local().account(scene.seller.account_id).await.unwrap().state.modules.payment);
+    scene.world.commands().set_tier(scene.seller.account_id, Tier::Free).await.unwrap();
+    assert!(!scene.world.commands().account(scene.seller.account_id).await.unwrap().state.modules.payment);
     assert_eq!(code(scene.switch(ON).await), Some(Code::UpgradeRequired));
-    scene.world.local().set_tier(scene.seller.account_id, Tier::Starter).await.unwrap();
+    scene.world.commands().set_tier(scene.seller.account_id, Tier::Starter).await.unwrap();
     assert!(scene.switch(ON).await.unwrap());
     let after = [Route::CreateWorkspace, Route::CreateEndpoint].map(|route| scene.sandbox.arrived(route));
     assert_eq!((calls, after), ([1, 1], [1, 1]));
@@ -144,7 +151,7 @@ async fn provisioning_goes_on_after_whatever_failed() {
             let scene = Scene::bare().await;
             scene.sandbox.plan(Some(route), trouble.clone());
             assert_eq!(code(scene.switch(ON).await), Some(Code::PlugipayError), "{route:?} {trouble:?}");
-            let account = scene.world.local().account(scene.seller.account_id).await.unwrap();
+            let account = scene.world.commands().account(scene.seller.account_id).await.unwrap();
             assert!(!account.state.modules.payment, "{route:?} {trouble:?}");
             assert!(scene.switch(ON).await.unwrap(), "{route:?} {trouble:?}");
             // An endpoint whose secret was never seen does not stay.
@@ -164,7 +171,7 @@ async fn a_seller_that_was_renamed_between_two_tries_is_provisioned() {
     scene.sandbox.plan(Some(Route::CreateWorkspace), Trouble::LoseAnswer);
     assert!(scene.switch(ON).await.is_err());
     let renamed = storefront_input("renamed");
-    scene.world.local().put_storefront(scene.seller.account_id, &renamed, None).await.unwrap();
+    scene.world.commands().put_storefront(scene.seller.account_id, &renamed, None).await.unwrap();
     assert!(scene.switch(ON).await.unwrap());
 }
 
@@ -185,7 +192,7 @@ async fn a_registration_that_nobody_finishes_is_taken_over() {
         }
     }
     scene.sandbox.heal();
-    scene.world.clock.advance(scene.world.policy.endpoint_patience);
+    scene.world.clock.advance(scene.world.policy.online.endpoint_patience);
     assert!(scene.switch(ON).await.unwrap());
     assert_eq!(scene.sandbox.endpoints().len(), 1);
 }
@@ -220,7 +227,7 @@ async fn a_rotated_secret_and_the_one_before_are_both_accepted_for_a_time() {
     scene.world.online().rotate_endpoint(scene.seller.account_id).await.unwrap();
     assert_eq!(scene.sandbox.endpoints().len(), 1);
     assert_eq!(scene.notify(&old).await.unwrap(), InboxStatus::Applied);
-    scene.world.clock.advance(scene.world.policy.endpoint_secret_kept);
+    scene.world.clock.advance(scene.world.policy.online.endpoint_secret_kept);
     assert_eq!(code(scene.notify(&old).await), Some(Code::InvalidSignature));
     let placed = scene.world.place(&scene.seller, "Sari").await;
     let second = scene.world.online().pay(&placed.token).await.unwrap().checkout_session_id;
@@ -247,7 +254,7 @@ async fn a_paid_session_confirms_its_order_once_however_often_it_is_told() {
     let by_plugipay = trail.iter().filter(|record| matches!(record.actor, Actor::Plugipay { event_id: Some(_) }));
     let acts: Vec<_> = by_plugipay.map(|record| &record.act).collect();
     assert!(matches!(acts.as_slice(), [Act::Settled { exception: None, .. }, Act::Payment { .. }]), "{acts:?}");
-    let entries = scene.world.local();
+    let entries = scene.world.commands();
     let limit = Limit::parse(None).unwrap();
     let entries = entries.entries(scene.seller.account_id, &EntryFilter::default(), None, limit).await.unwrap().entries;
     assert!(entries.iter().all(|entry| entry.source_id == session.as_str()));
@@ -272,14 +279,14 @@ async fn a_session_that_failed_since_is_not_answered_again() {
     assert!(scene.sandbox.fail(first.as_str()));
     // Just minted: nothing is asked, and simultaneous presses answer the same.
     assert_eq!(scene.pay().await.unwrap(), first);
-    scene.world.clock.advance(scene.world.policy.poll_first);
+    scene.world.clock.advance(scene.world.policy.online.poll_first);
     scene.sandbox.plan(Some(Route::GetSession), Trouble::LoseAnswer);
     assert_eq!(scene.pay().await.unwrap(), first, "as it was last heard of, where Plugipay does not answer");
     let second = scene.pay().await.unwrap();
     assert_ne!(second, first);
     // What was paid meanwhile is booked by the press itself.
     scene.sandbox.pay(second.as_str());
-    scene.world.clock.advance(scene.world.policy.poll_first);
+    scene.world.clock.advance(scene.world.policy.online.poll_first);
     assert_eq!(code(scene.pay().await), Some(Code::InvalidTransition));
     assert_eq!(scene.told().await, (PaymentStatus::PaymentConfirmed, 1, booked(), Vec::new()));
 }
@@ -292,7 +299,7 @@ async fn a_lost_answer_is_found_again() {
             scene.sandbox.plan(Some(Route::CreateSession), trouble.clone());
             assert_eq!(code(scene.pay().await), Some(Code::PlugipayError));
             if by_the_janitor {
-                scene.world.clock.advance(scene.world.policy.poll_first);
+                scene.world.clock.advance(scene.world.policy.online.poll_first);
                 scene.errands().await;
             }
             let session = scene.pay().await.unwrap();
@@ -356,7 +363,7 @@ async fn money_that_can_not_confirm_is_booked_and_leaves_an_exception() {
             _ => {}
         }
         // Told by the answer to the cancellation, or by a poll; then by the notification.
-        scene.world.clock.advance(scene.world.policy.poll_first);
+        scene.world.clock.advance(scene.world.policy.online.poll_first);
         scene.errands().await;
         assert_eq!(scene.notify(&scene.sandbox.take_notifications()[0]).await.unwrap(), InboxStatus::Applied);
         let confirmed = what == "confirm";
@@ -428,7 +435,7 @@ async fn a_payment_after_the_expiry_is_found() {
 async fn off_and_downgraded_sessions_minted_before_still_settle() {
     let scene = Scene::new().await;
     let session = scene.pay().await.unwrap();
-    scene.world.local().set_tier(scene.seller.account_id, Tier::Free).await.unwrap();
+    scene.world.commands().set_tier(scene.seller.account_id, Tier::Free).await.unwrap();
     assert_eq!(code(scene.pay().await), Some(Code::PaymentModuleDisabled));
     assert!(scene.sandbox.pay(session.as_str()));
     assert_eq!(scene.notify(&scene.sandbox.take_notifications()[0]).await.unwrap(), InboxStatus::Applied);
@@ -440,7 +447,7 @@ async fn the_janitor_keeps_to_retry_after() {
     let scene = Scene::new().await;
     scene.pay().await.unwrap();
     scene.sandbox.switch(|switches| switches.outage = Some(Duration::from_secs(1_000)));
-    scene.world.clock.advance(scene.world.policy.poll_first);
+    scene.world.clock.advance(scene.world.policy.online.poll_first);
     scene.errands().await;
     let next = scene.world.storage.next_due(Lane::Errands).await.unwrap();
     assert_eq!(next, Some(scene.world.clock.now().plus(Duration::from_secs(1_000))));

@@ -22,12 +22,13 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::ChangeSetId;
-use serront_core::page::{DeliveryFilter, Limit};
+use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::ports::{Clock, PortErrorKind, Posted, Storage};
-use serront_core::receipt::Digest256;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::ChangeSetId;
+use serront_core::primitives::page::Limit;
 use serront_core::service::{Answer, Failure};
+use serront_core::snapshots::DeliveryFilter;
 use serront_testkit::faults::{Call, Fault, Faults, FaultyStorage};
 use serront_testkit::generators::{self, OrderCommand};
 use serront_testkit::memory::{ManualClock, MemoryStorage};
@@ -334,10 +335,10 @@ impl Case {
 
     /// The order as its seller and its buyer see it, and its audit trail.
     async fn views(&self) -> (Value, Value, Vec<Value>) {
-        let (local, placed) = (self.world.local(), &self.placed);
-        let order = local.order(placed.account_id, placed.id).await.unwrap();
-        let buyer = local.buyer_order(&placed.token).await.unwrap();
-        let audit = local.audit(placed.account_id, placed.id).await.unwrap();
+        let (commands, placed) = (self.world.commands(), &self.placed);
+        let order = commands.order(placed.account_id, placed.id).await.unwrap();
+        let buyer = commands.buyer_order(&placed.token).await.unwrap();
+        let audit = commands.audit(placed.account_id, placed.id).await.unwrap();
         let audit = audit
             .iter()
             .map(|record| json!({"at": record.at, "actor": record.actor, "act": record.act, "note": record.note}))
@@ -346,25 +347,25 @@ impl Case {
     }
 
     async fn ask(&self, ask: &Ask) -> Told {
-        let (local, Placed { account_id, id, token, .. }) = (self.world.local(), &self.placed);
+        let (commands, Placed { account_id, id, token, .. }) = (self.world.commands(), &self.placed);
         let request = |method, path: String, key: Option<u8>, body: String| {
             key.map(|key| {
                 IdempotentRequest::new(*account_id, method, &path, &format!("key-{key}"), body.as_bytes()).unwrap()
             })
         };
         match &ask.command {
-            OrderCommand::Claim => told(local.claim_payment(token).await),
+            OrderCommand::Claim => told(commands.claim_payment(token).await),
             OrderCommand::Upload { declared_type, bytes } => {
-                told(self.world.service().upload_receipt(token, declared_type.as_str(), bytes).await)
+                told(self.world.receipt_uploads().upload(token, declared_type.as_str(), bytes).await)
             }
             OrderCommand::Confirm { note, key } => {
                 let path = format!("/api/v1/orders/{id}/confirm-payment");
                 let request = request("POST", path, *key, format!("{note:?}"));
-                told(local.confirm_payment(*account_id, *id, &world::host(), note.as_deref(), request).await)
+                told(commands.confirm_payment(*account_id, *id, &world::host(), note.as_deref(), request).await)
             }
             OrderCommand::Patch { patch, key } => {
                 let request = request("PATCH", format!("/api/v1/orders/{id}"), *key, format!("{patch:?}"));
-                told(local.patch_order(*account_id, *id, *patch, &world::host(), request).await)
+                told(commands.patch_order(*account_id, *id, *patch, &world::host(), request).await)
             }
         }
     }
@@ -432,7 +433,7 @@ impl Case {
         assert_eq!(seller, model.seller);
         assert_eq!(buyer, model.buyer);
         assert_eq!(audit, model.audit);
-        let shop = serde_json::to_string(&self.world.local().shop(&self.seller.slug).await.unwrap()).unwrap();
+        let shop = serde_json::to_string(&self.world.commands().shop(&self.seller.slug).await.unwrap()).unwrap();
         for secret in ["123-456 789", "Bank Contoh", "Renata", "Tulis nomor"] {
             assert!(!shop.contains(secret), "the storefront's page shows {secret}");
             let shown = buyer.to_string().contains(secret);
@@ -472,7 +473,7 @@ impl Case {
     async fn end(mut self, model: &Model) {
         self.faults.heal();
         let clock = self.world.clock.clone();
-        clock.advance(self.world.policy.lease);
+        clock.advance(self.world.policy.outbox.lease);
         loop {
             self.world.dispatch_all().await;
             let Some(due) = self.world.next_due().await else { break };
@@ -502,7 +503,7 @@ impl Case {
         assert_eq!(mails.len(), model.mails, "one mail for a confirmation");
 
         let (filter, limit) = (DeliveryFilter::default(), Limit::parse(Some("100")).unwrap());
-        let (log, _) = self.world.local().deliveries(self.placed.account_id, &filter, None, limit).await.unwrap();
+        let (log, _) = self.world.commands().deliveries(self.placed.account_id, &filter, None, limit).await.unwrap();
         assert_eq!(log.len(), expected.len(), "one delivery for each event and subscription");
         for delivery in log {
             let over = (delivery.status.as_str(), delivery.attempts);
@@ -510,11 +511,11 @@ impl Case {
         }
 
         // What failed uploads and replaced receipts left behind goes; the receipt that is named stays.
-        clock.advance(self.world.policy.orphan_age + Duration::from_millis(1));
+        clock.advance(self.world.policy.retention.orphan_age + Duration::from_millis(1));
         self.world.sweeper().step(clock.now()).await.unwrap();
         let stored = self.world.receipts.uploads();
         assert_eq!(stored.len(), usize::from(model.receipt.is_some()));
-        let shown = self.world.service().receipt(self.placed.account_id, self.placed.id).await;
+        let shown = self.world.receipt_uploads().receipt(self.placed.account_id, self.placed.id).await;
         assert_eq!(shown.ok().map(|image| image.bytes), model.receipt);
     }
 }

@@ -9,22 +9,24 @@
 
 use std::sync::Arc;
 
-use serront_core::catalog::ServiceInput;
-use serront_core::change::{ChangeSet, Write};
+use serront_core::accounts::key::AccessToken;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::EffectId;
+use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{AdjustmentInput, ModuleSwitches, OrderPatch, PayoutStep, Requester};
-use serront_core::effect::EffectId;
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
-use serront_core::key::AccessToken;
-use serront_core::order::{Language, OrderInput, WorkStatus};
-use serront_core::page::DeliveryFilter;
-use serront_core::payout::{BankAccountInput, PayoutInput};
-use serront_core::ports::{Clock, Ids, PayoutKey, Storage};
-use serront_core::receipt::{Digest256, samples};
+use serront_core::funds::payout::{BankAccountInput, PayoutInput};
+use serront_core::orders::order::{Language, OrderInput, WorkStatus};
+use serront_core::orders::receipt::samples;
+use serront_core::ports::{Clock, Ids, Storage};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
+use serront_core::primitives::tier::Tier;
 use serront_core::service::{Answer, Failure, Resolution};
-use serront_core::storefront::StorefrontInput;
-use serront_core::subscription::{SUBSCRIPTIONS_MAX, SubscriptionInput};
-use serront_core::tier::Tier;
+use serront_core::shop::catalog::ServiceInput;
+use serront_core::shop::storefront::StorefrontInput;
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::snapshots::PayoutKey;
+use serront_core::webhooks::subscription::{SUBSCRIPTIONS_MAX, SubscriptionInput};
 use serront_testkit::generators;
 use serront_testkit::sandbox::Sandbox;
 use serront_testkit::world::{self, Placed, Seller, World, host, service_input, storefront_input, subscription_input};
@@ -146,12 +148,12 @@ impl Scene {
         let other = self.request.map(|request| IdempotentRequest { fingerprint: Digest256::of(b"other"), ..request });
         let account_id = self.seller.account_id;
         let input = ServiceInput { sort_order: Some(7), ..ServiceInput::default() };
-        let used = self.world.local().update_service(account_id, self.seller.service_id, &input, other).await;
+        let used = self.world.commands().update_service(account_id, self.seller.service_id, &input, other).await;
         assert_eq!(told(used), "done");
     }
 
     async fn downgrade(&self) {
-        self.world.local().set_tier(self.seller.account_id, Tier::Free).await.unwrap();
+        self.world.commands().set_tier(self.seller.account_id, Tier::Free).await.unwrap();
     }
 
     fn nobody(&self) -> AccountId {
@@ -170,8 +172,9 @@ async fn order_of(scene: &Scene, flaws: &[Flaw]) -> OrderId {
 
 async fn confirm_payment(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
-    let confirm = async |id, note, request| told(local.confirm_payment(account_id, id, &host(), note, request).await);
+    let (commands, account_id) = (scene.world.commands(), scene.seller.account_id);
+    let confirm =
+        async |id, note, request| told(commands.confirm_payment(account_id, id, &host(), note, request).await);
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
@@ -186,10 +189,10 @@ async fn confirm_payment(flaws: &[Flaw]) -> &'static str {
 
 async fn patch_order(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let (commands, account_id) = (scene.world.commands(), scene.seller.account_id);
     let patch = async |id, quote| {
         let patch = OrderPatch { status: None, quoted_price_idr: Some(quote) };
-        told(local.patch_order(account_id, id, patch, &host(), scene.request).await)
+        told(commands.patch_order(account_id, id, patch, &host(), scene.request).await)
     };
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
@@ -198,7 +201,7 @@ async fn patch_order(flaws: &[Flaw]) -> &'static str {
         patch(scene.placed.id, 5).await;
     }
     if flaws.contains(&Confirmed) {
-        local.confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+        commands.confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
     }
     patch(order_of(&scene, flaws).await, if flaws.contains(&Malformed) { -1 } else { 5 }).await
 }
@@ -207,14 +210,14 @@ async fn upload_receipt(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
     if flaws.contains(&Confirmed) {
         let (account_id, id) = (scene.seller.account_id, scene.placed.id);
-        scene.world.local().confirm_payment(account_id, id, &host(), None, None).await.unwrap();
+        scene.world.commands().confirm_payment(account_id, id, &host(), None, None).await.unwrap();
     }
     let unknown = AccessToken::from_bytes(&[7; 24]);
     let token = if flaws.contains(&Missing) { &unknown } else { &scene.placed.token };
     let large = generators::too_large_image();
     let bytes = if flaws.contains(&TooLarge) { &large } else { samples::JPEG };
     let declared = if flaws.contains(&NoImage) { "image/svg+xml" } else { "image/jpeg" };
-    told(scene.world.service().upload_receipt(token, declared, bytes).await)
+    told(scene.world.receipt_uploads().upload(token, declared, bytes).await)
 }
 
 async fn place_order(flaws: &[Flaw]) -> &'static str {
@@ -222,28 +225,28 @@ async fn place_order(flaws: &[Flaw]) -> &'static str {
     let good = world::order_input("Budi");
     let service_slug = if flaws.contains(&Missing) { "nothing".to_owned() } else { good.service_slug.clone() };
     let buyer_email = if flaws.contains(&Malformed) { "nobody".to_owned() } else { good.buyer_email.clone() };
-    let (local, slug) = (scene.world.local(), &scene.seller.slug);
+    let (commands, slug) = (scene.world.commands(), &scene.seller.slug);
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
     if flaws.contains(&Answered) {
-        assert_eq!(told(local.place_order(slug, &good, Language::Id, scene.request).await), "done");
+        assert_eq!(told(commands.place_order(slug, &good, Language::Id, scene.request).await), "done");
     }
     let input = OrderInput { service_slug, buyer_email, ..good };
-    told(local.place_order(slug, &input, Language::Id, scene.request).await)
+    told(commands.place_order(slug, &input, Language::Id, scene.request).await)
 }
 
 async fn put_storefront(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let (commands, account_id) = (scene.world.commands(), scene.seller.account_id);
     let input = StorefrontInput { hide_branding: Some(true), ..storefront_input("wanted") };
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
     if flaws.contains(&Answered) {
-        local.put_storefront(account_id, &input, scene.request).await.unwrap();
+        commands.put_storefront(account_id, &input, scene.request).await.unwrap();
         // The name that was got so is given up, so that somebody else can have it.
-        local.put_storefront(account_id, &storefront_input("studio"), None).await.unwrap();
+        commands.put_storefront(account_id, &storefront_input("studio"), None).await.unwrap();
     }
     if flaws.contains(&NameTaken) {
         scene.world.seller("wanted").await;
@@ -252,47 +255,47 @@ async fn put_storefront(flaws: &[Flaw]) -> &'static str {
         scene.downgrade().await;
     }
     let bio = flaws.contains(&Malformed).then(|| "\0".to_owned());
-    told(local.put_storefront(scene.account(flaws), &StorefrontInput { bio, ..input }, scene.request).await)
+    told(commands.put_storefront(scene.account(flaws), &StorefrontInput { bio, ..input }, scene.request).await)
 }
 
 async fn create_service(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let (commands, account_id) = (scene.world.commands(), scene.seller.account_id);
     let input = service_input("wanted", 5);
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
     if flaws.contains(&Answered) {
-        local.create_service(account_id, &input, scene.request).await.unwrap();
+        commands.create_service(account_id, &input, scene.request).await.unwrap();
     } else if flaws.contains(&NameTaken) {
-        local.create_service(account_id, &input, None).await.unwrap();
+        commands.create_service(account_id, &input, None).await.unwrap();
     }
     if flaws.contains(&Limit) {
         for slug in ["second", "third"] {
-            local.create_service(account_id, &service_input(slug, 5), None).await.unwrap();
+            commands.create_service(account_id, &service_input(slug, 5), None).await.unwrap();
         }
         scene.downgrade().await;
     }
     let price = if flaws.contains(&Malformed) { -1 } else { 5 };
-    told(local.create_service(scene.account(flaws), &service_input("wanted", price), scene.request).await)
+    told(commands.create_service(scene.account(flaws), &service_input("wanted", price), scene.request).await)
 }
 
 async fn update_service(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let (commands, account_id) = (scene.world.commands(), scene.seller.account_id);
     let input = |price| ServiceInput { slug: Some("wanted".to_owned()), ..service_input("wanted", price) };
     let update =
-        async |id: ServiceId, price| told(local.update_service(account_id, id, &input(price), scene.request).await);
+        async |id: ServiceId, price| told(commands.update_service(account_id, id, &input(price), scene.request).await);
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
     if flaws.contains(&Answered) {
         update(scene.seller.service_id, 5).await;
         let back = ServiceInput { slug: Some("given-back".to_owned()), ..ServiceInput::default() };
-        local.update_service(account_id, scene.seller.service_id, &back, None).await.unwrap();
+        commands.update_service(account_id, scene.seller.service_id, &back, None).await.unwrap();
     }
     if flaws.contains(&NameTaken) {
-        local.create_service(account_id, &input(5), None).await.unwrap();
+        commands.create_service(account_id, &input(5), None).await.unwrap();
     }
     let id =
         if flaws.contains(&Missing) { scene.world.seller("other").await.service_id } else { scene.seller.service_id };
@@ -305,7 +308,7 @@ async fn create_key(flaws: &[Flaw]) -> &'static str {
         scene.use_key().await;
     }
     let name = if flaws.contains(&Malformed) { " " } else { "laptop" };
-    told(scene.world.local().create_key(scene.account(flaws), name, scene.request).await)
+    told(scene.world.commands().create_key(scene.account(flaws), name, scene.request).await)
 }
 
 const URL: &str = "https://one.example/hook";
@@ -324,16 +327,16 @@ async fn create_subscription(flaws: &[Flaw]) -> &'static str {
         scene.world.sink.refuse(URL);
     }
     let input = subscription_input(URL, &[if flaws.contains(&Malformed) { "nothing" } else { "*" }]);
-    told(scene.world.service().create_subscription(scene.account(flaws), &input, scene.request).await)
+    told(scene.world.webhook_registration().create_subscription(scene.account(flaws), &input, scene.request).await)
 }
 
 async fn update_subscription(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (service, account_id) = (scene.world.service(), scene.seller.account_id);
+    let (registration, account_id) = (scene.world.webhook_registration(), scene.seller.account_id);
     let mine = scene.world.subscribe(&scene.seller, "https://before.example", &["*"]).await;
     let update = async |id: SubscriptionId, filter| {
         let input = subscription_input(URL, &[filter]);
-        told(service.update_subscription(account_id, id, &input, scene.request).await)
+        told(registration.update_subscription(account_id, id, &input, scene.request).await)
     };
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
@@ -365,28 +368,28 @@ async fn update_subscription_locally(flaws: &[Flaw]) -> &'static str {
     };
     let url = flaws.contains(&Malformed).then(|| URL.to_owned());
     let input = SubscriptionInput { url, active: Some(false), events: None };
-    told(scene.world.local().update_subscription(scene.seller.account_id, id, &input, scene.request).await)
+    told(scene.world.commands().update_subscription(scene.seller.account_id, id, &input, scene.request).await)
 }
 
 async fn retry_delivery(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (local, account_id) = (scene.world.local(), scene.seller.account_id);
+    let (commands, account_id) = (scene.world.commands(), scene.seller.account_id);
     let subscription = scene.world.subscribe(&scene.seller, URL, &["*"]).await;
-    local.confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
-    let limit = serront_core::page::Limit::parse(None).unwrap();
-    let (log, _) = local.deliveries(account_id, &DeliveryFilter::default(), None, limit).await.unwrap();
+    commands.confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+    let limit = serront_core::primitives::page::Limit::parse(None).unwrap();
+    let (log, _) = commands.deliveries(account_id, &DeliveryFilter::default(), None, limit).await.unwrap();
     let delivery = log.first().unwrap().id;
     scene.world.dispatch_all().await;
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
     if flaws.contains(&Answered) {
-        local.retry_delivery(account_id, delivery, scene.request).await.unwrap();
+        commands.retry_delivery(account_id, delivery, scene.request).await.unwrap();
         scene.world.dispatch_all().await;
     }
     if flaws.contains(&Disabled) {
         let pause = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
-        local.update_subscription(account_id, subscription, &pause, None).await.unwrap();
+        commands.update_subscription(account_id, subscription, &pause, None).await.unwrap();
     }
     if flaws.contains(&Queued) {
         // As by somebody's retry that landed beside the pause, which gives up what it sees.
@@ -396,7 +399,7 @@ async fn retry_delivery(flaws: &[Flaw]) -> &'static str {
         scene.world.storage.commit(&change).await.unwrap();
     }
     let of = if flaws.contains(&Missing) { scene.world.seller("other").await.account_id } else { account_id };
-    told(local.retry_delivery(of, delivery, scene.request).await)
+    told(commands.retry_delivery(of, delivery, scene.request).await)
 }
 
 async fn switch_modules(flaws: &[Flaw]) -> &'static str {
@@ -433,9 +436,9 @@ async fn pay_online(flaws: &[Flaw]) -> &'static str {
         status: flaws.contains(&Closed).then_some(WorkStatus::Declined),
         quoted_price_idr: Some(if flaws.contains(&NoQuote) { 0 } else { 5_000 }),
     };
-    scene.world.local().patch_order(account_id, scene.placed.id, patch, &host(), None).await.unwrap();
+    scene.world.commands().patch_order(account_id, scene.placed.id, patch, &host(), None).await.unwrap();
     if flaws.contains(&Confirmed) {
-        scene.world.local().confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+        scene.world.commands().confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
     }
     if flaws.contains(&ModuleOff) {
         let off = ModuleSwitches { payment: Some(false), marketing: None };
@@ -457,34 +460,34 @@ async fn resolve_exception(flaws: &[Flaw]) -> &'static str {
     let on = ModuleSwitches { payment: Some(true), marketing: None };
     scene.world.online().switch_modules(account_id, on, None).await.unwrap();
     let session = scene.world.online().pay(&scene.placed.token).await.unwrap().checkout_session_id;
-    scene.world.local().confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
+    scene.world.commands().confirm_payment(account_id, scene.placed.id, &host(), None, None).await.unwrap();
     assert!(sandbox.pay(session.as_str()));
-    scene.world.clock.advance(scene.world.policy.poll_first);
+    scene.world.clock.advance(scene.world.policy.online.poll_first);
     scene.world.janitor().step(scene.world.clock.now(), 8).await.unwrap();
-    let limit = serront_core::page::Limit::parse(None).unwrap();
-    let exceptions = scene.world.local().exceptions(account_id, None, None, limit).await.unwrap().exceptions;
+    let limit = serront_core::primitives::page::Limit::parse(None).unwrap();
+    let exceptions = scene.world.commands().exceptions(account_id, None, None, limit).await.unwrap().exceptions;
     let open = exceptions.first().unwrap().id;
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
-    let local = scene.world.local();
+    let commands = scene.world.commands();
     let refunded = Resolution { note: Some("refunded"), adjustment_id: None };
     if flaws.contains(&Answered) {
-        local.resolve_exception(account_id, open, refunded, &host(), scene.request).await.unwrap();
+        commands.resolve_exception(account_id, open, refunded, &host(), scene.request).await.unwrap();
     } else if flaws.contains(&Confirmed) {
-        local.resolve_exception(account_id, open, refunded, &host(), None).await.unwrap();
+        commands.resolve_exception(account_id, open, refunded, &host(), None).await.unwrap();
     }
     let id =
         if flaws.contains(&Missing) { scene.world.ids.sequence(scene.world.clock.now()).exception() } else { open };
     let malformed = Resolution { note: Some("\0"), adjustment_id: None };
     let resolution = if flaws.contains(&Malformed) { malformed } else { refunded };
-    told(local.resolve_exception(account_id, id, resolution, &host(), scene.request).await)
+    told(commands.resolve_exception(account_id, id, resolution, &host(), scene.request).await)
 }
 
 /// A request for 1,000 rupiah to the default account, where both are there.
 async fn request_payout(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (account_id, local) = (scene.seller.account_id, scene.world.local());
+    let (account_id, commands) = (scene.seller.account_id, scene.world.commands());
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
@@ -493,7 +496,7 @@ async fn request_payout(flaws: &[Flaw]) -> &'static str {
     scene.world.switch_payment_on(account_id).await;
     let amount = if flaws.contains(&NoMoney) && !flaws.contains(&Answered) { 1 } else { 1_000 };
     let funds = AdjustmentInput { amount, reason: "a sale".into(), reference: "R1".into() };
-    local.adjust(account_id, &funds, &host()).await.unwrap();
+    commands.adjust(account_id, &funds, &host()).await.unwrap();
     if !flaws.contains(&NoBankAccount) || flaws.contains(&Answered) {
         let account = BankAccountInput {
             bank_name: Some(Some("Bank Contoh".into())),
@@ -501,32 +504,32 @@ async fn request_payout(flaws: &[Flaw]) -> &'static str {
             bank_account_holder: Some(Some("Renata".into())),
             ..BankAccountInput::default()
         };
-        local.patch_bank_account(account_id, &account, None).await.unwrap();
+        commands.patch_bank_account(account_id, &account, None).await.unwrap();
     }
     let input = PayoutInput { amount: 1_000, ..PayoutInput::default() };
     if flaws.contains(&Answered) {
-        local.request_payout(account_id, &input, by, scene.request).await.unwrap();
+        commands.request_payout(account_id, &input, by, scene.request).await.unwrap();
         if flaws.contains(&NoBankAccount) {
             let gone = BankAccountInput { bank_name: Some(None), ..BankAccountInput::default() };
-            local.patch_bank_account(account_id, &gone, None).await.unwrap();
+            commands.patch_bank_account(account_id, &gone, None).await.unwrap();
         }
     }
     if flaws.contains(&ModuleOff) {
         scene.world.online().switch_modules(account_id, off, None).await.unwrap();
     }
     let input = if flaws.contains(&Malformed) { PayoutInput { amount: 0, ..input } } else { input };
-    told(local.request_payout(scene.account(flaws), &input, by, scene.request).await)
+    told(commands.request_payout(scene.account(flaws), &input, by, scene.request).await)
 }
 
 async fn fail_payout(flaws: &[Flaw]) -> &'static str {
     let scene = Scene::new().await;
-    let (account_id, local) = (scene.seller.account_id, scene.world.local());
+    let (account_id, commands) = (scene.seller.account_id, scene.world.commands());
     scene.world.switch_payment_on(account_id).await;
     if flaws.contains(&KeyUsed) {
         scene.use_key().await;
     }
     let funds = AdjustmentInput { amount: 1_000, reason: "a sale".into(), reference: "R1".into() };
-    local.adjust(account_id, &funds, &host()).await.unwrap();
+    commands.adjust(account_id, &funds, &host()).await.unwrap();
     let input = PayoutInput {
         amount: 1_000,
         bank_name: Some("Bank Contoh".into()),
@@ -534,18 +537,19 @@ async fn fail_payout(flaws: &[Flaw]) -> &'static str {
         bank_account_holder: Some("Renata".into()),
         ..PayoutInput::default()
     };
-    let payout = local.request_payout(account_id, &input, (Requester::Operator, &host()), None).await.unwrap().value.id;
+    let payout =
+        commands.request_payout(account_id, &input, (Requester::Operator, &host()), None).await.unwrap().value.id;
     let failed =
         |failure_reason: Option<&str>| PayoutStep::MarkFailed { failure_reason: failure_reason.map(str::to_owned) };
     let mine = PayoutKey::Id(account_id, payout);
     if flaws.contains(&Answered) {
-        local.move_payout(mine, &failed(Some("closed")), &host(), scene.request).await.unwrap();
+        commands.move_payout(mine, &failed(Some("closed")), &host(), scene.request).await.unwrap();
     } else if flaws.contains(&Confirmed) {
-        local.move_payout(mine, &PayoutStep::Cancel, &host(), None).await.unwrap();
+        commands.move_payout(mine, &PayoutStep::Cancel, &host(), None).await.unwrap();
     }
     let key = if flaws.contains(&Missing) { PayoutKey::Id(scene.nobody(), payout) } else { PayoutKey::Any(payout) };
     let step = failed((!flaws.contains(&Malformed)).then_some("closed"));
-    told(local.move_payout(key, &step, &host(), scene.request).await)
+    told(commands.move_payout(key, &step, &host(), scene.request).await)
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use serront_core::receipt::{ImageType, Picture};
-use serront_core::rejection::Rejection;
+use serront_core::orders::receipt::Picture;
+use serront_core::primitives::image::ImageType;
+use serront_core::primitives::rejection::Rejection;
 use serront_testkit::receipts::specimens;
 
 #[test]

@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Guard, Write};
+use serront_core::changes::change::{ChangeSet, Guard, Write};
+use serront_core::changes::effect::{DeliveryAddress, DeliveryRecord, EffectId, EffectRecord, EffectStatus};
 use serront_core::decide::{self, Context, Decision};
-use serront_core::effect::{DeliveryAddress, DeliveryRecord, EffectId, EffectRecord, EffectStatus};
-use serront_core::event::EventType;
-use serront_core::ids::{DeliveryId, SubscriptionId};
-use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::policy::Policy;
-use serront_core::ports::{AccountSnapshot, Clock, Ids, PortErrorKind, Posted, Storage, WorkStorage};
-use serront_core::rejection::Rejection;
-use serront_core::subscription::SubscriptionInput;
-use serront_core::view::DeliveryView;
+use serront_core::ports::{Clock, Ids, PortErrorKind, Posted, Storage, WorkStorage};
+use serront_core::primitives::ids::{DeliveryId, SubscriptionId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Rejection;
+use serront_core::snapshots::AccountSnapshot;
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::views::DeliveryView;
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::subscription::SubscriptionInput;
 use serront_testkit::world::{Placed, Seller, World, host};
 
 const URL: &str = "https://one.example/hook";
@@ -55,7 +57,7 @@ async fn what_may_be_sent_again_is_this_table() {
     let inactive = world.subscribe(&seller, URL, &["*"]).await;
     set_active(&world, &seller, inactive, false).await;
     let deleted = world.subscribe(&seller, URL, &["*"]).await;
-    world.local().delete_subscription(account_id, deleted).await.unwrap();
+    world.commands().delete_subscription(account_id, deleted).await.unwrap();
     let snapshot = world.storage.account(account_id, None).await.unwrap().unwrap();
     let mut ids = world.ids.sequence(world.clock.now());
     let (delivery, event, mail) = (ids.delivery(), ids.event(), ids.mail());
@@ -131,7 +133,7 @@ fn effect(
 
 async fn set_active(world: &World, seller: &Seller, id: SubscriptionId, active: bool) {
     let input = SubscriptionInput { active: Some(active), ..SubscriptionInput::default() };
-    world.local().update_subscription(seller.account_id, id, &input, None).await.unwrap();
+    world.commands().update_subscription(seller.account_id, id, &input, None).await.unwrap();
 }
 
 async fn attempted(world: &World) -> usize {
@@ -144,18 +146,18 @@ async fn delivered(first: Posted) -> (World, Seller, SubscriptionId, DeliveryId)
     let (seller, Placed { id, .. }) = world.seller_with_order("studio").await;
     let subscription_id = world.subscribe(&seller, URL, &[CONFIRMED]).await;
     world.sink.answer_next([first]);
-    world.local().confirm_payment(seller.account_id, id, &host(), None, None).await.unwrap();
+    world.commands().confirm_payment(seller.account_id, id, &host(), None, None).await.unwrap();
     assert_eq!(attempted(&world).await, 2, "a mail and a delivery");
     let (filter, limit) = (DeliveryFilter::default(), Limit::parse(None).unwrap());
-    let (log, _) = world.local().deliveries(seller.account_id, &filter, None, limit).await.unwrap();
+    let (log, _) = world.commands().deliveries(seller.account_id, &filter, None, limit).await.unwrap();
     let delivery_id = log[0].id;
     (world, seller, subscription_id, delivery_id)
 }
 
 async fn retry(world: &World, seller: &Seller, id: DeliveryId) -> DeliveryView {
-    let queued = world.local().retry_delivery(seller.account_id, id, None).await.unwrap();
+    let queued = world.commands().retry_delivery(seller.account_id, id, None).await.unwrap();
     assert!(!queued.replayed && queued.change_set.is_some());
-    assert_eq!(world.local().delivery(seller.account_id, id).await.unwrap(), queued.value);
+    assert_eq!(world.commands().delivery(seller.account_id, id).await.unwrap(), queued.value);
     assert_eq!((queued.value.status, queued.value.next_retry_at), (EffectStatus::Pending, Some(world.clock.now())));
     queued.value
 }
@@ -168,14 +170,14 @@ async fn after_the_schedule_an_attempt_by_hand_is_the_only_one() {
         world.clock.advance(minutes(pause));
         assert_eq!(attempted(&world).await, 1);
     }
-    let local = world.local();
-    assert_eq!(local.delivery(seller.account_id, id).await.unwrap().status, EffectStatus::Failed);
+    let commands = world.commands();
+    assert_eq!(commands.delivery(seller.account_id, id).await.unwrap().status, EffectStatus::Failed);
     world.clock.advance(minutes(60));
 
     assert_eq!(retry(&world, &seller, id).await.attempts, 6);
     world.sink.answer_next([Posted::Failed("timed out".to_owned())]);
     assert_eq!(attempted(&world).await, 1);
-    let failed = local.delivery(seller.account_id, id).await.unwrap();
+    let failed = commands.delivery(seller.account_id, id).await.unwrap();
     assert_eq!((failed.status, failed.attempts, failed.next_retry_at), (EffectStatus::Failed, 7, None));
     assert_eq!(failed.last_error.as_deref(), Some("timed out"));
     world.clock.advance(minutes(60 * 24 * 365));
@@ -183,7 +185,7 @@ async fn after_the_schedule_an_attempt_by_hand_is_the_only_one() {
 
     retry(&world, &seller, id).await;
     assert_eq!(attempted(&world).await, 1);
-    let done = local.delivery(seller.account_id, id).await.unwrap();
+    let done = commands.delivery(seller.account_id, id).await.unwrap();
     assert_eq!((done.status, done.attempts, done.delivered_at), (EffectStatus::Succeeded, 8, Some(world.clock.now())));
     let numbers: Vec<_> = done.attempt_log.iter().map(|attempt| attempt.attempt_number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
@@ -196,7 +198,7 @@ async fn after_the_schedule_an_attempt_by_hand_is_the_only_one() {
 async fn what_was_given_up_early_goes_on_in_its_schedule() {
     let (world, seller, subscription_id, id) = delivered(Posted::Answered(500)).await;
     set_active(&world, &seller, subscription_id, false).await;
-    let paused = world.local().delivery(seller.account_id, id).await.unwrap();
+    let paused = world.commands().delivery(seller.account_id, id).await.unwrap();
     assert_eq!((paused.status, paused.attempts, paused.next_retry_at), (EffectStatus::Failed, 1, None));
     assert_eq!(paused.last_error.as_deref(), Some("the receiver answered 500"));
     world.clock.advance(minutes(1));
@@ -206,7 +208,7 @@ async fn what_was_given_up_early_goes_on_in_its_schedule() {
     retry(&world, &seller, id).await;
     world.sink.answer_next([Posted::Answered(500)]);
     assert_eq!(attempted(&world).await, 1);
-    let failing = world.local().delivery(seller.account_id, id).await.unwrap();
+    let failing = world.commands().delivery(seller.account_id, id).await.unwrap();
     assert_eq!((failing.status, failing.attempts), (EffectStatus::Pending, 2));
     assert_eq!(failing.next_retry_at, Some(world.clock.now().plus(minutes(5))), "the pause after the second attempt");
 }
@@ -214,12 +216,12 @@ async fn what_was_given_up_early_goes_on_in_its_schedule() {
 #[tokio::test]
 async fn what_got_through_can_be_sent_again() {
     let (world, seller, _, id) = delivered(Posted::Answered(200)).await;
-    let first = world.local().delivery(seller.account_id, id).await.unwrap();
+    let first = world.commands().delivery(seller.account_id, id).await.unwrap();
     world.clock.advance(minutes(5));
     let queued = retry(&world, &seller, id).await;
     assert_eq!((queued.attempts, queued.delivered_at), (1, first.delivered_at), "what was delivered stays so");
     assert_eq!(attempted(&world).await, 1);
-    let again = world.local().delivery(seller.account_id, id).await.unwrap();
+    let again = world.commands().delivery(seller.account_id, id).await.unwrap();
     assert_eq!(
         (again.status, again.attempts, again.delivered_at),
         (EffectStatus::Succeeded, 2, Some(world.clock.now()))
@@ -231,7 +233,7 @@ async fn an_operator_tries_a_mail_again_that_was_given_up() {
     let world = World::new();
     let (seller, placed) = world.seller_with_order("studio").await;
     world.mailbox.fail_next(1, PortErrorKind::Permanent);
-    world.local().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
+    world.commands().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
     assert_eq!(attempted(&world).await, 1);
     let limit = Limit::parse(None).unwrap();
     let given_up = world.storage.given_up(None, limit).await.unwrap().rows;
@@ -243,7 +245,7 @@ async fn an_operator_tries_a_mail_again_that_was_given_up() {
     // Nothing of the buyer's is shown.
     assert!(!format!("{given_up:?}").contains("Budi"));
 
-    let queued = world.local().retry_effect(account_id, id).await.unwrap().value;
+    let queued = world.commands().retry_effect(account_id, id).await.unwrap().value;
     assert_eq!(queued, EffectRecord { status: EffectStatus::Pending, ..given_up[0].clone() });
     assert_eq!(world.storage.given_up(None, limit).await.unwrap().rows, []);
     assert_eq!(attempted(&world).await, 1);

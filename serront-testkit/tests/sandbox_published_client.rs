@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use serront_core::ports::Clock;
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
 use serront_testkit::sandbox::SandboxServer;
 
 const CLIENT: &str = "forjio-plugipay==0.6.0";

@@ -10,10 +10,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use serront_core::plugipay::{EVENTS, authorization};
-use serront_core::ports::{Clock as _, PlugipayCall, PlugipayMethod};
-use serront_core::signature;
-use serront_core::time::Timestamp;
+use serront_core::online::plugipay::{EVENTS, authorization};
+use serront_core::online::plugipay::{PlugipayCall, PlugipayMethod};
+use serront_core::ports::Clock as _;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::sandbox::{Route, SandboxServer, SandboxStatus, Trouble};
 

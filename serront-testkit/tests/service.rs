@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use serront_core::catalog::ServiceInput;
-use serront_core::change::ChangeSet;
+use serront_core::changes::change::ChangeSet;
+use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{ModuleSwitches, OrderPatch};
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::order::WorkStatus;
-use serront_core::payment::PaymentStatus;
+use serront_core::orders::order::WorkStatus;
+use serront_core::orders::payment::PaymentStatus;
 use serront_core::ports::{Clock, PortErrorKind, Storage};
-use serront_core::receipt::Digest256;
-use serront_core::rejection::{Code, Rejection};
-use serront_core::service::{Answer, Failure, Local, Service};
-use serront_core::subscription::SubscriptionInput;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::rejection::{Code, Rejection};
+use serront_core::service::{Answer, Commands, Failure, WebhookRegistration};
+use serront_core::shop::catalog::ServiceInput;
+use serront_core::webhooks::subscription::SubscriptionInput;
 use serront_testkit::faults::{Call, Fault, Faults, FaultySink, FaultyStorage};
 use serront_testkit::memory::{ManualClock, MemoryStorage};
 use serront_testkit::sandbox::Sandbox;
@@ -69,12 +69,13 @@ async fn after_an_unknown_outcome_the_identical_change_set_is_sent_and_lands_onc
         let (world, faults, _, placed) = faulty().await;
         let before = world.storage.sent().len();
         faults.script(Call::Commit, script.iter().copied());
-        let confirmed = world.local().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
+        let confirmed =
+            world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None).await.unwrap();
         let sent = sent_since(&world, before);
         assert_eq!(sent.len(), script.len() + 1, "{script:?}");
         assert!(sent.iter().all(|change| *change == sent[0]), "{script:?}: not the same change set");
         assert_eq!(confirmed.change_set, Some(sent[0].id));
-        let audit = world.local().audit(placed.account_id, placed.id).await.unwrap();
+        let audit = world.commands().audit(placed.account_id, placed.id).await.unwrap();
         assert_eq!(audit.len(), 2, "{script:?}: placed and confirmed");
         assert_eq!(world.dispatch_all().await, 1, "{script:?}: one mail");
     }
@@ -84,16 +85,16 @@ async fn after_an_unknown_outcome_the_identical_change_set_is_sent_and_lands_onc
 async fn a_lost_answer_can_be_asked_for_and_repeated() {
     for (fault, landed) in [(Fault::LoseAnswer, true), (Fault::LoseRequest, false)] {
         let (world, faults, seller, placed) = faulty().await;
-        let (local, request) = (world.local(), request(&seller, "key", "body"));
+        let (commands, request) = (world.commands(), request(&seller, "key", "body"));
         let before = world.storage.sent().len();
         faults.rule(move |call, _| (call == Call::Commit).then_some(fault));
-        let lost = local.confirm_payment(placed.account_id, placed.id, &host(), None, request).await;
+        let lost = commands.confirm_payment(placed.account_id, placed.id, &host(), None, request).await;
         let Err(Failure::Port { error, change_set: Some(id) }) = lost else { panic!("{lost:?}") };
         assert_eq!(error.kind(), PortErrorKind::OutcomeUnknown);
         assert_eq!(sent_since(&world, before).len(), 5, "once, and four times more");
         faults.heal();
-        assert_eq!(local.outcome(placed.account_id, id).await.unwrap().is_some(), landed);
-        let again = local.confirm_payment(placed.account_id, placed.id, &host(), None, request).await.unwrap();
+        assert_eq!(commands.outcome(placed.account_id, id).await.unwrap().is_some(), landed);
+        let again = commands.confirm_payment(placed.account_id, placed.id, &host(), None, request).await.unwrap();
         assert_eq!(again.replayed, landed);
         assert_eq!(again.value.payment_status, PaymentStatus::PaymentConfirmed);
         assert_eq!(world.dispatch_all().await, 1, "one mail");
@@ -104,13 +105,13 @@ async fn a_lost_answer_can_be_asked_for_and_repeated() {
 async fn a_storage_that_refuses_for_now_is_told_as_transient_and_nothing_changed() {
     let (world, faults, _, placed) = faulty().await;
     faults.rule(|call, _| (call == Call::Commit).then_some(Fault::FailBefore));
-    let failed = world.local().claim_payment(&placed.token).await;
+    let failed = world.commands().claim_payment(&placed.token).await;
     assert!(
         matches!(&failed, Err(Failure::Port { error, .. }) if error.kind() == PortErrorKind::Transient),
         "{failed:?}"
     );
     faults.heal();
-    let order = world.local().order(placed.account_id, placed.id).await.unwrap();
+    let order = world.commands().order(placed.account_id, placed.id).await.unwrap();
     assert_eq!(order.payment_status, PaymentStatus::Unpaid);
 }
 
@@ -119,11 +120,11 @@ async fn a_busy_storage_is_left_alone() {
     let (world, faults, _, placed) = faulty().await;
     let before = world.storage.sent().len();
     faults.script(Call::Commit, [Fault::Busy]);
-    let busy = world.local().claim_payment(&placed.token).await;
+    let busy = world.commands().claim_payment(&placed.token).await;
     assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
     assert_eq!(sent_since(&world, before).len(), 1);
     faults.script(Call::Read, [Fault::Busy]);
-    let busy = world.local().claim_payment(&placed.token).await;
+    let busy = world.commands().claim_payment(&placed.token).await;
     assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
 }
 
@@ -133,13 +134,13 @@ async fn a_sink_that_is_busy_registers_nothing_and_says_so() {
     let (world, _, seller, _) = faulty().await;
     let sink = FaultySink::new(world.sink.clone());
     sink.faults().script(Call::CheckTarget, [Fault::Busy]);
-    let service = Service::new(&*world.storage, &*world.receipts, &sink, world.environment());
+    let registration = WebhookRegistration::new(&*world.storage, &sink, world.environment());
     let input = subscription_input("https://two.example", &["serront.order.*"]);
     let before = world.storage.sent().len();
-    let busy = service.create_subscription(seller.account_id, &input, None).await;
+    let busy = registration.create_subscription(seller.account_id, &input, None).await;
     assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
     assert_eq!(sent_since(&world, before), []);
-    service.create_subscription(seller.account_id, &input, None).await.unwrap();
+    registration.create_subscription(seller.account_id, &input, None).await.unwrap();
 }
 
 /// That a later sending surely failed says nothing of the one before.
@@ -149,10 +150,10 @@ async fn once_an_outcome_is_unknown_no_later_failure_makes_it_known() {
     for script in [vec![LoseAnswer, Busy], vec![FailBefore, LoseAnswer, FailBefore, FailBefore, FailBefore]] {
         let (world, faults, _, placed) = faulty().await;
         faults.script(Call::Commit, script.iter().copied());
-        let lost = world.local().claim_payment(&placed.token).await;
+        let lost = world.commands().claim_payment(&placed.token).await;
         let Err(Failure::Port { error, change_set: Some(id) }) = lost else { panic!("{script:?}: {lost:?}") };
         assert_eq!(error.kind(), PortErrorKind::OutcomeUnknown, "{script:?}");
-        assert!(world.local().outcome(placed.account_id, id).await.unwrap().is_some(), "{script:?}: it had landed");
+        assert!(world.commands().outcome(placed.account_id, id).await.unwrap().is_some(), "{script:?}: it had landed");
     }
 }
 
@@ -161,7 +162,7 @@ async fn after_a_conflict_it_is_read_and_decided_anew() {
     let (world, faults, _, placed) = faulty().await;
     let (before, reads) = (world.storage.sent().len(), faults.calls(Call::Read));
     faults.script(Call::Commit, [Fault::Conflict; 9]);
-    let claimed = world.local().claim_payment(&placed.token).await.unwrap();
+    let claimed = world.commands().claim_payment(&placed.token).await.unwrap();
     let sent = sent_since(&world, before);
     let ids: BTreeSet<_> = sent.iter().map(|change| change.id).collect();
     assert_eq!((sent.len(), ids.len(), faults.calls(Call::Read) - reads), (10, 10, 10));
@@ -173,13 +174,13 @@ async fn after_all_rounds_of_conflict_the_answer_is_busy() {
     let (world, faults, _, placed) = faulty().await;
     let before = world.storage.sent().len();
     faults.rule(|call, _| (call == Call::Commit).then_some(Fault::Conflict));
-    let busy = world.local().claim_payment(&placed.token).await;
+    let busy = world.commands().claim_payment(&placed.token).await;
     assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
     let rounds = sent_since(&world, before).len();
-    assert_eq!(u32::try_from(rounds).unwrap(), world.policy.commit_rounds_max);
+    assert_eq!(u32::try_from(rounds).unwrap(), world.policy.commits.rounds_max);
     assert!(rounds >= 10);
     faults.heal();
-    let order = world.local().order(placed.account_id, placed.id).await.unwrap();
+    let order = world.commands().order(placed.account_id, placed.id).await.unwrap();
     assert_eq!(order.payment_status, PaymentStatus::Unpaid, "nothing was changed");
 }
 
@@ -191,7 +192,7 @@ async fn a_bound_storage_is_asked_once_whatever_it_answers() {
         let (world, faults, _, placed) = faulty().await;
         let before = world.storage.sent().len();
         faults.script(Call::Commit, [fault]);
-        let failed = Local::bound(&*world.storage, world.environment()).claim_payment(&placed.token).await;
+        let failed = Commands::bound(&*world.storage, world.environment()).claim_payment(&placed.token).await;
         match (fault, &failed) {
             (Fault::Conflict, Err(Failure::Conflict)) => {}
             (Fault::FailBefore, Err(Failure::Port { error, .. })) => {
@@ -210,7 +211,7 @@ async fn a_bound_storage_is_asked_once_whatever_it_answers() {
 #[tokio::test]
 async fn a_bound_storage_lands_and_refuses_as_any_other() {
     let (world, _, _, placed) = faulty().await;
-    let bound = Local::bound(&*world.storage, world.environment());
+    let bound = Commands::bound(&*world.storage, world.environment());
     assert!(bound.claim_payment(&placed.token).await.unwrap().change_set.is_some());
     assert!(bound.confirm_payment(placed.account_id, placed.id, &host(), None, None).await.is_ok());
     assert_eq!(code(bound.claim_payment(&placed.token).await), Some(Code::InvalidTransition));
@@ -229,7 +230,7 @@ async fn check_repeats<T: Serialize>(
     let first = shown(ask(&world, &seller, &placed, request(&seller, "key", "body")).await.unwrap());
     assert!(!first.1, "{what}");
     change_everything(&world, &seller, &placed).await;
-    world.clock.advance(world.policy.idempotency_kept - Duration::from_millis(1));
+    world.clock.advance(world.policy.commits.idempotency_kept - Duration::from_millis(1));
     let before = world.storage.sent().len();
     let second = shown(ask(&world, &seller, &placed, request(&seller, "key", "body")).await.unwrap());
     assert_eq!(second, (first.0, true), "{what}");
@@ -243,15 +244,15 @@ async fn check_repeats<T: Serialize>(
 }
 
 async fn change_everything(world: &FaultyWorld, seller: &Seller, placed: &Placed) {
-    let local = world.local();
+    let commands = world.commands();
     let patch = OrderPatch { status: Some(WorkStatus::Canceled), quoted_price_idr: None };
-    local.patch_order(placed.account_id, placed.id, patch, &host(), None).await.unwrap();
-    local.put_storefront(seller.account_id, &storefront_input("elsewhere"), None).await.unwrap();
+    commands.patch_order(placed.account_id, placed.id, patch, &host(), None).await.unwrap();
+    commands.put_storefront(seller.account_id, &storefront_input("elsewhere"), None).await.unwrap();
     let input = ServiceInput { name: Some("Renamed".to_owned()), ..ServiceInput::default() };
-    local.update_service(seller.account_id, seller.service_id, &input, None).await.unwrap();
-    let subscription = local.subscriptions(seller.account_id).await.unwrap()[0].id;
+    commands.update_service(seller.account_id, seller.service_id, &input, None).await.unwrap();
+    let subscription = commands.subscriptions(seller.account_id).await.unwrap()[0].id;
     let input = subscription_input("https://else.example", &["serront.billing.*"]);
-    world.service().update_subscription(seller.account_id, subscription, &input, None).await.unwrap();
+    world.webhook_registration().update_subscription(seller.account_id, subscription, &input, None).await.unwrap();
     // From now on the address of the first asking is none to be posted to: names resolve anew each time.
     world.sink.refuse("https://two.example");
     let off = ModuleSwitches { payment: Some(false), marketing: None };
@@ -261,37 +262,37 @@ async fn change_everything(world: &FaultyWorld, seller: &Seller, placed: &Placed
 #[tokio::test]
 async fn a_repeated_key_has_the_first_answer_and_no_second_effect() {
     check_repeats("confirm", async |world, _, placed, request| {
-        world.local().confirm_payment(placed.account_id, placed.id, &host(), Some("seen"), request).await
+        world.commands().confirm_payment(placed.account_id, placed.id, &host(), Some("seen"), request).await
     })
     .await;
     check_repeats("patch an order", async |world, _, placed, request| {
         let patch = OrderPatch { status: None, quoted_price_idr: Some(5) };
-        world.local().patch_order(placed.account_id, placed.id, patch, &host(), request).await
+        world.commands().patch_order(placed.account_id, placed.id, patch, &host(), request).await
     })
     .await;
     check_repeats("put the storefront", async |world, seller, _, request| {
-        world.local().put_storefront(seller.account_id, &storefront_input("wanted"), request).await
+        world.commands().put_storefront(seller.account_id, &storefront_input("wanted"), request).await
     })
     .await;
     check_repeats("create a service", async |world, seller, _, request| {
-        world.local().create_service(seller.account_id, &service_input("second", 5), request).await
+        world.commands().create_service(seller.account_id, &service_input("second", 5), request).await
     })
     .await;
     check_repeats("change a service", async |world, seller, _, request| {
         let input = ServiceInput { price_idr: Some(Some(5)), ..ServiceInput::default() };
-        world.local().update_service(seller.account_id, seller.service_id, &input, request).await
+        world.commands().update_service(seller.account_id, seller.service_id, &input, request).await
     })
     .await;
     check_repeats("change a subscription", async |world, seller, _, request| {
-        let id = world.local().subscriptions(seller.account_id).await.unwrap()[0].id;
+        let id = world.commands().subscriptions(seller.account_id).await.unwrap()[0].id;
         let input = subscription_input("https://two.example", &["*"]);
-        world.service().update_subscription(seller.account_id, id, &input, request).await
+        world.webhook_registration().update_subscription(seller.account_id, id, &input, request).await
     })
     .await;
     check_repeats("pause a subscription", async |world, seller, _, request| {
-        let id = world.local().subscriptions(seller.account_id).await.unwrap()[0].id;
+        let id = world.commands().subscriptions(seller.account_id).await.unwrap()[0].id;
         let input = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
-        world.local().update_subscription(seller.account_id, id, &input, request).await
+        world.commands().update_subscription(seller.account_id, id, &input, request).await
     })
     .await;
     check_repeats("switch a module", async |world, seller, _, request| {
@@ -304,18 +305,19 @@ async fn a_repeated_key_has_the_first_answer_and_no_second_effect() {
 #[tokio::test]
 async fn what_shows_a_secret_is_never_shown_again_and_nothing_is_made() {
     let (world, _, seller, _) = faulty().await;
-    let (local, service, request) = (world.local(), world.service(), request(&seller, "key", "body"));
-    let made = local.create_key(seller.account_id, "laptop", request).await.unwrap().value;
-    let again = local.create_key(seller.account_id, "laptop", request).await;
+    let (commands, registration, request) =
+        (world.commands(), world.webhook_registration(), request(&seller, "key", "body"));
+    let made = commands.create_key(seller.account_id, "laptop", request).await.unwrap().value;
+    let again = commands.create_key(seller.account_id, "laptop", request).await;
     assert_eq!(code(again), Some(Code::IdempotencyKeyInUse));
-    assert_eq!(local.keys(seller.account_id).await.unwrap().len(), 2, "the first key and the new one");
+    assert_eq!(commands.keys(seller.account_id).await.unwrap().len(), 2, "the first key and the new one");
 
     let other = IdempotentRequest { scope: Digest256::of(b"another path"), ..request.unwrap() };
     let input = subscription_input("https://one.example", &["*"]);
-    let subscribed = service.create_subscription(seller.account_id, &input, Some(other)).await.unwrap().value;
-    let again = service.create_subscription(seller.account_id, &input, Some(other)).await;
+    let subscribed = registration.create_subscription(seller.account_id, &input, Some(other)).await.unwrap().value;
+    let again = registration.create_subscription(seller.account_id, &input, Some(other)).await;
     assert_eq!(code(again), Some(Code::IdempotencyKeyInUse));
-    assert_eq!(local.subscriptions(seller.account_id).await.unwrap().len(), 1);
+    assert_eq!(commands.subscriptions(seller.account_id).await.unwrap().len(), 1);
 
     for (scope, secret) in [(request.unwrap().scope, made.key.reveal()), (other.scope, subscribed.secret.reveal())] {
         let kept = world.storage.account(seller.account_id, Some(scope)).await.unwrap().unwrap().kept.unwrap();
@@ -328,15 +330,15 @@ async fn what_shows_a_secret_is_never_shown_again_and_nothing_is_made() {
 #[tokio::test]
 async fn a_refusal_is_not_kept() {
     let (world, _, seller, placed) = faulty().await;
-    let (local, request) = (world.local(), request(&seller, "key", "body"));
+    let (commands, request) = (world.commands(), request(&seller, "key", "body"));
     let to = |status| OrderPatch { status: Some(status), quoted_price_idr: None };
     let deliver = to(WorkStatus::Delivered);
-    let early = local.patch_order(placed.account_id, placed.id, deliver, &host(), request).await;
+    let early = commands.patch_order(placed.account_id, placed.id, deliver, &host(), request).await;
     assert_eq!(code(early), Some(Code::InvalidTransition));
     for status in [WorkStatus::Confirmed, WorkStatus::InProgress] {
-        local.patch_order(placed.account_id, placed.id, to(status), &host(), None).await.unwrap();
+        commands.patch_order(placed.account_id, placed.id, to(status), &host(), None).await.unwrap();
     }
-    let now = local.patch_order(placed.account_id, placed.id, deliver, &host(), request).await.unwrap();
+    let now = commands.patch_order(placed.account_id, placed.id, deliver, &host(), request).await.unwrap();
     assert_eq!((now.value.status, now.replayed), (WorkStatus::Delivered, false));
 }
 
@@ -361,7 +363,7 @@ async fn a_slug_that_is_taken_is_a_conflict_and_not_tried_again() {
     let (world, _, seller, _) = faulty().await;
     world.seller("other").await;
     let before = world.storage.sent().len();
-    let taken = world.local().put_storefront(seller.account_id, &storefront_input("other"), None).await;
+    let taken = world.commands().put_storefront(seller.account_id, &storefront_input("other"), None).await;
     assert!(matches!(taken, Err(Failure::Rejected(Rejection::Conflict(_)))), "{taken:?}");
     assert_eq!(sent_since(&world, before).len(), 1);
 }
@@ -373,7 +375,7 @@ async fn a_keys_last_use_is_written_at_most_once_a_minute() {
     let seller = world.seller("studio").await;
     let used = async || {
         for _ in 0..10 {
-            let caller = world.service().authenticate(seller.key.reveal()).await.unwrap().unwrap();
+            let caller = world.commands().authenticate(seller.key.reveal()).await.unwrap().unwrap();
             assert_eq!((caller.account_id, caller.key_id), (seller.account_id, seller.key_id));
         }
         world.storage.key(seller.key.hash()).await.unwrap().unwrap().last_used_at
@@ -385,7 +387,7 @@ async fn a_keys_last_use_is_written_at_most_once_a_minute() {
     world.clock.advance(Duration::from_millis(1));
     assert_eq!(used().await, Some(first.plus(Duration::from_secs(60))));
 
-    world.local().delete_key(seller.account_id, seller.key_id).await.unwrap();
-    assert_eq!(world.service().authenticate(seller.key.reveal()).await.unwrap(), None);
-    assert_eq!(world.service().holder(seller.key.hash()).await.unwrap(), None);
+    world.commands().delete_key(seller.account_id, seller.key_id).await.unwrap();
+    assert_eq!(world.commands().authenticate(seller.key.reveal()).await.unwrap(), None);
+    assert_eq!(world.commands().holder(seller.key.hash()).await.unwrap(), None);
 }

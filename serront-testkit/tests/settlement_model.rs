@@ -25,21 +25,24 @@ use std::pin::pin;
 use std::task::{Context as Poller, Poll, Waker};
 use std::time::Duration;
 
-use serront_core::change::ChangeSet;
-use serront_core::checkout::{Checkout, CheckoutStatus, ProviderEventId, Session, SessionId, SessionStatus};
+use serront_core::changes::change::ChangeSet;
+use serront_core::changes::effect::{Errand, Lane};
 use serront_core::decide::{self, Begun, Context, Decision, OrderPatch};
-use serront_core::effect::{Errand, Lane};
-use serront_core::ids::{CheckoutId, IdSequence};
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::ledger::{EntryCode, LedgerEntry};
-use serront_core::order::WorkStatus;
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::payment::PaymentStatus;
-use serront_core::plugipay::{Minted, Observation, Returns};
+use serront_core::funds::ledger::{EntryCode, LedgerEntry};
+use serront_core::online::checkout::{Checkout, CheckoutStatus, Session, SessionStatus};
+use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::plugipay::{Minted, Observation, Returns};
+use serront_core::orders::order::WorkStatus;
+use serront_core::orders::payment::PaymentStatus;
 use serront_core::policy::{DeliveryShares, Policy};
-use serront_core::ports::{Clock, CommitError, Due, DueEffect, OrderKey, OrderSnapshot, Storage, WorkStorage};
-use serront_core::receipt::Digest256;
-use serront_core::time::Timestamp;
+use serront_core::ports::{Clock, CommitError, Storage, WorkStorage};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{CheckoutId, IdSequence};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::provider::{ProviderEventId, SessionId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::EntryFilter;
+use serront_core::snapshots::{Due, DueEffect, OrderKey, OrderSnapshot};
 use serront_testkit::memory::MemoryStorage;
 use serront_testkit::world::{Placed, World, host};
 use stateright::{Checker, Model, Property};
@@ -252,8 +255,11 @@ impl Order {
         state.version = version.next();
         state.modules.payment = true;
         state.plugipay_account_id = Some(MERCHANT.to_owned());
-        change.guards = vec![serront_core::change::Guard::Exact { row: serront_core::change::Row::Account, version }];
-        change.writes = vec![serront_core::change::Write::UpdateAccount(state)];
+        change.guards = vec![serront_core::changes::change::Guard::Exact {
+            row: serront_core::changes::change::Row::Account,
+            version,
+        }];
+        change.writes = vec![serront_core::changes::change::Write::UpdateAccount(state)];
         at_once(world.storage.commit(&change)).unwrap();
         let now = world.clock.now();
         let storage = MemoryStorage::clone(&world.storage);
@@ -300,8 +306,8 @@ impl Order {
             *sum = (sum.0 + entry.amount.get(), sum.1 + 1);
         }
         let signed = |entry: &LedgerEntry| match entry.direction {
-            serront_core::ledger::Direction::Credit => entry.amount.get(),
-            serront_core::ledger::Direction::Debit => -entry.amount.get(),
+            serront_core::funds::ledger::Direction::Credit => entry.amount.get(),
+            serront_core::funds::ledger::Direction::Debit => -entry.amount.get(),
         };
         let checkouts = self.checkouts(storage);
         let facts = Facts {
@@ -334,7 +340,7 @@ impl Order {
 
     /// Every checkout of the order: the storage lists those that are live, so the others are found by their errands.
     fn checkouts(&self, storage: &MemoryStorage) -> Vec<Checkout> {
-        let fork = storage.fork_at(self.now.plus(self.policy.poll_first));
+        let fork = storage.fork_at(self.now.plus(self.policy.online.poll_first));
         let polls =
             at_once(fork.take_due(Lane::Errands, 1_000, DeliveryShares::UNLIMITED, Duration::from_secs(1))).unwrap();
         let mut ids: Vec<_> = polls
@@ -389,7 +395,7 @@ impl Order {
         let account_id = self.placed.account_id;
         let snapshot = at_once(state.storage.session(account_id, &hosted.id, Some(event_id.clone()))).unwrap();
         let body = serde_json::json!({
-            "id": event_id, "type": if kind == 0 { serront_core::plugipay::EVENTS[0] } else { serront_core::plugipay::EVENTS[1] },
+            "id": event_id, "type": if kind == 0 { serront_core::online::plugipay::EVENTS[0] } else { serront_core::online::plugipay::EVENTS[1] },
             "accountId": MERCHANT,
             "data": { "object": { "id": hosted.id, "status": "open", "amount": hosted.amount, "currency": "IDR" } },
         });
@@ -446,7 +452,7 @@ impl Order {
                 let snapshot = at_once(state.storage.session(account_id, &session, None)).unwrap();
                 let event_id = snapshot.parked.first()?.clone();
                 let record = at_once(state.storage.inbox(account_id, &event_id)).unwrap()?;
-                let notification = serront_core::plugipay::Notification::read(&record.body).unwrap();
+                let notification = serront_core::online::plugipay::Notification::read(&record.body).unwrap();
                 let observation = notification.observed.unwrap().unwrap();
                 let snapshot = at_once(state.storage.session(account_id, &session, Some(event_id.clone()))).unwrap();
                 let context = &mut self.context(seed, 3, &state.storage);

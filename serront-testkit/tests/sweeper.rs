@@ -5,15 +5,16 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, InstallationId, UploadId};
-use serront_core::installation::{MeetError, Strangers};
-use serront_core::page::{DeliveryFilter, Limit};
+use serront_core::orders::receipt::samples;
 use serront_core::ports::{
     Clock, Ids, PortError, PortErrorKind, QuarantinedReceipt, Receipts, Storage as _, StoredReceipt, WorkStorage as _,
 };
-use serront_core::receipt::samples;
-use serront_core::sweep::Sweeper;
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::work::installation::{MeetError, Strangers};
+use serront_core::work::sweep::Sweeper;
 use serront_testkit::memory::MemoryReceipts;
 use serront_testkit::world::{Placed, World, host};
 
@@ -28,7 +29,7 @@ async fn orphan(world: &World, account_id: AccountId) -> UploadId {
 }
 
 async fn upload(world: &World, placed: &Placed, bytes: &[u8], media_type: &str) {
-    world.service().upload_receipt(&placed.token, media_type, bytes).await.unwrap();
+    world.receipt_uploads().upload(&placed.token, media_type, bytes).await.unwrap();
 }
 
 async fn sweep(world: &World) -> usize {
@@ -53,7 +54,7 @@ async fn only_orphans_older_than_a_day_go() {
     world.clock.advance(1_000 * HOUR);
     assert_eq!(sweep(&world).await, 1);
     assert_eq!(world.receipts.uploads(), named, "what a payment names stays, however old");
-    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
+    assert_eq!(world.receipt_uploads().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
 }
 
 #[tokio::test]
@@ -61,7 +62,7 @@ async fn what_is_over_stays_in_the_log_for_ninety_days() {
     let world = World::new();
     let (seller, placed) = world.seller_with_order("studio").await;
     world.subscribe(&seller, "https://one.example", &["*"]).await;
-    world.local().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
+    world.commands().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
     let logged = async || {
         let (filter, limit) = (DeliveryFilter::default(), Limit::parse(None).unwrap());
         world.storage.deliveries(seller.account_id, &filter, None, limit).await.unwrap().rows.len()
@@ -74,7 +75,7 @@ async fn what_is_over_stays_in_the_log_for_ninety_days() {
     assert_eq!(logged().await, 0);
 
     let placed = world.place(&seller, "Sari").await;
-    world.local().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
+    world.commands().confirm_payment(seller.account_id, placed.id, &host(), None, None).await.unwrap();
     let made = logged().await;
     world.dispatch_all().await;
     world.clock.advance(24 * 90 * HOUR);
@@ -107,7 +108,7 @@ async fn a_replaced_receipt_is_removed_at_once_and_leaves_nothing_to_sweep() {
     assert_eq!(world.receipts.uploads().len(), 2, "nothing is removed before the dispatcher comes");
     assert_eq!(world.dispatch_all().await, 1);
     assert_eq!(world.receipts.uploads().len(), 1);
-    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::JPEG);
+    assert_eq!(world.receipt_uploads().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::JPEG);
     world.clock.advance(25 * HOUR);
     assert_eq!(sweep(&world).await, 0);
 }
@@ -131,7 +132,7 @@ async fn a_removal_that_was_given_up_is_swept() {
 async fn a_refused_upload_leaves_nothing_behind() {
     let world = World::new();
     let (_, placed) = world.seller_with_order("studio").await;
-    let refused = world.service().upload_receipt(&placed.token, "image/png", samples::GIF).await;
+    let refused = world.receipt_uploads().upload(&placed.token, "image/png", samples::GIF).await;
     assert!(refused.is_err());
     assert_eq!(world.receipts.uploads(), []);
 }
@@ -148,7 +149,7 @@ async fn many_orphans_go_in_bounded_steps() {
     let first = sweeper.step(now).await.unwrap();
     assert_eq!((first.quarantined, first.next), (500, now), "more may be there");
     let second = sweeper.step(now).await.unwrap();
-    assert_eq!((second.quarantined, second.next), (1, now.plus(world.policy.sweep_interval)));
+    assert_eq!((second.quarantined, second.next), (1, now.plus(world.policy.retention.sweep_interval)));
     assert_eq!(world.receipts.uploads(), []);
 }
 
@@ -200,12 +201,12 @@ async fn what_is_named_after_all_is_found_and_moved_back() {
     let [(account_id, upload_id)] = <[_; 1]>::try_from(named.clone()).unwrap();
     world.receipts.quarantine(account_id, upload_id, world.clock.now()).await.unwrap();
     assert_eq!(world.receipts.uploads(), []);
-    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
+    assert_eq!(world.receipt_uploads().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
     world.clock.advance(30 * 24 * HOUR + MILLISECOND);
     let swept = world.sweeper().step(world.clock.now()).await.unwrap();
     assert_eq!((swept.quarantined, swept.restored, swept.deleted), (0, 1, 0));
     assert_eq!((world.receipts.uploads(), world.receipts.quarantined_uploads()), (named, vec![]));
-    assert_eq!(world.service().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
+    assert_eq!(world.receipt_uploads().receipt(seller.account_id, placed.id).await.unwrap().bytes, samples::PNG);
 }
 
 /// An empty database, and one of another installation, with a folder full of receipts: not one is touched (#16).

@@ -14,16 +14,17 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
-use serront_core::audit::Actor;
-use serront_core::books::{self, Verification};
+use serront_core::accounts::actor::Actor;
 use serront_core::decide::Requester;
-use serront_core::ids::AccountId;
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::payout::PayoutInput;
+use serront_core::funds::books::Verification;
+use serront_core::funds::payout::PayoutInput;
 use serront_core::policy::Policy;
+use serront_core::ports::NoKeys;
 use serront_core::ports::WorkStorage;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Failure, Local};
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::page::Limit;
+use serront_core::service::{Commands, Environment, Failure};
+use serront_core::snapshots::EntryFilter;
 use serront_testkit::postgres::{Cluster, URL_VARIABLE};
 
 mod hand;
@@ -108,13 +109,13 @@ async fn reads(small: &Filled, large: &Filled, times: usize) -> Result<String, T
         let mut taken = [Vec::new(), Vec::new()];
         for turn in 0..times + times / 10 {
             for (filled, taken) in [small, large].into_iter().zip(&mut taken) {
-                let local = Local::new(filled.storage.as_ref(), environment(&policy));
+                let commands = Commands::new(filled.storage.as_ref(), environment(&policy));
                 let limit = Limit::parse(None)?;
                 let filter = EntryFilter::default();
                 let time = match what {
-                    "balance" => timed(local.balance(filled.account)).await?,
-                    "balance with payouts" => timed(local.payout_balance(filled.account)).await?,
-                    _ => timed(local.entries(filled.account, &filter, None, limit)).await?,
+                    "balance" => timed(commands.balance(filled.account)).await?,
+                    "balance with payouts" => timed(commands.payout_balance(filled.account)).await?,
+                    _ => timed(commands.entries(filled.account, &filter, None, limit)).await?,
                 };
                 if turn >= times / 10 {
                     taken.push(time);
@@ -132,7 +133,7 @@ async fn verification(large: &Filled, rounds: usize) -> Result<String, Trouble> 
     let (mut ours, mut by_hand) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let began = Instant::now();
-        let report = books::verify(large.storage.as_ref(), None, &Verification::default()).await?;
+        let report = serront_core::service::verify(large.storage.as_ref(), None, &Verification::default()).await?;
         ours.push(began.elapsed());
         if !report.differences.is_empty() {
             return Err(format!("the books differ: {:?}", report.differences).into());
@@ -184,13 +185,13 @@ fn asked() -> PayoutInput {
 
 async fn caller(filled: &Filled, contender: Contender, counts: &Counts, until: Instant) -> Result<(), Trouble> {
     let policy = Policy::default();
-    let local = Local::new(filled.storage.as_ref(), environment(&policy));
+    let commands = Commands::new(filled.storage.as_ref(), environment(&policy));
     let (input, actor) = (asked(), Actor::host("bench")?);
     while Instant::now() < until {
         let number = counts.next.fetch_add(1, Ordering::Relaxed);
         let account = account(number % contender.accounts);
         if contender.library {
-            match local.request_payout(account.parse()?, &input, (Requester::Operator, &actor), None).await {
+            match commands.request_payout(account.parse()?, &input, (Requester::Operator, &actor), None).await {
                 Ok(_) => {}
                 Err(Failure::Busy) => {
                     counts.busy.fetch_add(1, Ordering::Relaxed);
@@ -230,7 +231,7 @@ async fn payouts(filled: &Arc<Filled>, slice: Duration, rounds: usize) -> Result
             rates.push(f64::from(done) / began.elapsed().as_secs_f64());
         }
     }
-    let report = books::verify(filled.storage.as_ref(), None, &Verification::default()).await?;
+    let report = serront_core::service::verify(filled.storage.as_ref(), None, &Verification::default()).await?;
     if !report.differences.is_empty() {
         return Err(format!("the books differ: {:?}", report.differences).into());
     }

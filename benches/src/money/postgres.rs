@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::policy::Policy;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Local};
-use serront_core::tier::Tier;
+use serront_core::ports::NoKeys;
+use serront_core::primitives::tier::Tier;
+use serront_core::service::{Commands, Environment};
 use serront_testkit::postgres::fresh_schema;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -75,7 +75,7 @@ pub(crate) async fn filled(url: &str, entries: i64) -> Result<Filled, Trouble> {
     let policy = Policy::default();
     let environment =
         Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy: &policy };
-    let account = Local::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
+    let account = Commands::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
     let options = connect.options([("search_path", schema.as_str())]);
     let pool =
         PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false).connect_with(options).await?;

@@ -8,9 +8,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::policy::Policy;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Local};
-use serront_core::tier::Tier;
+use serront_core::ports::NoKeys;
+use serront_core::primitives::tier::Tier;
+use serront_core::service::{Commands, Environment};
 use tokio::sync::oneshot;
 
 use crate::{ACCOUNTS, ByHand, EACH, Filled, Trouble};
@@ -114,7 +114,7 @@ pub(crate) async fn filled(path: PathBuf, entries: i64) -> Result<Filled, Troubl
     let policy = Policy::default();
     let environment =
         Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy: &policy };
-    let account = Local::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
+    let account = Commands::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
     let sales = entries;
     let series =
         |count: i64| format!("WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {count} - 1)");

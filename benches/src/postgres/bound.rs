@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serront_adapters::postgres::PostgresStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
-use serront_core::audit::Actor;
+use serront_core::accounts::actor::Actor;
 use serront_core::policy::Policy;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Local};
+use serront_core::ports::NoKeys;
+use serront_core::service::{Commands, Environment};
 use sqlx::postgres::PgPool;
 
 use crate::stage::{PageSeen, Request, Trouble, Way};
@@ -39,8 +39,8 @@ impl Way for Bound {
         let mut transaction = self.pool.begin().await?;
         {
             let bound = self.storage.bind(&mut transaction);
-            let local = Local::bound(&bound, environment);
-            local.confirm_payment(request.account, request.order, &self.actor, None, None).await?;
+            let commands = Commands::bound(&bound, environment);
+            commands.confirm_payment(request.account, request.order, &self.actor, None, None).await?;
         }
         Ok(transaction.commit().await?)
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
-use serront_core::audit::Actor;
+use serront_core::accounts::actor::Actor;
 use serront_core::policy::Policy;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Local};
+use serront_core::ports::NoKeys;
+use serront_core::service::{Commands, Environment};
 
 use crate::stage::{PageSeen, Request, Trouble, Way};
 
@@ -39,7 +39,7 @@ impl Way for Bound {
             policy: &self.policy,
         };
         let transaction = self.storage.begin(TIME_MAX).await?;
-        Local::bound(&transaction, environment)
+        Commands::bound(&transaction, environment)
             .confirm_payment(request.account, request.order, &self.actor, None, None)
             .await?;
         Ok(transaction.commit().await?)

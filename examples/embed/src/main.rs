@@ -4,13 +4,14 @@ use serront_adapters::smtp::MailFiles;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
-use serront_core::audit::Actor;
-use serront_core::dispatch::Dispatcher;
-use serront_core::order::Language;
+use serront_core::accounts::actor::Actor;
+use serront_core::orders::order::Language;
+use serront_core::policy::Policy;
 use serront_core::ports::Clock;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Local};
-use serront_core::{policy::Policy, tier::Tier};
+use serront_core::ports::NoKeys;
+use serront_core::primitives::tier::Tier;
+use serront_core::service::{Commands, Environment};
+use serront_core::work::dispatch::Dispatcher;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let storage = SqliteStorage::open(&folder.path().join("payments.db"), clock.clone()).await?;
     let (ids, secrets, sealer) = (&RandomIds, &SystemSecrets, &NoKeys); // webhooks and online payment need a KeyFile
     let environment = Environment { clock: &*clock, ids, secrets, sealer, policy: &policy };
-    let payments = Local::new(&storage, environment);
+    let payments = Commands::new(&storage, environment);
 
     let (seller, _api_key) = payments.open_account("Studio", Tier::Free).await?.value;
     let profile = r#"{"slug": "studio", "displayName": "Studio", "published": true, "manualBankAccounts":

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serront_adapters::postgres::PostgresStorage;
 use serront_adapters::sqlite::SqliteStorage;
-use serront_core::service::{Environment, Local};
+use serront_core::service::{Commands, Environment};
 use sqlx::PgPool;
 
 use crate::{Booking, CONFIRM, Error, TAKE_SEATS, desk};
@@ -18,8 +18,8 @@ pub(crate) async fn on_postgres(
     let mut transaction = pool.begin().await?;
     {
         let bound = payments.bind(&mut transaction);
-        let local = Local::bound(&bound, environment);
-        local.confirm_payment(booking.seller, booking.order, &desk()?, None, None).await?;
+        let commands = Commands::bound(&bound, environment);
+        commands.confirm_payment(booking.seller, booking.order, &desk()?, None, None).await?;
     }
     let taken = sqlx::query(TAKE_SEATS).bind(booking.seats).bind(&booking.departure).execute(&mut *transaction).await?;
     if taken.rows_affected() == 0 {
@@ -36,8 +36,8 @@ pub(crate) async fn on_sqlite(
     booking: &Booking,
 ) -> Result<(), Error> {
     let transaction = payments.begin(Duration::from_secs(2)).await?;
-    let local = Local::bound(&transaction, environment);
-    local.confirm_payment(booking.seller, booking.order, &desk()?, None, None).await?;
+    let commands = Commands::bound(&transaction, environment);
+    commands.confirm_payment(booking.seller, booking.order, &desk()?, None, None).await?;
     let seats_left = async |connection: &mut sqlx::SqliteConnection| -> Result<bool, sqlx::Error> {
         let taken =
             sqlx::query(TAKE_SEATS).bind(booking.seats).bind(&booking.departure).execute(&mut *connection).await?;

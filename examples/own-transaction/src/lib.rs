@@ -17,15 +17,15 @@ use std::time::Duration;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
-use serront_core::audit::Actor;
-use serront_core::ids::{AccountId, OrderId};
-use serront_core::order::{Language, OrderInput};
+use serront_core::accounts::actor::Actor;
+use serront_core::orders::order::{Language, OrderInput};
 use serront_core::policy::Policy;
+use serront_core::ports::NoKeys;
 use serront_core::ports::{PortError, WorkStorage};
-use serront_core::rejection::Invalid;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Failure, Local};
-use serront_core::tier::Tier;
+use serront_core::primitives::ids::{AccountId, OrderId};
+use serront_core::primitives::rejection::Invalid;
+use serront_core::primitives::tier::Tier;
+use serront_core::service::{Commands, Environment, Failure};
 use sqlx::{PgPool, SqlitePool};
 
 mod confirm;
@@ -191,7 +191,7 @@ impl Desk {
     /// What the library or the database says.
     pub async fn open_departure(&self, departure: &str, seats: i64) -> Result<AccountId, Error> {
         let payments = self.payments();
-        let payments = Local::new(&*payments, self.environment());
+        let payments = Commands::new(&*payments, self.environment());
         let (seller, _api_key) = payments.open_account(departure, Tier::Business).await?.value;
         let profile = serde_json::json!({"slug": departure, "displayName": departure, "published": true,
             "manualBankAccounts": [{"bankName": "BCA", "accountNumber": "123-456", "accountHolder": departure}]});
@@ -211,7 +211,7 @@ impl Desk {
     /// What the library or the database says.
     pub async fn book(&self, id: i64, seller: AccountId, departure: &str, seats: i64) -> Result<Booking, Error> {
         let payments = self.payments();
-        let payments = Local::new(&*payments, self.environment());
+        let payments = Commands::new(&*payments, self.environment());
         let input = OrderInput {
             service_slug: "seat".to_owned(),
             buyer_name: format!("Buyer {id}"),

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use own_transaction::{Booking, Desk};
-use serront_core::payment::PaymentStatus;
-use serront_core::ports::{OrderKey, WorkStorage};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::ports::WorkStorage;
+use serront_core::snapshots::OrderKey;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{fresh_schema, server_url};
 use serront_testkit::world::{World, subscription_input};
@@ -88,7 +89,7 @@ async fn survives_kills(url: &str) {
     for (departure, seats) in [("morning", 1_000), ("full", 1)] {
         let seller = desk.open_departure(departure, seats).await.unwrap();
         let input = subscription_input("https://hooks.example.com/a", &["serront.order.payment_confirmed.v1"]);
-        over(&desk).service().create_subscription(seller, &input, None).await.unwrap();
+        over(&desk).webhook_registration().create_subscription(seller, &input, None).await.unwrap();
         sellers.insert(departure, seller);
     }
     for id in 1..=BOOKINGS {

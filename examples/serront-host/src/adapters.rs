@@ -15,7 +15,7 @@ use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock, Mailer, Plugipay, WorkStorage};
-use serront_core::service::Local;
+use serront_core::service::Commands;
 use serront_host::{Ports, SessionKey};
 
 use crate::settings::{Database, PlugipayAccess, Settings};
@@ -104,7 +104,7 @@ pub(crate) async fn sealer(settings: &Settings, storage: &dyn WorkStorage) -> Re
     let file = settings.secrets_key();
     if !file.exists() {
         let is_known = storage.installation().await?.key_check.is_some();
-        if is_known || Local::new(storage, environment(&Policy::default())).has_sealed().await? {
+        if is_known || Commands::new(storage, environment(&Policy::default())).has_sealed().await? {
             let what = "secrets in the database are sealed, and their keys are missing: copy the file from where it is";
             return Err(format!("{}: {what}", file.display()).into());
         }

@@ -11,21 +11,23 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use serde::de::DeserializeOwned;
-use serront_core::audit::Actor;
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::{AccountId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId};
-use serront_core::key::{AccessToken, Caller, OperatorKey};
-use serront_core::ports::{Secrets, WorkStorage};
-use serront_core::rejection::Invalid;
-use serront_core::service::{Failure, Local, Online};
-use serront_core::text::Slug;
-use serront_core::time::Timestamp;
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::{AccessToken, Caller, OperatorKey};
+use serront_core::changes::idempotency::IdempotentRequest;
+use serront_core::ports::{Receipts, Secrets, Sink, WorkStorage};
+use serront_core::primitives::ids::{
+    AccountId, DeliveryId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId,
+};
+use serront_core::primitives::rejection::Invalid;
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::time::Timestamp;
+use serront_core::service::{Commands, Failure, OnlinePayments, ReceiptUploads, WebhookRegistration};
 
 use crate::body::{Intake, KEYED_JSON_BYTES_MAX};
 use crate::envelope::Problem;
 use crate::log::Note;
 use crate::outgoing::{Held, Reader};
-use crate::state::{Host, HostService};
+use crate::state::Host;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
@@ -101,7 +103,7 @@ impl FromRequestParts<Arc<Host>> for Keyed {
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
         let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let caller = host.service().authenticate(bearer).await?.ok_or_else(Problem::unauthorized)?;
+        let caller = host.commands().authenticate(bearer).await?.ok_or_else(Problem::unauthorized)?;
         Ok(Self::of(caller, parts, host))
     }
 }
@@ -111,7 +113,7 @@ impl FromRequestParts<Arc<Host>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
         let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        if let Some(id) = host.service().authenticate_operator(bearer).await? {
+        if let Some(id) = host.commands().authenticate_operator(bearer).await? {
             return Ok(Self::of(OperatorId(id), parts, host));
         }
         Keyed::from_request_parts(parts, host).await?;
@@ -143,15 +145,19 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl<W: Who> Authenticated<W> {
-    pub(crate) fn service(&self) -> HostService<'_> {
-        self.host.service()
+    pub(crate) fn receipt_uploads(&self) -> ReceiptUploads<'_, dyn WorkStorage, dyn Receipts> {
+        self.host.receipt_uploads()
     }
 
-    pub(crate) fn local(&self) -> Local<'_, dyn WorkStorage> {
-        self.host.local()
+    pub(crate) fn webhook_registration(&self) -> WebhookRegistration<'_, dyn WorkStorage, dyn Sink> {
+        self.host.webhook_registration()
     }
 
-    pub(crate) fn online(&self) -> Online<'_, dyn WorkStorage> {
+    pub(crate) fn commands(&self) -> Commands<'_, dyn WorkStorage> {
+        self.host.commands()
+    }
+
+    pub(crate) fn online(&self) -> OnlinePayments<'_, dyn WorkStorage> {
         self.host.online()
     }
 
@@ -222,7 +228,7 @@ impl FromRequestParts<Arc<Host>> for Enabled {
 
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
         let caller = Keyed::from_request_parts(parts, host).await?;
-        caller.local().payment_module(caller.account()).await?;
+        caller.commands().payment_module(caller.account()).await?;
         Ok(Self(caller))
     }
 }
@@ -273,15 +279,15 @@ impl FromRequestParts<Arc<Host>> for Open {
 }
 
 impl Open {
-    pub(crate) fn service(&self) -> HostService<'_> {
-        self.host.service()
+    pub(crate) fn receipt_uploads(&self) -> ReceiptUploads<'_, dyn WorkStorage, dyn Receipts> {
+        self.host.receipt_uploads()
     }
 
-    pub(crate) fn local(&self) -> Local<'_, dyn WorkStorage> {
-        self.host.local()
+    pub(crate) fn commands(&self) -> Commands<'_, dyn WorkStorage> {
+        self.host.commands()
     }
 
-    pub(crate) fn online(&self) -> Online<'_, dyn WorkStorage> {
+    pub(crate) fn online(&self) -> OnlinePayments<'_, dyn WorkStorage> {
         self.host.online()
     }
 

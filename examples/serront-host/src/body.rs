@@ -27,7 +27,7 @@ use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
-use serront_core::rejection::{Code, Invalid};
+use serront_core::primitives::rejection::{Code, Invalid};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -347,10 +347,11 @@ impl<'de> Deserializer<'de> for Strict {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
-    use serront_core::catalog::{PACKAGES_MAX, ServiceInput};
-    use serront_core::order::OrderInput;
-    use serront_core::storefront::{BANK_ACCOUNTS_MAX, StorefrontInput};
-    use serront_core::text::{EMAIL_BYTES_MAX, NAME_CHARACTERS_MAX, PROSE_CHARACTERS_MAX};
+    use serront_core::orders::instructions::BANK_ACCOUNTS_MAX;
+    use serront_core::orders::order::OrderInput;
+    use serront_core::primitives::text::{EMAIL_BYTES_MAX, NAME_CHARACTERS_MAX, PROSE_CHARACTERS_MAX};
+    use serront_core::shop::catalog::{PACKAGES_MAX, ServiceInput};
+    use serront_core::shop::storefront::StorefrontInput;
 
     use super::*;
 
@@ -491,7 +492,7 @@ mod tests {
             let began = Instant::now();
             let slow = intake(slow);
             let refused = slow.read(100).await.unwrap_err();
-            assert_eq!(refused.code(), serront_core::rejection::Code::ValidationError);
+            assert_eq!(refused.code(), serront_core::primitives::rejection::Code::ValidationError);
             assert!(began.elapsed() <= TIME_MAX);
             let refused_at = Instant::now();
             assert_eq!(slow.drain().await, Drained::Partly);

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use clap::{Args, Parser, Subcommand};
-use serront_core::audit::Actor;
-use serront_core::checkout::ProviderEventId;
-use serront_core::effect::EffectId;
-use serront_core::ids::{AccountId, KeyId};
-use serront_core::rejection::Invalid;
-use serront_core::tier::Tier;
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::effect::EffectId;
+use serront_core::primitives::ids::{AccountId, KeyId};
+use serront_core::primitives::provider::ProviderEventId;
+use serront_core::primitives::rejection::Invalid;
+use serront_core::primitives::tier::Tier;
 
 use crate::settings::Settings;
 

@@ -15,19 +15,21 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serront_adapters::system::SystemClock;
-use serront_core::audit::Actor;
-use serront_core::catalog::{PackageInput, PricingType, ServiceInput};
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::{AccessToken, OperatorKey, WebhookSecret};
 use serront_core::decide::{ModuleSwitches, OrderPatch};
-use serront_core::ids::{AccountId, OrderId};
-use serront_core::key::{AccessToken, OperatorKey, WebhookSecret};
-use serront_core::order::{Language, OrderInput, WorkStatus};
-use serront_core::payout::BankAccountInput;
-use serront_core::signature;
-use serront_core::storefront::{BankAccount, StorefrontInput};
-use serront_core::subscription::SubscriptionInput;
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
-use serront_core::view::CheckoutView;
+use serront_core::funds::payout::BankAccountInput;
+use serront_core::orders::instructions::BankAccount;
+use serront_core::orders::order::PricingType;
+use serront_core::orders::order::{Language, OrderInput, WorkStatus};
+use serront_core::primitives::ids::{AccountId, OrderId};
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::shop::catalog::{PackageInput, ServiceInput};
+use serront_core::shop::storefront::StorefrontInput;
+use serront_core::views::CheckoutView;
+use serront_core::webhooks::signature;
+use serront_core::webhooks::subscription::SubscriptionInput;
 use serront_host::Host;
 use serront_testkit::sandbox::SandboxServer;
 use tokio::net::TcpListener;
@@ -168,16 +170,15 @@ async fn place(host: &Host, buyer: &str, service: &str, package: Option<&str>) -
         buyer_email: format!("{}@example.com", buyer.to_lowercase()),
         ..OrderInput::default()
     };
-    let placed = host.service().local().place_order(SLUG, &input, Language::Id, None).await?.value;
+    let placed = host.commands().place_order(SLUG, &input, Language::Id, None).await?.value;
     let id = placed.order_id.ok_or("an order was placed without an id")?;
     Ok(Order { id, token: placed.access_token })
 }
 
 /// A seller with a storefront, services of each kind of pricing, and an order in each state.
 async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> Result<Seeded, Fatal> {
-    let commands = host.service();
-    let local = commands.local();
-    let (account, key) = local.open_account("Studio Renata", Tier::Starter).await?.value;
+    let commands = host.commands();
+    let (account, key) = commands.open_account("Studio Renata", Tier::Starter).await?.value;
     let storefront = StorefrontInput {
         slug: SLUG.to_owned(),
         display_name: "Studio Renata".to_owned(),
@@ -188,7 +189,7 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
         hide_branding: Some(false),
         published: Some(true),
     };
-    local.put_storefront(account.id, &storefront, None).await?;
+    commands.put_storefront(account.id, &storefront, None).await?;
     let packages = vec![package("Basic", 350_000), package("Premium", 900_000)];
     for input in [
         service("logo", "Desain logo", PricingType::Fixed, Some(750_000)),
@@ -198,24 +199,24 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
             ..service("undangan", "Undangan pernikahan", PricingType::Package, None)
         },
     ] {
-        local.create_service(account.id, &input, None).await?;
+        commands.create_service(account.id, &input, None).await?;
     }
     let subscription = SubscriptionInput { url: Some(receiver.to_owned()), ..SubscriptionInput::default() };
-    let subscribed = commands.create_subscription(account.id, &subscription, None).await?.value;
+    let subscribed = host.webhook_registration().create_subscription(account.id, &subscription, None).await?.value;
     // Set once, here.
     let _ = secret.set(subscribed.secret);
 
     let seller = Actor::host("demo")?;
     let unpaid = place(host, "Budi", "logo", None).await?;
     let claimed = place(host, "Sari", "undangan", Some("Premium")).await?;
-    commands.upload_receipt(&claimed.token, "image/png", RECEIPT).await?;
-    local.claim_payment(&claimed.token).await?;
+    host.receipt_uploads().upload(&claimed.token, "image/png", RECEIPT).await?;
+    commands.claim_payment(&claimed.token).await?;
     let confirmed = place(host, "Dewi", "undangan", Some("Basic")).await?;
-    local.claim_payment(&confirmed.token).await?;
-    local.confirm_payment(account.id, confirmed.id, &seller, None, None).await?;
+    commands.claim_payment(&confirmed.token).await?;
+    commands.confirm_payment(account.id, confirmed.id, &seller, None, None).await?;
     let declined = place(host, "Agus", "konsultasi", None).await?;
     let decline = OrderPatch { status: Some(WorkStatus::Declined), quoted_price_idr: None };
-    local.patch_order(account.id, declined.id, decline, &seller, None).await?;
+    commands.patch_order(account.id, declined.id, decline, &seller, None).await?;
 
     let payment = ModuleSwitches { payment: Some(true), marketing: None };
     host.online().switch_modules(account.id, payment, None).await?;
@@ -226,10 +227,10 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
         bank_account_holder: said("Renata Wijaya"),
         ..BankAccountInput::default()
     };
-    local.patch_bank_account(account.id, &payouts_go_to, None).await?;
+    commands.patch_bank_account(account.id, &payouts_go_to, None).await?;
     let online = place(host, "Rina", "logo", None).await?;
     let checkout = host.online().pay(&online.token).await?;
-    let (_, operator) = local.create_operator_key("The demo's operator").await?;
+    let (_, operator) = commands.create_operator_key("The demo's operator").await?;
     let key = key.key.reveal().to_owned();
     Ok(Seeded { account: account.id, key, unpaid, claimed, confirmed, online, checkout, operator })
 }

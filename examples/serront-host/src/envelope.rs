@@ -18,11 +18,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use serde::Serialize;
-use serront_core::ids::RequestId;
 use serront_core::ports::{PortError, PortErrorKind};
-use serront_core::rejection::{Code, Invalid, Rejection};
+use serront_core::primitives::ids::RequestId;
+use serront_core::primitives::rejection::{Code, Invalid, Rejection};
+use serront_core::primitives::time::Timestamp;
 use serront_core::service::{self, Failure};
-use serront_core::time::Timestamp;
 use tracing::Instrument as _;
 
 use crate::body::{Drained, Intake};

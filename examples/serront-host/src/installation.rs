@@ -4,10 +4,10 @@ use serde_json::json;
 use serront_adapters::keyfile::KeyFile;
 use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::system::SystemClock;
-use serront_core::installation::{self, ClockOff, MeetError};
 use serront_core::policy::Policy;
 use serront_core::ports::{Receipts, WorkStorage};
-use serront_core::service::{Environment, KeysError, Local};
+use serront_core::service::{Commands, Environment, KeysError};
+use serront_core::work::installation::{self, ClockOff, MeetError};
 
 use crate::commands::ProofsCommand;
 use crate::settings::Settings;
@@ -29,8 +29,8 @@ pub(crate) async fn meet(storage: &dyn WorkStorage, receipts: &dyn Receipts) -> 
 /// Refuses keys that are not the installation's.
 pub(crate) async fn know_keys(settings: &Settings, storage: &dyn WorkStorage, keys: &KeyFile) -> Result<(), Fatal> {
     let policy = Policy::default();
-    let local = Local::new(storage, Environment { sealer: keys, ..environment(&policy) });
-    match local.check_keys().await {
+    let commands = Commands::new(storage, Environment { sealer: keys, ..environment(&policy) });
+    match commands.check_keys().await {
         Ok(()) => Ok(()),
         Err(KeysError::Other(other)) => {
             let file = settings.secrets_key();
@@ -48,7 +48,7 @@ pub(crate) async fn trust_clock(storage: &dyn WorkStorage, policy: &Policy) -> R
         return Ok(());
     }
     let ClockOff { host, storage, by } = found;
-    let (seconds, most) = (by.as_secs(), policy.clock_off_max.as_secs());
+    let (seconds, most) = (by.as_secs(), policy.clock.skew_max.as_secs());
     Err(format!(
         "this machine's clock is {seconds} s off the database's ({host} here, {storage} there), and at most {most} s are \
          accepted: set the wrong one right and start again"

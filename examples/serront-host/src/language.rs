@@ -1,7 +1,7 @@
 //! The buyer's language, out of `Accept-Language`.
 
 use axum::http::{HeaderMap, header};
-use serront_core::order::Language;
+use serront_core::orders::order::Language;
 
 /// Indonesian, unless English is preferred over it.
 pub(crate) fn preferred(headers: &HeaderMap) -> Language {

@@ -26,9 +26,9 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-use serront_core::key::AccessToken;
+use serront_core::accounts::key::AccessToken;
 use serront_core::ports::Clock;
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
 
 use crate::client_address::{TrustedProxies, counted};
 use crate::envelope::Problem;

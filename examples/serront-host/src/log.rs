@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use serront_core::ids::{AccountId, RequestId};
 use serront_core::ports::{PortError, PortErrorKind};
-use serront_core::rejection::Code;
+use serront_core::primitives::ids::{AccountId, RequestId};
+use serront_core::primitives::rejection::Code;
 
 /// What the layers below learn of a request, for its log line.
 #[derive(Debug, Clone, Default)]

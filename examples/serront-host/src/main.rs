@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use serde_json::json;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
-use serront_core::ids::AccountId;
 use serront_core::policy::Policy;
-use serront_core::sealed::NoKeys;
-use serront_core::service::{Environment, Local};
-use serront_core::tier::Tier;
+use serront_core::ports::NoKeys;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::tier::Tier;
+use serront_core::service::{Commands, Environment};
 
 mod adapters;
 mod commands;
@@ -77,7 +77,7 @@ async fn create_account(settings: &Settings, name: &str, tier: Tier) -> Result<(
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
     let policy = Policy::default();
-    let opened = Local::new(storage.as_ref(), environment(&policy)).open_account(name, tier).await;
+    let opened = Commands::new(storage.as_ref(), environment(&policy)).open_account(name, tier).await;
     engine.close().await;
     let (account, key) = opened?.value;
     process::result(&json!({ "accountId": account.id, "apiKey": key.key }))
@@ -87,7 +87,7 @@ async fn set_tier(settings: &Settings, account: AccountId, tier: Tier) -> Result
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
     let policy = Policy::default();
-    let set = Local::new(storage.as_ref(), environment(&policy)).set_tier(account, tier).await;
+    let set = Commands::new(storage.as_ref(), environment(&policy)).set_tier(account, tier).await;
     engine.close().await;
     let account = set?.value;
     process::result(&json!({

@@ -21,7 +21,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use serront_core::ids::AccountId;
+use serront_core::primitives::ids::AccountId;
 use tokio::sync::Notify;
 
 use crate::envelope::Problem;
@@ -209,7 +209,7 @@ impl<T: Send + Sync + 'static> HttpBody for UntilSent<T> {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
-    use serront_core::rejection::Code;
+    use serront_core::primitives::rejection::Code;
 
     use super::*;
 

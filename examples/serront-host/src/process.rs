@@ -97,9 +97,9 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let address = format!("http://{}", listener.local_addr()?);
     let public_url = settings.public_url()?.unwrap_or_else(|| address.clone());
     let (mut policy, limits) = (settings.policy()?, settings.limits()?);
-    let wanted = Open { connections: settings.connections_max()?, deliveries: policy.places.deliveries };
+    let wanted = Open { connections: settings.connections_max()?, deliveries: policy.outbox.places.deliveries };
     let open = wanted.allowed();
-    policy.places.deliveries = open.deliveries;
+    policy.outbox.places.deliveries = open.deliveries;
     // It may wait for the database.
     let adapters = tokio::select! {
         opened = adapters::open(settings) => opened?,

@@ -7,8 +7,8 @@ use axum::http::request::Parts;
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
-use serront_core::rejection::Invalid;
-use serront_core::time::Timestamp;
+use serront_core::primitives::rejection::Invalid;
+use serront_core::primitives::time::Timestamp;
 
 use crate::envelope::Problem;
 

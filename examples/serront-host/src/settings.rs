@@ -293,7 +293,7 @@ impl Settings {
         if let Some(raw) = given(self.janitor_first_poll_ms.as_deref()) {
             // More than 32 bits would be 49 days.
             let millis = raw.parse::<u32>().ok().filter(|millis| *millis > 0).ok_or(bad)?;
-            policy.poll_first = Duration::from_millis(millis.into());
+            policy.online.poll_first = Duration::from_millis(millis.into());
         }
         Ok(policy)
     }
@@ -417,7 +417,7 @@ mod tests {
         let policy = |millis: &str| settings(&["serve", "--janitor-first-poll-ms", millis]).policy();
         assert_eq!(policy("").unwrap(), Policy::default());
         assert_eq!(policy("60000").unwrap(), Policy::default());
-        assert_eq!(policy("250").unwrap().poll_first, Duration::from_millis(250));
+        assert_eq!(policy("250").unwrap().online.poll_first, Duration::from_millis(250));
         for bad in ["0", "1.5", "1s", "4294967296", " "] {
             assert!(policy(bad).is_err(), "{bad}");
         }

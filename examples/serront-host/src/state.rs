@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use serront_core::effect::Lane;
-use serront_core::mail::{BuiltInTemplates, MailTemplates};
+use serront_core::changes::effect::Lane;
+use serront_core::orders::mail::{BuiltInTemplates, MailTemplates};
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortError, Receipts, Sealer, Secrets, Sink, WorkStorage};
-use serront_core::service::{Environment, Local, Online, Provider, Service};
+use serront_core::service::{Commands, Environment, OnlinePayments, Provider, ReceiptUploads, WebhookRegistration};
 use tokio::sync::Notify;
 use url::Url;
 
@@ -17,7 +17,6 @@ use crate::pages::SessionKey;
 use crate::spool::Spool;
 
 /// The service over the host's ports.
-pub(crate) type HostService<'p> = Service<'p, dyn WorkStorage, dyn Receipts, dyn Sink>;
 
 /// The ports that a host brings.
 #[derive(Clone)]
@@ -145,23 +144,29 @@ impl Host {
         &self.public_url
     }
 
-    /// The commands on orders, catalog and settings. An embedding host can use them beside the router.
+    /// The commands on receipts.
     #[must_use]
-    pub fn service(&self) -> Service<'_, dyn WorkStorage, dyn Receipts, dyn Sink> {
-        let Ports { storage, receipts, sink, .. } = &self.ports;
-        Service::new(storage.as_ref(), receipts.as_ref(), sink.as_ref(), self.environment())
+    pub fn receipt_uploads(&self) -> ReceiptUploads<'_, dyn WorkStorage, dyn Receipts> {
+        ReceiptUploads::new(self.ports.storage.as_ref(), self.ports.receipts.as_ref(), self.environment())
+    }
+
+    /// The commands on webhook subscriptions' addresses.
+    #[must_use]
+    pub fn webhook_registration(&self) -> WebhookRegistration<'_, dyn WorkStorage, dyn Sink> {
+        WebhookRegistration::new(self.ports.storage.as_ref(), self.ports.sink.as_ref(), self.environment())
     }
 
     /// The commands that wait for Plugipay. An embedding host can use them beside the router.
     #[must_use]
-    pub fn online(&self) -> Online<'_, dyn WorkStorage> {
+    pub fn online(&self) -> OnlinePayments<'_, dyn WorkStorage> {
         let provider = Provider { plugipay: self.ports.plugipay.as_deref(), public_url: &self.public_url };
-        Online::new(self.ports.storage.as_ref(), provider, self.environment())
+        OnlinePayments::new(self.ports.storage.as_ref(), provider, self.environment())
     }
 
-    /// The local commands and the reads.
-    pub(crate) fn local(&self) -> Local<'_, dyn WorkStorage> {
-        self.service().local()
+    /// The commands and the reads that need only the storage. An embedding host can use them next to the router.
+    #[must_use]
+    pub fn commands(&self) -> Commands<'_, dyn WorkStorage> {
+        Commands::new(self.ports.storage.as_ref(), self.environment())
     }
 
     pub(crate) fn environment(&self) -> Environment<'_> {

@@ -14,16 +14,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::dispatch::Dispatcher;
-use serront_core::effect::Lane;
-use serront_core::fold::Folder;
-use serront_core::installation::{self, MeetError};
-use serront_core::janitor::Janitor;
-use serront_core::ports::{Due, Mailer, PortError, Receipts, RecordError, Sink, WorkStorage};
+use serront_core::changes::effect::Lane;
+use serront_core::ports::{Mailer, PortError, Receipts, RecordError, Sink, WorkStorage};
+use serront_core::primitives::time::Timestamp;
 use serront_core::service::{Failure, Resealed};
-use serront_core::set_aside::{SetAsideKind, SetAsides};
-use serront_core::sweep::{Sweeper, Swept};
-use serront_core::time::Timestamp;
+use serront_core::snapshots::Due;
+use serront_core::snapshots::set_aside::{SetAsideKind, SetAsides};
+use serront_core::work::dispatch::Dispatcher;
+use serront_core::work::fold::Folder;
+use serront_core::work::installation::{self, MeetError};
+use serront_core::work::janitor::Janitor;
+use serront_core::work::sweep::{Sweeper, Swept};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -93,7 +94,7 @@ pub async fn tidy(host: Arc<Host>, stop: Stop) {
 }
 
 async fn work(host: Arc<Host>, lane: Lane, mut stop: Stop) {
-    let places = usize::try_from(host.policy.places.of(lane)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+    let places = usize::try_from(host.policy.outbox.places.of(lane)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
     let permits = Arc::new(Semaphore::new(places));
     let mut running = JoinSet::new();
     let mut backoff = ROUND;
@@ -272,7 +273,7 @@ fn compare(known: Watched, found: SetAsides) -> Watched {
 pub async fn reseal(host: Arc<Host>, mut stop: Stop) {
     loop {
         let resealed = tokio::select! {
-            resealed = async { host.local().reseal().await } => resealed,
+            resealed = async { host.commands().reseal().await } => resealed,
             () = stopped(&mut stop) => return,
         };
         match resealed {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use serront_core::effect::EffectStatus;
-use serront_core::key::WebhookSecret;
-use serront_core::receipt::samples;
-use serront_core::signature::sign;
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::changes::effect::EffectStatus;
+use serront_core::orders::receipt::samples;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature::sign;
 use serront_testkit::postgres::{fresh_schema, program};
 use support::{Client, Engine, Installation, Receiver, eventually};
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use serront_core::signature::{Unverified, verify};
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature::{Unverified, verify};
 use support::{Client, Engine, Installation, Received, Receiver, eventually};
 
 mod support;

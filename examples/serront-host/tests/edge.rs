@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
+use serront_core::orders::receipt::{RECEIPT_BYTES_MAX, samples};
 use serront_testkit::generators::sized_jpeg;
 use support::{Engine, Installation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use serront_core::key::WebhookSecret;
-use serront_core::receipt::samples;
-use serront_core::signature::sign;
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::orders::receipt::samples;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature::sign;
 use support::{Client, Engine, Installation, Receiver, Silent, eventually};
 
 mod support;

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use in_process::{Ask, HOOK, House, NOTIFIED, PANIC, Reply, ask, but, buyers_order, payout, service, storefront};
 use serde_json::{Map, Value, json};
+use serront_core::orders::receipt::samples;
 use serront_core::ports::Posted;
-use serront_core::receipt::samples;
-use serront_core::tier::Tier;
+use serront_core::primitives::tier::Tier;
 use serront_testkit::sandbox::Trouble;
 
 mod in_process;

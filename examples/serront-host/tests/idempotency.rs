@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use in_process::{Ask, HOOK, House, Reply, ask, but, buyers_order, payout, service, storefront};
 use serde_json::{Value, json};
-use serront_core::tier::Tier;
+use serront_core::primitives::tier::Tier;
 
 mod in_process;
 
@@ -173,11 +173,11 @@ async fn only_a_success_is_kept() {
 
     let account = shop.house.get(&shop.key, &format!("/api/v1/orders/{}", shop.order)).await;
     let account = account["accountId"].as_str().unwrap().parse().unwrap();
-    shop.house.local().set_tier(account, Tier::Free).await.unwrap();
+    shop.house.commands().set_tier(account, Tier::Free).await.unwrap();
     let hidden = but(storefront("renata"), json!({"hideBranding": true}));
     let hide = shop.ask("PUT", "/api/v1/storefront", &hidden).idempotent("a");
     assert_eq!(shop.house.send(hide.clone()).await.status, 403);
-    shop.house.local().set_tier(account, Tier::Starter).await.unwrap();
+    shop.house.commands().set_tier(account, Tier::Starter).await.unwrap();
     let hid = shop.house.send(hide).await;
     assert_eq!((hid.status, is_replay(&hid)), (200, false));
 }

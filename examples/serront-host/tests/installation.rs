@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
-use serront_core::receipt::samples;
+use serront_core::orders::receipt::samples;
 use support::{Client, Engine, Installation};
 
 mod support;

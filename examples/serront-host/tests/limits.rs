@@ -12,7 +12,7 @@ use axum::http::Request;
 use http_body_util::BodyExt as _;
 use in_process::{Ask, House, NOTIFIED, Reply, ask};
 use serde_json::json;
-use serront_core::tier::Tier;
+use serront_core::primitives::tier::Tier;
 use serront_host::{Host, Limits, TrustedProxies, router};
 use tower::ServiceExt as _;
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use in_process::{Ask, HOOK, House, NOTIFIED, PANIC, ask, but, buyers_order, storefront};
 use serde_json::{Value, json};
-use serront_core::receipt::samples;
-use serront_core::tier::Tier;
+use serront_core::orders::receipt::samples;
+use serront_core::primitives::tier::Tier;
 use serront_testkit::sandbox::Trouble;
 use tracing_subscriber::fmt::MakeWriter;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use serront_core::key::WebhookSecret;
+use serront_core::accounts::key::WebhookSecret;
 use serront_testkit::sandbox::{Route, Trouble};
 use support::sandbox::{COMPLETED, EXPIRED};
 use support::shop::{NEVER, Shop};

@@ -10,8 +10,8 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use serront_core::receipt::{RECEIPT_BYTES_MAX, samples};
-use serront_core::tier::Tier;
+use serront_core::orders::receipt::{RECEIPT_BYTES_MAX, samples};
+use serront_core::primitives::tier::Tier;
 use serront_host::{Host, SessionKey};
 use tower::ServiceExt as _;
 
@@ -122,7 +122,7 @@ async fn a_key_opens_its_own_door_and_no_other() {
         assert!(key.is_empty() || !shown.contains(key), "a key is not shown again");
     }
     let sealed = sign_in(&house, "/dashboard", &key).await;
-    let hash = serront_core::receipt::Digest256::of(key.as_bytes()).to_string();
+    let hash = serront_core::primitives::digest::Digest256::of(key.as_bytes()).to_string();
     assert!(!sealed.contains(&key) && !sealed.contains(&hash));
     // One role's cookie under the other's name opens nothing.
     let swapped = sealed.replace("serront_session", "serront_operator");

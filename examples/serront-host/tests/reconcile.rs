@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use serront_core::ledger::Direction;
+use serront_core::funds::ledger::Direction;
 use serront_testkit::sandbox::{Route, SandboxEntry};
 use support::shop::Shop;
 use support::{Engine, eventually};

@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use serront_core::key::WebhookSecret;
-use serront_core::page::Limit;
-use serront_core::signature;
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature;
 use support::{Client, Engine, Installation, Received, Receiver, eventually};
 
 mod support;

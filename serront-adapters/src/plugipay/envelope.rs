@@ -3,7 +3,7 @@
 use reqwest::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serront_core::ports::PlugipayAnswer;
+use serront_core::online::plugipay::PlugipayAnswer;
 
 use super::failure::Failure;
 

@@ -6,8 +6,9 @@ use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serront_core::ports::{PlugipayMethod, PortError, PortErrorKind};
-use serront_core::time::Timestamp;
+use serront_core::online::plugipay::PlugipayMethod;
+use serront_core::ports::{PortError, PortErrorKind};
+use serront_core::primitives::time::Timestamp;
 
 /// Longest wait that an answer may ask for: one that says more would put a checkout out of sight.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);

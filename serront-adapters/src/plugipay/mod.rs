@@ -50,8 +50,9 @@ use reqwest::{Client, Method, Request, Response, Url, retry};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
-use serront_core::plugipay::authorization;
-use serront_core::ports::{Clock, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortError};
+use serront_core::online::plugipay::authorization;
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::ports::{Clock, Plugipay, PortError};
 use tokio::time::Instant;
 
 pub use self::failure::PlugipaySetupError;

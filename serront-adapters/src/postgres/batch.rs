@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
-use serront_core::effect::{Discard, EffectId};
-use serront_core::ids::{AccountId, ChangeSetId};
+use serront_core::changes::change::{ChangeSet, ClaimName, Guard, Row, Write};
+use serront_core::changes::effect::{Discard, EffectId};
+use serront_core::primitives::ids::{AccountId, ChangeSetId};
+use serront_core::primitives::version::Version;
 
 use crate::sql::names::{Place, place};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use serront_core::books::{BooksPiece, Verification};
-use serront_core::ids::AccountId;
+use serront_core::funds::books::{BooksPiece, Verification};
+use serront_core::primitives::ids::AccountId;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::read::Query;

@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId};
-use serront_core::key::KeyRecord;
-use serront_core::ports::{Clock, CommitError, OrderKey, OrderSnapshot, PortError, SessionSnapshot};
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
+use serront_core::accounts::key::KeyRecord;
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::idempotency::Scope;
+use serront_core::online::provisioning::Provisioning;
+use serront_core::ports::{Clock, CommitError, PortError};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{AccountId, ChangeSetId};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::snapshots::{OrderKey, OrderSnapshot, SessionSnapshot};
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -22,7 +23,7 @@ use crate::sql::error::Failed;
 
 /// A storage that reads and commits inside a transaction of the host's own.
 ///
-/// Give it to [`Local::bound`](serront_core::service::Local::bound). What it commits is durable when the host commits, and
+/// Give it to [`Commands::bound`](serront_core::service::Commands::bound). What it commits is durable when the host commits, and
 /// gone when the host rolls back; nothing leaves the process before.
 ///
 /// - It works at `READ COMMITTED` and above. [`CommitError::Conflict`] means that what was decided on has changed: at

@@ -1,16 +1,16 @@
 //! Values as the cells of the relations that a statement takes in.
 
 use serde_json::to_string;
-use serront_core::catalog::Service;
-use serront_core::checkout::{Checkout, CheckoutState};
-use serront_core::effect::Discard;
-use serront_core::exception::PaymentException;
-use serront_core::inbox::InboxRecord;
-use serront_core::ledger::{Adjustment, LedgerEntry};
-use serront_core::order::Order;
-use serront_core::payment::PaymentState;
-use serront_core::payout::{Payout, PayoutAudit, PayoutState};
-use serront_core::time::Timestamp;
+use serront_core::changes::effect::Discard;
+use serront_core::funds::ledger::{Adjustment, LedgerEntry};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutState};
+use serront_core::online::checkout::{Checkout, CheckoutState};
+use serront_core::online::exception::PaymentException;
+use serront_core::online::inbox::InboxRecord;
+use serront_core::orders::order::Order;
+use serront_core::orders::payment::PaymentState;
+use serront_core::primitives::time::Timestamp;
+use serront_core::shop::catalog::Service;
 
 use super::statement::Cell;
 use crate::sql::error::Failed;

@@ -14,8 +14,8 @@
 
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Committed, Duplicate};
-use serront_core::order::OrderNumber;
+use serront_core::changes::change::{ChangeSet, Committed, Duplicate};
+use serront_core::orders::order::OrderNumber;
 use serront_core::ports::CommitError;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};

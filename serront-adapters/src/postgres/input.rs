@@ -1,13 +1,14 @@
 //! Change sets as the relations that a statement takes in.
 
-use serront_core::account::{Account, Version};
-use serront_core::balance::Funds;
-use serront_core::change::{ChangeSet, Guard, Row, SessionName, Write};
-use serront_core::effect::{Effect, Lane};
-use serront_core::payout::DefaultBankAccount;
-use serront_core::provisioning::Provisioning;
-use serront_core::storefront::Storefront;
-use serront_core::time::Timestamp;
+use serront_core::accounts::account::Account;
+use serront_core::changes::change::{ChangeSet, Guard, Row, SessionName, Write};
+use serront_core::changes::effect::{Effect, Lane};
+use serront_core::funds::balance::Funds;
+use serront_core::funds::payout::DefaultBankAccount;
+use serront_core::online::provisioning::Provisioning;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::shop::storefront::Storefront;
 
 use super::cells::{
     adjustment_cells, checkout_cells, checkout_state_cells, discard_cells, entry_cells, exception_cells, inbox_cells,

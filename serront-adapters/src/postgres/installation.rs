@@ -1,8 +1,8 @@
 //! The installation's row.
 
-use serront_core::ids::InstallationId;
-use serront_core::ports::InstallationRow;
-use serront_core::sealed::SealedSecret;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::primitives::ids::InstallationId;
+use serront_core::snapshots::InstallationRow;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 

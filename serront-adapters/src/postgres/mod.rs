@@ -18,28 +18,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::books::Verification;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, InstallationId, KeyId, SubscriptionId, UploadId};
-use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::POSTED_WITHIN;
-use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
-use serront_core::payout::Payout;
+use serront_core::accounts::key::KeyRecord;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
+use serront_core::changes::idempotency::Scope;
+use serront_core::funds::books::Verification;
+use serront_core::funds::ledger::POSTED_WITHIN;
+use serront_core::funds::payout::Payout;
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::provisioning::Provisioning;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    Clock, CommitError, Due, Fence, InstallationRow, NextAttempt, OrderKey, OrderSnapshot, PortError, Prune, Pruned,
-    RecordError, SessionSnapshot, SubscriptionSecrets, WorkStorage,
+use serront_core::ports::{Clock, CommitError, PortError, RecordError, WorkStorage};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{AccountId, ChangeSetId, InstallationId, KeyId, SubscriptionId, UploadId};
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::set_aside::SetAsides;
+use serront_core::snapshots::{
+    Due, Fence, InstallationRow, NextAttempt, OrderKey, OrderSnapshot, Prune, Pruned, SessionSnapshot,
+    SubscriptionSecrets,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::sealed::SealedSecret;
-use serront_core::set_aside::SetAsides;
-use serront_core::subscription::Streak;
-use serront_core::time::Timestamp;
+use serront_core::snapshots::{EffectPosition, PayoutPosition};
+use serront_core::webhooks::subscription::Streak;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};

@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ExceptionId, PayoutId};
-use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::page::{EntryFilter, EntryPosition, ExceptionPosition, Limit, Page, PayoutPosition};
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::ports::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
-use serront_core::time::Timestamp;
+use serront_core::changes::idempotency::Scope;
+use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::online::exception::{ExceptionStatus, PaymentException};
+use serront_core::primitives::ids::{AccountId, ExceptionId, PayoutId};
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
+use serront_core::snapshots::{EntryFilter, EntryPosition, ExceptionPosition, PayoutPosition};
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::read::{KEPT, Query};

@@ -4,7 +4,7 @@
 //! It works in pieces, each a short transaction, and stores how far it came; the next start continues there. Hosts of the
 //! previous version can run at the same time; the next start looks at what they wrote.
 
-use serront_core::compare::compared;
+use serront_core::primitives::compare::compared;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serront_core::ledger::POSTED_WITHIN;
+use serront_core::funds::ledger::POSTED_WITHIN;
 
 use super::commit::Mode;
 use super::input::Input;

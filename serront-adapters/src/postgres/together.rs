@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, Committed, Guard};
-use serront_core::checkout::MerchantId;
-use serront_core::ids::AccountId;
-use serront_core::key::KeyRecord;
-use serront_core::ports::{CommitError, OrderKey, OrderSnapshot, SessionSnapshot};
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
+use serront_core::accounts::key::KeyRecord;
+use serront_core::changes::change::{ChangeSet, Committed, Guard};
+use serront_core::online::provisioning::Provisioning;
+use serront_core::ports::CommitError;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::provider::MerchantId;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::{OrderKey, OrderSnapshot, SessionSnapshot};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serront_core::ids::AccountId;
+use serront_core::primitives::ids::AccountId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// How long one try waits for a lock while few wait. Long enough to get in line for a row that many write for a moment.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serront_core::effect::{ATTEMPTS_KEPT, Attempt, EffectId, EffectStatus, Lane};
-use serront_core::ids::{AccountId, KeyId};
+use serront_core::changes::effect::{ATTEMPTS_KEPT, Attempt, EffectId, EffectStatus, Lane};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned, Target};
-use serront_core::set_aside::SetAsideKind;
-use serront_core::time::Timestamp;
+use serront_core::ports::LeaseLost;
+use serront_core::primitives::ids::{AccountId, KeyId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::set_aside::SetAsideKind;
+use serront_core::snapshots::{Due, Fence, NextAttempt, Prune, Pruned, Target};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
 

@@ -26,9 +26,9 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use serront_core::ids::{AccountId, InstallationId, UploadId};
 use serront_core::ports::{PortError, QuarantinedReceipt, Receipts, StoredReceipt};
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
+use serront_core::primitives::time::Timestamp;
 
 pub use self::local::FolderUnusable;
 

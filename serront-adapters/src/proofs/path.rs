@@ -3,8 +3,8 @@
 //! as text is their order as ids, and no store has to escape them.
 
 use object_store::path::Path;
-use serront_core::ids::{AccountId, UploadId};
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, UploadId};
+use serront_core::primitives::time::Timestamp;
 
 /// Where the installation's id stands.
 pub(super) const INSTALLATION: &str = "installation";

@@ -7,9 +7,9 @@ use std::time::Duration;
 use std::{fmt, process};
 
 use async_trait::async_trait;
-use serront_core::ids::MailId;
-use serront_core::mail::MailMessage;
+use serront_core::orders::mail::MailMessage;
 use serront_core::ports::{Mailer, PortError};
+use serront_core::primitives::ids::MailId;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 

@@ -9,7 +9,7 @@ use lettre::transport::smtp::authentication::DEFAULT_MECHANISMS;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
-use serront_core::mail::MailMessage;
+use serront_core::orders::mail::MailMessage;
 use serront_core::ports::{Mailer, PortError};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};

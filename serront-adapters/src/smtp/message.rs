@@ -4,8 +4,8 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue, MessageId};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
-use serront_core::mail::{MailMessage, one_line, plain_line_ends};
-use serront_core::text::EmailAddress;
+use serront_core::orders::mail::{MailMessage, one_line, plain_line_ends};
+use serront_core::primitives::text::EmailAddress;
 use url::Host;
 
 use super::failure::{MailFailure, MailSetupError};

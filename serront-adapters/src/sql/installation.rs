@@ -1,7 +1,7 @@
 //! The installation's row, as far as it is the same for both engines.
 
-use serront_core::ports::InstallationRow;
-use serront_core::sealed::SealedSecret;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::snapshots::InstallationRow;
 
 use super::error::Failed;
 use super::rows::{self, Cells};

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serront_core::change::Write;
-use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
-use serront_core::page::{EntryFilter, EntryPosition};
-use serront_core::time::Timestamp;
+use serront_core::changes::change::Write;
+use serront_core::funds::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{EntryFilter, EntryPosition};
 
 use super::error::Failed;
 

@@ -1,15 +1,16 @@
 //! Rows of the money to domain types: the ledger, exceptions, payouts, adjustments and the pieces of the books.
 
 use serde_json::from_str;
-use serront_core::account::Version;
-use serront_core::balance::Funds;
-use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven, UnreadableBooks, Verification};
-use serront_core::checkout::SessionId;
-use serront_core::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
-use serront_core::ids::AccountId;
-use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry, SourceType};
-use serront_core::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutState, PayoutStatus};
-use serront_core::ports::{ExceptionSnapshot, FundsSnapshot, PayoutSnapshot};
+use serront_core::funds::balance::Funds;
+use serront_core::funds::books::{BookSums, BooksPiece, FundsSums, Uneven, UnreadableBooks, Verification};
+use serront_core::funds::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry, SourceType};
+use serront_core::funds::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutState, PayoutStatus};
+use serront_core::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
+use serront_core::orders::exception_kind::ExceptionKind;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::provider::SessionId;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::{ExceptionSnapshot, FundsSnapshot, PayoutSnapshot};
 
 use super::error::Failed;
 use super::rows::{

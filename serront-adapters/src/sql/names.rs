@@ -1,6 +1,6 @@
 //! Where names and enumerations are kept, in words that both engines use.
 
-use serront_core::change::ClaimName;
+use serront_core::changes::change::ClaimName;
 
 /// The kinds of name in the directory.
 pub(crate) mod directory {
@@ -38,8 +38,8 @@ pub(crate) fn place(name: &ClaimName) -> Place {
 }
 
 /// The image's name as its type reads itself back.
-pub(crate) const fn image_word(image: serront_core::receipt::ImageType) -> &'static str {
-    use serront_core::receipt::ImageType;
+pub(crate) const fn image_word(image: serront_core::primitives::image::ImageType) -> &'static str {
+    use serront_core::primitives::image::ImageType;
     match image {
         ImageType::Png => "png",
         ImageType::Jpeg => "jpeg",

@@ -3,30 +3,35 @@
 use std::str::FromStr;
 
 use serde_json::from_str;
-use serront_core::account::{Account, AccountState, Version};
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::{Offer, Service};
-use serront_core::checkout::{Checkout, CheckoutState, CheckoutStatus, FeeRate, ProviderEventId, Session, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, EffectStatus};
-use serront_core::event::EventType;
-use serront_core::idempotency::Kept;
-use serront_core::ids::AccountId;
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::key::{AccessToken, KeyRecord};
-use serront_core::money::Rupiah;
-use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
-use serront_core::page::OrderRow;
-use serront_core::payment::{Payment, PaymentState, PaymentStatus};
-use serront_core::ports::{
+use serront_core::accounts::account::{Account, AccountState};
+use serront_core::accounts::key::{AccessToken, KeyRecord};
+use serront_core::changes::effect::{Attempt, DeliveryRecord, EffectStatus};
+use serront_core::changes::idempotency::Kept;
+use serront_core::funds::fee::FeeRate;
+use serront_core::online::checkout::{Checkout, CheckoutState, CheckoutStatus, Session};
+use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
+use serront_core::orders::payment::{Payment, PaymentState, PaymentStatus};
+use serront_core::orders::receipt::Receipt;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::image::ImageType;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::provider::{ProviderEventId, SessionId};
+use serront_core::primitives::text::{EmailAddress, Slug};
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::shop::catalog::{Offer, Service};
+use serront_core::shop::storefront::{Profile, Storefront};
+use serront_core::snapshots::OrderRow;
+use serront_core::snapshots::{
     AccountSnapshot, CheckoutSnapshot, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::{Digest256, ImageType, Receipt};
-use serront_core::storefront::{Profile, Storefront};
-use serront_core::subscription::{Streak, Subscription, SubscriptionState};
-use serront_core::text::{EmailAddress, Slug};
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::subscription::{Streak, Subscription, SubscriptionState};
 
 use super::error::Failed;
 
@@ -583,11 +588,11 @@ pub(crate) fn service_snapshot(row: &impl Cells) -> Read<ServiceSnapshot> {
 pub(crate) fn order_snapshot(row: &impl Cells) -> Read<OrderSnapshot> {
     let account = account(row)?;
     Ok(OrderSnapshot {
-        storefront: storefront(row)?,
+        seller: storefront(row)?.map(|storefront| storefront.profile.seller()),
         order: order(row)?,
         number: number(row)?,
         payment: payment(row)?,
-        service: service(row)?,
+        service: service(row)?.ordered(),
         checkouts: checkouts(row, account.id)?,
         subscriptions: subscriptions(row, account.id)?,
         kept: optional_kept(row)?,
@@ -597,5 +602,5 @@ pub(crate) fn order_snapshot(row: &impl Cells) -> Read<OrderSnapshot> {
 
 /// An order as its list shows it.
 pub(crate) fn order_row(row: &impl Cells) -> Read<OrderRow> {
-    Ok(OrderRow { order: order(row)?, number: number(row)?, payment: payment(row)?, service: service(row)? })
+    Ok(OrderRow { order: order(row)?, number: number(row)?, payment: payment(row)?, service: service(row)?.ordered() })
 }

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeSet;
 
-use serront_core::ids::AccountId;
-use serront_core::order::{Order, OrderNumber, WorkStatus};
-use serront_core::page::{OrderFilter, OrderRow, has_word, words_of};
-use serront_core::payment::PaymentStatus;
+use serront_core::orders::order::{Order, OrderNumber, WorkStatus};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::search::{has_word, words_of};
+use serront_core::snapshots::{OrderFilter, OrderRow};
 
 /// One way to match. An order that matches in two ways is found twice.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(crate) fn listed(numbers: &[OrderNumber]) -> String {
 
 /// Which of the orders that have a number among the words match the whole search.
 pub(crate) fn found_by_number(filter: &OrderFilter, rows: &[OrderRow]) -> Vec<OrderNumber> {
-    let rows = rows.iter().filter(|row| filter.has_words(&row.order, row.number, &row.service.offer.name));
+    let rows = rows.iter().filter(|row| filter.has_words(&row.order, row.number, &row.service.name));
     rows.map(|row| row.number).collect()
 }
 

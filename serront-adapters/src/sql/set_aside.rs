@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use serront_core::effect::EffectId;
-use serront_core::page::{Limit, Page};
-use serront_core::set_aside::{SetAside, SetAsideKind};
-use serront_core::time::Timestamp;
+use serront_core::changes::effect::EffectId;
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::set_aside::{SetAside, SetAsideKind};
 
 use super::error::Failed;
 use super::money::{self, payout_columns};
@@ -343,9 +343,9 @@ fn effect<R: Cells>(row: &R, kind: SetAsideKind, to: Option<&R>, now: Timestamp)
 
 #[cfg(test)]
 mod tests {
-    use serront_core::effect::EffectStatus;
-    use serront_core::inbox::InboxStatus;
-    use serront_core::payout::PayoutStatus;
+    use serront_core::changes::effect::EffectStatus;
+    use serront_core::funds::payout::PayoutStatus;
+    use serront_core::online::inbox::InboxStatus;
 
     use super::*;
 

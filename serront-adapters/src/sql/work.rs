@@ -1,12 +1,12 @@
 //! The bookkeeping of dispatcher and janitor, as far as it is the same for both engines: which of the due effects are
 //! taken, what their rows mean, and how an effect is read for its operator.
 
-use serront_core::effect::{ATTEMPTS_KEPT, Attempt, DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
-use serront_core::page::EffectPosition;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::effect::{ATTEMPTS_KEPT, Attempt, DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
-use serront_core::sealed::SealedSecret;
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::EffectPosition;
+use serront_core::snapshots::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
 
 use super::error::Failed;
 use super::rows::{self, Cells};

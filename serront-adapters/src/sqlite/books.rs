@@ -1,7 +1,7 @@
 //! The books, added up by the engine in pieces: rows of the table, in the order in which they came.
 
-use serront_core::books::{BooksPiece, Verification};
-use serront_core::ids::AccountId;
+use serront_core::funds::books::{BooksPiece, Verification};
+use serront_core::primitives::ids::AccountId;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 

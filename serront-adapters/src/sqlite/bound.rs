@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Committed};
+use serront_core::changes::change::{ChangeSet, Committed};
 use serront_core::ports::{Clock, CommitError, PortError};
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, oneshot};
@@ -124,7 +124,7 @@ async fn take_back(connection: &mut SqliteConnection, over: &AtomicBool) {
 
 /// A transaction on the storage's one writer.
 ///
-/// Give it to [`Local::bound`](serront_core::service::Local::bound), and run the host's own statements with
+/// Give it to [`Commands::bound`](serront_core::service::Commands::bound), and run the host's own statements with
 /// [`SqliteTransaction::run`]. What either writes is durable when [`SqliteTransaction::commit`] has answered, and gone if it
 /// is never called; nothing leaves the process before.
 ///

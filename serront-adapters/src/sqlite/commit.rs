@@ -2,14 +2,14 @@
 //!
 //! Nothing can come in between, for there is one writer and it has the file's write lock.
 
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, ClaimName, Committed, Duplicate, Guard, Row as Guarded, Write};
-use serront_core::effect::Discard;
-use serront_core::ids::AccountId;
-use serront_core::ledger::POSTED_WITHIN;
-use serront_core::order::OrderNumber;
+use serront_core::changes::change::{ChangeSet, ClaimName, Committed, Duplicate, Guard, Row as Guarded, Write};
+use serront_core::changes::effect::Discard;
+use serront_core::funds::ledger::POSTED_WITHIN;
+use serront_core::orders::order::OrderNumber;
 use serront_core::ports::CommitError;
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
 use sqlx::sqlite::SqliteConnection;
 
 use super::script::Script;

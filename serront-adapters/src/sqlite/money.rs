@@ -1,14 +1,15 @@
 //! Reads of the money: the ledger, exceptions, payouts and what they need. Each is one statement, so that it sees one
 //! snapshot.
 
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ExceptionId, PayoutId};
-use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::page::{EntryFilter, EntryPosition, ExceptionPosition, Limit, Page, PayoutPosition};
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::ports::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
-use serront_core::time::Timestamp;
+use serront_core::changes::idempotency::Scope;
+use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::online::exception::{ExceptionStatus, PaymentException};
+use serront_core::primitives::ids::{AccountId, ExceptionId, PayoutId};
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
+use serront_core::snapshots::{EntryFilter, EntryPosition, ExceptionPosition, PayoutPosition};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 

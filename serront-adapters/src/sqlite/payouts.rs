@@ -1,11 +1,11 @@
 //! What a change set writes of payouts, where they go, and adjustments.
 
-use serront_core::account::Version;
-use serront_core::balance::Funds;
-use serront_core::ids::{AccountId, PayoutId};
-use serront_core::ledger::Adjustment;
-use serront_core::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutState};
-use serront_core::time::Timestamp;
+use serront_core::funds::balance::Funds;
+use serront_core::funds::ledger::Adjustment;
+use serront_core::funds::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutState};
+use serront_core::primitives::ids::{AccountId, PayoutId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
 
 use super::script::Script;
 use super::writes::json;

@@ -1,25 +1,28 @@
 //! Reads. Each is one statement, or several in one read transaction: a consistent snapshot either way.
 
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
-use serront_core::change::Committed;
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
-use serront_core::idempotency::{Kept, Scope};
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId};
-use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, EffectPosition, Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{
+use serront_core::accounts::key::KeyRecord;
+use serront_core::changes::change::Committed;
+use serront_core::changes::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
+use serront_core::changes::idempotency::{Kept, Scope};
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::{OrderNumber, WorkCounts, WorkStatus};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId,
+};
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::time::Timestamp;
+use serront_core::shop::catalog::Service;
+use serront_core::snapshots::{
     AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
     SubscriptionSecrets,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::subscription::Streak;
-use serront_core::text::Slug;
-use serront_core::time::Timestamp;
+use serront_core::snapshots::{DeliveryFilter, DeliveryPosition, EffectPosition, OrderFilter, OrderRow};
+use serront_core::webhooks::subscription::Streak;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 

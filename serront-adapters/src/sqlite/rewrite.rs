@@ -3,7 +3,7 @@
 //!
 //! It works in pieces, each a short transaction, and stores how far it came; the next start continues there.
 
-use serront_core::compare::compared;
+use serront_core::primitives::compare::compared;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 

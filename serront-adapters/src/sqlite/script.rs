@@ -1,7 +1,7 @@
 //! Statements that run one after another in one piece: between this process's tasks and the engine's thread, each piece costs
 //! two switches, however many statements it has.
 
-use serront_core::ids::AccountId;
+use serront_core::primitives::ids::AccountId;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Sqlite};
 

@@ -1,7 +1,7 @@
 //! Rows that can't be read: put on record, listed, and tried again. What writes runs in the writer.
 
-use serront_core::set_aside::SetAsides;
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::set_aside::SetAsides;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 

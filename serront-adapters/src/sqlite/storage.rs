@@ -2,30 +2,34 @@
 //! connection a read runs on, and in how a change set is applied.
 
 use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::{Kept, Scope};
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId};
-use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
+use serront_core::accounts::key::KeyRecord;
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::effect::{DeliveryRecord, EffectId, EffectRecord};
+use serront_core::changes::idempotency::{Kept, Scope};
+use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::online::exception::{ExceptionStatus, PaymentException};
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::{OrderNumber, WorkCounts};
+use serront_core::ports::{Clock, CommitError, PortError, Storage};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId,
 };
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::ports::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, ExceptionSnapshot, FundsSnapshot, OrderKey,
-    OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::text::Slug;
+use serront_core::shop::catalog::Service;
+use serront_core::snapshots::{
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, ExceptionSnapshot, FundsSnapshot, OrderKey, OrderSnapshot,
+    PayoutKey, PayoutSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::text::Slug;
+use serront_core::snapshots::{
+    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter, OrderRow,
+    PayoutPosition,
+};
 
 use super::bound::{SqliteTransaction, lent};
 use super::{SqliteStorage, money, pooled, read};

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
-use serront_core::ids::{AccountId, KeyId};
+use serront_core::changes::effect::{Attempt, EffectId, EffectStatus, Lane};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, Fence, LeaseLost, NextAttempt, Prune, Pruned};
-use serront_core::time::Timestamp;
+use serront_core::ports::LeaseLost;
+use serront_core::primitives::ids::{AccountId, KeyId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{Due, Fence, NextAttempt, Prune, Pruned};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 

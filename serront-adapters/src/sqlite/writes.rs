@@ -1,24 +1,25 @@
 //! What a change set writes, as statements of one script.
 
 use serde_json::to_string;
-use serront_core::account::{Account, AccountState, Version};
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
-use serront_core::change::{Claim, ClaimName, SessionName, Write};
-use serront_core::checkout::{Checkout, CheckoutState};
-use serront_core::effect::{Discard, Effect, EffectId};
-use serront_core::exception::{ExceptionState, PaymentException};
-use serront_core::ids::{AccountId, CheckoutId, OrderId, PaymentId};
-use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::LedgerEntry;
-use serront_core::order::{Order, OrderState, WorkStatus};
-use serront_core::payment::{Payment, PaymentState};
-use serront_core::provisioning::Provisioning;
-use serront_core::sealed::SealedSecret;
-use serront_core::storefront::Storefront;
-use serront_core::subscription::{Subscription, SubscriptionState};
-use serront_core::time::Timestamp;
+use serront_core::accounts::account::{Account, AccountState};
+use serront_core::accounts::key::KeyRecord;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{Claim, ClaimName, SessionName, Write};
+use serront_core::changes::effect::{Discard, Effect, EffectId};
+use serront_core::funds::ledger::LedgerEntry;
+use serront_core::online::checkout::{Checkout, CheckoutState};
+use serront_core::online::exception::{ExceptionState, PaymentException};
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::{Order, OrderState, WorkStatus};
+use serront_core::orders::payment::{Payment, PaymentState};
+use serront_core::primitives::ids::{AccountId, CheckoutId, OrderId, PaymentId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::shop::catalog::Service;
+use serront_core::shop::storefront::Storefront;
+use serront_core::webhooks::subscription::{Subscription, SubscriptionState};
 
 use super::payouts;
 use super::script::Script;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::ports::Clock;
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
 
 /// The operating system's clock; waits with tokio's timer, so it needs a tokio runtime.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,9 +4,9 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serront_core::ids::IdSequence;
 use serront_core::ports::Ids;
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::IdSequence;
+use serront_core::primitives::time::Timestamp;
 use ulid::Ulid;
 
 /// Seeds each sequence with the time and 80 bits of the operating system's generator.

@@ -1,6 +1,6 @@
 //! Secrets from the operating system's generator.
 
-use serront_core::key::SecretBytes;
+use serront_core::accounts::key::SecretBytes;
 use serront_core::ports::{PortError, Secrets};
 
 /// Draws from the operating system's generator. There is no fallback: without it, nothing secret is made.

@@ -1,16 +1,17 @@
 //! Decisions about an account: opening it, its tier and its API keys. They need the account's settings.
 
 use super::{Context, Decision};
-use crate::account::{Account, AccountState, Modules, Version};
-use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use crate::ids::AccountId;
-use crate::key::{ApiKey, KeyRecord, OperatorKey};
-use crate::ports::AccountSnapshot;
-use crate::receipt::Digest256;
-use crate::rejection::Rejection;
-use crate::text;
-use crate::tier::Tier;
-use crate::view::{KeyView, NewKeyView};
+use crate::accounts::account::{Account, AccountState, Modules};
+use crate::accounts::key::{ApiKey, KeyRecord, OperatorKey};
+use crate::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use crate::primitives::digest::Digest256;
+use crate::primitives::ids::AccountId;
+use crate::primitives::rejection::Rejection;
+use crate::primitives::text;
+use crate::primitives::tier::Tier;
+use crate::primitives::version::Version;
+use crate::snapshots::AccountSnapshot;
+use crate::views::{KeyView, NewKeyView};
 
 /// Adds a key's record to a change set: its name, what is shown of it, and its hash.
 fn insert_key(

@@ -1,12 +1,12 @@
 //! Decisions about services. They need the account, and for an existing service that service and whether it has orders.
 
 use super::{Context, Decision};
-use crate::account::Version;
-use crate::catalog::{Service, ServiceInput};
-use crate::change::{Claim, ClaimName, Guard, Row, Write};
-use crate::ports::{AccountSnapshot, ServiceSnapshot};
-use crate::rejection::{Invalid, Rejection};
-use crate::view::ServiceView;
+use crate::changes::change::{Claim, ClaimName, Guard, Row, Write};
+use crate::primitives::rejection::{Invalid, Rejection};
+use crate::primitives::version::Version;
+use crate::shop::catalog::{Service, ServiceInput};
+use crate::snapshots::{AccountSnapshot, ServiceSnapshot};
+use crate::views::ServiceView;
 
 /// Creates a service. That the tier has room for it is an exact guard too, for those who create at the same time.
 ///

@@ -2,20 +2,23 @@
 
 use super::edit::Edit;
 use super::{Context, Decision};
-use crate::account::Version;
-use crate::audit::{Act, Actor};
-use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, SessionName, Write};
-use crate::checkout::{Checkout, CheckoutState, CheckoutStatus, MerchantId, ProviderEventId, Session, SessionId};
-use crate::effect::{Effect, Errand};
-use crate::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
-use crate::inbox::{InboxRecord, InboxStatus};
-use crate::ledger;
-use crate::money::Rupiah;
-use crate::payment::PaymentAct;
-use crate::plugipay::{Minted, Observation, Returns, session_request};
-use crate::ports::{CheckoutSnapshot, OrderSnapshot, SessionSnapshot};
-use crate::rejection::Rejection;
-use crate::view::{CURRENCY, CheckoutView, offers_online_payment};
+use crate::accounts::actor::Actor;
+use crate::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, SessionName, Write};
+use crate::changes::effect::{Effect, Errand};
+use crate::funds::ledger;
+use crate::online::checkout::{Checkout, CheckoutState, CheckoutStatus, Session};
+use crate::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
+use crate::online::inbox::{InboxRecord, InboxStatus};
+use crate::online::plugipay::{Minted, Observation, Returns, session_request};
+use crate::orders::audit::Act;
+use crate::orders::exception_kind::ExceptionKind;
+use crate::orders::payment::PaymentAct;
+use crate::primitives::money::{CURRENCY, Rupiah};
+use crate::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use crate::primitives::rejection::Rejection;
+use crate::primitives::version::Version;
+use crate::snapshots::{CheckoutSnapshot, OrderSnapshot, SessionSnapshot};
+use crate::views::{CheckoutView, offers_online_payment};
 
 /// What a press of "pay online" comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub fn begin_checkout(
     let payable = |checkout: &Checkout| {
         let view = CheckoutView::from(checkout.payable(amount, context.now)?);
         let known_for = context.now.since(checkout.created_at);
-        Some(if known_for < context.policy.poll_first {
+        Some(if known_for < context.policy.online.poll_first {
             Begun::Session(view)
         } else {
             Begun::Known(Box::new(checkout.clone()), view)
@@ -72,15 +75,15 @@ pub fn begin_checkout(
         return Ok(Decision::Unchanged(Begun::Mint(merchant, Box::new(checkout.clone()))));
     }
     let id = context.ids.checkout();
-    let valid_for = context.policy.session_valid_for.as_secs();
+    let valid_for = context.policy.online.session_valid_for.as_secs();
     let checkout = Checkout {
         id,
         account_id: account.id,
         order_id: order.id,
         payment_id: payment.id,
         amount,
-        fee_rate: context.policy.module_fee,
-        request: session_request(id, order.id, amount, &service.offer.name, valid_for, returns),
+        fee_rate: context.policy.online.fee,
+        request: session_request(id, order.id, amount, &service.name, valid_for, returns),
         created_at: context.now,
         state: CheckoutState { status: CheckoutStatus::Intended, session: None, unneeded: false, ended_at: None },
     };
@@ -257,7 +260,7 @@ fn park(
     change.effects.push(Effect::Errand {
         id: context.ids.errand(),
         errand: Errand::Unpark(record.event_id.clone()),
-        due_at: context.now.plus(context.policy.poll_first),
+        due_at: context.now.plus(context.policy.online.poll_first),
     });
     change.claims.push(claim);
     change.writes.push(Write::InsertInbox(InboxRecord { status: InboxStatus::Parked, ..record }));

@@ -1,18 +1,20 @@
 //! A change of one order, and of what lies under it, being put together.
 
 use super::Context;
-use crate::audit::{Act, Actor, AuditRecord};
-use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use crate::checkout::{Checkout, CheckoutState};
-use crate::effect::{Effect, Errand};
-use crate::event::{self, EventData};
-use crate::ids::CheckoutId;
-use crate::mail::{ConfirmedBy, Mail, PaymentConfirmed};
-use crate::order::OrderState;
-use crate::payment::{PaymentAct, PaymentState};
-use crate::ports::OrderSnapshot;
-use crate::rejection::Rejection;
-use crate::time::Timestamp;
+use crate::accounts::actor::Actor;
+use crate::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use crate::changes::deliveries;
+use crate::changes::effect::{Effect, Errand};
+use crate::online::checkout::{Checkout, CheckoutState};
+use crate::orders::audit::{Act, AuditRecord};
+use crate::orders::mail::{ConfirmedBy, Mail, PaymentConfirmed};
+use crate::orders::order::OrderState;
+use crate::orders::payment::{PaymentAct, PaymentState};
+use crate::primitives::ids::CheckoutId;
+use crate::primitives::rejection::Rejection;
+use crate::primitives::time::Timestamp;
+use crate::snapshots::OrderSnapshot;
+use crate::webhooks::event::EventData;
 
 /// A change of one order under way: the snapshot as it will be, and the change set that makes it so.
 pub(super) struct Edit<'a> {
@@ -33,7 +35,7 @@ impl<'a> Edit<'a> {
 
     /// Makes a checkout under the order.
     pub(super) fn insert_checkout(&mut self, context: &mut Context<'_>, checkout: Checkout) {
-        self.errand(context, Errand::Poll(checkout.id), context.now.plus(context.policy.poll_first));
+        self.errand(context, Errand::Poll(checkout.id), context.now.plus(context.policy.online.poll_first));
         self.change.writes.push(Write::InsertCheckout(checkout));
     }
 
@@ -74,8 +76,8 @@ impl<'a> Edit<'a> {
         let snapshot = self.before;
         self.change.claims.push(Claim::of(ClaimName::Confirmation(snapshot.payment.id)));
         let order = &snapshot.order;
-        let seller_name = match &snapshot.storefront {
-            Some(storefront) => storefront.profile.display_name.clone(),
+        let seller_name = match &snapshot.seller {
+            Some(seller) => seller.display_name.clone(),
             None => snapshot.account.name.clone(),
         };
         self.change.effects.push(Effect::Mail {
@@ -86,7 +88,7 @@ impl<'a> Edit<'a> {
                 language: order.language,
                 seller_name,
                 number: snapshot.number,
-                service_name: snapshot.service.offer.name.clone(),
+                service_name: snapshot.service.name.clone(),
                 amount: snapshot.payment.state.amount_due,
                 by: match actor {
                     Actor::Plugipay { .. } => ConfirmedBy::Plugipay,
@@ -133,7 +135,7 @@ impl<'a> Edit<'a> {
             self.change.guards.push(witness);
         }
         let subscriptions = &self.before.subscriptions;
-        let deliveries = event::deliveries(account.id, data, subscriptions, context.now, &mut context.ids);
+        let deliveries = deliveries(account.id, data, subscriptions, context.now, &mut context.ids);
         self.change.effects.extend(deliveries);
     }
 

@@ -5,14 +5,14 @@
 //! attempt fails then is given up again at once.
 
 use super::{Context, Decision};
-use crate::audit::Actor;
-use crate::change::{ChangeSet, Guard, Write};
-use crate::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, EffectStatus};
-use crate::ids::SubscriptionId;
-use crate::ports::AccountSnapshot;
-use crate::rejection::{Invalid, Rejection};
-use crate::text;
-use crate::view::DeliveryView;
+use crate::accounts::actor::Actor;
+use crate::changes::change::{ChangeSet, Guard, Write};
+use crate::changes::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, EffectStatus};
+use crate::primitives::ids::SubscriptionId;
+use crate::primitives::rejection::{Invalid, Rejection};
+use crate::primitives::text;
+use crate::snapshots::AccountSnapshot;
+use crate::views::DeliveryView;
 
 /// The change that queues an effect again. A delivery needs a subscription that is active, which the settings epoch
 /// witnesses: nothing is queued after the subscription was paused that was decided before.

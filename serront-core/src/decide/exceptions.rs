@@ -1,14 +1,15 @@
 //! Decisions about exceptions: resolving one with a note, and the adjustment that settled it.
 
 use super::{Context, Decision};
-use crate::audit::{Act, Actor, AuditRecord};
-use crate::change::{Guard, Row, Write};
-use crate::exception::{ExceptionState, ExceptionStatus, PaymentException};
-use crate::ledger::Adjustment;
-use crate::ports::ExceptionSnapshot;
-use crate::rejection::{Invalid, Rejection};
-use crate::text;
-use crate::view::ExceptionView;
+use crate::accounts::actor::Actor;
+use crate::changes::change::{Guard, Row, Write};
+use crate::funds::ledger::Adjustment;
+use crate::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
+use crate::orders::audit::{Act, AuditRecord};
+use crate::primitives::rejection::{Invalid, Rejection};
+use crate::primitives::text;
+use crate::snapshots::ExceptionSnapshot;
+use crate::views::ExceptionView;
 
 /// Resolves an exception; it stays on record, and on its payment's audit trail.
 ///

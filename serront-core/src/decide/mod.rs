@@ -5,26 +5,26 @@
 //!
 //! | file | needs loaded | decides |
 //! |---|---|---|
-//! | `orders` | an [`OrderSnapshot`](crate::ports::OrderSnapshot) or [`ShopSnapshot`](crate::ports::ShopSnapshot) | place, claim, receipt, confirm, quote, work track, another token |
-//! | `storefront` | an [`AccountSnapshot`](crate::ports::AccountSnapshot) | the profile and where to pay |
-//! | `catalog` | an account or [`ServiceSnapshot`](crate::ports::ServiceSnapshot) | services |
-//! | `checkouts` | an order snapshot, a [`CheckoutSnapshot`](crate::ports::CheckoutSnapshot) or a [`SessionSnapshot`](crate::ports::SessionSnapshot) | begin, mint, observe, settle, notifications |
-//! | `exceptions` | an [`ExceptionSnapshot`](crate::ports::ExceptionSnapshot), the adjustment that is named | resolving one |
+//! | `orders` | an [`OrderSnapshot`](crate::snapshots::OrderSnapshot) or [`ShopSnapshot`](crate::snapshots::ShopSnapshot) | place, claim, receipt, confirm, quote, work track, another token |
+//! | `storefront` | an [`AccountSnapshot`](crate::snapshots::AccountSnapshot) | the profile and where to pay |
+//! | `catalog` | an account or [`ServiceSnapshot`](crate::snapshots::ServiceSnapshot) | services |
+//! | `checkouts` | an order snapshot, a [`CheckoutSnapshot`](crate::snapshots::CheckoutSnapshot) or a [`SessionSnapshot`](crate::snapshots::SessionSnapshot) | begin, mint, observe, settle, notifications |
+//! | `exceptions` | an [`ExceptionSnapshot`](crate::snapshots::ExceptionSnapshot), the adjustment that is named | resolving one |
 //! | `modules` | an account snapshot | the modules' switches, provisioning |
-//! | `payouts` | a [`FundsSnapshot`](crate::ports::FundsSnapshot) or [`PayoutSnapshot`](crate::ports::PayoutSnapshot) | payouts, where they go, adjustments |
+//! | `payouts` | a [`FundsSnapshot`](crate::snapshots::FundsSnapshot) or [`PayoutSnapshot`](crate::snapshots::PayoutSnapshot) | payouts, where they go, adjustments |
 //! | `account` | an account snapshot | opening, tier, API keys, operators' keys |
 //! | `subscriptions` | an account snapshot | webhook subscriptions |
-//! | `secrets` | [`SubscriptionSecrets`](crate::ports::SubscriptionSecrets), a [`Provisioning`](crate::provisioning::Provisioning) | secrets at rest, sealed anew |
+//! | `secrets` | [`SubscriptionSecrets`](crate::snapshots::SubscriptionSecrets), a [`Provisioning`](crate::online::provisioning::Provisioning) | secrets at rest, sealed anew |
 //! | `effects` | an account snapshot, the delivery or effect that is named | sending one again by hand |
 //!
 //! What the decisions leave out: they check no credentials (the service does, before it reads), and they send nothing.
 
-use crate::change::{ChangeSet, Claim, ClaimName};
-use crate::idempotency::{self, IdempotentRequest, Kept, Outcome};
-use crate::ids::{AccountId, IdSequence};
+use crate::changes::change::{ChangeSet, Claim, ClaimName};
+use crate::changes::idempotency::{self, IdempotentRequest, Kept, Outcome};
 use crate::policy::Policy;
-use crate::rejection::Rejection;
-use crate::time::Timestamp;
+use crate::primitives::ids::{AccountId, IdSequence};
+use crate::primitives::rejection::Rejection;
+use crate::primitives::time::Timestamp;
 
 mod account;
 mod catalog;
@@ -106,7 +106,7 @@ impl Context<'_> {
     /// Ends a decision: the outcome is kept beside the idempotency key, if there is one.
     fn conclude<T: Outcome>(&self, mut change: ChangeSet, outcome: T) -> Result<Decision<T>, Rejection> {
         if let Some(request) = &self.request {
-            let until = self.now.plus(self.policy.idempotency_kept);
+            let until = self.now.plus(self.policy.commits.idempotency_kept);
             // First: of several names that are taken, this one has the answer.
             let kept = Some(idempotency::keep(request, &outcome, until)?);
             change.claims.insert(0, Claim { name: ClaimName::Idempotency(request.scope), kept });

@@ -4,15 +4,16 @@ use serde::Deserialize;
 
 use super::account::settings_change;
 use super::{Context, Decision};
-use crate::account::{Account, Modules, Version};
-use crate::change::{Claim, ClaimName, Guard, Row, Write};
-use crate::checkout::{EndpointId, MerchantId};
-use crate::ids::ChangeSetId;
-use crate::ports::AccountSnapshot;
-use crate::provisioning::{Endpoint, EndpointAttempt, Previous, Provisioning, ProvisioningState};
-use crate::rejection::{Invalid, Rejection};
-use crate::sealed::SealedSecret;
-use crate::view::ModulesView;
+use crate::accounts::account::{Account, Modules};
+use crate::accounts::sealed::SealedSecret;
+use crate::changes::change::{Claim, ClaimName, Guard, Row, Write};
+use crate::online::provisioning::{Endpoint, EndpointAttempt, Previous, Provisioning, ProvisioningState};
+use crate::primitives::ids::ChangeSetId;
+use crate::primitives::provider::{EndpointId, MerchantId};
+use crate::primitives::rejection::{Invalid, Rejection};
+use crate::primitives::version::Version;
+use crate::snapshots::AccountSnapshot;
+use crate::views::ModulesView;
 
 /// Which modules are to be on or off. What is left out stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -140,7 +141,11 @@ pub enum Wanted {
     Another(Option<EndpointId>),
 }
 
-fn put(snapshot: &AccountSnapshot, state: ProvisioningState, context: &mut Context<'_>) -> crate::change::ChangeSet {
+fn put(
+    snapshot: &AccountSnapshot,
+    state: ProvisioningState,
+    context: &mut Context<'_>,
+) -> crate::changes::change::ChangeSet {
     let account_id = snapshot.account.id;
     let version = snapshot.provisioning.as_ref().map_or(Version::ABSENT, |provisioning| provisioning.version);
     let mut change = context.change_set(account_id);
@@ -167,7 +172,7 @@ pub fn begin_registration(
     if satisfied {
         return Ok(Decision::Unchanged(Registration::Done));
     }
-    let patience = context.policy.endpoint_patience;
+    let patience = context.policy.online.endpoint_patience;
     if state.attempt.as_ref().is_some_and(|attempt| !attempt.lost && context.now.apart(attempt.begun_at) < patience) {
         return Ok(Decision::Unchanged(Registration::Wait));
     }
@@ -196,7 +201,7 @@ pub fn record_endpoint(
         return Ok(Decision::Unchanged(false));
     };
     if let Some(replaced) = state.endpoint.replace(Endpoint { id: id.clone(), secret: secret.clone() }) {
-        let until = context.now.plus(context.policy.endpoint_secret_kept);
+        let until = context.now.plus(context.policy.online.endpoint_secret_kept);
         state.previous = Some(Previous { secret: replaced.secret, until });
     }
     state.attempt = None;

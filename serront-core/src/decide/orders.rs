@@ -4,22 +4,24 @@ use serde::Deserialize;
 
 use super::edit::Edit;
 use super::{Context, Decision};
-use crate::account::Version;
-use crate::audit::{Act, Actor, AuditRecord};
-use crate::catalog;
-use crate::change::{Claim, ClaimName, Guard, Row, Write};
-use crate::effect::Effect;
-use crate::event::{self, EventData};
-use crate::ids::{PaymentId, UploadId};
-use crate::key::AccessToken;
-use crate::money::Rupiah;
-use crate::order::{Language, Order, OrderInput, OrderState, WorkStatus};
-use crate::payment::{Payment, PaymentAct, PaymentState, PaymentStatus};
-use crate::ports::{OrderSnapshot, ShopSnapshot};
-use crate::receipt::{CheckedImage, Receipt};
-use crate::rejection::{Invalid, Rejection};
-use crate::text;
-use crate::view::{BuyerOrder, KeptPlacedOrder, PlacedOrder, SellerOrder};
+use crate::accounts::actor::Actor;
+use crate::accounts::key::AccessToken;
+use crate::changes::change::{Claim, ClaimName, Guard, Row, Write};
+use crate::changes::deliveries;
+use crate::changes::effect::Effect;
+use crate::orders::audit::{Act, AuditRecord};
+use crate::orders::order::{Language, Order, OrderInput, OrderState, WorkStatus};
+use crate::orders::payment::{Payment, PaymentAct, PaymentState, PaymentStatus};
+use crate::orders::receipt::{CheckedImage, Receipt};
+use crate::primitives::ids::{PaymentId, UploadId};
+use crate::primitives::money::Rupiah;
+use crate::primitives::rejection::{Invalid, Rejection};
+use crate::primitives::text;
+use crate::primitives::version::Version;
+use crate::shop::catalog;
+use crate::snapshots::{OrderSnapshot, ShopSnapshot};
+use crate::views::{BuyerOrder, KeptPlacedOrder, PlacedOrder, SellerOrder};
+use crate::webhooks::event::EventData;
 
 /// A buyer's order with what the service drew for it.
 #[derive(Debug, Clone)]
@@ -102,7 +104,7 @@ pub fn place_order(
         package_name: order.package_name.clone(),
         quoted_price_idr: quote,
     };
-    change.effects = event::deliveries(account.id, &created, subscriptions, now, &mut context.ids);
+    change.effects = deliveries(account.id, &created, subscriptions, now, &mut context.ids);
     let placed = PlacedOrder {
         number: None,
         access_token: command.access_token.clone(),

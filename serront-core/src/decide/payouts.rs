@@ -6,22 +6,23 @@
 use serde::Deserialize;
 
 use super::{Context, Decision};
-use crate::account::{Account, Version};
-use crate::audit::Actor;
-use crate::balance::{Balance, Funds};
-use crate::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use crate::compare::compared;
-use crate::ids::AccountId;
-use crate::ledger::{self, Adjustment, Direction};
-use crate::money::Rupiah;
-use crate::payout::{
+use crate::accounts::account::Account;
+use crate::accounts::actor::Actor;
+use crate::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use crate::funds::balance::{Balance, Funds};
+use crate::funds::ledger::{self, Adjustment, Direction};
+use crate::funds::payout::{
     BankAccountInput, BankDetails, DefaultBankAccount, DefaultDetails, Payout, PayoutAct, PayoutAudit, PayoutInput,
     PayoutRequest, PayoutState, PayoutStatus,
 };
-use crate::ports::{FundsSnapshot, PayoutSnapshot};
-use crate::rejection::{Invalid, Rejection};
-use crate::text;
-use crate::view::{BankAccountView, PayoutView};
+use crate::primitives::compare::compared;
+use crate::primitives::ids::AccountId;
+use crate::primitives::money::Rupiah;
+use crate::primitives::rejection::{Invalid, Rejection};
+use crate::primitives::text;
+use crate::primitives::version::Version;
+use crate::snapshots::{FundsSnapshot, PayoutSnapshot};
+use crate::views::{BankAccountView, PayoutView};
 
 /// Writes the account's funds: the row that all its debits meet on.
 fn debit(change: &mut ChangeSet, funds: &Funds, in_flight: Rupiah) {

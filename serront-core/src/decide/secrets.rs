@@ -1,10 +1,10 @@
 //! Decisions about secrets at rest: the same secret, sealed anew.
 
 use super::{Context, Decision};
-use crate::change::{Guard, Row, Write};
-use crate::ports::SubscriptionSecrets;
-use crate::provisioning::{Provisioning, ProvisioningState};
-use crate::sealed::SealedSecret;
+use crate::accounts::sealed::SealedSecret;
+use crate::changes::change::{Guard, Row, Write};
+use crate::online::provisioning::{Provisioning, ProvisioningState};
+use crate::snapshots::SubscriptionSecrets;
 
 /// Puts a subscription's secrets in place of themselves, sealed anew. The settings epoch stays: no event is decided by a secret.
 #[must_use]

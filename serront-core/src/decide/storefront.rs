@@ -1,12 +1,12 @@
 //! The decision about the storefront. Needs the account's settings; decides the profile and where to pay.
 
 use super::{Context, Decision};
-use crate::account::Version;
-use crate::change::{Claim, ClaimName, Guard, Row, Write};
-use crate::ports::AccountSnapshot;
-use crate::rejection::Rejection;
-use crate::storefront::{Storefront, StorefrontInput};
-use crate::view::StorefrontView;
+use crate::changes::change::{Claim, ClaimName, Guard, Row, Write};
+use crate::primitives::rejection::Rejection;
+use crate::primitives::version::Version;
+use crate::shop::storefront::{Storefront, StorefrontInput};
+use crate::snapshots::AccountSnapshot;
+use crate::views::StorefrontView;
 
 /// Puts the storefront: a full replacement, in which what is left out is cleared.
 ///

@@ -3,15 +3,18 @@
 
 use super::account::settings_change;
 use super::{Context, Decision};
-use crate::account::Version;
-use crate::change::{Guard, Row, Write};
-use crate::event::{EventData, deliveries};
-use crate::ids::SubscriptionId;
-use crate::ports::AccountSnapshot;
-use crate::rejection::{Invalid, Rejection};
-use crate::sealed::FreshSecret;
-use crate::subscription::{EventFilter, SUBSCRIPTIONS_MAX, Streak, Subscription, SubscriptionInput, SubscriptionState};
-use crate::view::{NewSubscriptionView, SubscriptionView};
+use crate::accounts::sealed::FreshSecret;
+use crate::changes::change::{Guard, Row, Write};
+use crate::changes::deliveries;
+use crate::primitives::ids::SubscriptionId;
+use crate::primitives::rejection::{Invalid, Rejection};
+use crate::primitives::version::Version;
+use crate::snapshots::AccountSnapshot;
+use crate::views::{NewSubscriptionView, SubscriptionView};
+use crate::webhooks::event::EventData;
+use crate::webhooks::subscription::{
+    EventFilter, SUBSCRIPTIONS_MAX, Streak, Subscription, SubscriptionInput, SubscriptionState,
+};
 
 /// Subscribes an address whose target the sink has checked, under an id that its secret was sealed for. The secret is shown
 /// this once.
@@ -94,7 +97,7 @@ pub fn update_subscription(
 }
 
 /// Gives a subscription a new secret, shown this once. It signs at once; the one until now signs beside it for
-/// [`Policy::webhook_secret_kept`](crate::policy::Policy::webhook_secret_kept).
+/// [`Policy::webhooks`](crate::policy::Policy::webhooks).
 ///
 /// # Errors
 /// [`Rejection::NotFound`], then [`Rejection::IdempotencyKeyInUse`].
@@ -115,14 +118,16 @@ pub fn rotate_secret(
         id,
         version: before.state.version.next(),
         secret: secret.sealed,
-        previous_until: context.now.plus(context.policy.webhook_secret_kept),
+        previous_until: context.now.plus(context.policy.webhooks.secret_kept),
     }];
     context.conclude(change, NewSubscriptionView { shown: SubscriptionView::from(before), secret: secret.shown })
 }
 
-/// Switches a subscription off whose receiver has failed for too long ([`Streak::is_over`], by the storage's clock): it is inactive, what is queued for it is given up, and
-/// the account's others are told. Answers whether that was decided now; there is nothing to do if it was done before, or if
-/// somebody looked after the subscription meanwhile.
+/// Switches a subscription off if its receiver has failed for too long ([`Policy::switches_off`], by the storage's clock). Its
+/// pending deliveries are given up, and the account's other subscriptions get an event. Returns whether this decision did it:
+/// `false` if it was off already, or was changed since the streak was read.
+///
+/// [`Policy::switches_off`]: crate::policy::Policy::switches_off
 #[must_use]
 pub fn switch_off_subscription(
     snapshot: &AccountSnapshot,

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ids::IdSequence;
-use crate::key::SecretBytes;
+use crate::accounts::key::SecretBytes;
+use crate::accounts::sealed::SecretHolder;
 use crate::ports::PortError;
-use crate::sealed::SecretHolder;
-use crate::time::Timestamp;
+use crate::primitives::ids::IdSequence;
+use crate::primitives::time::Timestamp;
 
 /// Tells the time, and waits.
 #[async_trait]

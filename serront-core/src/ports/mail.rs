@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::mail::MailMessage;
+use crate::orders::mail::MailMessage;
 use crate::ports::PortError;
 
 /// Sends mail.

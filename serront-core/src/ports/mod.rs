@@ -12,20 +12,17 @@ mod environment;
 mod mail;
 mod plugipay;
 mod receipts;
+mod sealing;
 mod sink;
 mod storage;
 
 pub use environment::{Clock, Ids, Sealer, Secrets};
 pub use mail::Mailer;
-pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
+pub use plugipay::Plugipay;
 pub use receipts::{QuarantinedReceipt, Receipts, StoredReceipt};
+pub use sealing::NoKeys;
 pub use sink::{Post, Posted, Sink, TargetError, TargetRefused};
-pub use storage::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
-    FundsSnapshot, InstallationRow, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune,
-    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, Target,
-    WorkStorage,
-};
+pub use storage::{CommitError, LeaseLost, RecordError, Storage, WorkStorage};
 
 /// What a failed call to a port means for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

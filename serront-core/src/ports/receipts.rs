@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::ids::{AccountId, InstallationId, UploadId};
 use crate::ports::PortError;
-use crate::time::Timestamp;
+use crate::primitives::ids::{AccountId, InstallationId, UploadId};
+use crate::primitives::time::Timestamp;
 
 /// An upload that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

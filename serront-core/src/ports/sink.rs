@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::event::EventType;
-use crate::ids::{DeliveryId, EventId};
+use crate::primitives::ids::{DeliveryId, EventId};
+use crate::webhooks::event::EventType;
 
 /// Why an address must not be posted to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,37 +1,48 @@
-//! The service: it reads, lets a decision decide, commits, and tries again where that is right.
+//! The service: it reads, lets a decision decide, commits, and decides again after a conflict.
 //!
-//! Commands are of two kinds, and the types say which. [`Local`] holds those that need nothing but a storage, so they
-//! can be bound to a transaction that the host opened ([`Local::bound`]). [`Service`] adds the *remote* ones, which wait
-//! for something outside (a receipt's store, a name's resolution) and can't be bound;
-//! [`Online`] those that wait for Plugipay.
+//! | type | its commands | needs |
+//! |---|---|---|
+//! | [`Commands`] | every read, and every command that waits for nothing but the storage | a storage |
+//! | [`ReceiptUploads`] | storing and reading receipts | a storage and a store of receipts |
+//! | [`WebhookRegistration`] | registering a subscription's address | a storage and a sink |
+//! | [`OnlinePayments`] | modules, paying online, reconciliation | a storage and Plugipay |
 //!
-//! Three words that get mixed up: a *round* decides anew after a conflict; a *resend* commits the identical change set
-//! again after an unknown outcome; a *retry* is the dispatcher's, of an effect.
+//! [`Commands`] can be bound to a transaction that the host opened ([`Commands::bound`]). The others wait for something
+//! outside, so they can't.
 
-use std::time::Duration;
-
-use crate::change::{ChangeSet, ClaimName, Committed};
-use crate::decide::{Context, Decision};
-use crate::idempotency::IdempotentRequest;
-use crate::ids::ChangeSetId;
 use crate::policy::Policy;
-use crate::ports::{Clock, CommitError, Ids, PortError, PortErrorKind, Sealer, Secrets, Storage};
-use crate::rejection::Rejection;
+use crate::ports::{Clock, Ids, PortError, PortErrorKind, Sealer, Secrets};
+use crate::primitives::ids::ChangeSetId;
+use crate::primitives::rejection::Rejection;
 
-mod local;
-mod money;
+mod accounts;
+mod authentication;
+mod commands;
+mod exceptions;
+mod ledger;
+mod notifications;
 mod online;
+mod orders;
 mod payouts;
+mod provisioning;
+mod receipts;
 mod reconcile;
-mod remote;
+mod registration;
 mod secrets;
+mod shop;
+mod verification;
+mod webhooks;
 
-pub use local::OrdersPage;
-pub use money::{EntriesPage, ExceptionsPage, Resolution};
-pub use online::{Online, Provider};
+pub use commands::Commands;
+pub use exceptions::{ExceptionsPage, Resolution};
+pub use ledger::EntriesPage;
+pub use online::{OnlinePayments, Provider};
+pub use orders::OrdersPage;
 pub use payouts::PayoutsPage;
-pub use remote::{ReceiptImage, Service};
+pub use receipts::{ReceiptImage, ReceiptUploads};
+pub use registration::WebhookRegistration;
 pub use secrets::{KeysError, OtherKeys, Resealed};
+pub use verification::verify;
 
 /// Time, ids, secrets, keys and figures: what every command is given.
 #[derive(Clone, Copy)]
@@ -95,8 +106,8 @@ impl From<PortError> for Failure {
     }
 }
 
-impl From<crate::rejection::Invalid> for Failure {
-    fn from(invalid: crate::rejection::Invalid) -> Self {
+impl From<crate::primitives::rejection::Invalid> for Failure {
+    fn from(invalid: crate::primitives::rejection::Invalid) -> Self {
         Self::Rejected(invalid.into())
     }
 }
@@ -117,155 +128,3 @@ impl<T> Answer<T> {
         Answer { value: f(self.value), replayed: self.replayed, change_set: self.change_set }
     }
 }
-
-/// The local commands and every read, over one storage.
-#[derive(Debug)]
-pub struct Local<'p, S: ?Sized> {
-    storage: &'p S,
-    environment: Environment<'p>,
-    bound: bool,
-}
-
-impl<S: ?Sized> Clone for Local<'_, S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S: ?Sized> Copy for Local<'_, S> {}
-
-impl<'p, S: Storage + ?Sized> Local<'p, S> {
-    /// Over a storage that commits by itself: conflicts are decided anew, unknown outcomes are sent again.
-    #[must_use]
-    pub const fn new(storage: &'p S, environment: Environment<'p>) -> Self {
-        Self { storage, environment, bound: false }
-    }
-
-    /// Over a storage bound to a transaction of the host's own: a conflict is reported as [`Failure::Conflict`] and
-    /// nothing is tried again, for only the host can roll back and begin anew.
-    #[must_use]
-    pub const fn bound(storage: &'p S, environment: Environment<'p>) -> Self {
-        Self { storage, environment, bound: true }
-    }
-
-    fn context(&self, request: Option<IdempotentRequest>) -> Context<'p> {
-        let now = self.environment.clock.now();
-        let Environment { ids, policy, .. } = self.environment;
-        Context { now, ids: ids.sequence(now), policy, request }
-    }
-}
-
-/// The rounds of one command.
-struct Rounds<'l, 'p, S: ?Sized> {
-    local: &'l Local<'p, S>,
-    round: u32,
-}
-
-impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
-    const fn begin(local: &'l Local<'p, S>) -> Self {
-        Self { local, round: 0 }
-    }
-
-    /// Commits a decision; `None` means: read and decide again.
-    async fn settle<T>(&mut self, decision: Decision<T>) -> Result<Option<(Answer<T>, Option<Committed>)>, Failure> {
-        match decision {
-            Decision::Unchanged(value) => Ok(Some((Answer { value, replayed: false, change_set: None }, None))),
-            Decision::Replayed(value) => Ok(Some((Answer { value, replayed: true, change_set: None }, None))),
-            Decision::Change(change, value) => Ok(self
-                .commit(&change)
-                .await?
-                .map(|committed| (Answer { value, replayed: false, change_set: Some(change.id) }, Some(committed)))),
-        }
-    }
-
-    async fn commit(&mut self, change: &ChangeSet) -> Result<Option<Committed>, Failure> {
-        let mut sent = 0;
-        let mut unknown = None;
-        loop {
-            let error = match self.local.storage.commit(change).await {
-                Ok(committed) => return Ok(Some(committed)),
-                Err(CommitError::Conflict) => return self.again().await,
-                Err(CommitError::Duplicate(duplicate)) => match duplicate.claim {
-                    ClaimName::StorefrontSlug(_) => {
-                        return Err(Rejection::Conflict("another storefront has this slug").into());
-                    }
-                    ClaimName::ServiceSlug(_) => {
-                        return Err(Rejection::Conflict("another service has this slug").into());
-                    }
-                    // Somebody was faster with the same: the next round sees it and answers accordingly. A secret
-                    // drawn twice is drawn anew.
-                    ClaimName::Merchant(_) => {
-                        let error = PortError::permanent("the merchant is another account's");
-                        return Err(Failure::Provider { error });
-                    }
-                    ClaimName::Confirmation(_)
-                    | ClaimName::Settlement(_)
-                    | ClaimName::ProviderEvent(_)
-                    | ClaimName::Adjustment(_)
-                    | ClaimName::Payout(_)
-                    | ClaimName::Idempotency(_)
-                    | ClaimName::KeyHash(_)
-                    | ClaimName::AccessToken(_) => return self.again().await,
-                },
-                Err(CommitError::Port(error)) => error,
-            };
-            let again = match error.kind() {
-                PortErrorKind::Transient | PortErrorKind::OutcomeUnknown => {
-                    !self.local.bound && sent < self.local.environment.policy.resend_max
-                }
-                PortErrorKind::Busy | PortErrorKind::Permanent => false,
-            };
-            // Once a sending's outcome is unknown, no later failure makes it known: it may have landed.
-            let error = unknown.take().unwrap_or(error);
-            if !again {
-                return Err(match error.kind() {
-                    PortErrorKind::Busy => Failure::Busy,
-                    PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => {
-                        Failure::Port { error, change_set: Some(change.id) }
-                    }
-                });
-            }
-            unknown = Some(error).filter(|error| error.kind() == PortErrorKind::OutcomeUnknown);
-            sent += 1;
-            self.pause(sent).await;
-        }
-    }
-
-    async fn again(&mut self) -> Result<Option<Committed>, Failure> {
-        if self.local.bound {
-            return Err(Failure::Conflict);
-        }
-        self.round += 1;
-        if self.round >= self.local.environment.policy.commit_rounds_max {
-            return Err(Failure::Busy);
-        }
-        self.pause(self.round).await;
-        Ok(None)
-    }
-
-    /// Full jitter: anything from nothing to a bound that doubles, so that those who met do not meet again.
-    async fn pause(&self, nth: u32) {
-        let Environment { clock, ids, policy, .. } = self.local.environment;
-        let doubled = policy.round_pause_first.saturating_mul(1 << nth.saturating_sub(1).min(16));
-        let bound = doubled.min(policy.round_pause_max);
-        let random = ids.sequence(clock.now()).next_ulid().random() % 1_000;
-        let share = u32::try_from(random).unwrap_or(0);
-        clock.sleep(Duration::from_millis(1).max(bound) * share / 1_000).await;
-    }
-}
-
-/// Runs a command's rounds: `$decide` reads and decides, and is evaluated anew after each conflict.
-macro_rules! rounds {
-    ($local:expr, $request:expr, |$context:ident| $decide:expr) => {{
-        let mut rounds = $crate::service::Rounds::begin($local);
-        loop {
-            #[allow(unused_mut, reason = "not every decision draws ids")]
-            let mut $context = $local.context($request);
-            let decision = $decide;
-            if let Some(settled) = rounds.settle(decision).await? {
-                break settled;
-            }
-        }
-    }};
-}
-use rounds;

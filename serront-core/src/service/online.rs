@@ -3,35 +3,25 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Answer, Environment, Failure, Local, rounds};
-use crate::account::Modules;
-use crate::checkout::{Checkout, CheckoutStatus, EndpointId, MerchantId, SessionId};
-use crate::decide::{self, Begun, Decision, ModuleSwitches, Registration, Switched, Wanted};
-use crate::idempotency::IdempotentRequest;
-use crate::ids::{AccountId, ChangeSetId, CheckoutId};
-use crate::key::AccessToken;
-use crate::plugipay::{self, Minted, NOTIFIED_PATH, Observation, Returns, Unreadable};
-use crate::ports::{
-    CheckoutSnapshot, OrderKey, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, WorkStorage,
-};
-use crate::rejection::Rejection;
-use crate::sealed::{SealedSecret, SecretHolder};
-use crate::view::{CheckoutView, ModulesView};
+use super::commands::rounds;
+use super::{Commands, Environment, Failure};
+use crate::accounts::account::Modules;
+use crate::accounts::key::AccessToken;
+use crate::decide::{self, Begun, Decision};
+use crate::online::checkout::{Checkout, CheckoutStatus};
+use crate::online::plugipay::{self, Minted, Observation, PlugipayAnswer, PlugipayCall, Returns, Unreadable};
+use crate::ports::{Plugipay, PortError, PortErrorKind, WorkStorage};
+use crate::primitives::ids::{AccountId, CheckoutId};
+use crate::primitives::provider::{MerchantId, SessionId};
+use crate::primitives::rejection::Rejection;
+use crate::snapshots::{CheckoutSnapshot, OrderKey};
+use crate::views::{CheckoutView, ModulesView};
 
 /// How often a press mints anew if what it gets can't be paid (a session that has ended by the time it is told of).
 const MINTS_MAX: u32 = 3;
 
-/// How long somebody else's registration is waited for between two looks.
-const REGISTRATION_PAUSE: Duration = Duration::from_millis(200);
-
-/// How long a request waits for somebody else's registration in all; then the caller is told to come again.
-const REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(5);
-
 /// How long a press that was turned away waits before it looks whether another one got through.
 const PRESS_PAUSE: Duration = Duration::from_millis(300);
-
-/// Most pages of a merchant's list of endpoints that are read.
-const ENDPOINT_PAGES_MAX: u32 = 20;
 
 /// The provider, if this installation has one, and where it finds us.
 #[derive(Clone, Copy)]
@@ -50,21 +40,21 @@ impl fmt::Debug for Provider<'_> {
 
 /// The commands that wait for Plugipay.
 #[derive(Debug)]
-pub struct Online<'p, S: ?Sized> {
-    storage: &'p S,
-    provider: Provider<'p>,
-    environment: Environment<'p>,
+pub struct OnlinePayments<'p, S: ?Sized> {
+    pub(super) storage: &'p S,
+    pub(super) provider: Provider<'p>,
+    pub(super) environment: Environment<'p>,
 }
 
-impl<S: ?Sized> Clone for Online<'_, S> {
+impl<S: ?Sized> Clone for OnlinePayments<'_, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<S: ?Sized> Copy for Online<'_, S> {}
+impl<S: ?Sized> Copy for OnlinePayments<'_, S> {}
 
-impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
+impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
     /// Over these ports.
     pub const fn new(storage: &'p S, provider: Provider<'p>, environment: Environment<'p>) -> Self {
         Self { storage, provider, environment }
@@ -72,8 +62,8 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
 
     /// The local commands and the reads.
     #[must_use]
-    pub const fn local(&self) -> Local<'p, S> {
-        Local::new(self.storage, self.environment)
+    pub const fn commands(&self) -> Commands<'p, S> {
+        Commands::new(self.storage, self.environment)
     }
 
     pub(crate) const fn storage(&self) -> &'p S {
@@ -103,171 +93,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
     /// # Errors
     /// [`Rejection::NotFound`]; a port's failure.
     pub async fn modules(&self, id: AccountId) -> Result<ModulesView, Failure> {
-        Ok(ModulesView::new(&self.local().account(id).await?, self.available()))
-    }
-
-    /// Switches modules on or off. The first "on" of payment provisions the merchant's workspace and registers where its
-    /// notifications go. Each step can be repeated: a failure on the way leaves the module off, and the next try goes on.
-    ///
-    /// # Errors
-    /// Those of [`decide::switch_modules`]; [`Failure::Provider`]; [`Failure::Busy`]; a port's failure.
-    pub async fn switch_modules(
-        &self,
-        id: AccountId,
-        switches: ModuleSwitches,
-        request: Option<IdempotentRequest>,
-    ) -> Result<Answer<ModulesView>, Failure> {
-        let local = self.local();
-        // The second round has a provisioned merchant.
-        for _ in 0..2 {
-            let (answer, _) = rounds!(&local, request, |context| {
-                let snapshot = local.account_snapshot(id, request).await?;
-                decide::switch_modules(&snapshot, switches, self.available(), &mut context)?
-            });
-            match answer.value {
-                Switched::Done(view) => {
-                    let Answer { replayed, change_set, .. } = answer;
-                    return Ok(Answer { value: view, replayed, change_set });
-                }
-                Switched::Provision => {
-                    self.provision(id).await?;
-                }
-            }
-        }
-        Err(Failure::Busy)
-    }
-
-    async fn provision(&self, id: AccountId) -> Result<(), Failure> {
-        let local = self.local();
-        let snapshot = local.account_snapshot(id, None).await?;
-        let merchant = match decide::merchant(&snapshot.account) {
-            Some(merchant) => merchant,
-            None => {
-                let brand = match &snapshot.storefront {
-                    Some(storefront) => &storefront.profile.display_name,
-                    None => &snapshot.account.name,
-                };
-                let call = plugipay::create_workspace(id, self.environment.policy.module_fee, brand);
-                let answer = self.call(&call).await?;
-                let workspace = readable(plugipay::Workspace::read(&answer.data))?;
-                rounds!(&local, None, |context| {
-                    let snapshot = local.account_snapshot(id, None).await?;
-                    decide::record_workspace(&snapshot, &workspace.0, &mut context)?
-                });
-                workspace.0
-            }
-        };
-        self.register(id, &merchant, &Wanted::Any).await
-    }
-
-    /// Registers a new endpoint in place of the present one, whose secret stays accepted for
-    /// [`Policy::endpoint_secret_kept`](crate::policy::Policy::endpoint_secret_kept), and removes the old one.
-    ///
-    /// # Errors
-    /// [`Rejection::NotConfigured`] before the module was first on; [`Failure::Provider`]; [`Failure::Busy`]; a port's
-    /// failure.
-    pub async fn rotate_endpoint(&self, id: AccountId) -> Result<(), Failure> {
-        let snapshot = self.local().account_snapshot(id, None).await?;
-        let (Some(merchant), Some(provisioning)) = (decide::merchant(&snapshot.account), snapshot.provisioning) else {
-            return Err(Rejection::NotConfigured("the payment module was never switched on").into());
-        };
-        let replaced = provisioning.state.endpoint.map(|endpoint| endpoint.id);
-        self.register(id, &merchant, &Wanted::Another(replaced)).await
-    }
-
-    async fn register(&self, id: AccountId, merchant: &MerchantId, wanted: &Wanted) -> Result<(), Failure> {
-        let local = self.local();
-        let deadline = self.environment.clock.now().plus(REGISTRATION_WAIT_MAX);
-        loop {
-            let (answer, _) = rounds!(&local, None, |context| {
-                let snapshot = local.account_snapshot(id, None).await?;
-                decide::begin_registration(&snapshot, wanted, &mut context)?
-            });
-            match answer.value {
-                Registration::Done => return Ok(()),
-                Registration::Wait if self.environment.clock.now() >= deadline => return Err(Failure::Busy),
-                Registration::Wait => self.environment.clock.sleep(REGISTRATION_PAUSE).await,
-                Registration::Register { attempt, orphans, keep } => {
-                    match self.register_once(id, merchant, attempt, orphans, keep.as_ref()).await {
-                        Ok(true) => return Ok(()),
-                        // Somebody else took over; theirs is looked for.
-                        Ok(false) => {}
-                        Err(failure) => {
-                            let lost = orphans || !is_certain(&failure);
-                            // If this fails too, the attempt is taken over once its time is up.
-                            let _ = self.give_up(id, attempt, lost).await;
-                            return Err(failure);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    async fn give_up(&self, id: AccountId, attempt: ChangeSetId, lost: bool) -> Result<(), Failure> {
-        let local = self.local();
-        rounds!(&local, None, |context| {
-            let snapshot = local.account_snapshot(id, None).await?;
-            decide::give_up_registration(&snapshot, attempt, lost, &mut context)?
-        });
-        Ok(())
-    }
-
-    async fn register_once(
-        &self,
-        id: AccountId,
-        merchant: &MerchantId,
-        attempt: ChangeSetId,
-        orphans: bool,
-        keep: Option<&EndpointId>,
-    ) -> Result<bool, Failure> {
-        let local = self.local();
-        let url = format!("{}{NOTIFIED_PATH}", self.provider.public_url);
-        if orphans {
-            self.delete_endpoints(merchant, &url, keep).await?;
-        }
-        let answer = self.call(&plugipay::create_endpoint(merchant, &url, attempt)).await?;
-        let (endpoint, secret) = readable(plugipay::endpoint(&answer.data))?;
-        let secret = SealedSecret::seal(self.environment.sealer, SecretHolder::Endpoint(id), secret.reveal())?;
-        let (recorded, _) = rounds!(&local, None, |context| {
-            let snapshot = local.account_snapshot(id, None).await?;
-            decide::record_endpoint(&snapshot, attempt, &endpoint, &secret, &mut context)?
-        });
-        // What is not used any more is removed; if that fails, its notifications are refused, and nothing else.
-        let unused = if recorded.value { keep } else { Some(&endpoint) };
-        if let Some(unused) = unused {
-            let _ = self.call(&plugipay::delete_endpoint(merchant, unused)).await;
-        }
-        Ok(recorded.value)
-    }
-
-    /// Deletes every endpoint of ours but one: those whose secret was never seen.
-    async fn delete_endpoints(
-        &self,
-        merchant: &MerchantId,
-        url: &str,
-        keep: Option<&EndpointId>,
-    ) -> Result<(), Failure> {
-        let mut cursor = None;
-        let mut orphans = Vec::new();
-        for _ in 0..ENDPOINT_PAGES_MAX {
-            let answer = self.call(&plugipay::list_endpoints(merchant, cursor.as_deref())).await?;
-            let listed = readable(plugipay::endpoints(&answer.data))?;
-            orphans.extend(listed.into_iter().filter(|listed| listed.url == url && Some(&listed.id) != keep));
-            cursor = answer.cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        for orphan in orphans {
-            match self.call(&plugipay::delete_endpoint(merchant, &orphan.id)).await {
-                Ok(_) => {}
-                // Gone already.
-                Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(())
+        Ok(ModulesView::new(&self.commands().account(id).await?, self.available()))
     }
 
     /// Where a buyer comes back to: the order's own page.
@@ -286,12 +112,12 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
     /// # Errors
     /// Those of [`decide::begin_checkout`], in its order; [`Failure::Provider`]; [`Failure::Busy`]; a port's failure.
     pub async fn pay(&self, token: &AccessToken) -> Result<CheckoutView, Failure> {
-        let local = self.local();
+        let commands = self.commands();
         let returns = self.returns(token);
         let mut asked = false;
         for _ in 0..=MINTS_MAX {
-            let (answer, _) = rounds!(&local, None, |context| {
-                let snapshot = local.order_snapshot(OrderKey::Token(token.hash()), None).await?;
+            let (answer, _) = rounds!(&commands, None, |context| {
+                let snapshot = commands.order_snapshot(OrderKey::Token(token.hash()), None).await?;
                 if self.provider.plugipay.is_none() && snapshot.account.state.modules.payment {
                     let refusal = Rejection::NotConfigured("online payment is not set up on this installation");
                     return Err(refusal.into());
@@ -327,9 +153,9 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
             return Err(failure);
         }
         self.environment.clock.sleep(PRESS_PAUSE).await;
-        let local = self.local();
-        let snapshot = local.order_snapshot(OrderKey::Token(token.hash()), None).await?;
-        match decide::begin_checkout(&snapshot, returns, &mut local.context(None)) {
+        let commands = self.commands();
+        let snapshot = commands.order_snapshot(OrderKey::Token(token.hash()), None).await?;
+        match decide::begin_checkout(&snapshot, returns, &mut commands.context(None)) {
             Ok(Decision::Unchanged(Begun::Session(view) | Begun::Known(_, view))) => Ok(view),
             Ok(Decision::Unchanged(Begun::Mint(..)) | Decision::Change(..) | Decision::Replayed(_)) | Err(_) => {
                 Err(failure)
@@ -339,24 +165,24 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
 
     /// Makes the minting call and records what it answered.
     async fn mint(&self, merchant: &MerchantId, checkout: &Checkout) -> Result<(), Failure> {
-        let local = self.local();
+        let commands = self.commands();
         let (account_id, id) = (checkout.account_id, checkout.id);
         let answer = match self.call(&plugipay::create_session(merchant, checkout)).await {
             Ok(answer) => answer,
             Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {
-                rounds!(&local, None, |context| {
-                    let snapshot = local.checkout_snapshot(account_id, id).await?;
+                rounds!(&commands, None, |context| {
+                    let snapshot = commands.checkout_snapshot(account_id, id).await?;
                     decide::refuse_session(&snapshot, &mut context)?
                 });
                 return Err(Failure::Provider { error });
             }
             Err(failure) => return Err(failure),
         };
-        let expires_at = checkout.created_at.plus(self.environment.policy.session_valid_for);
+        let expires_at = checkout.created_at.plus(self.environment.policy.online.session_valid_for);
         let minted = readable(Minted::read(&answer.data, expires_at))?;
         let session_id = &minted.session.id;
-        rounds!(&local, None, |context| {
-            let snapshot = local.checkout_snapshot(account_id, id).await?;
+        rounds!(&commands, None, |context| {
+            let snapshot = commands.checkout_snapshot(account_id, id).await?;
             let name = self.storage.session(account_id, session_id, None).await?;
             decide::record_session(&snapshot, &name, &minted, &mut context)?
         });
@@ -368,7 +194,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
     /// Applies what came before its session was known.
     async fn unpark(&self, account_id: AccountId, session_id: &SessionId) -> Result<(), Failure> {
         for event_id in self.storage.session(account_id, session_id, None).await?.parked {
-            self.local().retry_notification(account_id, &event_id).await?;
+            self.commands().retry_notification(account_id, &event_id).await?;
         }
         Ok(())
     }
@@ -387,7 +213,7 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
                 Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {}
                 other => other?,
             }
-            snapshot = self.local().checkout_snapshot(account_id, id).await?;
+            snapshot = self.commands().checkout_snapshot(account_id, id).await?;
         }
         let CheckoutSnapshot { checkout, .. } = &snapshot;
         let Some(session) = &checkout.state.session else { return Ok(Some(snapshot.checkout)) };
@@ -409,27 +235,16 @@ impl<'p, S: WorkStorage + ?Sized> Online<'p, S> {
         if observation.session_id != session_id {
             return readable(Err(Unreadable("session id")));
         }
-        let local = self.local();
-        rounds!(&local, None, |context| {
-            let snapshot = local.checkout_snapshot(account_id, id).await?;
+        let commands = self.commands();
+        rounds!(&commands, None, |context| {
+            let snapshot = commands.checkout_snapshot(account_id, id).await?;
             decide::observe(&snapshot, &observation, &mut context)?
         });
-        Ok(Some(local.checkout_snapshot(account_id, id).await?.checkout))
+        Ok(Some(commands.checkout_snapshot(account_id, id).await?.checkout))
     }
 }
 
 /// An answer that can't be read leaves open what became of the call.
 pub(super) fn readable<T>(read: Result<T, Unreadable>) -> Result<T, Failure> {
     read.map_err(|unreadable| Failure::Provider { error: PortError::outcome_unknown(unreadable) })
-}
-
-/// Whether a failed call certainly did nothing.
-const fn is_certain(failure: &Failure) -> bool {
-    match failure {
-        Failure::Rejected(_) => true,
-        Failure::Provider { error } => {
-            matches!(error.kind(), PortErrorKind::Permanent | PortErrorKind::Transient | PortErrorKind::Busy)
-        }
-        Failure::Busy | Failure::Conflict | Failure::Port { .. } => false,
-    }
 }

@@ -1,22 +1,23 @@
 //! Payouts, the account that they go to, operators' adjustments and keys.
 //!
 //! What a seller changes is refused while the module is off, by the decision itself; the reads are behind
-//! [`Local::payment_module`]. What operators do works in every state of it, since the money moves all the same.
+//! [`Commands::payment_module`]. What operators do works in every state of it, since the money moves all the same.
 
-use super::{Answer, Failure, Local, rounds};
-use crate::audit::Actor;
-use crate::balance::Balance;
-use crate::compare::compared;
+use super::commands::rounds;
+use super::{Answer, Commands, Failure};
+use crate::accounts::actor::Actor;
+use crate::changes::idempotency::IdempotentRequest;
 use crate::decide::{self, AdjustmentInput, PayoutStep, Requester};
-use crate::idempotency::IdempotentRequest;
-use crate::ids::{AccountId, PayoutId};
-use crate::key::OperatorKey;
-use crate::ledger::Adjustment;
-use crate::page::{self, Limit};
-use crate::payout::{BankAccountInput, DefaultDetails, Payout, PayoutAudit, PayoutInput, PayoutStatus};
-use crate::ports::{AdjustmentKey, FundsSnapshot, PayoutKey, PortError, Storage};
-use crate::rejection::Rejection;
-use crate::view::{BankAccountView, KeyView, PayoutBalanceView, PayoutView};
+use crate::funds::balance::Balance;
+use crate::funds::ledger::Adjustment;
+use crate::funds::payout::{BankAccountInput, DefaultDetails, Payout, PayoutAudit, PayoutInput, PayoutStatus};
+use crate::ports::{PortError, Storage};
+use crate::primitives::compare::compared;
+use crate::primitives::ids::{AccountId, PayoutId};
+use crate::primitives::page::{self, Limit};
+use crate::primitives::rejection::Rejection;
+use crate::snapshots::{AdjustmentKey, FundsSnapshot, PayoutKey};
+use crate::views::{BankAccountView, PayoutBalanceView, PayoutView};
 
 /// A page of payouts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct PayoutsPage {
     pub cursor: Option<String>,
 }
 
-impl<S: Storage + ?Sized> Local<'_, S> {
+impl<S: Storage + ?Sized> Commands<'_, S> {
     async fn funds_snapshot(
         &self,
         id: AccountId,
@@ -167,18 +168,5 @@ impl<S: Storage + ?Sized> Local<'_, S> {
             decide::adjust(&snapshot, known.as_ref(), input, actor, &mut context)?
         });
         Ok(answer)
-    }
-
-    /// Makes an operator's key, which is shown this once.
-    ///
-    /// # Errors
-    /// [`Rejection::Invalid`] for the name; [`Failure::Busy`]; a port's failure.
-    pub async fn create_operator_key(&self, name: &str) -> Result<(KeyView, OperatorKey), Failure> {
-        let (answer, _) = rounds!(self, None, |context| {
-            let snapshot = self.storage.account(AccountId::OPERATORS, None).await?;
-            let key = OperatorKey::from_bytes(&self.environment.secrets.draw()?);
-            decide::create_operator_key(snapshot.as_ref(), name, key, &mut context)?
-        });
-        Ok(answer.value)
     }
 }

@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 
 use super::online::readable;
-use super::{Failure, Online};
-use crate::checkout::MerchantId;
+use super::{Failure, OnlinePayments};
 use crate::decide;
-use crate::ids::AccountId;
-use crate::ledger::LedgerEntry;
-use crate::page::{EntryFilter, Limit};
-use crate::plugipay::{self, Unreadable};
+use crate::funds::ledger::LedgerEntry;
+use crate::online::plugipay::{self, Unreadable};
+use crate::online::reconcile::{ProviderPage, Reconciled, Reconciliation, ReconciliationReport};
 use crate::ports::WorkStorage;
-use crate::reconcile::{ProviderPage, Reconciled, Reconciliation, ReconciliationReport};
-use crate::rejection::Rejection;
+use crate::primitives::ids::AccountId;
+use crate::primitives::page::Limit;
+use crate::primitives::provider::MerchantId;
+use crate::primitives::rejection::Rejection;
+use crate::snapshots::EntryFilter;
 
-impl<S: WorkStorage + ?Sized> Online<'_, S> {
+impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
     /// Compares the merchant's ledger at Plugipay with ours. It changes nothing on either side.
     ///
     /// `known` are the pages that an earlier call handed to `progress` before it was stopped, in their order: it goes on after
@@ -29,7 +30,7 @@ impl<S: WorkStorage + ?Sized> Online<'_, S> {
         known: &[ProviderPage],
         progress: &mut (dyn FnMut(Reconciled<'_>) + Send),
     ) -> Result<ReconciliationReport, Failure> {
-        let account = self.local().account(account_id).await?;
+        let account = self.commands().account(account_id).await?;
         let merchant =
             decide::merchant(&account).ok_or(Rejection::NotConfigured("this account was never set up at Plugipay"))?;
         let mut reconciliation = Reconciliation::default();

@@ -1,12 +1,14 @@
 //! Secrets at rest: outdated ones are sealed again, and keys of another installation are recognized.
 
-use super::{Failure, Local, rounds};
+use super::commands::rounds;
+use super::{Commands, Failure};
+use crate::accounts::sealed::{SealedSecret, SecretHolder};
 use crate::decide::{self, Decision};
-use crate::ids::{AccountId, SubscriptionId};
-use crate::page::Limit;
-use crate::ports::{InstallationRow, PortError, SubscriptionSecrets, WorkStorage};
-use crate::provisioning::{Provisioning, ProvisioningState};
-use crate::sealed::{SealedSecret, SecretHolder};
+use crate::online::provisioning::{Provisioning, ProvisioningState};
+use crate::ports::{PortError, WorkStorage};
+use crate::primitives::ids::{AccountId, SubscriptionId};
+use crate::primitives::page::Limit;
+use crate::snapshots::{InstallationRow, SubscriptionSecrets};
 
 /// What a pass over the secrets at rest did. A secret and the one before it, of one row, count once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +54,7 @@ enum Found<T> {
     Anew(T),
 }
 
-impl<S: WorkStorage + ?Sized> Local<'_, S> {
+impl<S: WorkStorage + ?Sized> Commands<'_, S> {
     /// Seals every secret anew that is stored in plain, or under another key than the present one: page by page, each row in a
     /// commit of its own, while everything else goes on. It can be stopped anywhere and begun again; of several at once, each
     /// row is done by one. A secret that can't be opened stays as it is, and is counted.
@@ -115,7 +117,7 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
         let id = self.environment.ids.sequence(self.environment.clock.now()).installation();
         let holder = SecretHolder::Installation(self.storage.begin_installation(id).await?);
         // Another host replaced the check between the read and the write. That happens seldom, so a few rounds suffice.
-        for _ in 0..self.environment.policy.commit_rounds_max.max(1) {
+        for _ in 0..self.environment.policy.commits.rounds_max.max(1) {
             let was = self.storage.installation().await?.key_check;
             let Looked { opened, unopened } = match &was {
                 Some(check) if check.open(sealer, holder).is_ok_and(|text| text == KEY_CHECK) => return Ok(()),
@@ -157,7 +159,7 @@ impl<S: WorkStorage + ?Sized> Local<'_, S> {
     /// Seals the key check again if it is under an older key. It goes with the secrets: `forget` removes that key after them.
     async fn reseal_key_check(&self, tally: &mut Resealed) -> Result<(), Failure> {
         let sealer = self.environment.sealer;
-        for _ in 0..self.environment.policy.commit_rounds_max.max(1) {
+        for _ in 0..self.environment.policy.commits.rounds_max.max(1) {
             let InstallationRow { id: Some(id), key_check: Some(was), .. } = self.storage.installation().await? else {
                 return Ok(());
             };

@@ -1,13 +1,13 @@
 //! One account's requests never read or change another's data.
 
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, Row, Write};
-use serront_core::effect::EffectStatus;
-use serront_core::ids::UploadId;
-use serront_core::order::WorkCounts;
-use serront_core::page::{DeliveryFilter, OrderFilter};
-use serront_core::ports::OrderKey;
-use serront_core::receipt::samples;
+use serront_core::changes::change::{ChangeSet, Row, Write};
+use serront_core::changes::effect::EffectStatus;
+use serront_core::orders::order::WorkCounts;
+use serront_core::orders::receipt::samples;
+use serront_core::primitives::ids::UploadId;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::OrderKey;
+use serront_core::snapshots::{DeliveryFilter, OrderFilter};
 
 use super::Harness;
 use super::bench::{Bench, Landed, exact, landed, limit};
@@ -17,7 +17,7 @@ pub async fn another_accounts_things_read_as_nothing(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, placed) = bench.world.seller_with_order("studio").await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
-    bench.world.service().upload_receipt(&placed.token, "image/png", samples::PNG).await.unwrap();
+    bench.world.receipt_uploads().upload(&placed.token, "image/png", samples::PNG).await.unwrap();
     bench.lands(&bench.confirming(&placed, None).await).await;
     let delivery = bench.all_deliveries(seller.account_id, &DeliveryFilter::default()).await.remove(0);
     let (stranger, opening) = bench.opening();
@@ -61,9 +61,10 @@ pub async fn another_accounts_rows_are_not_written(harness: &impl Harness) {
     let other = bench.world.seller("other").await;
     let snapshot = bench.snapshot(seller.account_id, placed.id).await;
     let (seller_before, other_before) = (bench.picture(seller.account_id).await, bench.picture(other.account_id).await);
+    let service = bench.storage().service(seller.account_id, seller.service_id, None).await.unwrap().unwrap().service;
     let rows = [
         (Row::Order(placed.id), snapshot.order.state.version),
-        (Row::Service(seller.service_id), snapshot.service.version),
+        (Row::Service(seller.service_id), service.version),
         (Row::Subscription(subscription_id), Version::FIRST),
     ];
     for (row, version) in rows {

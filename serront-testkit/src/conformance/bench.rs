@@ -5,26 +5,26 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::account::{Account, AccountState, Modules, Version};
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Guard, Row, Write};
+use serront_core::accounts::account::{Account, AccountState, Modules};
+use serront_core::accounts::key::{AccessToken, KeyRecord};
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Committed, Guard, Row, Write};
+use serront_core::changes::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus, Errand, Lane};
+use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{self, Context, Decision, OrderPatch, PlaceOrder};
-use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus, Errand, Lane};
-use serront_core::event::EventType;
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::{AccountId, DeliveryId, OrderId, SubscriptionId};
-use serront_core::key::{AccessToken, KeyRecord};
-use serront_core::marked::MarkedText;
-use serront_core::order::{Language, OrderInput, WorkCounts};
-use serront_core::page::{DeliveryFilter, Limit, OrderFilter, OrderRow};
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::marked::MarkedText;
+use serront_core::orders::order::{Language, OrderInput, WorkCounts};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    AccountSnapshot, Clock, CommitError, Due, Ids, NextAttempt, OrderKey, OrderSnapshot, PortErrorKind, RecordError,
-    Secrets, WorkStorage,
-};
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::ports::{Clock, CommitError, Ids, PortErrorKind, RecordError, Secrets, WorkStorage};
+use serront_core::primitives::ids::{AccountId, DeliveryId, OrderId, SubscriptionId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::shop::catalog::Service;
+use serront_core::snapshots::{AccountSnapshot, Due, NextAttempt, OrderKey, OrderSnapshot};
+use serront_core::snapshots::{DeliveryFilter, OrderFilter, OrderRow};
+use serront_core::webhooks::event::EventType;
 
 use super::Harness;
 use crate::memory::ManualClock;
@@ -85,7 +85,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
 
     /// A change set with this guard, and a claim so that it has something to do.
     pub(super) fn guarded(&self, account_id: AccountId, guard: Guard) -> ChangeSet {
-        let marker = serront_core::ids::PaymentId::from_ulid(self.context(None).ids.next_ulid());
+        let marker = serront_core::primitives::ids::PaymentId::from_ulid(self.context(None).ids.next_ulid());
         ChangeSet { guards: vec![guard], ..self.claiming(account_id, ClaimName::Confirmation(marker)) }
     }
 
@@ -126,7 +126,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         service_slug: &str,
         request: Option<IdempotentRequest>,
     ) -> (OrderId, AccessToken, ChangeSet) {
-        let slug = serront_core::text::Slug::parse("slug", &seller.slug).expect("a slug");
+        let slug = serront_core::primitives::text::Slug::parse("slug", &seller.slug).expect("a slug");
         let shop = self
             .storage()
             .shop(&slug, request.map(|request| request.scope))

@@ -1,18 +1,19 @@
 //! Online checkout: checkouts under their orders, the names of sessions, endpoints, notifications.
 
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Guard, Row, SessionName, Write};
-use serront_core::checkout::{
-    Checkout, CheckoutState, CheckoutStatus, EndpointId, FeeRate, MerchantId, ProviderEventId, Session, SessionId,
-};
-use serront_core::ids::{AccountId, CheckoutId};
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::money::Rupiah;
-use serront_core::order::WorkStatus;
-use serront_core::ports::{CommitError, OrderSnapshot, PortErrorKind, SessionSnapshot};
-use serront_core::provisioning::{Endpoint, EndpointAttempt, Previous, Provisioning, ProvisioningState};
-use serront_core::sealed::SealedSecret;
-use serront_core::time::Timestamp;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, SessionName, Write};
+use serront_core::funds::fee::FeeRate;
+use serront_core::online::checkout::{Checkout, CheckoutState, CheckoutStatus, Session};
+use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::provisioning::{Endpoint, EndpointAttempt, Previous, Provisioning, ProvisioningState};
+use serront_core::orders::order::WorkStatus;
+use serront_core::ports::{CommitError, PortErrorKind};
+use serront_core::primitives::ids::{AccountId, CheckoutId};
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::provider::{EndpointId, MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::{OrderSnapshot, SessionSnapshot};
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, commit_at_once, exact, landed};

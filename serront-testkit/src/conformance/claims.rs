@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Claim, ClaimName, Duplicate, Write};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::idempotency::{IdempotentRequest, Kept, KeptOutcome};
-use serront_core::ids::AccountId;
-use serront_core::key::ApiKey;
-use serront_core::marked::MarkedText;
-use serront_core::order::Language;
+use serront_core::accounts::key::ApiKey;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Duplicate, Write};
+use serront_core::changes::idempotency::{IdempotentRequest, Kept, KeptOutcome};
+use serront_core::orders::marked::MarkedText;
+use serront_core::orders::order::Language;
 use serront_core::ports::CommitError;
-use serront_core::receipt::Digest256;
-use serront_core::text::Slug;
-use serront_core::time::Timestamp;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::time::Timestamp;
 use tokio::task::JoinSet;
 
 use super::Harness;
@@ -115,11 +115,11 @@ pub async fn a_duplicate_tells_what_was_kept(harness: &impl Harness) {
     let storage = bench.storage();
     let service = storage.service(seller.account_id, seller.service_id, Some(scope)).await.unwrap().unwrap();
     let account = storage.account(seller.account_id, Some(scope)).await.unwrap().unwrap();
-    let key = serront_core::ports::OrderKey::Token(placed.token.hash());
+    let key = serront_core::snapshots::OrderKey::Token(placed.token.hash());
     let order = storage.order(key, Some(scope)).await.unwrap().unwrap();
     let shop = storage.shop(&slug("studio"), Some(scope)).await.unwrap().unwrap();
     assert_eq!([account.kept, service.kept, order.kept, shop.kept], [(); 4].map(|()| Some(expected.clone())));
-    let foreign = serront_core::ports::OrderKey::Id(other.account_id, foreign.id);
+    let foreign = serront_core::snapshots::OrderKey::Id(other.account_id, foreign.id);
     assert_eq!(storage.order(foreign, Some(scope)).await.unwrap().unwrap().kept, None);
     assert_eq!(storage.account(seller.account_id, None).await.unwrap().unwrap().kept, None);
     assert_eq!(storage.shop(&slug("studio"), None).await.unwrap().unwrap().kept, None);
@@ -142,7 +142,7 @@ pub async fn of_many_orders_under_one_key_one_is_placed(harness: &impl Harness) 
     for _ in 0..CROWD {
         let (world, request) = (Arc::clone(&bench.world), at("studio"));
         crowd.spawn(async move {
-            let placed = world.local().place_order("studio", &order_input("Budi"), Language::Id, request).await;
+            let placed = world.commands().place_order("studio", &order_input("Budi"), Language::Id, request).await;
             placed.expect("an order")
         });
     }
@@ -156,7 +156,7 @@ pub async fn of_many_orders_under_one_key_one_is_placed(harness: &impl Harness) 
 
     let other = bench.world.seller("other").await;
     let elsewhere =
-        bench.world.local().place_order("other", &order_input("Budi"), Language::Id, at("other")).await.unwrap();
+        bench.world.commands().place_order("other", &order_input("Budi"), Language::Id, at("other")).await.unwrap();
     assert!(!elsewhere.replayed && elsewhere.value.access_token != first.access_token);
     assert_eq!((placed(seller.account_id).await, placed(other.account_id).await), (1, 1));
 }

@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Claim, ClaimName};
-use serront_core::effect::{Attempt, Effect, EffectStatus, Errand, Lane};
-use serront_core::idempotency::KeptOutcome;
-use serront_core::marked::MarkedText;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName};
+use serront_core::changes::effect::{Attempt, Effect, EffectStatus, Errand, Lane};
+use serront_core::changes::idempotency::KeptOutcome;
+use serront_core::orders::marked::MarkedText;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{DueEffect, NextAttempt, Prune, Pruned};
-use serront_core::receipt::Digest256;
-use serront_core::time::Timestamp;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{DueEffect, NextAttempt, Prune, Pruned};
 
 use super::Harness;
 use super::bench::{Bench, LEASE, Landed, UNNUMBERED, landed, request};
@@ -78,9 +78,9 @@ pub async fn a_repeated_key_is_answered_by_hosts_with_other_clocks(harness: &imp
     let [slow, fast] = off(harness.now());
     for clock in [fast, harness.now(), slow, fast] {
         bench.world.clock.set(clock);
-        let local = bench.world.local();
+        let commands = bench.world.commands();
         let host = crate::world::host();
-        let answer = local.confirm_payment(seller.account_id, placed.id, &host, None, Some(request)).await.unwrap();
+        let answer = commands.confirm_payment(seller.account_id, placed.id, &host, None, Some(request)).await.unwrap();
         replayed.push(answer.replayed);
     }
     assert_eq!(replayed, [false, true, true, true]);
@@ -140,11 +140,11 @@ pub async fn effects_are_due_by_the_storages_clock(harness: &impl Harness) {
 
 fn requeueing<H: Harness + ?Sized>(
     bench: &Bench<'_, H>,
-    account_id: serront_core::ids::AccountId,
-    id: serront_core::effect::EffectId,
+    account_id: serront_core::primitives::ids::AccountId,
+    id: serront_core::changes::effect::EffectId,
     at: Timestamp,
 ) -> ChangeSet {
-    ChangeSet { writes: vec![serront_core::change::Write::Requeue(id)], at, ..bench.change(account_id) }
+    ChangeSet { writes: vec![serront_core::changes::change::Write::Requeue(id)], at, ..bench.change(account_id) }
 }
 
 /// The previous secret signs for a day of the storage's time, however wrong the clock of the host that replaced it is.
@@ -162,7 +162,7 @@ pub async fn a_replaced_secret_signs_as_long_whatever_the_hosts_clock_says(harne
     };
     for clock in off(harness.now()) {
         bench.world.clock.set(clock);
-        bench.world.local().rotate_secret(account_id, id, None).await.unwrap();
+        bench.world.commands().rotate_secret(account_id, id, None).await.unwrap();
         bench.advance(DAY - MILLISECOND).await;
         assert!(signs().await);
         bench.advance(MILLISECOND).await;

@@ -1,13 +1,14 @@
 //! A change set lands whole, once, or not at all.
 
-use serront_core::account::Version;
-use serront_core::change::Row;
-use serront_core::change::{ChangeSet, ClaimName, Committed, Write};
-use serront_core::ids::KeyId;
-use serront_core::money::Rupiah;
-use serront_core::order::OrderNumber;
-use serront_core::payment::{PaymentState, PaymentStatus};
-use serront_core::ports::{OrderKey, PortErrorKind};
+use serront_core::changes::change::Row;
+use serront_core::changes::change::{ChangeSet, ClaimName, Committed, Write};
+use serront_core::orders::order::OrderNumber;
+use serront_core::orders::payment::{PaymentState, PaymentStatus};
+use serront_core::ports::PortErrorKind;
+use serront_core::primitives::ids::KeyId;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::OrderKey;
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, commit_at_once, exact, landed};
@@ -22,14 +23,14 @@ pub async fn an_inconsistent_change_set_leaves_nothing(harness: &impl Harness) {
     change.writes.push(again);
     assert_eq!(landed(&bench.commit(&change).await), Landed::Port(PortErrorKind::Permanent));
     let (other_id, _, mut unguarded) = bench.placing(&seller, None).await;
-    let state = serront_core::order::OrderState {
+    let state = serront_core::orders::order::OrderState {
         version: Version(7),
-        status: serront_core::order::WorkStatus::Requested,
+        status: serront_core::orders::order::WorkStatus::Requested,
         payment_status: PaymentStatus::Unpaid,
         quoted_price: Rupiah::ZERO,
         updated_at: bench.now(),
     };
-    let was = serront_core::order::WorkStatus::Requested;
+    let was = serront_core::orders::order::WorkStatus::Requested;
     unguarded.writes.push(Write::UpdateOrder { id, was, state });
     assert_eq!(landed(&bench.commit(&unguarded).await), Landed::Port(PortErrorKind::Permanent));
     assert_eq!(bench.picture(seller.account_id).await, before);
@@ -58,12 +59,12 @@ pub async fn a_failing_guard_leaves_nothing(harness: &impl Harness) {
 pub async fn a_taken_claim_leaves_nothing(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    let held = |slug: &str| ClaimName::ServiceSlug(serront_core::text::Slug::parse("slug", slug).unwrap());
+    let held = |slug: &str| ClaimName::ServiceSlug(serront_core::primitives::text::Slug::parse("slug", slug).unwrap());
     bench.lands(&bench.claiming(seller.account_id, held("taken"))).await;
     let (_, token, mut change) = bench.placing(&seller, None).await;
     change.releases.push(held("logo"));
-    change.claims.push(serront_core::change::Claim::of(held("free")));
-    change.claims.push(serront_core::change::Claim::of(held("taken")));
+    change.claims.push(serront_core::changes::change::Claim::of(held("free")));
+    change.claims.push(serront_core::changes::change::Claim::of(held("taken")));
     let before = bench.picture(seller.account_id).await;
     assert_eq!(landed(&bench.commit(&change).await), Landed::Duplicate(held("taken")));
     assert_eq!(bench.picture(seller.account_id).await, before);
@@ -98,8 +99,9 @@ pub async fn a_missing_row_is_never_written(harness: &impl Harness) {
     let snapshot = bench.snapshot(account_id, placed.id).await;
     let mut ids = bench.context(None).ids;
     let (order, service, subscription) = (ids.order(), ids.service(), ids.subscription());
-    let order_state = serront_core::order::OrderState { version: Version::FIRST, ..snapshot.order.state.clone() };
-    let subscription_state = serront_core::subscription::SubscriptionState {
+    let order_state =
+        serront_core::orders::order::OrderState { version: Version::FIRST, ..snapshot.order.state.clone() };
+    let subscription_state = serront_core::webhooks::subscription::SubscriptionState {
         version: Version::FIRST,
         url: "https://one.example".to_owned(),
         events: Vec::new(),
@@ -138,7 +140,7 @@ pub async fn a_second_first_write_is_a_conflict(harness: &impl Harness) {
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let account = bench.account(seller.account_id).await;
     let snapshot = bench.snapshot(seller.account_id, placed.id).await;
-    let secret = serront_core::sealed::SealedSecret::stored("sealed:x".to_owned());
+    let secret = serront_core::accounts::sealed::SealedSecret::stored("sealed:x".to_owned());
     let subscription = account.subscriptions.iter().find(|row| row.id == subscription_id).unwrap();
     let mut other_order = snapshot.order.clone();
     other_order.access_token = bench.token();
@@ -148,9 +150,10 @@ pub async fn a_second_first_write_is_a_conflict(harness: &impl Harness) {
     let before = bench.picture(seller.account_id).await;
     let mut first_account = account.account.clone();
     first_account.state.version = Version::FIRST;
+    let service = bench.storage().service(seller.account_id, seller.service_id, None).await.unwrap().unwrap().service;
     for write in [
         Write::InsertAccount(first_account),
-        Write::PutService(snapshot.service.clone()),
+        Write::PutService(service),
         Write::InsertOrder(other_order, snapshot.payment.clone()),
         Write::InsertSubscription(first_subscription, secret),
     ] {
@@ -194,7 +197,7 @@ pub async fn a_change_set_lands_once_side_by_side(harness: &impl Harness) {
         let answers = commit_at_once(&bench.world.storage, vec![change; 8]).await;
         assert_eq!(answers, vec![Landed::Yes(Committed { number: Some(OrderNumber(number)) }); 8]);
     }
-    let filter = serront_core::page::OrderFilter::default();
+    let filter = serront_core::snapshots::OrderFilter::default();
     assert_eq!(bench.all_orders(seller.account_id, &filter).await.len(), 5);
     assert_eq!(bench.take(100).await.len(), 5, "one delivery an order");
 }

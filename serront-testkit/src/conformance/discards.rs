@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serront_core::audit::Actor;
-use serront_core::change::{ChangeSet, ClaimName, Write};
-use serront_core::effect::{Discard, EffectId, EffectStatus};
-use serront_core::ids::{AccountId, IdSequence, PaymentId};
-use serront_core::ports::{NextAttempt, Prune};
-use serront_core::rejection::Code;
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::change::{ChangeSet, ClaimName, Write};
+use serront_core::changes::effect::{Discard, EffectId, EffectStatus};
+use serront_core::primitives::ids::{AccountId, IdSequence, PaymentId};
+use serront_core::primitives::rejection::Code;
+use serront_core::snapshots::{NextAttempt, Prune};
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, commit_at_once, landed, limit};
@@ -44,7 +44,8 @@ pub async fn what_was_discarded_is_off_the_list_and_on_record(harness: &impl Har
     let mut expected = Vec::new();
     for id in &effects {
         bench.advance(Duration::from_secs(1)).await;
-        let discarded = bench.world.local().discard_effect(account_id, *id, REASON, &operator()).await.unwrap().value;
+        let discarded =
+            bench.world.commands().discard_effect(account_id, *id, REASON, &operator()).await.unwrap().value;
         assert_eq!((discarded.status, discarded.discarded), (EffectStatus::Failed, true));
         assert_eq!(effect(&bench, account_id, *id).await, discarded);
         expected.insert(0, (account_id, *id, bench.now(), operator(), REASON.to_owned()));
@@ -79,10 +80,10 @@ pub async fn an_effect_is_discarded_once(harness: &impl Harness) {
 pub async fn what_was_discarded_can_be_tried_again(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, effects) = all_given_up(&bench).await;
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     for id in &effects {
-        local.discard_effect(account_id, *id, REASON, &operator()).await.unwrap();
-        let queued = local.retry_effect(account_id, *id).await.unwrap().value;
+        commands.discard_effect(account_id, *id, REASON, &operator()).await.unwrap();
+        let queued = commands.retry_effect(account_id, *id).await.unwrap().value;
         assert_eq!((queued.status, queued.discarded), (EffectStatus::Pending, false));
         assert_eq!(effect(&bench, account_id, *id).await, queued);
         assert_eq!(landed(&bench.commit(&discarding(&bench, account_id, *id)).await), Landed::Conflict, "pending");
@@ -92,7 +93,7 @@ pub async fn what_was_discarded_can_be_tried_again(harness: &impl Harness) {
     }
     assert_eq!(given_up(&bench, limit(3)).await.len(), effects.len());
     for id in &effects {
-        local.discard_effect(account_id, *id, REASON, &operator()).await.unwrap();
+        commands.discard_effect(account_id, *id, REASON, &operator()).await.unwrap();
     }
     assert_eq!(bench.storage().discards(100).await.unwrap().len(), 2 * effects.len());
 }
@@ -102,8 +103,9 @@ pub async fn a_discard_needs_a_reason_and_something_given_up(harness: &impl Harn
     let bench = Bench::new(harness);
     let (account_id, effects) = one_of_each(&bench).await;
     let stranger = bench.world.seller("other").await.account_id;
-    let local = bench.world.local();
-    let refused = async |account, id, reason: &str| code(local.discard_effect(account, id, reason, &operator()).await);
+    let commands = bench.world.commands();
+    let refused =
+        async |account, id, reason: &str| code(commands.discard_effect(account, id, reason, &operator()).await);
     for id in &effects {
         assert_eq!(refused(account_id, *id, REASON).await, Code::AlreadyQueued);
     }
@@ -121,7 +123,7 @@ pub async fn a_discard_needs_a_reason_and_something_given_up(harness: &impl Harn
             assert_eq!(refused(account_id, *id, REASON).await, Code::NotFound);
             assert_eq!(landed(&bench.commit(&discarding(&bench, account_id, *id)).await), Landed::Conflict, "done");
         } else {
-            local.discard_effect(account_id, *id, REASON, &operator()).await.unwrap();
+            commands.discard_effect(account_id, *id, REASON, &operator()).await.unwrap();
             assert_eq!(refused(account_id, *id, REASON).await, Code::NotFound);
         }
     }

@@ -2,32 +2,37 @@
 
 use std::time::Duration;
 
-use serront_core::account::{Account, AccountState, Modules, Version};
-use serront_core::audit::{Act, Actor, AuditRecord};
-use serront_core::balance::Funds;
-use serront_core::catalog::{Offer, Package, Pricing, Service};
-use serront_core::change::{Claim, ClaimName, Guard, Row, Write};
-use serront_core::compare::compared;
-use serront_core::effect::{Effect, EffectId};
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, Direction};
-use serront_core::mail::{ConfirmedBy, Mail, PaymentConfirmed};
-use serront_core::money::Rupiah;
-use serront_core::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
-use serront_core::payment::{Payment, PaymentState, PaymentStatus};
-use serront_core::payout::{
+use serront_core::accounts::account::{Account, AccountState, Modules};
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::KeyRecord;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{Claim, ClaimName, Guard, Row, Write};
+use serront_core::changes::effect::{Effect, EffectId};
+use serront_core::funds::balance::Funds;
+use serront_core::funds::ledger::{Adjustment, Direction};
+use serront_core::funds::payout::{
     BankDetails, DefaultBankAccount, DefaultDetails, Payout, PayoutAudit, PayoutState, PayoutStatus,
 };
-use serront_core::ports::{
+use serront_core::orders::audit::{Act, AuditRecord};
+use serront_core::orders::instructions::{BankAccount, PaymentSettings};
+use serront_core::orders::mail::{ConfirmedBy, Mail, PaymentConfirmed};
+use serront_core::orders::order::{Buyer, Language, Order, OrderNumber, OrderState, WorkStatus};
+use serront_core::orders::payment::{Payment, PaymentState, PaymentStatus};
+use serront_core::orders::receipt::{Receipt, samples};
+use serront_core::primitives::compare::compared;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::image::ImageType;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::text::{EmailAddress, Slug, WhatsAppNumber};
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::shop::catalog::{Offer, Package, Pricing, Service};
+use serront_core::shop::storefront::{Profile, Storefront};
+use serront_core::snapshots::{
     AdjustmentKey, DueEffect, FundsSnapshot, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Target,
 };
-use serront_core::receipt::{Digest256, ImageType, Receipt, samples};
-use serront_core::sealed::SealedSecret;
-use serront_core::storefront::{BankAccount, PaymentSettings, Profile, Storefront};
-use serront_core::subscription::{EventFilter, Subscription, SubscriptionState};
-use serront_core::text::{EmailAddress, Slug, WhatsAppNumber};
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::webhooks::subscription::{EventFilter, Subscription, SubscriptionState};
 
 use super::Harness;
 use super::bench::{Bench, Landed, landed, limit, request};
@@ -39,13 +44,12 @@ pub async fn everything_is_there_after_a_reopen(harness: &impl Harness) {
     let account_id = seller.account_id;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let other = bench.world.place(&seller, "Sari").await;
-    let service = bench.world.service();
-    service.upload_receipt(&placed.token, "image/png", samples::PNG).await.unwrap();
-    service.local().claim_payment(&placed.token).await.unwrap();
+    bench.world.receipt_uploads().upload(&placed.token, "image/png", samples::PNG).await.unwrap();
+    bench.world.commands().claim_payment(&placed.token).await.unwrap();
     let keyed = request(account_id, "key-1", b"body");
     bench.lands(&bench.confirming(&placed, Some(keyed)).await).await;
     bench.lands(&bench.quoting(&other, 99).await).await;
-    service.local().create_key(account_id, "second", None).await.unwrap();
+    bench.world.commands().create_key(account_id, "second", None).await.unwrap();
     bench.storage().touch_key(account_id, seller.key_id, std::time::Duration::ZERO).await.unwrap();
     let taken = bench.take(1).await;
     let at = bench.now().plus(Duration::from_secs(60));
@@ -307,7 +311,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
             receipt: Some(Receipt {
                 upload_id: ids.upload(),
                 image_type: ImageType::Webp,
-                bytes: u32::try_from(serront_core::receipt::RECEIPT_BYTES_MAX).unwrap(),
+                bytes: u32::try_from(serront_core::orders::receipt::RECEIPT_BYTES_MAX).unwrap(),
                 sha256: Digest256::of(b"receipt"),
                 uploaded_at: late,
             }),
@@ -399,11 +403,11 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
 
     let expected = OrderSnapshot {
         account,
-        storefront: Some(storefront.clone()),
+        seller: Some(storefront.profile.seller()),
         order,
         number: OrderNumber(1),
         payment,
-        service: services[0].clone(),
+        service: services[0].ordered(),
         checkouts: Vec::new(),
         subscriptions: vec![subscription.clone()],
         kept: None,

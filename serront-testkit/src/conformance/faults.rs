@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use serront_core::account::Version;
-use serront_core::audit::Act;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Row};
-use serront_core::order::OrderNumber;
-use serront_core::page::OrderFilter;
-use serront_core::ports::{CommitError, OrderKey, PortErrorKind};
-use serront_core::rejection::Code;
-use serront_core::service::{Failure, Local};
-use serront_core::text::Slug;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Committed, Row};
+use serront_core::orders::audit::Act;
+use serront_core::orders::order::OrderNumber;
+use serront_core::ports::{CommitError, PortErrorKind};
+use serront_core::primitives::rejection::Code;
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::version::Version;
+use serront_core::service::{Commands, Failure};
+use serront_core::snapshots::OrderFilter;
+use serront_core::snapshots::OrderKey;
 
 use super::Harness;
 use super::bench::{Bench, Landed, at_once, commit_at_once, exact};
@@ -166,8 +167,8 @@ pub async fn lost_answers_change_nothing(harness: &impl Harness) {
         async move {
             let mut confirmed = 0;
             for order in orders {
-                let local = Local::new(&*faulty, world.environment());
-                match local.confirm_payment(account_id, order.id, &world::host(), None, None).await {
+                let commands = Commands::new(&*faulty, world.environment());
+                match commands.confirm_payment(account_id, order.id, &world::host(), None, None).await {
                     Ok(_) => confirmed += 1,
                     Err(Failure::Rejected(rejection)) if rejection.code() == Code::InvalidTransition => {}
                     Err(Failure::Port { error, .. }) if error.kind() != PortErrorKind::Permanent => {}

@@ -1,11 +1,11 @@
 //! What a decision relied on still holds when it is committed, or it is not committed.
 
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, Guard, Row, Write};
+use serront_core::changes::change::{ChangeSet, Guard, Row, Write};
 use serront_core::decide::{self, Decision};
-use serront_core::money::Rupiah;
-use serront_core::ports::OrderKey;
-use serront_core::tier::Tier;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::OrderKey;
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, commit_at_once, exact, landed};
@@ -19,10 +19,11 @@ pub async fn an_exact_guard_wants_its_version(harness: &impl Harness) {
     bench.lands(&bench.quoting(&placed, 10).await).await;
     let account = bench.account(seller.account_id).await;
     let snapshot = bench.snapshot(seller.account_id, placed.id).await;
+    let service = bench.storage().service(seller.account_id, seller.service_id, None).await.unwrap().unwrap().service;
     let rows = [
         (Row::Account, account.account.state.version),
         (Row::Storefront, account.storefront.unwrap().version),
-        (Row::Service(seller.service_id), snapshot.service.version),
+        (Row::Service(seller.service_id), service.version),
         (Row::Order(placed.id), snapshot.order.state.version),
         (Row::Subscription(subscription_id), Version::FIRST),
     ];
@@ -78,8 +79,8 @@ pub async fn a_guard_without_a_write_holds_as_well(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
     let (_, _, placing) = bench.placing(&seller, None).await;
-    let price = serront_core::catalog::ServiceInput { price_idr: Some(Some(1)), ..Default::default() };
-    bench.world.local().update_service(seller.account_id, seller.service_id, &price, None).await.unwrap();
+    let price = serront_core::shop::catalog::ServiceInput { price_idr: Some(Some(1)), ..Default::default() };
+    bench.world.commands().update_service(seller.account_id, seller.service_id, &price, None).await.unwrap();
     assert_eq!(landed(&bench.commit(&placing).await), Landed::Conflict, "the price was another one");
     let (_, _, placing) = bench.placing(&seller, None).await;
     bench.lands(&placing).await;
@@ -114,7 +115,7 @@ pub async fn services_below_counts_the_catalog(harness: &impl Harness) {
         async |limit| landed(&bench.commit(&bench.guarded(seller.account_id, Guard::ServicesBelow(limit))).await);
     assert_eq!(below(1).await, Landed::Conflict);
     assert_eq!(below(2).await, UNNUMBERED);
-    bench.world.local().delete_service(seller.account_id, seller.service_id).await.unwrap();
+    bench.world.commands().delete_service(seller.account_id, seller.service_id).await.unwrap();
     assert_eq!(below(0).await, Landed::Conflict);
     assert_eq!(below(1).await, UNNUMBERED);
     assert_eq!(bench.account(seller.account_id).await.services, 0);
@@ -188,7 +189,7 @@ pub async fn a_settings_witness_sees_every_change(harness: &impl Harness) {
     bench.world.place(&seller, "Budi").await;
     assert_eq!(witness(epoch).await, UNNUMBERED);
     assert_eq!(witness(epoch.next()).await, Landed::Conflict);
-    bench.world.local().set_tier(account_id, Tier::Growth).await.unwrap();
+    bench.world.commands().set_tier(account_id, Tier::Growth).await.unwrap();
     assert_eq!(witness(epoch).await, Landed::Conflict);
     assert_eq!(witness(epoch.next()).await, UNNUMBERED);
     let (_, _, placing) = bench.placing(&seller, None).await;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serront_core::ids::InstallationId;
-use serront_core::ports::InstallationRow;
-use serront_core::receipt::samples;
-use serront_core::sealed::SealedSecret;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::orders::receipt::samples;
+use serront_core::primitives::ids::InstallationId;
+use serront_core::snapshots::InstallationRow;
 
 use super::Harness;
 use super::bench::{Bench, at_once};
@@ -67,6 +67,6 @@ pub async fn the_row_says_what_is_there(harness: &impl Harness) {
     assert_eq!(there().await, (false, false));
     let (_, placed) = bench.world.seller_with_order("studio").await;
     assert_eq!(there().await, (true, false));
-    bench.world.service().upload_receipt(&placed.token, "image/png", samples::PNG).await.unwrap();
+    bench.world.receipt_uploads().upload(&placed.token, "image/png", samples::PNG).await.unwrap();
     assert_eq!(there().await, (true, true));
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serront_core::change::ChangeSet;
-use serront_core::effect::{Effect, EffectId, EffectStatus, Errand, Lane};
+use serront_core::changes::change::ChangeSet;
+use serront_core::changes::effect::{Effect, EffectId, EffectStatus, Errand, Lane};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, Prune, RecordError};
-use serront_core::subscription::SubscriptionInput;
+use serront_core::ports::RecordError;
+use serront_core::snapshots::{Due, DueEffect, Fence, NextAttempt, Prune};
+use serront_core::webhooks::subscription::SubscriptionInput;
 
 use super::Harness;
 use super::bench::{Bench, LEASE, at_once, delivery_id};
@@ -218,7 +219,7 @@ pub async fn a_log_holds_every_attempt(harness: &impl Harness) {
         log.push(bench.attempt(&due, next));
         bench.record(&due, next).await.unwrap();
         let record = bench.storage().delivery(seller.account_id, id).await.unwrap().unwrap();
-        let expected = serront_core::effect::DeliveryRecord {
+        let expected = serront_core::changes::effect::DeliveryRecord {
             status: if index == 3 { EffectStatus::Succeeded } else { EffectStatus::Pending },
             next_attempt_at: (index < 3).then(|| bench.now().plus(SECOND)),
             attempts: log.clone(),
@@ -253,8 +254,8 @@ pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
     let deleted = bench.world.subscribe(&seller, "https://gone.example", &["*"]).await;
     let untouched = bench.world.subscribe(&seller, "https://same.example", &["*"]).await;
     let input = SubscriptionInput { url: Some("https://new.example".to_owned()), events: None, active: Some(false) };
-    bench.world.service().update_subscription(account_id, changed, &input, None).await.unwrap();
-    bench.world.local().delete_subscription(account_id, deleted).await.unwrap();
+    bench.world.webhook_registration().update_subscription(account_id, changed, &input, None).await.unwrap();
+    bench.world.commands().delete_subscription(account_id, deleted).await.unwrap();
     let mut expected = BTreeMap::new();
     for id in [changed, deleted, untouched] {
         expected.insert(bench.queue_deliveries(account_id, id, 1).await[0], id);
@@ -278,7 +279,7 @@ pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
         }
     }
     // The log of what was queued for the subscription stays.
-    let filter = serront_core::page::DeliveryFilter { subscription_id: Some(deleted), ..Default::default() };
+    let filter = serront_core::snapshots::DeliveryFilter { subscription_id: Some(deleted), ..Default::default() };
     assert_eq!(bench.all_deliveries(account_id, &filter).await.len(), 1);
 }
 
@@ -293,7 +294,7 @@ pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
     let errands = [
         Errand::Poll(ids.checkout()),
         Errand::Cancel(ids.checkout()),
-        Errand::Unpark(serront_core::checkout::ProviderEventId::parse("evt_'1'").unwrap()),
+        Errand::Unpark(serront_core::primitives::provider::ProviderEventId::parse("evt_'1'").unwrap()),
     ];
     let effects: Vec<_> = errands
         .iter()

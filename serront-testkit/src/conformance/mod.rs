@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_core::ports::WorkStorage;
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
 
 mod bench;
 

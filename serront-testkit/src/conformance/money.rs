@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Row, Write};
-use serront_core::checkout::SessionId;
-use serront_core::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
-use serront_core::ids::AccountId;
-use serront_core::ledger::{self, Book, CodeTotals, EntryCode, LedgerEntry, SourceType};
-use serront_core::money::Rupiah;
-use serront_core::page::EntryFilter;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Row, Write};
+use serront_core::funds::ledger::{self, Book, CodeTotals, EntryCode, LedgerEntry, SourceType};
+use serront_core::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
+use serront_core::orders::exception_kind::ExceptionKind;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::provider::SessionId;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::EntryFilter;
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, at_once, commit_at_once, exact, landed, limit};

@@ -1,10 +1,10 @@
 //! What a commit counts: the orders' numbers, and how many orders are in each state.
 
-use serront_core::change::{Claim, ClaimName, Committed};
+use serront_core::changes::change::{Claim, ClaimName, Committed};
 use serront_core::decide::OrderPatch;
-use serront_core::order::{OrderNumber, WorkCounts, WorkStatus};
-use serront_core::page::{DeliveryFilter, OrderFilter};
-use serront_core::receipt::Digest256;
+use serront_core::orders::order::{OrderNumber, WorkCounts, WorkStatus};
+use serront_core::primitives::digest::Digest256;
+use serront_core::snapshots::{DeliveryFilter, OrderFilter};
 
 use super::Harness;
 use super::bench::{Bench, Landed, at_once, commit_at_once, request};
@@ -65,7 +65,7 @@ pub async fn the_number_is_filled_in_everywhere(harness: &impl Harness) {
     let request = request(seller.account_id, "key-1", b"");
     let (_, _, change) = bench.placing(&seller, Some(request)).await;
     assert_eq!(bench.lands(&change).await, Committed { number: Some(OrderNumber(2)) });
-    let fill = |text: &serront_core::marked::MarkedText| {
+    let fill = |text: &serront_core::orders::marked::MarkedText| {
         assert!(text.is_marked());
         text.fill(Some(OrderNumber(2))).unwrap()
     };
@@ -73,10 +73,10 @@ pub async fn the_number_is_filled_in_everywhere(harness: &impl Harness) {
         .effects
         .iter()
         .map(|effect| match effect {
-            serront_core::effect::Effect::Delivery(delivery) => fill(&delivery.body),
-            serront_core::effect::Effect::Mail { .. }
-            | serront_core::effect::Effect::Removal { .. }
-            | serront_core::effect::Effect::Errand { .. } => {
+            serront_core::changes::effect::Effect::Delivery(delivery) => fill(&delivery.body),
+            serront_core::changes::effect::Effect::Mail { .. }
+            | serront_core::changes::effect::Effect::Removal { .. }
+            | serront_core::changes::effect::Effect::Errand { .. } => {
                 panic!("an order placed is told by deliveries only")
             }
         })
@@ -119,7 +119,7 @@ pub async fn counts_are_kept(harness: &impl Harness) {
         async move {
             for status in path {
                 let patch = OrderPatch { status: Some(*status), quoted_price_idr: None };
-                world.local().patch_order(account_id, id, patch, &world::host(), None).await.unwrap();
+                world.commands().patch_order(account_id, id, patch, &world::host(), None).await.unwrap();
             }
         }
     });

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serront_core::catalog::ServiceInput;
+use serront_core::changes::effect::{DeliveryRecord, EffectStatus};
 use serront_core::decide::OrderPatch;
-use serront_core::effect::{DeliveryRecord, EffectStatus};
-use serront_core::event::EventType;
-use serront_core::order::{OrderInput, OrderNumber, WorkStatus};
-use serront_core::page::{DeliveryFilter, Limit, OrderFilter, OrderRow, search_words};
-use serront_core::payment::PaymentStatus;
-use serront_core::ports::NextAttempt;
+use serront_core::orders::order::{OrderInput, OrderNumber, WorkStatus};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::search::search_words;
+use serront_core::shop::catalog::ServiceInput;
+use serront_core::snapshots::NextAttempt;
+use serront_core::snapshots::{DeliveryFilter, OrderFilter, OrderRow};
+use serront_core::webhooks::event::EventType;
 
 use super::Harness;
 use super::bench::{Bench, limit};
@@ -24,13 +26,13 @@ fn numbers(rows: &[OrderRow]) -> Vec<u32> {
 pub async fn lists_come_in_their_order(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let seller = bench.world.seller("studio").await;
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     let mut urls = Vec::new();
     for (index, sort_order) in [3, -1, 0, 3, -1].into_iter().enumerate() {
         bench.advance(Duration::from_millis(5)).await;
-        local.create_key(seller.account_id, &format!("key {index}"), None).await.unwrap();
+        commands.create_key(seller.account_id, &format!("key {index}"), None).await.unwrap();
         let input = ServiceInput { sort_order: Some(sort_order), ..world::service_input(&format!("s{index}"), 1) };
-        local.create_service(seller.account_id, &input, None).await.unwrap();
+        commands.create_service(seller.account_id, &input, None).await.unwrap();
         let url = format!("https://{}.example", 9 - index);
         bench.world.subscribe(&seller, &url, &["*"]).await;
         urls.push(url);
@@ -38,15 +40,15 @@ pub async fn lists_come_in_their_order(harness: &impl Harness) {
     let keys = bench.storage().keys(seller.account_id).await.unwrap();
     let names: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
     assert_eq!(names, ["first key", "key 0", "key 1", "key 2", "key 3", "key 4"]);
-    let slugs = |services: Vec<serront_core::catalog::Service>| -> Vec<String> {
+    let slugs = |services: Vec<serront_core::shop::catalog::Service>| -> Vec<String> {
         services.into_iter().map(|service| service.offer.slug.to_string()).collect()
     };
     let expected = ["s1", "s4", "logo", "s2", "s0", "s3"];
     assert_eq!(slugs(bench.storage().services(seller.account_id).await.unwrap()), expected);
-    let slug = serront_core::text::Slug::parse("slug", &seller.slug).unwrap();
+    let slug = serront_core::primitives::text::Slug::parse("slug", &seller.slug).unwrap();
     let shop = bench.storage().shop(&slug, None).await.unwrap().unwrap();
     assert_eq!(slugs(shop.services), expected);
-    let told = |subscriptions: Vec<serront_core::subscription::Subscription>| -> Vec<String> {
+    let told = |subscriptions: Vec<serront_core::webhooks::subscription::Subscription>| -> Vec<String> {
         subscriptions.into_iter().map(|subscription| subscription.state.url).collect()
     };
     assert_eq!(told(shop.subscriptions), urls);
@@ -113,7 +115,7 @@ pub async fn pages_stay_whole_while_orders_come(harness: &impl Harness) {
 async fn mixed<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (Seller, Vec<Placed>) {
     let seller = bench.world.seller("studio").await;
     let input = world::service_input("print", 20_000);
-    bench.world.local().create_service(seller.account_id, &input, None).await.unwrap();
+    bench.world.commands().create_service(seller.account_id, &input, None).await.unwrap();
     let mut placed = Vec::new();
     for index in 0..18 {
         let service_slug = if index % 3 == 0 { "print" } else { world::SERVICE_SLUG };
@@ -121,11 +123,11 @@ async fn mixed<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (Seller, Vec<Placed
         let order = bench.world.place_with(&seller, &input).await;
         if index % 2 == 0 {
             let patch = OrderPatch { status: Some(WorkStatus::Confirmed), quoted_price_idr: None };
-            let local = bench.world.local();
-            local.patch_order(seller.account_id, order.id, patch, &world::host(), None).await.unwrap();
+            let commands = bench.world.commands();
+            commands.patch_order(seller.account_id, order.id, patch, &world::host(), None).await.unwrap();
         }
         if index % 5 != 0 {
-            bench.world.local().claim_payment(&order.token).await.unwrap();
+            bench.world.commands().claim_payment(&order.token).await.unwrap();
         }
         if index % 5 > 2 {
             bench.lands(&bench.confirming(&order, None).await).await;
@@ -154,7 +156,7 @@ pub async fn each_filter_of_orders_selects(harness: &impl Harness) {
                             status.is_none_or(|status| row.order.state.status == status)
                                 && payment_status.is_none_or(|status| row.order.state.payment_status == status)
                                 && service_id.is_none_or(|id| row.order.service_id == id)
-                                && (filter.words.is_empty() || row.service.offer.name.contains("print"))
+                                && (filter.words.is_empty() || row.service.name.contains("print"))
                         })
                         .cloned()
                         .collect();
@@ -221,7 +223,7 @@ pub async fn words_are_found_by_how_they_begin(harness: &impl Harness) {
         assert_eq!(found(text).await, expected, "{text:?}");
     }
     let renamed = ServiceInput { name: Some("Spanduk".to_owned()), ..ServiceInput::default() };
-    bench.world.local().update_service(seller.account_id, seller.service_id, &renamed, None).await.unwrap();
+    bench.world.commands().update_service(seller.account_id, seller.service_id, &renamed, None).await.unwrap();
     assert_eq!(found("spanduk").await, [1, 2, 3, 4], "the service's name is the one that it has now");
     assert_eq!(found("logo").await, [0; 0]);
     assert_eq!(found("spanduk tono").await, [4], "one word of the service, one of the order");
@@ -357,6 +359,6 @@ pub async fn deliveries_of_one_moment_are_paged_by_id(harness: &impl Harness) {
     queued.sort();
     queued.reverse();
     let rows = bench.all_deliveries(seller.account_id, &DeliveryFilter::default()).await;
-    let ids: Vec<_> = rows.iter().map(|row| serront_core::effect::EffectId::Delivery(row.id)).collect();
+    let ids: Vec<_> = rows.iter().map(|row| serront_core::changes::effect::EffectId::Delivery(row.id)).collect();
     assert_eq!(ids, queued);
 }

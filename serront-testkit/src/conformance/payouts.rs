@@ -3,24 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serront_core::account::Version;
-use serront_core::audit::Actor;
-use serront_core::balance::Funds;
-use serront_core::books::{self, Difference, Verification, VerificationReport};
-use serront_core::change::{ChangeSet, Claim, ClaimName, Row, Write};
-use serront_core::checkout::SessionId;
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::OperatorKey;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Row, Write};
 use serront_core::decide::{self, AdjustmentInput, ModuleSwitches, PayoutStep, Requester};
-use serront_core::ids::{AccountId, PayoutId};
-use serront_core::key::OperatorKey;
-use serront_core::ledger::{self, Direction, LedgerEntry, POSTED_WITHIN};
-use serront_core::money::Rupiah;
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::payout::{BankAccountInput, Payout, PayoutInput, PayoutStatus};
-use serront_core::ports::{AdjustmentKey, PayoutKey};
-use serront_core::rejection::{Code, Rejection};
+use serront_core::funds::balance::Funds;
+use serront_core::funds::books::{Difference, Verification, VerificationReport};
+use serront_core::funds::ledger::{self, Direction, LedgerEntry, POSTED_WITHIN};
+use serront_core::funds::payout::{BankAccountInput, Payout, PayoutInput, PayoutStatus};
+use serront_core::primitives::ids::{AccountId, PayoutId};
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::provider::SessionId;
+use serront_core::primitives::rejection::{Code, Rejection};
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::version::Version;
 use serront_core::service::Failure;
-use serront_core::tier::Tier;
-use serront_core::view::{PayoutBalanceView, PayoutView};
+use serront_core::snapshots::EntryFilter;
+use serront_core::snapshots::{AdjustmentKey, PayoutKey};
+use serront_core::views::{PayoutBalanceView, PayoutView};
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, at_once, change_of, commit_at_once, exact, landed, limit, request};
@@ -52,32 +53,32 @@ fn transit(reference: &str) -> PayoutStep {
 
 /// An account that has so much.
 async fn seller<H: Harness + ?Sized>(bench: &Bench<'_, H>, amount: i64) -> AccountId {
-    let local = bench.world.local();
-    let id = local.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
+    let commands = bench.world.commands();
+    let id = commands.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
     bench.world.switch_payment_on(id).await;
     if amount != 0 {
-        local.adjust(id, &adjustment(amount, "opening"), &host()).await.unwrap();
+        commands.adjust(id, &adjustment(amount, "opening"), &host()).await.unwrap();
     }
     id
 }
 
 async fn ask<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: AccountId, amount: i64) -> PayoutView {
-    bench.world.local().request_payout(id, &asked(amount), (Requester::Seller, &host()), None).await.unwrap().value
+    bench.world.commands().request_payout(id, &asked(amount), (Requester::Seller, &host()), None).await.unwrap().value
 }
 
 async fn step<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: PayoutId, step: &PayoutStep) -> PayoutView {
-    bench.world.local().move_payout(PayoutKey::Any(id), step, &host(), None).await.unwrap().value
+    bench.world.commands().move_payout(PayoutKey::Any(id), step, &host(), None).await.unwrap().value
 }
 
 /// Ledger balance, in flight, available.
 async fn funds<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: AccountId) -> (i64, i64, i64) {
     let PayoutBalanceView { ledger_balance, locked, available, .. } =
-        bench.world.local().payout_balance(id).await.unwrap();
+        bench.world.commands().payout_balance(id).await.unwrap();
     (ledger_balance, locked.get(), available)
 }
 
 async fn report<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: Option<AccountId>) -> VerificationReport {
-    books::verify(bench.storage(), id, &Verification::default()).await.unwrap()
+    serront_core::service::verify(bench.storage(), id, &Verification::default()).await.unwrap()
 }
 
 /// Everything of a payout's life is there after a reopen, as it was written; a payout of another account is none.
@@ -94,17 +95,17 @@ pub async fn a_payout_is_there_as_it_was_written(harness: &impl Harness) {
     let reason = PayoutStep::MarkFailed { failure_reason: Some("the account is closed".to_owned()) };
     let failed = step(&bench, failing.id, &reason).await;
     let bench = bench.reopen().await;
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     for (shown, expected) in [(asked.id, &paid), (failing.id, &failed)] {
         for key in [PayoutKey::Id(id, shown), PayoutKey::Any(shown)] {
-            assert_eq!(local.payout(key).await.unwrap(), *expected);
+            assert_eq!(commands.payout(key).await.unwrap(), *expected);
         }
-        let foreign = local.payout(PayoutKey::Id(stranger, shown)).await;
+        let foreign = commands.payout(PayoutKey::Id(stranger, shown)).await;
         assert!(matches!(foreign, Err(Failure::Rejected(Rejection::NotFound(_)))), "{foreign:?}");
     }
     assert_eq!(paid.reference.as_deref(), Some("T — 'satu'"));
     assert_eq!((paid.processed_at, paid.completed_at), (Some(moved.updated_at), Some(paid.updated_at)));
-    let trail = local.payout_audit(id, asked.id).await.unwrap();
+    let trail = commands.payout_audit(id, asked.id).await.unwrap();
     let path: Vec<_> = trail.iter().map(|record| (record.from, record.to, record.note.as_deref(), record.at)).collect();
     let (pending, in_transit) = (PayoutStatus::Pending, PayoutStatus::InTransit);
     let expected = [
@@ -114,7 +115,7 @@ pub async fn a_payout_is_there_as_it_was_written(harness: &impl Harness) {
     ];
     assert_eq!(path, expected);
     assert!(trail.iter().all(|record| record.actor == host() && record.account_id == id));
-    assert_eq!(local.payout_audit(stranger, asked.id).await.unwrap(), []);
+    assert_eq!(commands.payout_audit(stranger, asked.id).await.unwrap(), []);
     assert_eq!(funds(&bench, id).await, (6_000, 0, 6_000));
 }
 
@@ -128,7 +129,7 @@ pub async fn a_missing_payout_is_never_written(harness: &impl Harness) {
     let mut ids = bench.context(None).ids;
     for missing in [ids.payout(), payout.id] {
         let state = snapshot.payout.state.clone();
-        let state = serront_core::payout::PayoutState { version: Version(2), ..state };
+        let state = serront_core::funds::payout::PayoutState { version: Version(2), ..state };
         let change = ChangeSet {
             guards: vec![exact(Row::Payout(missing), Version::FIRST)],
             writes: vec![Write::UpdatePayout(missing, state)],
@@ -254,7 +255,7 @@ pub async fn thirty_requests_at_once_share_what_there_is(harness: &impl Harness)
     let told = at_once((0..30).map(|_| {
         let world = Arc::clone(world);
         async move {
-            match world.local().request_payout(id, &asked(2_000), (Requester::Seller, &host()), None).await {
+            match world.commands().request_payout(id, &asked(2_000), (Requester::Seller, &host()), None).await {
                 Ok(_) => "accepted",
                 Err(Failure::Rejected(rejection)) => rejection.code().as_str(),
                 Err(other) => panic!("{other:?}"),
@@ -279,7 +280,7 @@ pub async fn cancelling_and_transferring_have_one_winner(harness: &impl Harness)
         let told = at_once([PayoutStep::Cancel, transit("T")].map(|step| {
             let world = Arc::clone(world);
             async move {
-                let moved = world.local().move_payout(PayoutKey::Any(payout.id), &step, &host(), None).await;
+                let moved = world.commands().move_payout(PayoutKey::Any(payout.id), &step, &host(), None).await;
                 match moved {
                     Ok(answer) => Some(answer.value.status),
                     Err(Failure::Rejected(Rejection::InvalidTransition { .. })) => None,
@@ -289,9 +290,9 @@ pub async fn cancelling_and_transferring_have_one_winner(harness: &impl Harness)
         }))
         .await;
         let won: Vec<_> = told.into_iter().flatten().collect();
-        let shown = bench.world.local().payout(PayoutKey::Any(payout.id)).await.unwrap();
+        let shown = bench.world.commands().payout(PayoutKey::Any(payout.id)).await.unwrap();
         assert_eq!(won, [shown.status]);
-        assert_eq!(bench.world.local().payout_audit(id, payout.id).await.unwrap().len(), 2);
+        assert_eq!(bench.world.commands().payout_audit(id, payout.id).await.unwrap().len(), 2);
     }
     assert_eq!(report(&bench, Some(id)).await.differences, []);
 }
@@ -321,18 +322,18 @@ pub async fn what_is_paid_is_posted_in_the_same_commit(harness: &impl Harness) {
 pub async fn an_adjustment_counts_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (id, other) = (seller(&bench, 0).await, seller(&bench, 0).await);
-    let local = bench.world.local();
-    let made = local.adjust(id, &adjustment(-700, "R1 — 'satu'"), &host()).await.unwrap();
-    let again = local.adjust(id, &adjustment(-700, "R1 — 'satu'"), &host()).await.unwrap();
+    let commands = bench.world.commands();
+    let made = commands.adjust(id, &adjustment(-700, "R1 — 'satu'"), &host()).await.unwrap();
+    let again = commands.adjust(id, &adjustment(-700, "R1 — 'satu'"), &host()).await.unwrap();
     assert_eq!((made.replayed, again.replayed), (false, true));
     assert_eq!(made.value, again.value);
-    let mismatch = local.adjust(id, &adjustment(-701, "R1 — 'satu'"), &host()).await;
+    let mismatch = commands.adjust(id, &adjustment(-701, "R1 — 'satu'"), &host()).await;
     assert!(matches!(mismatch, Err(Failure::Rejected(Rejection::Conflict(_)))), "{mismatch:?}");
-    local.adjust(other, &adjustment(-1, "R1 — 'satu'"), &host()).await.unwrap();
+    commands.adjust(other, &adjustment(-1, "R1 — 'satu'"), &host()).await.unwrap();
     let world = &bench.world;
     let told = at_once((0..6).map(|_| {
         let world = Arc::clone(world);
-        async move { world.local().adjust(id, &adjustment(1_000, "R2"), &host()).await.unwrap() }
+        async move { world.commands().adjust(id, &adjustment(1_000, "R2"), &host()).await.unwrap() }
     }))
     .await;
     assert!(told.iter().all(|answer| answer.value == told[0].value));
@@ -355,21 +356,21 @@ pub async fn an_adjustment_counts_once(harness: &impl Harness) {
 pub async fn a_reference_is_compared_as_it_looks(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 0).await;
-    let local = bench.world.local();
-    let made = local.adjust(id, &adjustment(-700, "R\u{e9}f 1"), &host()).await.unwrap();
+    let commands = bench.world.commands();
+    let made = commands.adjust(id, &adjustment(-700, "R\u{e9}f 1"), &host()).await.unwrap();
     for same in ["Re\u{301}f 1", "\u{200b}R\u{e9}f\u{2060} 1\u{feff}", "  Re\u{301}f 1\u{200e} "] {
-        let again = local.adjust(id, &adjustment(-700, same), &host()).await.unwrap();
+        let again = commands.adjust(id, &adjustment(-700, same), &host()).await.unwrap();
         assert_eq!((again.replayed, &again.value), (true, &made.value), "{same:?}");
     }
-    let mismatch = local.adjust(id, &adjustment(-701, "Re\u{301}f 1"), &host()).await;
+    let mismatch = commands.adjust(id, &adjustment(-701, "Re\u{301}f 1"), &host()).await;
     assert!(matches!(mismatch, Err(Failure::Rejected(Rejection::Conflict(_)))), "{mismatch:?}");
-    let blank = local.adjust(id, &adjustment(-700, "\u{200b}\u{feff}"), &host()).await;
+    let blank = commands.adjust(id, &adjustment(-700, "\u{200b}\u{feff}"), &host()).await;
     assert!(
         matches!(&blank, Err(Failure::Rejected(Rejection::Invalid(invalid))) if invalid.param == "reference"),
         "{blank:?}"
     );
     for other in ["r\u{e9}f 1", "Ref 1", "R\u{e9}f1"] {
-        assert!(!local.adjust(id, &adjustment(-1, other), &host()).await.unwrap().replayed, "{other:?}");
+        assert!(!commands.adjust(id, &adjustment(-1, other), &host()).await.unwrap().replayed, "{other:?}");
     }
     assert_eq!(funds(&bench, id).await, (-703, 0, -703));
 }
@@ -399,7 +400,7 @@ pub async fn what_was_decided_long_ago_is_not_posted(harness: &impl Harness) {
         UNNUMBERED,
         "what has landed is answered as before, whenever it is sent again"
     );
-    bench.world.local().adjust(id, &adjustment(10, "too late"), &host()).await.unwrap();
+    bench.world.commands().adjust(id, &adjustment(10, "too late"), &host()).await.unwrap();
     let filter = EntryFilter { before: Some(complete), ..EntryFilter::default() };
     let page = bench.storage().entries(id, &filter, None, Limit::EXPORT).await.unwrap();
     assert_eq!(page.rows.len(), 1, "a new decision carries the present time");
@@ -410,9 +411,9 @@ pub async fn what_was_decided_long_ago_is_not_posted(harness: &impl Harness) {
 pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     let plain = PayoutInput { amount: 1_000, ..PayoutInput::default() };
-    let refused = local.request_payout(id, &plain, (Requester::Seller, &host()), None).await;
+    let refused = commands.request_payout(id, &plain, (Requester::Seller, &host()), None).await;
     assert!(matches!(refused, Err(Failure::Rejected(Rejection::BankAccountRequired))), "{refused:?}");
     let account = |number: &str| BankAccountInput {
         bank_name: Some(Some("Bank Contoh".to_owned())),
@@ -421,23 +422,23 @@ pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl H
         ..BankAccountInput::default()
     };
     let keyed = request(id, "key-1", b"body");
-    let put = local.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
-    let again = local.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
+    let put = commands.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
+    let again = commands.patch_bank_account(id, &account("111"), Some(keyed)).await.unwrap();
     assert!(put.value.configured && again.replayed && again.value == put.value);
-    let first = local.request_payout(id, &plain, (Requester::Seller, &host()), None).await.unwrap().value;
+    let first = commands.request_payout(id, &plain, (Requester::Seller, &host()), None).await.unwrap().value;
     // Decided before the change, committed after it.
     let snapshot = bench.storage().funds(id, None).await.unwrap().unwrap();
     let by = (Requester::Seller, &host());
     let late = decide::request_payout(&snapshot, &plain, by, &mut bench.context(None)).unwrap();
-    local.patch_bank_account(id, &account("222"), None).await.unwrap();
+    commands.patch_bank_account(id, &account("222"), None).await.unwrap();
     assert_eq!(landed(&bench.commit(&change_of(late)).await), Landed::Conflict);
-    let second = local.request_payout(id, &plain, (Requester::Seller, &host()), None).await.unwrap().value;
+    let second = commands.request_payout(id, &plain, (Requester::Seller, &host()), None).await.unwrap().value;
     let bench = bench.reopen().await;
     for (payout, number) in [(first, "111"), (second, "222")] {
-        let shown = bench.world.local().payout(PayoutKey::Any(payout.id)).await.unwrap();
+        let shown = bench.world.commands().payout(PayoutKey::Any(payout.id)).await.unwrap();
         assert_eq!(shown.bank.bank_account_number, number);
     }
-    let shown = bench.world.local().bank_account(id).await.unwrap();
+    let shown = bench.world.commands().bank_account(id).await.unwrap();
     assert_eq!(shown.details.bank_account_number.as_deref(), Some("222"));
 }
 
@@ -462,16 +463,16 @@ pub async fn what_a_seller_does_lands_while_the_module_is_on(harness: &impl Harn
     for change in &late {
         assert_eq!(landed(&bench.commit(change).await), Landed::Conflict);
     }
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     let refused = [
-        local.request_payout(id, &input, by, None).await.map(drop),
-        local.move_payout(PayoutKey::Id(id, first.id), &PayoutStep::Cancel, &actor, None).await.map(drop),
-        local.patch_bank_account(id, &account, None).await.map(drop),
+        commands.request_payout(id, &input, by, None).await.map(drop),
+        commands.move_payout(PayoutKey::Id(id, first.id), &PayoutStep::Cancel, &actor, None).await.map(drop),
+        commands.patch_bank_account(id, &account, None).await.map(drop),
     ];
     for refused in refused {
         assert!(matches!(refused, Err(Failure::Rejected(Rejection::PaymentModuleDisabled))), "{refused:?}");
     }
-    local.request_payout(id, &input, (Requester::Operator, &actor), None).await.unwrap();
+    commands.request_payout(id, &input, (Requester::Operator, &actor), None).await.unwrap();
     step(&bench, first.id, &transit("T")).await;
     step(&bench, first.id, &PayoutStep::MarkPaid { reference: None }).await;
     assert_eq!(funds(&bench, id).await, (9_000, 1_000, 8_000));
@@ -487,17 +488,17 @@ pub async fn a_repeated_request_asks_for_one_payout(harness: &impl Harness) {
         at_once((0..5).map(|_| {
             let world = Arc::clone(world);
             async move {
-                world.local().request_payout(id, &asked(3_000), (Requester::Seller, &host()), keyed).await.unwrap()
+                world.commands().request_payout(id, &asked(3_000), (Requester::Seller, &host()), keyed).await.unwrap()
             }
         }))
         .await;
     assert!(told.iter().all(|answer| answer.value == told[0].value), "{told:?}");
     assert_eq!(funds(&bench, id).await, (10_000, 3_000, 7_000));
     let operators = Some(request(AccountId::OPERATORS, "key-1", b"body"));
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     let key = PayoutKey::Any(told[0].value.id);
-    let first = local.move_payout(key, &transit("T"), &host(), operators).await.unwrap();
-    let again = local.move_payout(key, &transit("T"), &host(), operators).await.unwrap();
+    let first = commands.move_payout(key, &transit("T"), &host(), operators).await.unwrap();
+    let again = commands.move_payout(key, &transit("T"), &host(), operators).await.unwrap();
     assert_eq!((first.replayed, again.replayed, &first.value), (false, true, &again.value));
 }
 
@@ -507,31 +508,31 @@ pub async fn operators_have_keys_of_their_own(harness: &impl Harness) {
     let world = &bench.world;
     let made = at_once((0..3).map(|n| {
         let world = Arc::clone(world);
-        async move { world.local().create_operator_key(&format!("desk {n}")).await.unwrap() }
+        async move { world.commands().create_operator_key(&format!("desk {n}")).await.unwrap() }
     }))
     .await;
     let bench = bench.reopen().await;
     for (shown, key) in &made {
-        let known = bench.world.service().authenticate_operator(key.reveal()).await.unwrap();
+        let known = bench.world.commands().authenticate_operator(key.reveal()).await.unwrap();
         assert_eq!(known, Some(shown.id));
-        assert_eq!(bench.world.service().authenticate(key.reveal()).await.unwrap(), None, "no seller's key");
+        assert_eq!(bench.world.commands().authenticate(key.reveal()).await.unwrap(), None, "no seller's key");
     }
     let unknown = OperatorKey::from_bytes(&[7; 24]);
-    assert_eq!(bench.world.service().authenticate_operator(unknown.reveal()).await.unwrap(), None);
+    assert_eq!(bench.world.commands().authenticate_operator(unknown.reveal()).await.unwrap(), None);
     let seller = bench.world.seller("studio").await;
-    assert_eq!(bench.world.service().authenticate_operator(seller.key.reveal()).await.unwrap(), None);
+    assert_eq!(bench.world.commands().authenticate_operator(seller.key.reveal()).await.unwrap(), None);
     // Nobody's shop: no money gets there, and no plan.
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     let refused = [
-        local.adjust(AccountId::OPERATORS, &adjustment(5, "R1"), &host()).await.map(drop),
-        local.request_payout(AccountId::OPERATORS, &asked(1), (Requester::Operator, &host()), None).await.map(drop),
-        local.set_tier(AccountId::OPERATORS, Tier::Business).await.map(drop),
+        commands.adjust(AccountId::OPERATORS, &adjustment(5, "R1"), &host()).await.map(drop),
+        commands.request_payout(AccountId::OPERATORS, &asked(1), (Requester::Operator, &host()), None).await.map(drop),
+        commands.set_tier(AccountId::OPERATORS, Tier::Business).await.map(drop),
     ];
     for refused in refused {
         assert!(matches!(refused, Err(Failure::Rejected(Rejection::NotFound("account")))), "{refused:?}");
     }
-    bench.world.local().delete_key(AccountId::OPERATORS, made[0].0.id).await.unwrap();
-    assert_eq!(bench.world.service().authenticate_operator(made[0].1.reveal()).await.unwrap(), None);
+    bench.world.commands().delete_key(AccountId::OPERATORS, made[0].0.id).await.unwrap();
+    assert_eq!(bench.world.commands().authenticate_operator(made[0].1.reveal()).await.unwrap(), None);
 }
 
 /// Entries between two times: from the first on, before the second.
@@ -542,7 +543,7 @@ pub async fn entries_between_two_times(harness: &impl Harness) {
     for n in 2..6 {
         bench.advance(Duration::from_secs(1)).await;
         times.push(bench.now());
-        bench.world.local().adjust(id, &adjustment(n, &format!("R{n}")), &host()).await.unwrap();
+        bench.world.commands().adjust(id, &adjustment(n, &format!("R{n}")), &host()).await.unwrap();
     }
     for (from, before, expected) in [
         (None, None, vec![5, 4, 3, 2, 1]),
@@ -584,7 +585,7 @@ pub async fn the_books_say_what_differs(harness: &impl Harness) {
     bench.storage().fold_deltas(1).await.unwrap();
     let clean = |accounts, entries| VerificationReport { accounts, entries, differences: Vec::new() };
     let verification = Verification::default();
-    let whole = books::verify(bench.storage(), None, &verification).await.unwrap();
+    let whole = serront_core::service::verify(bench.storage(), None, &verification).await.unwrap();
     assert_eq!(whole, clean(2, 6));
     assert_eq!(verification.progress().entries, 6);
     assert_eq!(report(&bench, Some(id)).await, clean(1, 4));
@@ -605,8 +606,9 @@ pub async fn the_books_say_what_differs(harness: &impl Harness) {
 
 /// The actor who resolved an exception is on the payment's trail, with the adjustment that settled it.
 pub async fn a_resolution_is_on_the_payments_trail(harness: &impl Harness) {
-    use serront_core::audit::Act;
-    use serront_core::exception::{ExceptionKind, ExceptionState, ExceptionStatus, PaymentException};
+    use serront_core::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
+    use serront_core::orders::audit::Act;
+    use serront_core::orders::exception_kind::ExceptionKind;
     use serront_core::service::Resolution;
     let bench = Bench::new(harness);
     let (_, placed) = bench.world.seller_with_order("studio").await;
@@ -630,13 +632,13 @@ pub async fn a_resolution_is_on_the_payments_trail(harness: &impl Harness) {
     };
     let writes = vec![Write::InsertException(exception.clone())];
     bench.lands(&ChangeSet { writes, ..bench.change(account_id) }).await;
-    let local = bench.world.local();
-    let settled = local.adjust(account_id, &adjustment(-5, "refund 1"), &host()).await.unwrap().value.id;
+    let commands = bench.world.commands();
+    let settled = commands.adjust(account_id, &adjustment(-5, "refund 1"), &host()).await.unwrap().value.id;
     let other = bench.context(None).ids.adjustment();
     let actor = Actor::host("cashier 7").unwrap();
     let resolve = async |adjustment_id| {
         let resolution = Resolution { note: Some("refunded"), adjustment_id: Some(adjustment_id) };
-        bench.world.local().resolve_exception(account_id, exception.id, resolution, &actor, None).await
+        bench.world.commands().resolve_exception(account_id, exception.id, resolution, &actor, None).await
     };
     let foreign = resolve(other).await;
     assert!(matches!(foreign, Err(Failure::Rejected(Rejection::Invalid(_)))), "{foreign:?}");

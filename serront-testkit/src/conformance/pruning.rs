@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Claim, ClaimName};
-use serront_core::idempotency::KeptOutcome;
-use serront_core::ids::{AccountId, UploadId};
-use serront_core::marked::MarkedText;
-use serront_core::ports::{NextAttempt, Prune, Pruned};
-use serront_core::receipt::{Digest256, samples};
-use serront_core::time::Timestamp;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName};
+use serront_core::changes::idempotency::KeptOutcome;
+use serront_core::orders::marked::MarkedText;
+use serront_core::orders::receipt::samples;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{AccountId, UploadId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{NextAttempt, Prune, Pruned};
 
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, landed};
@@ -68,10 +69,12 @@ pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
     let effects = storage.prune(Prune { effects_kept: SECOND - MILLISECOND, ..nothing() }).await.unwrap();
     assert_eq!(effects, Pruned { effects: 2, ..Pruned::default() }, "a mail and a delivery given up");
     let stays = async |id| match id {
-        serront_core::effect::EffectId::Delivery(id) => storage.delivery(account_id, id).await.unwrap().is_some(),
-        serront_core::effect::EffectId::Mail(_)
-        | serront_core::effect::EffectId::Removal(_)
-        | serront_core::effect::EffectId::Errand(_) => panic!("a delivery"),
+        serront_core::changes::effect::EffectId::Delivery(id) => {
+            storage.delivery(account_id, id).await.unwrap().is_some()
+        }
+        serront_core::changes::effect::EffectId::Mail(_)
+        | serront_core::changes::effect::EffectId::Removal(_)
+        | serront_core::changes::effect::EffectId::Errand(_) => panic!("a delivery"),
     };
     let there = [stays(old[0]).await, stays(old[1]).await, stays(old[2]).await, stays(young[0]).await];
     assert_eq!(there, [false, true, true, true], "pending ones stay, and finished ones that are young");
@@ -138,7 +141,7 @@ pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
     bench.advance(MILLISECOND).await;
     touch(SECOND * 60).await;
     assert_eq!(last_use().await, Some(noted.plus(SECOND * 60)));
-    bench.world.local().delete_key(seller.account_id, seller.key_id).await.unwrap();
+    bench.world.commands().delete_key(seller.account_id, seller.key_id).await.unwrap();
     bench.advance(SECOND * 60).await;
     touch(Duration::ZERO).await;
     assert_eq!(bench.storage().key(seller.key.hash()).await.unwrap(), None);
@@ -149,9 +152,9 @@ pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
 pub async fn named_uploads_are_those_of_payments(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, placed) = bench.world.seller_with_order("studio").await;
-    let service = bench.world.service();
+    let uploads = bench.world.receipt_uploads();
     let upload = async |bytes: &[u8], media_type: &str| -> UploadId {
-        service.upload_receipt(&placed.token, media_type, bytes).await.unwrap();
+        uploads.upload(&placed.token, media_type, bytes).await.unwrap();
         let snapshot = bench.snapshot(seller.account_id, placed.id).await;
         snapshot.payment.state.receipt.unwrap().upload_id
     };

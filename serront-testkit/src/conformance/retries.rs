@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, ClaimName, Write};
-use serront_core::decide;
-use serront_core::effect::{
+use serront_core::changes::change::{ChangeSet, ClaimName, Write};
+use serront_core::changes::effect::{
     ATTEMPTS_KEPT, DeliveryAddress, Effect, EffectId, EffectRecord, EffectStatus, Errand, Lane,
 };
-use serront_core::event::EventType;
-use serront_core::ids::{AccountId, PaymentId};
-use serront_core::page::Limit;
+use serront_core::decide;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, NextAttempt, Prune, RecordError};
-use serront_core::rejection::Code;
+use serront_core::ports::RecordError;
+use serront_core::primitives::ids::{AccountId, PaymentId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Code;
 use serront_core::service::{Answer, Failure};
-use serront_core::set_aside::SetAsides;
-use serront_core::subscription::SubscriptionInput;
-use serront_core::view::DeliveryView;
+use serront_core::snapshots::set_aside::SetAsides;
+use serront_core::snapshots::{Due, NextAttempt, Prune};
+use serront_core::views::DeliveryView;
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::subscription::SubscriptionInput;
 
 use super::Harness;
 use super::bench::{
@@ -86,7 +87,7 @@ pub async fn what_can_be_read_is_not_set_aside(harness: &impl Harness) {
     for due in take_all(&bench).await {
         bench.record(&due, NextAttempt::Failed).await.unwrap();
     }
-    bench.world.local().discard_effect(account_id, ids[0], "not wanted", &crate::world::host()).await.unwrap();
+    bench.world.commands().discard_effect(account_id, ids[0], "not wanted", &crate::world::host()).await.unwrap();
     assert_eq!(given_up(&bench, limit(2)).await.len(), ids.len() - 1);
     bench.advance(Duration::from_secs(600)).await;
     assert_eq!(take_all(&bench).await, []);
@@ -321,7 +322,7 @@ pub async fn what_was_given_up_is_listed_page_by_page(harness: &impl Harness) {
         assert_eq!(effect(&bench, row.account_id, row.id).await, *row);
     }
     let (account_id, id) = retried.unwrap();
-    bench.world.local().retry_effect(account_id, id).await.unwrap();
+    bench.world.commands().retry_effect(account_id, id).await.unwrap();
     expected.retain(|row| row.id != id);
     assert_eq!(given_up(&bench, limit(4)).await, expected);
 }
@@ -363,9 +364,9 @@ pub async fn nothing_is_queued_again_for_a_paused_subscription(harness: &impl Ha
         let id = delivery_id(&due);
         let (retrying, pausing) = (bench.world.clone(), bench.world.clone());
         let retrying =
-            tokio::spawn(async move { retrying.local().retry_delivery(account_id, id, None).await.map(drop) });
+            tokio::spawn(async move { retrying.commands().retry_delivery(account_id, id, None).await.map(drop) });
         let pausing = tokio::spawn(async move {
-            pausing.local().update_subscription(account_id, subscription_id, &active(false), None).await.map(drop)
+            pausing.commands().update_subscription(account_id, subscription_id, &active(false), None).await.map(drop)
         });
         let (retried, paused) = tokio::join!(retrying, pausing);
         paused.unwrap().unwrap();
@@ -381,15 +382,15 @@ pub async fn nothing_is_queued_again_for_a_paused_subscription(harness: &impl Ha
             }
             Err(other) => panic!("{other:?}"),
         }
-        let local = bench.world.local();
-        assert_eq!(code(local.retry_delivery(account_id, id, None).await), Code::EndpointDisabled);
-        assert_eq!(code(local.retry_effect(account_id, due.id).await), Code::EndpointDisabled);
-        local.update_subscription(account_id, subscription_id, &active(true), None).await.unwrap();
-        local.retry_delivery(account_id, id, None).await.unwrap();
-        assert_eq!(code(local.retry_delivery(account_id, id, None).await), Code::AlreadyQueued);
-        assert_eq!(code(local.retry_effect(account_id, due.id).await), Code::AlreadyQueued);
+        let commands = bench.world.commands();
+        assert_eq!(code(commands.retry_delivery(account_id, id, None).await), Code::EndpointDisabled);
+        assert_eq!(code(commands.retry_effect(account_id, due.id).await), Code::EndpointDisabled);
+        commands.update_subscription(account_id, subscription_id, &active(true), None).await.unwrap();
+        commands.retry_delivery(account_id, id, None).await.unwrap();
+        assert_eq!(code(commands.retry_delivery(account_id, id, None).await), Code::AlreadyQueued);
+        assert_eq!(code(commands.retry_effect(account_id, due.id).await), Code::AlreadyQueued);
         bench.record(&bench.take_one().await, NextAttempt::Succeeded).await.unwrap();
-        assert_eq!(code(local.retry_effect(account_id, due.id).await), Code::NotFound);
+        assert_eq!(code(commands.retry_effect(account_id, due.id).await), Code::NotFound);
     }
     bench.queue_deliveries(account_id, subscription_id, 1).await;
     let due = bench.take_one().await;
@@ -397,7 +398,7 @@ pub async fn nothing_is_queued_again_for_a_paused_subscription(harness: &impl Ha
     let delivery = bench.storage().delivery(account_id, delivery_id(&due)).await.unwrap().unwrap();
     let snapshot = bench.account(account_id).await;
     let decided = change_of(decide::retry_delivery(&snapshot, &delivery, &mut bench.context(None)).unwrap());
-    bench.world.local().update_subscription(account_id, subscription_id, &active(false), None).await.unwrap();
+    bench.world.commands().update_subscription(account_id, subscription_id, &active(false), None).await.unwrap();
     assert_eq!(landed(&bench.commit(&decided).await), Landed::Conflict, "decided before, sent after");
     assert_eq!(effect(&bench, account_id, due.id).await.status, EffectStatus::Failed);
 }
@@ -414,7 +415,7 @@ pub async fn a_repeated_key_queues_a_delivery_once(harness: &impl Harness) {
     let (id, keyed) = (delivery_id(&due), request(account_id, "again", b""));
     let retrying = (0..8).map(|_| {
         let world = bench.world.clone();
-        async move { world.local().retry_delivery(account_id, id, Some(keyed)).await.unwrap() }
+        async move { world.commands().retry_delivery(account_id, id, Some(keyed)).await.unwrap() }
     });
     let answers = at_once(retrying).await;
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
@@ -422,7 +423,7 @@ pub async fn a_repeated_key_queues_a_delivery_once(harness: &impl Harness) {
     assert_eq!((answers[0].value.status, answers[0].value.attempts), (EffectStatus::Pending, 1));
     assert_eq!(answers[0].value.next_retry_at, Some(bench.now()));
     bench.record(&bench.take_one().await, NextAttempt::Failed).await.unwrap();
-    let again = bench.world.local().retry_delivery(account_id, id, Some(keyed)).await.unwrap();
+    let again = bench.world.commands().retry_delivery(account_id, id, Some(keyed)).await.unwrap();
     assert!(again.replayed);
     assert_eq!((&again.value, bench.take(10).await), (&answers[0].value, vec![]));
 }

@@ -1,15 +1,16 @@
 //! Secrets at rest: a storage holds them sealed, and they are sealed anew while everything else goes on.
 
-use serront_core::account::Version;
-use serront_core::change::{ChangeSet, Row, Write};
-use serront_core::checkout::EndpointId;
-use serront_core::dispatch::Dispatcher;
-use serront_core::ids::{AccountId, SubscriptionId};
-use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{NextAttempt, SubscriptionSecrets};
-use serront_core::provisioning::{Endpoint, Previous, Provisioning, ProvisioningState};
-use serront_core::sealed::{SealedSecret, SecretHolder};
+use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
+use serront_core::changes::change::{ChangeSet, Row, Write};
+use serront_core::online::provisioning::{Endpoint, Previous, Provisioning, ProvisioningState};
+use serront_core::primitives::ids::{AccountId, SubscriptionId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::provider::EndpointId;
+use serront_core::primitives::version::Version;
 use serront_core::service::Resealed;
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::snapshots::{NextAttempt, SubscriptionSecrets};
+use serront_core::work::dispatch::Dispatcher;
 
 use super::Harness;
 use super::bench::{Bench, LEASE, at_once, exact};
@@ -52,7 +53,8 @@ pub async fn a_secret_at_rest_is_sealed_for_its_row(harness: &impl Harness) {
         let account_id = bench.world.seller(slug).await.account_id;
         for _ in 0..2 {
             let input = subscription_input("https://one.example", &["*"]);
-            let created = bench.world.service().create_subscription(account_id, &input, None).await.unwrap().value;
+            let created =
+                bench.world.webhook_registration().create_subscription(account_id, &input, None).await.unwrap().value;
             made.push((account_id, created.shown.id, created.secret));
         }
         put_endpoint(&bench, account_id, slug, "old").await;
@@ -94,17 +96,17 @@ pub async fn secrets_are_sealed_anew_under_another_key(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
     let input = subscription_input("https://one.example", &["*"]);
-    let created = bench.world.service().create_subscription(account_id, &input, None).await.unwrap().value;
+    let created = bench.world.webhook_registration().create_subscription(account_id, &input, None).await.unwrap().value;
     let id = created.shown.id;
-    let second = bench.world.local().rotate_secret(account_id, id, None).await.unwrap().value.secret;
+    let second = bench.world.commands().rotate_secret(account_id, id, None).await.unwrap().value.secret;
     let before = (bench.account(account_id).await, stored(&bench, id).await);
-    let local = bench.world.local();
-    assert_eq!(local.reseal().await.unwrap(), Resealed { seen: 1, resealed: 0, unopened: 0 });
+    let commands = bench.world.commands();
+    assert_eq!(commands.reseal().await.unwrap(), Resealed { seen: 1, resealed: 0, unopened: 0 });
     assert_eq!(stored(&bench, id).await, before.1, "nothing is outdated");
 
     bench.world.sealer.rotate();
-    assert_eq!(local.reseal().await.unwrap(), Resealed { seen: 1, resealed: 1, unopened: 0 });
-    assert_eq!(local.reseal().await.unwrap(), Resealed { seen: 1, resealed: 0, unopened: 0 });
+    assert_eq!(commands.reseal().await.unwrap(), Resealed { seen: 1, resealed: 1, unopened: 0 });
+    assert_eq!(commands.reseal().await.unwrap(), Resealed { seen: 1, resealed: 0, unopened: 0 });
     bench.world.sealer.forget();
     let row = stored(&bench, id).await;
     assert_eq!(row.version, before.1.version.next());
@@ -118,7 +120,7 @@ pub async fn secrets_are_sealed_anew_under_another_key(harness: &impl Harness) {
     // The previous one still signs, as long as it would have.
     bench.queue_deliveries(account_id, id, 1).await;
     let due = bench.take_one().await;
-    let serront_core::ports::DueEffect::Delivery { target: Some(target), .. } = due.effect else {
+    let serront_core::snapshots::DueEffect::Delivery { target: Some(target), .. } = due.effect else {
         panic!("a delivery")
     };
     assert_eq!((Some(target.secret), target.previous_secret), (Some(row.secret), row.previous_secret));
@@ -129,10 +131,10 @@ pub async fn secrets_of_an_earlier_version_are_read_and_sealed(harness: &impl Ha
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
     put_endpoint(&bench, account_id, "whsec_new", "whsec_old").await;
-    let local = bench.world.local();
-    assert!(!local.has_sealed().await.unwrap());
-    assert_eq!(local.reseal().await.unwrap(), Resealed { seen: 1, resealed: 1, unopened: 0 });
-    assert!(local.has_sealed().await.unwrap());
+    let commands = bench.world.commands();
+    assert!(!commands.has_sealed().await.unwrap());
+    assert_eq!(commands.reseal().await.unwrap(), Resealed { seen: 1, resealed: 1, unopened: 0 });
+    assert!(commands.has_sealed().await.unwrap());
     let bench = bench.reopen().await;
     let Provisioning { state, version, .. } = endpoint(&bench, account_id).await;
     assert_eq!(version, Version::FIRST.next());
@@ -147,24 +149,24 @@ pub async fn secrets_of_an_earlier_version_are_read_and_sealed(harness: &impl Ha
 pub async fn secrets_sealed_anew_beside_rotations_stay_the_last(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
-    let id = bench.world.service();
+    let registration = bench.world.webhook_registration();
     let input = subscription_input("https://one.example", &["*"]);
-    let id = id.create_subscription(account_id, &input, None).await.unwrap().value.shown.id;
+    let id = registration.create_subscription(account_id, &input, None).await.unwrap().value.shown.id;
     bench.world.sealer.rotate();
     let rotations = (0..4).map(|nth| {
         let world = bench.world.clone();
         async move {
             if nth % 2 == 0 {
-                let rotated = world.local().rotate_secret(account_id, id, None).await.unwrap();
+                let rotated = world.commands().rotate_secret(account_id, id, None).await.unwrap();
                 Some(rotated.value.secret.reveal().to_owned())
             } else {
-                world.local().reseal().await.unwrap();
+                world.commands().reseal().await.unwrap();
                 None
             }
         }
     });
     let drawn = at_once(rotations).await;
-    bench.world.local().reseal().await.unwrap();
+    bench.world.commands().reseal().await.unwrap();
     bench.world.sealer.forget();
     let SubscriptionSecrets { secret, previous_secret, .. } = stored(&bench, id).await;
     let holder = SecretHolder::Subscription(account_id, id);
@@ -179,7 +181,8 @@ pub async fn without_its_key_a_delivery_waits_and_nothing_is_lost(harness: &impl
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
     let input = subscription_input("https://one.example", &["*"]);
-    let id = bench.world.service().create_subscription(account_id, &input, None).await.unwrap().value.shown.id;
+    let id =
+        bench.world.webhook_registration().create_subscription(account_id, &input, None).await.unwrap().value.shown.id;
     bench.queue_deliveries(account_id, id, 1).await;
     bench.world.sealer.hold(&[]);
     for _ in 0..3 {
@@ -187,7 +190,7 @@ pub async fn without_its_key_a_delivery_waits_and_nothing_is_lost(harness: &impl
         let World { storage, mailbox, sink, receipts, .. } = &*bench.world;
         let dispatcher = Dispatcher::new(&**storage, &**mailbox, &**sink, &**receipts, bench.world.environment());
         dispatcher.perform(&due).await.unwrap_err();
-        assert_eq!(bench.world.local().reseal().await.unwrap_err().to_string(), "a port failed for now");
+        assert_eq!(bench.world.commands().reseal().await.unwrap_err().to_string(), "a port failed for now");
         bench.advance(LEASE).await;
     }
     let log = bench.all_deliveries(account_id, &DeliveryFilter::default()).await;

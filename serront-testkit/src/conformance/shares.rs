@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serront_core::effect::{Attempt, EffectId, Lane};
-use serront_core::ids::SubscriptionId;
+use serront_core::changes::effect::{Attempt, EffectId, Lane};
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, DueEffect, NextAttempt};
-use serront_core::subscription::SubscriptionInput;
+use serront_core::primitives::ids::SubscriptionId;
+use serront_core::snapshots::{Due, DueEffect, NextAttempt};
+use serront_core::webhooks::subscription::SubscriptionInput;
 
 use super::Harness;
 use super::bench::{Bench, LEASE, at_once};
@@ -273,8 +273,8 @@ pub async fn what_has_no_subscription_is_given_out(harness: &impl Harness) {
     let seller = bench.world.seller("studio").await;
     let both = queues(&bench, &seller, 2, 0).await;
     let input = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
-    bench.world.service().update_subscription(seller.account_id, both[0], &input, None).await.unwrap();
-    bench.world.local().delete_subscription(seller.account_id, both[1]).await.unwrap();
+    bench.world.webhook_registration().update_subscription(seller.account_id, both[0], &input, None).await.unwrap();
+    bench.world.commands().delete_subscription(seller.account_id, both[1]).await.unwrap();
     let mut queued = Vec::new();
     for id in both {
         queued.push(bench.queue_deliveries(seller.account_id, id, 1).await[0]);

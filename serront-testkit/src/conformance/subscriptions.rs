@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{EffectId, EffectStatus};
-use serront_core::event::EventType;
-use serront_core::ids::{AccountId, SubscriptionId};
-use serront_core::key::WebhookSecret;
-use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{DueEffect, NextAttempt, RecordError, Target};
-use serront_core::rejection::Code;
-use serront_core::sealed::SecretHolder;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::accounts::sealed::SecretHolder;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{EffectId, EffectStatus};
+use serront_core::ports::RecordError;
+use serront_core::primitives::ids::{AccountId, SubscriptionId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
-use serront_core::subscription::{Streak, SubscriptionInput};
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::snapshots::{DueEffect, NextAttempt, Target};
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::subscription::{Streak, SubscriptionInput};
 
 use super::Harness;
 use super::bench::{Bench, LEASE, at_once, delivery_id, request};
@@ -54,11 +56,11 @@ pub async fn a_pause_or_deletion_gives_up_what_is_queued(harness: &impl Harness)
         let waiting = bench.queue_deliveries(account_id, silenced, 1).await[0];
         let others = bench.queue_deliveries(account_id, other, 1).await[0];
         let removal = bench.queue_removals(account_id, 1).await[0];
-        let local = bench.world.local();
+        let commands = bench.world.commands();
         if deletes {
-            local.delete_subscription(account_id, silenced).await.unwrap();
+            commands.delete_subscription(account_id, silenced).await.unwrap();
         } else {
-            local.update_subscription(account_id, silenced, &set(false), None).await.unwrap();
+            commands.update_subscription(account_id, silenced, &set(false), None).await.unwrap();
         }
         let mut expected = vec![
             (done, EffectStatus::Succeeded, 1),
@@ -81,9 +83,9 @@ pub async fn a_pause_or_deletion_gives_up_what_is_queued(harness: &impl Harness)
             bench.record(due, NextAttempt::Succeeded).await.unwrap();
         }
         if !deletes {
-            local.update_subscription(account_id, silenced, &set(true), None).await.unwrap();
+            commands.update_subscription(account_id, silenced, &set(true), None).await.unwrap();
             assert_eq!(statuses(&bench, account_id, silenced).await, expected, "what was given up stays so");
-            local.retry_delivery(account_id, delivery_id(&held), None).await.unwrap();
+            commands.retry_delivery(account_id, delivery_id(&held), None).await.unwrap();
             let again = bench.take_one().await;
             assert!(again.fence > held.fence);
             assert!(matches!(bench.record(&held, NextAttempt::Succeeded).await, Err(RecordError::LeaseLost(_))));
@@ -142,12 +144,12 @@ pub async fn failed_attempts_in_a_row_are_counted(harness: &impl Harness) {
     assert_eq!(streak(id).await, None);
     bench.record(&taken[1], NextAttempt::Failed).await.unwrap();
     assert_eq!(streak(id).await, Some(Streak { failures: 1, since: bench.now() }));
-    bench.world.local().update_subscription(account_id, id, &set(true), None).await.unwrap();
+    bench.world.commands().update_subscription(account_id, id, &set(true), None).await.unwrap();
     assert_eq!(streak(id).await, None);
     bench.queue_deliveries(account_id, id, 1).await;
     let held = bench.take_one().await;
     bench.record(&held, NextAttempt::At(bench.now())).await.unwrap();
-    bench.world.local().delete_subscription(account_id, id).await.unwrap();
+    bench.world.commands().delete_subscription(account_id, id).await.unwrap();
     assert_eq!(streak(id).await, None);
 }
 
@@ -188,19 +190,19 @@ pub async fn a_failing_subscription_is_switched_off_once(harness: &impl Harness)
     let switch_off = async || {
         let switching = (0..8).map(|_| {
             let world = bench.world.clone();
-            async move { world.local().switch_off_if_failing(account_id, id).await.unwrap() }
+            async move { world.commands().switch_off_if_failing(account_id, id).await.unwrap() }
         });
         at_once(switching).await.into_iter().filter(|done| *done).count()
     };
     let policy = bench.world.policy.clone();
-    fail(policy.switch_off_failures).await;
+    fail(policy.webhooks.switch_off_failures).await;
     assert_eq!(switch_off().await, 0, "not for long enough");
-    bench.world.local().update_subscription(account_id, id, &set(true), None).await.unwrap();
-    bench.advance(policy.switch_off_after).await;
+    bench.world.commands().update_subscription(account_id, id, &set(true), None).await.unwrap();
+    bench.advance(policy.webhooks.switch_off_after).await;
     assert_eq!(switch_off().await, 0, "somebody looked after it");
     fail(1).await;
-    bench.advance(policy.switch_off_after).await;
-    fail(policy.switch_off_failures - 2).await;
+    bench.advance(policy.webhooks.switch_off_after).await;
+    fail(policy.webhooks.switch_off_failures - 2).await;
     assert_eq!(switch_off().await, 0, "not often enough");
     fail(1).await;
     let queued = bench.queue_deliveries(account_id, id, 1).await[0];
@@ -218,18 +220,18 @@ pub async fn a_failing_subscription_is_switched_off_once(harness: &impl Harness)
     assert_eq!(*event_type, EventType::SubscriptionDisabled);
     assert_eq!(target.as_ref().map(|target| target.subscription.id), Some(other));
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
-    let failing_since = serde_json::to_value(bench.now().minus(policy.switch_off_after)).unwrap();
+    let failing_since = serde_json::to_value(bench.now().minus(policy.webhooks.switch_off_after)).unwrap();
     assert_eq!(
         body["data"],
         serde_json::json!({
             "subscriptionId": id,
-            "failedAttempts": policy.switch_off_failures,
+            "failedAttempts": policy.webhooks.switch_off_failures,
             "failingSince": failing_since,
         })
     );
     bench.record(&told, NextAttempt::Succeeded).await.unwrap();
     assert_eq!(switch_off().await, 0);
-    bench.world.local().update_subscription(account_id, id, &set(true), None).await.unwrap();
+    bench.world.commands().update_subscription(account_id, id, &set(true), None).await.unwrap();
     assert_eq!(switch_off().await, 0, "the streak began anew");
     assert_eq!(bench.take(10).await, []);
 }
@@ -241,16 +243,16 @@ pub async fn a_rotated_secret_signs_beside_the_one_before(harness: &impl Harness
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
     let account_id = seller.account_id;
     let input = subscription_input("https://one.example", &["*"]);
-    let created = bench.world.service().create_subscription(account_id, &input, None).await.unwrap().value;
+    let created = bench.world.webhook_registration().create_subscription(account_id, &input, None).await.unwrap().value;
     let id = created.shown.id;
-    let kept = bench.world.policy.webhook_secret_kept;
+    let kept = bench.world.policy.webhooks.secret_kept;
     let signs = async |bench: &Bench<'_, _>| {
         bench.queue_deliveries(account_id, id, 1).await;
         let due = bench.take_one().await;
         bench.record(&due, NextAttempt::Failed).await.unwrap();
         let DueEffect::Delivery { target: Some(target), .. } = due.effect else { panic!("a delivery") };
         let Target { secret, previous_secret, .. } = *target;
-        let open = |secret: serront_core::sealed::SealedSecret| {
+        let open = |secret: serront_core::accounts::sealed::SealedSecret| {
             let holder = SecretHolder::Subscription(account_id, id);
             WebhookSecret::parse(&secret.open(&*bench.world.sealer, holder).unwrap()).unwrap()
         };
@@ -258,9 +260,9 @@ pub async fn a_rotated_secret_signs_beside_the_one_before(harness: &impl Harness
     };
     assert_eq!(signs(&bench).await, (None, created.secret.clone()));
     let before = bench.account(account_id).await;
-    let local = bench.world.local();
+    let commands = bench.world.commands();
     let keyed = request(account_id, "rotate", b"");
-    let second = local.rotate_secret(account_id, id, Some(keyed)).await.unwrap().value;
+    let second = commands.rotate_secret(account_id, id, Some(keyed)).await.unwrap().value;
     assert_eq!(second.shown, created.shown);
     assert_ne!(second.secret, created.secret);
     assert_eq!(signs(&bench).await, (Some(created.secret.clone()), second.secret.clone()));
@@ -272,20 +274,20 @@ pub async fn a_rotated_secret_signs_beside_the_one_before(harness: &impl Harness
         Err(Failure::Rejected(rejection)) => rejection.code(),
         Ok(_) | Err(_) => panic!("a refusal"),
     };
-    assert_eq!(refused(local.rotate_secret(account_id, id, Some(keyed)).await), Code::IdempotencyKeyInUse);
-    assert_eq!(refused(local.rotate_secret(other.account_id, id, None).await), Code::NotFound);
+    assert_eq!(refused(commands.rotate_secret(account_id, id, Some(keyed)).await), Code::IdempotencyKeyInUse);
+    assert_eq!(refused(commands.rotate_secret(other.account_id, id, None).await), Code::NotFound);
     bench.advance(kept - Duration::from_millis(1)).await;
     let bench = bench.reopen().await;
     assert_eq!(signs(&bench).await, (Some(created.secret), second.secret.clone()));
     bench.advance(Duration::from_millis(1)).await;
     assert_eq!(signs(&bench).await, (None, second.secret.clone()));
-    let local = bench.world.local();
-    let third = local.rotate_secret(account_id, id, None).await.unwrap().value.secret;
-    let fourth = local.rotate_secret(account_id, id, None).await.unwrap().value.secret;
+    let commands = bench.world.commands();
+    let third = commands.rotate_secret(account_id, id, None).await.unwrap().value.secret;
+    let fourth = commands.rotate_secret(account_id, id, None).await.unwrap().value.secret;
     assert_eq!(signs(&bench).await, (Some(third), fourth), "of two rotations the earlier secret is gone");
     let rotations = (0..4).map(|_| {
         let world = bench.world.clone();
-        async move { world.local().rotate_secret(account_id, id, None).await.unwrap().value.secret }
+        async move { world.commands().rotate_secret(account_id, id, None).await.unwrap().value.secret }
     });
     let drawn = at_once(rotations).await;
     let (previous, present) = signs(&bench).await;

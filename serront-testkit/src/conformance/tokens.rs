@@ -1,13 +1,14 @@
 //! An order's access token, and another one in its place.
 
-use serront_core::audit::Act;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Write};
+use serront_core::accounts::key::AccessToken;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Write};
 use serront_core::decide;
-use serront_core::key::AccessToken;
-use serront_core::ports::{OrderKey, PortErrorKind};
-use serront_core::rejection::Code;
+use serront_core::orders::audit::Act;
+use serront_core::ports::PortErrorKind;
+use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
-use serront_core::view::SellerOrder;
+use serront_core::snapshots::OrderKey;
+use serront_core::views::SellerOrder;
 
 use super::Harness;
 use super::bench::{Bench, Landed, at_once, change_of, landed, request};
@@ -32,11 +33,11 @@ pub async fn a_rotated_token_opens_nothing_and_is_never_given_again(harness: &im
     let (seller, placed) = bench.world.seller_with_order("studio").await;
     let other = bench.world.seller("other").await;
     let (account_id, id) = (seller.account_id, placed.id);
-    let (local, actor) = (bench.world.local(), world::host());
+    let (commands, actor) = (bench.world.commands(), world::host());
     let before = bench.snapshot(account_id, id).await;
     bench.advance(std::time::Duration::from_secs(1)).await;
     let keyed = request(account_id, "rotate", b"");
-    let first = local.rotate_token(account_id, id, &actor, Some(keyed)).await.unwrap();
+    let first = commands.rotate_token(account_id, id, &actor, Some(keyed)).await.unwrap();
     let token = first.value.access_token.clone();
     assert!(!first.replayed && token != placed.token);
     assert_eq!((opens(&bench, &placed.token).await, opens(&bench, &token).await), (false, true));
@@ -53,9 +54,9 @@ pub async fn a_rotated_token_opens_nothing_and_is_never_given_again(harness: &im
     assert_eq!(record.act, Act::token_rotated(&placed.token, &token));
     assert_eq!((&record.actor, record.at), (&actor, bench.now()));
 
-    let again = local.rotate_token(account_id, id, &actor, Some(keyed)).await.unwrap();
+    let again = commands.rotate_token(account_id, id, &actor, Some(keyed)).await.unwrap();
     assert!(again.replayed && again.value == first.value);
-    assert_eq!(refused(local.rotate_token(other.account_id, id, &actor, None).await), Code::NotFound);
+    assert_eq!(refused(commands.rotate_token(other.account_id, id, &actor, None).await), Code::NotFound);
     let taken = ClaimName::AccessToken(placed.token.hash());
     for account in [account_id, other.account_id] {
         let claim = ChangeSet { claims: vec![Claim::of(taken.clone())], ..bench.change(account) };
@@ -64,7 +65,7 @@ pub async fn a_rotated_token_opens_nothing_and_is_never_given_again(harness: &im
 
     bench.lands(&bench.confirming(&placed, None).await).await;
     let bench = bench.reopen().await;
-    let last = bench.world.local().rotate_token(account_id, id, &actor, None).await.unwrap().value.access_token;
+    let last = bench.world.commands().rotate_token(account_id, id, &actor, None).await.unwrap().value.access_token;
     for (token, is_open) in [(&placed.token, false), (&token, false), (&last, true)] {
         assert_eq!(opens(&bench, token).await, is_open);
     }
@@ -91,12 +92,12 @@ pub async fn what_a_buyer_does_with_an_old_token_never_lands(harness: &impl Harn
     let bench = Bench::new(harness);
     let (seller, placed) = bench.world.seller_with_order("studio").await;
     let snapshot = bench.storage().order(OrderKey::Token(placed.token.hash()), None).await.unwrap().unwrap();
-    let actor = serront_core::audit::Actor::buyer(&placed.token);
+    let actor = serront_core::accounts::actor::Actor::buyer(&placed.token);
     let claim = change_of(decide::claim_payment(&snapshot, &actor, &mut bench.context(None)).unwrap());
-    let local = bench.world.local();
-    local.rotate_token(seller.account_id, placed.id, &world::host(), None).await.unwrap();
+    let commands = bench.world.commands();
+    commands.rotate_token(seller.account_id, placed.id, &world::host(), None).await.unwrap();
     assert_eq!(landed(&bench.commit(&claim).await), Landed::Conflict);
-    assert_eq!(refused(local.claim_payment(&placed.token).await), Code::NotFound);
+    assert_eq!(refused(commands.claim_payment(&placed.token).await), Code::NotFound);
 }
 
 /// Of several rotations at once each draws a token of its own, and one of them is the order's.
@@ -104,10 +105,13 @@ pub async fn rotations_at_once_leave_one_token(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, placed) = bench.world.seller_with_order("studio").await;
     let (account_id, id) = (seller.account_id, placed.id);
-    let rotations = (0..4).map(|_| {
-        let world = bench.world.clone();
-        async move { world.local().rotate_token(account_id, id, &world::host(), None).await.unwrap().value.access_token }
-    });
+    let rotations =
+        (0..4).map(|_| {
+            let world = bench.world.clone();
+            async move {
+                world.commands().rotate_token(account_id, id, &world::host(), None).await.unwrap().value.access_token
+            }
+        });
     let drawn = at_once(rotations).await;
     let present = bench.snapshot(account_id, id).await.order.access_token;
     assert!(drawn.contains(&present));

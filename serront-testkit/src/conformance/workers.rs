@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::audit::Act;
-use serront_core::effect::EffectStatus;
-use serront_core::event::EventType;
-use serront_core::page::{DeliveryFilter, OrderFilter};
-use serront_core::payment::PaymentStatus;
-use serront_core::rejection::Code;
+use serront_core::changes::effect::EffectStatus;
+use serront_core::orders::audit::Act;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
+use serront_core::snapshots::{DeliveryFilter, OrderFilter};
+use serront_core::webhooks::event::EventType;
 
 use super::Harness;
 use super::bench::{Bench, at_once, request};
@@ -37,7 +37,7 @@ pub async fn many_workers_confirm_the_same_orders_once(harness: &impl Harness) {
         async move {
             let (mut confirmed, mut refused) = (0, 0);
             for order in orders {
-                match world.local().confirm_payment(account_id, order.id, &world::host(), None, None).await {
+                match world.commands().confirm_payment(account_id, order.id, &world::host(), None, None).await {
                     Ok(answer) => {
                         assert!(!answer.replayed && answer.change_set.is_some());
                         confirmed += 1;
@@ -82,8 +82,8 @@ pub async fn a_repeated_key_acts_once(harness: &impl Harness) {
     let confirming = (0..WORKERS).map(|_| {
         let (world, id) = (bench.world.clone(), placed.id);
         async move {
-            let local = world.local();
-            local.confirm_payment(account_id, id, &world::host(), None, Some(keyed)).await.unwrap()
+            let commands = world.commands();
+            commands.confirm_payment(account_id, id, &world::host(), None, Some(keyed)).await.unwrap()
         }
     });
     let answers = at_once(confirming).await;
@@ -95,7 +95,7 @@ pub async fn a_repeated_key_acts_once(harness: &impl Harness) {
         let world = bench.world.clone();
         async move {
             let input = world::service_input("poster", 10_000);
-            world.local().create_service(account_id, &input, Some(keyed)).await.unwrap()
+            world.commands().create_service(account_id, &input, Some(keyed)).await.unwrap()
         }
     });
     let answers = at_once(creating).await;
@@ -104,7 +104,7 @@ pub async fn a_repeated_key_acts_once(harness: &impl Harness) {
     assert_eq!(bench.account(account_id).await.services, 2);
     let other_body = request(account_id, "key-2", b"other");
     let input = world::service_input("flyer", 10_000);
-    match bench.world.local().create_service(account_id, &input, Some(other_body)).await {
+    match bench.world.commands().create_service(account_id, &input, Some(other_body)).await {
         Err(Failure::Rejected(rejection)) => assert_eq!(rejection.code(), Code::IdempotencyKeyInUse),
         other => panic!("{other:?}"),
     }

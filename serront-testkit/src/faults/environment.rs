@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::ids::IdSequence;
-use serront_core::key::SecretBytes;
+use serront_core::accounts::key::SecretBytes;
 use serront_core::ports::{Clock, Ids, PortError, Secrets};
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::IdSequence;
+use serront_core::primitives::time::Timestamp;
 
 use super::outside::wrapper;
 use super::{Call, Fault, Faults, TOLD};

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, InstallationId, UploadId};
-use serront_core::mail::MailMessage;
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall};
+use serront_core::orders::mail::MailMessage;
 use serront_core::ports::{
-    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, Post, Posted, QuarantinedReceipt,
-    Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
+    Mailer, Plugipay, PortError, PortErrorKind, Post, Posted, QuarantinedReceipt, Receipts, Sink, StoredReceipt,
+    TargetError, TargetRefused,
 };
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
+use serront_core::primitives::time::Timestamp;
 
 use super::{Call, Faults, TOLD, refused_read};
 

@@ -1,23 +1,25 @@
 //! Each wrapper × each fault, as a table: what the caller is told, and how often the port within was asked.
 
-use serront_core::account::{Account, AccountState, Modules, Version};
-use serront_core::audit::Actor;
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
-use serront_core::event::EventType;
-use serront_core::ids::{
-    AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, InstallationId, KeyId, MailId, RemovalId, UploadId,
-};
-use serront_core::mail::MailMessage;
+use serront_core::accounts::account::{Account, AccountState, Modules};
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{Attempt, EffectId, EffectStatus, Lane};
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::orders::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    CommitError, Fence, Ids, Mailer, NextAttempt, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, Post, Posted,
-    Prune, Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
+    CommitError, Ids, Mailer, Plugipay, Post, Posted, Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
 };
-use serront_core::sealed::SealedSecret;
-use serront_core::text::EmailAddress;
-use serront_core::tier::Tier;
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{
+    AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, InstallationId, KeyId, MailId, RemovalId, UploadId,
+};
+use serront_core::primitives::text::EmailAddress;
+use serront_core::primitives::tier::Tier;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::snapshots::{Fence, NextAttempt, Prune};
+use serront_core::webhooks::event::EventType;
 use ulid::Ulid;
 
 use super::*;
@@ -392,13 +394,13 @@ async fn a_crash_after_the_commit_is_found_done_after_the_restart() {
     let (seller, placed) = world.seller_with_order("studio").await;
     faults.script(Call::Commit, [Fault::CrashAfter]);
     let actor = Actor::host("tester").unwrap();
-    let (local, id) = (world.local(), placed.id);
+    let (commands, id) = (world.commands(), placed.id);
     tokio::select! {
-        answer = local.confirm_payment(seller.account_id, id, &actor, None, None) => panic!("{answer:?}"),
+        answer = commands.confirm_payment(seller.account_id, id, &actor, None, None) => panic!("{answer:?}"),
         at = faults.stopped() => assert_eq!(at, Call::Commit),
     }
     faults.restart();
-    assert!(local.confirm_payment(seller.account_id, id, &actor, None, None).await.is_err(), "it is confirmed");
+    assert!(commands.confirm_payment(seller.account_id, id, &actor, None, None).await.is_err(), "it is confirmed");
     assert_eq!(world.dispatch_all().await, 1, "one mail");
 }
 
@@ -455,11 +457,11 @@ async fn a_seeded_storage_fails_and_the_books_are_whole() {
         faults.seed(seed, Rates::each(60));
         let actor = Actor::host("tester").unwrap();
         for _ in 0..10 {
-            let _ = world.local().confirm_payment(seller.account_id, placed.id, &actor, None, None).await;
+            let _ = world.commands().confirm_payment(seller.account_id, placed.id, &actor, None, None).await;
         }
         assert!(!faults.struck().is_empty(), "seed {seed}");
         faults.heal();
-        let trail = world.local().audit(seller.account_id, placed.id).await.unwrap();
+        let trail = world.commands().audit(seller.account_id, placed.id).await.unwrap();
         assert_eq!(trail.len(), 2, "seed {seed}: placed and confirmed");
         assert_eq!(world.dispatch_all().await, 1, "seed {seed}: one mail");
     }

@@ -1,9 +1,9 @@
 //! Accounts, tiers, modules and credentials.
 
 use proptest::prelude::*;
-use serront_core::account::{Account, AccountState, Modules};
-use serront_core::key::{AccessToken, ApiKey, KeyRecord, SecretBytes, WebhookSecret};
-use serront_core::tier::Tier;
+use serront_core::accounts::account::{Account, AccountState, Modules};
+use serront_core::accounts::key::{AccessToken, ApiKey, KeyRecord, SecretBytes, WebhookSecret};
+use serront_core::primitives::tier::Tier;
 
 use super::{account_id, key_id, name, timestamp, version};
 

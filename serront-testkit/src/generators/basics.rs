@@ -1,13 +1,13 @@
 //! Money, times, versions and ids.
 
 use proptest::prelude::*;
-use serront_core::account::Version;
-use serront_core::ids::{
+use serront_core::primitives::ids::{
     AccountId, AdjustmentId, AuditId, ChangeSetId, DeliveryId, EventId, ExceptionId, IdSequence, KeyId, MailId,
     OrderId, PaymentId, PayoutId, RemovalId, RequestId, ServiceId, SubscriptionId, UploadId,
 };
-use serront_core::money::Rupiah;
-use serront_core::time::Timestamp;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
 use ulid::Ulid;
 
 /// Amounts from nothing to the largest, the edges more often than chance would have them.

@@ -2,11 +2,11 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serront_core::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus};
-use serront_core::event::{EventData, EventType};
-use serront_core::mail::{ConfirmedBy, Mail, PaymentConfirmed};
-use serront_core::marked::MarkedText;
-use serront_core::subscription::{
+use serront_core::changes::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus};
+use serront_core::orders::mail::{ConfirmedBy, Mail, PaymentConfirmed};
+use serront_core::orders::marked::MarkedText;
+use serront_core::webhooks::event::{EventData, EventType};
+use serront_core::webhooks::subscription::{
     EventFilter, FILTERS_MAX, Subscription, SubscriptionInput, SubscriptionState, URL_CHARACTERS_MAX,
 };
 

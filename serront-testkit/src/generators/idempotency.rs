@@ -1,9 +1,10 @@
 //! Idempotency keys, and what pages are asked for.
 
 use proptest::prelude::*;
-use serront_core::idempotency::{IdempotentRequest, KEY_CHARACTERS_MAX, Kept, KeptOutcome};
-use serront_core::marked::MarkedText;
-use serront_core::page::{LIMIT_MAX, Limit, OrderFilter};
+use serront_core::changes::idempotency::{IdempotentRequest, KEY_CHARACTERS_MAX, Kept, KeptOutcome};
+use serront_core::orders::marked::MarkedText;
+use serront_core::primitives::page::{LIMIT_MAX, Limit};
+use serront_core::snapshots::OrderFilter;
 
 use super::{digest, payment_status, service_id, timestamp, work_status};
 

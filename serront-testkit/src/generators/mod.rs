@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use proptest::prelude::*;
-//! use serront_core::text::Slug;
+//! use serront_core::primitives::text::Slug;
 //! use serront_testkit::generators;
 //!
 //! # fn main() {

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use serront_core::decide::AdjustmentInput;
-use serront_core::payout::{
+use serront_core::funds::payout::{
     BankAccountInput, BankDetails, DefaultDetails, Payout, PayoutAct, PayoutInput, PayoutState, PayoutStatus,
 };
-use serront_core::text::is_blank;
+use serront_core::primitives::text::is_blank;
 
 use super::{
     account_id, account_number, almost_account_number, almost_amount, almost_name, almost_prose, amount, name,
@@ -143,7 +143,7 @@ pub fn almost_adjustment_input() -> impl Strategy<Value = AdjustmentInput> {
     let good = || adjustment_input();
     // Below zero is from the seller, so only what is too large is wrong there.
     let too_large = almost_amount().prop_filter("too large", |amount| {
-        amount.checked_abs().is_none_or(|amount| amount > serront_core::money::Rupiah::MAX.get())
+        amount.checked_abs().is_none_or(|amount| amount > serront_core::primitives::money::Rupiah::MAX.get())
     });
     prop_oneof![
         (good(), prop_oneof![Just(0), too_large]).prop_map(|(good, amount)| AdjustmentInput { amount, ..good }),

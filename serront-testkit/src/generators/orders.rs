@@ -3,11 +3,12 @@
 use std::fmt;
 
 use proptest::prelude::*;
-use serront_core::audit::{Act, Actor, AuditRecord};
+use serront_core::accounts::actor::Actor;
 use serront_core::decide::OrderPatch;
-use serront_core::order::{Buyer, Language, Order, OrderInput, OrderNumber, OrderState, WorkStatus};
-use serront_core::payment::{Payment, PaymentAct, PaymentState, PaymentStatus};
-use serront_core::text::is_blank;
+use serront_core::orders::audit::{Act, AuditRecord};
+use serront_core::orders::order::{Buyer, Language, Order, OrderInput, OrderNumber, OrderState, WorkStatus};
+use serront_core::orders::payment::{Payment, PaymentAct, PaymentState, PaymentStatus};
+use serront_core::primitives::text::is_blank;
 
 use super::{
     access_token, account_id, adjustment_id, almost_amount, almost_email_address, almost_image, almost_name,

@@ -2,7 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serront_core::receipt::{CheckedImage, Digest256, ImageType, RECEIPT_BYTES_MAX, Receipt, samples};
+use serront_core::orders::receipt::{CheckedImage, RECEIPT_BYTES_MAX, Receipt, samples};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::image::ImageType;
 
 use super::{timestamp, upload_id};
 

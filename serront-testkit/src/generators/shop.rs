@@ -2,8 +2,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serront_core::catalog::{Offer, PACKAGES_MAX, Package, PackageInput, Pricing, PricingType, Service, ServiceInput};
-use serront_core::storefront::{BANK_ACCOUNTS_MAX, BankAccount, PaymentSettings, Profile, Storefront, StorefrontInput};
+use serront_core::orders::instructions::{BANK_ACCOUNTS_MAX, BankAccount, PaymentSettings};
+use serront_core::orders::order::PricingType;
+use serront_core::shop::catalog::{Offer, PACKAGES_MAX, Package, PackageInput, Pricing, Service, ServiceInput};
+use serront_core::shop::storefront::{Profile, Storefront, StorefrontInput};
 
 use super::{
     account_id, account_number, almost_account_number, almost_amount, almost_name, almost_prose, almost_slug,

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serront_core::text::{
+use serront_core::primitives::text::{
     EMAIL_BYTES_MAX, EmailAddress, NAME_CHARACTERS_MAX, PROSE_CHARACTERS_MAX, SLUG_CHARACTERS_MAX, Slug, WhatsAppNumber,
 };
 

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::ids::IdSequence;
-use serront_core::key::SecretBytes;
+use serront_core::accounts::key::SecretBytes;
+use serront_core::accounts::sealed::SecretHolder;
 use serront_core::ports::{Clock, Ids, PortError, Sealer, Secrets};
-use serront_core::receipt::Digest256;
-use serront_core::sealed::SecretHolder;
-use serront_core::signature::{hex, unhex};
-use serront_core::time::Timestamp;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::digest::{hex, unhex};
+use serront_core::primitives::ids::IdSequence;
+use serront_core::primitives::time::Timestamp;
 use ulid::Ulid;
 
 use super::locked;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, InstallationId, UploadId};
-use serront_core::mail::MailMessage;
+use serront_core::orders::mail::MailMessage;
 use serront_core::ports::{
     Clock, Mailer, PortError, PortErrorKind, Post, Posted, QuarantinedReceipt, Receipts, Sink, StoredReceipt,
     TargetError, TargetRefused,
 };
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
+use serront_core::primitives::time::Timestamp;
 
 use super::locked;
 

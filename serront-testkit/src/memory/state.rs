@@ -4,34 +4,40 @@
 //! clone away if anything fails. That is the whole of its atomicity.
 
 use imbl::{OrdMap, Vector};
-use serront_core::account::{Account, Version};
-use serront_core::audit::AuditRecord;
-use serront_core::balance::Funds;
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, SessionName, Write};
-use serront_core::checkout::{Checkout, ProviderEventId, SessionId};
-use serront_core::effect::{ATTEMPTS_KEPT, Attempt, Delivery, Discard, Effect, EffectId, EffectStatus, Errand};
-use serront_core::event::EventType;
-use serront_core::exception::PaymentException;
-use serront_core::idempotency::Kept;
-use serront_core::ids::{
+use serront_core::accounts::account::Account;
+use serront_core::accounts::key::KeyRecord;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{
+    ChangeSet, Claim, ClaimName, Committed, Duplicate, Guard, Row, SessionName, Write,
+};
+use serront_core::changes::effect::{
+    ATTEMPTS_KEPT, Attempt, Delivery, Discard, Effect, EffectId, EffectStatus, Errand,
+};
+use serront_core::changes::idempotency::Kept;
+use serront_core::funds::balance::Funds;
+use serront_core::funds::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry, POSTED_WITHIN};
+use serront_core::funds::payout::{DefaultBankAccount, Payout, PayoutAudit};
+use serront_core::online::checkout::Checkout;
+use serront_core::online::exception::PaymentException;
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::mail::Mail;
+use serront_core::orders::order::{Order, OrderNumber, WorkCounts};
+use serront_core::orders::payment::Payment;
+use serront_core::ports::{CommitError, PortError};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{
     AccountId, AdjustmentId, ChangeSetId, CheckoutId, EntryId, EventId, ExceptionId, InstallationId, KeyId, OrderId,
     PayoutId, ServiceId, SubscriptionId, UploadId,
 };
-use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, EntryCode, LedgerEntry, POSTED_WITHIN};
-use serront_core::mail::Mail;
-use serront_core::order::{Order, OrderNumber, WorkCounts};
-use serront_core::payment::Payment;
-use serront_core::payout::{DefaultBankAccount, Payout, PayoutAudit};
-use serront_core::ports::{CommitError, PortError};
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::sealed::SealedSecret;
-use serront_core::storefront::Storefront;
-use serront_core::subscription::{Streak, Subscription};
-use serront_core::time::Timestamp;
+use serront_core::primitives::provider::{ProviderEventId, SessionId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::shop::catalog::Service;
+use serront_core::shop::storefront::Storefront;
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::subscription::{Streak, Subscription};
 
 /// An effect with its bookkeeping.
 #[derive(Debug, Clone)]

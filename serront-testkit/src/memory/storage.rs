@@ -5,45 +5,46 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::account::Version;
-use serront_core::audit::AuditRecord;
-use serront_core::balance::Funds;
-use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven, Verification};
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, ClaimName, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{
+use serront_core::accounts::key::KeyRecord;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{ChangeSet, ClaimName, Committed};
+use serront_core::changes::effect::{
     Attempt, DeliveryAddress, DeliveryRecord, Discard, EffectId, EffectRecord, EffectStatus, Lane,
 };
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::{Kept, Scope};
-use serront_core::ids::{
+use serront_core::changes::idempotency::{Kept, Scope};
+use serront_core::funds::balance::Funds;
+use serront_core::funds::books::{BookSums, BooksPiece, FundsSums, Uneven, Verification};
+use serront_core::funds::ledger::{Adjustment, Book, CodeTotals, Direction, LedgerEntry, POSTED_WITHIN};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::online::exception::{ExceptionStatus, PaymentException};
+use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::{Order, OrderNumber, WorkCounts};
+use serront_core::policy::DeliveryShares;
+use serront_core::ports::{Clock, CommitError, LeaseLost, PortError, RecordError, Storage, WorkStorage};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{
     AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EntryId, ExceptionId, InstallationId, KeyId, OrderId,
     PayoutId, ServiceId, SubscriptionId, UploadId,
 };
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, Book, CodeTotals, Direction, LedgerEntry, POSTED_WITHIN};
-use serront_core::order::{Order, OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
-    OrderFilter, OrderRow, Page, PayoutPosition,
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::time::Timestamp;
+use serront_core::primitives::version::Version;
+use serront_core::shop::catalog::Service;
+use serront_core::snapshots::set_aside::SetAsides;
+use serront_core::snapshots::{
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, DueEffect, ExceptionSnapshot, Fence, FundsSnapshot,
+    InstallationRow, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned, ServiceSnapshot,
+    SessionSnapshot, ShopSnapshot, SubscriptionSecrets, Target,
 };
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Clock, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
-    FundsSnapshot, InstallationRow, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot,
-    PortError, Prune, Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
-    SubscriptionSecrets, Target, WorkStorage,
+use serront_core::snapshots::{
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter,
+    OrderRow, PayoutPosition,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::sealed::SealedSecret;
-use serront_core::set_aside::SetAsides;
-use serront_core::subscription::{Streak, Subscription};
-use serront_core::text::Slug;
-use serront_core::time::Timestamp;
+use serront_core::webhooks::subscription::{Streak, Subscription};
 
 use super::state::{Content, State, StoredEffect};
 use super::{ManualClock, locked};
@@ -125,7 +126,7 @@ fn services(state: &State, account_id: AccountId) -> Vec<Service> {
 
 fn row(state: &State, number: OrderNumber, order: &Order) -> Option<OrderRow> {
     let payment = state.payments.get(&(order.account_id, order.id))?.clone();
-    let service = state.services.get(&(order.account_id, order.service_id))?.clone();
+    let service = state.services.get(&(order.account_id, order.service_id))?.ordered();
     Some(OrderRow { order: order.clone(), number, payment, service })
 }
 
@@ -139,7 +140,7 @@ fn order_snapshot(state: &State, account_id: AccountId, id: OrderId, asked: Aske
     checkouts.sort_by_key(|checkout| (checkout.created_at, checkout.id));
     Some(OrderSnapshot {
         account: state.accounts.get(&account_id)?.clone(),
-        storefront: state.storefronts.get(&account_id).cloned(),
+        seller: state.storefronts.get(&account_id).map(|storefront| storefront.profile.seller()),
         order: row.order,
         number: row.number,
         payment: row.payment,
@@ -167,7 +168,7 @@ fn matches(filter: &OrderFilter, row: &OrderRow) -> bool {
     filter.status.is_none_or(|status| status == state.status)
         && filter.payment_status.is_none_or(|status| status == state.payment_status)
         && filter.service_id.is_none_or(|id| id == row.order.service_id)
-        && filter.has_words(&row.order, row.number, &row.service.offer.name)
+        && filter.has_words(&row.order, row.number, &row.service.name)
 }
 
 fn delivery(id: EffectId, stored: &StoredEffect) -> Option<DeliveryRecord> {

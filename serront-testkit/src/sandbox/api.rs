@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value, json};
-use serront_core::ports::PlugipayCall;
-use serront_core::receipt::Digest256;
-use serront_core::time::Timestamp;
+use serront_core::online::plugipay::PlugipayCall;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::time::Timestamp;
 
 use super::ledger::{self, Entry};
 use super::query::{Query, decoded};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use serront_core::ledger::Direction;
-use serront_core::time::Timestamp;
+use serront_core::funds::ledger::Direction;
+use serront_core::primitives::time::Timestamp;
 
 /// What the merchant got.
 pub(super) const SALE: &str = "sale";

@@ -33,8 +33,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::ports::{Clock, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortError, PortErrorKind};
-use serront_core::time::Timestamp;
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::ports::{Clock, Plugipay, PortError, PortErrorKind};
+use serront_core::primitives::time::Timestamp;
 
 pub use self::ledger::SandboxEntry;
 pub use self::notifications::Notification;

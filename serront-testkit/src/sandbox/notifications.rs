@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde_json::json;
-use serront_core::plugipay::EVENTS;
-use serront_core::signature;
-use serront_core::time::Timestamp;
+use serront_core::online::plugipay::EVENTS;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature;
 
 use super::sessions::{SandboxSession, SandboxStatus};
 use super::state::{SandboxEndpoint, State};

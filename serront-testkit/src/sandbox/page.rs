@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serront_core::money::Rupiah;
+use serront_core::primitives::money::Rupiah;
 
 use super::sessions::{SandboxSession, SandboxStatus};
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serront_core::money::Rupiah;
-use serront_core::time::Timestamp;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::time::Timestamp;
 
 use super::api::Refusal;
 

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::Number;
-use serront_core::key::WebhookSecret;
-use serront_core::ledger::Direction;
-use serront_core::receipt::Digest256;
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::funds::ledger::Direction;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::time::Timestamp;
 
 use super::api::Kept;
 use super::ledger::{CLEARING, Entry, SALE, SESSION, SandboxEntry};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serront_core::ports::PlugipayMethod;
+use serront_core::online::plugipay::PlugipayMethod;
 
 /// How the sandbox behaves, until it is told otherwise. The default is good weather.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use serront_core::checkout::{MerchantId, SessionId};
-use serront_core::ledger::Direction;
-use serront_core::plugipay::{self, EVENTS, EndpointSecret};
-use serront_core::ports::{Clock as _, Plugipay as _, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortErrorKind};
-use serront_core::signature;
+use serront_core::funds::ledger::Direction;
+use serront_core::online::plugipay::{self, EVENTS, EndpointSecret};
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::ports::{Clock as _, Plugipay as _, PortErrorKind};
+use serront_core::primitives::provider::{MerchantId, SessionId};
+use serront_core::webhooks::signature;
 
 use super::*;
 use crate::memory::ManualClock;
@@ -107,7 +108,7 @@ impl Bench {
 }
 
 async fn workspace(sandbox: &Sandbox, ours: &str) -> MerchantId {
-    let call = plugipay::create_workspace(ours.parse().unwrap(), serront_core::checkout::FeeRate::DEFAULT, "Renata");
+    let call = plugipay::create_workspace(ours.parse().unwrap(), serront_core::funds::fee::FeeRate::DEFAULT, "Renata");
     plugipay::Workspace::read(&sandbox.call(&call).await.unwrap().data).unwrap().0
 }
 

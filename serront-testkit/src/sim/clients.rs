@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::task::Poll;
 
 use serde_json::Value;
-use serront_core::receipt::ImageType;
+use serront_core::primitives::image::ImageType;
 
 use super::events::{Call, Event, Reply, SellerFacts, Verb};
 use super::executor::answer;

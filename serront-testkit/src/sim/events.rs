@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, EffectId};
-use serront_core::ids::{AccountId, MailId, UploadId};
-use serront_core::inbox::InboxStatus;
-use serront_core::mail::MailMessage;
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::effect::{Attempt, EffectId};
+use serront_core::online::inbox::InboxStatus;
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall};
+use serront_core::orders::mail::MailMessage;
 use serront_core::policy::Policy;
-use serront_core::ports::{Due, Fence, NextAttempt, PlugipayAnswer, PlugipayCall, PortError, Post, WorkStorage};
-use serront_core::time::Timestamp;
+use serront_core::ports::{PortError, Post, WorkStorage};
+use serront_core::primitives::ids::{AccountId, MailId, UploadId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{Due, Fence, NextAttempt};
 
 use crate::memory::MemoryReceipts;
 use crate::sandbox::{Sandbox, SandboxSession};

@@ -9,30 +9,36 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use serront_core::account::Modules;
-use serront_core::audit::Actor;
-use serront_core::books::{Verification, verify};
-use serront_core::catalog::ServiceInput;
+use serront_core::accounts::account::Modules;
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::{AccessToken, Caller, WebhookSecret};
+use serront_core::accounts::sealed::SecretHolder;
+use serront_core::changes::effect::Lane;
+use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{
     AdjustmentInput, Context, Decision, ModuleSwitches, OrderPatch, PayoutStep, Requester, switch_modules,
 };
-use serront_core::dispatch::Dispatcher;
-use serront_core::effect::Lane;
-use serront_core::fold::Folder;
-use serront_core::idempotency::IdempotentRequest;
-use serront_core::ids::{AccountId, KeyId};
-use serront_core::inbox::InboxStatus;
-use serront_core::janitor::Janitor;
-use serront_core::key::{AccessToken, Caller, WebhookSecret};
-use serront_core::order::{Language, OrderInput, WorkStatus};
-use serront_core::page::{DeliveryFilter, EntryFilter, Limit, OrderFilter};
-use serront_core::payout::{BankAccountInput, PayoutInput};
-use serront_core::ports::{Clock, Ids, Mailer, PayoutKey, Plugipay, PortErrorKind, Receipts, Sink, WorkStorage};
-use serront_core::sealed::SecretHolder;
-use serront_core::service::{Answer, Environment, Failure, Local, Online, Provider, Resealed, Resolution, Service};
-use serront_core::subscription::SubscriptionInput;
-use serront_core::sweep::Sweeper;
-use serront_core::view::AdjustmentView;
+use serront_core::funds::books::Verification;
+use serront_core::funds::payout::{BankAccountInput, PayoutInput};
+use serront_core::online::inbox::InboxStatus;
+use serront_core::orders::order::{Language, OrderInput, WorkStatus};
+use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortErrorKind, Receipts, Sink, WorkStorage};
+use serront_core::primitives::ids::{AccountId, KeyId};
+use serront_core::primitives::page::Limit;
+use serront_core::service::verify;
+use serront_core::service::{
+    Answer, Commands, Environment, Failure, OnlinePayments, Provider, ReceiptUploads, Resealed, Resolution,
+    WebhookRegistration,
+};
+use serront_core::shop::catalog::ServiceInput;
+use serront_core::snapshots::PayoutKey;
+use serront_core::snapshots::{DeliveryFilter, EntryFilter, OrderFilter};
+use serront_core::views::AdjustmentView;
+use serront_core::webhooks::subscription::SubscriptionInput;
+use serront_core::work::dispatch::Dispatcher;
+use serront_core::work::fold::Folder;
+use serront_core::work::janitor::Janitor;
+use serront_core::work::sweep::Sweeper;
 
 use super::bugs::Bug;
 use super::bugs::host::{Bare, HostBugs};
@@ -109,13 +115,17 @@ impl Host {
         }
     }
 
-    fn service(&self) -> Service<'_, dyn WorkStorage, dyn Receipts, dyn Sink> {
-        Service::new(&*self.storage, &*self.receipts, &*self.sink, self.environment())
+    fn commands(&self) -> Commands<'_, dyn WorkStorage> {
+        Commands::new(&*self.storage, self.environment())
     }
 
-    fn online(&self) -> Online<'_, dyn WorkStorage> {
+    fn receipt_uploads(&self) -> ReceiptUploads<'_, dyn WorkStorage, dyn Receipts> {
+        ReceiptUploads::new(&*self.storage, &*self.receipts, self.environment())
+    }
+
+    fn online(&self) -> OnlinePayments<'_, dyn WorkStorage> {
         let provider = Provider { plugipay: Some(&*self.plugipay), public_url: crate::world::PUBLIC_URL };
-        Online::new(&*self.storage, provider, self.environment())
+        OnlinePayments::new(&*self.storage, provider, self.environment())
     }
 
     fn handle(&self) -> &Handle {
@@ -146,7 +156,7 @@ impl Host {
         let Some(poke) = self.pokes.get(&lane) else { return };
         let running = Arc::new(AtomicU32::new(0));
         loop {
-            let free = self.world.policy.places.of(lane).saturating_sub(running.load(Ordering::Relaxed));
+            let free = self.world.policy.outbox.places.of(lane).saturating_sub(running.load(Ordering::Relaxed));
             if free == 0 {
                 poke.raised().await;
                 continue;
@@ -178,7 +188,7 @@ impl Host {
             };
             // What is due and was not given out waits for a place of its subscription's, or for the storage's clock.
             let now = self.clock.now();
-            let idle = self.world.policy.dispatch_idle;
+            let idle = self.world.policy.outbox.idle_pause;
             let pause = next.map_or(idle, |due| due.since(now).max(ROUND).min(idle));
             let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             let _ = self.handle().within(pause, poke.raised()).await;
@@ -254,13 +264,13 @@ impl Host {
     async fn receive(&self, letter: &Letter) -> Result<InboxStatus, Failure> {
         let mut policy = self.world.policy.clone();
         let mut signature = letter.signature.clone();
-        let merchant = serront_core::plugipay::named_merchant(letter.body.as_bytes());
+        let merchant = serront_core::online::plugipay::named_merchant(letter.body.as_bytes());
         if let Some(merchant) = merchant
             && (self.bugs.is(Bug::SignatureNotChecked) || self.bugs.is(Bug::DisabledStopsSettlements))
             && let Some(known) = self.storage.merchant(&merchant).await?
         {
             if self.bugs.is(Bug::DisabledStopsSettlements)
-                && self.service().local().payment_module(known.account_id).await.is_err()
+                && self.commands().payment_module(known.account_id).await.is_err()
             {
                 return Ok(InboxStatus::Noted);
             }
@@ -269,20 +279,20 @@ impl Host {
                 && let Ok(secret) = endpoint.secret.open(&self.world.sealer, SecretHolder::Endpoint(known.account_id))
                 && let Some(secret) = WebhookSecret::parse(&secret)
             {
-                signature = Some(serront_core::signature::sign(&secret, self.clock.now(), &letter.body));
+                signature = Some(serront_core::webhooks::signature::sign(&secret, self.clock.now(), &letter.body));
             }
         }
         if self.bugs.is(Bug::StaleAccepted) {
-            policy.notification_tolerance = std::time::Duration::from_secs(86_400);
+            policy.online.notification_tolerance = std::time::Duration::from_secs(86_400);
         }
         let environment = Environment { policy: &policy, ..self.environment() };
-        let local = Local::new(&*self.storage, environment);
-        local.receive_notification(signature.as_deref(), letter.body.as_bytes()).await
+        let commands = Commands::new(&*self.storage, environment);
+        commands.receive_notification(signature.as_deref(), letter.body.as_bytes()).await
     }
 
     async fn answer(&self, call: &Call) -> Reply {
         if let (true, Some(bearer)) = (call.is_operators(), &call.bearer) {
-            let shown = match self.service().authenticate_operator(bearer).await {
+            let shown = match self.commands().authenticate_operator(bearer).await {
                 Ok(None) => return Reply::Refused("UNAUTHORIZED".to_owned()),
                 Ok(Some(key_id)) => self.carry_out_operators(call, key_id).await,
                 Err(failure) => Err(failure),
@@ -294,7 +304,7 @@ impl Host {
         }
         let caller = match &call.bearer {
             None => None,
-            Some(bearer) => match self.service().authenticate(bearer).await {
+            Some(bearer) => match self.commands().authenticate(bearer).await {
                 Ok(None) => return Reply::Refused("UNAUTHORIZED".to_owned()),
                 Ok(caller) => caller,
                 Err(failure) => return self.failed(&failure),
@@ -302,7 +312,7 @@ impl Host {
         };
         if let (Verb::Receipt { order }, Some(caller)) = (&call.verb, caller) {
             let Ok(order) = order.parse() else { return Reply::Refused("NOT_FOUND".to_owned()) };
-            return match self.service().receipt(caller.account_id, order).await {
+            return match self.receipt_uploads().receipt(caller.account_id, order).await {
                 Ok(image) => {
                     self.world.see(&Event::Said(&format!("{image:?}")));
                     Reply::Bytes(image.bytes)
@@ -324,7 +334,7 @@ impl Host {
 
     /// An operator's route, asked for without an operator's key.
     async fn refuse_sellers_key(&self, call: &Call) -> Reply {
-        match self.service().authenticate(call.bearer.as_deref().unwrap_or_default()).await {
+        match self.commands().authenticate(call.bearer.as_deref().unwrap_or_default()).await {
             Ok(None) => Reply::Refused("UNAUTHORIZED".to_owned()),
             Ok(Some(_)) => Reply::Refused("OPERATOR_ONLY".to_owned()),
             Err(failure) => self.failed(&failure),
@@ -370,12 +380,11 @@ impl Host {
 
     /// What buyers and the admin ask: there is no API key.
     async fn carry_out_open(&self, call: &Call) -> Shown {
-        let service = self.service();
-        let local = service.local();
+        let commands = self.commands();
         match &call.verb {
             Verb::Place { slug, buyer, email } => {
                 let input = OrderInput { buyer_email: email.clone(), ..order_input(buyer) };
-                let answer = local.place_order(slug, &input, Language::Id, None).await?;
+                let answer = commands.place_order(slug, &input, Language::Id, None).await?;
                 let id = answer.value.order_id.map(|id| id.to_string());
                 let (mut data, replayed) = self.shown(&answer);
                 if let (Value::Object(fields), Some(id)) = (&mut data, id) {
@@ -383,13 +392,15 @@ impl Host {
                 }
                 Ok((data, replayed))
             }
-            Verb::Claim { token } => Ok(self.shown(&local.claim_payment(&parse_token(token)?).await?)),
+            Verb::Claim { token } => Ok(self.shown(&commands.claim_payment(&parse_token(token)?).await?)),
             Verb::Upload { token, bytes } => {
-                let answer = service.upload_receipt(&parse_token(token)?, "image/jpeg", bytes).await?;
+                let answer = ReceiptUploads::new(&*self.storage, &*self.receipts, self.environment())
+                    .upload(&parse_token(token)?, "image/jpeg", bytes)
+                    .await?;
                 Ok(self.shown(&answer))
             }
             Verb::View { token } => {
-                let mut view = local.buyer_order(&parse_token(token)?).await?;
+                let mut view = commands.buyer_order(&parse_token(token)?).await?;
                 if self.bugs.is(Bug::BankDetailsAfterConfirmation) && view.payment.is_none() {
                     view.payment = self.bugs.remembered_instructions(token);
                 } else {
@@ -404,25 +415,25 @@ impl Host {
             }
             Verb::RetryParked => {
                 for parked in self.storage.waiting(self.clock.now(), 100).await? {
-                    local.retry_notification(parked.account_id, &parked.event_id).await?;
+                    commands.retry_notification(parked.account_id, &parked.event_id).await?;
                 }
                 Ok((Value::Null, false))
             }
-            Verb::Reseal => Ok((told_of(local.reseal().await?), false)),
+            Verb::Reseal => Ok((told_of(commands.reseal().await?), false)),
             Verb::ForgetKeys => self.forget_keys().await,
-            Verb::Visit { slug } => Ok(self.shown_shop(local.shop(slug).await?)),
+            Verb::Visit { slug } => Ok(self.shown_shop(commands.shop(slug).await?)),
             Verb::RevokeKey { account, id } => {
-                local.delete_key(parse(account)?, parse(id)?).await?;
+                commands.delete_key(parse(account)?, parse(id)?).await?;
                 Ok((Value::Null, false))
             }
             Verb::IssueKey { account } => {
-                let answer = local.create_key(parse(account)?, "issued", None).await?;
+                let answer = commands.create_key(parse(account)?, "issued", None).await?;
                 self.world.see(&Event::Secret(answer.value.key.reveal()));
                 Ok(self.shown(&answer))
             }
             Verb::SetTier { account, tier } => {
                 let tier = tier.parse().map_err(|_| not_found())?;
-                let answer = local.set_tier(parse(account)?, tier).await?;
+                let answer = commands.set_tier(parse(account)?, tier).await?;
                 self.world.see(&Event::Said(&format!("{answer:?}")));
                 Ok((Value::String(answer.value.state.tier.as_str().to_owned()), answer.replayed))
             }
@@ -432,14 +443,13 @@ impl Host {
 
     /// What operators ask. None of it looks at the module.
     async fn carry_out_operators(&self, call: &Call, key_id: KeyId) -> Shown {
-        let service = self.service();
-        let local = service.local();
+        let commands = self.commands();
         let actor = Actor::Operator { id: key_id };
         match &call.verb {
             Verb::MovePayout { payout, .. } => {
                 let key = PayoutKey::Any(parse(payout)?);
                 if self.bugs.is(Bug::OperatorsGated) {
-                    local.payment_module(local.payout(key).await?.account_id).await?;
+                    commands.payment_module(commands.payout(key).await?.account_id).await?;
                 }
                 self.move_payout(call, key, &actor, AccountId::OPERATORS).await
             }
@@ -447,19 +457,19 @@ impl Host {
                 let request = self.request(call, AccountId::OPERATORS)?;
                 let input = payout_input(call.seller, &call.verb);
                 Ok(self.shown(
-                    &local.request_payout(parse(account)?, &input, (Requester::Operator, &actor), request).await?,
+                    &commands.request_payout(parse(account)?, &input, (Requester::Operator, &actor), request).await?,
                 ))
             }
             Verb::Adjust { account, amount, reference } => {
                 let reason = "as agreed".to_owned();
                 let input = AdjustmentInput { amount: *amount, reason, reference: reference.clone() };
-                let Answer { value, replayed, .. } = local.adjust(parse(account)?, &input, &actor).await?;
+                let Answer { value, replayed, .. } = commands.adjust(parse(account)?, &input, &actor).await?;
                 Ok((self.seen(&AdjustmentView::from(&value)).0, replayed))
             }
             Verb::RetryGivenUp => {
                 for given_up in self.storage.given_up(None, Limit::parse(Some("100"))?).await?.rows {
                     // Of deliveries, some are no longer wanted; of several operators, one is first.
-                    if let Err(failure) = local.retry_effect(given_up.account_id, given_up.id).await {
+                    if let Err(failure) = commands.retry_effect(given_up.account_id, given_up.id).await {
                         self.failed(&failure);
                     }
                 }
@@ -478,17 +488,16 @@ impl Host {
             Step::Paid => PayoutStep::MarkPaid { reference: text },
             Step::Failed => PayoutStep::MarkFailed { failure_reason: text },
         };
-        Ok(self.shown(&self.service().local().move_payout(key, &step, actor, request).await?))
+        Ok(self.shown(&self.commands().move_payout(key, &step, actor, request).await?))
     }
 
     /// As the reference host's `secrets forget`.
     async fn forget_keys(&self) -> Shown {
-        let service = self.service();
         for _ in 0..RESEALS_MAX {
             let pass = if self.bugs.is(Bug::KeysForgottenEarly) {
                 Resealed::default()
             } else {
-                service.local().reseal().await?
+                self.commands().reseal().await?
             };
             if pass.unopened > 0 {
                 return Ok((told_of(pass), false));
@@ -502,7 +511,7 @@ impl Host {
         Err(Failure::Busy)
     }
 
-    fn shown_shop(&self, shop: serront_core::view::ShopView) -> (Value, bool) {
+    fn shown_shop(&self, shop: serront_core::views::ShopView) -> (Value, bool) {
         let mut shop = shop;
         if self.bugs.is(Bug::BankDetailsOnStorefront) {
             // What a careless page does: it prints everything that the seller typed.
@@ -513,78 +522,79 @@ impl Host {
     }
 
     async fn carry_out_keyed(&self, call: &Call, caller: Caller) -> Shown {
-        let service = self.service();
-        let local = service.local();
+        let commands = self.commands();
         let account = caller.account_id;
         let actor = Actor::Key { id: caller.key_id };
         let request = self.request(call, account)?;
         let limit = Limit::parse(Some("100"))?;
         match &call.verb {
             Verb::Confirm { order, note } => {
-                let answer = local.confirm_payment(account, parse(order)?, &actor, note.as_deref(), request).await?;
+                let answer = commands.confirm_payment(account, parse(order)?, &actor, note.as_deref(), request).await?;
                 Ok(self.shown(&answer))
             }
             Verb::Patch { order, status, quote } => {
                 let patch = OrderPatch { status: status.and_then(WorkStatus::parse), quoted_price_idr: *quote };
-                let answer = local.patch_order(account, parse(order)?, patch, &actor, request).await?;
+                let answer = commands.patch_order(account, parse(order)?, patch, &actor, request).await?;
                 Ok(self.shown(&answer))
             }
-            Verb::Read { order } => Ok(self.seen(&local.order(account, parse(order)?).await?)),
+            Verb::Read { order } => Ok(self.seen(&commands.order(account, parse(order)?).await?)),
             Verb::RotateToken { order } => {
-                Ok(self.shown(&local.rotate_token(account, parse(order)?, &actor, request).await?))
+                Ok(self.shown(&commands.rotate_token(account, parse(order)?, &actor, request).await?))
             }
             Verb::List => {
-                let page = local.orders(account, &OrderFilter::default(), None, limit).await?;
+                let page = commands.orders(account, &OrderFilter::default(), None, limit).await?;
                 Ok((serde_json::json!({"orders": self.seen(&page.orders).0, "counts": page.counts}), false))
             }
             Verb::PutStorefront { slug, variant, hide_branding, published } => {
                 let input = storefront(call.seller, slug, *variant, *hide_branding, *published);
-                Ok(self.shown(&local.put_storefront(account, &input, request).await?))
+                Ok(self.shown(&commands.put_storefront(account, &input, request).await?))
             }
-            Verb::GetStorefront => Ok(self.seen(&local.storefront(account).await?)),
+            Verb::GetStorefront => Ok(self.seen(&commands.storefront(account).await?)),
             Verb::Reprice { service, price } => {
                 let input = ServiceInput { price_idr: Some(Some(*price)), ..ServiceInput::default() };
-                Ok(self.shown(&local.update_service(account, parse(service)?, &input, request).await?))
+                Ok(self.shown(&commands.update_service(account, parse(service)?, &input, request).await?))
             }
             Verb::AddService { slug } => {
-                Ok(self.shown(&local.create_service(account, &service_input(slug, 5_000), request).await?))
+                Ok(self.shown(&commands.create_service(account, &service_input(slug, 5_000), request).await?))
             }
-            Verb::Services => Ok(self.seen(&local.services(account).await?)),
+            Verb::Services => Ok(self.seen(&commands.services(account).await?)),
             Verb::DropService { service } => {
-                local.delete_service(account, parse(service)?).await?;
+                commands.delete_service(account, parse(service)?).await?;
                 Ok((Value::Null, false))
             }
             Verb::Subscribe { url, events } => {
                 let events = Some(events.iter().map(|event| (*event).to_owned()).collect());
                 let input = SubscriptionInput { url: Some(url.clone()), events, active: None };
-                let answer = service.create_subscription(account, &input, request).await?;
+                let answer = WebhookRegistration::new(&*self.storage, &*self.sink, self.environment())
+                    .create_subscription(account, &input, request)
+                    .await?;
                 self.world.see(&Event::Secret(answer.value.secret.reveal()));
                 Ok(self.shown(&answer))
             }
             Verb::Pause { subscription, active } => {
                 let input = SubscriptionInput { active: Some(*active), ..SubscriptionInput::default() };
-                let answer = local.update_subscription(account, parse(subscription)?, &input, request).await?;
+                let answer = commands.update_subscription(account, parse(subscription)?, &input, request).await?;
                 Ok(self.shown(&answer))
             }
             Verb::Unsubscribe { subscription } => {
-                local.delete_subscription(account, parse(subscription)?).await?;
+                commands.delete_subscription(account, parse(subscription)?).await?;
                 Ok((Value::Null, false))
             }
             Verb::RotateSecret { subscription } => {
-                let answer = local.rotate_secret(account, parse(subscription)?, request).await?;
+                let answer = commands.rotate_secret(account, parse(subscription)?, request).await?;
                 self.world.see(&Event::Secret(answer.value.secret.reveal()));
                 Ok(self.shown(&answer))
             }
             Verb::Redeliver { delivery } => {
-                Ok(self.shown(&local.retry_delivery(account, parse(delivery)?, request).await?))
+                Ok(self.shown(&commands.retry_delivery(account, parse(delivery)?, request).await?))
             }
-            Verb::Subscriptions => Ok(self.seen(&local.subscriptions(account).await?)),
+            Verb::Subscriptions => Ok(self.seen(&commands.subscriptions(account).await?)),
             Verb::Deliveries => {
-                let (log, _) = local.deliveries(account, &DeliveryFilter::default(), None, limit).await?;
+                let (log, _) = commands.deliveries(account, &DeliveryFilter::default(), None, limit).await?;
                 Ok(self.seen(&log))
             }
             Verb::AddKey { name } => {
-                let answer = local.create_key(account, name, request).await?;
+                let answer = commands.create_key(account, name, request).await?;
                 self.world.see(&Event::Secret(answer.value.key.reveal()));
                 Ok(self.shown(&answer))
             }
@@ -600,52 +610,53 @@ impl Host {
                 Ok(self.shown(&self.online().switch_modules(account, switches, request).await?))
             }
             Verb::RequestPayout { .. } => {
-                local.payment_module(account).await?;
+                commands.payment_module(account).await?;
                 let input = payout_input(call.seller, &call.verb);
-                Ok(self.shown(&local.request_payout(account, &input, (Requester::Seller, &actor), request).await?))
+                Ok(self.shown(&commands.request_payout(account, &input, (Requester::Seller, &actor), request).await?))
             }
             Verb::CancelPayout { payout } => {
-                local.payment_module(account).await?;
+                commands.payment_module(account).await?;
                 let key = PayoutKey::Id(account, parse(payout)?);
-                Ok(self.shown(&local.move_payout(key, &PayoutStep::Cancel, &actor, request).await?))
+                Ok(self.shown(&commands.move_payout(key, &PayoutStep::Cancel, &actor, request).await?))
             }
             Verb::MovePayout { payout, .. } => {
                 self.move_payout(call, PayoutKey::Any(parse(payout)?), &actor, account).await
             }
             Verb::PatchBankAccount { variant, whole } => {
-                local.payment_module(account).await?;
+                commands.payment_module(account).await?;
                 let input = bank_account_input(call.seller, *variant, *whole);
-                Ok(self.shown(&local.patch_bank_account(account, &input, request).await?))
+                Ok(self.shown(&commands.patch_bank_account(account, &input, request).await?))
             }
             Verb::BankAccount => {
-                local.payment_module(account).await?;
-                Ok(self.seen(&local.bank_account(account).await?))
+                commands.payment_module(account).await?;
+                Ok(self.seen(&commands.bank_account(account).await?))
             }
             Verb::Payouts => {
-                local.payment_module(account).await?;
-                Ok(self.seen(&local.payouts(account, None, None, limit).await?.payouts))
+                commands.payment_module(account).await?;
+                Ok(self.seen(&commands.payouts(account, None, None, limit).await?.payouts))
             }
             Verb::Payout { payout } => {
-                local.payment_module(account).await?;
-                Ok(self.seen(&local.payout(PayoutKey::Id(account, parse(payout)?)).await?))
+                commands.payment_module(account).await?;
+                Ok(self.seen(&commands.payout(PayoutKey::Id(account, parse(payout)?)).await?))
             }
             Verb::PayoutBalance => {
-                local.payment_module(account).await?;
-                Ok(self.seen(&local.payout_balance(account).await?))
+                commands.payment_module(account).await?;
+                Ok(self.seen(&commands.payout_balance(account).await?))
             }
             Verb::Balance => {
-                local.payment_module(account).await?;
-                Ok(self.seen(&local.balance(account).await?))
+                commands.payment_module(account).await?;
+                Ok(self.seen(&commands.balance(account).await?))
             }
             Verb::Entries => {
-                local.payment_module(account).await?;
-                Ok(self.seen(&local.entries(account, &EntryFilter::default(), None, limit).await?.entries))
+                commands.payment_module(account).await?;
+                Ok(self.seen(&commands.entries(account, &EntryFilter::default(), None, limit).await?.entries))
             }
-            Verb::Exceptions => Ok(self.seen(&local.exceptions(account, None, None, limit).await?.exceptions)),
+            Verb::Exceptions => Ok(self.seen(&commands.exceptions(account, None, None, limit).await?.exceptions)),
             Verb::Resolve { exception, note, adjustment } => {
                 let adjustment_id = adjustment.as_deref().map(parse).transpose()?;
                 let resolution = Resolution { note: Some(note), adjustment_id };
-                let answer = local.resolve_exception(account, parse(exception)?, resolution, &actor, request).await?;
+                let answer =
+                    commands.resolve_exception(account, parse(exception)?, resolution, &actor, request).await?;
                 Ok(self.shown(&answer))
             }
             other => Err(unexpected(other)),
@@ -685,7 +696,7 @@ pub(crate) fn storefront(
     variant: u32,
     hide_branding: bool,
     published: bool,
-) -> serront_core::storefront::StorefrontInput {
+) -> serront_core::shop::storefront::StorefrontInput {
     let mut input = storefront_input(slug);
     input.display_name = format!("Studio {seller}");
     for account in input.manual_bank_accounts.iter_mut().flatten() {
@@ -730,8 +741,8 @@ const HOLDER: &str = "Renata";
 /// The slug of the service that every seller has.
 pub(crate) const SERVICE: &str = SERVICE_SLUG;
 
-fn not_found() -> serront_core::rejection::Rejection {
-    serront_core::rejection::Rejection::NotFound("thing")
+fn not_found() -> serront_core::primitives::rejection::Rejection {
+    serront_core::primitives::rejection::Rejection::NotFound("thing")
 }
 
 /// As the reference host: an id that is not well formed names nothing.

@@ -33,13 +33,12 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use serront_core::policy::Policy;
 //! use serront_testkit::memory::MemoryStorage;
 //! use serront_testkit::sim::{Simulation, calm_policy};
 //!
 //! // What is yours: the figures …
 //! let minute = Duration::from_secs(60);
-//! let policy = Policy { webhook_retry_after: vec![minute, 10 * minute], ..calm_policy() };
+//! let policy = calm_policy().with(|policy| policy.webhooks.retry_after = vec![minute, 10 * minute]);
 //! // … and the storage; `MemoryStorage` stands for it here.
 //! let simulation = Simulation::new().with_policy(policy).over(|clock| Arc::new(MemoryStorage::new(clock)));
 //!
@@ -234,14 +233,14 @@ pub fn bug_table(caught: &[Caught]) -> String {
 #[must_use]
 pub fn calm_policy() -> Policy {
     let minutes = |count: u64| Duration::from_secs(60 * count);
-    Policy {
-        dispatch_idle: minutes(10),
-        fold_interval: minutes(30),
-        delivery_shares: DeliveryShares { per_subscription: 4, per_account: 5, failing: 2, slow_after: Duration::MAX },
-        switch_off_failures: 5,
-        switch_off_after: minutes(120),
+    Policy::default().with(|policy| {
+        policy.outbox.idle_pause = minutes(10);
+        policy.folding.interval = minutes(30);
+        policy.webhooks.shares =
+            DeliveryShares { per_subscription: 4, per_account: 5, failing: 2, slow_after: Duration::MAX };
+        policy.webhooks.switch_off_failures = 5;
+        policy.webhooks.switch_off_after = minutes(120);
         // Within a run, which lasts some days.
-        quarantine_kept: minutes(12 * 60),
-        ..Policy::default()
-    }
+        policy.retention.quarantine_kept = minutes(12 * 60);
+    })
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, InstallationId, UploadId};
-use serront_core::mail::MailMessage;
+use serront_core::orders::mail::MailMessage;
 use serront_core::ports::{
     Mailer, PortError, Post, Posted, QuarantinedReceipt, Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
 };
-use serront_core::time::Timestamp;
+use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
+use serront_core::primitives::time::Timestamp;
 
 use super::events::Event;
 use super::executor::{answer, at_once};

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::ids::AccountId;
-use serront_core::key::WebhookSecret;
-use serront_core::ports::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, PortError, PortErrorKind};
-use serront_core::signature;
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::ports::{Plugipay, PortError, PortErrorKind};
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature;
 
 use super::bugs::Bug;
 use super::clients::Clients;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock, WorkStorage};
-use serront_core::service::{Environment, Local};
-use serront_core::tier::Tier;
+use serront_core::primitives::tier::Tier;
+use serront_core::service::{Commands, Environment};
 
 use super::bugs::Bug;
 use super::bugs::host::HostBugs;
@@ -166,13 +166,14 @@ fn duration_ms(duration: Duration) -> i64 {
 /// How long after healing everything has come to its end: the longest pause between two attempts, twice, what the sweeper
 /// waits for, and how long the janitor asks after a session, or tries a parked notification, that begins at the very last.
 fn rest_ms(policy: &Policy) -> i64 {
-    let schedules = [&policy.webhook_retry_after, &policy.mail_retry_after, &policy.removal_retry_after];
+    let schedules = [&policy.webhooks.retry_after, &policy.outbox.mail_retry_after, &policy.outbox.removal_retry_after];
     let longest = schedules.into_iter().flatten().max().copied().unwrap_or_default();
-    let sweeping = policy.orphan_age + 2 * policy.sweep_interval;
-    let polling = policy.session_valid_for + policy.poll_after_end_for + policy.poll_after_end_pause;
+    let sweeping = policy.retention.orphan_age + 2 * policy.retention.sweep_interval;
+    let polling =
+        policy.online.session_valid_for + policy.online.poll_after_end_for + policy.online.poll_after_end_pause;
     // A session of which nobody knows may be told of by its expiry first.
-    let unparking = policy.session_valid_for + policy.unpark_for;
-    let errands = polling.max(unparking) + 2 * policy.poll_pause_max;
+    let unparking = policy.online.session_valid_for + policy.online.unpark_for;
+    let errands = polling.max(unparking) + 2 * policy.online.poll_pause_max;
     duration_ms(sweeping.max(2 * longest).max(errands)) + 2 * SKEW_MS_MAX + 3_600_000
 }
 
@@ -198,11 +199,11 @@ impl Director {
             let (sealer, policy) = (&world.sealer, &world.policy);
             let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer, policy };
             let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
-            let local = Local::new(&storage, environment);
+            let commands = Commands::new(&storage, environment);
             let name = format!("Studio {seller}");
             let founded = async {
-                let (account, _) = local.open_account(&name, Tier::Business).await?.value;
-                let service = local.create_service(account.id, &service_input(SERVICE, 750_000), None).await?.value;
+                let (account, _) = commands.open_account(&name, Tier::Business).await?.value;
+                let service = commands.create_service(account.id, &service_input(SERVICE, 750_000), None).await?.value;
                 Ok::<_, serront_core::service::Failure>((account.id, service.id.to_string()))
             };
             let (account, service) = founded.await.map_err(|failure| format!("founding failed: {failure}"))?;
@@ -240,10 +241,10 @@ impl Director {
         let (sealer, policy) = (&world.sealer, &world.policy);
         let environment = Environment { clock: &clock, ids: &ids, secrets: &secrets, sealer, policy };
         let storage = NetStorage::new(Arc::clone(&self.supervisor.server));
-        let local = Local::new(&storage, environment);
+        let commands = Commands::new(&storage, environment);
         let mut keys = Vec::new();
         for operator in 0..OPERATORS {
-            let (_, key) = local.create_operator_key(&format!("Operator {operator}")).await?;
+            let (_, key) = commands.create_operator_key(&format!("Operator {operator}")).await?;
             world.see(&Event::Secret(key.reveal()));
             keys.push(key.reveal().to_owned());
         }

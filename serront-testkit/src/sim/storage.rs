@@ -9,40 +9,42 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
-use serront_core::books::Verification;
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{
+use serront_core::accounts::key::KeyRecord;
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
+use serront_core::changes::idempotency::Scope;
+use serront_core::funds::books::Verification;
+use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::online::exception::{ExceptionStatus, PaymentException};
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::provisioning::Provisioning;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::{OrderNumber, WorkCounts};
+use serront_core::policy::DeliveryShares;
+use serront_core::ports::{CommitError, PortError, PortErrorKind, RecordError, Storage, WorkStorage};
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{
     AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, InstallationId, KeyId, OrderId, PayoutId, ServiceId,
     SubscriptionId, UploadId,
 };
-use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
-    OrderFilter, OrderRow, Page, PayoutPosition,
+use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
+use serront_core::primitives::text::Slug;
+use serront_core::primitives::time::Timestamp;
+use serront_core::shop::catalog::Service;
+use serront_core::snapshots::set_aside::SetAsides;
+use serront_core::snapshots::{
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, ExceptionSnapshot, Fence, FundsSnapshot, InstallationRow,
+    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned, ServiceSnapshot, SessionSnapshot,
+    ShopSnapshot, SubscriptionSecrets,
 };
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, ExceptionSnapshot, Fence, FundsSnapshot,
-    InstallationRow, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, PortErrorKind, Prune,
-    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, WorkStorage,
+use serront_core::snapshots::{
+    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter,
+    OrderRow, PayoutPosition,
 };
-use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::sealed::SealedSecret;
-use serront_core::set_aside::SetAsides;
-use serront_core::subscription::Streak;
-use serront_core::text::Slug;
-use serront_core::time::Timestamp;
+use serront_core::webhooks::subscription::Streak;
 
 use super::events::Event;
 use super::executor::{answer, at_once};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock, WorkStorage};
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
 
 use super::events::Event;
 use super::executor::Handle;

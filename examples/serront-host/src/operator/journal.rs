@@ -8,8 +8,8 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serront_core::ids::AccountId;
-use serront_core::reconcile::ProviderPage;
+use serront_core::online::reconcile::ProviderPage;
+use serront_core::primitives::ids::AccountId;
 
 /// The layout of the lines.
 const VERSION: u32 = 1;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use serront_core::books::{self, Verification, VerificationReport};
 use serront_core::decide::AdjustmentInput;
-use serront_core::ids::AccountId;
+use serront_core::funds::books::{Verification, VerificationReport};
 use serront_core::policy::Policy;
 use serront_core::ports::{PortError, WorkStorage};
-use serront_core::service::{Failure, Local};
-use serront_core::view::AdjustmentView;
+use serront_core::primitives::ids::AccountId;
+use serront_core::service::{Commands, Failure};
+use serront_core::views::AdjustmentView;
 
 use super::reconcile::reconcile;
 use crate::commands::{By, LedgerCommand};
@@ -46,13 +46,13 @@ async fn verify(settings: &Settings, account: Option<AccountId>) -> Result<(), F
 async fn watched(storage: &dyn WorkStorage, account: Option<AccountId>) -> Result<VerificationReport, Failure> {
     if let Some(id) = account {
         // Of an account that there is not, nothing would differ.
-        Local::new(storage, environment(&Policy::default())).account(id).await?;
+        Commands::new(storage, environment(&Policy::default())).account(id).await?;
     }
     let verification = Verification::default();
     // On a terminal only; anywhere else it shows nothing.
     let bar = ProgressBar::new(0).with_style(style()?);
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    let verifying = books::verify(storage, account, &verification);
+    let verifying = serront_core::service::verify(storage, account, &verification);
     tokio::pin!(verifying);
     let report = loop {
         tokio::select! {
@@ -78,7 +78,7 @@ async fn adjust(settings: &Settings, account: AccountId, input: &AdjustmentInput
     let (policy, actor) = (Policy::default(), by.actor()?);
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
-    let adjusted = Local::new(storage.as_ref(), environment(&policy)).adjust(account, input, &actor).await;
+    let adjusted = Commands::new(storage.as_ref(), environment(&policy)).adjust(account, input, &actor).await;
     engine.close().await;
     process::result(&json!(AdjustmentView::from(&adjusted?.value)))
 }

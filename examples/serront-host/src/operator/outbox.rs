@@ -1,11 +1,11 @@
 //! What was given up: mail, deliveries, removals and errands whose attempts are used up, or could not help.
 
 use serde_json::{Value, json};
-use serront_core::effect::{Discard, EffectRecord};
-use serront_core::page::Limit;
+use serront_core::changes::effect::{Discard, EffectRecord};
 use serront_core::policy::Policy;
 use serront_core::ports::{PortError, WorkStorage};
-use serront_core::service::Local;
+use serront_core::primitives::page::Limit;
+use serront_core::service::Commands;
 
 use crate::commands::OutboxCommand;
 use crate::settings::Settings;
@@ -15,7 +15,7 @@ pub(crate) async fn outbox(settings: &Settings, command: OutboxCommand) -> Resul
     let policy = Policy::default();
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
-    let local = Local::new(storage.as_ref(), environment(&policy));
+    let commands = Commands::new(storage.as_ref(), environment(&policy));
     let lines: Result<Vec<Value>, Fatal> = async {
         Ok(match &command {
             OutboxCommand::List { discarded: false, limit } => {
@@ -25,10 +25,10 @@ pub(crate) async fn outbox(settings: &Settings, command: OutboxCommand) -> Resul
                 storage.discards(*limit).await?.iter().map(record).collect()
             }
             OutboxCommand::Retry { account, effect } => {
-                vec![shown(&local.retry_effect(*account, *effect).await?.value)]
+                vec![shown(&commands.retry_effect(*account, *effect).await?.value)]
             }
             OutboxCommand::Discard { account, effect, reason, by } => {
-                vec![shown(&local.discard_effect(*account, *effect, reason, &by.actor()?).await?.value)]
+                vec![shown(&commands.discard_effect(*account, *effect, reason, &by.actor()?).await?.value)]
             }
         })
     }

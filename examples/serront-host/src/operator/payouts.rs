@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use serront_core::decide::Requester;
-use serront_core::page::Limit;
-use serront_core::payout::{Payout, PayoutInput};
+use serront_core::funds::payout::{Payout, PayoutInput};
 use serront_core::policy::Policy;
 use serront_core::ports::{PortError, WorkStorage};
-use serront_core::service::Local;
-use serront_core::view::PayoutView;
+use serront_core::primitives::page::Limit;
+use serront_core::service::Commands;
+use serront_core::views::PayoutView;
 
 use crate::commands::{PayoutCommand, PayoutRequestArguments};
 use crate::settings::Settings;
@@ -34,8 +34,8 @@ async fn request(settings: &Settings, arguments: PayoutRequestArguments) -> Resu
     let (policy, actor) = (Policy::default(), by.actor()?);
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
-    let local = Local::new(storage.as_ref(), environment(&policy));
-    let requested = local.request_payout(account, &input, (Requester::Operator, &actor), None).await;
+    let commands = Commands::new(storage.as_ref(), environment(&policy));
+    let requested = commands.request_payout(account, &input, (Requester::Operator, &actor), None).await;
     engine.close().await;
     process::result(&json!(requested?.value))
 }

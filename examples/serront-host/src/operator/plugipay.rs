@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use serront_adapters::system::SystemClock;
-use serront_core::checkout::ProviderEventId;
-use serront_core::ids::AccountId;
-use serront_core::inbox::InboxRecord;
+use serront_core::online::inbox::InboxRecord;
 use serront_core::ports::Clock as _;
-use serront_core::service::{Environment, Local, Online, Provider};
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::provider::ProviderEventId;
+use serront_core::service::{Commands, Environment, OnlinePayments, Provider};
 
 use crate::commands::{InboxCommand, PlugipayCommand};
 use crate::settings::Settings;
@@ -49,7 +49,7 @@ async fn retry(settings: &Settings, account: AccountId, event_id: &ProviderEvent
     let policy = settings.policy()?;
     let engine = adapters::engine(settings).await?;
     let storage = engine.storage();
-    let tried = Local::new(storage.as_ref(), environment(&policy)).retry_notification(account, event_id).await;
+    let tried = Commands::new(storage.as_ref(), environment(&policy)).retry_notification(account, event_id).await;
     engine.close().await;
     let (status, received_at) = tried?.ok_or("this account has no notification of that event")?;
     process::result(&json!({
@@ -75,7 +75,7 @@ async fn rotate_secret(settings: &Settings, account: AccountId) -> Result<(), Fa
     let rotated = async {
         let sealer = adapters::known_sealer(settings, storage.as_ref()).await?;
         let environment = Environment { sealer: sealer.as_ref(), ..environment(&policy) };
-        Ok::<_, Fatal>(Online::new(storage.as_ref(), provider, environment).rotate_endpoint(account).await?)
+        Ok::<_, Fatal>(OnlinePayments::new(storage.as_ref(), provider, environment).rotate_endpoint(account).await?)
     };
     let rotated = rotated.await;
     engine.close().await;

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use serront_core::ids::AccountId;
-use serront_core::money::Rupiah;
+use serront_core::online::reconcile::{
+    CodeComparison, OneSided, ProviderPage, Reconciled, ReconciliationReport, Unequal,
+};
 use serront_core::ports::WorkStorage;
-use serront_core::reconcile::{CodeComparison, OneSided, ProviderPage, Reconciled, ReconciliationReport, Unequal};
-use serront_core::rejection::Rejection;
-use serront_core::service::{Failure, Online, Provider};
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::rejection::Rejection;
+use serront_core::service::{Failure, OnlinePayments, Provider};
 
 use super::journal::Journal;
 use crate::settings::{PlugipayAccess, Settings};
@@ -41,7 +43,7 @@ pub(super) async fn reconcile(
     let storage = engine.storage();
     // Nobody is sent anywhere from here, so where this host is reached does not matter.
     let provider = Provider { plugipay: plugipay.as_deref(), public_url: "" };
-    let online = Online::new(storage.as_ref(), provider, environment(&policy));
+    let online = OnlinePayments::new(storage.as_ref(), provider, environment(&policy));
     let compared = compare(&online, account, &known, &mut journal).await;
     engine.close().await;
     let report = match compared {
@@ -76,7 +78,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 /// Compares, keeps each page of theirs, and shows how far it is where somebody looks on.
 async fn compare(
-    online: &Online<'_, dyn WorkStorage>,
+    online: &OnlinePayments<'_, dyn WorkStorage>,
     account: AccountId,
     known: &[ProviderPage],
     journal: &mut Journal,

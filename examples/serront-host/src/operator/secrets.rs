@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use serront_adapters::keyfile::{KeyFile, KeyFileError};
 use serront_core::policy::Policy;
 use serront_core::ports::WorkStorage;
-use serront_core::service::{Environment, Local, Resealed};
+use serront_core::service::{Commands, Environment, Resealed};
 
 use crate::commands::SecretsCommand;
 use crate::settings::Settings;
@@ -41,7 +41,7 @@ fn shown(Resealed { seen, resealed, unopened }: Resealed) -> Value {
 
 async fn reseal(storage: &dyn WorkStorage, keys: &KeyFile) -> Result<Resealed, Fatal> {
     let policy = Policy::default();
-    Ok(Local::new(storage, Environment { sealer: keys, ..environment(&policy) }).reseal().await?)
+    Ok(Commands::new(storage, Environment { sealer: keys, ..environment(&policy) }).reseal().await?)
 }
 
 async fn forget(storage: &dyn WorkStorage, keys: &KeyFile) -> Result<Value, Fatal> {

@@ -1,7 +1,7 @@
 //! Rows that this version can't read.
 
 use serde_json::{Value, json};
-use serront_core::set_aside::SetAside;
+use serront_core::snapshots::set_aside::SetAside;
 
 use crate::settings::Settings;
 use crate::{Fatal, adapters, process};

@@ -6,8 +6,8 @@
 use axum::extract::Request;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
-use serront_core::key::AccessToken;
-use serront_core::text::Slug;
+use serront_core::accounts::key::AccessToken;
+use serront_core::primitives::text::Slug;
 
 use super::guard::{is_safe, keep};
 use super::visit::{Visit, see_other};

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use axum::extract::Path;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use serront_core::receipt::Digest256;
+use serront_core::primitives::digest::Digest256;
 
 use crate::envelope::Problem;
 

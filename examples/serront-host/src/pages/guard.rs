@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use cookie::{Cookie, SameSite};
-use serront_core::order::Language;
-use serront_core::rejection::Code;
+use serront_core::orders::order::Language;
+use serront_core::primitives::rejection::Code;
 use url::Url;
 
 use super::visit::{LANGUAGE_COOKIE, Visit, see_other};

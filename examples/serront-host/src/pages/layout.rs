@@ -3,8 +3,8 @@
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use maud::{DOCTYPE, Markup, html};
-use serront_core::order::Language;
-use serront_core::text::turns_direction;
+use serront_core::orders::order::Language;
+use serront_core::primitives::text::turns_direction;
 
 use super::assets;
 use super::session::SignedIn;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use maud::html;
-use serront_core::key::Caller;
+use serront_core::accounts::key::Caller;
 
 use super::Shown;
 use super::form::Form;

@@ -9,12 +9,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use maud::{Markup, PreEscaped, html};
-use serront_core::key::AccessToken;
-use serront_core::payment::PaymentStatus;
-use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX};
-use serront_core::rejection::Code;
+use serront_core::accounts::key::AccessToken;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::orders::receipt::RECEIPT_BYTES_MAX;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
-use serront_core::view::{BuyerOrder, PaymentInstructions};
+use serront_core::views::{BuyerOrder, PaymentInstructions};
 
 use super::Shown;
 use super::form;
@@ -51,7 +52,7 @@ pub(super) async fn show(
     Id(token): Id<AccessToken>,
     query: Query,
 ) -> Shown {
-    let order = host.local().buyer_order(&token).await?;
+    let order = host.commands().buyer_order(&token).await?;
     let told = Told { is_back: query.one("paid")?.is_some(), done: query.one("done")?, trouble: None };
     Ok(page(&visit, &token, &order, &told))
 }
@@ -62,7 +63,7 @@ pub(super) async fn back(visit: Visit, Id(token): Id<AccessToken>) -> Response {
 }
 
 pub(super) async fn claim(State(host): State<Arc<Host>>, visit: Visit, Id(token): Id<AccessToken>) -> Shown {
-    match host.local().claim_payment(&token).await {
+    match host.commands().claim_payment(&token).await {
         Ok(_) => Ok(visit.go(&format!("/o/{}?done=claimed", token.reveal()))),
         Err(failure) => again(&host, &visit, &token, failure, "").await,
     }
@@ -101,12 +102,12 @@ pub(super) async fn upload(
     intake: Intake,
 ) -> Shown {
     // 404 goes before everything that the body could be refused for.
-    host.local().buyer_order(&token).await?;
+    host.commands().buyer_order(&token).await?;
     let file = match form::upload(&intake, &headers, RECEIPT).await {
         Ok(file) => file,
         Err(problem) => return again_for(&host, &visit, &token, &Trouble::problem(visit.say, problem)?, RECEIPT).await,
     };
-    match host.service().upload_receipt(&token, None, file).await {
+    match host.receipt_uploads().upload(&token, None, file).await {
         Ok(_) => Ok(visit.go(&format!("/o/{}?done=uploaded", token.reveal()))),
         Err(failure) => again(&host, &visit, &token, failure, RECEIPT).await,
     }
@@ -119,7 +120,7 @@ async fn again(host: &Host, visit: &Visit, token: &AccessToken, failure: Failure
 }
 
 async fn again_for(host: &Host, visit: &Visit, token: &AccessToken, trouble: &Trouble, field: &str) -> Shown {
-    let order = host.local().buyer_order(token).await?;
+    let order = host.commands().buyer_order(token).await?;
     let param = Some(field.to_owned()).filter(|field| !field.is_empty());
     let trouble = Trouble { param, ..trouble.clone() };
     Ok(trouble.on(page(visit, token, &order, &Told { trouble: Some(&trouble), ..Told::default() })))

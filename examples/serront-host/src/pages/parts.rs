@@ -1,11 +1,11 @@
 //! The parts that pages are made of.
 
 use maud::{Markup, Render, html};
-use serront_core::audit::Actor;
-use serront_core::effect::EffectStatus;
-use serront_core::order::WorkStatus;
-use serront_core::payment::PaymentStatus;
-use serront_core::payout::{BankDetails, PayoutAudit, PayoutStatus};
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::effect::EffectStatus;
+use serront_core::funds::payout::{BankDetails, PayoutAudit, PayoutStatus};
+use serront_core::orders::order::WorkStatus;
+use serront_core::orders::payment::PaymentStatus;
 
 use super::form::{ONCE, TOKEN};
 use super::say::Say;

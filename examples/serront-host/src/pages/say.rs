@@ -1,16 +1,18 @@
 //! What the pages say, in Indonesian and English: each sentence stands in both beside each other, so that none is missing.
 
 use chrono::{DateTime, Datelike as _, FixedOffset, Timelike as _};
-use serront_core::audit::{Act, Actor};
-use serront_core::effect::EffectStatus;
-use serront_core::exception::{ExceptionKind, ExceptionStatus};
-use serront_core::ledger::EntryCode;
-use serront_core::order::{Language, WorkStatus};
-use serront_core::payment::PaymentStatus;
-use serront_core::payout::PayoutStatus;
-use serront_core::receipt::ImageFault;
-use serront_core::rejection::{Code, Rejection};
-use serront_core::time::Timestamp;
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::effect::EffectStatus;
+use serront_core::funds::ledger::EntryCode;
+use serront_core::funds::payout::PayoutStatus;
+use serront_core::online::exception::ExceptionStatus;
+use serront_core::orders::audit::Act;
+use serront_core::orders::exception_kind::ExceptionKind;
+use serront_core::orders::order::{Language, WorkStatus};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::image::ImageFault;
+use serront_core::primitives::rejection::{Code, Rejection};
+use serront_core::primitives::time::Timestamp;
 
 /// Speaks one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,13 +11,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cookie::{Cookie, CookieJar, Key, SameSite};
-use serront_core::key::{ApiKey, Caller, OperatorKey, SecretBytes};
+use serront_core::accounts::key::{ApiKey, Caller, OperatorKey, SecretBytes};
 use serront_core::ports::{PortError, Secrets};
-use serront_core::receipt::Digest256;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::digest::hex;
+use serront_core::primitives::text::visible;
+use serront_core::primitives::time::Timestamp;
 use serront_core::service::Failure;
-use serront_core::signature::hex;
-use serront_core::text::visible;
-use serront_core::time::Timestamp;
 
 use super::form::{self, Form};
 use super::layout::{self, Area, Page};
@@ -87,7 +87,7 @@ impl Role for Caller {
     }
 
     async fn holder(host: &Host, hash: Digest256) -> Result<Option<Self>, Failure> {
-        host.service().holder(hash).await
+        host.commands().holder(hash).await
     }
 }
 
@@ -100,7 +100,7 @@ impl Role for OperatorId {
     }
 
     async fn holder(host: &Host, hash: Digest256) -> Result<Option<Self>, Failure> {
-        Ok(host.service().operator_holder(hash).await?.map(OperatorId::new))
+        Ok(host.commands().operator_holder(hash).await?.map(OperatorId::new))
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
-use serront_core::catalog::PricingType;
-use serront_core::money::Rupiah;
-use serront_core::order::OrderInput;
-use serront_core::rejection::{Code, Invalid, Rejection};
+use serront_core::orders::order::OrderInput;
+use serront_core::orders::order::PricingType;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::rejection::{Code, Invalid, Rejection};
 use serront_core::service::Failure;
-use serront_core::view::{ShopService, ShopView};
+use serront_core::views::{ShopService, ShopView};
 
 use super::form::{self, Form};
 use super::guard::Findable;
@@ -34,7 +34,7 @@ pub(super) async fn show(
     Id(ShopSlug(slug)): Id<ShopSlug>,
     query: Query,
 ) -> super::Shown {
-    let shop = host.local().shop(&slug).await?;
+    let shop = host.commands().shop(&slug).await?;
     let from = query.one("from")?.and_then(|from| from.parse().ok()).unwrap_or(0);
     let once = form::fresh_once(host.ports.secrets.as_ref())?;
     Ok(page(&visit, &shop, &Shown { from, once: &once, input: &OrderInput::default(), trouble: None }))
@@ -47,12 +47,12 @@ pub(super) async fn order(
     Id(ShopSlug(slug)): Id<ShopSlug>,
     intake: Intake,
 ) -> super::Shown {
-    let local = host.local();
-    let shop = local.shop(&slug).await?;
+    let commands = host.commands();
+    let shop = commands.shop(&slug).await?;
     let form = Form::read(&intake).await?;
     let input = read(&form);
     let request = form.once_at(&shop.storefront.slug, &address(&shop))?;
-    match local.place_order(&slug, &input, visit.say.0, request).await {
+    match commands.place_order(&slug, &input, visit.say.0, request).await {
         Ok(placed) => Ok(visit.go(&format!("/o/{}", placed.value.access_token.reveal()))),
         Err(failure) => {
             // The shop is there, so what is not is the service: none was chosen, or it is gone meanwhile.

@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use cookie::Cookie;
 use maud::html;
-use serront_core::order::Language;
-use serront_core::rejection::{Code, Invalid, Rejection};
+use serront_core::orders::order::Language;
+use serront_core::primitives::rejection::{Code, Invalid, Rejection};
 use serront_core::service::Failure;
 
 use super::layout::{self, Area, Page};

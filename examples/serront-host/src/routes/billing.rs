@@ -1,7 +1,7 @@
 //! The plan. Which one an account has is the operator's to set; here it is only told.
 
 use serde::Serialize;
-use serront_core::tier::{Tier, TierTerms};
+use serront_core::primitives::tier::{Tier, TierTerms};
 
 use crate::auth::Keyed;
 use crate::envelope::{Answer, Reply};
@@ -22,7 +22,7 @@ struct Billing {
 }
 
 pub(super) async fn get(caller: Keyed) -> Reply {
-    let tier = caller.local().account(caller.account()).await?.state.tier;
+    let tier = caller.commands().account(caller.account()).await?.state.tier;
     Answer::ok(&Billing {
         subscription: Subscription { tier, status: "active" },
         effective_tier: tier,

@@ -1,8 +1,8 @@
 //! API keys.
 
 use serde::{Deserialize, Serialize};
-use serront_core::ids::KeyId;
-use serront_core::view::KeyView;
+use serront_core::primitives::ids::KeyId;
+use serront_core::views::KeyView;
 
 use super::DELETED;
 use crate::auth::{Id, Keyed};
@@ -16,7 +16,7 @@ struct Keys {
 }
 
 pub(super) async fn list(caller: Keyed) -> Reply {
-    Answer::ok(&Keys { api_keys: caller.local().keys(caller.account()).await? })
+    Answer::ok(&Keys { api_keys: caller.commands().keys(caller.account()).await? })
 }
 
 #[derive(Deserialize)]
@@ -26,11 +26,11 @@ struct NewKey {
 
 pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
     let (input, request) = caller.input::<NewKey>(&intake).await?;
-    Answer::created(&caller.local().create_key(caller.account(), &input.name, request).await?)
+    Answer::created(&caller.commands().create_key(caller.account(), &input.name, request).await?)
 }
 
 /// Also of the key that asks for it: from the next request on it opens nothing.
 pub(super) async fn delete(caller: Keyed, Id(id): Id<KeyId>) -> Reply {
-    caller.local().delete_key(caller.account(), id).await?;
+    caller.commands().delete_key(caller.account(), id).await?;
     Answer::ok(&DELETED)
 }

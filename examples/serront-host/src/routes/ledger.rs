@@ -1,18 +1,19 @@
 //! The seller's ledger: the legs on the seller's own balance.
 
 use serde::Serialize;
-use serront_core::checkout::OPAQUE_BYTES_MAX;
-use serront_core::ledger::{EntryCode, SourceType};
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::rejection::Invalid;
-use serront_core::view::EntryView;
+use serront_core::funds::ledger::{EntryCode, SourceType};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::provider::OPAQUE_BYTES_MAX;
+use serront_core::primitives::rejection::Invalid;
+use serront_core::snapshots::EntryFilter;
+use serront_core::views::EntryView;
 
 use crate::auth::Enabled;
 use crate::envelope::{Answer, Reply};
 use crate::query::Query;
 
 pub(super) async fn balance(Enabled(caller): Enabled) -> Reply {
-    Answer::ok(&caller.local().balance(caller.account()).await?)
+    Answer::ok(&caller.commands().balance(caller.account()).await?)
 }
 
 #[derive(Serialize)]
@@ -26,7 +27,7 @@ struct Entries {
 pub(super) async fn entries(Enabled(caller): Enabled, query: Query) -> Reply {
     let filter = filter(&query)?;
     let limit = Limit::parse(query.one("limit")?)?;
-    let page = caller.local().entries(caller.account(), &filter, query.one("cursor")?, limit).await?;
+    let page = caller.commands().entries(caller.account(), &filter, query.one("cursor")?, limit).await?;
     Answer::ok(&Entries { entries: page.entries, has_more: page.cursor.is_some(), cursor: page.cursor })
 }
 

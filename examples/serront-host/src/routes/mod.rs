@@ -6,7 +6,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use serde::Serialize;
-use serront_core::plugipay::NOTIFIED_PATH;
+use serront_core::online::plugipay::NOTIFIED_PATH;
 
 use crate::envelope;
 use crate::pages;

@@ -19,7 +19,7 @@ struct Received {
 
 pub(super) async fn receive(caller: Open, headers: HeaderMap, intake: Intake) -> Reply {
     let body = intake.read(NOTIFICATION_BYTES_MAX).await?;
-    caller.local().receive_notification(signature(&headers), &body).await?;
+    caller.commands().receive_notification(signature(&headers), &body).await?;
     Answer::ok(&Received { received: true })
 }
 

@@ -4,12 +4,14 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serront_core::decide::OrderPatch;
-use serront_core::ids::OrderId;
-use serront_core::order::{WorkCounts, WorkStatus};
-use serront_core::page::{Limit, OrderFilter, search_words};
-use serront_core::payment::PaymentStatus;
-use serront_core::receipt::RECEIPT_BYTES_MAX;
-use serront_core::view::SellerOrder;
+use serront_core::orders::order::{WorkCounts, WorkStatus};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::orders::receipt::RECEIPT_BYTES_MAX;
+use serront_core::primitives::ids::OrderId;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::search::search_words;
+use serront_core::snapshots::OrderFilter;
+use serront_core::views::SellerOrder;
 
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
@@ -38,7 +40,7 @@ pub(super) async fn list(caller: Keyed, query: Query) -> Reply {
         words: query.one("q")?.map(search_words).transpose()?.unwrap_or_default(),
     };
     let limit = Limit::parse(query.one("limit")?)?;
-    let page = caller.local().orders(caller.account(), &filter, query.one("cursor")?, limit).await?;
+    let page = caller.commands().orders(caller.account(), &filter, query.one("cursor")?, limit).await?;
     Answer::ok(&Orders {
         orders: page.orders,
         counts: page.counts,
@@ -56,33 +58,33 @@ struct OrderWithThread {
 }
 
 pub(super) async fn get(caller: Keyed, Id(id): Id<OrderId>) -> Reply {
-    let order = caller.local().order(caller.account(), id).await?;
+    let order = caller.commands().order(caller.account(), id).await?;
     Answer::ok(&OrderWithThread { order, messages: [] })
 }
 
 pub(super) async fn patch(caller: Keyed, Id(id): Id<OrderId>, intake: Intake) -> Reply {
-    let (local, account) = (caller.local(), caller.account());
+    let (commands, account) = (caller.commands(), caller.account());
     let input = caller.input::<OrderPatch>(&intake).await;
-    let (patch, request) = existing(input, local.order(account, id)).await?;
-    Answer::done(&local.patch_order(account, id, patch, &caller.actor(), request).await?)
+    let (patch, request) = existing(input, commands.order(account, id)).await?;
+    Answer::done(&commands.patch_order(account, id, patch, &caller.actor(), request).await?)
 }
 
 pub(super) async fn confirm_payment(caller: Keyed, Id(id): Id<OrderId>, intake: Intake) -> Reply {
-    let (local, account) = (caller.local(), caller.account());
-    let request = existing(caller.no_input(&intake).await, local.order(account, id)).await?;
-    Answer::done(&local.confirm_payment(account, id, &caller.actor(), None, request).await?)
+    let (commands, account) = (caller.commands(), caller.account());
+    let request = existing(caller.no_input(&intake).await, commands.order(account, id)).await?;
+    Answer::done(&commands.confirm_payment(account, id, &caller.actor(), None, request).await?)
 }
 
 pub(super) async fn rotate_token(caller: Keyed, Id(id): Id<OrderId>, intake: Intake) -> Reply {
-    let (local, account) = (caller.local(), caller.account());
-    let request = existing(caller.no_input(&intake).await, local.order(account, id)).await?;
-    Answer::done(&local.rotate_token(account, id, &caller.actor(), request).await?)
+    let (commands, account) = (caller.commands(), caller.account());
+    let request = existing(caller.no_input(&intake).await, commands.order(account, id)).await?;
+    Answer::done(&commands.rotate_token(account, id, &caller.actor(), request).await?)
 }
 
 /// The image, which no browser may run or guess about, and no cache may keep.
 pub(crate) async fn proof(caller: Keyed, Id(id): Id<OrderId>) -> Result<Response, Problem> {
     let mut held = caller.room(RECEIPT_BYTES_MAX).await?;
-    let image = caller.service().receipt(caller.account(), id).await?;
+    let image = caller.receipt_uploads().receipt(caller.account(), id).await?;
     held.shrink(image.bytes.len());
     let headers = [
         (header::CONTENT_TYPE, image.image_type.media_type()),

@@ -2,12 +2,12 @@
 //! has arrived all the same.
 
 use serde::{Deserialize, Serialize};
-use serront_core::exception::ExceptionStatus;
-use serront_core::ids::{AdjustmentId, ExceptionId};
-use serront_core::page::Limit;
-use serront_core::rejection::Rejection;
+use serront_core::online::exception::ExceptionStatus;
+use serront_core::primitives::ids::{AdjustmentId, ExceptionId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Rejection;
 use serront_core::service::Resolution;
-use serront_core::view::ExceptionView;
+use serront_core::views::ExceptionView;
 
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
@@ -25,7 +25,7 @@ struct Exceptions {
 pub(super) async fn exceptions(caller: Keyed, query: Query) -> Reply {
     let status = query.filter("status", ExceptionStatus::parse, "must be one of all, open, resolved")?;
     let limit = Limit::parse(query.one("limit")?)?;
-    let page = caller.local().exceptions(caller.account(), status, query.one("cursor")?, limit).await?;
+    let page = caller.commands().exceptions(caller.account(), status, query.one("cursor")?, limit).await?;
     Answer::ok(&Exceptions { exceptions: page.exceptions, has_more: page.cursor.is_some(), cursor: page.cursor })
 }
 
@@ -47,5 +47,5 @@ pub(super) async fn resolve(caller: Keyed, Id(id): Id<ExceptionId>, intake: Inta
     })
     .await?;
     let resolution = Resolution { note: note.as_deref(), adjustment_id };
-    Answer::done(&caller.local().resolve_exception(account, id, resolution, &caller.actor(), request).await?)
+    Answer::done(&caller.commands().resolve_exception(account, id, resolution, &caller.actor(), request).await?)
 }

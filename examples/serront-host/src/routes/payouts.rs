@@ -4,11 +4,11 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serront_core::decide::{PayoutStep, Requester};
-use serront_core::ids::PayoutId;
-use serront_core::page::Limit;
-use serront_core::payout::{BankAccountInput, PayoutInput, PayoutStatus};
-use serront_core::ports::PayoutKey;
-use serront_core::view::PayoutView;
+use serront_core::funds::payout::{BankAccountInput, PayoutInput, PayoutStatus};
+use serront_core::primitives::ids::PayoutId;
+use serront_core::primitives::page::Limit;
+use serront_core::snapshots::PayoutKey;
+use serront_core::views::PayoutView;
 
 use crate::auth::{Enabled, Id, Operator, PayoutReader, existing};
 use crate::body::Intake;
@@ -27,29 +27,29 @@ pub(super) async fn list(Enabled(caller): Enabled, query: Query) -> Reply {
     let must_be = "must be one of all, pending, in_transit, paid, cancelled, failed";
     let status = query.filter("status", PayoutStatus::parse, must_be)?;
     let limit = Limit::parse(query.one("limit")?)?;
-    let page = caller.local().payouts(caller.account(), status, query.one("cursor")?, limit).await?;
+    let page = caller.commands().payouts(caller.account(), status, query.one("cursor")?, limit).await?;
     Answer::ok(&Payouts { payouts: page.payouts, has_more: page.cursor.is_some(), cursor: page.cursor })
 }
 
 pub(super) async fn create(Enabled(caller): Enabled, intake: Intake) -> Reply {
     let (input, request) = caller.input::<PayoutInput>(&intake).await?;
     let by = (Requester::Seller, &caller.actor());
-    Answer::created(&caller.local().request_payout(caller.account(), &input, by, request).await?)
+    Answer::created(&caller.commands().request_payout(caller.account(), &input, by, request).await?)
 }
 
 /// The seller's own, or whichever an operator asks for.
 pub(super) async fn get(reader: PayoutReader, Id(id): Id<PayoutId>) -> Reply {
     let payout = match reader {
-        PayoutReader::Seller(caller) => caller.local().payout(PayoutKey::Id(caller.account(), id)).await?,
-        PayoutReader::Operator(operator) => operator.local().payout(PayoutKey::Any(id)).await?,
+        PayoutReader::Seller(caller) => caller.commands().payout(PayoutKey::Id(caller.account(), id)).await?,
+        PayoutReader::Operator(operator) => operator.commands().payout(PayoutKey::Any(id)).await?,
     };
     Answer::ok(&payout)
 }
 
 pub(super) async fn cancel(Enabled(caller): Enabled, Id(id): Id<PayoutId>, intake: Intake) -> Reply {
-    let (local, key) = (caller.local(), PayoutKey::Id(caller.account(), id));
-    let request = existing(caller.no_input(&intake).await, local.payout(key)).await?;
-    Answer::done(&local.move_payout(key, &PayoutStep::Cancel, &caller.actor(), request).await?)
+    let (commands, key) = (caller.commands(), PayoutKey::Id(caller.account(), id));
+    let request = existing(caller.no_input(&intake).await, commands.payout(key)).await?;
+    Answer::done(&commands.move_payout(key, &PayoutStep::Cancel, &caller.actor(), request).await?)
 }
 
 #[derive(Default, Deserialize)]
@@ -83,20 +83,20 @@ async fn mark<T: DeserializeOwned + Default>(
     intake: Intake,
     step: impl FnOnce(T) -> PayoutStep,
 ) -> Reply {
-    let (local, key) = (operator.local(), PayoutKey::Any(id));
-    let (input, request) = existing(operator.input_if_any(&intake).await, local.payout(key)).await?;
-    Answer::done(&local.move_payout(key, &step(input), &operator.actor(), request).await?)
+    let (commands, key) = (operator.commands(), PayoutKey::Any(id));
+    let (input, request) = existing(operator.input_if_any(&intake).await, commands.payout(key)).await?;
+    Answer::done(&commands.move_payout(key, &step(input), &operator.actor(), request).await?)
 }
 
 pub(super) async fn balance(Enabled(caller): Enabled) -> Reply {
-    Answer::ok(&caller.local().payout_balance(caller.account()).await?)
+    Answer::ok(&caller.commands().payout_balance(caller.account()).await?)
 }
 
 pub(super) async fn bank_account(Enabled(caller): Enabled) -> Reply {
-    Answer::ok(&caller.local().bank_account(caller.account()).await?)
+    Answer::ok(&caller.commands().bank_account(caller.account()).await?)
 }
 
 pub(super) async fn patch_bank_account(Enabled(caller): Enabled, intake: Intake) -> Reply {
     let (input, request) = caller.input::<BankAccountInput>(&intake).await?;
-    Answer::done(&caller.local().patch_bank_account(caller.account(), &input, request).await?)
+    Answer::done(&caller.commands().patch_bank_account(caller.account(), &input, request).await?)
 }

@@ -2,10 +2,10 @@
 
 use axum::http::{HeaderMap, Method, Uri, header};
 use serde::Serialize;
-use serront_core::key::AccessToken;
-use serront_core::order::OrderInput;
-use serront_core::receipt::RECEIPT_BYTES_MAX;
-use serront_core::text::Slug;
+use serront_core::accounts::key::AccessToken;
+use serront_core::orders::order::OrderInput;
+use serront_core::orders::receipt::RECEIPT_BYTES_MAX;
+use serront_core::primitives::text::Slug;
 
 use crate::auth::{Id, Named as _, Open, ShopSlug, existing};
 use crate::body::{Intake, PUBLIC_JSON_BYTES_MAX};
@@ -13,7 +13,7 @@ use crate::envelope::{Answer, Problem, Reply};
 use crate::language;
 
 pub(super) async fn shop(caller: Open, Id(ShopSlug(slug)): Id<ShopSlug>) -> Reply {
-    Answer::ok(&caller.local().shop(&slug).await?)
+    Answer::ok(&caller.commands().shop(&slug).await?)
 }
 
 pub(super) async fn place_order(
@@ -24,29 +24,29 @@ pub(super) async fn place_order(
     headers: HeaderMap,
     intake: Intake,
 ) -> Reply {
-    let local = caller.local();
+    let commands = caller.commands();
     let shop = Slug::parse("slug", &slug).map_err(|_| Problem::not_found(ShopSlug::WHAT))?;
     let asked = intake.json::<OrderInput>(PUBLIC_JSON_BYTES_MAX).await.and_then(|(input, body)| {
         let request = Open::at_shop(&shop, &method, uri.path(), &headers, &body)?;
         Ok((input, request))
     });
-    let (input, request) = existing(asked, local.shop(&slug)).await?;
-    Answer::created(&local.place_order(&slug, &input, language::preferred(&headers), request).await?)
+    let (input, request) = existing(asked, commands.shop(&slug)).await?;
+    Answer::created(&commands.place_order(&slug, &input, language::preferred(&headers), request).await?)
 }
 
 pub(super) async fn order(caller: Open, Id(token): Id<AccessToken>) -> Reply {
-    Answer::ok(&caller.local().buyer_order(&token).await?)
+    Answer::ok(&caller.commands().buyer_order(&token).await?)
 }
 
 pub(super) async fn claim_payment(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
-    let local = caller.local();
-    existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, local.buyer_order(&token)).await?;
-    Answer::done(&local.claim_payment(&token).await?)
+    let commands = caller.commands();
+    existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, commands.buyer_order(&token)).await?;
+    Answer::done(&commands.claim_payment(&token).await?)
 }
 
 /// The session to go to. It waits for Plugipay, unless there is a session already.
 pub(super) async fn pay(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
-    existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, caller.local().buyer_order(&token)).await?;
+    existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, caller.commands().buyer_order(&token)).await?;
     Answer::ok(&caller.online().pay(&token).await?)
 }
 
@@ -58,9 +58,9 @@ struct Proof {
 
 pub(super) async fn put_proof(caller: Open, Id(token): Id<AccessToken>, headers: HeaderMap, intake: Intake) -> Reply {
     // Looked for first: what is for nobody is not kept while it comes.
-    caller.local().buyer_order(&token).await?;
+    caller.commands().buyer_order(&token).await?;
     let bytes = intake.read(RECEIPT_BYTES_MAX).await?;
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    caller.service().upload_receipt(&token, declared, bytes).await?;
+    caller.receipt_uploads().upload(&token, declared, bytes).await?;
     Answer::ok(&Proof { has_proof: true })
 }

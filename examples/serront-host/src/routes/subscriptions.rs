@@ -2,14 +2,15 @@
 
 use axum::http::StatusCode;
 use serde::Serialize;
-use serront_core::effect::EffectStatus;
-use serront_core::event::EventType;
-use serront_core::ids::{DeliveryId, SubscriptionId};
-use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::rejection::Rejection;
+use serront_core::changes::effect::EffectStatus;
+use serront_core::primitives::ids::{DeliveryId, SubscriptionId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Rejection;
 use serront_core::service::Failure;
-use serront_core::subscription::SubscriptionInput;
-use serront_core::view::SubscriptionView;
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::views::SubscriptionView;
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::subscription::SubscriptionInput;
 
 use super::DELETED;
 use crate::auth::{Id, Keyed, existing};
@@ -23,34 +24,34 @@ struct Subscriptions {
 }
 
 pub(super) async fn list(caller: Keyed) -> Reply {
-    Answer::ok(&Subscriptions { subscriptions: caller.local().subscriptions(caller.account()).await? })
+    Answer::ok(&Subscriptions { subscriptions: caller.commands().subscriptions(caller.account()).await? })
 }
 
 pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
     let (input, request) = caller.input::<SubscriptionInput>(&intake).await?;
-    Answer::created(&caller.service().create_subscription(caller.account(), &input, request).await?)
+    Answer::created(&caller.webhook_registration().create_subscription(caller.account(), &input, request).await?)
 }
 
 pub(super) async fn patch(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Intake) -> Reply {
     let input = caller.input::<SubscriptionInput>(&intake).await;
     let (input, request) = existing(input, look_for(&caller, id)).await?;
-    Answer::done(&caller.service().update_subscription(caller.account(), id, &input, request).await?)
+    Answer::done(&caller.webhook_registration().update_subscription(caller.account(), id, &input, request).await?)
 }
 
 /// The new secret is in the answer, and in no other.
 pub(super) async fn rotate_secret(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Intake) -> Reply {
     let request = existing(caller.no_input(&intake).await, look_for(&caller, id)).await?;
-    Answer::done(&caller.local().rotate_secret(caller.account(), id, request).await?)
+    Answer::done(&caller.commands().rotate_secret(caller.account(), id, request).await?)
 }
 
 async fn look_for(caller: &Keyed, id: SubscriptionId) -> Result<(), Failure> {
-    let subscriptions = caller.local().subscriptions(caller.account()).await?;
+    let subscriptions = caller.commands().subscriptions(caller.account()).await?;
     let found = subscriptions.iter().any(|subscription| subscription.id == id);
     found.then_some(()).ok_or_else(|| Rejection::NotFound("webhook subscription").into())
 }
 
 pub(super) async fn delete(caller: Keyed, Id(id): Id<SubscriptionId>) -> Reply {
-    caller.local().delete_subscription(caller.account(), id).await?;
+    caller.commands().delete_subscription(caller.account(), id).await?;
     Answer::ok(&DELETED)
 }
 
@@ -80,12 +81,12 @@ pub(super) async fn deliveries(caller: Keyed, query: Query) -> Reply {
     };
     let limit = Limit::parse(query.one("limit")?)?;
     let (deliveries, cursor) =
-        caller.local().deliveries(caller.account(), &filter, query.one("cursor")?, limit).await?;
+        caller.commands().deliveries(caller.account(), &filter, query.one("cursor")?, limit).await?;
     Answer::page(&deliveries, cursor)
 }
 
 pub(super) async fn delivery(caller: Keyed, Id(id): Id<DeliveryId>) -> Reply {
-    Answer::ok(&caller.local().delivery(caller.account(), id).await?)
+    Answer::ok(&caller.commands().delivery(caller.account(), id).await?)
 }
 
 /// 202: it is queued again, not sent yet.
@@ -94,7 +95,7 @@ pub(super) async fn retry_delivery(
     Id(id): Id<DeliveryId>,
     intake: Intake,
 ) -> Result<(StatusCode, Answer), Problem> {
-    let (local, account) = (caller.local(), caller.account());
-    let request = existing(caller.no_input(&intake).await, local.delivery(account, id)).await?;
-    Ok((StatusCode::ACCEPTED, Answer::done(&local.retry_delivery(account, id, request).await?)?))
+    let (commands, account) = (caller.commands(), caller.account());
+    let request = existing(caller.no_input(&intake).await, commands.delivery(account, id)).await?;
+    Ok((StatusCode::ACCEPTED, Answer::done(&commands.retry_delivery(account, id, request).await?)?))
 }

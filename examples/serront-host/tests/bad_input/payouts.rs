@@ -1,9 +1,9 @@
 //! Payouts: the seller's requests, the operators' steps, and whose key opens what.
 
 use serde_json::{Value, json};
-use serront_core::ids::AccountId;
-use serront_core::money::Rupiah;
-use serront_core::tier::Tier;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::tier::Tier;
 
 use super::in_process::{Ask, House, ask, but, payout, without};
 use super::town::{NUL, Row, Seller, Town, UNKNOWN, check_in, invalid, long, malformed, missing, row};
@@ -386,8 +386,8 @@ async fn a_revoked_operators_key_opens_nothing() {
     let desk = Desk::open().await;
     let house = &desk.town.house;
     let operators = AccountId::OPERATORS;
-    let keys = house.local().keys(operators).await.unwrap();
-    house.local().delete_key(operators, keys[0].id).await.unwrap();
+    let keys = house.commands().keys(operators).await.unwrap();
+    house.commands().delete_key(operators, keys[0].id).await.unwrap();
     desk.check(|desk| {
         let mut rows =
             vec![unauthorized("read", ask("GET", format!("/api/v1/payouts/{}", desk.pending)).key(&desk.operator))];

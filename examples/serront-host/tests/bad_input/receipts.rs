@@ -1,7 +1,8 @@
 //! Receipts.
 
 use serde_json::json;
-use serront_core::receipt::{Digest256, RECEIPT_BYTES_MAX, samples};
+use serront_core::orders::receipt::{RECEIPT_BYTES_MAX, samples};
+use serront_core::primitives::digest::Digest256;
 use serront_testkit::generators::sized_jpeg;
 
 use super::in_process::ask;
@@ -118,7 +119,7 @@ async fn what_follows_a_picture_is_neither_stored_nor_hashed_nor_served() {
         assert_eq!(served.header("content-security-policy"), Some("default-src 'none'; sandbox"));
         let order = house.get(&seller.key, &format!("/api/v1/orders/{}", seller.order)).await;
         let account = order["accountId"].as_str().unwrap().parse().unwrap();
-        let audit = house.local().audit(account, seller.order.parse().unwrap()).await.unwrap();
+        let audit = house.commands().audit(account, seller.order.parse().unwrap()).await.unwrap();
         let last = format!("{:?}", audit.last().unwrap());
         assert!(last.contains(&Digest256::of(picture).to_string()), "{media_type}: {last}");
     }

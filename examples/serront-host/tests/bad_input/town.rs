@@ -3,7 +3,7 @@
 use std::iter::repeat_n;
 
 use serde_json::{Value, json};
-use serront_core::tier::Tier;
+use serront_core::primitives::tier::Tier;
 
 use super::in_process::{Ask, HOOK, House, ask, but, service, storefront};
 

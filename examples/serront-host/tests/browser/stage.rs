@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use serront_core::receipt::samples;
+use serront_core::orders::receipt::samples;
 use thirtyfour::Cookie;
 
 use super::browser::{Browser, Language, Visitor};

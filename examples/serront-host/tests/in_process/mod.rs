@@ -15,17 +15,17 @@ use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::SystemSecrets;
 use serront_adapters::webhooks::{HttpSink, Targets};
-use serront_core::audit::Actor;
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::WebhookSecret;
 use serront_core::decide::AdjustmentInput;
-use serront_core::dispatch::Dispatcher;
-use serront_core::janitor::Janitor;
-use serront_core::key::WebhookSecret;
+use serront_core::orders::receipt::samples;
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock as _, Plugipay, Post, Posted, Sink, TargetError};
-use serront_core::receipt::samples;
-use serront_core::service::{Environment, Local};
-use serront_core::signature::sign;
-use serront_core::tier::Tier;
+use serront_core::primitives::tier::Tier;
+use serront_core::service::{Commands, Environment};
+use serront_core::webhooks::signature::sign;
+use serront_core::work::dispatch::Dispatcher;
+use serront_core::work::janitor::Janitor;
 use serront_host::{Host, Ports};
 use serront_testkit::memory::{CountingIds, Mailbox, ManualClock, MemorySealer, RecordingSink};
 use serront_testkit::sandbox::Sandbox;
@@ -220,13 +220,13 @@ impl House {
     }
 
     /// The commands that have no route.
-    pub fn local(&self) -> Local<'_, SqliteStorage> {
-        Local::new(&self.storage, self.environment())
+    pub fn commands(&self) -> Commands<'_, SqliteStorage> {
+        Commands::new(&self.storage, self.environment())
     }
 
     /// Opens an account and answers its key.
     pub async fn account(&self, tier: Tier) -> String {
-        let (_, key) = self.local().open_account("Studio Renata", tier).await.unwrap().value;
+        let (_, key) = self.commands().open_account("Studio Renata", tier).await.unwrap().value;
         key.key.reveal().to_owned()
     }
 
@@ -313,7 +313,7 @@ impl House {
 
     /// Makes an operator's key.
     pub async fn operator(&self) -> String {
-        let (_, key) = self.local().create_operator_key("The desk").await.unwrap();
+        let (_, key) = self.commands().create_operator_key("The desk").await.unwrap();
         key.reveal().to_owned()
     }
 
@@ -336,7 +336,7 @@ impl House {
         let (reason, reference) = ("A refund.".to_owned(), reference.to_owned());
         let input = AdjustmentInput { amount, reason, reference };
         let operator = Actor::host("the desk").unwrap();
-        self.local().adjust(account, &input, &operator).await.unwrap().value.id.to_string()
+        self.commands().adjust(account, &input, &operator).await.unwrap().value.id.to_string()
     }
 
     /// Serves on loopback, for what only a connection shows, and answers the address.
@@ -375,7 +375,7 @@ impl House {
             let (id, token) = (order["id"].as_str().unwrap(), order["accessToken"].as_str().unwrap());
             let account = order["accountId"].as_str().unwrap().parse().unwrap();
             let proof = self.send(ask("GET", format!("/api/v1/orders/{id}/proof")).key(key)).await;
-            let audit = self.local().audit(account, id.parse().unwrap()).await.unwrap();
+            let audit = self.commands().audit(account, id.parse().unwrap()).await.unwrap();
             each.push(json!({
                 "seller's": self.get(key, &format!("/api/v1/orders/{id}")).await,
                 "buyer's": self.send(ask("GET", format!("/api/v1/public/orders/{token}"))).await.data(),
@@ -388,7 +388,7 @@ impl House {
         let mut steps = Vec::new();
         for payout in payouts["payouts"].as_array().into_iter().flatten() {
             let (account, id) = (payout["accountId"].as_str().unwrap(), payout["id"].as_str().unwrap());
-            let audit = self.local().payout_audit(account.parse().unwrap(), id.parse().unwrap()).await.unwrap();
+            let audit = self.commands().payout_audit(account.parse().unwrap(), id.parse().unwrap()).await.unwrap();
             steps.push(format!("{audit:?}"));
         }
         let shop = self.send(ask("GET", format!("/api/v1/public/storefront/{slug}"))).await;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serront_adapters::system::SystemClock;
-use serront_core::key::WebhookSecret;
+use serront_core::accounts::key::WebhookSecret;
 use serront_core::ports::Clock as _;
-use serront_core::signature::sign;
-use serront_core::time::Timestamp;
+use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature::sign;
 use serront_testkit::sandbox::{Route, Sandbox, SandboxEndpoint, SandboxServer};
 
 pub const COMPLETED: &str = "plugipay.checkout_session.completed.v1";

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use serront_core::accounts::sealed::SecretHolder;
 use serront_core::ports::{PortError, Sealer};
-use serront_core::sealed::SecretHolder;
-use serront_core::view::PaymentInstructions;
+use serront_core::views::PaymentInstructions;
 
 use super::Bug;
 use crate::memory::locked;

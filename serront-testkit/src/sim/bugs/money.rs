@@ -1,16 +1,17 @@
 //! Planted bugs of a storage, or of the way to it, in what concerns online payment.
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use serront_core::checkout::CheckoutStatus;
-use serront_core::effect::{Effect, EffectId, Errand};
-use serront_core::ids::{AccountId, IdSequence};
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::ledger::{self, EntryCode, LedgerEntry};
-use serront_core::money::Rupiah;
-use serront_core::payment::PaymentStatus;
-use serront_core::plugipay::EVENTS;
-use serront_core::ports::{CheckoutSnapshot, DueEffect, PortError, SessionSnapshot};
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use serront_core::changes::effect::{Effect, EffectId, Errand};
+use serront_core::funds::ledger::{self, EntryCode, LedgerEntry};
+use serront_core::online::checkout::CheckoutStatus;
+use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::plugipay::EVENTS;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::ports::PortError;
+use serront_core::primitives::ids::{AccountId, IdSequence};
+use serront_core::primitives::money::Rupiah;
+use serront_core::snapshots::{CheckoutSnapshot, DueEffect, SessionSnapshot};
 use ulid::Ulid;
 
 use super::Bug;

@@ -1,13 +1,14 @@
 //! Planted bugs of a storage, or of the way to it, in what concerns balances, payouts and adjustments.
 
-use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
-use serront_core::ids::{AccountId, IdSequence, PayoutId};
-use serront_core::ledger::{self, Book, CodeTotals, Direction, SourceType};
-use serront_core::money::Rupiah;
-use serront_core::page::Limit;
-use serront_core::payout::{Payout, PayoutStatus};
-use serront_core::ports::{FundsSnapshot, PayoutKey, PortError};
-use serront_core::time::Timestamp;
+use serront_core::changes::change::{ChangeSet, ClaimName, Guard, Row, Write};
+use serront_core::funds::ledger::{self, Book, CodeTotals, Direction, SourceType};
+use serront_core::funds::payout::{Payout, PayoutStatus};
+use serront_core::ports::PortError;
+use serront_core::primitives::ids::{AccountId, IdSequence, PayoutId};
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{FundsSnapshot, PayoutKey};
 use ulid::Ulid;
 
 use super::Bug;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Effect, EffectId};
-use serront_core::ids::SubscriptionId;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{Effect, EffectId};
+use serront_core::primitives::ids::SubscriptionId;
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 use crate::sim::outside::hook_url;

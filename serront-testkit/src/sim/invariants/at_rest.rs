@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serront_core::page::Limit;
+use serront_core::accounts::sealed::SecretHolder;
 use serront_core::ports::PortError;
-use serront_core::sealed::SecretHolder;
+use serront_core::primitives::page::Limit;
 
 use crate::memory::{FIRST_KEY, MemorySealer};
 use crate::sim::events::{Event, Invariant, Reply, Verb, Verdict, View};

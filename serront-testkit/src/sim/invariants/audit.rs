@@ -1,15 +1,15 @@
 //! The audit trail explains the state: folded from the placing on, each record begins where the one before ended, and the
 //! last one ends where the order is.
 
-use serront_core::audit::{Act, AuditRecord};
-use serront_core::change::Write;
-use serront_core::exception::ExceptionStatus;
-use serront_core::ids::{AccountId, ExceptionId, OrderId};
-use serront_core::money::Rupiah;
-use serront_core::order::WorkStatus;
-use serront_core::payment::PaymentStatus;
-use serront_core::ports::OrderKey;
-use serront_core::receipt::Digest256;
+use serront_core::changes::change::Write;
+use serront_core::online::exception::ExceptionStatus;
+use serront_core::orders::audit::{Act, AuditRecord};
+use serront_core::orders::order::WorkStatus;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::digest::Digest256;
+use serront_core::primitives::ids::{AccountId, ExceptionId, OrderId};
+use serront_core::primitives::money::Rupiah;
+use serront_core::snapshots::OrderKey;
 
 use super::books;
 use crate::sim::events::{Event, Invariant, Verdict, View};

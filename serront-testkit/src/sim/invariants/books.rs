@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use serront_core::change::Write;
-use serront_core::ids::AccountId;
-use serront_core::order::WorkStatus;
-use serront_core::page::{Limit, OrderFilter, OrderRow};
+use serront_core::changes::change::Write;
+use serront_core::orders::order::WorkStatus;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::page::Limit;
+use serront_core::snapshots::{OrderFilter, OrderRow};
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 use crate::sim::executor::at_once;

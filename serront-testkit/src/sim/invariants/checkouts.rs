@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, Write};
-use serront_core::checkout::{CheckoutState, CheckoutStatus, SessionId};
-use serront_core::ids::{AccountId, CheckoutId, OrderId};
-use serront_core::payment::PaymentStatus;
-use serront_core::ports::{CheckoutSnapshot, OrderKey, PlugipayCall, PlugipayMethod};
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::online::checkout::{CheckoutState, CheckoutStatus};
+use serront_core::online::plugipay::{PlugipayCall, PlugipayMethod};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::ids::{AccountId, CheckoutId, OrderId};
+use serront_core::primitives::provider::SessionId;
+use serront_core::snapshots::{CheckoutSnapshot, OrderKey};
 
 use super::rule_02_settlements::{account_of, checkout_of};
 use crate::sandbox::SandboxStatus;

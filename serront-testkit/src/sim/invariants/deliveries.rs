@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Attempt, EffectId, EffectStatus};
-use serront_core::ids::{DeliveryId, SubscriptionId};
-use serront_core::key::WebhookSecret;
-use serront_core::ports::{NextAttempt, Post};
-use serront_core::sealed::{SealedSecret, SecretHolder};
-use serront_core::signature;
-use serront_core::time::Timestamp;
+use serront_core::accounts::key::WebhookSecret;
+use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{Attempt, EffectId, EffectStatus};
+use serront_core::ports::Post;
+use serront_core::primitives::ids::{DeliveryId, SubscriptionId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::NextAttempt;
+use serront_core::webhooks::signature;
 
 use crate::memory::{FIRST_KEY, MemorySealer};
 use crate::sim::events::{Event, Invariant, Verdict, View};
@@ -95,9 +96,9 @@ impl Deliveries {
 
     fn recorded(&self, id: EffectId, attempt: &Attempt, next: NextAttempt, view: &View<'_>) -> Verdict {
         let schedule = match id {
-            EffectId::Mail(_) => &view.policy.mail_retry_after,
-            EffectId::Delivery(_) => &view.policy.webhook_retry_after,
-            EffectId::Removal(_) => &view.policy.removal_retry_after,
+            EffectId::Mail(_) => &view.policy.outbox.mail_retry_after,
+            EffectId::Delivery(_) => &view.policy.webhooks.retry_after,
+            EffectId::Removal(_) => &view.policy.outbox.removal_retry_after,
             // The janitor's, on a schedule of its own.
             EffectId::Errand(_) => return Ok(()),
         };
@@ -173,7 +174,7 @@ impl Invariant for Deliveries {
                     }
                 }
                 for effect in &change.effects {
-                    if let serront_core::effect::Effect::Delivery(delivery) = effect {
+                    if let serront_core::changes::effect::Effect::Delivery(delivery) = effect {
                         self.to.insert(delivery.id, delivery.subscription_id);
                     }
                 }
@@ -192,13 +193,13 @@ impl Invariant for Deliveries {
     fn end(&mut self, view: &View<'_>) -> Verdict {
         // What the seller's log says of each delivery has to be true of its receiver.
         for seller in view.sellers {
-            let limit = serront_core::page::Limit::parse(Some("100")).map_err(|error| error.to_string())?;
-            let filter = serront_core::page::DeliveryFilter::default();
+            let limit = serront_core::primitives::page::Limit::parse(Some("100")).map_err(|error| error.to_string())?;
+            let filter = serront_core::snapshots::DeliveryFilter::default();
             let log = crate::sim::executor::at_once(view.storage.deliveries(seller.account, &filter, None, limit));
             for delivery in log.map_err(|error| error.to_string())?.rows {
                 let tried = delivery.attempts.len();
                 let gone = self.silent.contains_key(&delivery.subscription_id);
-                if delivery.status == EffectStatus::Failed && !gone && tried <= view.policy.webhook_retry_after.len() {
+                if delivery.status == EffectStatus::Failed && !gone && tried <= view.policy.webhooks.retry_after.len() {
                     return Err(format!("{} was given up after {tried} attempts", delivery.id));
                 }
             }

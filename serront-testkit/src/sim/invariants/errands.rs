@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use serront_core::checkout::CheckoutStatus;
-use serront_core::effect::{Attempt, Effect, EffectId, Errand};
-use serront_core::ids::AccountId;
-use serront_core::inbox::InboxStatus;
-use serront_core::ports::NextAttempt;
+use serront_core::changes::effect::{Attempt, Effect, EffectId, Errand};
+use serront_core::online::checkout::CheckoutStatus;
+use serront_core::online::inbox::InboxStatus;
+use serront_core::primitives::ids::AccountId;
+use serront_core::snapshots::NextAttempt;
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 use crate::sim::executor::at_once;
@@ -32,7 +32,8 @@ impl Errands {
                     return Err(format!("{errand:?} is done, and its session is {:?}", state.status));
                 }
                 let over = matches!(state.status, CheckoutStatus::Completed | CheckoutStatus::Refused);
-                let asked_for = view.policy.poll_after_end_for.saturating_sub(view.policy.poll_after_end_pause);
+                let asked_for =
+                    view.policy.online.poll_after_end_for.saturating_sub(view.policy.online.poll_after_end_pause);
                 let until = state.ended_at.map_or(0, |ended| ended.plus(asked_for).millis());
                 if matches!(errand, Errand::Poll(_)) && !over && view.now < until.saturating_sub(view.skew_ms) {
                     return Err(format!("{errand:?} ends before its time, after {} polls", attempt.attempt_number));
@@ -42,9 +43,10 @@ impl Errands {
             Errand::Unpark(event) => {
                 let found = at_once(view.storage.inbox(*account, event)).map_err(failed)?;
                 let Some(record) = found else { return Ok(()) };
-                let until = record.received_at.plus(view.policy.unpark_for).millis();
+                let until = record.received_at.plus(view.policy.online.unpark_for).millis();
                 // The last pause may reach over the end.
-                let sure = until - i64::try_from(view.policy.poll_pause_max.as_millis()).unwrap_or(0) - view.skew_ms;
+                let sure =
+                    until - i64::try_from(view.policy.online.poll_pause_max.as_millis()).unwrap_or(0) - view.skew_ms;
                 if record.status == InboxStatus::Parked && (next == NextAttempt::Succeeded || view.now < sure) {
                     return Err(format!("{event} is tried no more, and is parked"));
                 }

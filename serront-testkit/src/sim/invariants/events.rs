@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Attempt, Effect, EffectId, EffectStatus};
-use serront_core::ids::{AccountId, SubscriptionId};
-use serront_core::payment::PaymentStatus;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{Attempt, Effect, EffectId, EffectStatus};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::ids::{AccountId, SubscriptionId};
 
 use crate::sim::events::{Event, Invariant, Verb, Verdict, View};
 
@@ -106,11 +106,11 @@ impl Events {
         let began = attempt.attempted_at.millis();
         let (failures, since) = self.streaks.entry(*to).or_insert((0, began));
         *failures += 1;
-        let after = i64::try_from(view.policy.switch_off_after.as_millis()).unwrap_or(i64::MAX);
-        if *failures >= view.policy.switch_off_failures && view.now - *since + 2 * view.skew_ms >= after {
+        let after = i64::try_from(view.policy.webhooks.switch_off_after.as_millis()).unwrap_or(i64::MAX);
+        if *failures >= view.policy.webhooks.switch_off_failures && view.now - *since + 2 * view.skew_ms >= after {
             self.over.insert(*to, view.now);
         }
-        let surely = *failures >= view.policy.switch_off_failures && view.now - *since - view.skew_ms >= after;
+        let surely = *failures >= view.policy.webhooks.switch_off_failures && view.now - *since - view.skew_ms >= after;
         let active = self.wanted.iter().any(|((_, id), (active, _))| id == to && *active);
         let free = self.hindered.is_none_or(|hindered| view.now - hindered > ON_ITS_WAY_MS);
         if surely && active && free {
@@ -151,7 +151,7 @@ impl Events {
             return Err(format!("{} tells {told:?}, and {expected:?} want to hear", change.id));
         }
         for write in &change.writes {
-            let text = |filters: &[serront_core::subscription::EventFilter]| {
+            let text = |filters: &[serront_core::webhooks::subscription::EventFilter]| {
                 filters.iter().map(ToString::to_string).collect::<Vec<_>>()
             };
             match write {

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Attempt, Effect, EffectId, EffectStatus};
-use serront_core::ids::{AccountId, SubscriptionId};
-use serront_core::ports::{Due, Fence, NextAttempt};
-use serront_core::time::Timestamp;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{Attempt, Effect, EffectId, EffectStatus};
+use serront_core::primitives::ids::{AccountId, SubscriptionId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{Due, Fence, NextAttempt};
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
@@ -89,7 +89,7 @@ impl Leases {
 
     /// What was taken, together with what is under way, keeps to the shares, and hides nobody's first delivery.
     fn shared_out(&self, taken: &[Due], view: &View<'_>) -> Verdict {
-        let shares = &view.policy.delivery_shares;
+        let shares = &view.policy.webhooks.shares;
         let taken: BTreeSet<_> = taken.iter().map(|due| due.id).collect();
         let now = view.now;
         let (mut held, mut of_account) = (BTreeMap::<SubscriptionId, u32>::new(), BTreeMap::<AccountId, u32>::new());

@@ -1,8 +1,8 @@
 //! Notifications: only what Plugipay signed, and not long ago, is taken; what is signed well is refused only for its time;
 //! and in the end nothing is parked whose session is known.
 
-use serront_core::inbox::InboxStatus;
-use serront_core::time::Timestamp;
+use serront_core::online::inbox::InboxStatus;
+use serront_core::primitives::time::Timestamp;
 
 use crate::sim::events::{Event, Invariant, Notified, Verdict, View};
 use crate::sim::executor::at_once;
@@ -12,7 +12,7 @@ pub(super) struct Notifications;
 
 fn check(notified: &Notified<'_>, view: &View<'_>) -> Verdict {
     let Notified { genuine, signed_at, during: (from, until), answer, .. } = notified;
-    let tolerance = i64::try_from(view.policy.notification_tolerance.as_secs()).unwrap_or(i64::MAX);
+    let tolerance = i64::try_from(view.policy.online.notification_tolerance.as_secs()).unwrap_or(i64::MAX);
     let off = |at: &Timestamp| at.unix_seconds().saturating_sub(*signed_at).abs();
     match answer {
         Ok(_) if !genuine => Err("a notification was taken that Plugipay did not send".to_owned()),

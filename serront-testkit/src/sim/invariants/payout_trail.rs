@@ -1,12 +1,12 @@
 //! A payout's steps explain it: the records begin with the request, each begins where the one before ended, each step is one
 //! of the table's and made by whom it is for, and the last one ends where the payout is.
 
-use serront_core::audit::Actor;
-use serront_core::change::Write;
-use serront_core::ids::{AccountId, PayoutId};
-use serront_core::page::Limit;
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::ports::PayoutKey;
+use serront_core::accounts::actor::Actor;
+use serront_core::changes::change::Write;
+use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::primitives::ids::{AccountId, PayoutId};
+use serront_core::primitives::page::Limit;
+use serront_core::snapshots::PayoutKey;
 
 use super::rule_04_payouts::may_go;
 use crate::sim::events::{Event, Invariant, Verdict, View};

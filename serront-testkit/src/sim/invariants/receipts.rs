@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::Write;
-use serront_core::ids::{PaymentId, UploadId};
+use serront_core::changes::change::Write;
+use serront_core::primitives::ids::{PaymentId, UploadId};
 
 use super::books;
 use crate::sim::events::{Event, Invariant, Verdict, View};
@@ -47,7 +47,7 @@ impl Invariant for Receipts {
                 Ok(())
             }
             Event::Discarded { upload } => {
-                let kept = i64::try_from(view.policy.quarantine_kept.as_millis()).unwrap_or(i64::MAX / 4);
+                let kept = i64::try_from(view.policy.retention.quarantine_kept.as_millis()).unwrap_or(i64::MAX / 4);
                 let Some(since) = self.quarantined.get(upload) else {
                     return Err(format!("{upload} was deleted from quarantine, and was never put there"));
                 };

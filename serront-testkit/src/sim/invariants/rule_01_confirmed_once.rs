@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Effect, EffectId};
-use serront_core::event::EventType;
-use serront_core::ids::{MailId, PaymentId};
-use serront_core::mail::{Mail, MailMessage};
-use serront_core::payment::PaymentStatus;
-use serront_core::ports::NextAttempt;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{Effect, EffectId};
+use serront_core::orders::mail::{Mail, MailMessage};
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::ids::{MailId, PaymentId};
+use serront_core::snapshots::NextAttempt;
+use serront_core::webhooks::event::EventType;
 
 use super::books;
 use crate::sim::events::{Event, Invariant, Verdict, View};

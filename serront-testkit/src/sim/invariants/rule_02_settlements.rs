@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, Write};
-use serront_core::checkout::SessionId;
-use serront_core::ids::{AccountId, CheckoutId};
-use serront_core::inbox::InboxStatus;
-use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
-use serront_core::page::Limit;
-use serront_core::payment::PaymentStatus;
-use serront_core::plugipay::EVENTS;
-use serront_core::time::Timestamp;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::funds::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
+use serront_core::online::inbox::InboxStatus;
+use serront_core::online::plugipay::EVENTS;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::ids::{AccountId, CheckoutId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::provider::SessionId;
+use serront_core::primitives::time::Timestamp;
 
 use crate::sandbox::{SandboxSession, SandboxStatus};
 use crate::sim::events::{Event, Invariant, Notified, Verdict, View};
@@ -79,7 +79,7 @@ impl Settlements {
         if !self.posted.insert(id.clone()) {
             return Err(format!("{id} is booked twice"));
         }
-        let rate = view.policy.module_fee.to_string();
+        let rate = view.policy.online.fee.to_string();
         let fee = fee(session.amount, &rate).ok_or_else(|| format!("no fee can be told at {rate}"))?;
         let mut found: Vec<_> = legs.iter().map(|leg| (leg.book, leg.code, leg.direction, leg.amount.get())).collect();
         found.sort_unstable();
@@ -139,7 +139,7 @@ impl Settlements {
     /// Whether the janitor had stopped asking when the money came, and no notification told of it.
     fn came_too_late(&self, session: &SandboxSession, ended_at: Option<Timestamp>, view: &View<'_>) -> bool {
         let (Some(ended_at), Some(completed_at)) = (ended_at, session.completed_at) else { return false };
-        let asked_for = view.policy.poll_after_end_for.saturating_sub(view.policy.poll_after_end_pause);
+        let asked_for = view.policy.online.poll_after_end_for.saturating_sub(view.policy.online.poll_after_end_pause);
         let sure_until = ended_at.plus(asked_for).millis() - view.skew_ms;
         !self.told.contains(&session.id) && completed_at.millis() > sure_until
     }

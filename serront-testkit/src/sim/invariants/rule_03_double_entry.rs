@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serront_core::books::{Verification, verify};
-use serront_core::change::{ChangeSet, Write};
-use serront_core::ids::AccountId;
-use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
-use serront_core::page::{EntryFilter, Limit};
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::funds::books::Verification;
+use serront_core::funds::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::page::Limit;
+use serront_core::service::verify;
+use serront_core::snapshots::EntryFilter;
 
 use super::books;
 use crate::sim::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::ids::{AccountId, PayoutId};
-use serront_core::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::payout::{BankDetails, PayoutStatus};
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::funds::ledger::{Book, Direction, EntryCode, LedgerEntry, SourceType};
+use serront_core::funds::payout::{BankDetails, PayoutStatus};
+use serront_core::primitives::ids::{AccountId, PayoutId};
+use serront_core::primitives::page::Limit;
+use serront_core::snapshots::EntryFilter;
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 use crate::sim::executor::at_once;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::effect::{Effect, EffectId, Lane};
-use serront_core::ids::SubscriptionId;
-use serront_core::ports::NextAttempt;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::changes::effect::{Effect, EffectId, Lane};
+use serront_core::primitives::ids::SubscriptionId;
+use serront_core::snapshots::NextAttempt;
 
 use crate::sim::events::{Event, Invariant, Verdict, View};
 use crate::sim::executor::at_once;

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, Write};
-use serront_core::ids::AccountId;
-use serront_core::ledger::{Book, Direction};
-use serront_core::provisioning::Provisioning;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::funds::ledger::{Book, Direction};
+use serront_core::online::provisioning::Provisioning;
+use serront_core::primitives::ids::AccountId;
 
 use crate::sim::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};
 

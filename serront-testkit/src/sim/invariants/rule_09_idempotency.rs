@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, ClaimName};
-use serront_core::idempotency::Scope;
-use serront_core::time::Timestamp;
+use serront_core::changes::change::{ChangeSet, ClaimName};
+use serront_core::changes::idempotency::Scope;
+use serront_core::primitives::time::Timestamp;
 
 use crate::sim::events::{Call, Event, Invariant, Reply, Verdict, View};
 
@@ -30,7 +30,7 @@ impl Idempotency {
     fn told(&mut self, call: &Call, data: &Value, replayed: bool, view: &View<'_>) -> Verdict {
         let Some(key) = &call.idempotency_key else { return Ok(()) };
         let scope = format!("{} {:?} {key}", call.seller, call.verb.route());
-        let kept_ms = i64::try_from(view.policy.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4);
+        let kept_ms = i64::try_from(view.policy.commits.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4);
         let counts = kept_ms - REQUEST_MS_MAX;
         if let Some(first) = self.answered.get(&scope).filter(|first| view.now - first.at < counts) {
             if first.body != call.verb.body() {
@@ -52,7 +52,7 @@ impl Idempotency {
         let now = Timestamp::from_millis(view.now);
         for claim in &change.claims {
             let (ClaimName::Idempotency(scope), Some(_)) = (&claim.name, &claim.kept) else { continue };
-            let until = now.plus(view.policy.idempotency_kept).millis();
+            let until = now.plus(view.policy.commits.idempotency_kept).millis();
             if let Some(before) = self.landed.insert(*scope, until).filter(|before| view.now < *before) {
                 let early = before - view.now;
                 return Err(format!(

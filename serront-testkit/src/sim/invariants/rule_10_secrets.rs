@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use serront_core::change::{ChangeSet, Write};
-use serront_core::sealed::{SealedSecret, SecretHolder};
-use serront_core::subscription::Subscription;
+use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::webhooks::subscription::Subscription;
 
 use crate::memory::{FIRST_KEY, MemorySealer};
 use crate::sim::events::{Event, Invariant, Verdict, View};

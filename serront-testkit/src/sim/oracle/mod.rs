@@ -22,10 +22,11 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, Write};
-use serront_core::ledger::{Book, Direction, LedgerEntry, SourceType};
-use serront_core::page::{Limit, OrderFilter};
-use serront_core::view::PayoutView;
+use serront_core::changes::change::{ChangeSet, Write};
+use serront_core::funds::ledger::{Book, Direction, LedgerEntry, SourceType};
+use serront_core::primitives::page::Limit;
+use serront_core::snapshots::OrderFilter;
+use serront_core::views::PayoutView;
 
 use self::engine::Engine;
 use self::exception::ExceptionModel;
@@ -143,7 +144,7 @@ fn asked_for(session: &SandboxSession) -> i64 {
 
 /// How long an idempotency key counts, and how exactly its age is known, in milliseconds.
 fn exactness(view: &View<'_>) -> (i64, i64) {
-    let key_kept_ms = i64::try_from(view.policy.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4);
+    let key_kept_ms = i64::try_from(view.policy.commits.idempotency_kept.as_millis()).unwrap_or(i64::MAX / 4);
     (key_kept_ms, REQUEST_MS_MAX)
 }
 

@@ -6,12 +6,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use maud::{Markup, html};
-use serront_core::checkout::FeeRate;
 use serront_core::decide::ModuleSwitches;
-use serront_core::money::Rupiah;
-use serront_core::rejection::Invalid;
-use serront_core::tier::{Tier, TierTerms};
-use serront_core::view::ModulesView;
+use serront_core::funds::fee::FeeRate;
+use serront_core::primitives::money::Rupiah;
+use serront_core::primitives::rejection::Invalid;
+use serront_core::primitives::tier::{Tier, TierTerms};
+use serront_core::views::ModulesView;
 
 use super::super::Shown;
 use super::super::layout::{Section, dashboard};
@@ -54,7 +54,7 @@ async fn page(State(host): State<Arc<Host>>, seller: Seller, query: Query) -> Sh
 async fn show(host: &Host, seller: &Seller, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
     let visit = &seller.visit;
     let say = visit.say;
-    let account = seller.caller.local().account(seller.caller.account()).await?;
+    let account = seller.caller.commands().account(seller.caller.account()).await?;
     let modules = seller.caller.online().modules(account.id).await?;
     let tier = account.state.tier;
     let title = say.of("Integrasi", "Integrations");
@@ -75,7 +75,7 @@ async fn show(host: &Host, seller: &Seller, done: Option<&str>, trouble: Option<
                     "Buyers pay on a page that Plugipay hosts. As soon as the money is in, the order is confirmed by itself and the amount is added to your balance.",
                 ))
             }
-            (terms(say, host.policy.module_fee))
+            (terms(say, host.policy.online.fee))
             (control(seller, &modules, tier))
         }
         @if !tier.terms().module_access { (plans(say, tier)) }
@@ -264,7 +264,7 @@ async fn switch(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -
 
 #[cfg(test)]
 mod tests {
-    use serront_core::order::Language;
+    use serront_core::orders::order::Language;
 
     use super::*;
 

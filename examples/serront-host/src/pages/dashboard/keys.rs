@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use serront_core::audit::Actor;
-use serront_core::ids::KeyId;
-use serront_core::key::Caller;
-use serront_core::rejection::Rejection;
-use serront_core::view::{KeyView, NewKeyView};
+use serront_core::accounts::actor::Actor;
+use serront_core::accounts::key::Caller;
+use serront_core::primitives::ids::KeyId;
+use serront_core::primitives::rejection::Rejection;
+use serront_core::views::{KeyView, NewKeyView};
 
 use super::super::Shown;
 use super::super::layout::{Section, dashboard};
@@ -46,9 +46,9 @@ async fn list(seller: Seller, query: Query) -> Shown {
 
 async fn create(seller: Seller, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let name = form.text("name");
-    match local.create_key(account, name, form.once(account, PATH)?).await {
+    match commands.create_key(account, name, form.once(account, PATH)?).await {
         Ok(made) => Ok(shown(&seller, &made.value)),
         Err(failure) => {
             let trouble = not_made(&seller.visit, failure)?;
@@ -90,7 +90,7 @@ async fn show(
 ) -> Shown {
     let visit = &seller.visit;
     let say = visit.say;
-    let keys = seller.caller.local().keys(seller.caller.account()).await?;
+    let keys = seller.caller.commands().keys(seller.caller.account()).await?;
     let part = Part::of(&keys, |key| key.id.to_string(), after);
     let title = say.of("Kunci API", "API keys");
     let field = Field::text("name", say.of("Nama kunci", "The key's name"), name).required().rule(say.of(
@@ -179,7 +179,7 @@ fn is_own(seller: &Seller, id: KeyId) -> bool {
 /// Asks before a key is deleted. The last key, and the session's own, end more than a system's access.
 async fn question(seller: Seller, Id(id): Id<KeyId>) -> Shown {
     let say = seller.visit.say;
-    let keys = seller.caller.local().keys(seller.caller.account()).await?;
+    let keys = seller.caller.commands().keys(seller.caller.account()).await?;
     let key = keys.iter().find(|key| key.id == id).ok_or(Rejection::NotFound("API key"))?;
     let used = last_used(&seller.visit, key);
     let prefix = html! { code { (key.key_prefix) "…" } };
@@ -230,7 +230,7 @@ async fn question(seller: Seller, Id(id): Id<KeyId>) -> Shown {
 
 async fn delete(State(host): State<Arc<Host>>, seller: Seller, Id(id): Id<KeyId>, intake: Intake) -> Shown {
     seller.form(&intake).await?;
-    seller.caller.local().delete_key(seller.caller.account(), id).await?;
+    seller.caller.commands().delete_key(seller.caller.account(), id).await?;
     if is_own(&seller, id) {
         return session::end::<Caller>(&host);
     }

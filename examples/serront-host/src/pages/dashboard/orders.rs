@@ -6,14 +6,16 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use serront_core::audit::AuditRecord;
 use serront_core::decide::OrderPatch;
-use serront_core::ids::OrderId;
-use serront_core::order::WorkStatus;
-use serront_core::page::{Limit, OrderFilter, search_words};
-use serront_core::payment::PaymentStatus;
-use serront_core::rejection::Invalid;
-use serront_core::view::SellerOrder;
+use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::order::WorkStatus;
+use serront_core::orders::payment::PaymentStatus;
+use serront_core::primitives::ids::OrderId;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Invalid;
+use serront_core::primitives::search::search_words;
+use serront_core::snapshots::OrderFilter;
+use serront_core::views::SellerOrder;
 
 use super::super::Shown;
 use super::super::layout::{Section, dashboard};
@@ -52,7 +54,7 @@ async fn list(seller: Seller, query: Query) -> Shown {
         service_id: None,
         words: search_words(words)?,
     };
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let limit = Limit::parse(Some(ORDERS_ON_A_PAGE))?;
     let cursor = query.one("cursor")?;
     let is_filtered = filter != OrderFilter::default() || cursor.is_some();
@@ -60,10 +62,10 @@ async fn list(seller: Seller, query: Query) -> Shown {
         (Vec::new(), false)
     } else {
         let claimed = OrderFilter { payment_status: Some(PaymentStatus::PaymentClaimed), ..OrderFilter::default() };
-        let page = local.orders(account, &claimed, None, limit).await?;
+        let page = commands.orders(account, &claimed, None, limit).await?;
         (page.orders, page.cursor.is_some())
     };
-    let page = local.orders(account, &filter, cursor, limit).await?;
+    let page = commands.orders(account, &filter, cursor, limit).await?;
     let body = html! {
         h1 { (say.of("Pesanan", "Orders")) }
         @if !awaiting.is_empty() {
@@ -145,7 +147,7 @@ fn what(order: &SellerOrder) -> String {
 }
 
 async fn detail(seller: Seller, Id(id): Id<OrderId>, query: Query) -> Shown {
-    let order = seller.caller.local().order(seller.caller.account(), id).await?;
+    let order = seller.caller.commands().order(seller.caller.account(), id).await?;
     let say = seller.visit.say;
     let done = match query.one("done")? {
         Some("confirmed") => Some(say.of(
@@ -172,7 +174,7 @@ async fn show(
 ) -> Shown {
     let visit = &seller.visit;
     let say = visit.say;
-    let history = seller.caller.local().audit(order.account_id, order.id).await?;
+    let history = seller.caller.commands().audit(order.account_id, order.id).await?;
     let is_confirmed = order.payment_status == PaymentStatus::PaymentConfirmed;
     let path = |end: &str| visit.to(&format!("/dashboard/orders/{}{end}", order.id));
     let buyer_page = visit.to(&format!("/o/{}", order.access_token.reveal()));
@@ -319,7 +321,7 @@ fn history_card(visit: &Visit, history: &[AuditRecord]) -> Markup {
 /// Asks before a step that nothing takes back.
 async fn question(seller: Seller, Id(id): Id<OrderId>) -> Shown {
     let say = seller.visit.say;
-    let order = seller.caller.local().order(seller.caller.account(), id).await?;
+    let order = seller.caller.commands().order(seller.caller.account(), id).await?;
     let path = format!("/dashboard/orders/{id}");
     if order.payment_status == PaymentStatus::PaymentConfirmed {
         return Ok(seller.visit.go(&path));
@@ -363,7 +365,7 @@ async fn question(seller: Seller, Id(id): Id<OrderId>) -> Shown {
 /// Asks before the buyer's address stops working.
 async fn rotation(seller: Seller, Id(id): Id<OrderId>) -> Shown {
     let say = seller.visit.say;
-    let order = seller.caller.local().order(seller.caller.account(), id).await?;
+    let order = seller.caller.commands().order(seller.caller.account(), id).await?;
     let path = format!("/dashboard/orders/{id}");
     let body = html! {
         p {
@@ -395,18 +397,18 @@ async fn rotation(seller: Seller, Id(id): Id<OrderId>) -> Shown {
 
 async fn rotate_token(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     // What is not there goes before what is not well filled in.
-    local.order(account, id).await?;
+    commands.order(account, id).await?;
     let request = form.once(account, &format!("/dashboard/orders/{id}/rotate-token"))?;
-    let rotated = local.rotate_token(account, id, &seller.caller.actor(), request).await.map(drop);
+    let rotated = commands.rotate_token(account, id, &seller.caller.actor(), request).await.map(drop);
     finish(&seller, id, rotated, "rotated").await
 }
 
 async fn confirm(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
     seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let confirmed = local.confirm_payment(account, id, &seller.caller.actor(), None, None).await.map(drop);
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
+    let confirmed = commands.confirm_payment(account, id, &seller.caller.actor(), None, None).await.map(drop);
     finish(&seller, id, confirmed, "confirmed").await
 }
 
@@ -434,8 +436,8 @@ async fn status(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
 }
 
 async fn change(seller: &Seller, id: OrderId, patch: OrderPatch, done: &str) -> Shown {
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let changed = local.patch_order(account, id, patch, &seller.caller.actor(), None).await.map(drop);
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
+    let changed = commands.patch_order(account, id, patch, &seller.caller.actor(), None).await.map(drop);
     finish(seller, id, changed, done).await
 }
 
@@ -453,7 +455,7 @@ async fn finish(
 }
 
 async fn again(seller: &Seller, id: OrderId, trouble: &Trouble, typed: &str) -> Shown {
-    let order = seller.caller.local().order(seller.caller.account(), id).await?;
+    let order = seller.caller.commands().order(seller.caller.account(), id).await?;
     Ok(trouble.on(show(seller, &order, None, (Some(trouble), typed)).await?))
 }
 

@@ -1,7 +1,7 @@
 //! What the pages of settings share: a secret that is shown once, and a long list in parts.
 
 use maud::{Markup, html};
-use serront_core::rejection::Rejection;
+use serront_core::primitives::rejection::Rejection;
 use serront_core::service::Failure;
 
 use super::super::parts::{copy_button, copy_refusal};

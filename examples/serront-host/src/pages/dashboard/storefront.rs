@@ -8,13 +8,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use maud::{Markup, html};
-use serront_core::catalog::PricingType;
-use serront_core::rejection::Rejection;
+use serront_core::orders::instructions::{BANK_ACCOUNTS_MAX, BankAccount};
+use serront_core::orders::order::PricingType;
+use serront_core::primitives::rejection::Rejection;
+use serront_core::primitives::text::{WhatsAppNumber, has_national_zero, is_blank, visible};
+use serront_core::primitives::tier::Tier;
 use serront_core::service::Failure;
-use serront_core::storefront::{BANK_ACCOUNTS_MAX, BankAccount, StorefrontInput};
-use serront_core::text::{WhatsAppNumber, has_national_zero, is_blank, visible};
-use serront_core::tier::Tier;
-use serront_core::view::{ServiceView, StorefrontView};
+use serront_core::shop::storefront::StorefrontInput;
+use serront_core::views::{ServiceView, StorefrontView};
 
 use super::super::Shown;
 use super::super::form::Form;
@@ -145,7 +146,7 @@ impl Draft {
 }
 
 async fn settings(State(host): State<Arc<Host>>, seller: Seller, query: Query) -> Shown {
-    let stored = seller.caller.local().storefront(seller.caller.account()).await?;
+    let stored = seller.caller.commands().storefront(seller.caller.account()).await?;
     let say = seller.visit.say;
     let done = match query.one("done")? {
         Some("saved") => Some(say.of("Etalase disimpan.", "The storefront is saved.")),
@@ -157,12 +158,12 @@ async fn settings(State(host): State<Arc<Host>>, seller: Seller, query: Query) -
 async fn save(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
     let draft = Draft::read(&form);
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    match local.put_storefront(account, &draft.input(), None).await {
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
+    match commands.put_storefront(account, &draft.input(), None).await {
         Ok(_) => Ok(seller.visit.go(&format!("{PATH}?done=saved"))),
         Err(failure) => {
             let trouble = trouble_of(seller.visit.say, failure)?;
-            let stored = local.storefront(account).await?;
+            let stored = commands.storefront(account).await?;
             Ok(trouble.on(show(&host, &seller, stored.as_ref(), &draft, None, Some(&trouble)).await?))
         }
     }
@@ -195,9 +196,9 @@ async fn show(
 ) -> Shown {
     let visit = &seller.visit;
     let say = visit.say;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let tier = local.account(account).await?.state.tier;
-    let services = local.services(account).await?;
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
+    let tier = commands.account(account).await?.state.tier;
+    let services = commands.services(account).await?;
     let title = say.of("Etalase", "Storefront");
     let body = html! {
         h1 { (title) }

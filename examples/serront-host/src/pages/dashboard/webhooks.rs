@@ -6,16 +6,17 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use serront_core::effect::{Attempt, EffectStatus};
-use serront_core::event::EventType;
-use serront_core::ids::{DeliveryId, SubscriptionId};
-use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::rejection::Rejection;
+use serront_core::changes::effect::{Attempt, EffectStatus};
+use serront_core::primitives::ids::{DeliveryId, SubscriptionId};
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Rejection;
+use serront_core::primitives::text::trimmed;
+use serront_core::primitives::time::Timestamp;
 use serront_core::service::Failure;
-use serront_core::subscription::{FILTERS_MAX, SubscriptionInput};
-use serront_core::text::trimmed;
-use serront_core::time::Timestamp;
-use serront_core::view::{DeliveryView, NewSubscriptionView, SubscriptionView};
+use serront_core::snapshots::DeliveryFilter;
+use serront_core::views::{DeliveryView, NewSubscriptionView, SubscriptionView};
+use serront_core::webhooks::event::EventType;
+use serront_core::webhooks::subscription::{FILTERS_MAX, SubscriptionInput};
 
 use super::super::Shown;
 use super::super::layout::{Section, dashboard};
@@ -112,8 +113,8 @@ async fn list(seller: Seller, query: Query) -> Shown {
 async fn create(seller: Seller, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
     let draft = Draft { url: form.text("url").to_owned(), events: form.text("events").to_owned() };
-    let (service, account) = (seller.caller.service(), seller.caller.account());
-    match service.create_subscription(account, &draft.input(), form.once(account, PATH)?).await {
+    let (registration, account) = (seller.caller.webhook_registration(), seller.caller.account());
+    match registration.create_subscription(account, &draft.input(), form.once(account, PATH)?).await {
         Ok(made) => {
             let title = seller.visit.say.of("Webhook dibuat", "The webhook is made");
             Ok(shown(&seller, title, &made.value, None))
@@ -184,7 +185,7 @@ async fn show(
 ) -> Shown {
     let visit = &seller.visit;
     let say = visit.say;
-    let subscriptions = seller.caller.local().subscriptions(seller.caller.account()).await?;
+    let subscriptions = seller.caller.commands().subscriptions(seller.caller.account()).await?;
     let part = Part::of(&subscriptions, |subscription| subscription.id.to_string(), asked.after);
     let body = html! {
         div.hero {
@@ -344,8 +345,8 @@ async fn deliveries_card(
         DeliveryFilter { status: asked.status, subscription_id: asked.subscription_id, ..DeliveryFilter::default() };
     let is_filtered = filter != DeliveryFilter::default() || asked.cursor.is_some();
     let limit = Limit::parse(Some(DELIVERIES_ON_A_PAGE))?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let (deliveries, cursor) = local.deliveries(account, &filter, asked.cursor, limit).await?;
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
+    let (deliveries, cursor) = commands.deliveries(account, &filter, asked.cursor, limit).await?;
     let address = |id| {
         let found = subscriptions.iter().find(|subscription| subscription.id == id);
         found.map_or_else(|| deleted(say).to_owned(), |subscription| shortened(&subscription.url))
@@ -455,8 +456,8 @@ async fn switch(seller: Seller, Id(id): Id<SubscriptionId>, intake: Intake) -> S
     let form = seller.form(&intake).await?;
     let is_active = form.text("active") == "true";
     let input = SubscriptionInput { active: Some(is_active), ..SubscriptionInput::default() };
-    let (service, account) = (seller.caller.service(), seller.caller.account());
-    match service.update_subscription(account, id, &input, None).await {
+    let (registration, account) = (seller.caller.webhook_registration(), seller.caller.account());
+    match registration.update_subscription(account, id, &input, None).await {
         Ok(_) => Ok(seller.visit.go(&format!("{PATH}?done={}", if is_active { "active" } else { "paused" }))),
         Err(failure) => {
             let trouble = Trouble::of(seller.visit.say, failure)?;
@@ -500,11 +501,11 @@ async fn ask_rotation(seller: &Seller, id: SubscriptionId, trouble: Option<&Trou
 
 async fn rotate_secret(seller: Seller, Id(id): Id<SubscriptionId>, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     // What is not there goes before what is not well filled in.
     find(&seller, id).await?.ok_or(Rejection::NotFound("webhook subscription"))?;
     let request = form.once(account, &format!("{PATH}/{id}/rotate-secret"))?;
-    match local.rotate_secret(account, id, request).await {
+    match commands.rotate_secret(account, id, request).await {
         Ok(rotated) => {
             let say = seller.visit.say;
             let title = say.of("Rahasia webhook diganti", "The webhook has a new secret");
@@ -547,13 +548,13 @@ async fn question(seller: Seller, Id(id): Id<SubscriptionId>) -> Shown {
 }
 
 async fn find(seller: &Seller, id: SubscriptionId) -> Result<Option<SubscriptionView>, Failure> {
-    let subscriptions = seller.caller.local().subscriptions(seller.caller.account()).await?;
+    let subscriptions = seller.caller.commands().subscriptions(seller.caller.account()).await?;
     Ok(subscriptions.into_iter().find(|subscription| subscription.id == id))
 }
 
 async fn delete(seller: Seller, Id(id): Id<SubscriptionId>, intake: Intake) -> Shown {
     seller.form(&intake).await?;
-    seller.caller.local().delete_subscription(seller.caller.account(), id).await?;
+    seller.caller.commands().delete_subscription(seller.caller.account(), id).await?;
     Ok(seller.visit.go(&format!("{PATH}?done=deleted")))
 }
 
@@ -565,19 +566,19 @@ async fn delivery(seller: Seller, Id(id): Id<DeliveryId>, query: Query) -> Shown
         ),
         _ => None,
     };
-    let delivery = seller.caller.local().delivery(seller.caller.account(), id).await?;
+    let delivery = seller.caller.commands().delivery(seller.caller.account(), id).await?;
     show_delivery(&seller, &delivery, done, None).await
 }
 
 async fn retry(seller: Seller, Id(id): Id<DeliveryId>, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let path = format!("{PATH}/deliveries/{id}");
-    match local.retry_delivery(account, id, form.once(account, &path)?).await {
+    match commands.retry_delivery(account, id, form.once(account, &path)?).await {
         Ok(_) => Ok(seller.visit.go(&format!("{path}?done=queued"))),
         Err(failure) => {
             let trouble = Trouble::of(seller.visit.say, failure)?;
-            let delivery = local.delivery(account, id).await?;
+            let delivery = commands.delivery(account, id).await?;
             Ok(trouble.on(show_delivery(&seller, &delivery, None, Some(&trouble)).await?))
         }
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::{RawPathParams, State};
 use maud::{Markup, html};
-use serront_core::effect::{Attempt, EffectId, EffectRecord};
-use serront_core::ids::AccountId;
-use serront_core::page::{self, Limit};
+use serront_core::changes::effect::{Attempt, EffectId, EffectRecord};
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::page::{self, Limit};
 use serront_core::service::Failure;
 
 use super::super::Shown;
@@ -101,7 +101,7 @@ pub(super) async fn retry(
 ) -> Shown {
     staff.form(&intake).await?;
     let (account, effect) = (account_of(&params)?, named(&params, "effect", |raw| raw.parse::<EffectId>().ok())?);
-    match staff.caller.local().retry_effect(account, effect).await {
+    match staff.caller.commands().retry_effect(account, effect).await {
         Ok(_) => Ok(staff.visit.go(&format!("{PATH}?done={QUEUED}"))),
         Err(failure) => {
             let trouble = Trouble::of(staff.visit.say, failure)?;

@@ -11,11 +11,11 @@ use axum::extract::{RawPathParams, State};
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use serront_core::ids::AccountId;
-use serront_core::page::{self, Limit};
-use serront_core::payout::Payout;
+use serront_core::funds::payout::Payout;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::page::{self, Limit};
+use serront_core::primitives::time::Timestamp;
 use serront_core::service::Failure;
-use serront_core::time::Timestamp;
 
 use super::Shown;
 use super::layout;
@@ -162,7 +162,7 @@ fn segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serront_core::order::Language;
+    use serront_core::orders::order::Language;
 
     use super::*;
 

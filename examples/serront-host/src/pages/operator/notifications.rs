@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::extract::RawPathParams;
 use maud::{Markup, html};
-use serront_core::checkout::ProviderEventId;
-use serront_core::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::primitives::provider::ProviderEventId;
+use serront_core::primitives::time::Timestamp;
 use serront_core::service::Failure;
-use serront_core::time::Timestamp;
 
 use super::super::Shown;
 use super::super::parts::{Tone, hidden, pill};
@@ -135,7 +135,7 @@ pub(super) fn told(say: Say, done: &str) -> Option<&'static str> {
 pub(super) async fn retry(staff: Staff, params: RawPathParams, intake: Intake) -> Shown {
     staff.form(&intake).await?;
     let (account, event) = (account_of(&params)?, named(&params, "event", ProviderEventId::parse)?);
-    let tried = staff.caller.local().retry_notification(account, &event).await?;
+    let tried = staff.caller.commands().retry_notification(account, &event).await?;
     let (status, _) = tried.ok_or_else(|| Problem::not_found("notification"))?;
     Ok(staff.visit.go(&format!("{PATH}?done={}", status.as_str())))
 }

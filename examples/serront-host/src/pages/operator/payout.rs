@@ -6,9 +6,9 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use serront_core::decide::PayoutStep;
-use serront_core::ids::PayoutId;
-use serront_core::payout::PayoutStatus;
-use serront_core::ports::PayoutKey;
+use serront_core::funds::payout::PayoutStatus;
+use serront_core::primitives::ids::PayoutId;
+use serront_core::snapshots::PayoutKey;
 
 use super::super::Shown;
 use super::super::form::Form;
@@ -66,10 +66,10 @@ pub(super) async fn detail(State(host): State<Arc<Host>>, staff: Staff, Id(id): 
 async fn show(host: &Host, staff: &Staff, id: PayoutId, done: Option<&str>, refused: Option<&Refused<'_>>) -> Shown {
     let visit = &staff.visit;
     let say = visit.say;
-    let local = staff.caller.local();
-    let payout = local.payout(PayoutKey::Any(id)).await?;
-    let seller = local.account(payout.account_id).await?;
-    let steps = local.payout_audit(payout.account_id, id).await?;
+    let commands = staff.caller.commands();
+    let payout = commands.payout(PayoutKey::Any(id)).await?;
+    let seller = commands.account(payout.account_id).await?;
+    let steps = commands.payout_audit(payout.account_id, id).await?;
     let once_text = staff.fresh_once()?;
     let requested =
         format!("{} ({})", say.moment(payout.created_at), age(say, host.ports.clock.now().since(payout.created_at)));
@@ -222,7 +222,7 @@ pub(super) async fn failed(State(host): State<Arc<Host>>, staff: Staff, Id(id): 
 
 async fn mark(host: &Host, staff: &Staff, id: PayoutId, (end, step): (&str, &PayoutStep), form: &Form) -> Shown {
     let request = form.once(staff.caller.account(), &format!("{}/{end}", address(id)))?;
-    let moved = staff.caller.local().move_payout(PayoutKey::Any(id), step, &staff.caller.actor(), request).await;
+    let moved = staff.caller.commands().move_payout(PayoutKey::Any(id), step, &staff.caller.actor(), request).await;
     match moved {
         Ok(_) => Ok(staff.visit.go(&format!("{}?done={end}", address(id)))),
         Err(failure) => {

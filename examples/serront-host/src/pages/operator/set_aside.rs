@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use serront_core::service::Failure;
-use serront_core::set_aside::{SetAside, SetAsideKind};
+use serront_core::snapshots::set_aside::{SetAside, SetAsideKind};
 
 use super::super::parts::{Tone, pill};
 use super::super::say::Say;

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use maud::{Markup, html};
-use serront_core::ids::AccountId;
-use serront_core::ledger::Direction;
-use serront_core::page::{EntryFilter, Limit};
+use serront_core::funds::ledger::Direction;
 use serront_core::ports::WorkStorage;
-use serront_core::service::{Failure, Local};
-use serront_core::time::Timestamp;
-use serront_core::view::EntryView;
+use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::time::Timestamp;
+use serront_core::service::{Commands, Failure};
+use serront_core::snapshots::EntryFilter;
+use serront_core::views::EntryView;
 
 use super::super::super::say::{Say, rupiah};
 
@@ -67,7 +68,7 @@ pub(super) struct History {
 
 /// Reads the account's entries backwards from its present balance.
 pub(super) async fn read(
-    local: Local<'_, dyn WorkStorage>,
+    commands: Commands<'_, dyn WorkStorage>,
     account: AccountId,
     balance: i64,
     now: Timestamp,
@@ -78,7 +79,7 @@ pub(super) async fn read(
     let mut moved = BTreeMap::new();
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
-        let page = local.entries(account, &filter, cursor.as_deref(), Limit::EXPORT).await?;
+        let page = commands.entries(account, &filter, cursor.as_deref(), Limit::EXPORT).await?;
         for entry in &page.entries {
             // Another host's clock may be ahead.
             let sum: &mut i64 = moved.entry(Day::of(entry.created_at).min(today)).or_default();

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use maud::{Markup, html};
-use serront_core::exception::{ExceptionKind, ExceptionStatus};
-use serront_core::ids::ExceptionId;
-use serront_core::page::Limit;
+use serront_core::online::exception::ExceptionStatus;
+use serront_core::orders::exception_kind::ExceptionKind;
+use serront_core::primitives::ids::ExceptionId;
+use serront_core::primitives::page::Limit;
 use serront_core::service::{ExceptionsPage, Resolution};
-use serront_core::view::ExceptionView;
+use serront_core::views::ExceptionView;
 
 use super::super::super::Shown;
 use super::super::super::layout::{Section, dashboard};
@@ -32,7 +33,7 @@ const ON_A_PAGE: &str = "10";
 /// The exceptions in this state, newest first.
 async fn read(seller: &Seller, status: ExceptionStatus, cursor: Option<&str>) -> Result<ExceptionsPage, Turn> {
     let limit = Limit::parse(Some(ON_A_PAGE))?;
-    Ok(seller.caller.local().exceptions(seller.caller.account(), Some(status), cursor, limit).await?)
+    Ok(seller.caller.commands().exceptions(seller.caller.account(), Some(status), cursor, limit).await?)
 }
 
 /// What is open, newest first.
@@ -179,11 +180,11 @@ pub(super) async fn resolve(
     intake: Intake,
 ) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let request = form.once(account, &format!("{LIST_PATH}/{id}/resolve"))?;
     let note = form.optional("note");
     let resolution = Resolution { note: note.as_deref(), adjustment_id: None };
-    match local.resolve_exception(account, id, resolution, &seller.caller.actor(), request).await {
+    match commands.resolve_exception(account, id, resolution, &seller.caller.actor(), request).await {
         Ok(_) => Ok(seller.visit.go(&format!("{PATH}?done=resolved"))),
         Err(failure) => Refused::new(Place::Exception(id), form, &seller, failure)?.show(&host, &seller).await,
     }

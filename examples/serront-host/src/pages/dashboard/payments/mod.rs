@@ -10,12 +10,13 @@ use axum::http::Version;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use serront_core::ids::ExceptionId;
-use serront_core::ledger::{Direction, EntryCode, SourceType};
-use serront_core::page::{EntryFilter, Limit};
-use serront_core::rejection::{Code, Rejection};
+use serront_core::funds::ledger::{Direction, EntryCode, SourceType};
+use serront_core::primitives::ids::ExceptionId;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::{Code, Rejection};
 use serront_core::service::{EntriesPage, ExceptionsPage, Failure};
-use serront_core::view::{EntryView, PayoutBalanceView};
+use serront_core::snapshots::EntryFilter;
+use serront_core::views::{EntryView, PayoutBalanceView};
 
 use super::super::Shown;
 use super::super::form::Form;
@@ -112,7 +113,7 @@ async fn gate(seller: &Seller) -> Result<(), Turn> {
 }
 
 async fn is_on(seller: &Seller) -> Result<bool, Turn> {
-    match seller.caller.local().payment_module(seller.caller.account()).await {
+    match seller.caller.commands().payment_module(seller.caller.account()).await {
         Ok(()) => Ok(true),
         Err(Failure::Rejected(rejection)) if rejection.code() == Code::PaymentModuleDisabled => Ok(false),
         Err(failure) => Err(failure.into()),
@@ -204,15 +205,15 @@ async fn on(
     once_text: &str,
 ) -> Result<Markup, Turn> {
     let say = seller.visit.say;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let balance = local.payout_balance(account).await?;
-    let bank = local.bank_account(account).await?;
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
+    let balance = commands.payout_balance(account).await?;
+    let bank = commands.bank_account(account).await?;
     let newest = payouts::newest(seller).await?;
-    let history = chart::read(local, account, balance.ledger_balance, host.ports.clock.now()).await?;
+    let history = chart::read(commands, account, balance.ledger_balance, host.ports.clock.now()).await?;
     let Period { from, before, .. } = wanted.period;
     let filter = EntryFilter { code: wanted.code, from, before, ..EntryFilter::default() };
     let limit = Limit::parse(Some(ENTRIES_ON_A_PAGE))?;
-    let entries = local.entries(account, &filter, wanted.cursor, limit).await?;
+    let entries = commands.entries(account, &filter, wanted.cursor, limit).await?;
     Ok(html! {
         (figures(say, &balance))
         @if !open.exceptions.is_empty() { (of_exceptions) }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use maud::{Markup, html};
-use serront_core::audit::Actor;
+use serront_core::accounts::actor::Actor;
 use serront_core::decide::{PayoutStep, Requester};
-use serront_core::ids::PayoutId;
-use serront_core::page::Limit;
-use serront_core::payout::{BankAccountInput, DefaultDetails, PayoutInput, PayoutStatus};
-use serront_core::ports::PayoutKey;
-use serront_core::rejection::Invalid;
+use serront_core::funds::payout::{BankAccountInput, DefaultDetails, PayoutInput, PayoutStatus};
+use serront_core::primitives::ids::PayoutId;
+use serront_core::primitives::page::Limit;
+use serront_core::primitives::rejection::Invalid;
 use serront_core::service::PayoutsPage;
-use serront_core::view::{BankAccountView, PayoutBalanceView, PayoutView};
+use serront_core::snapshots::PayoutKey;
+use serront_core::views::{BankAccountView, PayoutBalanceView, PayoutView};
 
 use super::super::super::Shown;
 use super::super::super::layout::{Section, dashboard};
@@ -41,7 +41,7 @@ const ON_A_PAGE: &str = "20";
 /// The newest few.
 pub(super) async fn newest(seller: &Seller) -> Result<PayoutsPage, Turn> {
     let limit = Limit::parse(Some(FEW))?;
-    Ok(seller.caller.local().payouts(seller.caller.account(), None, None, limit).await?)
+    Ok(seller.caller.commands().payouts(seller.caller.account(), None, None, limit).await?)
 }
 
 /// The section of the payouts: what they are, the request, and the newest.
@@ -195,13 +195,13 @@ fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>
 
 pub(super) async fn request(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let once = form.once(account, LIST_PATH)?;
     let by = (Requester::Seller, &seller.caller.actor());
     let asked = match form.amount("amount") {
         Ok(amount) => {
             let input = PayoutInput { amount, note: form.optional("note"), ..PayoutInput::default() };
-            local.request_payout(account, &input, by, once).await.map(drop)
+            commands.request_payout(account, &input, by, once).await.map(drop)
         }
         Err(invalid) => Err(invalid.into()),
     };
@@ -213,7 +213,7 @@ pub(super) async fn request(State(host): State<Arc<Host>>, seller: Seller, intak
 
 pub(super) async fn bank_account(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let required = ["bankName", "bankAccountNumber", "bankAccountHolder"];
     let changed = match required.into_iter().find(|name| form.optional(name).is_none()) {
         // The service would take it as clearing that part; nobody clears by a form whose fields are required.
@@ -225,7 +225,7 @@ pub(super) async fn bank_account(State(host): State<Arc<Host>>, seller: Seller, 
                 bank_account_number: Some(form.optional("bankAccountNumber")),
                 bank_account_holder: Some(form.optional("bankAccountHolder")),
             };
-            local.patch_bank_account(account, &input, None).await.map(drop)
+            commands.patch_bank_account(account, &input, None).await.map(drop)
         }
     };
     match changed {
@@ -242,7 +242,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
     let status = query.one("status")?.unwrap_or("");
     let wanted = PayoutStatus::parse(status);
     let limit = Limit::parse(Some(ON_A_PAGE))?;
-    let page = seller.caller.local().payouts(seller.caller.account(), wanted, query.one("cursor")?, limit).await?;
+    let page = seller.caller.commands().payouts(seller.caller.account(), wanted, query.one("cursor")?, limit).await?;
     let title = say.of("Semua pencairan", "All payouts");
     let body = html! {
         p { a href=(visit.to(PATH)) { "← " (say.of("Pembayaran", "Payments")) } }
@@ -282,9 +282,9 @@ pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -
 async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
     let visit = &seller.visit;
     let say = visit.say;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let payout = local.payout(PayoutKey::Id(account, id)).await?;
-    let steps = local.payout_audit(account, id).await?;
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
+    let payout = commands.payout(PayoutKey::Id(account, id)).await?;
+    let steps = commands.payout_audit(account, id).await?;
     let once_text = seller.fresh_once()?;
     // Which key of the operators' it was is theirs to know.
     let who = |actor: &Actor| {
@@ -380,10 +380,10 @@ fn cancel_card(seller: &Seller, payout: &PayoutView, once_text: &str) -> Markup 
 
 pub(super) async fn cancel(seller: Seller, Id(id): Id<PayoutId>, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
+    let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let once = form.once(account, &format!("{LIST_PATH}/{id}/cancel"))?;
     let key = PayoutKey::Id(account, id);
-    match local.move_payout(key, &PayoutStep::Cancel, &seller.caller.actor(), once).await {
+    match commands.move_payout(key, &PayoutStep::Cancel, &seller.caller.actor(), once).await {
         Ok(_) => Ok(seller.visit.go(&format!("{LIST_PATH}/{id}?done=cancelled"))),
         Err(failure) => {
             let trouble = Trouble::of(seller.visit.say, failure)?;

@@ -1,0 +1,63 @@
+//! Payment instructions: where and how a buyer pays by bank transfer.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::primitives::rejection::Invalid;
+use crate::primitives::text::{self, WhatsAppNumber};
+
+/// Most bank accounts that one storefront shows.
+pub const BANK_ACCOUNTS_MAX: usize = 5;
+
+/// A bank account to transfer to. `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BankAccount {
+    /// The bank's name.
+    pub bank_name: String,
+    /// Digits, spaces and dashes, as the seller typed them.
+    pub account_number: String,
+    /// Whose account it is.
+    pub account_holder: String,
+}
+
+impl fmt::Debug for BankAccount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("BankAccount(…)")
+    }
+}
+
+impl BankAccount {
+    pub(crate) fn parse(param: &str, raw: &Self) -> Result<Self, Invalid> {
+        let account_number = bank_account_number(&format!("{param}.accountNumber"), &raw.account_number)?;
+        Ok(Self {
+            bank_name: text::name(&format!("{param}.bankName"), &raw.bank_name)?,
+            account_number,
+            account_holder: text::name(&format!("{param}.accountHolder"), &raw.account_holder)?,
+        })
+    }
+}
+
+/// A bank account's number: digits, spaces and dashes, 1–100 characters, kept as typed but for invisible characters.
+///
+/// # Errors
+/// [`Invalid`] naming `param`.
+pub(crate) fn bank_account_number(param: &str, raw: &str) -> Result<String, Invalid> {
+    let number = text::name(param, &text::visible(raw))?;
+    let fits = number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-'))
+        && number.bytes().any(|byte| byte.is_ascii_digit());
+    if fits { Ok(number) } else { Err(Invalid::new(param, "must be digits, spaces and dashes")) }
+}
+
+/// Where and how the buyer is to pay by transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentSettings {
+    /// At most [`BANK_ACCOUNTS_MAX`].
+    pub bank_accounts: Vec<BankAccount>,
+    /// Free text for the buyer.
+    pub instructions: Option<String>,
+    /// Where the buyer can ask.
+    pub whatsapp_number: Option<WhatsAppNumber>,
+}

@@ -1,0 +1,29 @@
+//! Versions of rows.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How often a row has been written. 0 stands for a row that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub u32);
+
+impl Version {
+    /// The row does not exist.
+    pub const ABSENT: Self = Self(0);
+    /// The row as first written.
+    pub const FIRST: Self = Self(1);
+
+    /// The version that a write of this row makes.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}

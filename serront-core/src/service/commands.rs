@@ -1,0 +1,179 @@
+//! The commands that need nothing but a storage, and how each is decided again until it lands.
+//!
+//! Three words that get mixed up: a *round* decides again after a conflict; a *resend* commits the identical change set
+//! again after an unknown outcome; a *retry* is the dispatcher's, of an effect.
+
+use std::time::Duration;
+
+use crate::changes::change::{ChangeSet, ClaimName, Committed};
+use crate::changes::idempotency::IdempotentRequest;
+use crate::decide::{Context, Decision};
+use crate::ports::{CommitError, PortError, PortErrorKind, Storage};
+use crate::primitives::ids::{AccountId, ChangeSetId};
+use crate::primitives::rejection::Rejection;
+use crate::service::{Answer, Environment, Failure};
+
+/// The local commands and every read, over one storage.
+#[derive(Debug)]
+pub struct Commands<'p, S: ?Sized> {
+    pub(super) storage: &'p S,
+    pub(super) environment: Environment<'p>,
+    bound: bool,
+}
+
+impl<S: ?Sized> Clone for Commands<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: ?Sized> Copy for Commands<'_, S> {}
+
+impl<'p, S: Storage + ?Sized> Commands<'p, S> {
+    /// Over a storage that commits by itself: conflicts are decided anew, unknown outcomes are sent again.
+    #[must_use]
+    pub const fn new(storage: &'p S, environment: Environment<'p>) -> Self {
+        Self { storage, environment, bound: false }
+    }
+
+    /// Over a storage bound to a transaction of the host's own: a conflict is reported as [`Failure::Conflict`] and
+    /// nothing is tried again, for only the host can roll back and begin anew.
+    #[must_use]
+    pub const fn bound(storage: &'p S, environment: Environment<'p>) -> Self {
+        Self { storage, environment, bound: true }
+    }
+
+    pub(super) fn context(&self, request: Option<IdempotentRequest>) -> Context<'p> {
+        let now = self.environment.clock.now();
+        let Environment { ids, policy, .. } = self.environment;
+        Context { now, ids: ids.sequence(now), policy, request }
+    }
+}
+
+impl<S: Storage + ?Sized> Commands<'_, S> {
+    /// What became of a change set; `None` if it did not land.
+    ///
+    /// # Errors
+    /// A port's failure.
+    pub async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, Failure> {
+        Ok(self.storage.outcome(account_id, id).await?)
+    }
+}
+
+/// The rounds of one command.
+pub(super) struct Rounds<'l, 'p, S: ?Sized> {
+    commands: &'l Commands<'p, S>,
+    round: u32,
+}
+
+impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
+    pub(super) const fn begin(commands: &'l Commands<'p, S>) -> Self {
+        Self { commands, round: 0 }
+    }
+
+    /// Commits a decision; `None` means: read and decide again.
+    pub(super) async fn settle<T>(
+        &mut self,
+        decision: Decision<T>,
+    ) -> Result<Option<(Answer<T>, Option<Committed>)>, Failure> {
+        match decision {
+            Decision::Unchanged(value) => Ok(Some((Answer { value, replayed: false, change_set: None }, None))),
+            Decision::Replayed(value) => Ok(Some((Answer { value, replayed: true, change_set: None }, None))),
+            Decision::Change(change, value) => Ok(self
+                .commit(&change)
+                .await?
+                .map(|committed| (Answer { value, replayed: false, change_set: Some(change.id) }, Some(committed)))),
+        }
+    }
+
+    async fn commit(&mut self, change: &ChangeSet) -> Result<Option<Committed>, Failure> {
+        let mut sent = 0;
+        let mut unknown = None;
+        loop {
+            let error = match self.commands.storage.commit(change).await {
+                Ok(committed) => return Ok(Some(committed)),
+                Err(CommitError::Conflict) => return self.again().await,
+                Err(CommitError::Duplicate(duplicate)) => match duplicate.claim {
+                    ClaimName::StorefrontSlug(_) => {
+                        return Err(Rejection::Conflict("another storefront has this slug").into());
+                    }
+                    ClaimName::ServiceSlug(_) => {
+                        return Err(Rejection::Conflict("another service has this slug").into());
+                    }
+                    // Somebody was faster with the same: the next round sees it and answers accordingly. A secret
+                    // drawn twice is drawn anew.
+                    ClaimName::Merchant(_) => {
+                        let error = PortError::permanent("the merchant is another account's");
+                        return Err(Failure::Provider { error });
+                    }
+                    ClaimName::Confirmation(_)
+                    | ClaimName::Settlement(_)
+                    | ClaimName::ProviderEvent(_)
+                    | ClaimName::Adjustment(_)
+                    | ClaimName::Payout(_)
+                    | ClaimName::Idempotency(_)
+                    | ClaimName::KeyHash(_)
+                    | ClaimName::AccessToken(_) => return self.again().await,
+                },
+                Err(CommitError::Port(error)) => error,
+            };
+            let again = match error.kind() {
+                PortErrorKind::Transient | PortErrorKind::OutcomeUnknown => {
+                    !self.commands.bound && sent < self.commands.environment.policy.commits.resend_max
+                }
+                PortErrorKind::Busy | PortErrorKind::Permanent => false,
+            };
+            // Once a sending's outcome is unknown, no later failure makes it known: it may have landed.
+            let error = unknown.take().unwrap_or(error);
+            if !again {
+                return Err(match error.kind() {
+                    PortErrorKind::Busy => Failure::Busy,
+                    PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => {
+                        Failure::Port { error, change_set: Some(change.id) }
+                    }
+                });
+            }
+            unknown = Some(error).filter(|error| error.kind() == PortErrorKind::OutcomeUnknown);
+            sent += 1;
+            self.pause(sent).await;
+        }
+    }
+
+    async fn again(&mut self) -> Result<Option<Committed>, Failure> {
+        if self.commands.bound {
+            return Err(Failure::Conflict);
+        }
+        self.round += 1;
+        if self.round >= self.commands.environment.policy.commits.rounds_max {
+            return Err(Failure::Busy);
+        }
+        self.pause(self.round).await;
+        Ok(None)
+    }
+
+    /// Full jitter: anything from nothing to a bound that doubles, so that those who met do not meet again.
+    async fn pause(&self, nth: u32) {
+        let Environment { clock, ids, policy, .. } = self.commands.environment;
+        let doubled = policy.commits.round_pause_first.saturating_mul(1 << nth.saturating_sub(1).min(16));
+        let bound = doubled.min(policy.commits.round_pause_max);
+        let random = ids.sequence(clock.now()).next_ulid().random() % 1_000;
+        let share = u32::try_from(random).unwrap_or(0);
+        clock.sleep(Duration::from_millis(1).max(bound) * share / 1_000).await;
+    }
+}
+
+/// Runs a command's rounds: `$decide` reads and decides, and is evaluated anew after each conflict.
+macro_rules! rounds {
+    ($commands:expr, $request:expr, |$context:ident| $decide:expr) => {{
+        let mut rounds = $crate::service::commands::Rounds::begin($commands);
+        loop {
+            #[allow(unused_mut, reason = "not every decision draws ids")]
+            let mut $context = $commands.context($request);
+            let decision = $decide;
+            if let Some(settled) = rounds.settle(decision).await? {
+                break settled;
+            }
+        }
+    }};
+}
+pub(super) use rounds;
