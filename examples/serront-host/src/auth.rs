@@ -22,9 +22,9 @@ use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 
 use crate::body::{Intake, KEYED_JSON_BYTES_MAX};
-use crate::envelope::Problem;
 use crate::log::Note;
 use crate::outgoing::{Held, Reader};
+use crate::problem::Problem;
 use crate::state::{Host, HostService};
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";

@@ -13,23 +13,28 @@
 //!
 //! It decides nothing about payments: a route reads its input, asks the service, and answers what it said.
 
+mod answer;
 mod auth;
 mod body;
 mod client_address;
-mod envelope;
+mod downloads;
+mod dress;
+mod json;
 mod language;
 mod limits;
 mod log;
 mod outgoing;
 mod pages;
+mod problem;
 mod query;
 mod routes;
+mod session_key;
 mod spool;
 mod state;
 pub mod work;
 
 pub use client_address::{NoNetworks, TrustedProxies};
 pub use limits::Limits;
-pub use pages::SessionKey;
 pub use routes::router;
+pub use session_key::SessionKey;
 pub use state::{Host, Ports};

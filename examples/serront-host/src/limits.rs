@@ -31,7 +31,7 @@ use serront_core::ports::Clock;
 use serront_core::time::Timestamp;
 
 use crate::client_address::{TrustedProxies, counted};
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
 /// How many buckets each limit has at most. 131,072 of them take some 7 MiB.
 const CELLS: u32 = 1 << 17;

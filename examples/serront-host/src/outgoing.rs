@@ -24,7 +24,7 @@ use hyper::body::{Frame, SizeHint};
 use serront_core::ids::AccountId;
 use tokio::sync::Notify;
 
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
 /// What is counted: shorter answers are as small as what a connection takes by itself.
 pub(crate) const UNCOUNTED_BYTES_MAX: usize = 16 * 1024;
@@ -250,7 +250,7 @@ mod tests {
         let outgoing = Arc::new(Outgoing::default());
         let mut others = take_all(&outgoing, account(1));
         let refused = outgoing.take(account(1), 2 * MIB).await.err().unwrap();
-        assert_eq!(refused.code(), Code::Busy);
+        assert_eq!(refused.code, Code::Busy);
         let waiting = outgoing.take(account(1), 2 * MIB);
         let ((), taken) = tokio::join!(async { others.truncate(others.len() - 2) }, waiting);
         let mut taken = taken.unwrap();

@@ -10,7 +10,7 @@ use serde::de::value::{Error, StrDeserializer};
 use serront_core::rejection::Invalid;
 use serront_core::time::Timestamp;
 
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
 /// How much of a body is kept in memory while it comes. Most JSON is shorter.
 const HELD_BYTES_MAX: usize = 16 * 1024;
@@ -180,7 +180,7 @@ mod tests {
         let others =
             Arc::clone(&spool.room).acquire_many_owned(kibibytes(ROOM_BYTES).try_into().unwrap()).await.unwrap();
         let refused = kept(&spool, &[&long]).await.take().await.err().unwrap();
-        assert_eq!(refused.code(), serront_core::rejection::Code::Busy);
+        assert_eq!(refused.code, serront_core::rejection::Code::Busy);
 
         let waiting = kept(&spool, &[&long]).await;
         let ((), taken) = tokio::join!(async { drop(others) }, waiting.take());
@@ -197,7 +197,7 @@ mod tests {
         let others = spool.disk.acquire_many(kibibytes(DISK_BYTES - HELD_BYTES_MAX).try_into().unwrap()).await.unwrap();
         let mut body = kept(&spool, &[&[7; HELD_BYTES_MAX]]).await;
         let refused = body.append(Bytes::from_static(b"x")).await.unwrap_err();
-        assert_eq!(refused.code(), serront_core::rejection::Code::Busy);
+        assert_eq!(refused.code, serront_core::rejection::Code::Busy);
         drop((others, body));
 
         let body = kept(&spool, &[&[7; HELD_BYTES_MAX], b"x", &[7; 1023]]).await;
@@ -211,6 +211,6 @@ mod tests {
         let spool = Spool::in_folder("/nonexistent");
         let mut kept = spool.begin();
         let refused = kept.append(Bytes::from(vec![0; HELD_BYTES_MAX + 1])).await.unwrap_err();
-        assert_eq!(refused.code(), serront_core::rejection::Code::InternalError);
+        assert_eq!(refused.code, serront_core::rejection::Code::InternalError);
     }
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::limits::{Limiter, Limits};
 use crate::outgoing::Outgoing;
-use crate::pages::SessionKey;
+use crate::session_key::SessionKey;
 use crate::spool::Spool;
 
 /// The service over the host's ports.

@@ -2,32 +2,26 @@
 
 use serde_json::json;
 use serront_core::ids::AccountId;
-use serront_core::policy::Policy;
-use serront_core::service::Local;
 
 use crate::commands::OperatorKeyCommand;
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, environment, process};
+use crate::{adapters, console};
 
 pub(crate) async fn key(settings: &Settings, command: OperatorKeyCommand) -> Result<(), Fatal> {
-    let policy = Policy::default();
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    let local = Local::new(storage.as_ref(), environment(&policy));
-    let lines = match command {
+    let lines = adapters::with_commands(settings, async |commands| match command {
         OperatorKeyCommand::Create { name } => {
-            let made = local.create_operator_key(&name).await;
+            let made = commands.create_operator_key(&name).await;
             made.map(|(_, key)| vec![json!({ "operatorKey": key.reveal() })])
         }
         OperatorKeyCommand::List => {
-            let keys = local.keys(AccountId::OPERATORS).await;
+            let keys = commands.keys(AccountId::OPERATORS).await;
             keys.map(|keys| keys.iter().map(|key| json!(key)).collect())
         }
         OperatorKeyCommand::Revoke { id } => {
-            let deleted = local.delete_key(AccountId::OPERATORS, id).await;
+            let deleted = commands.delete_key(AccountId::OPERATORS, id).await;
             deleted.map(|()| vec![json!({ "id": id, "revoked": true })])
         }
-    };
-    engine.close().await;
-    lines?.iter().try_for_each(process::result)
+    });
+    lines.await?.iter().try_for_each(console::result)
 }

@@ -9,18 +9,18 @@ use percent_encoding::percent_decode_str;
 use serront_core::key::AccessToken;
 use serront_core::text::Slug;
 
-use super::guard::{is_safe, keep};
+use super::guard::{is_safe, protect};
 use super::visit::{Visit, see_other};
 use crate::state::Host;
 
 /// Leads to the page that was meant, if the address is nearly that of one.
-pub(crate) fn mend(host: &Host, request: &Request) -> Option<Response> {
+pub(crate) fn correct_address(host: &Host, request: &Request) -> Option<Response> {
     let uri = request.uri();
     let path = meant(uri.path()).filter(|_| is_safe(request.method()))?;
     let visit = Visit::of(host, uri, request.headers());
     let query = uri.query().filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
     let mut response = see_other(&visit.to(&format!("{path}{query}")));
-    keep(response.headers_mut(), false);
+    protect(response.headers_mut(), false);
     Some(response)
 }
 

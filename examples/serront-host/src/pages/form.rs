@@ -15,8 +15,8 @@ use serront_core::text::{self, Slug};
 
 use super::visit::Turn;
 use crate::body::Intake;
-use crate::envelope::Problem;
 use crate::log::describe;
+use crate::problem::Problem;
 
 /// Most bytes of a form: the largest, a storefront with all fields at their limits, urlencoded, is under 150 KiB.
 const FORM_BYTES_MAX: usize = 256 * 1024;

@@ -12,7 +12,7 @@ use serront_core::rejection::Code;
 use url::Url;
 
 use super::visit::{LANGUAGE_COOKIE, Visit, see_other};
-use crate::envelope::Problem;
+use crate::problem::Problem;
 use crate::state::Host;
 
 /// How long the chosen language is remembered: a year.
@@ -42,12 +42,12 @@ pub(super) async fn guard(State(host): State<Arc<Host>>, request: Request, next:
         Problem::of(Code::Unauthorized, "a form of another site").into_response()
     };
     let findable = response.extensions_mut().remove::<Findable>().is_some();
-    keep(response.headers_mut(), findable);
+    protect(response.headers_mut(), findable);
     response
 }
 
 /// Sets what keeps a page to itself, where the page has not said otherwise.
-pub(crate) fn keep(headers: &mut HeaderMap, findable: bool) {
+pub(crate) fn protect(headers: &mut HeaderMap, findable: bool) {
     for (name, value) in HEADERS {
         if !findable || name != "x-robots-tag" {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -76,7 +76,7 @@ fn is_own(host: &Host, request: &Request) -> bool {
 }
 
 /// `?lang=en` on any page, also one that does not exist: remembers the language and shows the page without it.
-pub(crate) fn switch(host: &Host, request: &Request) -> Option<Response> {
+pub(crate) fn switch_language(host: &Host, request: &Request) -> Option<Response> {
     let query = request.uri().query().filter(|_| is_safe(request.method()))?;
     let pairs = || url::form_urlencoded::parse(query.as_bytes());
     let language = Language::parse(&pairs().find(|(name, _)| name == "lang")?.1)?;
@@ -94,6 +94,6 @@ pub(crate) fn switch(host: &Host, request: &Request) -> Option<Response> {
     if let Ok(value) = HeaderValue::try_from(cookie.to_string()) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
-    keep(response.headers_mut(), false);
+    protect(response.headers_mut(), false);
     Some(response)
 }

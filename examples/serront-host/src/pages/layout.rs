@@ -6,9 +6,9 @@ use maud::{DOCTYPE, Markup, html};
 use serront_core::order::Language;
 use serront_core::text::turns_direction;
 
-use super::assets;
-use super::session::SignedIn;
-use super::visit::Visit;
+use crate::pages::assets;
+use crate::pages::form::TOKEN;
+use crate::pages::visit::Visit;
 
 /// Where a page belongs, which decides what stands above it.
 pub(super) enum Area<'a> {
@@ -79,16 +79,6 @@ pub(super) struct Page<'a> {
     pub(super) title: &'a str,
     pub(super) area: Area<'a>,
     pub(super) body: Markup,
-}
-
-/// A page of the dashboard.
-pub(super) fn dashboard<W>(visitor: &SignedIn<W>, at: Section, title: &str, body: Markup) -> Response {
-    show(&visitor.visit, Page { title, area: Area::Dashboard { token: &visitor.token, at }, body })
-}
-
-/// The operator's page.
-pub(super) fn operator<W>(visitor: &SignedIn<W>, title: &str, body: Markup) -> Response {
-    show(&visitor.visit, Page { title, area: Area::Operator { token: &visitor.token }, body })
 }
 
 /// The page in its frame.
@@ -171,7 +161,7 @@ fn languages(visit: &Visit) -> Markup {
 fn sign_out(visit: &Visit, path: &str, token: &str) -> Markup {
     html! {
         form.inline method="post" action=(visit.to(path)) {
-            input type="hidden" name=(super::form::TOKEN) value=(token);
+            input type="hidden" name=(TOKEN) value=(token);
             button.quiet type="submit" { (visit.say.of("Keluar", "Sign out")) }
         }
     }

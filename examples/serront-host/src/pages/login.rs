@@ -8,7 +8,6 @@ use axum::response::Response;
 use maud::html;
 use serront_core::key::Caller;
 
-use super::Shown;
 use super::form::Form;
 use super::layout::{self, Area, Page};
 use super::parts::{Field, Input, alert, notice};
@@ -16,7 +15,8 @@ use super::session::{self, Role, SignedIn};
 use super::visit::{Trouble, Visit, asks_for_page};
 use crate::auth::OperatorId;
 use crate::body::Intake;
-use crate::envelope::Problem;
+use crate::pages::visit::Shown;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::state::Host;
 

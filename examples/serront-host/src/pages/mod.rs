@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
 use axum::routing::get;
 
 use crate::state::Host;
@@ -25,6 +24,7 @@ use crate::state::Host;
 mod address;
 mod assets;
 mod dashboard;
+mod error_page;
 mod form;
 mod guard;
 mod layout;
@@ -37,13 +37,10 @@ mod session;
 mod shop;
 mod visit;
 
-pub(crate) use address::mend;
-pub(crate) use guard::{keep, switch};
-pub use session::SessionKey;
-pub(crate) use visit::{Face, error_page};
-
-/// What every handler of a page answers.
-type Shown = Result<Response, visit::Turn>;
+pub(crate) use address::correct_address;
+pub(crate) use error_page::error_page;
+pub(crate) use guard::{protect, switch_language};
+pub(crate) use visit::Face;
 
 /// The pages' routes, with what all of them need around them.
 pub(crate) fn router(host: &Arc<Host>) -> Router<Arc<Host>> {

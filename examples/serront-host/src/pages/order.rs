@@ -16,13 +16,13 @@ use serront_core::rejection::Code;
 use serront_core::service::Failure;
 use serront_core::view::{BuyerOrder, PaymentInstructions};
 
-use super::Shown;
 use super::form;
 use super::layout::{self, Area, Page};
-use super::parts::{account_number, alert, facts, notice, payment_pill, work_pill};
+use super::parts::{account_number, alert, facts, notice, ordered, payment_pill, work_pill};
 use super::visit::{Trouble, Visit};
 use crate::auth::Id;
 use crate::body::Intake;
+use crate::pages::visit::Shown;
 use crate::query::Query;
 use crate::state::Host;
 
@@ -163,19 +163,11 @@ fn instructions_of(order: &BuyerOrder) -> String {
     Digest256::of(json.as_bytes()).to_string().chars().take(8).collect()
 }
 
-/// What was ordered, as a name.
-fn what(order: &BuyerOrder) -> String {
-    match &order.package_name {
-        Some(package) => format!("{} · {package}", order.service.name),
-        None => order.service.name.clone(),
-    }
-}
-
 /// Nothing is left to pay: a calm page to keep.
 fn receipt(visit: &Visit, order: &BuyerOrder) -> Markup {
     let say = visit.say;
     let number = format!("#{}", order.number);
-    let (what, placed) = (what(order), say.moment(order.created_at));
+    let (what, placed) = (ordered(&order.service.name, order.package_name.as_deref()), say.moment(order.created_at));
     let work = say.work(order.status);
     let rows: [(&str, &dyn maud::Render); 5] = [
         (say.of("Nomor pesanan", "Order number"), &number),
@@ -241,7 +233,7 @@ fn open(
     html! {
         section.card.summary {
             p.muted { (say.of("Pesanan", "Order")) " #" (order.number) }
-            h1 { (what(order)) }
+            h1 { (ordered(&order.service.name, order.package_name.as_deref())) }
             @if order.quoted_price_idr.is_zero() {
                 p.amount.none { (say.of("Harga belum ditentukan", "No price yet")) }
             } @else {

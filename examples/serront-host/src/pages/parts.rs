@@ -232,6 +232,16 @@ pub(super) fn facts(rows: &[(&str, &dyn Render)]) -> Markup {
     }
 }
 
+/// What was ordered: the service, and its package if it has any.
+pub(super) fn ordered(service: &str, package: Option<&str>) -> String {
+    package.map_or_else(|| service.to_owned(), |package| format!("{service} · {package}"))
+}
+
+/// A text that somebody wrote, under its name.
+pub(super) fn quoted(name: &str, text: &str) -> Markup {
+    html! { div { p.muted.small { (name) } p.lines { (text) } } }
+}
+
 /// The way to the next page of a list.
 pub(super) fn more(visit: &Visit, path: &str, query: &[(&str, &str)], cursor: Option<&str>) -> Markup {
     let address = cursor.map(|cursor| {

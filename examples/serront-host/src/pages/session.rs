@@ -8,63 +8,30 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use cookie::{Cookie, CookieJar, Key, SameSite};
-use serront_core::key::{ApiKey, Caller, OperatorKey, SecretBytes};
-use serront_core::ports::{PortError, Secrets};
+use cookie::{Cookie, CookieJar, SameSite};
+use maud::Markup;
+use serront_core::key::{ApiKey, Caller, OperatorKey};
+use serront_core::ports::PortError;
 use serront_core::receipt::Digest256;
 use serront_core::service::Failure;
 use serront_core::signature::hex;
 use serront_core::text::visible;
 use serront_core::time::Timestamp;
 
-use super::form::{self, Form};
-use super::layout::{self, Area, Page};
-use super::visit::{self, Turn, Visit, see_other};
 use crate::auth::{Authenticated, OperatorId, Who};
 use crate::body::Intake;
-use crate::envelope::Problem;
 use crate::log::describe;
+use crate::pages::error_page::stale_form;
+use crate::pages::form::{self, Form};
+use crate::pages::layout::{self, Area, Page, Section};
+use crate::pages::visit::{self, Turn, Visit, see_other};
+use crate::problem::Problem;
 use crate::state::Host;
 
 /// How long a session lasts: a working day with room to spare.
 const SESSION_SECONDS: u32 = 12 * 3_600;
-
-/// What sessions are encrypted under.
-#[derive(Clone)]
-pub struct SessionKey(Key);
-
-impl SessionKey {
-    /// How many bytes one is made from.
-    pub const BYTES: usize = 64;
-
-    /// From bytes that nobody else knows.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        Self(Key::from(bytes))
-    }
-
-    /// The bytes of a new one.
-    ///
-    /// # Errors
-    /// The generator's.
-    pub fn draw_bytes(secrets: &dyn Secrets) -> Result<[u8; Self::BYTES], PortError> {
-        let parts: [SecretBytes; 3] = [secrets.draw()?, secrets.draw()?, secrets.draw()?];
-        let mut bytes = [0; Self::BYTES];
-        for (to, from) in bytes.iter_mut().zip(parts.as_flattened()) {
-            *to = *from;
-        }
-        Ok(bytes)
-    }
-}
-
-/// `Debug` does not show the key.
-impl std::fmt::Debug for SessionKey {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("SessionKey(…)")
-    }
-}
 
 /// Who can sign in.
 pub(super) trait Role: Who + Sized {
@@ -190,6 +157,20 @@ pub(super) type Seller = SignedIn<Caller>;
 /// An operator.
 pub(super) type Staff = SignedIn<OperatorId>;
 
+impl Seller {
+    /// A page of the dashboard.
+    pub(super) fn page(&self, at: Section, title: &str, body: Markup) -> Response {
+        layout::show(&self.visit, Page { title, area: Area::Dashboard { token: &self.token, at }, body })
+    }
+}
+
+impl Staff {
+    /// A page for operators.
+    pub(super) fn page(&self, title: &str, body: Markup) -> Response {
+        layout::show(&self.visit, Page { title, area: Area::Operator { token: &self.token }, body })
+    }
+}
+
 impl<R: Role> FromRequestParts<Arc<Host>> for SignedIn<R> {
     type Rejection = Turn;
 
@@ -215,33 +196,13 @@ impl<W: Who> SignedIn<W> {
     /// The form that was sent, if it is the session's own.
     pub(super) async fn form(&self, intake: &Intake) -> Result<Form, Turn> {
         let form = Form::read(intake).await?;
-        if form.carries(&self.token) { Ok(form) } else { Err(Turn::to(stale(&self.visit))) }
+        if form.carries(&self.token) { Ok(form) } else { Err(Turn::to(stale_form(&self.visit))) }
     }
 
     /// What makes one of a form that is sent twice: another text on each page.
     pub(super) fn fresh_once(&self) -> Result<String, Turn> {
         form::fresh_once(self.caller.secrets())
     }
-}
-
-/// A form of an earlier session, or of another site: nothing is done.
-fn stale(visit: &Visit) -> Response {
-    let say = visit.say;
-    let title = say.of("Formulir sudah kedaluwarsa", "This form is out of date");
-    let body = maud::html! {
-        div.card.narrow {
-            h1 { (title) }
-            p {
-                (say.of(
-                    "Anda sudah masuk lagi sejak halamannya dibuka. Tidak ada yang berubah. Kembali, muat ulang halamannya, lalu kirim lagi.",
-                    "You have signed in again since its page was opened. Nothing has changed. Go back, reload the page, and send it again.",
-                ))
-            }
-        }
-    };
-    let mut response = layout::show(visit, Page { title, area: Area::Plain, body });
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
-    response
 }
 
 #[cfg(test)]

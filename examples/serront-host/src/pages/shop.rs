@@ -17,7 +17,7 @@ use super::guard::Findable;
 use super::layout::{self, Area, Page};
 use super::parts::{self, Field, Input, alert, day_rule};
 use super::say::Say;
-use super::visit::{Trouble, Visit};
+use super::visit::{Shown, Trouble, Visit};
 use crate::auth::{Id, ShopSlug};
 use crate::body::Intake;
 use crate::query::Query;
@@ -33,11 +33,11 @@ pub(super) async fn show(
     visit: Visit,
     Id(ShopSlug(slug)): Id<ShopSlug>,
     query: Query,
-) -> super::Shown {
+) -> Shown {
     let shop = host.local().shop(&slug).await?;
     let from = query.one("from")?.and_then(|from| from.parse().ok()).unwrap_or(0);
     let once = form::fresh_once(host.ports.secrets.as_ref())?;
-    Ok(page(&visit, &shop, &Shown { from, once: &once, input: &OrderInput::default(), trouble: None }))
+    Ok(page(&visit, &shop, &Displayed { from, once: &once, input: &OrderInput::default(), trouble: None }))
 }
 
 /// Places the order and goes to its page. Sent twice, with scripts or without, it places one and goes to that.
@@ -46,7 +46,7 @@ pub(super) async fn order(
     visit: Visit,
     Id(ShopSlug(slug)): Id<ShopSlug>,
     intake: Intake,
-) -> super::Shown {
+) -> Shown {
     let local = host.local();
     let shop = local.shop(&slug).await?;
     let form = Form::read(&intake).await?;
@@ -73,7 +73,11 @@ pub(super) async fn order(
             let chosen = shop.services.iter().position(|service| service.slug.as_str() == input.service_slug);
             let from = chosen.unwrap_or(0) / SERVICES_ON_A_PAGE * SERVICES_ON_A_PAGE;
             let once = form::fresh_once(host.ports.secrets.as_ref())?;
-            Ok(trouble.on(page(&visit, &shop, &Shown { from, once: &once, input: &input, trouble: Some(&trouble) })))
+            Ok(trouble.on(page(
+                &visit,
+                &shop,
+                &Displayed { from, once: &once, input: &input, trouble: Some(&trouble) },
+            )))
         }
     }
 }
@@ -102,7 +106,7 @@ fn address(shop: &ShopView) -> String {
 }
 
 /// What the page shows beside the shop.
-struct Shown<'a> {
+struct Displayed<'a> {
     /// The first service that it offers.
     from: usize,
     /// What makes one order of a form sent twice.
@@ -111,8 +115,8 @@ struct Shown<'a> {
     trouble: Option<&'a Trouble>,
 }
 
-fn page(visit: &Visit, shop: &ShopView, shown: &Shown<'_>) -> Response {
-    let Shown { from, once, input, trouble } = *shown;
+fn page(visit: &Visit, shop: &ShopView, shown: &Displayed<'_>) -> Response {
+    let Displayed { from, once, input, trouble } = *shown;
     let say = visit.say;
     let profile = &shop.storefront;
     let body = html! {

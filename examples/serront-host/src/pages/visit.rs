@@ -8,15 +8,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use cookie::Cookie;
-use maud::html;
 use serront_core::order::Language;
 use serront_core::rejection::{Code, Invalid, Rejection};
 use serront_core::service::Failure;
 
-use super::layout::{self, Area, Page};
-use super::say::Say;
-use crate::envelope::Problem;
 use crate::language;
+use crate::pages::say::Say;
+use crate::problem::Problem;
 use crate::state::Host;
 
 /// The cookie that holds the language chosen by the switch.
@@ -87,6 +85,9 @@ pub(super) fn see_other(address: &str) -> Response {
     }
 }
 
+/// The result of every page handler.
+pub(super) type Shown = Result<Response, Turn>;
+
 /// How a request ends when it does not end with the page: with an error's page, or elsewhere.
 pub(crate) struct Turn(Box<Response>);
 
@@ -149,7 +150,7 @@ impl Trouble {
 
     /// Of a body that could not be taken.
     pub(super) fn problem(say: Say, problem: Problem) -> Result<Self, Turn> {
-        let code = problem.code();
+        let code = problem.code;
         if code.http_status() < 500 { Ok(Self::code(say, code)) } else { Err(problem.into()) }
     }
 
@@ -182,34 +183,4 @@ impl Face {
         }
         Self::Envelope
     }
-}
-
-/// The page of an error that no page shows itself.
-pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Response {
-    let say = visit.say;
-    let title = if matches!(code, Code::NotFound | Code::MethodNotAllowed) {
-        say.of("Tidak ditemukan", "Not found")
-    } else {
-        say.of("Belum berhasil", "That did not work")
-    };
-    let home = ["/dashboard", "/operator"].into_iter().find(|home| visit.here.starts_with(home));
-    let body = html! {
-        div.card.narrow {
-            h1 { (title) }
-            p { (say.code(code)) }
-            @if code == Code::NotFound && visit.here.starts_with("/o/") {
-                // A checkout that began at an order's old address leads back there.
-                p { (say.of(
-                    "Penjual bisa mengganti alamat halaman pesanan: mintalah alamat barunya. Jika Anda baru saja membayar online, pembayaran itu tetap tercatat.",
-                    "A seller can change the address of an order's page: ask for the new one. If you have just paid online, that payment counts all the same.",
-                )) }
-            }
-            @if let Some(home) = home { p { a href=(visit.to(home)) { (say.of("Kembali ke awal", "Back to the beginning")) } } }
-            p.muted.small { (say.of("Nomor permintaan", "Request")) ": " code { (request_id) } }
-        }
-    };
-    let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = layout::show(visit, Page { title, area: Area::Plain, body });
-    *response.status_mut() = status;
-    response
 }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serront_core::tier::{Tier, TierTerms};
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Keyed;
-use crate::envelope::{Answer, Reply};
 
 #[derive(Serialize)]
 struct Subscription {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Serialize;
 
-use crate::envelope::{Answer, Problem, Reply};
+use crate::answer::{Answer, Reply};
 use crate::log::describe;
+use crate::problem::Problem;
 use crate::state::Host;
 
 #[derive(Serialize)]

@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 use serront_core::ids::KeyId;
 use serront_core::view::KeyView;
 
-use super::DELETED;
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,5 +31,5 @@ pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
 /// Also of the key that asks for it: from the next request on it opens nothing.
 pub(super) async fn delete(caller: Keyed, Id(id): Id<KeyId>) -> Reply {
     caller.local().delete_key(caller.account(), id).await?;
-    Answer::ok(&DELETED)
+    Answer::deleted()
 }

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serront_core::decide::ModuleSwitches;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Keyed;
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 pub(super) async fn get(caller: Keyed) -> Reply {
     Answer::ok(&caller.online().modules(caller.account()).await?)

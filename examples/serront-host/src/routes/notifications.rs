@@ -3,9 +3,9 @@
 use axum::http::HeaderMap;
 use serde::Serialize;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Open;
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 /// Most bytes of a notification. A session with its metadata is a few kilobytes.
 const NOTIFICATION_BYTES_MAX: usize = 256 * 1024;

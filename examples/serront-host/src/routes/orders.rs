@@ -1,20 +1,16 @@
 //! The seller's side of orders.
 
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serront_core::decide::OrderPatch;
 use serront_core::ids::OrderId;
 use serront_core::order::{WorkCounts, WorkStatus};
 use serront_core::page::{Limit, OrderFilter, search_words};
 use serront_core::payment::PaymentStatus;
-use serront_core::receipt::RECEIPT_BYTES_MAX;
 use serront_core::view::SellerOrder;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Problem, Reply};
-use crate::outgoing::until_sent;
 use crate::query::Query;
 
 #[derive(Serialize)]
@@ -77,18 +73,4 @@ pub(super) async fn rotate_token(caller: Keyed, Id(id): Id<OrderId>, intake: Int
     let (local, account) = (caller.local(), caller.account());
     let request = existing(caller.no_input(&intake).await, local.order(account, id)).await?;
     Answer::done(&local.rotate_token(account, id, &caller.actor(), request).await?)
-}
-
-/// The image, which no browser may run or guess about, and no cache may keep.
-pub(crate) async fn proof(caller: Keyed, Id(id): Id<OrderId>) -> Result<Response, Problem> {
-    let mut held = caller.room(RECEIPT_BYTES_MAX).await?;
-    let image = caller.service().receipt(caller.account(), id).await?;
-    held.shrink(image.bytes.len());
-    let headers = [
-        (header::CONTENT_TYPE, image.image_type.media_type()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-        (header::CACHE_CONTROL, "private, no-store"),
-    ];
-    Ok((headers, until_sent(image.bytes.into(), held)).into_response())
 }

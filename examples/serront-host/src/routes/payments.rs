@@ -9,9 +9,9 @@ use serront_core::rejection::Rejection;
 use serront_core::service::Resolution;
 use serront_core::view::ExceptionView;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 use crate::query::Query;
 
 #[derive(Serialize)]

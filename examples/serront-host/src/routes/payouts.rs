@@ -10,9 +10,9 @@ use serront_core::payout::{BankAccountInput, PayoutInput, PayoutStatus};
 use serront_core::ports::PayoutKey;
 use serront_core::view::PayoutView;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Enabled, Id, Operator, PayoutReader, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 use crate::query::Query;
 
 #[derive(Serialize)]

@@ -7,10 +7,11 @@ use serront_core::order::OrderInput;
 use serront_core::receipt::RECEIPT_BYTES_MAX;
 use serront_core::text::Slug;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Named as _, Open, ShopSlug, existing};
 use crate::body::{Intake, PUBLIC_JSON_BYTES_MAX};
-use crate::envelope::{Answer, Problem, Reply};
 use crate::language;
+use crate::problem::Problem;
 
 pub(super) async fn shop(caller: Open, Id(ShopSlug(slug)): Id<ShopSlug>) -> Reply {
     Answer::ok(&caller.local().shop(&slug).await?)

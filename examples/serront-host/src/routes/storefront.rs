@@ -2,9 +2,9 @@
 
 use serront_core::storefront::StorefrontInput;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Keyed;
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 pub(super) async fn get(caller: Keyed) -> Reply {
     Answer::ok(&caller.local().storefront(caller.account()).await?)

@@ -11,10 +11,10 @@ use serront_core::service::Failure;
 use serront_core::subscription::SubscriptionInput;
 use serront_core::view::SubscriptionView;
 
-use super::DELETED;
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Problem, Reply};
+use crate::problem::Problem;
 use crate::query::Query;
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ async fn look_for(caller: &Keyed, id: SubscriptionId) -> Result<(), Failure> {
 
 pub(super) async fn delete(caller: Keyed, Id(id): Id<SubscriptionId>) -> Reply {
     caller.local().delete_subscription(caller.account(), id).await?;
-    Answer::ok(&DELETED)
+    Answer::deleted()
 }
 
 #[derive(Serialize)]

@@ -13,13 +13,13 @@ use serront_core::rejection::Invalid;
 use serront_core::tier::{Tier, TierTerms};
 use serront_core::view::ModulesView;
 
-use super::super::Shown;
-use super::super::layout::{Section, dashboard};
-use super::super::parts::{Tone, alert, hidden, notice, pill};
-use super::super::say::{Say, rupiah};
-use super::super::session::Seller;
-use super::super::visit::Trouble;
 use crate::body::Intake;
+use crate::pages::layout::Section;
+use crate::pages::parts::{Tone, alert, hidden, notice, pill};
+use crate::pages::say::{Say, rupiah};
+use crate::pages::session::Seller;
+use crate::pages::visit::Shown;
+use crate::pages::visit::Trouble;
 use crate::query::Query;
 use crate::state::Host;
 
@@ -80,7 +80,7 @@ async fn show(host: &Host, seller: &Seller, done: Option<&str>, trouble: Option<
         }
         @if !tier.terms().module_access { (plans(say, tier)) }
     };
-    Ok(dashboard(seller, Section::Integrations, title, body))
+    Ok(seller.page(Section::Integrations, title, body))
 }
 
 /// What the module offers, and what it costs.
@@ -242,7 +242,7 @@ async fn question(seller: &Seller) -> Shown {
             a.button.secondary href=(visit.to(PATH)) { (say.of("Tidak, kembali", "No, go back")) }
         }
     };
-    Ok(dashboard(seller, Section::Integrations, title, body))
+    Ok(seller.page(Section::Integrations, title, body))
 }
 
 async fn switch(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {

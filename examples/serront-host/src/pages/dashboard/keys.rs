@@ -13,15 +13,15 @@ use serront_core::key::Caller;
 use serront_core::rejection::Rejection;
 use serront_core::view::{KeyView, NewKeyView};
 
-use super::super::Shown;
-use super::super::layout::{Section, dashboard};
-use super::super::parts::{Field, Tone, alert, facts, hidden, notice, once, pill};
-use super::super::session::{self, Seller};
-use super::super::visit::{Trouble, Visit};
 use super::question::Question;
 use super::settings::{Part, not_made, shown_once};
 use crate::auth::Id;
 use crate::body::Intake;
+use crate::pages::layout::Section;
+use crate::pages::parts::{Field, Tone, alert, facts, hidden, notice, once, pill};
+use crate::pages::session::{self, Seller};
+use crate::pages::visit::Shown;
+use crate::pages::visit::{Trouble, Visit};
 use crate::query::Query;
 use crate::state::Host;
 
@@ -78,7 +78,7 @@ fn shown(seller: &Seller, made: &NewKeyView) -> Response {
             (shown_once(visit, made.key.reveal(), &use_for, PATH))
         }
     };
-    dashboard(seller, Section::Keys, title, body)
+    seller.page(Section::Keys, title, body)
 }
 
 async fn show(
@@ -136,7 +136,7 @@ async fn show(
             }
         }
     };
-    Ok(dashboard(seller, Section::Keys, title, body))
+    Ok(seller.page(Section::Keys, title, body))
 }
 
 fn row(seller: &Seller, key: &KeyView) -> Markup {

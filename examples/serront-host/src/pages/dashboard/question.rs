@@ -3,9 +3,9 @@
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::super::layout::{Section, dashboard};
-use super::super::parts::{hidden, once};
-use super::super::session::Seller;
+use crate::pages::layout::Section;
+use crate::pages::parts::{hidden, once};
+use crate::pages::session::Seller;
 
 /// Asks, on a page of its own, so that it works without scripts.
 pub(super) struct Question<'a> {
@@ -41,6 +41,6 @@ impl Question<'_> {
                 a.button.secondary href=(visit.to(self.back)) { (self.no) }
             }
         };
-        dashboard(seller, self.section, self.title, body)
+        seller.page(self.section, self.title, body)
     }
 }

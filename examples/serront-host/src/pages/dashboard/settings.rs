@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use serront_core::rejection::Rejection;
 use serront_core::service::Failure;
 
-use super::super::parts::{copy_button, copy_refusal};
-use super::super::visit::{Trouble, Turn, Visit};
+use crate::pages::parts::{copy_button, copy_refusal};
+use crate::pages::visit::{Trouble, Turn, Visit};
 
 /// How many things of a list stand on a page: what a phone scrolls through, and far below 50 kB.
 const THINGS_ON_A_PAGE: usize = 10;

@@ -1,26 +1,19 @@
 //! What was given up: mail, deliveries, removals and errands whose attempts are used up. Tried again by hand.
 
-use std::sync::Arc;
-
-use axum::extract::{RawPathParams, State};
 use maud::{Markup, html};
 use serront_core::effect::{Attempt, EffectId, EffectRecord};
 use serront_core::ids::AccountId;
 use serront_core::page::{self, Limit};
 use serront_core::service::Failure;
 
-use super::super::Shown;
-use super::super::parts::{Tone, hidden, pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::{Trouble, Turn};
-use super::{ON_A_PAGE, PATH, account_of, named, onward, show};
-use crate::body::Intake;
-use crate::query::Query;
-use crate::state::Host;
+use super::parts::{ON_A_PAGE, PATH, onward};
+use crate::pages::parts::{Tone, hidden, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Turn;
 
 /// What the notice of a retry is asked for by.
-const QUEUED: &str = "queued";
+pub(super) const QUEUED: &str = "queued";
 
 /// The section, the newest first.
 pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Markup, Turn> {
@@ -90,22 +83,4 @@ fn why(say: Say, attempt: &Attempt) -> String {
 /// That it is tried again.
 pub(super) fn told(say: Say, done: &str) -> Option<&'static str> {
     (done == QUEUED).then(|| say.of("Masuk antrean lagi, dan segera dicoba.", "Queued again, and tried shortly."))
-}
-
-pub(super) async fn retry(
-    State(host): State<Arc<Host>>,
-    staff: Staff,
-    query: Query,
-    params: RawPathParams,
-    intake: Intake,
-) -> Shown {
-    staff.form(&intake).await?;
-    let (account, effect) = (account_of(&params)?, named(&params, "effect", |raw| raw.parse::<EffectId>().ok())?);
-    match staff.caller.local().retry_effect(account, effect).await {
-        Ok(_) => Ok(staff.visit.go(&format!("{PATH}?done={QUEUED}"))),
-        Err(failure) => {
-            let trouble = Trouble::of(staff.visit.say, failure)?;
-            Ok(trouble.on(show(&host, &staff, &query, None, Some(&trouble)).await?))
-        }
-    }
 }

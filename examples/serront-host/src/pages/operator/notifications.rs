@@ -9,14 +9,14 @@ use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::service::Failure;
 use serront_core::time::Timestamp;
 
-use super::super::Shown;
-use super::super::parts::{Tone, hidden, pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::Turn;
-use super::{PATH, account_of, age, named, segment};
+use super::parts::{PATH, account_of, age, named, segment};
 use crate::body::Intake;
-use crate::envelope::Problem;
+use crate::pages::parts::{Tone, hidden, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Shown;
+use crate::pages::visit::Turn;
+use crate::problem::Problem;
 
 /// How long a parked notification is left to the janitor before the operator is shown it.
 const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);

@@ -10,16 +10,17 @@ use serront_core::ids::PayoutId;
 use serront_core::payout::PayoutStatus;
 use serront_core::ports::PayoutKey;
 
-use super::super::Shown;
-use super::super::form::Form;
-use super::super::layout;
-use super::super::parts::{Field, alert, bank_details, facts, hidden, notice, once, payout_history, payout_pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::{Trouble, Visit};
-use super::{PATH, age};
+use super::parts::{PATH, age};
 use crate::auth::Id;
 use crate::body::Intake;
+use crate::pages::form::Form;
+use crate::pages::parts::{
+    Field, alert, bank_details, facts, hidden, notice, once, payout_history, payout_pill, quoted,
+};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Shown;
+use crate::pages::visit::{Trouble, Visit};
 use crate::query::Query;
 use crate::state::Host;
 
@@ -96,8 +97,8 @@ async fn show(host: &Host, staff: &Staff, id: PayoutId, done: Option<&str>, refu
                         (say.of("Referensi", "Reference"), &payout.reference.as_deref().unwrap_or("–")),
                         (say.of("Nomor", "Id"), &html! { code { (payout.id) } }),
                     ]))
-                    @if let Some(note) = &payout.note { (told(say.of("Catatan penjual", "The seller's note"), note)) }
-                    @if let Some(reason) = &payout.failure_reason { (told(say.of("Mengapa gagal", "Why it failed"), reason)) }
+                    @if let Some(note) = &payout.note { (quoted(say.of("Catatan penjual", "The seller's note"), note)) }
+                    @if let Some(reason) = &payout.failure_reason { (quoted(say.of("Mengapa gagal", "Why it failed"), reason)) }
                 }
                 @if let Some(step) = next_step(say, payout.status) { (step.show(staff, id, refused, &once_text)) }
                 @if payout.status.is_in_flight() { (failure(say).show(staff, id, refused, &once_text)) }
@@ -105,12 +106,7 @@ async fn show(host: &Host, staff: &Staff, id: PayoutId, done: Option<&str>, refu
             (payout_history(say, &steps, |actor| say.actor(actor)))
         }
     };
-    Ok(layout::operator(staff, title, body))
-}
-
-/// What somebody wrote, under its name.
-fn told(name: &str, text: &str) -> Markup {
-    html! { div { p.muted.small { (name) } p.lines { (text) } } }
+    Ok(staff.page(title, body))
 }
 
 /// A step's form: what it means, and the one text that comes with it.

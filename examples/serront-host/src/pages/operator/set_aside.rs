@@ -4,10 +4,10 @@ use maud::{Markup, html};
 use serront_core::service::Failure;
 use serront_core::set_aside::{SetAside, SetAsideKind};
 
-use super::super::parts::{Tone, pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::Turn;
+use crate::pages::parts::{Tone, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Turn;
 
 /// How many are shown.
 const SHOWN_MAX: u32 = 20;

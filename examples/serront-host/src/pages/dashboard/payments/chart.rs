@@ -19,7 +19,7 @@ use serront_core::service::{Failure, Local};
 use serront_core::time::Timestamp;
 use serront_core::view::EntryView;
 
-use super::super::super::say::{Say, rupiah};
+use crate::pages::say::{Say, rupiah};
 
 /// How many days are shown, today among them.
 const DAYS: i64 = 30;

@@ -1,27 +1,20 @@
 //! Exceptions: money that arrived online and could not confirm its order. Shown in every state of the module, for the money
 //! has arrived all the same.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use maud::{Markup, html};
 use serront_core::exception::{ExceptionKind, ExceptionStatus};
 use serront_core::ids::ExceptionId;
 use serront_core::page::Limit;
-use serront_core::service::{ExceptionsPage, Resolution};
+use serront_core::service::ExceptionsPage;
 use serront_core::view::ExceptionView;
 
-use super::super::super::Shown;
-use super::super::super::layout::{Section, dashboard};
-use super::super::super::parts::{Tone, hidden, more, once, pill};
-use super::super::super::say::Say;
-use super::super::super::session::Seller;
-use super::super::super::visit::{Trouble, Turn, Visit};
-use super::{PATH, Place, Refused};
-use crate::auth::Id;
-use crate::body::Intake;
+use super::form::{PATH, Place, Refused};
+use crate::pages::layout::Section;
+use crate::pages::parts::{Tone, hidden, more, once, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Seller;
+use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
-use crate::state::Host;
 
 /// Where they are listed when they are resolved.
 pub(super) const LIST_PATH: &str = "/dashboard/payments/exceptions";
@@ -157,7 +150,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
             (more(visit, LIST_PATH, &[], resolved.cursor.as_deref()))
         }
     };
-    Ok(dashboard(&seller, Section::Payments, title, body))
+    Ok(seller.page(Section::Payments, title, body))
 }
 
 /// The same under the page's own heading.
@@ -169,22 +162,5 @@ fn resolved_head(visit: &Visit, exception: &ExceptionView) -> Markup {
         p.muted.small {
             (say.moment(exception.created_at)) " · " a href=(order) { (say.of("Lihat pesanan", "See the order")) }
         }
-    }
-}
-
-pub(super) async fn resolve(
-    State(host): State<Arc<Host>>,
-    seller: Seller,
-    Id(id): Id<ExceptionId>,
-    intake: Intake,
-) -> Shown {
-    let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let request = form.once(account, &format!("{LIST_PATH}/{id}/resolve"))?;
-    let note = form.optional("note");
-    let resolution = Resolution { note: note.as_deref(), adjustment_id: None };
-    match local.resolve_exception(account, id, resolution, &seller.caller.actor(), request).await {
-        Ok(_) => Ok(seller.visit.go(&format!("{PATH}?done=resolved"))),
-        Err(failure) => Refused::new(Place::Exception(id), form, &seller, failure)?.show(&host, &seller).await,
     }
 }

@@ -1,40 +1,36 @@
 //! Payouts: the account that they go to, the request, the list, and one of them with its steps.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use maud::{Markup, html};
 use serront_core::audit::Actor;
-use serront_core::decide::{PayoutStep, Requester};
+use serront_core::decide::PayoutStep;
 use serront_core::ids::PayoutId;
 use serront_core::page::Limit;
-use serront_core::payout::{BankAccountInput, DefaultDetails, PayoutInput, PayoutStatus};
+use serront_core::payout::{DefaultDetails, PayoutStatus};
 use serront_core::ports::PayoutKey;
-use serront_core::rejection::Invalid;
 use serront_core::service::PayoutsPage;
 use serront_core::view::{BankAccountView, PayoutBalanceView, PayoutView};
 
-use super::super::super::Shown;
-use super::super::super::layout::{Section, dashboard};
-use super::super::super::parts::{
-    Field, Input, alert, bank_details, facts, hidden, more, notice, once, payout_history, payout_pill,
-};
-use super::super::super::say::{Say, rupiah};
-use super::super::super::session::Seller;
-use super::super::super::visit::{Trouble, Turn, Visit};
-use super::{PATH, Place, Refused, gate};
+use super::form::{PATH, Place, Refused, gate};
 use crate::auth::Id;
 use crate::body::Intake;
+use crate::pages::layout::Section;
+use crate::pages::parts::{
+    Field, Input, alert, bank_details, facts, hidden, more, notice, once, payout_history, payout_pill, quoted,
+};
+use crate::pages::say::{Say, rupiah};
+use crate::pages::session::Seller;
+use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
-use crate::state::Host;
 
 /// Where they are asked for, and listed.
 pub(super) const LIST_PATH: &str = "/dashboard/payments/payouts";
+
 /// Where the account that they go to is changed.
 pub(super) const BANK_ACCOUNT_PATH: &str = "/dashboard/payments/bank-account";
 
 /// How many the page of the money shows of them.
 const FEW: &str = "5";
+
 /// How many their own page shows at once.
 const ON_A_PAGE: &str = "20";
 
@@ -193,47 +189,6 @@ fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>
     }
 }
 
-pub(super) async fn request(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
-    let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let once = form.once(account, LIST_PATH)?;
-    let by = (Requester::Seller, &seller.caller.actor());
-    let asked = match form.amount("amount") {
-        Ok(amount) => {
-            let input = PayoutInput { amount, note: form.optional("note"), ..PayoutInput::default() };
-            local.request_payout(account, &input, by, once).await.map(drop)
-        }
-        Err(invalid) => Err(invalid.into()),
-    };
-    match asked {
-        Ok(()) => Ok(seller.visit.go(&format!("{PATH}?done=requested"))),
-        Err(failure) => Refused::new(Place::Request, form, &seller, failure)?.show(&host, &seller).await,
-    }
-}
-
-pub(super) async fn bank_account(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
-    let form = seller.form(&intake).await?;
-    let (local, account) = (seller.caller.local(), seller.caller.account());
-    let required = ["bankName", "bankAccountNumber", "bankAccountHolder"];
-    let changed = match required.into_iter().find(|name| form.optional(name).is_none()) {
-        // The service would take it as clearing that part; nobody clears by a form whose fields are required.
-        Some(missing) => Err(Invalid::new(missing, "must be given").into()),
-        None => {
-            let input = BankAccountInput {
-                bank_code: Some(form.optional("bankCode")),
-                bank_name: Some(form.optional("bankName")),
-                bank_account_number: Some(form.optional("bankAccountNumber")),
-                bank_account_holder: Some(form.optional("bankAccountHolder")),
-            };
-            local.patch_bank_account(account, &input, None).await.map(drop)
-        }
-    };
-    match changed {
-        Ok(()) => Ok(seller.visit.go(&format!("{PATH}?done=bank"))),
-        Err(failure) => Refused::new(Place::BankAccount, form, &seller, failure)?.show(&host, &seller).await,
-    }
-}
-
 /// All of them, a page at a time.
 pub(super) async fn list(seller: Seller, query: Query) -> Shown {
     gate(&seller).await?;
@@ -263,7 +218,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
             (more(visit, LIST_PATH, &[("status", status)], page.cursor.as_deref()))
         }
     };
-    Ok(dashboard(&seller, Section::Payments, title, body))
+    Ok(seller.page(Section::Payments, title, body))
 }
 
 pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -> Shown {
@@ -310,7 +265,7 @@ async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option
             (payout_history(say, &steps, who))
         }
     };
-    Ok(dashboard(seller, Section::Payments, title, body))
+    Ok(seller.page(Section::Payments, title, body))
 }
 
 /// What a state means to the seller.
@@ -344,16 +299,11 @@ fn destination(say: Say, payout: &PayoutView) -> Markup {
             h2 #destination-title { (say.of("Ditransfer ke", "Goes to")) }
             (bank_details(say, &payout.bank))
             (facts(&[(say.of("Diminta", "Requested"), &requested)]))
-            @if let Some(reference) = &payout.reference { (told(say.of("Referensi transfer", "Reference of the transfer"), reference)) }
-            @if let Some(reason) = &payout.failure_reason { (told(say.of("Mengapa gagal", "Why it failed"), reason)) }
-            @if let Some(note) = &payout.note { (told(say.of("Catatan Anda", "Your note"), note)) }
+            @if let Some(reference) = &payout.reference { (quoted(say.of("Referensi transfer", "Reference of the transfer"), reference)) }
+            @if let Some(reason) = &payout.failure_reason { (quoted(say.of("Mengapa gagal", "Why it failed"), reason)) }
+            @if let Some(note) = &payout.note { (quoted(say.of("Catatan Anda", "Your note"), note)) }
         }
     }
-}
-
-/// What somebody wrote, under its name.
-fn told(name: &str, text: &str) -> Markup {
-    html! { div { p.muted.small { (name) } p.lines { (text) } } }
 }
 
 /// The question stands with its button: until an operator begins, cancelling costs nothing and the money can be asked for again.

@@ -18,8 +18,9 @@ use axum::http::{Version, header};
 use axum::response::{IntoResponse, Response};
 use csv::{Terminator, WriterBuilder};
 use futures_util::stream;
+use serront_core::checkout::OPAQUE_BYTES_MAX;
 use serront_core::ids::AccountId;
-use serront_core::ledger::{LedgerEntry, POSTED_WITHIN};
+use serront_core::ledger::{EntryCode, LedgerEntry, POSTED_WITHIN, SourceType};
 use serront_core::page::{EntryFilter, EntryPosition, Limit, Page};
 use serront_core::ports::{PortError, WorkStorage};
 use serront_core::rejection::Invalid;
@@ -28,11 +29,10 @@ use serront_core::time::Timestamp;
 use serront_core::view::CURRENCY;
 use tracing::Span;
 
-use super::ledger::filter;
 use crate::auth::Enabled;
-use crate::envelope::Problem;
 use crate::log::describe;
 use crate::outgoing::until_sent;
+use crate::problem::Problem;
 use crate::query::{Period, Query};
 
 /// What a page takes in memory, and once more as it is sent: a thousand rows of a few hundred bytes.
@@ -42,14 +42,14 @@ const COMPLETE_BEFORE: &str = "serront-complete-before";
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
 
-pub(crate) async fn entries(Enabled(caller): Enabled, version: Version, query: Query) -> Result<Response, Problem> {
+pub(crate) async fn ledger_csv(Enabled(caller): Enabled, version: Version, query: Query) -> Result<Response, Problem> {
     if version < Version::HTTP_11 {
         // There the end of the connection is the end of the answer, also where it broke off.
         return Err(Invalid::new("", "an export is sent over HTTP/1.1 or later").into());
     }
     let period = query.period("from", "to")?;
     let Period { from, before, .. } = period;
-    let filter = EntryFilter { from, before, ..filter(&query)? };
+    let filter = EntryFilter { from, before, ..entry_filter(&query)? };
     let form = Form::of(&query)?;
     // Before anything is read: what is complete then is in what is read.
     let complete_before = caller.storage().complete_before().await.map_err(Failure::from)?;
@@ -68,6 +68,26 @@ pub(crate) async fn entries(Enabled(caller): Enabled, version: Version, query: Q
     let complete_before = before.map_or(complete_before, |before| before.min(complete_before));
     let complete = [(COMPLETE_BEFORE, complete_before.to_string())];
     Ok((headers, complete, until_sent(export.body(head, first), held)).into_response())
+}
+
+/// The filter of a query, without its period.
+pub(crate) fn entry_filter(query: &Query) -> Result<EntryFilter, Invalid> {
+    Ok(EntryFilter {
+        code: query.filter("code", EntryCode::parse, "must be one of all, sale, module_fee, payout, adjustment")?,
+        source_type: query.filter(
+            "sourceType",
+            SourceType::parse,
+            "must be one of all, checkout_session, payout, adjustment",
+        )?,
+        source_id: query.one("sourceId")?.map(source_id).transpose()?,
+        ..EntryFilter::default()
+    })
+}
+
+/// Plugipay's ids are opaque: only length and characters can be checked.
+fn source_id(raw: &str) -> Result<String, Invalid> {
+    let is_id = (1..=OPAQUE_BYTES_MAX).contains(&raw.len()) && raw.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_id { Ok(raw.to_owned()) } else { Err(Invalid::new("sourceId", "must be a well-formed id")) }
 }
 
 /// Refuses an end that has only just passed, by whichever clock: what is asked for looks like a whole period, and is none yet. One that

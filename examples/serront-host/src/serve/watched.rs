@@ -1,14 +1,5 @@
-//! Connections: how many there are, how long each may keep us waiting, and how they end.
-//!
-//! A client gets [`HEAD_TIME_MAX`] for the head of a request, and [`IDLE_TIME_MAX`] between two requests. Of an answer it has
-//! to take [`TAKEN_BYTES_PER_SECOND`] for as long as we wait for it, and may be [`BEHIND_MAX`] behind. Then its connection
-//! is closed. A body's own time is looked after where it is read.
-//! Beyond the most connections at once, new ones wait in the system's backlog until others end. Before it comes to that,
-//! connections on which nothing happens end sooner, after [`IDLE_TIME_SHORT`].
-//!
-//! Not here: TLS and HTTP/2, which a proxy in front speaks, and which connections of one client are too many.
+//! A connection that closes itself when its client is too slow.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,168 +7,31 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::ConnectInfo;
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
 /// How long the head of a request may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a connection may wait for its next request: longer than the proxies in front do, or they would send one into a
-/// connection that is just being closed.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+
 /// The same while less than a quarter of all places is free.
 const IDLE_TIME_SHORT: Duration = Duration::from_secs(5);
+
 /// How much of its answers a client has to take in each second that we wait for it: what a poor telephone line carries.
 const TAKEN_BYTES_PER_SECOND: u64 = 16 * 1024;
+
 /// How far it may be behind that, so also how long it may take nothing.
 const BEHIND_MAX: Duration = Duration::from_secs(30);
-/// How much of an answer the system keeps for one connection, which it doubles for itself. Left alone it is megabytes where
-/// the line was good once, and a slow client would be seen only when it has taken a third of them.
-const SENT_AHEAD_BYTES: usize = 128 * 1024;
-/// How much is read ahead of a connection. A head that is longer and comes in several reads is refused; one that comes at once
-/// may be up to twice as long.
-const READ_AHEAD_BYTES_MAX: usize = 32 * 1024;
-/// How long to wait when no connection can be accepted, for want of files most likely.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// How many files one connection may have open: itself, and its body under way.
-#[cfg(unix)]
-const FILES_PER_CONNECTION: u64 = 2;
-/// How many a delivery may: two questions about its name, of three sockets each where the name's server is silent.
-#[cfg(unix)]
-const FILES_PER_DELIVERY: u64 = 6;
-/// How many files everything else may have open.
-#[cfg(unix)]
-const FILES_BESIDE: u64 = 512;
-
-/// How many of what takes files may be open at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Open {
-    /// Connections of clients.
-    pub(crate) connections: u32,
-    /// Deliveries under way.
-    pub(crate) deliveries: u32,
-}
-
-impl Open {
-    /// Raises the process' limit of open files to what these need, and answers how many it is good for.
-    #[cfg(unix)]
-    pub(crate) fn allowed(self) -> Self {
-        let wanted = u64::from(self.connections) * FILES_PER_CONNECTION
-            + u64::from(self.deliveries) * FILES_PER_DELIVERY
-            + FILES_BESIDE;
-        let files = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
-        let allowed = self.within(files);
-        if allowed != self {
-            let Self { connections, deliveries } = allowed;
-            tracing::warn!(connections, deliveries, "fewer at once, since the process may not open more files");
-        }
-        allowed
-    }
-
-    /// How many so many files are good for.
-    #[cfg(unix)]
-    fn within(self, files: u64) -> Self {
-        let at_most = |files: u64, max: u32| u32::try_from(files).unwrap_or(u32::MAX).clamp(1, max.max(1));
-        let left = files.saturating_sub(FILES_BESIDE);
-        let beside = left.saturating_sub(u64::from(self.connections) * FILES_PER_CONNECTION);
-        let deliveries = at_most(beside.max(left / 4) / FILES_PER_DELIVERY, self.deliveries);
-        let left = left.saturating_sub(u64::from(deliveries) * FILES_PER_DELIVERY);
-        let connections = at_most(left / FILES_PER_CONNECTION, self.connections);
-        Self { connections, deliveries }
-    }
-
-    /// There is no such limit.
-    #[cfg(not(unix))]
-    pub(crate) const fn allowed(self) -> Self {
-        self
-    }
-}
-
-/// Serves until it is told to stop, then finishes the requests that are under way.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    connections_max: u32,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let places = Places::new(connections_max);
-    let graceful = GracefulShutdown::new();
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIME_MAX).max_buf_size(READ_AHEAD_BYTES_MAX);
-    loop {
-        let next = async {
-            // The semaphore is never closed.
-            let place = Arc::clone(&places.free).acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((place, listener.accept().await?))
-        };
-        let (place, (stream, peer)) = tokio::select! {
-            () = stopped(&mut stopping) => break,
-            next = next => match next {
-                Ok(next) => next,
-                Err(error) if is_gone(&error) => continue,
-                Err(error) => {
-                    tracing::warn!(kind = ?error.kind(), "no connection can be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        // Answers are small and wait for nothing to be joined with.
-        let _ = stream.set_nodelay(true);
-        let _ = SockRef::from(&stream).set_send_buffer_size(SENT_AHEAD_BYTES);
-        let turns = Turns::default();
-        let watched = Watched::new(stream, turns.clone(), places.clone());
-        let router = TowerToHyperService::new(router.clone());
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            turns.next();
-            let (answered, turns) = (router.call(request), turns.clone());
-            async move {
-                let answer = answered.await;
-                answer.map(|answer| answer.map(|body| Answered { body, _turn: Turn(turns) }))
-            }
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(watched.begun()), service));
-        tokio::spawn(async move {
-            // How a connection ends is the client's business.
-            let _ = connection.await;
-            drop(place);
-        });
-    }
-    drop(listener);
-    graceful.shutdown().await;
-}
-
-/// Whether it was the client's doing: it did not stay until it was its turn.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-}
-
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // A sender that is gone stops too.
-    let _ = stopping.wait_for(|stop| *stop).await;
-}
 
 /// How many connections there may be.
 #[derive(Clone)]
-struct Places {
+pub(super) struct Places {
     all: usize,
-    free: Arc<Semaphore>,
+    pub(super) free: Arc<Semaphore>,
 }
 
 impl Places {
-    fn new(connections_max: u32) -> Self {
+    pub(super) fn new(connections_max: u32) -> Self {
         let all = usize::try_from(connections_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self { all, free: Arc::new(Semaphore::new(all)) }
     }
@@ -189,10 +43,10 @@ impl Places {
 
 /// Whose turn it is on a connection: the client's at even counts, ours at odd ones.
 #[derive(Clone, Default)]
-struct Turns(Arc<AtomicUsize>);
+pub(super) struct Turns(Arc<AtomicUsize>);
 
 impl Turns {
-    fn next(&self) {
+    pub(super) fn next(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -203,7 +57,7 @@ impl Turns {
 }
 
 /// Our turn, which ends when this is dropped.
-struct Turn(Turns);
+pub(super) struct Turn(pub(super) Turns);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -211,31 +65,8 @@ impl Drop for Turn {
     }
 }
 
-/// The body of an answer: with its end, our turn ends.
-struct Answered {
-    body: Body,
-    _turn: Turn,
-}
-
-impl HttpBody for Answered {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// A connection that gives up a client which is too slow.
-struct Watched<S> {
+pub(super) struct Watched<S> {
     stream: S,
     turns: Turns,
     places: Places,
@@ -287,12 +118,12 @@ fn too_slow() -> io::Error {
 }
 
 impl<S> Watched<S> {
-    fn new(stream: S, turns: Turns, places: Places) -> Self {
+    pub(super) fn new(stream: S, turns: Turns, places: Places) -> Self {
         Self { stream, turns, places, head: None, idle: None, pace: Pace::default() }
     }
 
     /// A new connection is as good as a head that has begun: nobody connects ahead of a need for as long as they stay.
-    fn begun(mut self) -> Self {
+    pub(super) fn begun(mut self) -> Self {
         self.heard();
         self
     }
@@ -439,18 +270,5 @@ mod tests {
             connection.write_all(b"news").await.unwrap();
             client.read_exact(&mut [0; 4]).await.unwrap();
         }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn where_files_are_few_both_get_fewer() {
-        let within = |connections, deliveries, files| {
-            let open = Open { connections, deliveries }.within(files);
-            (open.connections, open.deliveries)
-        };
-        assert_eq!(within(2_048, 512, 7_680), (2_048, 512), "just enough");
-        assert_eq!(within(10, 512, 3_604), (10, 512), "just enough");
-        assert_eq!(within(2_048, 512, 1_024), (193, 21));
-        assert_eq!(within(2_048, 512, 0), (1, 1));
     }
 }

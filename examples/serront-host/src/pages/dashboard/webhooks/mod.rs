@@ -1,0 +1,23 @@
+//! Webhooks: where the seller's own systems are told of events, what was sent there, and sending it again.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::state::Host;
+
+mod deliveries;
+mod events;
+mod overview;
+mod subscription;
+
+pub(super) fn routes() -> Router<Arc<Host>> {
+    Router::new()
+        .route(subscription::PATH, get(overview::list).post(overview::create))
+        .route("/dashboard/webhooks/{id}/switch", get(overview::back).post(overview::switch))
+        .route("/dashboard/webhooks/{id}/rotate-secret", get(subscription::rotation).post(subscription::rotate_secret))
+        .route("/dashboard/webhooks/{id}/delete", get(subscription::question).post(subscription::delete))
+        .route("/dashboard/webhooks/deliveries/{id}", get(deliveries::detail))
+        .route("/dashboard/webhooks/deliveries/{id}/retry", get(overview::back).post(deliveries::retry))
+}
