@@ -67,7 +67,7 @@ async fn the_printed_lines_lead_from_the_press_to_the_ledger_and_on_to_the_bank(
 
     // What follows is pasted as it is printed.
     let pasted: Vec<&str> =
-        tour.iter().map(String::as_str).skip_while(|line| !line.starts_with("# The seller draws on it")).collect();
+        tour.iter().map(String::as_str).skip_while(|line| !line.starts_with("# The seller requests a payout")).collect();
     let shell = Command::new("sh").args(["-e", "-c", &pasted.join("\necho\n")]).output().unwrap();
     assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
     let printed = String::from_utf8(shell.stdout).unwrap();

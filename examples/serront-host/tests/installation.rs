@@ -285,7 +285,7 @@ mod clocks {
         for seconds in [11 * 60, -11 * 60, 25 * 3_600, -25 * 3_600] {
             clock.set_off(seconds);
             let said = refused(installation.command());
-            assert!(said.contains("this machine's clock is") && said.contains("set the wrong one right"), "{said}");
+            assert!(said.contains("this machine's clock is") && said.contains("correct the wrong clock"), "{said}");
         }
         for seconds in [9 * 60, -9 * 60, 35] {
             clock.set_off(seconds);

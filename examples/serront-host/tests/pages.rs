@@ -704,7 +704,7 @@ async fn the_transactions_of_a_sellers_days_are_shown_and_downloaded() {
     let refused = get("/dashboard/payments?from=30-11-2026").await;
     assert_eq!(refused.status, 400);
     let recent = get("/dashboard/payments/entries.csv?to=2026-11-30T17:59:00Z").await;
-    assert_eq!(recent.status, 400, "entries from before it may still come");
+    assert_eq!(recent.status, 400, "entries before it may still arrive");
 }
 
 /// A seller finds an order by its number and a name without its accents, at the page and in the API (#16).

@@ -8,13 +8,13 @@ use serront_core::rejection::Code;
 use crate::pages::layout::{self, Area, Page};
 use crate::pages::visit::Visit;
 
-/// The page of an error that no page shows itself.
+/// The page of a problem.
 pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Response {
     let say = visit.say;
     let title = if matches!(code, Code::NotFound | Code::MethodNotAllowed) {
         say.of("Tidak ditemukan", "Not found")
     } else {
-        say.of("Belum berhasil", "That did not work")
+        say.of("Belum berhasil", "Something went wrong")
     };
     let home = ["/dashboard", "/operator"].into_iter().find(|home| visit.here.starts_with(home));
     let body = html! {
@@ -22,13 +22,13 @@ pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Respons
             h1 { (title) }
             p { (say.code(code)) }
             @if code == Code::NotFound && visit.here.starts_with("/o/") {
-                // A checkout that began at an order's old address leads back there.
+                // A checkout that started at an order's previous address returns there.
                 p { (say.of(
                     "Penjual bisa mengganti alamat halaman pesanan: mintalah alamat barunya. Jika Anda baru saja membayar online, pembayaran itu tetap tercatat.",
-                    "A seller can change the address of an order's page: ask for the new one. If you have just paid online, that payment counts all the same.",
+                    "A seller can change the address of an order's page: ask for the new one. If you have just paid online, the payment is still recorded.",
                 )) }
             }
-            @if let Some(home) = home { p { a href=(visit.to(home)) { (say.of("Kembali ke awal", "Back to the beginning")) } } }
+            @if let Some(home) = home { p { a href=(visit.to(home)) { (say.of("Kembali ke awal", "Back to the start page")) } } }
             p.muted.small { (say.of("Nomor permintaan", "Request")) ": " code { (request_id) } }
         }
     };
@@ -38,7 +38,7 @@ pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Respons
     response
 }
 
-/// A form of an earlier session, or of another site: nothing is done.
+/// The page after a form of an earlier session, or of another site. The form was not carried out.
 pub(super) fn stale_form(visit: &Visit) -> Response {
     let say = visit.say;
     let title = say.of("Formulir sudah kedaluwarsa", "This form is out of date");
@@ -48,7 +48,7 @@ pub(super) fn stale_form(visit: &Visit) -> Response {
             p {
                 (say.of(
                     "Anda sudah masuk lagi sejak halamannya dibuka. Tidak ada yang berubah. Kembali, muat ulang halamannya, lalu kirim lagi.",
-                    "You have signed in again since its page was opened. Nothing has changed. Go back, reload the page, and send it again.",
+                    "You signed in again after this page was opened. Nothing was changed. Go back, reload the page, and send the form again.",
                 ))
             }
         }

@@ -1,4 +1,4 @@
-//! Around every page: the headers that keep it to itself, the switch of the language, and no form from another site.
+//! The layer around every page: protective headers, the language switch, and a check against forms from other sites.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::visit::{LANGUAGE_COOKIE, Visit, see_other};
 use crate::problem::Problem;
 use crate::state::Host;
 
-/// How long the chosen language is remembered: a year.
+/// A year.
 const LANGUAGE_SECONDS: i64 = 365 * 24 * 3_600;
 
-/// Nothing runs and nothing is loaded but what this host serves; a receipt's preview is a blob of the page's own.
+/// Only this host's files run or load. A receipt's preview is a blob of the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -30,11 +30,10 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
 ];
 
-/// Marks a page that anybody may find: a storefront.
+/// Marks a page that search engines may index: a storefront.
 #[derive(Clone)]
 pub(super) struct Findable;
 
-/// The layer.
 pub(super) async fn guard(State(host): State<Arc<Host>>, request: Request, next: Next) -> Response {
     let mut response = if is_safe(request.method()) || is_own(&host, &request) {
         next.run(request).await
@@ -46,7 +45,7 @@ pub(super) async fn guard(State(host): State<Arc<Host>>, request: Request, next:
     response
 }
 
-/// Sets what keeps a page to itself, where the page has not said otherwise.
+/// Sets the protective headers that the page has not set itself.
 pub(crate) fn protect(headers: &mut HeaderMap, findable: bool) {
     for (name, value) in HEADERS {
         if !findable || name != "x-robots-tag" {
@@ -59,8 +58,8 @@ pub(super) fn is_safe(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// Whether a form was sent from a page of ours, as the browser tells: by `Sec-Fetch-Site`, or, before there was that, by
-/// `Origin` (which is `null` from pages that send no referrer, as ours). A session's forms carry a token besides.
+/// Whether the browser reports that a form came from this site: by `Sec-Fetch-Site`, or in older browsers by `Origin` (which is
+/// `null` from pages that send no referrer, as ours). Forms within a session also carry a token.
 fn is_own(host: &Host, request: &Request) -> bool {
     let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     match (header(HeaderName::from_static("sec-fetch-site")), header(header::ORIGIN)) {
@@ -75,7 +74,7 @@ fn is_own(host: &Host, request: &Request) -> bool {
     }
 }
 
-/// `?lang=en` on any page, also one that does not exist: remembers the language and shows the page without it.
+/// `?lang=en` on any address: sets the language cookie and redirects to the page without the parameter.
 pub(crate) fn switch_language(host: &Host, request: &Request) -> Option<Response> {
     let query = request.uri().query().filter(|_| is_safe(request.method()))?;
     let pairs = || url::form_urlencoded::parse(query.as_bytes());

@@ -1,4 +1,4 @@
-//! The frame around every page: its head, the way through it, the language switch and the foot.
+//! The frame around every page: its head, navigation, language switch and foot.
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -10,27 +10,23 @@ use crate::pages::assets;
 use crate::pages::form::TOKEN;
 use crate::pages::visit::Visit;
 
-/// Where a page belongs, which decides what stands above it.
+/// The part of the site that a page belongs to, which decides its head.
 pub(super) enum Area<'a> {
-    /// No way on but the page's own.
+    /// Without navigation.
     Plain,
-    /// A seller's face to buyers. The name leads nowhere: a storefront need not be published.
+    /// A seller's pages for buyers. The name is not a link, since the storefront may not be published.
     Shop {
-        /// The seller.
         name: &'a str,
-        /// Whether we name ourselves at the foot.
+        /// Whether the foot names Serront.
         is_branded: bool,
     },
-    /// The seller's dashboard, at this page.
     Dashboard {
-        /// The form's token, for signing out.
+        /// The forms' token, for signing out.
         token: &'a str,
-        /// Which page.
         at: Section,
     },
-    /// The operator's page.
     Operator {
-        /// The form's token, for signing out.
+        /// The forms' token, for signing out.
         token: &'a str,
     },
 }
@@ -110,7 +106,7 @@ pub(super) fn show(visit: &Visit, page: Page<'_>) -> Response {
             }
         }
     };
-    // What people typed stands within our sentences, and must not turn them around.
+    // Text that people typed stands in our sentences, and must not change their direction.
     let mut document = document.into_string();
     document.retain(|character| !turns_direction(character));
     document.shrink_to_fit();

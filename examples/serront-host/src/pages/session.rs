@@ -1,8 +1,8 @@
 //! Sessions: an encrypted cookie that remembers which key opened it.
 //!
-//! The cookie holds the key's hash, an end and a token for forms, encrypted and authenticated under the host's
-//! [`SessionKey`]. Nothing is stored, so any host with the same session key takes it; each request looks the key up, so that
-//! a key's deletion ends its sessions at once, everywhere. Signing out forgets the cookie in that browser.
+//! The cookie contains the key's hash, an expiry and a token for forms, encrypted and authenticated with the host's
+//! [`SessionKey`](crate::session_key::SessionKey). Nothing is stored, so any host with the same session key accepts it. Each
+//! request looks the key up, so deleting a key ends its sessions immediately. Signing out deletes the cookie in that browser.
 
 use std::sync::Arc;
 
@@ -30,18 +30,18 @@ use crate::pages::visit::{self, Turn, Visit, see_other};
 use crate::problem::Problem;
 use crate::state::Host;
 
-/// How long a session lasts: a working day with room to spare.
+/// A working day with room to spare.
 const SESSION_SECONDS: u32 = 12 * 3_600;
 
-/// Who can sign in.
+/// A kind of user who can sign in.
 pub(super) trait Role: Who + Sized {
-    /// The session's cookie.
+    /// The name of the session's cookie.
     const COOKIE: &'static str;
-    /// Where it leads, and where the cookie goes.
+    /// The first page, and the path of the cookie.
     const HOME: &'static str;
-    /// The hash of such a key, if the text is one.
+    /// The hash of a key of this role. `None` if the text is no such key.
     fn hash(key: &str) -> Option<Digest256>;
-    /// Who holds the key of this hash.
+    /// Looks up the holder of the key with this hash.
     fn holder(host: &Host, hash: Digest256) -> impl Future<Output = Result<Option<Self>, Failure>> + Send;
 }
 
@@ -71,7 +71,7 @@ impl Role for OperatorId {
     }
 }
 
-/// What the cookie holds.
+/// The content of the cookie.
 struct Session {
     key: Digest256,
     ends: Timestamp,
@@ -110,7 +110,7 @@ fn set_cookie<R: Role>(host: &Host, response: &mut Response, value: &str, second
     Ok(())
 }
 
-/// Begins a session with this key and goes on to `next`; `None` if the key opens nothing.
+/// Starts a session with this key and redirects to `next`. `None` if the key is not valid.
 pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result<Option<Response>, Turn> {
     let Some(hash) = R::hash(visible(key).trim()) else { return Ok(None) };
     if R::holder(host, hash).await?.is_none() {
@@ -128,26 +128,26 @@ pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result
     Ok(Some(response))
 }
 
-/// Forgets the session in this browser.
+/// Ends the session in this browser.
 pub(super) fn end<R: Role>(host: &Host) -> Result<Response, Turn> {
     let mut response = see_other(&format!("{}{}/login?out=1", host.base, R::HOME));
     set_cookie::<R>(host, &mut response, "", 0)?;
     Ok(response)
 }
 
-/// Where to go after signing in: a page behind the session, or its first one.
+/// The page after signing in: `next` if it belongs to this role, or its first page.
 pub(super) fn safe_next<R: Role>(next: &str) -> &str {
     let is_below = next.strip_prefix(R::HOME).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_below && is_plain { next } else { R::HOME }
 }
 
-/// A visitor who has signed in, and what is needed of the request.
+/// A visitor who has signed in.
 pub(super) struct SignedIn<W> {
-    /// The same as a caller of the API.
+    /// The visitor as a caller of the API.
     pub(super) caller: Authenticated<W>,
     pub(super) visit: Visit,
-    /// What every form of the session carries.
+    /// The token that every form of the session carries.
     pub(super) token: String,
 }
 
@@ -186,20 +186,20 @@ impl<R: Role> FromRequestParts<Arc<Host>> for SignedIn<R> {
         if ended {
             query.append_pair("ended", "1");
         }
-        // What was to be sent by a form is gone; its page is where to go on.
+        // A form's content is lost, so sending it leads to the first page.
         query.append_pair("next", if parts.method == axum::http::Method::GET { &visit.here } else { R::HOME });
         Err(Turn::to(visit.go(&format!("{}/login?{}", R::HOME, query.finish()))))
     }
 }
 
 impl<W: Who> SignedIn<W> {
-    /// The form that was sent, if it is the session's own.
+    /// Reads the form. Refuses one without the session's token.
     pub(super) async fn form(&self, intake: &Intake) -> Result<Form, Turn> {
         let form = Form::read(intake).await?;
         if form.carries(&self.token) { Ok(form) } else { Err(Turn::to(stale_form(&self.visit))) }
     }
 
-    /// What makes one of a form that is sent twice: another text on each page.
+    /// An idempotency key for a form, different on each page.
     pub(super) fn fresh_once(&self) -> Result<String, Turn> {
         form::fresh_once(self.caller.secrets())
     }
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_signing_in_one_stays_on_this_site() {
+    fn signing_in_redirects_only_within_this_site() {
         for (next, safe) in [
             ("/dashboard", "/dashboard"),
             ("/dashboard/orders/ord_1?x=%2F", "/dashboard/orders/ord_1?x=%2F"),

@@ -1,4 +1,4 @@
-//! The storefront: the seller's profile, services and the order form. Never a bank account.
+//! The storefront: the seller's profile, services and the order form. It never shows a bank account.
 
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ use crate::body::Intake;
 use crate::query::Query;
 use crate::state::Host;
 
-/// How many services a page offers. Each may have five packages, and all of it has to stay far below 50 kB.
+/// Services on a page. Each may have five packages, and the page should stay far below 50 kB.
 const SERVICES_ON_A_PAGE: usize = 12;
-/// How much of a description stands beside a choice, in characters.
+/// Most characters of a service's description.
 const DETAIL_CHARACTERS_MAX: usize = 160;
 
 pub(super) async fn show(
@@ -40,7 +40,7 @@ pub(super) async fn show(
     Ok(page(&visit, &shop, &Displayed { from, once: &once, input: &OrderInput::default(), trouble: None }))
 }
 
-/// Places the order and goes to its page. Sent twice, with scripts or without, it places one and goes to that.
+/// Places the order and redirects to its page. A form that is sent twice places one order.
 pub(super) async fn order(
     State(host): State<Arc<Host>>,
     visit: Visit,
@@ -55,16 +55,17 @@ pub(super) async fn order(
     match local.place_order(&slug, &input, visit.say.0, request).await {
         Ok(placed) => Ok(visit.go(&format!("/o/{}", placed.value.access_token.reveal()))),
         Err(failure) => {
-            // The shop is there, so what is not is the service: none was chosen, or it is gone meanwhile.
+            // The shop exists, so the service does not: none was chosen, or it was deleted.
             let trouble = match failure {
                 Failure::Rejected(Rejection::NotFound(_)) => {
                     Trouble::invalid(visit.say, Invalid::new("serviceSlug", "must be one of the services"))
                 }
-                // Back from the order's page, changed and sent: one more order, or the first one corrected?
+                // The buyer went back from the order's page, changed the form and sent it. It is unclear whether that is a second
+                // order or a correction.
                 Failure::Rejected(Rejection::IdempotencyKeyInUse(_)) => {
                     let text = visit.say.of(
                         "Pesanan dari formulir ini sudah terkirim. Kirim lagi hanya bila Anda ingin memesan sekali lagi.",
-                        "An order was already placed with this form. Send it again only if you want one more.",
+                        "An order was already placed with this form. Send it again only if you want another one.",
                     );
                     Trouble { text: text.into(), ..Trouble::code(visit.say, Code::IdempotencyKeyInUse) }
                 }
@@ -83,7 +84,7 @@ pub(super) async fn order(
 }
 
 fn read(form: &Form) -> OrderInput {
-    // A package is named with its service, so that each service's choices can stand beside it.
+    // The value names service and package, so that all packages of all services are choices of one field.
     let (service, package) = match form.text("service").split_once(':') {
         Some((service, package)) => (service, Some(package.to_owned())),
         None => (form.text("service"), None),
@@ -100,16 +101,16 @@ fn read(form: &Form) -> OrderInput {
     }
 }
 
-/// The page's own address, below the base.
+/// The page's address, below the base.
 fn address(shop: &ShopView) -> String {
     format!("/s/{}", shop.storefront.slug)
 }
 
-/// What the page shows beside the shop.
+/// What the page shows besides the shop.
 struct Displayed<'a> {
-    /// The first service that it offers.
+    /// Index of the first service.
     from: usize,
-    /// What makes one order of a form sent twice.
+    /// The form's idempotency key.
     once: &'a str,
     input: &'a OrderInput,
     trouble: Option<&'a Trouble>,
@@ -128,7 +129,7 @@ fn page(visit: &Visit, shop: &ShopView, shown: &Displayed<'_>) -> Response {
             }
         }
         @if shop.services.is_empty() {
-            p.card { (say.of("Belum ada layanan yang bisa dipesan.", "There is nothing to order yet.")) }
+            p.card { (say.of("Belum ada layanan yang bisa dipesan.", "There are no services yet.")) }
         } @else {
             form.card method="post" action=(visit.to(&address(shop))) data-once="" {
                 (parts::once(once))
@@ -147,10 +148,10 @@ fn page(visit: &Visit, shop: &ShopView, shown: &Displayed<'_>) -> Response {
                 p.muted.small {
                     (say.of(
                         "Cara membayar muncul setelah pesanan dikirim.",
-                        "How to pay is shown once the order is placed.",
+                        "Payment instructions are shown after you place the order.",
                     ))
                     @if profile.online_payment {
-                        " " (say.of("Bisa transfer bank atau bayar online.", "By bank transfer or online."))
+                        " " (say.of("Bisa transfer bank atau bayar online.", "You can pay by bank transfer or online."))
                     }
                 }
             }
@@ -163,7 +164,7 @@ fn page(visit: &Visit, shop: &ShopView, shown: &Displayed<'_>) -> Response {
     response
 }
 
-/// The way to the services that this page does not offer.
+/// The links to the other services.
 fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
     let say = visit.say;
     let at = |from: usize| visit.to(&format!("{}?from={from}", address(shop)));
@@ -178,7 +179,7 @@ fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
     }
 }
 
-/// The beginning of a description, as long as it fits beside a choice.
+/// The beginning of a description.
 fn brief(description: &str) -> String {
     let mut brief: String = description.chars().take(DETAIL_CHARACTERS_MAX).collect();
     if brief.len() < description.len() {
@@ -237,8 +238,8 @@ fn fields(say: Say, input: &OrderInput, trouble: Option<&Trouble>) -> Markup {
         .input(line("text", "name"));
     let email = Field::text("buyerEmail", say.of("Alamat email", "E-mail address"), &input.buyer_email)
         .required()
-        .rule(say.of("Konfirmasi pembayaran dikirim ke sini", "The payment's confirmation is sent there"))
-        .wrong(say.of("Alamat email ini tidak lengkap atau salah ketik", "This is no complete e-mail address"))
+        .rule(say.of("Konfirmasi pembayaran dikirim ke sini", "We send the payment confirmation to this address"))
+        .wrong(say.of("Alamat email ini tidak lengkap atau salah ketik", "This is not a valid e-mail address"))
         .input(line("email", "email"));
     let phone = Field::text("buyerPhone", say.of("Nomor telepon", "Phone number"), &phone).input(line("tel", "tel"));
     let date = Field::text("preferredDate", say.of("Tanggal yang diinginkan", "Preferred date"), &date)

@@ -1,4 +1,4 @@
-//! The plan. Which one an account has is the operator's to set; here it is only told.
+//! The account's plan, read only: the operator sets it.
 
 use serde::Serialize;
 use serront_core::tier::{Tier, TierTerms};

@@ -1,4 +1,4 @@
-//! Whether the process runs, and whether it can serve.
+//! Health checks: the process runs, and it can serve.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ struct Health {
     details: Option<Details>,
 }
 
-/// What an operator should look after though the host serves; left out where there is nothing.
+/// Problems that need an operator although the host serves; omitted if there are none.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Details {
@@ -29,7 +29,7 @@ pub(super) async fn process() -> Reply {
     Answer::ok(&Health { status: "ok", details: None })
 }
 
-/// Storage reachable, migrations current.
+/// Checks that the storage is reachable and its migrations are current.
 pub(super) async fn ready(State(host): State<Arc<Host>>) -> Reply {
     let not_ready = |error| Problem::busy("the storage is not ready").because(describe(&error));
     host.ports.storage.ready().await.map_err(not_ready)?;

@@ -28,7 +28,7 @@ pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
     Answer::created(&caller.local().create_key(caller.account(), &input.name, request).await?)
 }
 
-/// Also of the key that asks for it: from the next request on it opens nothing.
+/// The caller's own key can be deleted too; it stops working with the next request.
 pub(super) async fn delete(caller: Keyed, Id(id): Id<KeyId>) -> Reply {
     caller.local().delete_key(caller.account(), id).await?;
     Answer::deleted()

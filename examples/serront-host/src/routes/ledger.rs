@@ -1,4 +1,4 @@
-//! The seller's ledger: the legs on the seller's own balance.
+//! The seller's ledger: the legs that change the seller's balance.
 
 use serde::Serialize;
 use serront_core::page::Limit;

@@ -1,4 +1,4 @@
-//! The routes, by subject. Each handler lists what it needs in the order in which it may be refused.
+//! The API's routes, by subject. The order of a handler's arguments is the precedence of its refusals.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ async fn wrong_method() -> Problem {
     Problem::method_not_allowed()
 }
 
-/// The HTTP API and the pages. The layers are its own, so that it answers the same nested under a path of another app.
+/// The HTTP API and the pages. It includes its layers, so it works the same when nested in another app.
 ///
 /// ```
 /// # fn nested(host: std::sync::Arc<serront_host::Host>) -> axum::Router {

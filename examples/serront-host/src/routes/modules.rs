@@ -29,7 +29,7 @@ struct Switch {
     enabled: bool,
 }
 
-/// The same with the module's name in the body.
+/// The same, with the module's name in the body.
 pub(super) async fn switch(caller: Keyed, intake: Intake) -> Reply {
     let (switch, request) = caller.input::<Switch>(&intake).await?;
     let enabled = Some(switch.enabled);

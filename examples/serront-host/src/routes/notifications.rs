@@ -1,4 +1,4 @@
-//! What Plugipay notifies of. Its only credential is the signature over the raw bytes, whatever they say they are.
+//! Notifications from Plugipay. Their only credential is the signature over the raw bytes; the `Content-Type` is ignored.
 
 use axum::http::HeaderMap;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(super) async fn receive(caller: Open, headers: HeaderMap, intake: Intake) ->
     Answer::ok(&Received { received: true })
 }
 
-/// The value of exactly one signature's header.
+/// The signature, if there is exactly one such header.
 fn signature(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(SIGNATURE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {

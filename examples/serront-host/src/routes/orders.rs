@@ -43,7 +43,7 @@ pub(super) async fn list(caller: Keyed, query: Query) -> Reply {
     })
 }
 
-/// An order with its thread, which is out of scope and so always empty.
+/// An order with its messages, which are out of scope and so always empty.
 #[derive(Serialize)]
 struct OrderWithThread {
     #[serde(flatten)]

@@ -1,5 +1,5 @@
-//! Exceptions: money that arrived online and could not confirm its order. Shown in every state of the module, for the money
-//! has arrived all the same.
+//! Exceptions: money that arrived online but could not confirm its order. They are shown even if the module is off, since the
+//! money has arrived.
 
 use serde::{Deserialize, Serialize};
 use serront_core::exception::ExceptionStatus;

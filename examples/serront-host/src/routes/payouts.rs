@@ -1,5 +1,5 @@
-//! Payouts. The seller asks for them, looks at them and cancels them while the module is on; operators move them along in
-//! every state of it, for the money moves all the same.
+//! Payouts. Sellers request, see and cancel them while the module is on. Operators mark them in every state of the module, since
+//! the money moves anyway.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub(super) async fn create(Enabled(caller): Enabled, intake: Intake) -> Reply {
     Answer::created(&caller.local().request_payout(caller.account(), &input, by, request).await?)
 }
 
-/// The seller's own, or whichever an operator asks for.
+/// A seller gets only their own payouts; an operator gets any.
 pub(super) async fn get(reader: PayoutReader, Id(id): Id<PayoutId>) -> Reply {
     let payout = match reader {
         PayoutReader::Seller(caller) => caller.local().payout(PayoutKey::Id(caller.account(), id)).await?,

@@ -1,4 +1,4 @@
-//! What buyers see and do. The order's access token in the path is their only credential.
+//! Routes for buyers. The order's access token in the path is their only credential.
 
 use axum::http::{HeaderMap, Method, Uri, header};
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(super) async fn claim_payment(caller: Open, Id(token): Id<AccessToken>, inta
     Answer::done(&local.claim_payment(&token).await?)
 }
 
-/// The session to go to. It waits for Plugipay, unless there is a session already.
+/// The checkout session. Waits for Plugipay, unless there is an open session.
 pub(super) async fn pay(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
     existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, caller.local().buyer_order(&token)).await?;
     Answer::ok(&caller.online().pay(&token).await?)
@@ -58,7 +58,7 @@ struct Proof {
 }
 
 pub(super) async fn put_proof(caller: Open, Id(token): Id<AccessToken>, headers: HeaderMap, intake: Intake) -> Reply {
-    // Looked for first: what is for nobody is not kept while it comes.
+    // Checked first, so that no upload for an unknown order is collected.
     caller.local().buyer_order(&token).await?;
     let bytes = intake.read(RECEIPT_BYTES_MAX).await?;
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The seller's storefront: profile, and where to pay.
+//! The seller's storefront: profile and payment instructions.
 
 use serront_core::storefront::StorefrontInput;
 

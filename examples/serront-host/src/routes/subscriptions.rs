@@ -37,7 +37,7 @@ pub(super) async fn patch(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Int
     Answer::done(&caller.service().update_subscription(caller.account(), id, &input, request).await?)
 }
 
-/// The new secret is in the answer, and in no other.
+/// Only this answer contains the new secret.
 pub(super) async fn rotate_secret(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Intake) -> Reply {
     let request = existing(caller.no_input(&intake).await, look_for(&caller, id)).await?;
     Answer::done(&caller.local().rotate_secret(caller.account(), id, request).await?)
@@ -88,7 +88,7 @@ pub(super) async fn delivery(caller: Keyed, Id(id): Id<DeliveryId>) -> Reply {
     Answer::ok(&caller.local().delivery(caller.account(), id).await?)
 }
 
-/// 202: it is queued again, not sent yet.
+/// 202: the delivery is queued again but not sent yet.
 pub(super) async fn retry_delivery(
     caller: Keyed,
     Id(id): Id<DeliveryId>,

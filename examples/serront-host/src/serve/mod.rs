@@ -1,12 +1,9 @@
-//! Connections: how many there are, how long each may keep us waiting, and how they end.
+//! Accepts connections within bounds, and finishes them at the stop.
 //!
-//! A client gets [`HEAD_TIME_MAX`] for the head of a request, and [`IDLE_TIME_MAX`] between two requests. Of an answer it has
-//! to take [`TAKEN_BYTES_PER_SECOND`] for as long as we wait for it, and may be [`BEHIND_MAX`] behind. Then its connection
-//! is closed. A body's own time is looked after where it is read.
-//! Beyond the most connections at once, new ones wait in the system's backlog until others end. Before it comes to that,
-//! connections on which nothing happens end sooner, after [`IDLE_TIME_SHORT`].
+//! A connection is closed if its client takes too long: [`watched`] has the limits. Above the maximum number of connections, new
+//! ones wait in the system's backlog until others end. The time of a request's body is limited where it is read.
 //!
-//! Not here: TLS and HTTP/2, which a proxy in front speaks, and which connections of one client are too many.
+//! Not here: TLS and HTTP/2, which a proxy in front provides, and a limit of connections per client.
 
 use std::io;
 use std::pin::Pin;
@@ -34,22 +31,22 @@ mod watched;
 
 pub(crate) use open_files::Open;
 
-/// How long a connection may wait for its next request: longer than the proxies in front do, or they would send one into a
+/// Longest wait for the next request on a connection. It is longer than proxies wait, so that they don't send a request into a
 /// connection that is just being closed.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 
-/// How much of an answer the system keeps for one connection, which it doubles for itself. Left alone it is megabytes where
-/// the line was good once, and a slow client would be seen only when it has taken a third of them.
+/// The system's send buffer of a connection; the system doubles it. By default it grows to megabytes on a fast line, and a client
+/// that becomes slow would be noticed only after it has received a third of them.
 const SENT_AHEAD_BYTES: usize = 128 * 1024;
 
-/// How much is read ahead of a connection. A head that is longer and comes in several reads is refused; one that comes at once
-/// may be up to twice as long.
+/// Most bytes read ahead on a connection. A longer head that arrives in several reads is refused; in one read it may be twice as
+/// long.
 const READ_AHEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// How long to wait when no connection can be accepted, for want of files most likely.
+/// Pause after a failure to accept a connection, which is usually due to the limit of open files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves until it is told to stop, then finishes the requests that are under way.
+/// Serves until the stop, then finishes running requests.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -78,7 +75,7 @@ pub(crate) async fn serve(
                 }
             },
         };
-        // Answers are small and wait for nothing to be joined with.
+        // Answers are small, and nothing follows that they should be combined with.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_send_buffer_size(SENT_AHEAD_BYTES);
         let turns = Turns::default();
@@ -95,7 +92,7 @@ pub(crate) async fn serve(
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(watched.begun()), service));
         tokio::spawn(async move {
-            // How a connection ends is the client's business.
+            // An error on a connection concerns only its client.
             let _ = connection.await;
             drop(place);
         });
@@ -104,17 +101,17 @@ pub(crate) async fn serve(
     graceful.shutdown().await;
 }
 
-/// Whether it was the client's doing: it did not stay until it was its turn.
+/// Whether the client disconnected before it was accepted.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // A sender that is gone stops too.
+    // Without a sender it counts as stopped.
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// The body of an answer: with its end, our turn ends.
+/// The body of an answer; our turn ends when it is dropped.
 struct Answered {
     body: Body,
     _turn: Turn,

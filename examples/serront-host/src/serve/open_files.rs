@@ -1,28 +1,26 @@
-//! The process' limit of open files, shared by connections and deliveries.
+//! The process's limit of open files, shared by connections and deliveries.
 
-/// How many files one connection may have open: itself, and its body under way.
+/// Open files of a connection: its socket, and the file of an incoming body.
 #[cfg(unix)]
 const FILES_PER_CONNECTION: u64 = 2;
 
-/// How many a delivery may: two questions about its name, of three sockets each where the name's server is silent.
+/// Open files of a delivery: two DNS queries, each with three sockets if the name server does not answer.
 #[cfg(unix)]
 const FILES_PER_DELIVERY: u64 = 6;
 
-/// How many files everything else may have open.
+/// Open files of everything else.
 #[cfg(unix)]
 const FILES_BESIDE: u64 = 512;
 
-/// How many of what takes files may be open at once.
+/// Most connections and deliveries at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Open {
-    /// Connections of clients.
     pub(crate) connections: u32,
-    /// Deliveries under way.
     pub(crate) deliveries: u32,
 }
 
 impl Open {
-    /// Raises the process' limit of open files to what these need, and answers how many it is good for.
+    /// Raises the process's limit of open files to what these need. Returns how many the limit allows.
     #[cfg(unix)]
     pub(crate) fn allowed(self) -> Self {
         let wanted = u64::from(self.connections) * FILES_PER_CONNECTION
@@ -32,12 +30,12 @@ impl Open {
         let allowed = self.within(files);
         if allowed != self {
             let Self { connections, deliveries } = allowed;
-            tracing::warn!(connections, deliveries, "fewer at once, since the process may not open more files");
+            tracing::warn!(connections, deliveries, "reduced, since the process may not open more files");
         }
         allowed
     }
 
-    /// How many so many files are good for.
+    /// How many these files allow. A quarter is kept for deliveries, so that connections can't take all.
     #[cfg(unix)]
     fn within(self, files: u64) -> Self {
         let at_most = |files: u64, max: u32| u32::try_from(files).unwrap_or(u32::MAX).clamp(1, max.max(1));
@@ -49,7 +47,7 @@ impl Open {
         Self { connections, deliveries }
     }
 
-    /// There is no such limit.
+    /// Other systems have no such limit.
     #[cfg(not(unix))]
     pub(crate) const fn allowed(self) -> Self {
         self
@@ -62,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_files_are_few_both_get_fewer() {
+    fn with_few_files_both_are_reduced() {
         let within = |connections, deliveries, files| {
             let open = Open { connections, deliveries }.within(files);
             (open.connections, open.deliveries)

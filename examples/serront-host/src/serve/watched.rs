@@ -1,4 +1,8 @@
-//! A connection that closes itself when its client is too slow.
+//! A connection that is closed when its client is too slow.
+//!
+//! A client has [`HEAD_TIME_MAX`] for the head of a request. While it receives an answer, it must take
+//! [`TAKEN_BYTES_PER_SECOND`], and may be [`BEHIND_MAX`] behind that. When most connections are taken, idle ones are closed
+//! after [`IDLE_TIME_SHORT`].
 
 use std::io;
 use std::pin::Pin;
@@ -11,19 +15,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
-/// How long the head of a request may take.
+/// Longest time for the head of a request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The same while less than a quarter of all places is free.
+/// Longest wait for the next request while less than a quarter of all places is free.
 const IDLE_TIME_SHORT: Duration = Duration::from_secs(5);
 
-/// How much of its answers a client has to take in each second that we wait for it: what a poor telephone line carries.
+/// Slowest rate at which a client may receive an answer: that of a poor telephone line.
 const TAKEN_BYTES_PER_SECOND: u64 = 16 * 1024;
 
-/// How far it may be behind that, so also how long it may take nothing.
+/// Longest time that a client may be behind that rate, and so its longest pause.
 const BEHIND_MAX: Duration = Duration::from_secs(30);
 
-/// How many connections there may be.
+/// The places for connections.
 #[derive(Clone)]
 pub(super) struct Places {
     all: usize,
@@ -41,7 +45,7 @@ impl Places {
     }
 }
 
-/// Whose turn it is on a connection: the client's at even counts, ours at odd ones.
+/// Counts the turns on a connection: the client's are even, ours are odd.
 #[derive(Clone, Default)]
 pub(super) struct Turns(Arc<AtomicUsize>);
 
@@ -65,28 +69,28 @@ impl Drop for Turn {
     }
 }
 
-/// A connection that gives up a client which is too slow.
+/// A connection that fails when its client is too slow.
 pub(super) struct Watched<S> {
     stream: S,
     turns: Turns,
     places: Places,
-    /// Until when the head that has begun in this turn may take.
+    /// The deadline of the head that has begun in this turn.
     head: Option<(usize, Pin<Box<Sleep>>)>,
-    /// When to look again whether places are short, since nothing has happened in this turn.
+    /// When to check again whether places are short, while this turn is idle.
     idle: Option<(usize, Pin<Box<Sleep>>)>,
     pace: Pace,
 }
 
-/// How a client keeps up with taking its answers.
+/// How a client keeps up with receiving its answers.
 #[derive(Default)]
 struct Pace {
     behind: Duration,
-    /// Since when it is waited for, and until when at most.
+    /// Since when we wait for the client, and until when at most.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Pace {
-    /// What a try to write came to, and how many bytes were taken by it.
+    /// Accounts for a write; `taken` tells how many bytes the client received.
     fn wrote<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -97,7 +101,7 @@ impl Pace {
             if let Some((since, _)) = self.waiting.take() {
                 self.behind += since.elapsed();
             }
-            // What it takes faster is no credit: it may stop for a while, but not the longer for having been quick.
+            // Receiving faster than the rate earns no credit for a longer pause.
             self.behind = self.behind.saturating_sub(written.as_ref().map(taken).map_or(Duration::ZERO, worth));
             return Poll::Ready(written);
         }
@@ -107,7 +111,7 @@ impl Pace {
     }
 }
 
-/// How long these bytes may take.
+/// The time that these bytes may take.
 fn worth(bytes: usize) -> Duration {
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     Duration::from_micros(bytes.saturating_mul(1_000_000) / TAKEN_BYTES_PER_SECOND)
@@ -122,23 +126,23 @@ impl<S> Watched<S> {
         Self { stream, turns, places, head: None, idle: None, pace: Pace::default() }
     }
 
-    /// A new connection is as good as a head that has begun: nobody connects ahead of a need for as long as they stay.
+    /// Starts the first head's deadline with the connection, since clients don't connect long before they send.
     pub(super) fn begun(mut self) -> Self {
         self.heard();
         self
     }
 
-    /// Bytes have come.
+    /// Bytes have arrived.
     fn heard(&mut self) {
         match self.turns.client() {
-            // They are a body's.
+            // They belong to a body.
             None => self.head = None,
             Some(turn) if self.head.as_ref().is_some_and(|(begun, _)| *begun == turn) => {}
             Some(turn) => self.head = Some((turn, Box::pin(tokio::time::sleep(HEAD_TIME_MAX)))),
         }
     }
 
-    /// Whether the client takes too long; if not, this task is woken when it does.
+    /// Whether the client is too slow. If not, wakes this task when it becomes so.
     fn is_overdue(&mut self, context: &mut Context<'_>) -> bool {
         match &mut self.head {
             Some((turn, sleep)) if self.turns.client() == Some(*turn) => sleep.as_mut().poll(context).is_ready(),
@@ -149,7 +153,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Whether nothing happens here while places are short; if not, this task is woken to look again.
+    /// Whether this connection is idle while places are short. If not, wakes this task to check again.
     fn is_in_the_way(&mut self, context: &mut Context<'_>) -> bool {
         let Some(turn) = self.turns.client().filter(|_| self.pace.waiting.is_none()) else {
             self.idle = None;
@@ -230,13 +234,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A connection that takes a KiB ahead, and its client.
+    /// A connection that buffers one KiB, and its client.
     fn connection() -> (Watched<DuplexStream>, DuplexStream) {
         let (stream, client) = tokio::io::duplex(1024);
         (Watched::new(stream, Turns::default(), Places::new(1)), client)
     }
 
-    /// A client takes so many bytes every so many seconds: how long until it is given up, or it has all 640 KiB.
+    /// A client receives this many bytes every this many seconds. Returns the seconds until it is given up or has all 640 KiB.
     async fn lasted(bytes: usize, seconds: u32) -> (u64, bool) {
         let (mut connection, mut client) = connection();
         let began = Instant::now();
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_taken_at_a_rate_or_given_up() {
+    async fn an_answer_is_received_at_a_rate_or_given_up() {
         assert_eq!(lasted(32 * 1024, 2).await, (38, true), "just the rate");
         assert_eq!(lasted(320 * 1024, 29).await, (29, true), "a pause, and enough around it");
         assert_eq!(lasted(1, 3_600).await, (30, false), "nothing");
@@ -263,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_we_are_slow_with_is_not_the_clients_doing() {
+    async fn a_client_is_not_closed_while_we_are_slow() {
         let (mut connection, mut client) = connection();
         for _ in 0..100 {
             tokio::time::sleep(10 * SECOND).await;

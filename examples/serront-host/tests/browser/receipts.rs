@@ -209,19 +209,19 @@ async fn a_lost_connection_is_told_only_where_there_was_no_answer() {
         }; \
         window.answers = arguments[0]";
     for (statuses, told, sent) in [
-        (json!([0]), "The upload broke off", 1),
+        (json!([0]), "The upload was interrupted", 1),
         (json!([400]), "Something failed on our side", 1),
         (json!([404]), "Something failed on our side", 1),
         (json!([409]), "The state has changed", 1),
-        (json!([429]), "Too busy at the moment", 1),
+        (json!([429]), "The service is busy", 1),
         (json!([500]), "Something failed on our side", 1),
         (json!([502]), "Something failed on our side", 1),
-        (json!([503]), "Too busy at the moment", 1),
+        (json!([503]), "The service is busy", 1),
         // Drawn and sent once more, and not a third time.
         (json!([413, 413, 200]), "The file is too large", 2),
         (json!([415, 415, 200]), "not an image", 2),
-        (json!([415, 503, 200]), "Too busy at the moment", 2),
-        (json!([413, 0, 200]), "The upload broke off", 2),
+        (json!([415, 503, 200]), "The service is busy", 2),
+        (json!([413, 0, 200]), "The upload was interrupted", 2),
     ] {
         buyer.open(&order.page()).await;
         buyer.run(answer, std::slice::from_ref(&statuses)).await;
@@ -242,5 +242,5 @@ async fn a_lost_connection_is_told_only_where_there_was_no_answer() {
     let path = format!("/api/v1/orders/{}/rotate-token", order.id);
     stage.shop.client.call("POST", &path, None).await.data();
     buyer.press("/proof").await;
-    buyer.wait_to_read("There is no such page").await;
+    buyer.wait_to_read("This page does not exist").await;
 }

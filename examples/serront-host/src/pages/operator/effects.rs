@@ -1,4 +1,4 @@
-//! What was given up: mail, deliveries, removals and errands whose attempts are used up. Tried again by hand.
+//! Effects that were given up: mails, deliveries, removals and errands without attempts left, with a button to retry.
 
 use maud::{Markup, html};
 use serront_core::effect::{Attempt, EffectId, EffectRecord};
@@ -12,10 +12,10 @@ use crate::pages::say::Say;
 use crate::pages::session::Staff;
 use crate::pages::visit::Turn;
 
-/// What the notice of a retry is asked for by.
+/// The query's value for the notice of a retry.
 pub(super) const QUEUED: &str = "queued";
 
-/// The section, the newest first.
+/// The section, newest first.
 pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Markup, Turn> {
     let say = staff.visit.say;
     let after = page::parse_cursor(AccountId::OPERATORS, cursor)?;
@@ -23,11 +23,11 @@ pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Marku
     let next = found.position(EffectRecord::position).map(|position| page::cursor(AccountId::OPERATORS, &position));
     Ok(html! {
         section.card #effects aria-labelledby="effects-title" {
-            h2 #effects-title { (say.of("Yang gagal setelah semua percobaan", "What was given up")) }
+            h2 #effects-title { (say.of("Yang gagal setelah semua percobaan", "Given up")) }
             @if found.rows.is_empty() {
-                p.empty { (say.of("Tidak ada yang perlu diurus di sini.", "There is nothing to look after here.")) }
+                p.empty { (say.of("Tidak ada yang perlu diurus di sini.", "Nothing needs attention.")) }
             } @else {
-                p.muted { (say.of("Percobaannya sudah habis, atau ditolak untuk seterusnya. Setelah penyebabnya diperbaiki, coba lagi di sini.", "Their attempts are used up, or they were refused for good. Once the cause is mended, try them again here.")) }
+                p.muted { (say.of("Percobaannya sudah habis, atau ditolak untuk seterusnya. Setelah penyebabnya diperbaiki, coba lagi di sini.", "All attempts failed, or they were refused permanently. After you fix the cause, retry them here.")) }
                 ul.cases { @for effect in &found.rows { (case(staff, effect)) } }
             }
             (onward(&staff.visit, "effects", next.as_deref()))
@@ -45,8 +45,8 @@ fn case(staff: &Staff, effect: &EffectRecord) -> Markup {
             @if let Some(attempt) = last_attempt { p { (why(say, attempt)) } }
             p.muted.small {
                 (say.of(format!("{attempts} kali dicoba"), format!("Attempts: {attempts}")))
-                @if let Some(attempt) = last_attempt { (say.of(", terakhir ", ", the last ")) (say.moment(attempt.attempted_at)) }
-                " · " (say.of("dibuat ", "made ")) (say.moment(*created_at))
+                @if let Some(attempt) = last_attempt { (say.of(", terakhir ", ", last ")) (say.moment(attempt.attempted_at)) }
+                " · " (say.of("dibuat ", "created ")) (say.moment(*created_at))
                 " · " code { (account_id) } " · " code { (id) }
                 @if let Some(delivery) = delivery { " · " code { (delivery.event_type.as_str()) } " · " code { (delivery.subscription_id) } }
             }
@@ -69,18 +69,18 @@ fn kind(say: Say, id: EffectId) -> &'static str {
     }
 }
 
-/// How the last attempt failed. Its text is without secrets, and without what it carried.
+/// How the last attempt failed. The text contains no secrets and no content of the effect.
 fn why(say: Say, attempt: &Attempt) -> String {
     let answered = attempt.response_code.map(|code| say.of(format!("Dijawab {code}"), format!("Answered {code}")));
     match (answered, &attempt.error) {
         (Some(answered), Some(error)) => format!("{answered}: {error}"),
         (Some(answered), None) => answered,
         (None, Some(error)) => error.clone(),
-        (None, None) => say.of("Tidak ada keterangan", "It was not said why").to_owned(),
+        (None, None) => say.of("Tidak ada keterangan", "No reason is known").to_owned(),
     }
 }
 
-/// That it is tried again.
-pub(super) fn told(say: Say, done: &str) -> Option<&'static str> {
-    (done == QUEUED).then(|| say.of("Masuk antrean lagi, dan segera dicoba.", "Queued again, and tried shortly."))
+/// The notice after a retry.
+pub(super) fn done_text(say: Say, done: &str) -> Option<&'static str> {
+    (done == QUEUED).then(|| say.of("Masuk antrean lagi, dan segera dicoba.", "Queued again; it will be retried soon."))
 }

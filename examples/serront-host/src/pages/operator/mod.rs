@@ -1,7 +1,7 @@
-//! The operator's page: payouts to process, notifications that could not be applied, what was given up, and
-//! rows that can't be read. Of every account.
+//! The operator's page, for all accounts: payouts to process, notifications that could not be applied, effects that were given
+//! up, and rows that can't be read.
 //!
-//! It shows what an operator needs to act, and nothing of buyers.
+//! It shows what an operator needs to act, and no data of buyers.
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ use crate::state::Host;
 pub(super) async fn page(State(host): State<Arc<Host>>, staff: Staff, query: Query) -> Shown {
     let say = staff.visit.say;
     let done = match query.one("done")? {
-        Some(done) => notifications::told(say, done).or_else(|| effects::told(say, done)),
+        Some(done) => notifications::done_text(say, done).or_else(|| effects::done_text(say, done)),
         None => None,
     };
     show(&host, &staff, &query, done, None).await
@@ -51,7 +51,7 @@ async fn show(host: &Host, staff: &Staff, query: &Query, done: Option<&str>, tro
     Ok(staff.page(title, body))
 }
 
-/// The payouts that are pending or in transit, the oldest first.
+/// The payouts that are pending or in transit, oldest first.
 async fn payouts(staff: &Staff, cursor: Option<&str>, now: Timestamp) -> Result<Markup, Turn> {
     let say = staff.visit.say;
     let after = page::parse_cursor(AccountId::OPERATORS, cursor)?;
@@ -62,9 +62,9 @@ async fn payouts(staff: &Staff, cursor: Option<&str>, now: Timestamp) -> Result<
         section.card #payouts aria-labelledby="payouts-title" {
             h2 #payouts-title { (say.of("Pencairan yang perlu diproses", "Payouts to process")) }
             @if found.rows.is_empty() {
-                p.empty { (say.of("Tidak ada pencairan yang menunggu.", "No payout is waiting.")) }
+                p.empty { (say.of("Tidak ada pencairan yang menunggu.", "No payouts are waiting.")) }
             } @else {
-                p.muted { (say.of("Yang paling lama menunggu ada di atas.", "Those that have waited longest come first.")) }
+                p.muted { (say.of("Yang paling lama menunggu ada di atas.", "The longest waiting come first.")) }
                 ul.cases { @for payout in &found.rows { (waiting(&staff.visit, payout, now)) } }
             }
             (onward(&staff.visit, "payouts", next.as_deref()))
@@ -92,7 +92,7 @@ fn waiting(visit: &Visit, payout: &Payout, now: Timestamp) -> Markup {
     }
 }
 
-/// Whoever reloads what a form was answered with, or switches its language, comes here.
+/// GET at a form's address, from a reload or a language switch: redirects to the page.
 pub(super) async fn back(visit: Visit) -> Response {
     visit.go(PATH)
 }

@@ -1,4 +1,4 @@
-//! What the sections of the operator's page share: addresses, ages, and the link to the next page.
+//! Common parts of the operator's page: addresses, ages, and the link to the next page.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::problem::Problem;
 
 pub(super) const PATH: &str = "/operator";
 
-/// How many payouts, and how many effects, the page lists at once.
+/// Payouts, and effects, on a page.
 pub(super) const ON_A_PAGE: &str = "20";
 
-/// The way on in one of the page's lists, and back to its beginning.
+/// The link to the next page of a list.
 pub(super) fn onward(visit: &Visit, list: &str, cursor: Option<&str>) -> Markup {
     let say = visit.say;
     let address = |cursor: &str| visit.to(&format!("{PATH}?{list}={cursor}#{list}"));
     html! { @if let Some(cursor) = cursor { p.more { a.button.secondary href=(address(cursor)) { (say.of("Berikutnya", "Next page")) } } } }
 }
 
-/// How long ago it was, in its largest unit: `3 hari lalu`.
+/// An age in its largest unit: `3 hari lalu`.
 pub(super) fn age(say: Say, since: Duration) -> String {
     let minutes = since.as_secs() / 60;
     let (count, indonesian, english) = match minutes {
@@ -35,18 +35,18 @@ pub(super) fn age(say: Say, since: Duration) -> String {
     say.of(format!("{count} {indonesian} lalu"), format!("{count} {english}{several} ago"))
 }
 
-/// The part of the address that names one thing. By its name: an app that nests the pages may have parameters of its own.
+/// A parameter of the route, found by its name, since an outer app may add parameters.
 pub(super) fn named<T>(params: &RawPathParams, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Turn> {
     let found = params.iter().find(|(given, _)| *given == name).and_then(|(_, raw)| parse(raw));
     found.ok_or_else(|| Problem::not_found("page").into())
 }
 
-/// An account in the address.
+/// The route's account.
 pub(super) fn account_of(params: &RawPathParams) -> Result<AccountId, Turn> {
     named(params, "account", |raw| raw.parse().ok())
 }
 
-/// A text of somebody else's as one segment of an address.
+/// Encodes a foreign text as one segment of an address.
 pub(super) fn segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
+    fn an_age_is_shown_in_its_largest_unit() {
         for (seconds, indonesian, english) in [
             (59, "baru saja", "just now"),
             (60, "1 menit lalu", "1 minute ago"),

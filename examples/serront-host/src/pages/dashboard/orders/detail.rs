@@ -16,7 +16,7 @@ use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
 
-/// How many records of the history are shown: a buyer can add to it without end.
+/// Records of the history that are shown: a buyer can add any number.
 const RECORDS_SHOWN: usize = 30;
 
 pub(super) async fn detail(seller: Seller, Id(id): Id<OrderId>, query: Query) -> Shown {
@@ -25,20 +25,20 @@ pub(super) async fn detail(seller: Seller, Id(id): Id<OrderId>, query: Query) ->
     let done = match query.one("done")? {
         Some("confirmed") => Some(say.of(
             "Pembayaran dikonfirmasi. Pembeli dikabari lewat email.",
-            "The payment is confirmed. The buyer is told by e-mail.",
+            "The payment is confirmed. The buyer is notified by e-mail.",
         )),
-        Some("quoted") => Some(say.of("Harga disimpan.", "The price is saved.")),
+        Some("quoted") => Some(say.of("Harga disimpan.", "The price was saved.")),
         Some("rotated") => Some(say.of(
             "Alamat halaman pembeli diganti. Kirimkan alamat barunya kepada pembeli.",
-            "The buyer's page has another address. Send the buyer the new one.",
+            "The buyer's page has a new address. Send it to the buyer.",
         )),
-        Some("moved") => Some(say.of("Pengerjaan diperbarui.", "The work's state is updated.")),
+        Some("moved") => Some(say.of("Pengerjaan diperbarui.", "The work's state was updated.")),
         _ => None,
     };
     show(&seller, &order, done, (None, "")).await
 }
 
-/// What was typed as the price, if it was refused, stands there again.
+/// Shows the order. After a refusal, `typed` fills the price again.
 async fn show(
     seller: &Seller,
     order: &SellerOrder,
@@ -96,7 +96,7 @@ fn receipt_card(visit: &Visit, order: &SellerOrder, is_confirmed: bool) -> Marku
                 p.empty { (say.of("Pembeli tidak mengunggah bukti transfer.", "The buyer has not uploaded a receipt.")) }
             }
             @if !is_confirmed {
-                p.honest { (say.of("Gambar bisa dipalsukan. Yang menentukan adalah uang yang masuk di rekening Anda.", "A picture can be forged. What counts is the money in your bank account.")) }
+                p.honest { (say.of("Gambar bisa dipalsukan. Yang menentukan adalah uang yang masuk di rekening Anda.", "A picture can be forged. Only the money in your bank account counts.")) }
             }
         }
     }
@@ -154,7 +154,7 @@ fn work_card(seller: &Seller, order: &SellerOrder) -> Markup {
             h2 #work-title { (say.of("Pengerjaan", "Work")) }
             p { (say.of("Sekarang: ", "Now: ")) (work_pill(say, order.status)) }
             @if order.status.go(WorkStatus::Canceled).is_err() {
-                p.muted { (say.of("Tidak ada langkah berikutnya.", "There is no next step.")) }
+                p.muted { (say.of("Tidak ada langkah berikutnya.", "There are no further steps.")) }
             } @else {
                 form method="post" action=(visit.to(&format!("/dashboard/orders/{}/status", order.id))) data-once="" {
                     (hidden(seller))
@@ -169,7 +169,7 @@ fn work_card(seller: &Seller, order: &SellerOrder) -> Markup {
     }
 }
 
-/// The audit trail, the newest first.
+/// The audit trail, newest first.
 fn history_card(visit: &Visit, history: &[AuditRecord]) -> Markup {
     let say = visit.say;
     html! {
@@ -196,7 +196,7 @@ pub(super) async fn again(seller: &Seller, id: OrderId, trouble: &Trouble, typed
     Ok(trouble.on(show(seller, &order, None, (Some(trouble), typed)).await?))
 }
 
-/// The image, as the API has it.
+/// The same image as from the API.
 pub(super) async fn proof(seller: Seller, id: Id<OrderId>) -> Result<Response, Turn> {
     Ok(receipt(seller.caller, id).await?)
 }

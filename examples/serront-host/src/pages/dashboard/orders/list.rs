@@ -12,7 +12,7 @@ use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Visit};
 use crate::query::Query;
 
-/// How many orders a page lists: what a phone scrolls through, and far below 50 kB.
+/// Orders on a page: what a phone scrolls through, and far below 50 kB.
 const ORDERS_ON_A_PAGE: &str = "20";
 
 pub(super) async fn list(seller: Seller, query: Query) -> Shown {
@@ -41,11 +41,11 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
         h1 { (say.of("Pesanan", "Orders")) }
         @if !awaiting.is_empty() {
             section.card #awaiting aria-labelledby="awaiting-title" {
-                h2 #awaiting-title { (say.of("Menunggu pengecekan Anda", "Awaiting your check")) }
-                p.muted { (say.of("Pembeli menyatakan sudah transfer. Cek rekening Anda, lalu konfirmasi.", "These buyers say that they have paid. Look at your bank account, then confirm.")) }
+                h2 #awaiting-title { (say.of("Menunggu pengecekan Anda", "Waiting for your review")) }
+                p.muted { (say.of("Pembeli menyatakan sudah transfer. Cek rekening Anda, lalu konfirmasi.", "These buyers report that they have paid. Check your bank account, then confirm.")) }
                 (rows(&seller.visit, &awaiting))
                 @if more_await {
-                    p { a.button.secondary href=(seller.visit.to("/dashboard?paymentStatus=payment_claimed")) { (say.of("Lihat semua yang menunggu", "See all that wait")) } }
+                    p { a.button.secondary href=(seller.visit.to("/dashboard?paymentStatus=payment_claimed")) { (say.of("Lihat semua yang menunggu", "See all waiting orders")) } }
                 }
             }
         }
@@ -54,7 +54,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
             (filters(&seller.visit, status, payment, words))
             @if page.orders.is_empty() {
                 p.empty {
-                    @if is_filtered { (say.of("Tidak ada pesanan yang cocok.", "No order matches.")) }
+                    @if is_filtered { (say.of("Tidak ada pesanan yang cocok.", "No matching orders.")) }
                     @else { (say.of("Belum ada pesanan. Bagikan alamat etalase Anda kepada pembeli.", "There are no orders yet. Share your storefront's address with buyers.")) }
                 }
             } @else { (rows(&seller.visit, &page.orders)) }

@@ -1,4 +1,4 @@
-//! The seller's orders: those that await the check first, then all of them, and one of them whole.
+//! The seller's orders: the list, one order's page, and the forms on it.
 
 use std::sync::Arc;
 

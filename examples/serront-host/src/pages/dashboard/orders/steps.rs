@@ -17,7 +17,7 @@ use crate::pages::layout::Section;
 use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble};
 
-/// Asks before a step that nothing takes back.
+/// Asks before the payment is confirmed.
 pub(super) async fn question(seller: Seller, Id(id): Id<OrderId>) -> Shown {
     let say = seller.visit.say;
     let order = seller.caller.local().order(seller.caller.account(), id).await?;
@@ -31,19 +31,19 @@ pub(super) async fn question(seller: Seller, Id(id): Id<OrderId>) -> Shown {
             @if amount.is_zero() {
                 (say.of(
                     format!("Apakah Anda sudah melihat uang dari {} masuk di rekening Anda?", order.buyer_name),
-                    format!("Have you seen the money of {} in your bank account?", order.buyer_name),
+                    format!("Have you seen the money from {} in your bank account?", order.buyer_name),
                 ))
             } @else {
                 (say.of(
                     format!("Apakah Anda sudah melihat {amount} dari {} masuk di rekening Anda?", order.buyer_name),
-                    format!("Have you seen {amount} of {} in your bank account?", order.buyer_name),
+                    format!("Have you seen {amount} from {} in your bank account?", order.buyer_name),
                 ))
             }
         }
         p.honest {
             (say.of(
                 "Konfirmasi tidak bisa ditarik kembali. Pembeli langsung dikabari, dan rekening Anda tidak ditampilkan lagi.",
-                "This can't be taken back. The buyer is told at once, and your bank accounts are no longer shown.",
+                "This can't be undone. The buyer is notified immediately, and your bank accounts are no longer shown.",
             ))
         }
     };
@@ -53,7 +53,7 @@ pub(super) async fn question(seller: Seller, Id(id): Id<OrderId>) -> Shown {
         body,
         action: &format!("{path}/confirm"),
         once: None,
-        yes: say.of("Ya, uangnya sudah masuk", "Yes, the money is there"),
+        yes: say.of("Ya, uangnya sudah masuk", "Yes, the money has arrived"),
         is_destructive: false,
         no: say.of("Belum, kembali", "Not yet, go back"),
         back: &path,
@@ -68,7 +68,7 @@ pub(super) async fn confirm(seller: Seller, Id(id): Id<OrderId>, intake: Intake)
     finish(&seller, id, confirmed, "confirmed").await
 }
 
-/// Asks before the buyer's address stops working.
+/// Asks before the address of the buyer's page changes.
 pub(super) async fn rotation(seller: Seller, Id(id): Id<OrderId>) -> Shown {
     let say = seller.visit.say;
     let order = seller.caller.local().order(seller.caller.account(), id).await?;
@@ -77,13 +77,13 @@ pub(super) async fn rotation(seller: Seller, Id(id): Id<OrderId>) -> Shown {
         p {
             (say.of(
                 format!("Lakukan ini bila alamat halaman {} sampai ke orang lain.", order.buyer_name),
-                format!("Do this if the address of {}'s page got to somebody else.", order.buyer_name),
+                format!("Do this if another person knows the address of {}'s page.", order.buyer_name),
             ))
         }
         p.honest {
             (say.of(
                 "Alamat lama langsung tidak berlaku, juga bagi pembeli: kirimkan alamat barunya. Pembayaran online yang sedang berjalan tetap tercatat.",
-                "The old address stops working at once, for the buyer, too: send the new one. An online payment that is under way still counts.",
+                "The old address stops working immediately, also for the buyer: send them the new one. An online payment in progress is still recorded.",
             ))
         }
     };
@@ -104,7 +104,7 @@ pub(super) async fn rotation(seller: Seller, Id(id): Id<OrderId>) -> Shown {
 pub(super) async fn rotate_token(seller: Seller, Id(id): Id<OrderId>, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
     let (local, account) = (seller.caller.local(), seller.caller.account());
-    // What is not there goes before what is not well filled in.
+    // 404 precedes a refusal of the form.
     local.order(account, id).await?;
     let request = form.once(account, &format!("/dashboard/orders/{id}/rotate-token"))?;
     let rotated = local.rotate_token(account, id, &seller.caller.actor(), request).await.map(drop);
@@ -135,7 +135,7 @@ async fn change(seller: &Seller, id: OrderId, patch: OrderPatch, done: &str) -> 
     finish(seller, id, changed, done).await
 }
 
-/// Back to the order, with what was done or why not.
+/// Redirects to the order with the result, or shows it with the refusal.
 async fn finish(seller: &Seller, id: OrderId, outcome: Result<(), Failure>, done: &str) -> Shown {
     match outcome {
         Ok(()) => Ok(seller.visit.go(&format!("/dashboard/orders/{id}?done={done}"))),
@@ -143,7 +143,7 @@ async fn finish(seller: &Seller, id: OrderId, outcome: Result<(), Failure>, done
     }
 }
 
-/// Where a form leads whose page is reloaded, or read in the other language, after a refusal.
+/// GET at a form's address, from a reload or a language switch after a refusal: redirects to the order.
 pub(super) async fn back(seller: Seller, Id(id): Id<OrderId>) -> Response {
     seller.visit.go(&format!("/dashboard/orders/{id}"))
 }

@@ -17,10 +17,10 @@ use crate::query::{Period, Query};
 
 pub(super) const CSV_PATH: &str = "/dashboard/payments/entries.csv";
 
-/// How many transactions a page lists: what a phone scrolls through, below the rest of the page.
+/// Transactions on a page: what a phone scrolls through, below the rest of the page.
 pub(super) const ENTRIES_ON_A_PAGE: &str = "15";
 
-/// The entries that the address asks for.
+/// The requested entries.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
     pub(super) code: Option<EntryCode>,
@@ -94,7 +94,7 @@ pub(super) fn section(visit: &Visit, wanted: &Wanted<'_>, entries: &EntriesPage)
     }
 }
 
-/// A day to choose; the format is for browsers that have no picker.
+/// The field of a day. The format is for browsers without a picker.
 fn day(visit: &Visit, name: &str, label: &str, value: &str) -> Markup {
     let format = visit.say.of("Tahun-bulan-tanggal, misalnya 2026-11-30", "Year-month-day, such as 2026-11-30");
     html! {
@@ -122,7 +122,7 @@ fn row(visit: &Visit, entry: &EntryView) -> Markup {
     }
 }
 
-/// What a transaction comes from.
+/// The source of a transaction.
 fn about(visit: &Visit, entry: &EntryView) -> Markup {
     let say = visit.say;
     match entry.source_type {
@@ -137,7 +137,7 @@ fn about(visit: &Visit, entry: &EntryView) -> Markup {
     }
 }
 
-/// The ledger's own words for an order are English; an adjustment's reason is what the operator wrote.
+/// Translates the ledger's description of an order. An adjustment's reason stays as the operator wrote it.
 fn described(say: Say, source: SourceType, description: &str) -> String {
     let number = description.strip_prefix("Order ").filter(|_| source == SourceType::CheckoutSession);
     match number {
@@ -146,7 +146,7 @@ fn described(say: Say, source: SourceType, description: &str) -> String {
     }
 }
 
-/// The same as a CSV, as the API answers it.
+/// The same CSV as from the API.
 pub(super) async fn csv(seller: Seller, version: Version, query: Query) -> Shown {
     gate(&seller).await?;
     Ok(ledger_csv(Enabled(seller.caller), version, query.filled()).await?)

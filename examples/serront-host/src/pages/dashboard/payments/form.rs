@@ -1,4 +1,4 @@
-//! What the forms of the payments page share: their place, a refusal, and the check that the module is on.
+//! Common parts of the payments page's forms: their place, a refusal, and the check that the module is on.
 
 use serront_core::ids::ExceptionId;
 use serront_core::rejection::{Code, Rejection};
@@ -18,7 +18,7 @@ pub(super) enum Place {
     Exception(ExceptionId),
 }
 
-/// A form that was not carried out: shown again as it was sent, with the reason.
+/// A refused form, to be shown again as it was sent.
 pub(super) struct Refused {
     pub(super) place: Place,
     pub(super) form: Form,
@@ -30,13 +30,13 @@ impl Refused {
         let is_too_much = matches!(&failure, Failure::Rejected(Rejection::InsufficientBalance { .. }));
         let mut trouble = Trouble::of(seller.visit.say, failure)?;
         if is_too_much {
-            // The service names no field; here it is plain which one is meant.
+            // The service names no field; on this page it is the amount.
             trouble.param = Some("amount".to_owned());
         }
         Ok(Self { place, form, trouble })
     }
 
-    /// What was sent at this place, and why it was refused.
+    /// The refused form, if it is the one at this place.
     pub(super) fn at(refused: Option<&Self>, place: Place) -> Option<(&Form, &Trouble)> {
         refused.filter(|refused| refused.place == place).map(|refused| (&refused.form, &refused.trouble))
     }
@@ -50,7 +50,7 @@ pub(super) async fn is_on(seller: &Seller) -> Result<bool, Turn> {
     }
 }
 
-/// Sends to the page that says so if the module is off.
+/// Redirects to the payments page if the module is off.
 pub(super) async fn gate(seller: &Seller) -> Result<(), Turn> {
     if is_on(seller).await? { Ok(()) } else { Err(Turn::to(seller.visit.go(PATH))) }
 }

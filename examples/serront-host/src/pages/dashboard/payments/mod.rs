@@ -1,6 +1,6 @@
-//! The seller's money: the balance now and over time, what moved it, what goes to the bank, and what needs a look.
+//! The seller's money: the balance now and over time, transactions, payouts, and exceptions.
 //!
-//! With the module off, a page says so; what is to be looked after is shown all the same, as the API does.
+//! If the module is off, the page says so and shows only the open exceptions, as the API does.
 
 use std::sync::Arc;
 

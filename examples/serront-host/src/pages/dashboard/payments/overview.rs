@@ -1,4 +1,4 @@
-//! The payments page: the figures, its sections in order, and the forms that show it again when they are refused.
+//! The payments page: the figures, its sections in order, and the forms that show it again after a refusal.
 
 use std::sync::Arc;
 
@@ -41,9 +41,9 @@ pub(super) async fn page(State(host): State<Arc<Host>>, seller: Seller, query: Q
     let done = match query.one("done")? {
         Some("requested") => Some(say.of(
             "Pencairan diminta. Operator akan meninjau lalu mentransfernya manual.",
-            "The payout is requested. An operator will review it and transfer it by hand.",
+            "The payout was requested. An operator will review it and transfer it manually.",
         )),
-        Some("bank") => Some(say.of("Rekening tujuan disimpan.", "The bank account is saved.")),
+        Some("bank") => Some(say.of("Rekening tujuan disimpan.", "The bank account was saved.")),
         Some("resolved") => Some(say.of("Ditandai selesai.", "Marked as resolved.")),
         _ => None,
     };
@@ -78,19 +78,19 @@ async fn show(host: &Host, seller: &Seller, shown: &Overview<'_>) -> Shown {
     Ok(seller.page(Section::Payments, title, body))
 }
 
-/// Why a form was not carried out, with the way to it: the page is a long one on a phone.
+/// Why a form was refused, with a link to it, since the page is long on a phone.
 fn refused_above(visit: &Visit, refused: &Refused, is_on: bool) -> Markup {
     let section = match refused.place {
         Place::Request => "#payouts",
         Place::BankAccount => "#bank-account",
         Place::Exception(_) => "#exceptions",
     };
-    // With the module off, the other forms are not there.
+    // With the module off, the other forms are not shown.
     let is_there = is_on || section == "#exceptions";
     html! {
         p.alert role="alert" {
             (refused.trouble.text)
-            @if is_there { " " a href=(section) { (visit.say.of("Lihat isiannya", "Go to the form")) } }
+            @if is_there { " " a href=(section) { (visit.say.of("Lihat isiannya", "See the form")) } }
         }
     }
 }
@@ -107,7 +107,7 @@ fn off(visit: &Visit, open: &ExceptionsPage, of_exceptions: &Markup) -> Markup {
             p {
                 (say.of(
                     "Saldo, transaksi dan pencairan tampil di sini selama pembayaran online aktif. Bila pernah aktif, semuanya tetap tersimpan dan pencairan yang sudah diminta tetap diproses.",
-                    "Balance, transactions and payouts are shown here while online payment is on. If it has been on before, all of it is kept, and payouts that were asked for are still processed.",
+                    "Balance, transactions and payouts are shown here while online payment is on. If you used it before, everything is kept, and requested payouts are still processed.",
                 ))
             }
             div.actions { a.button href=(visit.to("/dashboard/integrations")) { (say.of("Buka integrasi", "Go to integrations")) } }
@@ -165,7 +165,7 @@ fn figures(say: Say, balance: &PayoutBalanceView) -> Markup {
             (figure(
                 say.of("Bisa dicairkan", "Available"),
                 balance.available,
-                say.of("Saldo dikurangi yang sedang dicairkan", "The balance less what is being paid out"),
+                say.of("Saldo dikurangi yang sedang dicairkan", "The balance less pending payouts"),
                 true,
             ))
             (figure(
@@ -177,7 +177,7 @@ fn figures(say: Say, balance: &PayoutBalanceView) -> Markup {
             (figure(
                 say.of("Sedang dicairkan", "Being paid out"),
                 balance.pending.get(),
-                say.of("Sudah diminta, belum dibayarkan", "Requested and not paid yet"),
+                say.of("Sudah diminta, belum dibayarkan", "Requested but not paid yet"),
                 false,
             ))
         }
@@ -185,14 +185,14 @@ fn figures(say: Say, balance: &PayoutBalanceView) -> Markup {
             p.honest {
                 (say.of(
                     "Angkanya di bawah nol karena ada penyesuaian, misalnya pengembalian kepada pembeli. Pencairan baru bisa diminta setelah angkanya di atas nol lagi.",
-                    "It is below zero because of an adjustment, such as money given back to a buyer. Payouts can be requested once it is above zero again.",
+                    "The available amount is negative because of an adjustment, such as a refund to a buyer. You can request payouts when it is positive again.",
                 ))
             }
         }
     }
 }
 
-/// Whoever reloads what a form was answered with, or switches its language, comes here.
+/// GET at a form's address, from a reload or a language switch: redirects to the page.
 pub(super) async fn back(visit: Visit) -> Response {
     visit.go(PATH)
 }
@@ -226,7 +226,7 @@ pub(super) async fn bank_account(State(host): State<Arc<Host>>, seller: Seller, 
     let (local, account) = (seller.caller.local(), seller.caller.account());
     let required = ["bankName", "bankAccountNumber", "bankAccountHolder"];
     let changed = match required.into_iter().find(|name| form.optional(name).is_none()) {
-        // The service would take it as clearing that part; nobody clears by a form whose fields are required.
+        // The service would clear the field, but a form with required fields should not.
         Some(missing) => Err(Invalid::new(missing, "must be given").into()),
         None => {
             let input = BankAccountInput {

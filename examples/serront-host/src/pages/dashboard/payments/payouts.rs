@@ -1,4 +1,4 @@
-//! Payouts: the account that they go to, the request, the list, and one of them with its steps.
+//! Payouts: the destination account, the request, the list, and the page of one payout.
 
 use maud::{Markup, html};
 use serront_core::audit::Actor;
@@ -22,25 +22,24 @@ use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
 
-/// Where they are asked for, and listed.
+/// The list, and the form of a request.
 pub(super) const LIST_PATH: &str = "/dashboard/payments/payouts";
 
-/// Where the account that they go to is changed.
+/// The form of the destination account.
 pub(super) const BANK_ACCOUNT_PATH: &str = "/dashboard/payments/bank-account";
 
-/// How many the page of the money shows of them.
+/// Payouts on the payments page.
 const FEW: &str = "5";
 
-/// How many their own page shows at once.
+/// Payouts on a page of the list.
 const ON_A_PAGE: &str = "20";
 
-/// The newest few.
 pub(super) async fn newest(seller: &Seller) -> Result<PayoutsPage, Turn> {
     let limit = Limit::parse(Some(FEW))?;
     Ok(seller.caller.local().payouts(seller.caller.account(), None, None, limit).await?)
 }
 
-/// The section of the payouts: what they are, the request, and the newest.
+/// The section of the payouts: an explanation, the request, and the newest ones.
 pub(super) fn section(
     seller: &Seller,
     balance: &PayoutBalanceView,
@@ -57,7 +56,7 @@ pub(super) fn section(
             p.honest {
                 (say.of(
                     "Setiap pencairan ditinjau lalu ditransfer manual oleh operator. Biasanya uangnya tidak langsung sampai.",
-                    "An operator reviews each payout and transfers it by hand. The money is usually not there instantly.",
+                    "An operator reviews each payout and transfers it manually. The money usually does not arrive instantly.",
                 ))
             }
             (request_form(seller, balance, bank, refused, once_text))
@@ -99,7 +98,7 @@ fn request_form(
             (note.show(say, trouble))
             @if let Some(bank) = bank.details.complete() {
                 p.muted {
-                    (say.of("Ditransfer ke ", "Goes to "))
+                    (say.of("Ditransfer ke ", "Transferred to "))
                     strong { (bank.bank_name) " " (bank.bank_account_number) } (say.of(", a.n. ", ", held by ")) (bank.bank_account_holder) "."
                 }
             } @else {
@@ -132,7 +131,7 @@ fn bank_title(say: Say) -> &'static str {
     say.of("Rekening tujuan", "Your bank account")
 }
 
-/// The account that payouts go to, and the form that changes it: at hand while there is none, folded up otherwise.
+/// The destination account and the form that changes it, which is folded if there is an account.
 pub(super) fn bank_section(seller: &Seller, bank: &BankAccountView, refused: Option<&Refused>) -> Markup {
     let say = seller.visit.say;
     let again = Refused::at(refused, Place::BankAccount);
@@ -143,11 +142,11 @@ pub(super) fn bank_section(seller: &Seller, bank: &BankAccountView, refused: Opt
                 (bank_details(say, &complete))
                 details open[again.is_some()] {
                     summary { (say.of("Ganti rekening", "Change the account")) }
-                    p.muted.small { (say.of("Pencairan yang sudah diminta tetap ke rekening sebelumnya.", "Payouts that were asked for before keep theirs.")) }
+                    p.muted.small { (say.of("Pencairan yang sudah diminta tetap ke rekening sebelumnya.", "Requested payouts keep the previous account.")) }
                     (bank_form(seller, &bank.details, refused))
                 }
             } @else {
-                p.muted { (say.of("Ke rekening inilah pencairan ditransfer. Pembeli tidak melihatnya.", "This is where payouts are transferred. Buyers don't see it.")) }
+                p.muted { (say.of("Ke rekening inilah pencairan ditransfer. Pembeli tidak melihatnya.", "Payouts are transferred to this account. Buyers don't see it.")) }
                 (bank_form(seller, &bank.details, refused))
             }
         }
@@ -189,7 +188,6 @@ fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>
     }
 }
 
-/// All of them, a page at a time.
 pub(super) async fn list(seller: Seller, query: Query) -> Shown {
     gate(&seller).await?;
     let visit = &seller.visit;
@@ -227,7 +225,7 @@ pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -
     let done = match query.one("done")? {
         Some("cancelled") => Some(say.of(
             "Pencairan dibatalkan. Uangnya bisa dicairkan lagi.",
-            "The payout is cancelled. Its money is available again.",
+            "The payout was cancelled. The money is available again.",
         )),
         _ => None,
     };
@@ -241,7 +239,7 @@ async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option
     let payout = local.payout(PayoutKey::Id(account, id)).await?;
     let steps = local.payout_audit(account, id).await?;
     let once_text = seller.fresh_once()?;
-    // Which key of the operators' it was is theirs to know.
+    // Sellers don't see which operator's key it was.
     let who = |actor: &Actor| {
         let is_operator = matches!(actor, Actor::Operator { .. });
         if is_operator { say.of("Operator", "An operator").to_owned() } else { say.actor(actor) }
@@ -268,26 +266,26 @@ async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option
     Ok(seller.page(Section::Payments, title, body))
 }
 
-/// What a state means to the seller.
+/// The meaning of a state for the seller.
 fn meaning(say: Say, status: PayoutStatus) -> &'static str {
     match status {
         PayoutStatus::Pending => say.of(
             "Operator meninjau permintaan ini, lalu mentransfernya manual. Biasanya tidak langsung.",
-            "An operator reviews this request and transfers it by hand, which is usually not instant.",
+            "An operator reviews this request and transfers it manually, which is usually not instant.",
         ),
         PayoutStatus::InTransit => say.of(
             "Operator sedang mentransfernya ke rekening Anda. Sekarang tidak bisa dibatalkan lagi.",
-            "An operator is transferring it to your account. It can't be cancelled any more.",
+            "An operator is transferring it to your account. It can no longer be cancelled.",
         ),
         PayoutStatus::Paid => say.of(
             "Operator menyatakan uangnya sudah ditransfer ke rekening Anda. Saldo Anda sudah dikurangi.",
-            "An operator says that the money was transferred to your account. It is taken off your balance.",
+            "An operator reports that the money was transferred to your account. It was deducted from your balance.",
         ),
         PayoutStatus::Cancelled => say
-            .of("Anda membatalkannya. Uangnya bisa dicairkan lagi.", "You cancelled it. Its money is available again."),
+            .of("Anda membatalkannya. Uangnya bisa dicairkan lagi.", "You cancelled it. The money is available again."),
         PayoutStatus::Failed => say.of(
             "Transfernya tidak berhasil. Uangnya bisa dicairkan lagi; periksa rekening tujuan sebelum meminta lagi.",
-            "The transfer did not work. Its money is available again; check your bank account before you ask again.",
+            "The transfer failed. The money is available again; check the bank account before you request it again.",
         ),
     }
 }
@@ -296,17 +294,17 @@ fn destination(say: Say, payout: &PayoutView) -> Markup {
     let requested = say.moment(payout.created_at);
     html! {
         section.card aria-labelledby="destination-title" {
-            h2 #destination-title { (say.of("Ditransfer ke", "Goes to")) }
+            h2 #destination-title { (say.of("Ditransfer ke", "Transferred to")) }
             (bank_details(say, &payout.bank))
             (facts(&[(say.of("Diminta", "Requested"), &requested)]))
-            @if let Some(reference) = &payout.reference { (quoted(say.of("Referensi transfer", "Reference of the transfer"), reference)) }
+            @if let Some(reference) = &payout.reference { (quoted(say.of("Referensi transfer", "Transfer reference"), reference)) }
             @if let Some(reason) = &payout.failure_reason { (quoted(say.of("Mengapa gagal", "Why it failed"), reason)) }
             @if let Some(note) = &payout.note { (quoted(say.of("Catatan Anda", "Your note"), note)) }
         }
     }
 }
 
-/// The question stands with its button: until an operator begins, cancelling costs nothing and the money can be asked for again.
+/// The question and its button, without a separate page: cancelling costs nothing, and the money can be requested again.
 fn cancel_card(seller: &Seller, payout: &PayoutView, once_text: &str) -> Markup {
     let visit = &seller.visit;
     let say = visit.say;
@@ -316,7 +314,7 @@ fn cancel_card(seller: &Seller, payout: &PayoutView, once_text: &str) -> Markup 
             p {
                 (say.of(
                     format!("{} bisa dicairkan lagi. Pembatalan hanya bisa sebelum operator mulai mentransfer, dan tidak bisa ditarik kembali.", payout.amount),
-                    format!("{} becomes available again. It can be cancelled only until an operator begins to transfer it, and this can't be taken back.", payout.amount),
+                    format!("{} becomes available again. You can cancel only until an operator starts the transfer. This can't be undone.", payout.amount),
                 ))
             }
             form method="post" action=(visit.to(&format!("{LIST_PATH}/{}/cancel", payout.id))) data-once="" {

@@ -1,4 +1,4 @@
-//! The storefront's form as it was typed, and the input that it makes.
+//! The storefront's form as typed, and its conversion to the service's input.
 
 use serront_core::storefront::{BANK_ACCOUNTS_MAX, BankAccount, StorefrontInput};
 use serront_core::text::{WhatsAppNumber, is_blank, visible};
@@ -6,24 +6,24 @@ use serront_core::view::StorefrontView;
 
 use crate::pages::form::Form;
 
-/// The fields of a bank account, as the service names them; in the form, the group's number follows.
+/// The fields of a bank account, as named by the service. In the form, the group's number is appended.
 pub(super) const COLUMNS: [&str; 3] = ["bankName", "accountNumber", "accountHolder"];
 
-/// What stands in the fields of one bank account, in the order of [`COLUMNS`].
+/// The fields of one bank account, in the order of [`COLUMNS`].
 pub(super) type Group = [String; COLUMNS.len()];
 
 pub(super) fn is_empty(group: &Group) -> bool {
     group.iter().all(|text| is_blank(text))
 }
 
-/// What stands in the form, as it was typed.
+/// The form as typed.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) slug: String,
     pub(super) display_name: String,
     pub(super) bio: String,
     pub(super) whatsapp_number: String,
-    /// As many as there may be bank accounts, empty ones among them.
+    /// Always [`BANK_ACCOUNTS_MAX`], including empty ones.
     pub(super) groups: Vec<Group>,
     pub(super) instructions: String,
     pub(super) hide_branding: bool,
@@ -31,7 +31,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Of what is stored; empty before the first time.
+    /// The stored storefront; empty if there is none.
     pub(super) fn of(stored: Option<&StorefrontView>) -> Self {
         let mut draft = stored.map(Self::stored).unwrap_or_default();
         draft.groups.resize_with(BANK_ACCOUNTS_MAX, Group::default);
@@ -71,7 +71,7 @@ impl Draft {
         }
     }
 
-    /// The WhatsApp number, without what people put between its digits.
+    /// The WhatsApp number without spaces and punctuation.
     pub(super) fn number(&self) -> String {
         visible(&self.whatsapp_number).replace(
             |character: char| character.is_whitespace() || "-.()\u{2010}\u{2011}\u{2013}".contains(character),
@@ -79,8 +79,7 @@ impl Draft {
         )
     }
 
-    /// What the service is asked for: without empty groups, and without what people put between the digits of a phone
-    /// number.
+    /// The service's input, without empty groups.
     pub(super) fn input(&self) -> StorefrontInput {
         let given = |text: &str| Some(text.trim().replace("\r\n", "\n")).filter(|text| !is_blank(text));
         let number = self.number();
@@ -91,7 +90,7 @@ impl Draft {
             account_holder,
         });
         StorefrontInput {
-            // A phone's keyboard begins with a capital letter.
+            // A phone's keyboard capitalises the first letter.
             slug: visible(&self.slug).trim().to_lowercase(),
             display_name: self.display_name.clone(),
             bio: given(&self.bio),
@@ -103,8 +102,7 @@ impl Draft {
         }
     }
 
-    /// How the service names a field of this group, which it counts only with those that are filled in; no name if it does
-    /// not know the group.
+    /// The service's name of a field in this group. The service counts only filled groups; an empty group has no name.
     pub(super) fn param(&self, index: usize, column: &str) -> String {
         if self.groups.get(index).is_none_or(is_empty) {
             return String::new();
@@ -123,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_stands_at_its_own_group_also_behind_empty_ones() {
+    fn a_refusal_is_shown_at_its_group_even_after_empty_ones() {
         let mut draft = Draft { slug: "s".into(), display_name: "S".into(), ..Draft::of(None) };
         draft.groups = vec![
             Group::default(),
@@ -141,8 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn what_people_put_around_a_number_and_a_slug_is_taken_off() {
-        // Phones copy numbers out of contacts with marks of direction around them (#16).
+    fn spaces_and_punctuation_around_a_number_and_a_slug_are_removed() {
+        // Phones copy numbers from contacts with direction marks around them (#16).
         let copied = Draft { whatsapp_number: "\u{202a}+62\u{a0}812‑3456\u{202c}".into(), ..Draft::of(None) };
         assert_eq!(copied.input().whatsapp_number.as_deref(), Some("+628123456"));
         let draft = Draft {

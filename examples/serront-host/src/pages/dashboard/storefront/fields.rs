@@ -20,8 +20,8 @@ pub(super) fn profile_card(host: &Host, say: Say, draft: &Draft, trouble: Option
             host.public_url()
         ),
         format!(
-            "Small letters, digits and hyphens. The storefront opens at {}/s/address; once it is changed, the old one is no \
-             longer valid",
+            "Lower-case letters, digits and hyphens. The storefront opens at {}/s/address; if you change it, the old address \
+             stops working",
             host.public_url()
         ),
     );
@@ -34,20 +34,21 @@ pub(super) fn profile_card(host: &Host, say: Say, draft: &Draft, trouble: Option
     let bio = Field::text("bio", say.of("Tentang toko", "About the shop"), &draft.bio)
         .rule(say.of("Paling banyak 2.000 huruf", "At most 2,000 characters"))
         .input(Input::Lines(4));
-    let whatsapp = Field::text("whatsappNumber", say.of("Nomor WhatsApp", "WhatsApp number"), &draft.whatsapp_number)
-        .rule(say.of(
-            "Diawali kode negara, misalnya +62 812 3456 7890",
-            "With the country's code, such as +62 812 3456 7890",
-        ))
-        .wrong(if has_national_zero(&draft.number()) {
-            say.of(
-                "Hapus angka 0 sesudah kode negara: +62 812…, bukan +62 0812…",
-                "Leave out the 0 behind the country's code: +62 812…, not +62 0812…",
-            )
-        } else {
-            ""
-        })
-        .input(Input::Line { kind: "tel", autocomplete: "off" });
+    let whatsapp =
+        Field::text("whatsappNumber", say.of("Nomor WhatsApp", "WhatsApp number"), &draft.whatsapp_number)
+            .rule(say.of(
+                "Diawali kode negara, misalnya +62 812 3456 7890",
+                "With the country code, such as +62 812 3456 7890",
+            ))
+            .wrong(if has_national_zero(&draft.number()) {
+                say.of(
+                    "Hapus angka 0 sesudah kode negara: +62 812…, bukan +62 0812…",
+                    "Leave out the 0 after the country code: +62 812…, not +62 0812…",
+                )
+            } else {
+                ""
+            })
+            .input(Input::Line { kind: "tel", autocomplete: "off" });
     html! {
         section.card aria-labelledby="profile-title" {
             h2 #profile-title { (say.of("Profil", "Profile")) }
@@ -62,18 +63,18 @@ pub(super) fn profile_card(host: &Host, say: Say, draft: &Draft, trouble: Option
 }
 
 pub(super) fn taken(say: Say) -> &'static str {
-    say.of("Alamat ini sudah dipakai toko lain", "Another shop has this address already")
+    say.of("Alamat ini sudah dipakai toko lain", "Another shop already uses this address")
 }
 
 pub(super) fn transfer_card(say: Say, draft: &Draft, trouble: Option<&Trouble>) -> Markup {
-    // The filled groups and one more; the others open when they are wanted.
+    // Shows the filled groups and one more; the others are folded.
     let filled = draft.groups.iter().rposition(|group| !is_empty(group)).map_or(0, |index| index + 1);
     let groups = || draft.groups.iter().enumerate();
     let instructions =
         Field::text("manualInstructions", say.of("Petunjuk transfer", "Instructions"), &draft.instructions)
             .rule(say.of(
                 "Misalnya berita transfer yang diharapkan. Paling banyak 2.000 huruf",
-                "Such as the text that a transfer should carry. At most 2,000 characters",
+                "For example, the reference to put on the transfer. At most 2,000 characters",
             ))
             .input(Input::Lines(3));
     html! {
@@ -82,14 +83,14 @@ pub(super) fn transfer_card(say: Say, draft: &Draft, trouble: Option<&Trouble>) 
             p.honest {
                 (say.of(
                     "Rekening hanya tampil di halaman pesanan, selama pembayarannya belum dikonfirmasi. Di etalase tidak pernah.",
-                    "Bank accounts are shown only on an order's page, while its payment is not confirmed. Never on the \
+                    "Bank accounts are shown only on an order's page until its payment is confirmed, and never on the \
                      storefront.",
                 ))
             }
             p.muted {
                 (say.of(
                     "Paling banyak lima. Isi ketiga kolom tiap rekening; nomor ditampilkan persis seperti yang Anda ketik.",
-                    "Five at most. Fill in all three fields of each; the number is shown just as you type it.",
+                    "At most five. Fill in all three fields of each; the number is shown exactly as you type it.",
                 ))
             }
             @for (index, group) in groups().take(filled + 1) { (account_group(say, draft, index, group, trouble)) }
@@ -127,7 +128,7 @@ fn account_group(say: Say, draft: &Draft, index: usize, group: &Group, trouble: 
     }
 }
 
-/// The first plan that may hide our name, and what it costs.
+/// The cheapest plan that may hide our name, with its price.
 fn plan_without_branding() -> Option<(&'static str, String)> {
     let terms = Tier::ALL.into_iter().map(Tier::terms).find(|terms| terms.branding_removal)?;
     Some((terms.name, rupiah(terms.price_idr)))
@@ -135,7 +136,7 @@ fn plan_without_branding() -> Option<(&'static str, String)> {
 
 pub(super) fn visibility_card(say: Say, tier: Tier, draft: &Draft, trouble: Option<&Trouble>) -> Markup {
     let is_allowed = tier.terms().branding_removal;
-    // What the plan does not allow can't be asked for, unless it was, just now: then it can be taken back.
+    // If the plan does not allow it, the box is disabled, except after a refusal, so that it can be unticked.
     let is_refused = trouble.is_some_and(|trouble| trouble.param.as_deref() == Some("hideBranding"));
     let gate = match plan_without_branding() {
         Some((name, price)) if !is_allowed => say.of(
@@ -149,7 +150,7 @@ pub(super) fn visibility_card(say: Say, tier: Tier, draft: &Draft, trouble: Opti
         label: say.of("Terbitkan etalase", "Publish the storefront"),
         rule: say.of(
             "Semua orang yang punya alamatnya bisa melihat etalase dan memesan",
-            "Everybody who has its address can see it and place orders",
+            "Everyone who has its address can see it and place orders",
         ),
         is_ticked: draft.published,
         is_closed: false,
@@ -171,13 +172,13 @@ pub(super) fn visibility_card(say: Say, tier: Tier, draft: &Draft, trouble: Opti
     }
 }
 
-/// A box to tick.
+/// A checkbox.
 struct Tick<'a> {
     name: &'a str,
     label: &'a str,
     rule: &'a str,
     is_ticked: bool,
-    /// Whether it can't be ticked.
+    /// Whether it is disabled.
     is_closed: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The storefront's settings: the seller's profile, where buyers transfer to, and who may see it. The catalog is listed
-//! below; it is edited through the API.
+//! The storefront's settings: the seller's profile, bank accounts and visibility. The catalog is listed below; it is edited
+//! through the API.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ mod fields;
 
 const PATH: &str = "/dashboard/storefront";
 
-/// How many services are listed: more would make the page heavy, and the API has them all.
+/// Services listed: more would make the page heavy, and the API lists all.
 const SERVICES_SHOWN: usize = 30;
 
 pub(super) fn routes() -> Router<Arc<Host>> {
@@ -39,7 +39,7 @@ async fn settings(State(host): State<Arc<Host>>, seller: Seller, query: Query) -
     let stored = seller.caller.local().storefront(seller.caller.account()).await?;
     let say = seller.visit.say;
     let done = match query.one("done")? {
-        Some("saved") => Some(say.of("Etalase disimpan.", "The storefront is saved.")),
+        Some("saved") => Some(say.of("Etalase disimpan.", "The storefront was saved.")),
         _ => None,
     };
     show(&host, &seller, stored.as_ref(), &Draft::of(stored.as_ref()), done, None).await
@@ -59,7 +59,7 @@ async fn save(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> 
     }
 }
 
-/// Why it was not saved, beside the field that it is about, also where the service has no field to name.
+/// Why it was not saved. Names the field even if the service does not.
 fn trouble_of(say: Say, failure: Failure) -> Result<Trouble, Turn> {
     let is_taken = matches!(&failure, Failure::Rejected(Rejection::Conflict(_)));
     let is_gated = matches!(&failure, Failure::Rejected(Rejection::UpgradeRequired { .. }));
@@ -106,7 +106,7 @@ async fn show(
     Ok(seller.page(Section::Storefront, title, body))
 }
 
-/// What a storefront is, before there is one.
+/// Explains storefronts to a seller without one.
 fn welcome(say: Say) -> Markup {
     html! {
         section.card aria-labelledby="welcome-title" {
@@ -115,15 +115,15 @@ fn welcome(say: Say) -> Markup {
                 (say.of(
                     "Etalase adalah halaman toko Anda: pembeli melihat layanan, memesan, lalu mendapat petunjuk pembayaran. \
                      Isi formulir ini, terbitkan, lalu bagikan alamatnya.",
-                    "The storefront is your shop's page: buyers look at your services, place an order, and are then told how to \
-                     pay. Fill in this form, publish it, and share its address.",
+                    "The storefront is your shop's page: buyers see your services, place an order, and then get payment \
+                     instructions. Fill in this form, publish the storefront, and share its address.",
                 ))
             }
         }
     }
 }
 
-/// Where the storefront is, once it is published.
+/// The storefront's address, if it is published.
 fn public_card(host: &Host, visit: &Visit, stored: &StorefrontView) -> Markup {
     let say = visit.say;
     let address = format!("{}/s/{}", host.public_url(), stored.slug);
@@ -145,7 +145,7 @@ fn public_card(host: &Host, visit: &Visit, stored: &StorefrontView) -> Markup {
                 p {
                     (say.of(
                         "Pembeli belum bisa membuka etalase ini. Centang “Terbitkan etalase” di bawah bila sudah siap.",
-                        "Buyers can't open this storefront yet. Tick “Publish the storefront” below when it is ready.",
+                        "Buyers can't open this storefront yet. Select “Publish the storefront” below when it is ready.",
                     ))
                 }
             }
@@ -153,18 +153,18 @@ fn public_card(host: &Host, visit: &Visit, stored: &StorefrontView) -> Markup {
     }
 }
 
-/// The catalog, to look at.
+/// The catalog, read only.
 fn services_card(say: Say, services: &[ServiceView]) -> Markup {
     let left_out = services.len().saturating_sub(SERVICES_SHOWN);
     html! {
         section.card #services aria-labelledby="services-title" {
             h2 #services-title { (say.of("Layanan", "Services")) }
             p.muted {
-                (say.of("Layanan ditambah dan diubah lewat API, di ", "Services are added and changed through the API, at "))
+                (say.of("Layanan ditambah dan diubah lewat API, di ", "Add and change services through the API, at "))
                 code { "/api/v1/services" } "."
             }
             @if services.is_empty() {
-                p.empty { (say.of("Belum ada layanan, jadi belum ada yang bisa dipesan.", "There is no service yet, so there is nothing to order.")) }
+                p.empty { (say.of("Belum ada layanan, jadi belum ada yang bisa dipesan.", "There are no services yet, so buyers can't place orders.")) }
             } @else {
                 ul.rows { @for service in services.iter().take(SERVICES_SHOWN) { (service_row(say, service)) } }
                 @if left_out > 0 {

@@ -18,13 +18,13 @@ use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
 
-/// How many deliveries a page lists.
+/// Deliveries on a page.
 const DELIVERIES_ON_A_PAGE: &str = "20";
 
-/// How many attempts of a delivery are listed, the last ones. Only somebody who sends it again by hand makes more.
+/// Attempts listed of a delivery, the latest ones. There are more only after many manual retries.
 const ATTEMPTS_SHOWN: usize = 30;
 
-/// The deliveries that the address asks for.
+/// The requested deliveries.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
     pub(super) status: Option<EffectStatus>,
@@ -55,7 +55,7 @@ pub(super) async fn section(
             @if is_filtered || !deliveries.is_empty() { (filters(visit, wanted, subscriptions)) }
             @if deliveries.is_empty() {
                 p.empty {
-                    @if is_filtered { (say.of("Tidak ada kiriman yang cocok.", "No delivery matches.")) }
+                    @if is_filtered { (say.of("Tidak ada kiriman yang cocok.", "No matching deliveries.")) }
                     @else { (say.of("Belum ada yang dikirim.", "Nothing has been sent yet.")) }
                 }
             } @else {
@@ -69,10 +69,10 @@ pub(super) async fn section(
 }
 
 fn deleted(say: Say) -> &'static str {
-    say.of("Webhook yang sudah dihapus", "A webhook that was deleted")
+    say.of("Webhook yang sudah dihapus", "A deleted webhook")
 }
 
-/// The deliveries behind these, at their place on the page.
+/// The address of the next deliveries.
 fn behind(visit: &Visit, wanted: &Wanted<'_>, cursor: &str) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     if let Some(status) = wanted.status {
@@ -125,7 +125,7 @@ fn row(visit: &Visit, delivery: &DeliveryView, address: &str) -> Markup {
     }
 }
 
-/// How often it was sent, when last, and what the receiver said to that.
+/// The number of attempts, the time of the last one, and the receiver's answer.
 fn tried(say: Say, delivery: &DeliveryView) -> String {
     let Some(at) = delivery.last_attempt_at else {
         return say.of("belum dicoba", "not tried yet").to_owned();
@@ -149,7 +149,7 @@ pub(super) async fn detail(seller: Seller, Id(id): Id<DeliveryId>, query: Query)
     let say = seller.visit.say;
     let done = match query.one("done")? {
         Some("queued") => Some(
-            say.of("Kiriman masuk antrean dan segera dicoba lagi.", "The delivery is queued and tried again at once."),
+            say.of("Kiriman masuk antrean dan segera dicoba lagi.", "The delivery is queued and will be retried soon."),
         ),
         _ => None,
     };
@@ -215,7 +215,7 @@ fn moment_or_none(say: Say, at: Option<Timestamp>) -> String {
     at.map_or_else(|| "–".to_owned(), |at| say.moment(at))
 }
 
-/// Sending it again, or why that is not to be done now.
+/// The form that sends it again, or why that is not possible now.
 fn retry_form(
     seller: &Seller,
     delivery: &DeliveryView,
@@ -228,7 +228,7 @@ fn retry_form(
     if delivery.status == EffectStatus::Pending {
         return Ok(html! {
             @if is_open {
-                p { (say.of("Dikirim dengan sendirinya begitu gilirannya tiba.", "It is sent by itself when its turn comes.")) }
+                p { (say.of("Dikirim dengan sendirinya begitu gilirannya tiba.", "It will be sent automatically.")) }
             } @else {
                 p { (say.of("Tujuannya dijeda atau sudah dihapus, jadi kiriman ini tidak akan dikirim.", "Its webhook is paused or deleted, so it will not be sent.")) }
             }
@@ -253,7 +253,7 @@ fn retry_form(
     })
 }
 
-/// The attempts, the newest first.
+/// The attempts, newest first.
 fn attempts_card(say: Say, delivery: &DeliveryView) -> Markup {
     let left_out = delivery.attempt_log.len().saturating_sub(ATTEMPTS_SHOWN);
     html! {
@@ -276,34 +276,34 @@ fn attempts_card(say: Say, delivery: &DeliveryView) -> Markup {
             }
             @if left_out > 0 {
                 p.muted.small {
-                    (say.of(format!("Dan {left_out} percobaan sebelumnya."), format!("And {left_out} attempts before.")))
+                    (say.of(format!("Dan {left_out} percobaan sebelumnya."), format!("And {left_out} earlier attempts.")))
                 }
             }
         }
     }
 }
 
-/// What came of an attempt, in words. What was not foreseen here is told as the log has it.
+/// The result of an attempt. Unknown errors are shown as logged.
 fn outcome(say: Say, attempt: &Attempt) -> String {
     if attempt.status == EffectStatus::Succeeded {
         let code = attempt.response_code.map(|code| format!(" ({code})")).unwrap_or_default();
-        return format!("{}{code}", say.of("Diterima", "Taken"));
+        return format!("{}{code}", say.of("Diterima", "Accepted"));
     }
     if let Some(code) = attempt.response_code {
         return say.of(format!("Penerima menjawab {code}"), format!("The receiver answered {code}"));
     }
     let error = attempt.error.as_deref().unwrap_or_default();
-    let told = match error {
+    let reason = match error {
         "timed out" => say.of("Tidak ada jawaban dalam 10 detik", "No answer within 10 seconds"),
         "connection refused" => say.of("Sambungan ditolak", "The connection was refused"),
-        "connection reset" | "connection failed" => say.of("Sambungan terputus", "The connection broke off"),
-        "host unreachable" => say.of("Alamat tidak terjangkau", "The address can't be reached"),
-        "TLS failed" => say.of("Sertifikat https tidak bisa dipercaya", "The https certificate can't be trusted"),
-        "no valid answer" => say.of("Jawaban tidak bisa dibaca", "The answer could not be read"),
+        "connection reset" | "connection failed" => say.of("Sambungan terputus", "The connection was lost"),
+        "host unreachable" => say.of("Alamat tidak terjangkau", "The address is unreachable"),
+        "TLS failed" => say.of("Sertifikat https tidak bisa dipercaya", "The https certificate is not trusted"),
+        "no valid answer" => say.of("Jawaban tidak bisa dibaca", "The answer was not valid HTTP"),
         "the subscription was deleted" => say.of("Webhook sudah dihapus", "The webhook was deleted"),
         "the subscription is inactive" => say.of("Webhook dijeda", "The webhook is paused"),
         "" => say.of("Gagal", "Failed"),
         other => return say.of(format!("Gagal: {other}"), format!("Failed: {other}")),
     };
-    told.to_owned()
+    reason.to_owned()
 }

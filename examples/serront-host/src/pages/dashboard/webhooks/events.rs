@@ -4,12 +4,12 @@ use serront_core::event::EventType;
 
 use crate::pages::say::Say;
 
-/// What an event is called.
+/// The name of an event type.
 pub(super) fn name(say: Say, event: EventType) -> &'static str {
     match event {
         EventType::OrderCreated => say.of("Pesanan baru", "New order"),
         EventType::OrderReplied => say.of("Pesan di pesanan", "Message on an order"),
-        EventType::OrderStatusChanged => say.of("Pengerjaan berubah", "Work moved along"),
+        EventType::OrderStatusChanged => say.of("Pengerjaan berubah", "Work updated"),
         EventType::OrderPaymentConfirmed => say.of("Pembayaran dikonfirmasi", "Payment confirmed"),
         EventType::BillingSubscribed => say.of("Paket berganti", "Plan changed"),
         EventType::SubscriptionDisabled => say.of("Webhook dinonaktifkan", "Webhook switched off"),
@@ -17,7 +17,7 @@ pub(super) fn name(say: Say, event: EventType) -> &'static str {
     }
 }
 
-/// What an event tells.
+/// The meaning of an event type.
 pub(super) fn description(say: Say, event: EventType) -> &'static str {
     let indonesian = match event {
         EventType::OrderCreated => "Pembeli membuat pesanan.",

@@ -1,4 +1,4 @@
-//! Webhooks: where the seller's own systems are told of events, what was sent there, and sending it again.
+//! Webhooks: the seller's subscriptions, their deliveries, and sending a delivery again.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble, Turn};
 use crate::query::Query;
 
-/// What stands in the form of a new subscription.
+/// The form of a new subscription.
 #[derive(Default)]
 struct Draft {
     url: String,
@@ -42,20 +42,21 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
     let done = match query.one("done")? {
         Some("active") => Some(say.of(
             "Webhook aktif. Kejadian berikutnya dikirim ke sana.",
-            "The webhook is active. What happens from now on is sent there.",
+            "The webhook is active. New events will be delivered to it.",
         )),
         Some("paused") => Some(say.of(
             "Webhook dijeda. Tidak ada yang dikirim ke sana sampai diaktifkan lagi.",
-            "The webhook is paused. Nothing is sent there until it is active again.",
+            "The webhook is paused. Nothing is delivered until you activate it again.",
         )),
-        Some("deleted") => Some(
-            say.of("Webhook dihapus. Catatan kirimannya tetap ada.", "The webhook is deleted. Its delivery log stays."),
-        ),
+        Some("deleted") => Some(say.of(
+            "Webhook dihapus. Catatan kirimannya tetap ada.",
+            "The webhook was deleted. Its delivery log is kept.",
+        )),
         _ => None,
     };
     let wanted = Wanted {
         status: query.one("status")?.and_then(EffectStatus::parse),
-        // What is empty, or no id, filters nothing: the field shows so.
+        // An invalid id does not filter, as the field shows.
         subscription_id: query.one("subscriptionId")?.and_then(|raw| raw.parse().ok()),
         cursor: query.one("cursor")?,
     };
@@ -68,7 +69,7 @@ pub(super) async fn create(seller: Seller, intake: Intake) -> Shown {
     let (service, account) = (seller.caller.service(), seller.caller.account());
     match service.create_subscription(account, &draft.input(), form.once(account, PATH)?).await {
         Ok(made) => {
-            let title = seller.visit.say.of("Webhook dibuat", "The webhook is made");
+            let title = seller.visit.say.of("Webhook dibuat", "Webhook created");
             Ok(shown(&seller, title, &made.value, None))
         }
         Err(failure) => {
@@ -78,7 +79,7 @@ pub(super) async fn create(seller: Seller, intake: Intake) -> Shown {
     }
 }
 
-/// The service names the filter that it refuses; the form has one field for all, and tells which one it was.
+/// The service names the refused filter; the form has one field for all filters, so the text quotes it.
 fn at_field(say: Say, draft: &Draft, trouble: Trouble) -> Trouble {
     let param = trouble.param.as_deref().unwrap_or_default();
     if !param.starts_with("events") {
@@ -88,14 +89,11 @@ fn at_field(say: Say, draft: &Draft, trouble: Trouble) -> Trouble {
         param.strip_prefix("events[").and_then(|rest| rest.strip_suffix(']')).and_then(|index| index.parse().ok());
     let filters = draft.input().events.unwrap_or_default();
     let text = match index.and_then(|index: usize| filters.get(index)) {
-        Some(filter) => say.of(
-            format!("“{filter}” bukan jenis kejadian yang ada."),
-            format!("There is no type of event such as “{filter}”."),
-        ),
-        None => say.of(
-            format!("Paling banyak {FILTERS_MAX} jenis kejadian."),
-            format!("At most {FILTERS_MAX} types of event."),
-        ),
+        Some(filter) => {
+            say.of(format!("“{filter}” bukan jenis kejadian yang ada."), format!("There is no event type “{filter}”."))
+        }
+        None => say
+            .of(format!("Paling banyak {FILTERS_MAX} jenis kejadian."), format!("At most {FILTERS_MAX} event types.")),
     };
     Trouble { param: Some("events".to_owned()), text: text.into(), ..trouble }
 }
@@ -118,16 +116,16 @@ async fn show(
             p.lead {
                 (say.of(
                     "Sistem Anda sendiri dikabari begitu ada kejadian, misalnya pesanan baru atau pembayaran yang dikonfirmasi.",
-                    "Your own systems are told as soon as something happens, such as a new order or a confirmed payment.",
+                    "Webhooks notify your own systems of events, such as a new order or a confirmed payment.",
                 ))
             }
         }
         (notice(done))
         (alert(trouble))
         section.card #subscriptions aria-labelledby="subscriptions-title" {
-            h2 #subscriptions-title { (say.of("Alamat yang dikabari", "Addresses that are told")) }
+            h2 #subscriptions-title { (say.of("Alamat yang dikabari", "Your webhooks")) }
             @if part.shown.is_empty() {
-                p.empty { (say.of("Belum ada webhook.", "There is no webhook yet.")) }
+                p.empty { (say.of("Belum ada webhook.", "There are no webhooks yet.")) }
             } @else {
                 ul.rows { @for subscription in &part.shown { (subscription::row(seller, subscription)) } }
             }
@@ -149,13 +147,13 @@ fn create_card(seller: &Seller, draft: &Draft, trouble: Option<&Trouble>) -> Res
         .required()
         .rule(say.of(
             "Alamat https yang bisa dijangkau dari internet, misalnya https://toko.example/webhook",
-            "An https address that the internet can reach, such as https://shop.example/webhook",
+            "An https address on the public internet, such as https://shop.example/webhook",
         ))
         .input(Input::Line { kind: "url", autocomplete: "off" });
-    let events = Field::text("events", say.of("Jenis kejadian", "Types of event"), &draft.events)
+    let events = Field::text("events", say.of("Jenis kejadian", "Event types"), &draft.events)
         .rule(say.of(
             "Satu per baris, misalnya serront.order.* untuk semua kejadian pesanan. Kosongkan untuk semua jenis",
-            "One a line, such as serront.order.* for all events of orders. Leave it empty for all types",
+            "One per line, such as serront.order.* for all events of orders. Leave it empty for all types",
         ))
         .input(Input::Lines(3));
     Ok(html! {
@@ -169,7 +167,7 @@ fn create_card(seller: &Seller, draft: &Draft, trouble: Option<&Trouble>) -> Res
                 p.actions { button type="submit" { (say.of("Tambah webhook", "Add the webhook")) } }
             }
             details {
-                summary { (say.of("Jenis kejadian yang ada", "The types of event")) }
+                summary { (say.of("Jenis kejadian yang ada", "All event types")) }
                 ul.rows {
                     @for event in EventType::ALL {
                         li.entry { div.what { p.title { code { (event.as_str()) } } p.muted.small { (events::description(say, event)) } } }
@@ -194,7 +192,7 @@ pub(super) async fn switch(seller: Seller, Id(id): Id<SubscriptionId>, intake: I
     }
 }
 
-/// Where a form leads whose page is reloaded, or read in the other language, after a refusal.
+/// GET at a form's address, from a reload or a language switch after a refusal: redirects to the page.
 pub(super) async fn back(seller: Seller) -> Response {
     seller.visit.go(PATH)
 }

@@ -19,16 +19,16 @@ use crate::pages::visit::{Shown, Trouble};
 
 pub(super) const PATH: &str = "/dashboard/webhooks";
 
-/// How many filters of a subscription are listed; few have more than one or two.
+/// Filters listed of a subscription; few have more than one or two.
 const FILTERS_SHOWN: usize = 6;
 
-/// Where a long address is cut in a list, in characters.
+/// Most characters of an address in a list.
 const ADDRESS_CHARACTERS: usize = 60;
 
-/// What a seller has to know when a secret is replaced.
+/// What a seller must know when a secret is replaced.
 const BOTH_SIGN: (&str, &str) = (
     "Rahasia sebelumnya ikut menandatangani selama 24 jam lagi, sehingga sistem Anda sempat diganti tanpa ada kiriman yang ditolak.",
-    "The one before signs beside it for another 24 hours, so that your system can be changed without refusing a delivery.",
+    "Deliveries are also signed with the previous secret for another 24 hours, so that you can change your system without refusing any.",
 );
 
 pub(super) async fn find(seller: &Seller, id: SubscriptionId) -> Result<Option<SubscriptionView>, Failure> {
@@ -36,7 +36,7 @@ pub(super) async fn find(seller: &Seller, id: SubscriptionId) -> Result<Option<S
     Ok(subscriptions.into_iter().find(|subscription| subscription.id == id))
 }
 
-/// An address as far as a list has room for it.
+/// An address, cut for a list.
 pub(super) fn shortened(url: &str) -> String {
     let mut text: String = url.chars().take(ADDRESS_CHARACTERS).collect();
     if text.len() < url.len() {
@@ -66,8 +66,8 @@ pub(super) fn row(seller: &Seller, subscription: &SubscriptionView) -> Markup {
                     @if left_out > 0 { span.muted.small { (say.of(format!("dan {left_out} lainnya"), format!("and {left_out} more"))) } }
                 }
                 p.muted.small {
-                    (say.of("Dibuat ", "Made ")) (say.day(*created_at)) " · "
-                    a href=(visit.to(&format!("{PATH}?subscriptionId={id}#deliveries"))) { (say.of("Lihat kiriman", "Its deliveries")) }
+                    (say.of("Dibuat ", "Created ")) (say.day(*created_at)) " · "
+                    a href=(visit.to(&format!("{PATH}?subscriptionId={id}#deliveries"))) { (say.of("Lihat kiriman", "See deliveries")) }
                 }
             }
             div.actions {
@@ -88,7 +88,7 @@ fn active_pill(say: Say, is_active: bool) -> Markup {
     if is_active { pill(Tone::Good, say.of("Aktif", "Active")) } else { pill(Tone::Calm, say.of("Dijeda", "Paused")) }
 }
 
-/// A subscription's secret, this once: the answer to the form that made it. What is to be known beside it stands below.
+/// A subscription's new secret, shown only in the answer to the form, with a note below.
 pub(super) fn shown(seller: &Seller, title: &str, made: &NewSubscriptionView, known: Option<&str>) -> Response {
     let visit = &seller.visit;
     let say = visit.say;
@@ -96,12 +96,12 @@ pub(super) fn shown(seller: &Seller, title: &str, made: &NewSubscriptionView, kn
         p.muted.small {
             (say.of(
                 "Dengan rahasia ini sistem Anda memeriksa header ",
-                "With this secret, your system checks the header ",
+                "Your system uses this secret to verify the header ",
             ))
             code { "Serront-Signature" }
             (say.of(
                 " dari setiap kiriman, sehingga tahu bahwa kiriman itu benar dari kami.",
-                " of each delivery, and so knows that it comes from us.",
+                " of each delivery, which proves that we sent it.",
             ))
         }
     };
@@ -116,7 +116,7 @@ pub(super) fn shown(seller: &Seller, title: &str, made: &NewSubscriptionView, kn
     seller.page(Section::Webhooks, title, body)
 }
 
-/// Asks before a subscription signs with another secret.
+/// Asks before a subscription gets a new secret.
 pub(super) async fn rotation(seller: Seller, Id(id): Id<SubscriptionId>) -> Shown {
     ask_rotation(&seller, id, None).await
 }
@@ -130,18 +130,18 @@ async fn ask_rotation(seller: &Seller, id: SubscriptionId, trouble: Option<&Trou
         p {
             (say.of(
                 "Lakukan ini bila rahasianya mungkin diketahui orang lain. Rahasia baru langsung menandatangani semua kiriman.",
-                "Do this if somebody else may know the secret. The new one signs all deliveries at once.",
+                "Do this if another person may know the secret. All deliveries are signed with the new one immediately.",
             ))
         }
         p.honest { (say.of(BOTH_SIGN.0, BOTH_SIGN.1)) }
     };
     let question = Question {
         section: Section::Webhooks,
-        title: say.of("Buat rahasia baru untuk webhook ini?", "Make a new secret for this webhook?"),
+        title: say.of("Buat rahasia baru untuk webhook ini?", "Create a new secret for this webhook?"),
         body,
         action: &format!("{PATH}/{id}/rotate-secret"),
         once: Some(seller.fresh_once()?),
-        yes: say.of("Ya, buat rahasia baru", "Yes, make a new secret"),
+        yes: say.of("Ya, buat rahasia baru", "Yes, create a new secret"),
         is_destructive: false,
         no: say.of("Tidak jadi, kembali", "No, go back"),
         back: PATH,
@@ -152,7 +152,7 @@ async fn ask_rotation(seller: &Seller, id: SubscriptionId, trouble: Option<&Trou
 pub(super) async fn rotate_secret(seller: Seller, Id(id): Id<SubscriptionId>, intake: Intake) -> Shown {
     let form = seller.form(&intake).await?;
     let (local, account) = (seller.caller.local(), seller.caller.account());
-    // What is not there goes before what is not well filled in.
+    // 404 precedes a refusal of the form.
     find(&seller, id).await?.ok_or(Rejection::NotFound("webhook subscription"))?;
     let request = form.once(account, &format!("{PATH}/{id}/rotate-secret"))?;
     match local.rotate_secret(account, id, request).await {
@@ -178,8 +178,8 @@ pub(super) async fn question(seller: Seller, Id(id): Id<SubscriptionId>) -> Show
             (say.of(
                 "Kejadian tidak lagi dikirim ke alamat ini, juga yang masih dalam antrean, dan rahasianya tidak berlaku lagi. \
                  Catatan kiriman tetap ada.",
-                "Nothing is sent to this address any more, nor what is still queued, and its secret is gone. The delivery log \
-                 stays.",
+                "Nothing more is sent to this address, not even queued deliveries, and its secret stops working. The delivery \
+                 log is kept.",
             ))
         }
     };
