@@ -68,8 +68,8 @@ impl Golden {
     }
 }
 
-/// Cursors are opaque: only that there is one is compared. Fields are in the order of their names, for in which other one they
-/// are kept depends on what else is built with these tests.
+/// Cursors are opaque: only their presence is compared. Fields are sorted by name, since their order depends on the features that
+/// are built with these tests.
 fn comparable(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
