@@ -23,7 +23,6 @@ use crate::console::Fatal;
 use crate::installation;
 use crate::settings::{Database, PlugipayAccess, Settings};
 
-/// The storage on either engine.
 pub(crate) enum Engine {
     Sqlite(Arc<SqliteStorage>),
     Postgres(Arc<PostgresStorage>),

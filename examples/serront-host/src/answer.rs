@@ -1,5 +1,7 @@
 //! A success: the `data` of the envelope.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -7,7 +9,6 @@ use serront_core::service;
 
 use crate::problem::Problem;
 
-/// The result of every API handler.
 pub(crate) type Reply = Result<Answer, Problem>;
 
 /// The page of a list, for lists that describe it in `meta`.
@@ -19,15 +20,16 @@ pub(crate) struct PageMeta {
 }
 
 #[derive(Serialize)]
-struct Deleted {
-    deleted: bool,
+struct Listed<'a, T> {
+    #[serde(flatten)]
+    rows: BTreeMap<&'static str, &'a [T]>,
+    #[serde(flatten)]
+    page: PageMeta,
 }
 
-/// A success.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     status: StatusCode,
-    /// JSON.
     pub(crate) data: String,
     pub(crate) page: Option<PageMeta>,
     pub(crate) replayed: bool,
@@ -50,6 +52,12 @@ impl Answer {
         Ok(Self { page: Some(page), ..Self::ok(data)? })
     }
 
+    /// 200 with a page of a list under its name, with the cursor next to it.
+    pub(crate) fn list<T: Serialize>(name: &'static str, rows: &[T], cursor: Option<String>) -> Reply {
+        let page = PageMeta { has_more: cursor.is_some(), cursor };
+        Self::ok(&Listed { rows: BTreeMap::from([(name, rows)]), page })
+    }
+
     /// 200 with the result of a command.
     pub(crate) fn done<T: Serialize>(answer: &service::Answer<T>) -> Reply {
         Self::new(StatusCode::OK, &answer.value, answer.replayed)
@@ -62,7 +70,7 @@ impl Answer {
 
     /// 200 for a deletion.
     pub(crate) fn deleted() -> Reply {
-        Self::ok(&Deleted { deleted: true })
+        Self::ok(&BTreeMap::from([("deleted", true)]))
     }
 }
 

@@ -29,11 +29,9 @@ use crate::state::{Host, HostService};
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// The holder of a valid key.
 pub(crate) trait Who {
     /// The scope of the holder's idempotency keys, and the account in the log.
     fn account(&self) -> AccountId;
-    /// The actor in the audit trail.
     fn actor(&self) -> Actor;
 }
 
@@ -47,7 +45,6 @@ impl Who for Caller {
     }
 }
 
-/// The holder of an operator's key.
 pub(crate) struct OperatorId(KeyId);
 
 impl OperatorId {
@@ -155,7 +152,6 @@ impl<W: Who> Authenticated<W> {
         self.host.online()
     }
 
-    /// The host's time.
     pub(crate) fn now(&self) -> Timestamp {
         self.host.ports.clock.now()
     }
@@ -165,7 +161,6 @@ impl<W: Who> Authenticated<W> {
         &self.host.ports.storage
     }
 
-    /// For unpredictable texts.
     pub(crate) fn secrets(&self) -> &dyn Secrets {
         self.host.ports.secrets.as_ref()
     }

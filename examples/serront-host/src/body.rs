@@ -43,10 +43,8 @@ const DRAIN_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Longest time for draining: 8 MiB at about a megabit a second.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How far a body was drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drained {
-    /// To its end.
     Wholly,
     /// The rest did not arrive, or was not waited for.
     Partly,
@@ -62,7 +60,6 @@ struct Stream {
     room: Option<Room>,
 }
 
-/// Why there are no next bytes.
 enum Stopped {
     /// The connection ended.
     Early,

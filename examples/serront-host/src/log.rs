@@ -53,7 +53,6 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// Logs a request.
 pub(crate) fn line(line: &Line) {
     let request_id = tracing::field::display(line.request_id);
     let method = method_name(&line.method);

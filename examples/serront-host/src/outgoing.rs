@@ -37,7 +37,6 @@ const SHARE_BYTES: usize = ROOM_BYTES / 3;
 /// Longest wait for free memory. Most clients receive their answers within a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The receiver of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
     /// A caller with a key of this account.
@@ -63,7 +62,6 @@ impl Reader {
     }
 }
 
-/// The shared memory of answers.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     holds: Mutex<Holds>,
@@ -174,7 +172,6 @@ struct UntilSent<T> {
     kept: Arc<T>,
 }
 
-/// Bytes not yet sent.
 struct Part<T> {
     bytes: Bytes,
     _kept: Arc<T>,

@@ -14,7 +14,6 @@ use crate::log;
 /// `Retry-After` of `BUSY`, in seconds. Contention passes within milliseconds; a second is the header's unit.
 const BUSY_SECONDS: u64 = 1;
 
-/// A refusal or a failure.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -39,12 +38,10 @@ impl Problem {
         Rejection::NotFound(what).into()
     }
 
-    /// 401.
     pub(crate) fn unauthorized() -> Self {
         Self::of(Code::Unauthorized, "a valid API key is required: Authorization: Bearer sk_live_…")
     }
 
-    /// 403.
     pub(crate) fn operator_only() -> Self {
         Self::of(Code::OperatorOnly, "only an operator's key may do this")
     }
@@ -54,7 +51,6 @@ impl Problem {
         Self::of(Code::MethodNotAllowed, "this route does not support the method")
     }
 
-    /// 413.
     pub(crate) fn payload_too_large(bytes_max: usize) -> Self {
         Rejection::PayloadTooLarge { bytes_max }.into()
     }
@@ -84,7 +80,6 @@ impl Problem {
         Self { retry_after, cause: Some(log::describe(error)), ..Self::of(Code::PlugipayError, message) }
     }
 
-    /// 503.
     pub(crate) fn busy(message: &'static str) -> Self {
         Self::of(Code::Busy, message)
     }

@@ -18,10 +18,8 @@ use crate::settings::{LISTEN_DEFAULT, Settings};
 /// wire contract.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// Longest time for closing the database.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// A host that serves.
 pub(crate) struct Running {
     pub(crate) host: Arc<Host>,
     pub(crate) address: String,

@@ -17,7 +17,6 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Most parameters of an address; no route has ten. Each takes far more memory than the two bytes it may be sent as.
 const PARAMETERS_MAX: usize = 100;
 
-/// The parameters of a request.
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Query {
@@ -37,7 +36,6 @@ impl Query {
         Ok(Self(given))
     }
 
-    /// The value of one parameter.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Invalid> {
         let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
         let first = values.next();

@@ -12,15 +12,13 @@ use serront_core::policy::Policy;
 use serront_host::{Limits, TrustedProxies};
 use url::Url;
 
-/// The default address to listen on.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
-/// The default maximum of connections.
 const CONNECTIONS_MAX_DEFAULT: u32 = 2_048;
 /// The default time in seconds that a start waits for a locked database.
 const DATABASE_WAIT_SECONDS_DEFAULT: u32 = 60;
 const PLUGIPAY_DEFAULT: &str = "https://plugipay.com";
 
-#[derive(Clone, Args)]
+#[derive(Clone, Default, Args)]
 pub(crate) struct Settings {
     /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
     #[arg(long, global = true, env = "SERRONT_LISTEN")]
@@ -150,15 +148,7 @@ impl Settings {
         Self {
             listen: self.listen.clone(),
             public_url: self.public_url.clone(),
-            database_url: None,
-            database_schema: None,
-            database_wait_seconds: None,
             data_dir: Some(folder.to_string_lossy().into_owned()),
-            secrets_key: None,
-            proofs: None,
-            smtp: None,
-            smtp_ca: None,
-            mail_from: None,
             plugipay_url: Some(plugipay.url),
             plugipay_key_id: Some(plugipay.key_id),
             plugipay_secret: Some(plugipay.secret),
@@ -167,6 +157,7 @@ impl Settings {
             trusted_proxies: self.trusted_proxies.clone(),
             connections_max: self.connections_max.clone(),
             dev: Some(true),
+            ..Self::default()
         }
     }
 

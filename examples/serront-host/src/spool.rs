@@ -28,7 +28,6 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(60);
 /// Most files written or read at the same time. Each occupies a thread.
 const FILES_AT_ONCE: usize = 8;
 
-/// The place of incoming bodies.
 pub(crate) struct Spool {
     folder: PathBuf,
     room: Arc<Semaphore>,
@@ -51,7 +50,6 @@ impl Spool {
         }
     }
 
-    /// Starts a body.
     pub(crate) const fn begin(&self) -> Kept<'_> {
         Kept { spool: self, held: Vec::new(), file: None, disk: None, length: 0 }
     }
@@ -87,7 +85,6 @@ impl<'s> Kept<'s> {
         self.length
     }
 
-    /// Appends the next bytes.
     pub(crate) async fn append(&mut self, data: Bytes) -> Result<(), Problem> {
         self.length = self.length.saturating_add(data.len());
         if self.file.is_none() && self.length <= HELD_BYTES_MAX {

@@ -16,7 +16,6 @@ use crate::outgoing::Outgoing;
 use crate::session_key::SessionKey;
 use crate::spool::Spool;
 
-/// The service over the host's ports.
 pub(crate) type HostService<'p> = Service<'p, dyn WorkStorage, dyn Receipts, dyn Sink>;
 
 /// The ports that a host brings.
@@ -57,7 +56,6 @@ pub struct Host {
     commits: Commits,
 }
 
-/// Wakes the loop of each lane.
 #[derive(Default)]
 struct Commits {
     mails: Notify,
@@ -159,7 +157,6 @@ impl Host {
         Online::new(self.ports.storage.as_ref(), provider, self.environment())
     }
 
-    /// The local commands and the reads.
     pub(crate) fn local(&self) -> Local<'_, dyn WorkStorage> {
         self.service().local()
     }
@@ -182,7 +179,6 @@ impl Host {
         }
     }
 
-    /// Waits until this lane is woken.
     pub(crate) async fn woken(&self, lane: Lane) {
         self.commits.of(lane).notified().await;
     }

@@ -37,7 +37,6 @@ use crate::query::{Period, Query};
 
 /// Memory of a page and of its copy that is being sent: a thousand rows of a few hundred bytes.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Header with the time up to which an answer is complete.
 const COMPLETE_BEFORE: &str = "serront-complete-before";
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
@@ -114,7 +113,6 @@ struct Export {
     form: Form,
 }
 
-/// The format of the rows.
 #[derive(Debug, Clone, Copy)]
 struct Form {
     separator: u8,
@@ -157,7 +155,6 @@ impl Form {
     }
 }
 
-/// The next step of an export.
 enum Next {
     /// Write the text and a page that was already read.
     Write(Vec<u8>, Page<LedgerEntry>),

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serront_core::ids::AccountId;
 use serront_core::reconcile::ProviderPage;
 
-/// The layout of the lines.
 const VERSION: u32 = 1;
 
 /// The first line: whose pages follow.
@@ -23,13 +22,11 @@ struct Head {
     plugipay: String,
 }
 
-/// Why the journal can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum JournalError {
     /// Another process has the file locked.
     #[error("another reconciliation of this account is running")]
     Running,
-    /// The file can't be used.
     #[error("the pages that were read can't be kept in {path}")]
     File {
         path: PathBuf,

@@ -35,7 +35,6 @@ pub(crate) async fn outbox(settings: &Settings, command: OutboxCommand) -> Resul
     lines.iter().try_for_each(console::result)
 }
 
-/// The newest effects, at most `limit`.
 async fn given_up(storage: &dyn WorkStorage, limit: u32) -> Result<Vec<EffectRecord>, PortError> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut effects = Vec::new();

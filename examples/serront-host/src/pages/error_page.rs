@@ -8,7 +8,6 @@ use serront_core::rejection::Code;
 use crate::pages::layout::{self, Area, Page};
 use crate::pages::visit::Visit;
 
-/// The page of a problem.
 pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Response {
     let say = visit.say;
     let title = if matches!(code, Code::NotFound | Code::MethodNotAllowed) {

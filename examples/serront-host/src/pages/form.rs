@@ -30,14 +30,12 @@ pub(super) const TOKEN: &str = "csrf";
 /// The field with the idempotency key.
 pub(super) const ONCE: &str = "once";
 
-/// A form's fields, decoded.
 pub(super) struct Form {
     fields: Vec<(String, String)>,
     bytes: Vec<u8>,
 }
 
 impl Form {
-    /// Reads a urlencoded form.
     pub(super) async fn read(intake: &Intake) -> Result<Self, Turn> {
         let bytes = intake.read(FORM_BYTES_MAX).await?;
         let fields: Vec<_> = url::form_urlencoded::parse(&bytes).into_owned().take(FIELDS_MAX + 1).collect();
@@ -58,7 +56,6 @@ impl Form {
         Some(self.text(name).trim().replace("\r\n", "\n")).filter(|text| !text::is_blank(text))
     }
 
-    /// Whether a box was ticked.
     pub(super) fn ticked(&self, name: &str) -> bool {
         !self.text(name).is_empty()
     }

@@ -6,17 +6,16 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use cookie::{Cookie, SameSite};
 use serront_core::order::Language;
 use serront_core::rejection::Code;
 use url::Url;
 
-use super::visit::{LANGUAGE_COOKIE, Visit, see_other};
+use super::visit::{LANGUAGE_COOKIE, Visit, see_other, set_cookie};
 use crate::problem::Problem;
 use crate::state::Host;
 
 /// A year.
-const LANGUAGE_SECONDS: i64 = 365 * 24 * 3_600;
+const LANGUAGE_SECONDS: u32 = 365 * 24 * 3_600;
 
 /// Only this host's files run or load. A receipt's preview is a blob of the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
@@ -84,15 +83,7 @@ pub(crate) fn switch_language(host: &Host, request: &Request) -> Option<Response
     let mut rest = url::form_urlencoded::Serializer::new(String::new());
     let rest = rest.extend_pairs(pairs().filter(|(name, _)| name != "lang")).finish();
     let mut response = see_other(&visit.to(&if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") }));
-    let cookie = Cookie::build((LANGUAGE_COOKIE, language.as_str()))
-        .path(visit.to("/"))
-        .max_age(cookie::time::Duration::seconds(LANGUAGE_SECONDS))
-        .same_site(SameSite::Lax)
-        .http_only(true)
-        .secure(host.is_secure());
-    if let Ok(value) = HeaderValue::try_from(cookie.to_string()) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
+    set_cookie(host, &mut response, (LANGUAGE_COOKIE, language.as_str()), visit.to("/"), LANGUAGE_SECONDS).ok()?;
     protect(response.headers_mut(), false);
     Some(response)
 }

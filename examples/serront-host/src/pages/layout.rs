@@ -31,7 +31,6 @@ pub(super) enum Area<'a> {
     },
 }
 
-/// A page of the dashboard.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     Orders,
@@ -70,14 +69,12 @@ impl Section {
     }
 }
 
-/// A page without its frame.
 pub(super) struct Page<'a> {
     pub(super) title: &'a str,
     pub(super) area: Area<'a>,
     pub(super) body: Markup,
 }
 
-/// The page in its frame.
 pub(super) fn show(visit: &Visit, page: Page<'_>) -> Response {
     let say = visit.say;
     let (name, is_branded) = match &page.area {

@@ -26,7 +26,6 @@ use crate::body::Intake;
 use crate::query::Query;
 use crate::state::Host;
 
-/// The name of the upload's field.
 const RECEIPT: &str = "receipt";
 /// The file types of the upload: the accepted images, and a type that does not exist.
 ///
@@ -39,7 +38,6 @@ const ACCEPTED: &str = "image/png,image/jpeg,image/webp,image/gif,android/allow-
 struct Context<'a> {
     /// The buyer returns from the checkout.
     is_back: bool,
-    /// What the last form did.
     done: Option<&'a str>,
     trouble: Option<&'a Trouble>,
 }
@@ -162,7 +160,6 @@ fn instructions_of(order: &BuyerOrder) -> String {
     Digest256::of(json.as_bytes()).to_string().chars().take(8).collect()
 }
 
-/// The page of a paid order.
 fn receipt(visit: &Visit, order: &BuyerOrder) -> Markup {
     let say = visit.say;
     let number = format!("#{}", order.number);

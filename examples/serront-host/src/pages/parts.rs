@@ -10,9 +10,8 @@ use serront_core::payout::{BankDetails, PayoutAudit, PayoutStatus};
 use super::form::{ONCE, TOKEN};
 use super::say::Say;
 use super::session::SignedIn;
-use super::visit::{Trouble, Visit};
+use super::visit::Trouble;
 
-/// The look of a state.
 #[derive(Clone, Copy)]
 pub(super) enum Tone {
     /// Neutral.
@@ -113,7 +112,6 @@ pub(super) struct Field<'a> {
     pub(super) wrong: &'a str,
 }
 
-/// The kind of a field.
 #[derive(Clone, Copy)]
 pub(super) enum Input<'a> {
     Line {
@@ -133,7 +131,6 @@ pub(super) enum Input<'a> {
 /// Characters of an account number that fit on a small phone; a longer one scrolls.
 const DIGITS_IN_SIGHT: usize = 18;
 
-/// One line of text.
 pub(super) const TEXT: Input<'static> = Input::Line { kind: "text", autocomplete: "off" };
 
 impl<'a> Field<'a> {
@@ -218,7 +215,6 @@ pub(super) fn day_rule(say: Say) -> &'static str {
     say.of("Tulis tahun-bulan-tanggal, misalnya 2026-12-24", "Write year-month-day, such as 2026-12-24")
 }
 
-/// A list of names and values.
 pub(super) fn facts(rows: &[(&str, &dyn Render)]) -> Markup {
     html! {
         dl.facts {
@@ -240,15 +236,10 @@ pub(super) fn quoted(name: &str, text: &str) -> Markup {
 }
 
 /// The link to the next page of a list.
-pub(super) fn more(visit: &Visit, path: &str, query: &[(&str, &str)], cursor: Option<&str>) -> Markup {
-    let address = cursor.map(|cursor| {
-        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
-        pairs.extend_pairs(query.iter().filter(|(_, value)| !value.is_empty())).append_pair("cursor", cursor);
-        visit.to(&format!("{path}?{}", pairs.finish()))
-    });
+pub(super) fn more(say: Say, address: Option<String>) -> Markup {
     html! {
         @if let Some(address) = address {
-            p.more { a.button.secondary href=(address) { (visit.say.of("Berikutnya", "Next page")) } }
+            p.more { a.button.secondary href=(address) { (say.of("Berikutnya", "Next page")) } }
         }
     }
 }

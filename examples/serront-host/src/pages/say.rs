@@ -147,7 +147,6 @@ impl Say {
         }
     }
 
-    /// A record of an order's history.
     pub(super) fn act(self, act: &Act) -> String {
         match act {
             Act::Placed { quote } if quote.is_zero() => {

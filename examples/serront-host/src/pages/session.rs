@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use cookie::{Cookie, CookieJar, SameSite};
+use cookie::{Cookie, CookieJar};
 use maud::Markup;
 use serront_core::key::{ApiKey, Caller, OperatorKey};
 use serront_core::ports::PortError;
@@ -98,16 +98,8 @@ impl Session {
     }
 }
 
-fn set_cookie<R: Role>(host: &Host, response: &mut Response, value: &str, seconds: u32) -> Result<(), Turn> {
-    let cookie = Cookie::build((R::COOKIE, value.to_owned()))
-        .path(format!("{}{}", host.base, R::HOME))
-        .max_age(cookie::time::Duration::seconds(seconds.into()))
-        .same_site(SameSite::Lax)
-        .http_only(true)
-        .secure(host.is_secure());
-    let value = HeaderValue::try_from(cookie.to_string()).map_err(|_| Problem::internal("a cookie is no header"))?;
-    response.headers_mut().append(header::SET_COOKIE, value);
-    Ok(())
+fn set<R: Role>(host: &Host, response: &mut Response, value: &str, seconds: u32) -> Result<(), Turn> {
+    visit::set_cookie(host, response, (R::COOKIE, value), format!("{}{}", host.base, R::HOME), seconds)
 }
 
 /// Starts a session with this key and redirects to `next`. `None` if the key is not valid.
@@ -124,14 +116,14 @@ pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result
     jar.private_mut(&host.session_key().map_err(no_secret)?.0).add(Cookie::new(R::COOKIE, session.to_text()));
     let sealed = jar.get(R::COOKIE).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
     let mut response = see_other(&format!("{}{}", host.base, safe_next::<R>(next)));
-    set_cookie::<R>(host, &mut response, &sealed, SESSION_SECONDS)?;
+    set::<R>(host, &mut response, &sealed, SESSION_SECONDS)?;
     Ok(Some(response))
 }
 
 /// Ends the session in this browser.
 pub(super) fn end<R: Role>(host: &Host) -> Result<Response, Turn> {
     let mut response = see_other(&format!("{}{}/login?out=1", host.base, R::HOME));
-    set_cookie::<R>(host, &mut response, "", 0)?;
+    set::<R>(host, &mut response, "", 0)?;
     Ok(response)
 }
 
@@ -182,13 +174,10 @@ impl<R: Role> FromRequestParts<Arc<Host>> for SignedIn<R> {
             return Ok(Self { caller: Authenticated::of(who, parts, host), visit, token: session.token });
         }
         let ended = visit::cookie(&parts.headers, R::COOKIE).is_some();
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        if ended {
-            query.append_pair("ended", "1");
-        }
         // A form's content is lost, so sending it leads to the first page.
-        query.append_pair("next", if parts.method == axum::http::Method::GET { &visit.here } else { R::HOME });
-        Err(Turn::to(visit.go(&format!("{}/login?{}", R::HOME, query.finish()))))
+        let next = if parts.method == Method::GET { &visit.here } else { R::HOME };
+        let parameters = [("ended", if ended { "1" } else { "" }), ("next", next)];
+        Err(Turn::to(see_other(&visit.link(&format!("{}/login", R::HOME), parameters))))
     }
 }
 

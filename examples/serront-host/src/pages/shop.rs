@@ -101,7 +101,6 @@ fn read(form: &Form) -> OrderInput {
     }
 }
 
-/// The page's address, below the base.
 fn address(shop: &ShopView) -> String {
     format!("/s/{}", shop.storefront.slug)
 }
@@ -110,7 +109,6 @@ fn address(shop: &ShopView) -> String {
 struct Displayed<'a> {
     /// Index of the first service.
     from: usize,
-    /// The form's idempotency key.
     once: &'a str,
     input: &'a OrderInput,
     trouble: Option<&'a Trouble>,
@@ -164,7 +162,6 @@ fn page(visit: &Visit, shop: &ShopView, shown: &Displayed<'_>) -> Response {
     response
 }
 
-/// The links to the other services.
 fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
     let say = visit.say;
     let at = |from: usize| visit.to(&format!("{}?from={from}", address(shop)));
@@ -179,7 +176,6 @@ fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
     }
 }
 
-/// The beginning of a description.
 fn brief(description: &str) -> String {
     let mut brief: String = description.chars().take(DETAIL_CHARACTERS_MAX).collect();
     if brief.len() < description.len() {

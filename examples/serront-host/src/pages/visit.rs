@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use cookie::Cookie;
+use cookie::{Cookie, SameSite};
 use serront_core::order::Language;
 use serront_core::rejection::{Code, Invalid, Rejection};
 use serront_core::service::Failure;
@@ -17,7 +17,6 @@ use crate::pages::say::Say;
 use crate::problem::Problem;
 use crate::state::Host;
 
-/// The cookie with the chosen language.
 pub(super) const LANGUAGE_COOKIE: &str = "serront_language";
 
 /// A request for a page.
@@ -45,6 +44,13 @@ impl Visit {
         format!("{}{path}", self.base)
     }
 
+    /// The address of a path with these parameters, without empty ones.
+    pub(super) fn link<'a>(&self, path: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let query = query.extend_pairs(parameters.into_iter().filter(|(_, value)| !value.is_empty())).finish();
+        self.to(&if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
+    }
+
     /// Redirects there with GET.
     pub(super) fn go(&self, path: &str) -> Response {
         see_other(&self.to(path))
@@ -68,13 +74,31 @@ impl FromRequestParts<Arc<Host>> for Visit {
     }
 }
 
-/// The value of a cookie.
 pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     all.flat_map(Cookie::split_parse)
         .filter_map(Result::ok)
         .find(|cookie| cookie.name() == name)
         .map(|cookie| cookie.value().to_owned())
+}
+
+/// Sets a cookie below a path; 0 seconds delete it.
+pub(super) fn set_cookie(
+    host: &Host,
+    response: &mut Response,
+    (name, value): (&str, &str),
+    path: String,
+    seconds: u32,
+) -> Result<(), Turn> {
+    let cookie = Cookie::build((name, value))
+        .path(path)
+        .max_age(cookie::time::Duration::seconds(seconds.into()))
+        .same_site(SameSite::Lax)
+        .http_only(true)
+        .secure(host.is_secure());
+    let value = HeaderValue::try_from(cookie.to_string()).map_err(|_| Problem::internal("a cookie is no header"))?;
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(())
 }
 
 /// Redirects there with GET.
@@ -164,10 +188,8 @@ pub(super) fn asks_for_page(headers: &HeaderMap) -> bool {
     accepts.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
 }
 
-/// The form of an answer.
 #[derive(Clone)]
 pub(crate) enum Face {
-    /// JSON, as in the wire contract.
     Envelope,
     Page(Visit),
 }

@@ -1,21 +1,16 @@
 //! API keys.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serront_core::ids::KeyId;
-use serront_core::view::KeyView;
 
 use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed};
 use crate::body::Intake;
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Keys {
-    api_keys: Vec<KeyView>,
-}
-
 pub(super) async fn list(caller: Keyed) -> Reply {
-    Answer::ok(&Keys { api_keys: caller.local().keys(caller.account()).await? })
+    Answer::ok(&BTreeMap::from([("apiKeys", caller.local().keys(caller.account()).await?)]))
 }
 
 #[derive(Deserialize)]

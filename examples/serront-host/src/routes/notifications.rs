@@ -1,7 +1,8 @@
 //! Notifications from Plugipay. Their only credential is the signature over the raw bytes; the `Content-Type` is ignored.
 
+use std::collections::BTreeMap;
+
 use axum::http::HeaderMap;
-use serde::Serialize;
 
 use crate::answer::{Answer, Reply};
 use crate::auth::Open;
@@ -12,15 +13,10 @@ const NOTIFICATION_BYTES_MAX: usize = 256 * 1024;
 
 const SIGNATURE: &str = "X-Plugipay-Signature";
 
-#[derive(Serialize)]
-struct Received {
-    received: bool,
-}
-
 pub(super) async fn receive(caller: Open, headers: HeaderMap, intake: Intake) -> Reply {
     let body = intake.read(NOTIFICATION_BYTES_MAX).await?;
     caller.local().receive_notification(signature(&headers), &body).await?;
-    Answer::ok(&Received { received: true })
+    Answer::ok(&BTreeMap::from([("received", true)]))
 }
 
 /// The signature, if there is exactly one such header.

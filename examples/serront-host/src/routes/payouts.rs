@@ -1,34 +1,25 @@
 //! Payouts. Sellers request, see and cancel them while the module is on. Operators mark them in every state of the module, since
 //! the money moves anyway.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serront_core::decide::{PayoutStep, Requester};
 use serront_core::ids::PayoutId;
 use serront_core::page::Limit;
 use serront_core::payout::{BankAccountInput, PayoutInput, PayoutStatus};
 use serront_core::ports::PayoutKey;
-use serront_core::view::PayoutView;
 
 use crate::answer::{Answer, Reply};
 use crate::auth::{Enabled, Id, Operator, PayoutReader, existing};
 use crate::body::Intake;
 use crate::query::Query;
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Payouts {
-    payouts: Vec<PayoutView>,
-    cursor: Option<String>,
-    has_more: bool,
-}
-
 pub(super) async fn list(Enabled(caller): Enabled, query: Query) -> Reply {
     let must_be = "must be one of all, pending, in_transit, paid, cancelled, failed";
     let status = query.filter("status", PayoutStatus::parse, must_be)?;
     let limit = Limit::parse(query.one("limit")?)?;
     let page = caller.local().payouts(caller.account(), status, query.one("cursor")?, limit).await?;
-    Answer::ok(&Payouts { payouts: page.payouts, has_more: page.cursor.is_some(), cursor: page.cursor })
+    Answer::list("payouts", &page.payouts, page.cursor)
 }
 
 pub(super) async fn create(Enabled(caller): Enabled, intake: Intake) -> Reply {

@@ -1,7 +1,8 @@
 //! Routes for buyers. The order's access token in the path is their only credential.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, Method, Uri, header};
-use serde::Serialize;
 use serront_core::key::AccessToken;
 use serront_core::order::OrderInput;
 use serront_core::receipt::RECEIPT_BYTES_MAX;
@@ -51,17 +52,11 @@ pub(super) async fn pay(caller: Open, Id(token): Id<AccessToken>, intake: Intake
     Answer::ok(&caller.online().pay(&token).await?)
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Proof {
-    has_proof: bool,
-}
-
 pub(super) async fn put_proof(caller: Open, Id(token): Id<AccessToken>, headers: HeaderMap, intake: Intake) -> Reply {
     // Checked first, so that no upload for an unknown order is collected.
     caller.local().buyer_order(&token).await?;
     let bytes = intake.read(RECEIPT_BYTES_MAX).await?;
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     caller.service().upload_receipt(&token, declared, bytes).await?;
-    Answer::ok(&Proof { has_proof: true })
+    Answer::ok(&BTreeMap::from([("hasProof", true)]))
 }

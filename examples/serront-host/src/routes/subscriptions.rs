@@ -1,5 +1,7 @@
 //! Webhook subscriptions and their delivery log.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use serde::Serialize;
 use serront_core::effect::EffectStatus;
@@ -9,7 +11,6 @@ use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::rejection::Rejection;
 use serront_core::service::Failure;
 use serront_core::subscription::SubscriptionInput;
-use serront_core::view::SubscriptionView;
 
 use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
@@ -17,13 +18,8 @@ use crate::body::Intake;
 use crate::problem::Problem;
 use crate::query::Query;
 
-#[derive(Serialize)]
-struct Subscriptions {
-    subscriptions: Vec<SubscriptionView>,
-}
-
 pub(super) async fn list(caller: Keyed) -> Reply {
-    Answer::ok(&Subscriptions { subscriptions: caller.local().subscriptions(caller.account()).await? })
+    Answer::ok(&BTreeMap::from([("subscriptions", caller.local().subscriptions(caller.account()).await?)]))
 }
 
 pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
@@ -60,15 +56,10 @@ struct DescribedType {
     description: &'static str,
 }
 
-#[derive(Serialize)]
-struct EventTypes {
-    types: Vec<DescribedType>,
-}
-
 pub(super) async fn event_types(_: Keyed) -> Reply {
     let described =
         |event_type: EventType| DescribedType { r#type: event_type.as_str(), description: event_type.description() };
-    Answer::ok(&EventTypes { types: EventType::ALL.into_iter().map(described).collect() })
+    Answer::ok(&BTreeMap::from([("types", EventType::ALL.into_iter().map(described).collect::<Vec<_>>())]))
 }
 
 pub(super) async fn deliveries(caller: Keyed, query: Query) -> Reply {

@@ -47,7 +47,6 @@ impl Open {
         Self { connections, deliveries }
     }
 
-    /// Other systems have no such limit.
     #[cfg(not(unix))]
     pub(crate) const fn allowed(self) -> Self {
         self

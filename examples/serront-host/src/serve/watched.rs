@@ -27,7 +27,6 @@ const TAKEN_BYTES_PER_SECOND: u64 = 16 * 1024;
 /// Longest time that a client may be behind that rate, and so its longest pause.
 const BEHIND_MAX: Duration = Duration::from_secs(30);
 
-/// The places for connections.
 #[derive(Clone)]
 pub(super) struct Places {
     all: usize,
@@ -132,7 +131,6 @@ impl<S> Watched<S> {
         self
     }
 
-    /// Bytes have arrived.
     fn heard(&mut self) {
         match self.turns.client() {
             // They belong to a body.

@@ -52,8 +52,7 @@ async fn page(State(host): State<Arc<Host>>, seller: Seller, query: Query) -> Sh
 }
 
 async fn show(host: &Host, seller: &Seller, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let say = seller.visit.say;
     let account = seller.caller.local().account(seller.caller.account()).await?;
     let modules = seller.caller.online().modules(account.id).await?;
     let tier = account.state.tier;
@@ -132,8 +131,7 @@ fn percent(say: Say, rate: FeeRate) -> String {
 
 /// The switch, or why it is not available.
 fn control(seller: &Seller, modules: &ModulesView, tier: Tier) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         @if modules.modules.payment {
             div.actions {
@@ -215,8 +213,7 @@ fn plans(say: Say, present: Tier) -> Markup {
 
 /// Asks before buyers lose a way to pay.
 async fn question(seller: &Seller) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     if !seller.caller.online().modules(seller.caller.account()).await?.modules.payment {
         return Ok(visit.go(PATH));
     }

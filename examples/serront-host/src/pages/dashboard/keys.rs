@@ -18,7 +18,7 @@ use super::settings::{Part, not_made, shown_once};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::pages::layout::Section;
-use crate::pages::parts::{Field, Tone, alert, facts, hidden, notice, once, pill};
+use crate::pages::parts::{Field, Tone, alert, facts, hidden, more, notice, once, pill};
 use crate::pages::session::{self, Seller};
 use crate::pages::visit::Shown;
 use crate::pages::visit::{Trouble, Visit};
@@ -59,8 +59,7 @@ async fn create(seller: Seller, intake: Intake) -> Shown {
 
 /// The new key, shown only in the answer to the form.
 fn shown(seller: &Seller, made: &NewKeyView) -> Response {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let title = say.of("Kunci API dibuat", "API key created");
     let use_for = html! {
         p.muted.small {
@@ -88,8 +87,7 @@ async fn show(
     done: Option<&str>,
     trouble: Option<&Trouble>,
 ) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let keys = seller.caller.local().keys(seller.caller.account()).await?;
     let part = Part::of(&keys, |key| key.id.to_string(), after);
     let title = say.of("Kunci API", "API keys");
@@ -113,9 +111,7 @@ async fn show(
             section.card aria-labelledby="keys-title" {
                 h2 #keys-title { (say.of("Kunci yang berlaku", "Keys in use")) }
                 ul.rows { @for key in &part.shown { (row(seller, key)) } }
-                @if let Some(last) = part.last {
-                    p.more { a.button.secondary href=(visit.to(&format!("{PATH}?after={}", last.id))) { (say.of("Berikutnya", "Next page")) } }
-                }
+                (more(say, part.last.map(|last| visit.link(PATH, [("after", last.id.to_string().as_str())]))))
             }
             section.card aria-labelledby="new-title" {
                 h2 #new-title { (say.of("Buat kunci baru", "Create a new key")) }
@@ -140,8 +136,7 @@ async fn show(
 }
 
 fn row(seller: &Seller, key: &KeyView) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         li.entry {
             div.what {

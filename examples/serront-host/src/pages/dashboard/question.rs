@@ -13,7 +13,6 @@ pub(super) struct Question<'a> {
     pub(super) title: &'a str,
     /// The question and its consequences.
     pub(super) body: Markup,
-    /// The form's address.
     pub(super) action: &'a str,
     /// The form's idempotency key, if the step itself is not idempotent.
     pub(super) once: Option<String>,
@@ -21,7 +20,6 @@ pub(super) struct Question<'a> {
     /// Whether the step deletes something.
     pub(super) is_destructive: bool,
     pub(super) no: &'a str,
-    /// The page to go back to.
     pub(super) back: &'a str,
 }
 

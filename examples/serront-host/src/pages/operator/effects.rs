@@ -36,8 +36,7 @@ pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Marku
 }
 
 fn case(staff: &Staff, effect: &EffectRecord) -> Markup {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let (visit, say) = (&staff.visit, staff.visit.say);
     let EffectRecord { id, account_id, created_at, attempts, last_attempt, delivery, .. } = effect;
     html! {
         li {

@@ -21,13 +21,11 @@ use crate::problem::Problem;
 /// How long the janitor retries a parked notification before the operator sees it.
 const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);
 
-/// Notifications on the page.
 const SHOWN_MAX: usize = 20;
 
 /// The section of the notifications that wait for an operator, oldest first.
 pub(super) async fn section(staff: &Staff, with_young: bool, now: Timestamp) -> Result<Markup, Turn> {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let (visit, say) = (&staff.visit, staff.visit.say);
     // In the future of every host's clock, or a day ago.
     let parked_before = if with_young { now.plus(PARKED_FOR) } else { now.minus(PARKED_FOR) };
     let limit = u32::try_from(SHOWN_MAX).unwrap_or(u32::MAX).saturating_add(1);
@@ -61,8 +59,7 @@ pub(super) async fn section(staff: &Staff, with_young: bool, now: Timestamp) -> 
 }
 
 fn case(staff: &Staff, record: &InboxRecord, now: Timestamp) -> Markup {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let (visit, say) = (&staff.visit, staff.visit.say);
     let InboxRecord { account_id, event_id, event_type, session_id, received_at, status, .. } = record;
     let address = format!("{PATH}/notifications/{account_id}/{}/retry", segment(event_id.as_str()));
     html! {

@@ -31,8 +31,7 @@ pub(super) async fn page(State(host): State<Arc<Host>>, staff: Staff, query: Que
 }
 
 async fn show(host: &Host, staff: &Staff, query: &Query, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let say = staff.visit.say;
     let now = host.ports.clock.now();
     let of_payouts = payouts(staff, query.one("payouts")?, now).await?;
     let of_notifications = notifications::section(staff, query.one("parked")? == Some("all"), now).await?;

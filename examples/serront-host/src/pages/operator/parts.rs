@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use axum::extract::RawPathParams;
-use maud::{Markup, html};
+use maud::Markup;
 use serront_core::ids::AccountId;
 
+use crate::pages::parts::more;
 use crate::pages::say::Say;
 use crate::pages::visit::{Turn, Visit};
 use crate::problem::Problem;
@@ -17,9 +18,7 @@ pub(super) const ON_A_PAGE: &str = "20";
 
 /// The link to the next page of a list.
 pub(super) fn onward(visit: &Visit, list: &str, cursor: Option<&str>) -> Markup {
-    let say = visit.say;
-    let address = |cursor: &str| visit.to(&format!("{PATH}?{list}={cursor}#{list}"));
-    html! { @if let Some(cursor) = cursor { p.more { a.button.secondary href=(address(cursor)) { (say.of("Berikutnya", "Next page")) } } } }
+    more(visit.say, cursor.map(|cursor| format!("{}#{list}", visit.link(PATH, [(list, cursor)]))))
 }
 
 /// An age in its largest unit: `3 hari lalu`.
@@ -41,7 +40,6 @@ pub(super) fn named<T>(params: &RawPathParams, name: &str, parse: impl FnOnce(&s
     found.ok_or_else(|| Problem::not_found("page").into())
 }
 
-/// The route's account.
 pub(super) fn account_of(params: &RawPathParams) -> Result<AccountId, Turn> {
     named(params, "account", |raw| raw.parse().ok())
 }

@@ -65,8 +65,7 @@ pub(super) async fn detail(State(host): State<Arc<Host>>, staff: Staff, Id(id): 
 }
 
 async fn show(host: &Host, staff: &Staff, id: PayoutId, done: Option<&str>, refused: Option<&Refused<'_>>) -> Shown {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let (visit, say) = (&staff.visit, staff.visit.say);
     let local = staff.caller.local();
     let payout = local.payout(PayoutKey::Any(id)).await?;
     let seller = local.account(payout.account_id).await?;

@@ -9,7 +9,6 @@ use crate::pages::say::Say;
 use crate::pages::session::Staff;
 use crate::pages::visit::Turn;
 
-/// Rows on the page.
 const SHOWN_MAX: u32 = 20;
 
 /// The section, oldest first; empty if there are none, which is usual.

@@ -45,8 +45,7 @@ async fn show(
     done: Option<&str>,
     (trouble, typed): (Option<&Trouble>, &str),
 ) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let history = seller.caller.local().audit(order.account_id, order.id).await?;
     let is_confirmed = order.payment_status == PaymentStatus::PaymentConfirmed;
     let path = |end: &str| visit.to(&format!("/dashboard/orders/{}{end}", order.id));
@@ -124,8 +123,7 @@ fn buyer_card(visit: &Visit, order: &SellerOrder, buyer_page: &str) -> Markup {
 }
 
 fn quote_card(seller: &Seller, order: &SellerOrder, trouble: Option<&Trouble>, typed: &str) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let present =
         if order.quoted_price_idr.is_zero() { String::new() } else { order.quoted_price_idr.get().to_string() };
     let value = if typed.is_empty() { present } else { typed.to_owned() };
@@ -146,8 +144,7 @@ fn quote_card(seller: &Seller, order: &SellerOrder, trouble: Option<&Trouble>, t
 }
 
 fn work_card(seller: &Seller, order: &SellerOrder) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let next = WorkStatus::ALL.into_iter().filter(|to| order.status.go(*to).is_ok());
     html! {
         section.card aria-labelledby="work-title" {

@@ -37,6 +37,10 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
         (page.orders, page.cursor.is_some())
     };
     let page = local.orders(account, &filter, cursor, limit).await?;
+    let next = page.cursor.as_deref().map(|cursor| {
+        let parameters = [("status", status), ("paymentStatus", payment), ("q", words), ("cursor", cursor)];
+        seller.visit.link("/dashboard", parameters)
+    });
     let body = html! {
         h1 { (say.of("Pesanan", "Orders")) }
         @if !awaiting.is_empty() {
@@ -58,7 +62,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
                     @else { (say.of("Belum ada pesanan. Bagikan alamat etalase Anda kepada pembeli.", "There are no orders yet. Share your storefront's address with buyers.")) }
                 }
             } @else { (rows(&seller.visit, &page.orders)) }
-            (more(&seller.visit, "/dashboard", &[("status", status), ("paymentStatus", payment), ("q", words)], page.cursor.as_deref()))
+            (more(say, next))
         }
     };
     Ok(seller.page(Section::Orders, say.of("Pesanan", "Orders"), body))

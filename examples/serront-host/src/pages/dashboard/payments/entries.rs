@@ -20,7 +20,6 @@ pub(super) const CSV_PATH: &str = "/dashboard/payments/entries.csv";
 /// Transactions on a page: what a phone scrolls through, below the rest of the page.
 pub(super) const ENTRIES_ON_A_PAGE: &str = "15";
 
-/// The requested entries.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
     pub(super) code: Option<EntryCode>,
@@ -35,11 +34,7 @@ pub(super) fn section(visit: &Visit, wanted: &Wanted<'_>, entries: &EntriesPage)
     let code = wanted.code.map_or("", EntryCode::as_str);
     let [from, to] = wanted.days.map(Option::unwrap_or_default);
     let address = |path: &str, more: &[(&str, &str)]| {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let chosen = [("code", code), ("from", from), ("to", to)];
-        query.extend_pairs(chosen.iter().chain(more).filter(|(_, value)| !value.is_empty()));
-        let query = query.finish();
-        visit.to(&if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
+        visit.link(path, [("code", code), ("from", from), ("to", to)].into_iter().chain(more.iter().copied()))
     };
     html! {
         section.card #transactions aria-labelledby="transactions-title" {
@@ -122,7 +117,6 @@ fn row(visit: &Visit, entry: &EntryView) -> Markup {
     }
 }
 
-/// The source of a transaction.
 fn about(visit: &Visit, entry: &EntryView) -> Markup {
     let say = visit.say;
     match entry.source_type {

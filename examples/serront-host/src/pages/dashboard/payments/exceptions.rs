@@ -33,10 +33,8 @@ pub(super) async fn open(seller: &Seller) -> Result<ExceptionsPage, Turn> {
     read(seller, ExceptionStatus::Open, None).await
 }
 
-/// The section of the open exceptions.
 pub(super) fn section(seller: &Seller, open: &ExceptionsPage, refused: Option<&Refused>, once_text: &str) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         section.card #exceptions aria-labelledby="exceptions-title" {
             h2 #exceptions-title { (say.of("Perlu Anda tindak lanjuti", "Needs your attention")) }
@@ -60,13 +58,12 @@ pub(super) fn section(seller: &Seller, open: &ExceptionsPage, refused: Option<&R
 }
 
 fn case(seller: &Seller, exception: &ExceptionView, refused: Option<&Refused>, once_text: &str) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let again = Refused::at(refused, Place::Exception(exception.id));
     let typed = again.map_or("", |(form, _)| form.text("note"));
     html! {
         li {
-            (head(visit, exception))
+            (head(visit, exception, &html! { h3 { (say.exception(exception.kind)) } }))
             p { (advice(say, exception.kind)) }
             form method="post" action=(visit.to(&format!("{LIST_PATH}/{}/resolve", exception.id))) data-once="" {
                 (hidden(seller))
@@ -78,11 +75,12 @@ fn case(seller: &Seller, exception: &ExceptionView, refused: Option<&Refused>, o
     }
 }
 
-fn head(visit: &Visit, exception: &ExceptionView) -> Markup {
+/// The heading's level depends on the page.
+fn head(visit: &Visit, exception: &ExceptionView, title: &Markup) -> Markup {
     let say = visit.say;
     let order = visit.to(&format!("/dashboard/orders/{}", exception.order_id));
     html! {
-        div.row { h3 { (say.exception(exception.kind)) } span.price { (exception.amount.to_string()) } }
+        div.row { (title) span.price { (exception.amount.to_string()) } }
         p.muted.small {
             (say.moment(exception.created_at)) " · " a href=(order) { (say.of("Lihat pesanan", "See the order")) }
         }
@@ -122,10 +120,8 @@ fn note_field(say: Say, id: ExceptionId, typed: &str, trouble: Option<&Trouble>)
     }
 }
 
-/// The resolved exceptions.
 pub(super) async fn list(seller: Seller, query: Query) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let resolved = read(&seller, ExceptionStatus::Resolved, query.one("cursor")?).await?;
     let title = say.of("Masalah yang sudah selesai", "Resolved exceptions");
     let body = html! {
@@ -137,7 +133,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
                 ul.cases {
                     @for exception in &resolved.exceptions {
                         li {
-                            (resolved_head(visit, exception))
+                            (head(visit, exception, &html! { h2 { (say.exception(exception.kind)) } }))
                             @if let Some(note) = &exception.note { p.instructions.lines { (note) } }
                             p.muted.small {
                                 (pill(Tone::Good, say.exception_status(exception.status)))
@@ -147,20 +143,8 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
                     }
                 }
             }
-            (more(visit, LIST_PATH, &[], resolved.cursor.as_deref()))
+            (more(say, resolved.cursor.as_deref().map(|cursor| visit.link(LIST_PATH, [("cursor", cursor)]))))
         }
     };
     Ok(seller.page(Section::Payments, title, body))
-}
-
-/// The same under the page's own heading.
-fn resolved_head(visit: &Visit, exception: &ExceptionView) -> Markup {
-    let say = visit.say;
-    let order = visit.to(&format!("/dashboard/orders/{}", exception.order_id));
-    html! {
-        div.row { h2 { (say.exception(exception.kind)) } span.price { (exception.amount.to_string()) } }
-        p.muted.small {
-            (say.moment(exception.created_at)) " · " a href=(order) { (say.of("Lihat pesanan", "See the order")) }
-        }
-    }
 }

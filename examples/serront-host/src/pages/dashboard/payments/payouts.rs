@@ -48,8 +48,7 @@ pub(super) fn section(
     refused: Option<&Refused>,
     once_text: &str,
 ) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         section.card #payouts aria-labelledby="payouts-title" {
             h2 #payouts-title { (say.of("Pencairan", "Payouts")) }
@@ -77,8 +76,7 @@ fn request_form(
     refused: Option<&Refused>,
     once_text: &str,
 ) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let again = Refused::at(refused, Place::Request);
     let typed = |name| again.map_or("", |(form, _)| form.text(name));
     let trouble = again.map(|(_, trouble)| trouble);
@@ -154,8 +152,7 @@ pub(super) fn bank_section(seller: &Seller, bank: &BankAccountView, refused: Opt
 }
 
 fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let again = Refused::at(refused, Place::BankAccount);
     let trouble = again.map(|(_, trouble)| trouble);
     let value = |name, stored: &Option<String>| match again {
@@ -190,8 +187,7 @@ fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>
 
 pub(super) async fn list(seller: Seller, query: Query) -> Shown {
     gate(&seller).await?;
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let status = query.one("status")?.unwrap_or("");
     let wanted = PayoutStatus::parse(status);
     let limit = Limit::parse(Some(ON_A_PAGE))?;
@@ -213,7 +209,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
             }
             @if page.payouts.is_empty() { p.empty { (say.of("Tidak ada pencairan.", "There are no payouts.")) } }
             @else { (rows(visit, &page.payouts)) }
-            (more(visit, LIST_PATH, &[("status", status)], page.cursor.as_deref()))
+            (more(say, page.cursor.as_deref().map(|cursor| visit.link(LIST_PATH, [("status", status), ("cursor", cursor)]))))
         }
     };
     Ok(seller.page(Section::Payments, title, body))
@@ -233,8 +229,7 @@ pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -
 }
 
 async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let (local, account) = (seller.caller.local(), seller.caller.account());
     let payout = local.payout(PayoutKey::Id(account, id)).await?;
     let steps = local.payout_audit(account, id).await?;
@@ -266,7 +261,6 @@ async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option
     Ok(seller.page(Section::Payments, title, body))
 }
 
-/// The meaning of a state for the seller.
 fn meaning(say: Say, status: PayoutStatus) -> &'static str {
     match status {
         PayoutStatus::Pending => say.of(
@@ -306,8 +300,7 @@ fn destination(say: Say, payout: &PayoutView) -> Markup {
 
 /// The question and its button, without a separate page: cancelling costs nothing, and the money can be requested again.
 fn cancel_card(seller: &Seller, payout: &PayoutView, once_text: &str) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         section.card aria-labelledby="cancel-title" {
             h2 #cancel-title { (say.of("Batalkan pencairan ini?", "Cancel this payout?")) }

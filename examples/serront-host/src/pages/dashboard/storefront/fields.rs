@@ -172,7 +172,6 @@ pub(super) fn visibility_card(say: Say, tier: Tier, draft: &Draft, trouble: Opti
     }
 }
 
-/// A checkbox.
 struct Tick<'a> {
     name: &'a str,
     label: &'a str,

@@ -80,8 +80,7 @@ async fn show(
     done: Option<&str>,
     trouble: Option<&Trouble>,
 ) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let (local, account) = (seller.caller.local(), seller.caller.account());
     let tier = local.account(account).await?.state.tier;
     let services = local.services(account).await?;

@@ -12,19 +12,17 @@ use super::subscription::{PATH, find, shortened};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::pages::layout::Section;
-use crate::pages::parts::{alert, delivery_pill, facts, hidden, notice, once};
+use crate::pages::parts::{alert, delivery_pill, facts, hidden, more, notice, once};
 use crate::pages::say::Say;
 use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
 
-/// Deliveries on a page.
 const DELIVERIES_ON_A_PAGE: &str = "20";
 
 /// Attempts listed of a delivery, the latest ones. There are more only after many manual retries.
 const ATTEMPTS_SHOWN: usize = 30;
 
-/// The requested deliveries.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
     pub(super) status: Option<EffectStatus>,
@@ -37,8 +35,7 @@ pub(super) async fn section(
     wanted: &Wanted<'_>,
     subscriptions: &[SubscriptionView],
 ) -> Result<Markup, Turn> {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let filter =
         DeliveryFilter { status: wanted.status, subscription_id: wanted.subscription_id, ..DeliveryFilter::default() };
     let is_filtered = filter != DeliveryFilter::default() || wanted.cursor.is_some();
@@ -49,6 +46,11 @@ pub(super) async fn section(
         let found = subscriptions.iter().find(|subscription| subscription.id == id);
         found.map_or_else(|| deleted(say).to_owned(), |subscription| shortened(&subscription.url))
     };
+    let next = cursor.map(|cursor| {
+        let status = wanted.status.map_or("", EffectStatus::as_str);
+        let id = wanted.subscription_id.map(|id| id.to_string()).unwrap_or_default();
+        visit.link(PATH, [("status", status), ("subscriptionId", &id), ("cursor", &cursor)]) + "#deliveries"
+    });
     Ok(html! {
         section.card #deliveries aria-labelledby="deliveries-title" {
             h2 #deliveries-title { (say.of("Kiriman", "Deliveries")) }
@@ -61,27 +63,13 @@ pub(super) async fn section(
             } @else {
                 ul.rows { @for delivery in &deliveries { (row(visit, delivery, &address(delivery.subscription_id))) } }
             }
-            @if let Some(cursor) = cursor {
-                p.more { a.button.secondary href=(behind(visit, wanted, &cursor)) { (say.of("Berikutnya", "Next page")) } }
-            }
+            (more(say, next))
         }
     })
 }
 
 fn deleted(say: Say) -> &'static str {
     say.of("Webhook yang sudah dihapus", "A deleted webhook")
-}
-
-/// The address of the next deliveries.
-fn behind(visit: &Visit, wanted: &Wanted<'_>, cursor: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(status) = wanted.status {
-        query.append_pair("status", status.as_str());
-    }
-    if let Some(id) = wanted.subscription_id {
-        query.append_pair("subscriptionId", &id.to_string());
-    }
-    visit.to(&format!("{PATH}?{}#deliveries", query.append_pair("cursor", cursor).finish()))
 }
 
 fn filters(visit: &Visit, wanted: &Wanted<'_>, subscriptions: &[SubscriptionView]) -> Markup {
@@ -172,8 +160,7 @@ pub(super) async fn retry(seller: Seller, Id(id): Id<DeliveryId>, intake: Intake
 }
 
 async fn show(seller: &Seller, delivery: &DeliveryView, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let subscription = find(seller, delivery.subscription_id).await?;
     let address = subscription.as_ref().map_or(deleted(say), |subscription| subscription.url.as_str());
     let (kind, event) = (delivery.r#type.as_str(), delivery.event_id.to_string());
@@ -221,8 +208,7 @@ fn retry_form(
     delivery: &DeliveryView,
     subscription: Option<&SubscriptionView>,
 ) -> Result<Markup, Turn> {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let path = format!("{PATH}/deliveries/{}", delivery.id);
     let is_open = subscription.is_some_and(|subscription| subscription.active);
     if delivery.status == EffectStatus::Pending {

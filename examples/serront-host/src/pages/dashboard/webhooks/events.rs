@@ -4,7 +4,6 @@ use serront_core::event::EventType;
 
 use crate::pages::say::Say;
 
-/// The name of an event type.
 pub(super) fn name(say: Say, event: EventType) -> &'static str {
     match event {
         EventType::OrderCreated => say.of("Pesanan baru", "New order"),
@@ -17,7 +16,6 @@ pub(super) fn name(say: Say, event: EventType) -> &'static str {
     }
 }
 
-/// The meaning of an event type.
 pub(super) fn description(say: Say, event: EventType) -> &'static str {
     let indonesian = match event {
         EventType::OrderCreated => "Pembeli membuat pesanan.",

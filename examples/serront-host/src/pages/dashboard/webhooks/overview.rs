@@ -15,13 +15,12 @@ use crate::auth::Id;
 use crate::body::Intake;
 use crate::pages::dashboard::settings::{Part, not_made};
 use crate::pages::layout::Section;
-use crate::pages::parts::{Field, Input, alert, hidden, notice, once};
+use crate::pages::parts::{Field, Input, alert, hidden, more, notice, once};
 use crate::pages::say::Say;
 use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble, Turn};
 use crate::query::Query;
 
-/// The form of a new subscription.
 #[derive(Default)]
 struct Draft {
     url: String,
@@ -106,8 +105,7 @@ async fn show(
     done: Option<&str>,
     trouble: Option<&Trouble>,
 ) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let subscriptions = seller.caller.local().subscriptions(seller.caller.account()).await?;
     let part = Part::of(&subscriptions, |subscription| subscription.id.to_string(), after);
     let body = html! {
@@ -129,9 +127,7 @@ async fn show(
             } @else {
                 ul.rows { @for subscription in &part.shown { (subscription::row(seller, subscription)) } }
             }
-            @if let Some(last) = part.last {
-                p.more { a.button.secondary href=(visit.to(&format!("{PATH}?after={}", last.id))) { (say.of("Berikutnya", "Next page")) } }
-            }
+            (more(say, part.last.map(|last| visit.link(PATH, [("after", last.id.to_string().as_str())]))))
         }
         (create_card(seller, draft, trouble)?)
         (deliveries::section(seller, wanted, &subscriptions).await?)
@@ -140,8 +136,7 @@ async fn show(
 }
 
 fn create_card(seller: &Seller, draft: &Draft, trouble: Option<&Trouble>) -> Result<Markup, Turn> {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let fresh = seller.fresh_once()?;
     let url = Field::text("url", say.of("Alamat penerima", "Receiver's address"), &draft.url)
         .required()

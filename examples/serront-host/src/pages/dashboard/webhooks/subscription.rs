@@ -46,8 +46,7 @@ pub(super) fn shortened(url: &str) -> String {
 }
 
 pub(super) fn row(seller: &Seller, subscription: &SubscriptionView) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let SubscriptionView { id, url, events, active, created_at } = subscription;
     let address = shortened(url);
     let left_out = events.len().saturating_sub(FILTERS_SHOWN);
@@ -90,8 +89,7 @@ fn active_pill(say: Say, is_active: bool) -> Markup {
 
 /// A subscription's new secret, shown only in the answer to the form, with a note below.
 pub(super) fn shown(seller: &Seller, title: &str, made: &NewSubscriptionView, known: Option<&str>) -> Response {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let use_for = html! {
         p.muted.small {
             (say.of(
