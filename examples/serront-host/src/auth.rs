@@ -245,13 +245,10 @@ pub(crate) async fn existing<T, U>(
     input: Result<T, Problem>,
     look: impl Future<Output = Result<U, Failure>>,
 ) -> Result<T, Problem> {
-    match input {
-        Ok(input) => Ok(input),
-        Err(problem) => {
-            look.await?;
-            Err(problem)
-        }
+    if input.is_err() {
+        look.await?;
     }
+    input
 }
 
 /// A public caller, who only needs to know the address.

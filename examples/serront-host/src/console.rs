@@ -50,7 +50,13 @@ pub(crate) fn say(text: &str) -> Result<(), Fatal> {
 
 /// Prints why the process ends, with every cause. Refusals and failures name fields and never values, so the text contains no
 /// personal data.
-pub(crate) fn complain(error: &(dyn Error + Send + Sync)) {
+pub(crate) fn complain(error: &(dyn Error + 'static)) {
+    // If stderr is closed, there is nowhere to report it.
+    let _ = writeln!(std::io::stderr(), "error: {}", causes(error));
+}
+
+/// An error with all its causes.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -61,6 +67,5 @@ pub(crate) fn complain(error: &(dyn Error + Send + Sync)) {
         }
         source = cause.source();
     }
-    // If stderr is closed, there is nowhere to report it.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    text
 }

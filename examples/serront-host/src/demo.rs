@@ -37,9 +37,7 @@ use crate::settings::{LISTEN_DEFAULT, PlugipayAccess, Settings};
 
 /// A sample receipt; the picture says that it is a sample.
 const RECEIPT: &[u8] = include_bytes!("../assets/sample-receipt.png");
-
 const SLUG: &str = "studio-renata";
-
 /// The platform's key at the sandbox, which ends with this process.
 const PLUGIPAY_KEY_ID: &str = "demo";
 const PLUGIPAY_SECRET: &str = "demo-secret";

@@ -17,7 +17,6 @@ use crate::settings::{LISTEN_DEFAULT, Settings};
 /// Longest time for requests and attempts to finish after the signal. With [`CLOSE_TIME_MAX`] it stays under the 10 s of the
 /// wire contract.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(8);
-
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) struct Running {

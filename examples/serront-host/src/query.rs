@@ -13,7 +13,6 @@ use serront_core::time::Timestamp;
 use crate::problem::Problem;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
 /// Most parameters of an address; no route has ten. Each takes far more memory than the two bytes it may be sent as.
 const PARAMETERS_MAX: usize = 100;
 

@@ -38,7 +38,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(8);
 const CLOCK_PAUSE: Duration = Duration::from_secs(300);
 /// Pause of the sweeper, the folder and the resealer after a failure. Nothing waits for them.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
-
 /// Pause between listings of the rows set aside.
 const WATCH_PAUSE: Duration = Duration::from_secs(5);
 /// Most of them that are logged one by one.

@@ -52,7 +52,7 @@ pub(super) async fn reconcile(
             return Err(error.into());
         }
         Err(error) if known.is_empty() => return Err(error.into()),
-        Err(error) => return Err(format!("{}; --restart forgets what was read before", causes(&error)).into()),
+        Err(error) => return Err(format!("{}; --restart forgets what was read before", console::causes(&error)).into()),
         Ok(report) => report,
     };
     if as_json {
@@ -62,17 +62,6 @@ pub(super) async fn reconcile(
     }
     journal.end()?;
     if report.agrees() { Ok(()) } else { Err("the two ledgers do not agree".into()) }
-}
-
-/// A failure with all its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Compares and keeps each of Plugipay's pages, with a progress line on a terminal.

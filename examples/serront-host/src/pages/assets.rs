@@ -12,7 +12,6 @@ use crate::problem::Problem;
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/app.js");
 const ICON: &str = include_str!("assets/icon.svg");
-
 /// Hexadecimal digits of a version: enough that two versions never share them.
 const VERSION_DIGITS: usize = 16;
 

@@ -24,7 +24,6 @@ const FORM_BYTES_MAX: usize = 256 * 1024;
 const FIELDS_MAX: usize = 200;
 /// Most bytes around the file in a multipart form.
 const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
-
 /// The field that carries the session's token.
 pub(super) const TOKEN: &str = "csrf";
 /// The field with the idempotency key.

@@ -16,7 +16,6 @@ use crate::state::Host;
 
 /// A year.
 const LANGUAGE_SECONDS: u32 = 365 * 24 * 3_600;
-
 /// Only this host's files run or load. A receipt's preview is a blob of the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";

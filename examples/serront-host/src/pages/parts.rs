@@ -130,7 +130,6 @@ pub(super) enum Input<'a> {
 
 /// Characters of an account number that fit on a small phone; a longer one scrolls.
 const DIGITS_IN_SIGHT: usize = 18;
-
 pub(super) const TEXT: Input<'static> = Input::Line { kind: "text", autocomplete: "off" };
 
 impl<'a> Field<'a> {
@@ -233,6 +232,25 @@ pub(super) fn ordered(service: &str, package: Option<&str>) -> String {
 /// A text that a person wrote, under a label.
 pub(super) fn quoted(name: &str, text: &str) -> Markup {
     html! { div { p.muted.small { (name) } p.lines { (text) } } }
+}
+
+/// A filter's list of values, after "all".
+pub(super) fn choices<'a>(
+    say: Say,
+    name: &str,
+    label: &str,
+    chosen: &str,
+    values: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Markup {
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            select id=(name) name=(name) {
+                option value="" { (say.of("Semua", "All")) }
+                @for (value, text) in values { option value=(value) selected[value == chosen] { (text) } }
+            }
+        }
+    }
 }
 
 /// The link to the next page of a list.

@@ -18,7 +18,6 @@ pub(super) struct Say(pub(super) Language);
 
 /// Western Indonesia Time, the pages' time zone. It has no summer time.
 const WIB_SECONDS: i32 = 7 * 3_600;
-
 const MONTHS_ID: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "Mei", "Jun", "Jul", "Agu", "Sep", "Okt", "Nov", "Des"];
 const MONTHS_EN: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 

@@ -151,10 +151,8 @@ impl Trouble {
 
     /// The trouble of a refused form. A failure with another cause stays one.
     pub(super) fn of(say: Say, failure: Failure) -> Result<Self, Turn> {
-        if matches!(failure, Failure::Provider { .. }) {
-            return Ok(Self::code(say, Code::PlugipayError));
-        }
         match failure {
+            Failure::Provider { .. } => Ok(Self::code(say, Code::PlugipayError)),
             // Without the object there is no form to show it with.
             Failure::Rejected(rejection) if rejection.code() != Code::NotFound => Ok(Self::refused(say, &rejection)),
             other @ (Failure::Rejected(_) | _) => Err(other.into()),

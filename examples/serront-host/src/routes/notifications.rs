@@ -10,7 +10,6 @@ use crate::body::Intake;
 
 /// Most bytes of a notification. A session with its metadata is a few kilobytes.
 const NOTIFICATION_BYTES_MAX: usize = 256 * 1024;
-
 const SIGNATURE: &str = "X-Plugipay-Signature";
 
 pub(super) async fn receive(caller: Open, headers: HeaderMap, intake: Intake) -> Reply {

@@ -34,15 +34,12 @@ pub(crate) use open_files::Open;
 /// Longest wait for the next request on a connection. It is longer than proxies wait, so that they don't send a request into a
 /// connection that is just being closed.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
-
 /// The system's send buffer of a connection; the system doubles it. By default it grows to megabytes on a fast line, and a client
 /// that becomes slow would be noticed only after it has received a third of them.
 const SENT_AHEAD_BYTES: usize = 128 * 1024;
-
 /// Most bytes read ahead on a connection. A longer head that arrives in several reads is refused; in one read it may be twice as
 /// long.
 const READ_AHEAD_BYTES_MAX: usize = 32 * 1024;
-
 /// Pause after a failure to accept a connection, which is usually due to the limit of open files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 

@@ -3,11 +3,9 @@
 /// Open files of a connection: its socket, and the file of an incoming body.
 #[cfg(unix)]
 const FILES_PER_CONNECTION: u64 = 2;
-
 /// Open files of a delivery: two DNS queries, each with three sockets if the name server does not answer.
 #[cfg(unix)]
 const FILES_PER_DELIVERY: u64 = 6;
-
 /// Open files of everything else.
 #[cfg(unix)]
 const FILES_BESIDE: u64 = 512;

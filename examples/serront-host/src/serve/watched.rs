@@ -17,13 +17,10 @@ use tokio::time::{Instant, Sleep};
 
 /// Longest time for the head of a request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-
 /// Longest wait for the next request while less than a quarter of all places is free.
 const IDLE_TIME_SHORT: Duration = Duration::from_secs(5);
-
 /// Slowest rate at which a client may receive an answer: that of a poor telephone line.
 const TAKEN_BYTES_PER_SECOND: u64 = 16 * 1024;
-
 /// Longest time that a client may be behind that rate, and so its longest pause.
 const BEHIND_MAX: Duration = Duration::from_secs(30);
 

@@ -24,7 +24,6 @@ use crate::query::Query;
 use crate::state::Host;
 
 const PATH: &str = "/dashboard/integrations";
-
 /// The amount of the example for the fee.
 const EXAMPLE_IDR: i64 = 750_000;
 

@@ -20,7 +20,6 @@ use crate::problem::Problem;
 
 /// How long the janitor retries a parked notification before the operator sees it.
 const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);
-
 const SHOWN_MAX: usize = 20;
 
 /// The section of the notifications that wait for an operator, oldest first.

@@ -12,7 +12,6 @@ use crate::pages::visit::{Turn, Visit};
 use crate::problem::Problem;
 
 pub(super) const PATH: &str = "/operator";
-
 /// Payouts, and effects, on a page.
 pub(super) const ON_A_PAGE: &str = "20";
 

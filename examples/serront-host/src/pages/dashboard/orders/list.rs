@@ -7,7 +7,7 @@ use serront_core::payment::PaymentStatus;
 use serront_core::view::SellerOrder;
 
 use crate::pages::layout::Section;
-use crate::pages::parts::{more, ordered, payment_pill, work_pill};
+use crate::pages::parts::{choices, more, ordered, payment_pill, work_pill};
 use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Visit};
 use crate::query::Query;
@@ -76,20 +76,8 @@ fn filters(visit: &Visit, status: &str, payment: &str, words: &str) -> Markup {
                 label for="q" { (say.of("Cari", "Search")) }
                 input #q name="q" type="search" value=(words) maxlength="200";
             }
-            div.field {
-                label for="paymentStatus" { (say.of("Pembayaran", "Payment")) }
-                select #paymentStatus name="paymentStatus" {
-                    option value="" { (say.of("Semua", "All")) }
-                    @for one in PaymentStatus::ALL { option value=(one.as_str()) selected[one.as_str() == payment] { (say.payment(one)) } }
-                }
-            }
-            div.field {
-                label for="status" { (say.of("Pengerjaan", "Work")) }
-                select #status name="status" {
-                    option value="" { (say.of("Semua", "All")) }
-                    @for one in WorkStatus::ALL { option value=(one.as_str()) selected[one.as_str() == status] { (say.work(one)) } }
-                }
-            }
+            (choices(say, "paymentStatus", say.of("Pembayaran", "Payment"), payment, PaymentStatus::ALL.map(|one| (one.as_str(), say.payment(one)))))
+            (choices(say, "status", say.of("Pengerjaan", "Work"), status, WorkStatus::ALL.map(|one| (one.as_str(), say.work(one)))))
             button.secondary type="submit" { (say.of("Tampilkan", "Show")) }
         }
     }

@@ -23,18 +23,14 @@ use crate::pages::say::{Say, rupiah};
 
 /// Days shown, including today.
 const DAYS: i64 = 30;
-
 /// Most pages of entries read: 3,000 entries, a hundred a day.
 const PAGES_MAX: u32 = 3;
-
 const DAY_MILLIS: i64 = 24 * 3_600_000;
 /// Western Indonesia Time's offset from UTC, all year.
 const AHEAD: Duration = Duration::from_secs(7 * 3_600);
-
 /// The size in the drawing's units; the page scales them.
 const WIDTH: i128 = 720;
 const HEIGHT: i128 = 200;
-
 /// Most steps of the scale.
 const STEPS_MAX: i128 = 4;
 /// The smallest step of the scale, in rupiah.

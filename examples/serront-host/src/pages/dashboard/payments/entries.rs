@@ -10,13 +10,13 @@ use super::form::{PATH, gate};
 use super::payouts::LIST_PATH as PAYOUTS_PATH;
 use crate::auth::Enabled;
 use crate::downloads::ledger_csv;
+use crate::pages::parts::choices;
 use crate::pages::say::{Say, rupiah};
 use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Visit};
 use crate::query::{Period, Query};
 
 pub(super) const CSV_PATH: &str = "/dashboard/payments/entries.csv";
-
 /// Transactions on a page: what a phone scrolls through, below the rest of the page.
 pub(super) const ENTRIES_ON_A_PAGE: &str = "15";
 
@@ -51,13 +51,7 @@ pub(super) fn section(visit: &Visit, wanted: &Wanted<'_>, entries: &EntriesPage)
                 }
             }
             form.filters method="get" action=(visit.to(&format!("{PATH}#transactions"))) {
-                div.field {
-                    label for="code" { (say.of("Jenis", "Kind")) }
-                    select #code name="code" {
-                        option value="" { (say.of("Semua", "All")) }
-                        @for one in EntryCode::ALL { option value=(one.as_str()) selected[Some(one) == wanted.code] { (say.entry(one)) } }
-                    }
-                }
+                (choices(say, "code", say.of("Jenis", "Kind"), code, EntryCode::ALL.map(|one| (one.as_str(), say.entry(one)))))
                 (day(visit, "from", say.of("Dari tanggal (WIB)", "From (WIB)"), from))
                 (day(visit, "to", say.of("Sampai tanggal (WIB)", "To (WIB)"), to))
                 button.secondary type="submit" { (say.of("Tampilkan", "Show")) }

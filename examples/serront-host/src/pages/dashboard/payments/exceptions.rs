@@ -18,7 +18,6 @@ use crate::query::Query;
 
 /// The list of resolved exceptions.
 pub(super) const LIST_PATH: &str = "/dashboard/payments/exceptions";
-
 /// Exceptions on a page; each open one has a form.
 const ON_A_PAGE: &str = "10";
 

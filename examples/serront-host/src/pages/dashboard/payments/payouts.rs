@@ -15,7 +15,7 @@ use crate::auth::Id;
 use crate::body::Intake;
 use crate::pages::layout::Section;
 use crate::pages::parts::{
-    Field, Input, alert, bank_details, facts, hidden, more, notice, once, payout_history, payout_pill, quoted,
+    Field, Input, alert, bank_details, choices, facts, hidden, more, notice, once, payout_history, payout_pill, quoted,
 };
 use crate::pages::say::{Say, rupiah};
 use crate::pages::session::Seller;
@@ -24,13 +24,10 @@ use crate::query::Query;
 
 /// The list, and the form of a request.
 pub(super) const LIST_PATH: &str = "/dashboard/payments/payouts";
-
 /// The form of the destination account.
 pub(super) const BANK_ACCOUNT_PATH: &str = "/dashboard/payments/bank-account";
-
 /// Payouts on the payments page.
 const FEW: &str = "5";
-
 /// Payouts on a page of the list.
 const ON_A_PAGE: &str = "20";
 
@@ -198,13 +195,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
         h1 { (title) }
         section.card #payouts aria-label=(title) {
             form.filters.one method="get" action=(visit.to(LIST_PATH)) {
-                div.field {
-                    label for="status" { (say.of("Status", "State")) }
-                    select #status name="status" {
-                        option value="" { (say.of("Semua", "All")) }
-                        @for one in PayoutStatus::ALL { option value=(one.as_str()) selected[Some(one) == wanted] { (say.payout(one)) } }
-                    }
-                }
+                (choices(say, "status", say.of("Status", "State"), wanted.map_or("", PayoutStatus::as_str), PayoutStatus::ALL.map(|one| (one.as_str(), say.payout(one)))))
                 button.secondary type="submit" { (say.of("Tampilkan", "Show")) }
             }
             @if page.payouts.is_empty() { p.empty { (say.of("Tidak ada pencairan.", "There are no payouts.")) } }

@@ -27,7 +27,6 @@ mod draft;
 mod fields;
 
 const PATH: &str = "/dashboard/storefront";
-
 /// Services listed: more would make the page heavy, and the API lists all.
 const SERVICES_SHOWN: usize = 30;
 

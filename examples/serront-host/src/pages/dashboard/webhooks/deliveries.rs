@@ -12,14 +12,13 @@ use super::subscription::{PATH, find, shortened};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::pages::layout::Section;
-use crate::pages::parts::{alert, delivery_pill, facts, hidden, more, notice, once};
+use crate::pages::parts::{alert, choices, delivery_pill, facts, hidden, more, notice, once};
 use crate::pages::say::Say;
 use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
 
 const DELIVERIES_ON_A_PAGE: &str = "20";
-
 /// Attempts listed of a delivery, the latest ones. There are more only after many manual retries.
 const ATTEMPTS_SHOWN: usize = 30;
 
@@ -74,26 +73,14 @@ fn deleted(say: Say) -> &'static str {
 
 fn filters(visit: &Visit, wanted: &Wanted<'_>, subscriptions: &[SubscriptionView]) -> Markup {
     let say = visit.say;
+    let chosen = wanted.subscription_id.map(|id| id.to_string()).unwrap_or_default();
+    let urls: Vec<_> = subscriptions.iter().rev().map(|one| (one.id.to_string(), shortened(&one.url))).collect();
+    let states = [EffectStatus::Pending, EffectStatus::Succeeded, EffectStatus::Failed];
+    let states = states.map(|one| (one.as_str(), say.delivery(one)));
     html! {
         form.filters.pair method="get" action=(visit.to(&format!("{PATH}#deliveries"))) {
-            div.field {
-                label for="subscriptionId" { (say.of("Tujuan", "To")) }
-                select #subscriptionId name="subscriptionId" {
-                    option value="" { (say.of("Semua", "All")) }
-                    @for subscription in subscriptions.iter().rev() {
-                        option value=(subscription.id) selected[wanted.subscription_id == Some(subscription.id)] { (shortened(&subscription.url)) }
-                    }
-                }
-            }
-            div.field {
-                label for="status" { (say.of("Status", "State")) }
-                select #status name="status" {
-                    option value="" { (say.of("Semua", "All")) }
-                    @for one in [EffectStatus::Pending, EffectStatus::Succeeded, EffectStatus::Failed] {
-                        option value=(one.as_str()) selected[wanted.status == Some(one)] { (say.delivery(one)) }
-                    }
-                }
-            }
+            (choices(say, "subscriptionId", say.of("Tujuan", "To"), &chosen, urls.iter().map(|(id, url)| (id.as_str(), url.as_str()))))
+            (choices(say, "status", say.of("Status", "State"), wanted.status.map_or("", EffectStatus::as_str), states))
             button.secondary type="submit" { (say.of("Tampilkan", "Show")) }
         }
     }

@@ -18,10 +18,8 @@ use crate::pages::session::Seller;
 use crate::pages::visit::{Shown, Trouble};
 
 pub(super) const PATH: &str = "/dashboard/webhooks";
-
 /// Filters listed of a subscription; few have more than one or two.
 const FILTERS_SHOWN: usize = 6;
-
 /// Most characters of an address in a list.
 const ADDRESS_CHARACTERS: usize = 60;
 
