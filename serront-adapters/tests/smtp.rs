@@ -16,6 +16,7 @@ use serront_core::orders::order::{Language, OrderNumber};
 use serront_core::ports::{Mailer, PortError, PortErrorKind};
 use serront_core::primitives::money::Rupiah;
 use serront_core::primitives::text::EmailAddress;
+use serront_testkit::golden;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -136,10 +137,11 @@ fn normalised(content: &str) -> String {
         .collect()
 }
 
-fn golden(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    // Kept with plain line ends, so that no tool has to be told to leave them alone.
-    fs::read_to_string(path).unwrap().replace("\r\n", "\n").replace('\n', "\r\n")
+/// The files have plain line ends, so that no tool changes them; the messages have CR LF.
+fn check_golden(name: &str, content: &str) {
+    let plain = content.replace("\r\n", "\n");
+    assert_eq!(plain.replace('\n', "\r\n"), content, "{name}");
+    golden::check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name), &plain);
 }
 
 fn header_names(content: &str) -> Vec<&str> {
@@ -156,7 +158,7 @@ async fn a_mail_reaches_the_server_as_its_golden_file_says() {
     for (language, name) in [(Language::Id, "payment_confirmed.id.eml"), (Language::En, "payment_confirmed.en.eml")] {
         let (result, heard) = sent_to(None, &mail_in(language)).await;
         result.unwrap();
-        assert_eq!(normalised(&heard.content), golden(name), "{name}");
+        check_golden(name, &normalised(&heard.content));
         let verbs: Vec<_> = heard.commands.iter().map(|command| command.split(' ').next().unwrap()).collect();
         assert_eq!(verbs, ["EHLO", "AUTH", "MAIL", "RCPT", "DATA", "QUIT"]);
         assert_eq!(heard.commands[2], "MAIL FROM:<no-reply@serront.example>");
@@ -171,7 +173,7 @@ async fn a_file_holds_the_same_message() {
         let folder = folder.path().join(name);
         MailFiles::new(&folder, FROM).unwrap().send(&mail_in(language)).await.unwrap();
         let written = fs::read_to_string(folder.join(format!("{MAIL_ID}.eml"))).unwrap();
-        assert_eq!(normalised(&written), golden(name), "{name}");
+        check_golden(name, &normalised(&written));
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`conformance`]: the suite that every storage adapter runs, one named test per case, from one list.
 //! - [`faults`]: every port wrapped so that it fails as told, by script, rule or seed.
 //! - [`generators`]: proptest strategies for the domain's types.
+//! - [`golden`]: files compared whole with what a test makes; `UPDATE_GOLDEN=1` writes them.
 //! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
 //! - [`receipts`]: files as buyers upload them, each with what has to become of it.
 //! - `pooler` (feature `postgres`): PgBouncer in front of such a cluster.
@@ -19,6 +20,7 @@
 pub mod conformance;
 pub mod faults;
 pub mod generators;
+pub mod golden;
 pub mod memory;
 #[cfg(feature = "mocks")]
 pub mod mocks;

@@ -1,9 +1,6 @@
-//! What other systems and people read, compared whole with the files in `tests/golden`.
-//!
-//! A missing file is a failure. To change one on purpose, take over what the failure shows.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy.toml does not reach")]
+//! Events and mails, compared whole with the files in `tests/golden`. `UPDATE_GOLDEN=1` writes them; read the diff.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serront_core::decide::OrderPatch;
@@ -13,6 +10,7 @@ use serront_core::orders::order::{Language, OrderInput, OrderNumber, WorkStatus}
 use serront_core::primitives::money::Rupiah;
 use serront_core::primitives::text::EmailAddress;
 use serront_core::shop::catalog::{PackageInput, ServiceInput};
+use serront_testkit::golden;
 use serront_testkit::world::{World, host, order_input};
 
 const FILES: [&str; 13] = [
@@ -35,21 +33,16 @@ fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
 }
 
-/// The file holds exactly this, and ends with a line break also where this does not.
+/// Compares with the file. The file always ends with a line break.
 fn check(name: &str, actual: &str) {
     let actual = format!("{}\n", actual.strip_suffix('\n').unwrap_or(actual));
     assert!(FILES.contains(&name), "{name} is not in the list of golden files");
-    match std::fs::read_to_string(folder().join(name)) {
-        Ok(golden) => assert_eq!(golden, actual, "{name}"),
-        Err(error) => panic!("{name}: {error}; it would have to hold\n{actual}"),
-    }
+    golden::check(&folder().join(name), &actual);
 }
 
 #[test]
 fn every_golden_file_is_compared() {
-    let found: BTreeSet<_> =
-        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(found, FILES.map(str::to_owned).into());
+    golden::check_names(folder(), "", &FILES.map(str::to_owned).into());
 }
 
 /// One order through everything that a seller's system is told of.

@@ -1,4 +1,4 @@
-//! An order, its payment confirmed, the mail sent: the library inside a backend of one's own.
+//! Places an order, confirms its payment and sends the mail: the library embedded in a backend.
 use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::smtp::MailFiles;
 use serront_adapters::sqlite::SqliteStorage;
@@ -15,7 +15,7 @@ use serront_core::work::dispatch::Dispatcher;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = tempfile::tempdir()?; // a real backend has a place of its own
+    let folder = tempfile::tempdir()?; // a real backend uses a permanent folder
     let (clock, policy) = (std::sync::Arc::new(SystemClock), Policy::default());
     let storage = SqliteStorage::open(&folder.path().join("payments.db"), clock.clone()).await?;
     let (ids, secrets, sealer) = (&RandomIds, &SystemSecrets, &NoKeys); // webhooks and online payment need a KeyFile

@@ -1,4 +1,4 @@
-//! The README shows this example as it is, it is short, and it runs.
+//! The README shows this example unchanged. It is short, and it runs.
 
 const EXAMPLE: &str = include_str!("../src/main.rs");
 

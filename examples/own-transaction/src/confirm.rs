@@ -1,4 +1,4 @@
-//! A booking and its payment, confirmed together: both are durable, or neither is.
+//! Confirms a booking and its payment together: both become durable, or neither does.
 use std::time::Duration;
 
 use serront_adapters::postgres::PostgresStorage;
@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::{Booking, CONFIRM, Error, TAKE_SEATS, desk};
 
-/// On PostgreSQL the transaction is the host's, from a pool of the host's.
+/// On PostgreSQL the transaction comes from the host's pool.
 pub(crate) async fn on_postgres(
     payments: &PostgresStorage,
     pool: &PgPool,
@@ -23,13 +23,13 @@ pub(crate) async fn on_postgres(
     }
     let taken = sqlx::query(TAKE_SEATS).bind(booking.seats).bind(&booking.departure).execute(&mut *transaction).await?;
     if taken.rows_affected() == 0 {
-        return Err(Error::SoldOut); // dropped, the transaction takes the payment's confirmation and its mail with it
+        return Err(Error::SoldOut); // dropping the transaction rolls back the payment's confirmation and its mail
     }
     sqlx::query(CONFIRM).bind(booking.id).execute(&mut *transaction).await?;
     Ok(transaction.commit().await?)
 }
 
-/// On SQLite it is borrowed from the storage's one writer, for a bounded time, since everybody else's changes wait for it.
+/// On SQLite it is borrowed from the storage's one writer, for a bounded time, since all other changes wait for it.
 pub(crate) async fn on_sqlite(
     payments: &SqliteStorage,
     environment: Environment<'_>,

@@ -1,14 +1,14 @@
-//! A service that sells seats: its bookings are in tables of its own, their payments are the library's, and a booking is
-//! confirmed together with its payment.
+//! A service that sells seats. Its bookings are in its tables, their payments are in the library's, and a booking is confirmed
+//! together with its payment.
 //!
-//! What the library requires:
-//! - the host's tables are in the database of the library's storage; on SQLite they are written in transactions of the
-//!   storage's ([`SqliteStorage::begin`]), for there is one writer;
-//! - a [`Failure::Conflict`] means: roll back and begin a new transaction. Nothing is tried again inside;
-//! - what is to leave the process, the mail, is sent by a dispatcher after the commit, as `examples/embed` shows.
+//! The library requires:
+//! - the host's tables are in the database of the library's storage; on SQLite they are written in the storage's transactions
+//!   ([`SqliteStorage::begin`]), since there is only one writer;
+//! - after a [`Failure::Conflict`], the host rolls back and begins a new transaction. The library does not retry within one;
+//! - mails are sent by a dispatcher after the commit, as `examples/embed` shows.
 //!
-//! What this example chose: that a departure has so many seats, that a confirmation which finds none left is rolled back
-//! whole, and how often it begins anew.
+//! This example chose: departures with a number of seats, rolling back a confirmation when they are sold out, and the number of
+//! attempts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use sqlx::{PgPool, SqlitePool};
 
 mod confirm;
 
-/// The tables of this service. Both engines understand this, and `$1`.
+/// The tables of this service. Both engines understand this SQL, and `$1`.
 const TABLES: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS departures (departure TEXT PRIMARY KEY, seats_left BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS bookings (booking BIGINT PRIMARY KEY, seller TEXT NOT NULL, order_id TEXT NOT NULL, \
@@ -43,27 +43,27 @@ const SELECT: &str = "SELECT booking, seller, order_id, departure, seats, state 
 const TAKE_SEATS: &str = "UPDATE departures SET seats_left = seats_left - $1 WHERE departure = $2 AND seats_left >= $1";
 const CONFIRM: &str = "UPDATE bookings SET state = 'confirmed' WHERE booking = $1";
 
-/// How often a confirmation begins anew after a conflict: this example's choice.
+/// Most attempts of a confirmation after conflicts: this example's choice.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// A booking, as the service keeps it.
+/// A booking of this service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Booking {
-    /// Which one.
+    /// The primary key.
     pub id: i64,
-    /// Who sells it: an account of the library's.
+    /// The seller's account in the library.
     pub seller: AccountId,
-    /// What is paid for it: an order of the library's.
+    /// The library's order, which pays for the booking.
     pub order: OrderId,
-    /// On which departure.
+    /// The departure's name, which is also the shop's slug.
     pub departure: String,
-    /// How many seats.
+    /// Number of seats.
     pub seats: i64,
-    /// Whether it is confirmed.
+    /// False while it is held.
     pub confirmed: bool,
 }
 
-/// A write of this service's alone, the same on either engine.
+/// Writes to this service's tables, in the same way on both engines.
 macro_rules! write {
     ($desk:expr, $sql:expr $(, $value:expr)*) => {
         match &$desk.database {
@@ -79,35 +79,35 @@ macro_rules! write {
     };
 }
 
-/// Why something did not succeed.
+/// The failures of a [`Desk`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Fewer seats are left than were booked; the payment is not confirmed either.
     #[error("sold out")]
     SoldOut,
-    /// There is no such booking, or it is not understood.
+    /// The booking does not exist or can't be parsed.
     #[error("no such booking")]
     Unknown,
-    /// The library's command.
+    /// A command of the library failed.
     #[error(transparent)]
     Payment(#[from] Failure),
-    /// The library's storage.
+    /// The library's storage failed.
     #[error(transparent)]
     Storage(#[from] PortError),
-    /// Something of this service's own was not accepted.
+    /// This service gave the library an invalid value.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The database.
+    /// A query of this service failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Who confirms, for the audit trail.
+/// The actor in the audit trail.
 fn desk() -> Result<Actor, Invalid> {
     Actor::host("booking desk")
 }
 
-/// The library's storage and the host's own connections, to one database.
+/// The library's storage and the host's connections, to one database.
 enum Database {
     Sqlite { payments: Arc<SqliteStorage>, pool: SqlitePool },
     Postgres { payments: Arc<PostgresStorage>, pool: PgPool },
@@ -132,10 +132,10 @@ impl TryFrom<Row> for Booking {
 }
 
 impl Desk {
-    /// Opens `postgres://…` or `sqlite://<file>`, and makes what is missing there.
+    /// Opens `postgres://…` or `sqlite://<file>`, and creates missing tables.
     ///
     /// # Errors
-    /// What the library's storage or the database says.
+    /// Failures of the library's storage or the database.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let clock = Arc::new(SystemClock);
         let database = if let Some(file) = url.strip_prefix("sqlite://") {
@@ -166,7 +166,7 @@ impl Desk {
         }
     }
 
-    /// The library's storage, unbound: for reads, for commands that need no transaction, for the dispatcher.
+    /// The library's storage, outside of transactions: for reads, simple commands and the dispatcher.
     #[must_use]
     pub fn payments(&self) -> Arc<dyn WorkStorage> {
         match &self.database {
@@ -185,10 +185,10 @@ impl Desk {
         }
     }
 
-    /// Opens a shop with a departure of so many seats, and answers whose it is.
+    /// Opens a shop with a departure of this many seats. Returns the seller's account.
     ///
     /// # Errors
-    /// What the library or the database says.
+    /// Failures of the library or the database.
     pub async fn open_departure(&self, departure: &str, seats: i64) -> Result<AccountId, Error> {
         let payments = self.payments();
         let payments = Commands::new(&*payments, self.environment());
@@ -205,10 +205,11 @@ impl Desk {
         Ok(seller.id)
     }
 
-    /// Books seats: the order first, then the booking that names it. An order without its booking is merely never paid.
+    /// Books seats: places the order first, then inserts the booking that names it. If the second step fails, the order is never
+    /// paid.
     ///
     /// # Errors
-    /// What the library or the database says.
+    /// Failures of the library or the database.
     pub async fn book(&self, id: i64, seller: AccountId, departure: &str, seats: i64) -> Result<Booking, Error> {
         let payments = self.payments();
         let payments = Commands::new(&*payments, self.environment());
@@ -224,10 +225,10 @@ impl Desk {
         Ok(Booking { id, seller, order, departure: departure.to_owned(), seats, confirmed: false })
     }
 
-    /// All bookings, by number.
+    /// All bookings, ordered by id.
     ///
     /// # Errors
-    /// What the database says.
+    /// Failures of the database.
     pub async fn bookings(&self) -> Result<Vec<Booking>, Error> {
         let rows: Vec<Row> = match &self.database {
             Database::Sqlite { pool, .. } => sqlx::query_as(SELECT).fetch_all(pool).await?,
@@ -236,10 +237,10 @@ impl Desk {
         rows.into_iter().map(Booking::try_from).collect()
     }
 
-    /// Confirms a booking and its payment, and begins a new transaction after a conflict.
+    /// Confirms a booking and its payment. Begins a new transaction after a conflict.
     ///
     /// # Errors
-    /// [`Error::SoldOut`]; what the library or the database says.
+    /// [`Error::SoldOut`], and failures of the library or the database.
     pub async fn confirm(&self, booking: &Booking) -> Result<(), Error> {
         let mut attempts = 0;
         loop {

@@ -1,6 +1,6 @@
 //! `own-transaction URL open DEPARTURE SEATS | book BOOKING DEPARTURE SELLER SEATS | confirm BOOKING | confirm-all`
 //!
-//! `confirm-all` tries every booking that is held, and prints the number of each one that is confirmed, durably.
+//! `confirm-all` tries every held booking and prints the number of each confirmed one, after its commit.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use own_transaction::{Desk, Error};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (url, command) = arguments.split_first().ok_or("which database? sqlite://FILE or postgres://…")?;
+    let (url, command) = arguments.split_first().ok_or("give a database: sqlite://FILE or postgres://…")?;
     let desk = Desk::open(url).await?;
     match command {
         ["open", departure, seats] => println!("{}", desk.open_departure(departure, seats.parse()?).await?),
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         }
-        _ => return Err("open, book, confirm or confirm-all".into()),
+        _ => return Err("the command must be open, book, confirm or confirm-all".into()),
     }
     desk.close().await;
     Ok(())

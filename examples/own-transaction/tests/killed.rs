@@ -1,4 +1,4 @@
-//! Killed at any point, a booking and its payment are both confirmed or both not, and nothing is sent for what is not.
+//! Killed at any point, a booking and its payment are both confirmed or both unconfirmed, and nothing is sent for the latter.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
 
 const BOOKINGS: i64 = 120;
-/// Every third booking finds its departure sold out, and is rolled back.
+/// Every third booking finds its departure sold out and is rolled back.
 const SOLD_OUT_EACH: i64 = 3;
 const ROUNDS: u64 = 8;
-/// Which points the process is killed at; another number, other points.
+/// The seed of the points at which the process is killed.
 const SEED: u64 = 20_261_122;
 
-/// The generator of `SplitMix64`: enough to choose points by.
+/// The `SplitMix64` generator, which is good enough to choose points.
 struct Random(u64);
 
 impl Random {
@@ -43,7 +43,7 @@ fn confirm_all(url: &str) -> Command {
     command
 }
 
-/// Runs until it has acknowledged so many, then a little longer, then kills it. Answers all that it acknowledged.
+/// Runs the process until it has acknowledged this many and a little longer, then kills it. Returns all acknowledged bookings.
 fn killed_after(url: &str, lines: u64, longer: Duration) -> Vec<i64> {
     let mut child = confirm_all(url).spawn().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -51,7 +51,7 @@ fn killed_after(url: &str, lines: u64, longer: Duration) -> Vec<i64> {
     for _ in 0..lines {
         acknowledged.extend(output.next().map(Result::unwrap));
     }
-    // Not to wait for anything: to be at another point of a transaction each time.
+    // This is no wait for a condition: each run is killed at another point of a transaction.
     std::thread::sleep(longer);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -63,7 +63,7 @@ fn over(desk: &Desk) -> World<dyn WorkStorage> {
     World::over(desk.payments(), Arc::new(ManualClock::default()))
 }
 
-/// What a fresh look finds: both or neither for each, and everything that was acknowledged. Answers how many are confirmed.
+/// Checks both-or-neither for each booking, and that everything acknowledged is there. Returns the number of confirmed ones.
 async fn assert_both_or_neither(url: &str, acknowledged: &[i64]) -> usize {
     let desk = Desk::open(url).await.unwrap();
     let payments = desk.payments();
@@ -105,7 +105,7 @@ async fn survives_kills(url: &str) {
         println!("seed {SEED}, round {round}: killed {longer:?} after {lines} lines");
         acknowledged.extend(killed_after(url, lines, longer));
         let confirmed = assert_both_or_neither(url, &acknowledged).await;
-        // What was confirmed and not acknowledged is at most what each kill caught between the two.
+        // Each kill leaves at most those unacknowledged that it caught between commit and acknowledgement.
         assert!(confirmed <= acknowledged.len() + usize::try_from(round).unwrap() + 1);
     }
     let output = confirm_all(url).output().unwrap();
@@ -115,7 +115,7 @@ async fn survives_kills(url: &str) {
     assert_sent_once_each(url).await;
 }
 
-/// One mail and one event for each confirmed booking, each under an id of its own, and none for any other.
+/// One mail and one event for each confirmed booking, each with a different id, and none for other bookings.
 async fn assert_sent_once_each(url: &str) {
     let desk = Desk::open(url).await.unwrap();
     let bookings = desk.bookings().await.unwrap();
@@ -154,7 +154,7 @@ async fn killed_on_sqlite_it_leaves_both_or_neither() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_on_postgres_it_leaves_both_or_neither() {
-    // A database of its own: the service's tables are in the default schema.
+    // A separate database: the service's tables are in the default schema.
     let (server, name) = (server_url(), fresh_schema());
     let pool = PgPool::connect(&server).await.unwrap();
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await.unwrap();

@@ -1,4 +1,4 @@
-//! The README shows the two confirmations as they are.
+//! The README shows the two confirmations unchanged.
 
 #[test]
 fn the_readme_shows_the_example_as_it_is() {

@@ -1,7 +1,7 @@
-//! Who calls, and what is named in the path.
+//! Authentication of callers, and ids in the path.
 //!
-//! Extractors run in the order of a handler's arguments, so that order is the precedence: [`Keyed`], [`Enabled`] or [`Operator`]
-//! first, then [`Id`].
+//! Extractors run in the order of a handler's arguments, so that order is the precedence of refusals: [`Keyed`], [`Enabled`] or
+//! [`Operator`] first, then [`Id`].
 
 use std::future::Future;
 use std::str::FromStr;
@@ -24,18 +24,16 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::service::{Commands, Failure, OnlinePayments, ReceiptUploads, WebhookRegistration};
 
 use crate::body::{Intake, KEYED_JSON_BYTES_MAX};
-use crate::envelope::Problem;
 use crate::log::Note;
 use crate::outgoing::{Held, Reader};
+use crate::problem::Problem;
 use crate::state::Host;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// Who a valid key stands for.
 pub(crate) trait Who {
-    /// Whose idempotency keys these are, and who is named in the log.
+    /// The scope of the holder's idempotency keys, and the account in the log.
     fn account(&self) -> AccountId;
-    /// Who acts, as the audit trail has it.
     fn actor(&self) -> Actor;
 }
 
@@ -49,7 +47,6 @@ impl Who for Caller {
     }
 }
 
-/// Whoever holds an operator's key.
 pub(crate) struct OperatorId(KeyId);
 
 impl OperatorId {
@@ -68,7 +65,7 @@ impl Who for OperatorId {
     }
 }
 
-/// A caller with a valid key, and what is needed of the request.
+/// A caller with a valid key, and the parts of the request that commands need.
 pub(crate) struct Authenticated<W> {
     who: W,
     host: Arc<Host>,
@@ -77,7 +74,7 @@ pub(crate) struct Authenticated<W> {
     headers: HeaderMap,
 }
 
-/// A caller with a valid API key. An operator's key is none: there is no account behind it.
+/// A caller with a valid API key. An operator's key does not count, since it belongs to no account.
 pub(crate) type Keyed = Authenticated<Caller>;
 
 /// A caller with a valid operator's key. A seller's gets 403 `OPERATOR_ONLY`.
@@ -130,7 +127,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if values.next().is_some() {
         return Err(Invalid::new(IDEMPOTENCY_KEY, "must be given once").into());
     }
-    // What is no visible ASCII is no text; the check of the key's characters refuses the empty one.
+    // A value outside of visible ASCII becomes the empty key, which the check of the key's characters refuses.
     Ok(Some(value.to_str().unwrap_or_default()))
 }
 
@@ -161,22 +158,20 @@ impl<W: Who> Authenticated<W> {
         self.host.online()
     }
 
-    /// The host's time.
     pub(crate) fn now(&self) -> Timestamp {
         self.host.ports.clock.now()
     }
 
-    /// For what no command reads. Shared, for an answer that continues after its handler.
+    /// For reads without a command. Shared, for answers that continue after their handler.
     pub(crate) fn storage(&self) -> &Arc<dyn WorkStorage> {
         &self.host.ports.storage
     }
 
-    /// For texts that nobody can foresee.
     pub(crate) fn secrets(&self) -> &dyn Secrets {
         self.host.ports.secrets.as_ref()
     }
 
-    /// Takes room for an answer that is about to be made.
+    /// Reserves memory for an answer.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Held, Problem> {
         self.host.outgoing.take(Reader::Account(self.account()), bytes).await
     }
@@ -204,7 +199,7 @@ impl<W: Who> Authenticated<W> {
         Ok((input, self.idempotency(&bytes)?))
     }
 
-    /// The same where every field can be left out: then the body can be, too.
+    /// The same for input whose fields are all optional: the body may be empty.
     pub(crate) async fn input_if_any<T: DeserializeOwned + Default>(
         &self,
         intake: &Intake,
@@ -213,14 +208,14 @@ impl<W: Who> Authenticated<W> {
         Ok((input, self.idempotency(&bytes)?))
     }
 
-    /// The idempotency key of a request whose body says nothing. It is read all the same: another body under the same key
-    /// is another request.
+    /// The idempotency key of a request without input. The body is read all the same, since the same key with another body is
+    /// another request.
     pub(crate) async fn no_input(&self, intake: &Intake) -> Result<Option<IdempotentRequest>, Problem> {
         self.idempotency(&intake.read(KEYED_JSON_BYTES_MAX).await?)
     }
 }
 
-/// A caller with a valid API key whose payment module is on: the gate of the money routes.
+/// A caller with a valid API key whose payment module is on. Routes for money require it.
 pub(crate) struct Enabled(pub(crate) Keyed);
 
 impl FromRequestParts<Arc<Host>> for Enabled {
@@ -233,7 +228,7 @@ impl FromRequestParts<Arc<Host>> for Enabled {
     }
 }
 
-/// Who may look at a payout: its seller, whose module is on, or any operator.
+/// A caller that may see a payout: its seller with the module on, or any operator.
 pub(crate) enum PayoutReader {
     Seller(Keyed),
     Operator(Operator),
@@ -251,21 +246,18 @@ impl FromRequestParts<Arc<Host>> for PayoutReader {
     }
 }
 
-/// Answers the input; if it is refused, looks first whether what it is meant for exists, since 404 goes before 400.
+/// Returns the input. If it is refused, first checks that its target exists, since 404 precedes 400.
 pub(crate) async fn existing<T, U>(
     input: Result<T, Problem>,
     look: impl Future<Output = Result<U, Failure>>,
 ) -> Result<T, Problem> {
-    match input {
-        Ok(input) => Ok(input),
-        Err(problem) => {
-            look.await?;
-            Err(problem)
-        }
+    if input.is_err() {
+        look.await?;
     }
+    input
 }
 
-/// A public caller: whoever has the address.
+/// A public caller, who only needs to know the address.
 pub(crate) struct Open {
     host: Arc<Host>,
 }
@@ -291,7 +283,7 @@ impl Open {
         self.host.online()
     }
 
-    /// The idempotency key of a request to a storefront, if it has one. The storefront is its scope: a buyer has no account.
+    /// The idempotency key of a request to a storefront. Its scope is the storefront, since a buyer has no account.
     pub(crate) fn at_shop(
         slug: &Slug,
         method: &Method,
@@ -304,9 +296,9 @@ impl Open {
     }
 }
 
-/// What can be named in a path.
+/// An id that can stand in a path.
 pub(crate) trait Named: Sized {
-    /// What is not there if the name is malformed.
+    /// What was not found if the id is malformed.
     const WHAT: &'static str;
     fn parse(raw: &str) -> Option<Self>;
 }
@@ -339,7 +331,7 @@ impl Named for AccessToken {
     }
 }
 
-/// A storefront's slug, not yet looked at: the service says what is none.
+/// A storefront's slug, unchecked: the service refuses an invalid one.
 pub(crate) struct ShopSlug(pub(crate) String);
 
 impl Named for ShopSlug {
@@ -349,7 +341,7 @@ impl Named for ShopSlug {
     }
 }
 
-/// The name at the end of the route's parameters; a malformed one is a 404.
+/// The last of the route's parameters; a malformed one is a 404.
 pub(crate) struct Id<T>(pub(crate) T);
 
 impl<T: Named> FromRequestParts<Arc<Host>> for Id<T> {
@@ -358,7 +350,7 @@ impl<T: Named> FromRequestParts<Arc<Host>> for Id<T> {
     async fn from_request_parts(parts: &mut Parts, host: &Arc<Host>) -> Result<Self, Problem> {
         let missing = || Problem::not_found(T::WHAT);
         let params = RawPathParams::from_request_parts(parts, host).await.map_err(|_| missing())?;
-        // The last one: an app that nests this router may have parameters of its own before it.
+        // The last one: an app that nests this router may add parameters before it.
         params.iter().last().and_then(|(_, raw)| T::parse(raw)).map(Self).ok_or_else(missing)
     }
 }

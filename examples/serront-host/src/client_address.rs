@@ -1,10 +1,9 @@
-//! Which address a request is counted under: the peer's, or what a trusted proxy says of the peer behind it.
+//! The address by which a request is counted: the peer's, or the client's as named by a trusted proxy.
 //!
-//! What stands in a header was written by whoever sent it. So only a trusted peer's header is looked at, from its right end,
-//! where the last proxy wrote, and only as far as the first address that is none of the trusted networks: that one is the
-//! client. What stands left of it is the client's own, and may be anything. Whatever can't be read on that way, and two
-//! headers that disagree (a proxy writes one of them and lets the client's other one through), leaves the peer's own address:
-//! all who do that are one client, and nobody is two.
+//! Anyone can write any header. So only a trusted peer's header is read, from its right end, where the last proxy wrote. The
+//! first address outside of the trusted networks is the client's; the client controls everything left of it. The peer's own
+//! address is used if an address on that way can't be parsed, or if two headers disagree (a proxy writes one of them and passes
+//! the client's other one on). Then several clients may be counted as one, but no client as two.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -23,7 +22,7 @@ pub struct TrustedProxies(Vec<IpNet>);
 pub struct NoNetworks;
 
 impl TrustedProxies {
-    /// Reads networks (`10.0.0.0/8`) and single addresses (`::1`), separated by commas. An empty text trusts nobody.
+    /// Parses networks (`10.0.0.0/8`) and single addresses (`::1`), separated by commas. An empty text means no trusted proxies.
     ///
     /// # Errors
     /// [`NoNetworks`] if one of them is neither.
@@ -42,7 +41,7 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Who is at the other end of the connection, or behind the proxies there.
+    /// The client's address: the peer's, or the one that trusted proxies name.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contain(peer) {
@@ -50,16 +49,16 @@ impl TrustedProxies {
         }
         let forwarded = self.farthest(headers, header::FORWARDED, forwarded_nodes);
         let x_forwarded_for = self.farthest(headers, X_FORWARDED_FOR, listed_nodes);
-        let told = match (forwarded, x_forwarded_for) {
+        let named = match (forwarded, x_forwarded_for) {
             (Some(one), None) | (None, Some(one)) => one,
             (Some(one), Some(other)) if one == other => one,
             (Some(_), Some(_)) | (None, None) => None,
         };
-        told.unwrap_or(peer)
+        named.unwrap_or(peer)
     }
 
-    /// The last address that is not trusted, or the first one if all are. `None`: there is no such header; `Some(None)`: it
-    /// can't be read as far as that.
+    /// The last address that is not trusted, or the first one if all are. `None` without such a header; `Some(None)` if an
+    /// address on the way can't be parsed.
     fn farthest(
         &self,
         headers: &HeaderMap,
@@ -71,7 +70,7 @@ impl TrustedProxies {
         let walk = || {
             let mut farthest = None;
             for line in lines().rev() {
-                // Bytes outside ASCII spoil the element that they stand in, and no other.
+                // Bytes outside of ASCII invalidate only their own element.
                 for node in nodes(&String::from_utf8_lossy(line.as_bytes())) {
                     let address = node?;
                     if !self.contain(address) {
@@ -86,7 +85,7 @@ impl TrustedProxies {
     }
 }
 
-/// What one client is counted as: an IPv4 address, or the network of 64 bits that one IPv6 customer has at least.
+/// The unit of counting: an IPv4 address, or the /64 network that an IPv6 customer has at least.
 pub(crate) fn counted(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
@@ -99,7 +98,7 @@ fn listed_nodes(line: &str) -> Vec<Option<IpAddr>> {
     line.rsplit(',').map(|node| address(node.trim())).collect()
 }
 
-/// What the elements of one `Forwarded` (RFC 7239) say in `for`, the last one first.
+/// The `for` of each element of one `Forwarded` (RFC 7239), the last one first.
 fn forwarded_nodes(line: &str) -> Vec<Option<IpAddr>> {
     let node = |element: &str| {
         let pairs = rsplit(element, ';');
@@ -114,8 +113,8 @@ fn forwarded_nodes(line: &str) -> Vec<Option<IpAddr>> {
     rsplit(line, ',').into_iter().map(node).collect()
 }
 
-/// Splits outside quotes, from the right: what a proxy has added is well formed, whatever stands before it. No address needs
-/// escapes, so a quote is a quote.
+/// Splits outside of quotes, from the right: what a proxy appended is well formed, even if the text before it is not. Addresses
+/// need no escapes, so escaped quotes are not handled.
 fn rsplit(text: &str, separator: char) -> Vec<&str> {
     let mut quoted = false;
     text.rsplit(|character| {
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
+    fn a_peer_that_is_not_trusted_is_the_client_despite_its_headers() {
         for lines in [&[][..], &[("x-forwarded-for", "203.0.113.1")], &[("forwarded", "for=203.0.113.1")]] {
             assert_eq!(client("198.51.100.1", lines), "198.51.100.1");
             assert_eq!(client("2001:db8::1", lines), "2001:db8::1");
@@ -169,10 +168,10 @@ mod tests {
             ("[2001:db8::1]:443,fd00::2", "2001:db8::1"),
             ("::ffff:203.0.113.1", "203.0.113.1"),
             ("::ffff:10.0.0.1, 10.0.0.2", "10.0.0.1"),
-            // What the client wrote before is not looked at.
+            // The client's own part is not read.
             ("<script>, \", 203.0.113.1", "203.0.113.1"),
             ("caf\u{e9}, 203.0.113.1", "203.0.113.1"),
-            // Somebody inside.
+            // A client within the trusted networks.
             ("10.9.9.9, 10.1.2.3", "10.9.9.9"),
         ] {
             for peer in ["10.0.0.1", "::ffff:10.0.0.1", "192.0.2.7", "fd00::1"] {
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_leaves_the_peer() {
+    fn an_unreadable_header_leaves_the_peer() {
         for (name, value) in [
             ("x-forwarded-for", ""),
             ("x-forwarded-for", "unknown"),
@@ -229,7 +228,7 @@ mod tests {
             client("10.0.0.1", &[("forwarded", forwarded), ("x-forwarded-for", listed)])
         };
         assert_eq!(both("for=203.0.113.1", "203.0.113.9, 203.0.113.1"), "203.0.113.1");
-        assert_eq!(both("for=203.0.113.9", "203.0.113.1"), "10.0.0.1", "one of them is the client's own");
+        assert_eq!(both("for=203.0.113.9", "203.0.113.1"), "10.0.0.1", "the client wrote one of them");
         assert_eq!(both("for=unknown", "203.0.113.1"), "10.0.0.1");
     }
 

@@ -26,39 +26,39 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Serve the API; applies pending migrations first.
     Serve,
-    /// Serve on embedded defaults in a temporary folder, with a seeded seller, and print what to try.
+    /// Serve in a temporary folder with default settings and a seeded seller, and print what to try.
     Demo,
-    /// Manage accounts, also while the host serves.
+    /// Manage accounts; works while the host serves.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Look after notifications that could not be applied, also while the host serves.
+    /// Manage notifications that could not be applied; works while the host serves.
     #[command(subcommand)]
     Inbox(InboxCommand),
-    /// Look after mail, webhooks and whatever else was given up, also while the host serves.
+    /// Manage mails, webhooks and other effects that were given up; works while the host serves.
     #[command(subcommand)]
     Outbox(OutboxCommand),
-    /// Manage what is registered at Plugipay, also while the host serves.
+    /// Manage the registration at Plugipay; works while the host serves.
     #[command(subcommand)]
     Plugipay(PlugipayCommand),
-    /// Manage operators' keys, also while the host serves.
+    /// Manage operators' keys; works while the host serves.
     #[command(subcommand)]
     OperatorKey(OperatorKeyCommand),
-    /// Look after the books, also while the host serves.
+    /// Verify, correct and reconcile the books; works while the host serves.
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Look after payouts, also while the host serves.
+    /// Request and list payouts; works while the host serves.
     #[command(subcommand)]
     Payout(PayoutCommand),
-    /// Look after the keys that secrets in the database are sealed under, also while the host serves.
+    /// Manage the keys that seal secrets in the database; works while the host serves.
     #[command(subcommand)]
     Secrets(SecretsCommand),
-    /// Look after the folder of receipts, while no host serves.
+    /// Manage the folder of receipts, while no host serves.
     #[command(subcommand)]
     Proofs(ProofsCommand),
-    /// Print the rows that this version can't read and has set aside, the oldest first, one JSON line each; also while the host
+    /// Print the rows that this version can't read and has set aside, oldest first, one JSON line each; works while the host
     /// serves.
     SetAside {
-        /// Most lines.
+        /// Maximum of lines.
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
@@ -68,7 +68,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
-    /// Open an account and print its id and its first API key, which is shown this once.
+    /// Open an account. Prints its id and its first API key, which is not shown again.
     Create {
         /// The seller's name.
         #[arg(long)]
@@ -77,7 +77,7 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         tier: Tier,
     },
-    /// Put an account on another tier. One without modules switches them off.
+    /// Change an account's tier. A tier without modules switches them off.
     SetTier {
         /// The account's id.
         account: AccountId,
@@ -88,29 +88,29 @@ pub(crate) enum AccountCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OutboxCommand {
-    /// Print what was given up and not discarded, newest first, one JSON line each.
+    /// Print the effects that were given up and not discarded, newest first, one JSON line each.
     List {
-        /// The records of what was discarded instead, the latest first.
+        /// Print the records of discarded effects instead, latest first.
         #[arg(long)]
         discarded: bool,
-        /// Most lines.
+        /// Maximum of lines.
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// Try something again that was given up; a host that serves carries it out.
+    /// Queue an effect that was given up; a serving host carries it out.
     Retry {
         /// The account's id.
         account: AccountId,
         /// The effect's id, as listed.
         effect: EffectId,
     },
-    /// Take something off the list that was given up, on record with the reason. It can still be tried again.
+    /// Discard an effect that was given up, and record the reason. It can still be retried.
     Discard {
         /// The account's id.
         account: AccountId,
         /// The effect's id, as listed.
         effect: EffectId,
-        /// Why.
+        /// The reason, for the record.
         #[arg(long)]
         reason: String,
         #[command(flatten)]
@@ -123,18 +123,18 @@ pub(crate) enum InboxCommand {
     /// Print the notifications that wait for the operator, oldest first, one JSON line each: parked ones older than 24 h,
     /// those in another currency than IDR, and unreadable ones.
     List {
-        /// Parked ones that are younger, too.
+        /// Also print younger parked ones.
         #[arg(long)]
         all: bool,
-        /// Most lines.
+        /// Maximum of lines.
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// Try a parked notification again, and print what became of it.
+    /// Retry a parked notification and print its new status.
     Retry {
         /// The account's id.
         account: AccountId,
-        /// Plugipay's id of the event.
+        /// The event's id at Plugipay.
         #[arg(value_parser = event_id)]
         event_id: ProviderEventId,
     },
@@ -146,7 +146,7 @@ fn event_id(raw: &str) -> Result<ProviderEventId, &'static str> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlugipayCommand {
-    /// Register a merchant's notification endpoint anew. The secret of the one before is accepted for another 24 h.
+    /// Register a merchant's notification endpoint again. The previous endpoint's secret is accepted for another 24 h.
     RotateSecret {
         /// The account's id.
         account: AccountId,
@@ -155,45 +155,45 @@ pub(crate) enum PlugipayCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsCommand {
-    /// Add a new key to the file of keys and print its id: it seals from now on, and those until now still open. Where hosts
-    /// have copies of the file, copy it to them next.
+    /// Add a new key to the key file and print its id. The new key seals; the old keys still open. If hosts have copies of the
+    /// file, copy it to them next.
     Rotate,
-    /// Seal every secret anew that is in plain or under an older key, and print how many there were. Stopped, it can be begun
-    /// again. Exit code 1 if one can't be opened.
+    /// Reseal every secret that is in plain text or sealed with an older key, and print how many there were. It can be repeated
+    /// if it was interrupted. Exit code 1 if a secret can't be opened.
     Reseal,
-    /// Reseal, and then remove every key but the newest from the file. Take the old ones out of no backup before the database's
-    /// own backups that need them are gone.
+    /// Reseal, and then remove all keys but the newest from the file. Keep the old keys in backups as long as database backups
+    /// need them.
     Forget,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProofsCommand {
-    /// Make the folder of receipts this database's, where `serve` says that the two belong to different installations, and print
-    /// the installation's id and the folder's before. Receipts in it that this database does not name go into quarantine a day
-    /// after they were stored, and are deleted 30 days later: be sure that it is the right database.
+    /// Assign the folder of receipts to this database, if `serve` reports that the two belong to different installations. Prints
+    /// the installation's id and the folder's previous one. Receipts that this database does not reference are quarantined a day
+    /// after they were stored and deleted 30 days later: make sure that it is the right database.
     Adopt,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperatorKeyCommand {
-    /// Make an operator's key and print it, this once.
+    /// Create an operator's key and print it; it is not shown again.
     Create {
-        /// What it is called in the list.
+        /// The key's name in the list.
         #[arg(long, default_value = "Operator")]
         name: String,
     },
     /// Print the operators' keys, oldest first, one JSON line each, without the keys themselves.
     List,
-    /// Delete an operator's key: from the next request on it opens nothing.
+    /// Delete an operator's key. It stops working with the next request.
     Revoke {
-        /// The key's id, as the list has it.
+        /// The key's id, as listed.
         id: KeyId,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
-    /// Recompute every balance from the entries and print what differs. Exit code 1 if anything does.
+    /// Recompute every balance from the entries and print the differences. Exit code 1 if there are any.
     Verify {
         /// The account's id; without one, all accounts.
         account: Option<AccountId>,
@@ -205,24 +205,24 @@ pub(crate) enum LedgerCommand {
         /// Whole rupiah: above zero to the seller, below zero from the seller.
         #[arg(allow_negative_numbers = true)]
         amount: i64,
-        /// Why. The seller sees it.
+        /// The reason, which the seller sees.
         #[arg(long)]
         reason: String,
-        /// What it is about in the operator's books. The same adjustment under the same reference again changes nothing.
+        /// The reference in the operator's books. Repeating an adjustment with the same reference changes nothing.
         #[arg(long)]
         reference: String,
         #[command(flatten)]
         by: By,
     },
-    /// Compare the merchant's ledger at Plugipay with ours and print what either side lacks. It changes nothing; stopped, it goes
-    /// on after the last page that it read. Exit code 1 if the two do not agree.
+    /// Compare the merchant's ledger at Plugipay with ours and print what either side lacks. It changes nothing. An interrupted
+    /// run continues after the last page that it read. Exit code 1 if the two do not agree.
     Reconcile {
         /// The account's id.
         account: AccountId,
         /// Print the report as JSON.
         #[arg(long)]
         json: bool,
-        /// Forget how far an earlier run came.
+        /// Start over instead of continuing an earlier run.
         #[arg(long)]
         restart: bool,
     },
@@ -230,13 +230,13 @@ pub(crate) enum LedgerCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PayoutCommand {
-    /// Ask for a payout on a seller's behalf, in every state of the payment module.
+    /// Request a payout on a seller's behalf, in every state of the payment module.
     Request(PayoutRequestArguments),
     /// Print the payouts that are pending or in transit, of all accounts, oldest first, one JSON line each.
     List,
 }
 
-/// `Debug` shows nothing of where the money goes.
+/// `Debug` does not show the bank account.
 #[derive(Args)]
 pub(crate) struct PayoutRequestArguments {
     /// The account's id.
@@ -247,13 +247,13 @@ pub(crate) struct PayoutRequestArguments {
     /// The bank's code.
     #[arg(long)]
     pub(crate) bank_code: Option<String>,
-    /// The bank; without bank details, the seller's default account.
+    /// The bank's name; without bank details, the seller's default account is used.
     #[arg(long)]
     pub(crate) bank_name: Option<String>,
-    /// The account's number there.
+    /// The account number.
     #[arg(long)]
     pub(crate) bank_account_number: Option<String>,
-    /// Who holds the account there.
+    /// The account holder.
     #[arg(long)]
     pub(crate) bank_account_holder: Option<String>,
     /// A note, which the seller sees.
@@ -269,10 +269,10 @@ impl fmt::Debug for PayoutRequestArguments {
     }
 }
 
-/// Who acts, as the audit trail will have it.
+/// The actor in the audit trail.
 #[derive(Debug, Args)]
 pub(crate) struct By {
-    /// Who does this, for the record.
+    /// The name of the person who does this, for the record.
     #[arg(long = "by", value_name = "NAME", default_value = "serront-host")]
     name: String,
 }
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_payout_goes_is_not_shown() {
+    fn a_payouts_bank_account_is_not_shown() {
         let command = parse(&["payout", "request", ACCOUNT, "5", "--bank-account-number", "123-456"]).unwrap();
         let shown = format!("{command:?}");
         assert!(shown.contains(ACCOUNT) && !shown.contains("123-456"), "{shown}");

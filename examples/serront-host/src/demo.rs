@@ -1,8 +1,7 @@
 //! `demo`: a host in a temporary folder with a seeded seller, pages to click through, and a tour to paste into a second terminal.
 //!
-//! It also runs a receiver of webhooks inside the process, subscribed for the seller, which checks each signature and
-//! prints each event, and a sandbox of Plugipay, where the seller is provisioned and buyers pay. Everything goes through the
-//! same service and router as in `serve`, and over the same HTTP.
+//! The process also runs a webhook receiver that is subscribed for the seller, checks each signature and prints each event, and
+//! a sandbox of Plugipay where buyers pay. Everything uses the same service, router and HTTP as `serve`.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,16 +33,14 @@ use serront_host::Host;
 use serront_testkit::sandbox::SandboxServer;
 use tokio::net::TcpListener;
 
-use crate::Fatal;
-use crate::process::{self, say};
+use crate::console::{Fatal, say};
+use crate::process;
 use crate::settings::{LISTEN_DEFAULT, PlugipayAccess, Settings};
 
-/// What a receipt may look like; it says of itself that it is a sample.
+/// A sample receipt; the picture says that it is a sample.
 const RECEIPT: &[u8] = include_bytes!("../assets/sample-receipt.png");
-
 const SLUG: &str = "studio-renata";
-
-/// The platform's key at the sandbox: it opens nothing but what ends with this process.
+/// The platform's key at the sandbox, which ends with this process.
 const PLUGIPAY_KEY_ID: &str = "demo";
 const PLUGIPAY_SECRET: &str = "demo-secret";
 
@@ -64,7 +61,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Fatal> {
     let secret = Arc::new(OnceLock::new());
     let receiver = receiver(Arc::clone(&secret)).await?;
     let seeded = seed(&running.host, &receiver, &secret).await?;
-    // What was committed beside the router.
+    // These commits bypassed the router, which would have woken the loops.
     running.host.wake();
     say(&tour(&running.address, &receiver, sandbox.url(), folder.path(), &receipt, &seeded))?;
     let ended = running.until_signal().await;
@@ -72,7 +69,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Fatal> {
     ended
 }
 
-/// Where it was said, or the usual place, or a free port if that is taken.
+/// The address of the settings, or the default one, or a free port if the default is taken.
 async fn bind(settings: &Settings) -> std::io::Result<TcpListener> {
     if let Some(listen) = settings.listen() {
         return TcpListener::bind(listen).await;
@@ -85,7 +82,7 @@ async fn bind(settings: &Settings) -> std::io::Result<TcpListener> {
 
 type SharedSecret = Arc<OnceLock<WebhookSecret>>;
 
-/// Starts the receiver and answers its address.
+/// Starts the receiver and returns its address.
 async fn receiver(secret: SharedSecret) -> Result<String, Fatal> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}/events", listener.local_addr()?);
@@ -115,8 +112,8 @@ async fn receive(State(secret): State<SharedSecret>, headers: HeaderMap, body: B
     }
 }
 
-/// As a receiver checks it: sign the same bytes at the time that the header states, and compare. (A real receiver compares
-/// in constant time and refuses old times; this one only shows that the recipe fits.)
+/// Checks a signature like a receiver: signs the same bytes at the header's time and compares. (A real receiver compares in
+/// constant time and refuses old times; this one only shows that the scheme works.)
 fn signed_by(secret: &WebhookSecret, header: &str, body: &str) -> bool {
     let seconds = header.strip_prefix("t=").and_then(|rest| rest.split(',').next()).and_then(|t| t.parse::<i64>().ok());
     seconds.is_some_and(|seconds| {
@@ -175,7 +172,7 @@ async fn place(host: &Host, buyer: &str, service: &str, package: Option<&str>) -
     Ok(Order { id, token: placed.access_token })
 }
 
-/// A seller with a storefront, services of each kind of pricing, and an order in each state.
+/// Creates a seller with a storefront, a service of each kind of pricing, and an order in each state.
 async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> Result<Seeded, Fatal> {
     let commands = host.commands();
     let (account, key) = commands.open_account("Studio Renata", Tier::Starter).await?.value;
@@ -203,7 +200,6 @@ async fn seed(host: &Host, receiver: &str, secret: &OnceLock<WebhookSecret>) -> 
     }
     let subscription = SubscriptionInput { url: Some(receiver.to_owned()), ..SubscriptionInput::default() };
     let subscribed = host.webhook_registration().create_subscription(account.id, &subscription, None).await?.value;
-    // Set once, here.
     let _ = secret.set(subscribed.secret);
 
     let seller = Actor::host("demo")?;
@@ -245,73 +241,73 @@ fn tour(address: &str, receiver: &str, sandbox: &str, folder: &Path, receipt: &P
     let (claimed_id, confirmed_token) = (claimed.id, confirmed.token.reveal());
     let (online_id, online_token, hosted) = (online.id, online.token.reveal(), &checkout.hosted_url);
     format!(
-        "Serront's demo listens on {address} (everything is in {folder}, and goes when it ends).
+        "Serront's demo listens on {address} (all its data is in {folder}, and is deleted when it ends).
 
 Open in a browser, for the five-minute tour (Indonesian first; the switch to English is at the top):
 
   {address}/s/{SLUG}
       The storefront, as buyers see it: place an order.
   {address}/o/{unpaid_token}
-      Budi's order, to be paid: upload {receipt}, and say that it is paid.
+      Budi's order, which is unpaid: upload {receipt}, and report the payment.
   {address}/o/{online_token}
-      Rina's order: pay online, at the sandbox of Plugipay.
+      Rina's order: pay online, at the Plugipay sandbox.
   {address}/dashboard
       The seller's dashboard. Sign in with {key}
-      Confirm Budi's payment; look at the balance that Rina's made; ask for a payout.
+      Confirm Budi's payment; see the balance from Rina's payment; request a payout.
   {address}/operator
       The operator's page. Sign in with {operator}
-      Carry the payout from pending to paid.
+      Move the payout from pending to paid.
 
 The same with curl: the seller is {account}. Paste these into another terminal, from top to bottom:
 
-# The seller's orders: one in each state.
+# The seller's orders, one in each state.
 curl -s {auth} {address}/api/v1/orders
-# What Budi sees of his unpaid order, with the bank accounts to pay to.
+# Budi's view of his unpaid order, with the bank accounts to pay to.
 curl -s {address}/api/v1/public/orders/{unpaid_token}
-# Budi uploads his receipt, and says that he has paid.
+# Budi uploads his receipt and reports that he has paid.
 curl -s -X PUT -H 'Content-Type: image/png' --data-binary '@{receipt}' {address}/api/v1/public/orders/{unpaid_token}/proof
 curl -s -X POST {address}/api/v1/public/orders/{unpaid_token}/claim-payment
-# The seller lists what was claimed, and looks at the receipt.
+# The seller lists the orders that buyers report as paid, and downloads the receipt.
 curl -s {auth} '{address}/api/v1/orders?paymentStatus=payment_claimed'
 curl -s {auth} -o '{folder}/downloaded.png' {address}/api/v1/orders/{unpaid_id}/proof
-# The seller has seen the money. Again: 409.
+# The seller has seen the money and confirms. A second time answers 409.
 curl -s -X POST {auth} {address}/api/v1/orders/{unpaid_id}/confirm-payment
 curl -s -X POST {auth} {address}/api/v1/orders/{unpaid_id}/confirm-payment
-# The one mail that Budi got (and the one of the order that was confirmed before).
+# Budi's mail (and the mail of the order that was confirmed before).
 cat '{folder}'/mail/*.eml
-# The webhook that the seller's system got (printed below, too), as the delivery log has it.
+# The delivery log's entry for the webhook that the seller's system received (also printed below).
 curl -s {auth} '{address}/api/v1/webhook-subscriptions/deliveries?limit=1'
-# Once confirmed, the buyer's view shows no bank account any more.
+# After the confirmation, the buyer's view no longer shows bank accounts.
 curl -s {address}/api/v1/public/orders/{confirmed_token}
-# Sari's order is claimed and has a receipt: the same steps work for it.
+# Sari's order is reported as paid and has a receipt: the same steps work for it.
 curl -s {auth} {address}/api/v1/orders/{claimed_id}
 
-# The payment module is on, so Rina can pay online. She presses \"pay online\"; pressed again, it is the same session.
+# The payment module is on, so Rina can pay online. Pressing \"pay online\" again returns the same session.
 curl -s {address}/api/v1/public/orders/{online_token}
 curl -s -X POST {address}/api/v1/public/orders/{online_token}/pay
-# The page that Plugipay hosts (here a sandbox, {sandbox}). Open it in a browser and pay there, or let curl press the button:
+# Plugipay's payment page (here the sandbox, {sandbox}). Open it in a browser and pay there, or press the button with curl:
 # {hosted}
 curl -s -d method=qris {hosted}/pay; sleep 1
-# Plugipay has told of it: the order is confirmed, with a mail and a webhook, and the money is in the ledger, less the fee.
+# Plugipay has sent a notification: the order is confirmed, with a mail and a webhook, and the ledger has the amount less the fee.
 curl -s {auth} {address}/api/v1/orders/{online_id}
 curl -s {auth} {address}/api/v1/ledger/balance
 curl -s {auth} {address}/api/v1/ledger/entries
-# Money that arrived and could not confirm its order would be listed here, to be looked after: none so far.
+# Money that arrived but could not confirm its order is listed here for the seller to resolve; there is none yet.
 curl -s {auth} {address}/api/v1/payments/exceptions
 
-# The seller draws on it: a payout is asked for, and is in flight until it is paid.
+# The seller requests a payout; it is in flight until it is paid.
 PAYOUT=$(curl -s -X POST {auth} -d '{{\"amount\": 500000, \"bankName\": \"BCA\", \"bankAccountNumber\": \"123-456-7890\", \"bankAccountHolder\": \"Renata Wijaya\"}}' {address}/api/v1/payouts | grep -o 'po_[0-9a-z]*'); echo $PAYOUT
 curl -s {auth} {address}/api/v1/payouts/balance
-# An operator transfers it by hand, and says so with a key of an operator's own. The seller's key may not: 403.
+# An operator transfers it manually and marks it with an operator's key. The seller's key gets 403.
 curl -s -X POST {auth} {address}/api/v1/payouts/$PAYOUT/mark-in-transit
 curl -s -X POST {operators} -d '{{\"reference\": \"T-1\"}}' {address}/api/v1/payouts/$PAYOUT/mark-in-transit
 curl -s -X POST {operators} {address}/api/v1/payouts/$PAYOUT/mark-paid
-# Now it is posted, and gone from the balance. And the whole ledger as a CSV.
+# Now it is posted and deducted from the balance. Then the whole ledger as CSV.
 curl -s {auth} {address}/api/v1/payouts/balance
 curl -s {auth} '{address}/api/v1/ledger/entries?code=payout'
 curl -s {auth} {address}/api/v1/ledger/entries.csv
 
-# With the module off, money is not shown, and what was minted still settles. On again, everything is there.
+# With the module off, balances are hidden, and open sessions still settle. Switched on again, everything is shown.
 curl -s -X PATCH {auth} -d '{{\"payment\": false}}' {address}/api/v1/modules
 curl -s {auth} {address}/api/v1/ledger/balance
 curl -s -X PATCH {auth} -d '{{\"payment\": true}}' {address}/api/v1/modules

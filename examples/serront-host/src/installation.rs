@@ -1,21 +1,22 @@
-//! What has to belong together before a host starts: database, receipts, keys and clocks; and `proofs`, for whoever knows better.
+//! Checks before a host starts: that database, receipts, keys and clocks belong together.
 
-use serde_json::json;
 use serront_adapters::keyfile::KeyFile;
-use serront_adapters::proofs::ObjectReceipts;
 use serront_adapters::system::SystemClock;
 use serront_core::policy::Policy;
 use serront_core::ports::{Receipts, WorkStorage};
 use serront_core::service::{Commands, Environment, KeysError};
 use serront_core::work::installation::{self, ClockOff, MeetError};
 
-use crate::commands::ProofsCommand;
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, environment, process};
 
-/// Refuses a folder of receipts that is another database's. Where neither has an id yet, both get one.
-pub(crate) async fn meet(storage: &dyn WorkStorage, receipts: &dyn Receipts) -> Result<(), Fatal> {
-    match installation::meet(storage, receipts, environment(&Policy::default())).await {
+/// Refuses a folder of receipts that belongs to another database. If neither has an installation id yet, both get one.
+pub(crate) async fn meet(
+    storage: &dyn WorkStorage,
+    receipts: &dyn Receipts,
+    environment: Environment<'_>,
+) -> Result<(), Fatal> {
+    match installation::meet(storage, receipts, environment).await {
         Ok(_) => Ok(()),
         Err(MeetError::Strangers(strangers)) => Err(format!(
             "{strangers}. Nothing was changed. Check DATABASE_URL and --proofs; if the two do belong together, run \
@@ -26,11 +27,14 @@ pub(crate) async fn meet(storage: &dyn WorkStorage, receipts: &dyn Receipts) -> 
     }
 }
 
-/// Refuses keys that are not the installation's.
-pub(crate) async fn know_keys(settings: &Settings, storage: &dyn WorkStorage, keys: &KeyFile) -> Result<(), Fatal> {
-    let policy = Policy::default();
-    let commands = Commands::new(storage, Environment { sealer: keys, ..environment(&policy) });
-    match commands.check_keys().await {
+/// Refuses keys that belong to another installation.
+pub(crate) async fn check_keys(
+    settings: &Settings,
+    storage: &dyn WorkStorage,
+    keys: &KeyFile,
+    environment: Environment<'_>,
+) -> Result<(), Fatal> {
+    match Commands::new(storage, Environment { sealer: keys, ..environment }).check_keys().await {
         Ok(()) => Ok(()),
         Err(KeysError::Other(other)) => {
             let file = settings.secrets_key();
@@ -41,8 +45,8 @@ pub(crate) async fn know_keys(settings: &Settings, storage: &dyn WorkStorage, ke
     }
 }
 
-/// Refuses a clock that is far off the database's.
-pub(crate) async fn trust_clock(storage: &dyn WorkStorage, policy: &Policy) -> Result<(), Fatal> {
+/// Refuses a clock that differs too much from the database's.
+pub(crate) async fn check_clock(storage: &dyn WorkStorage, policy: &Policy) -> Result<(), Fatal> {
     let found = installation::clock_off(storage, &SystemClock).await?;
     if !found.is_too_far(policy) {
         return Ok(());
@@ -51,21 +55,7 @@ pub(crate) async fn trust_clock(storage: &dyn WorkStorage, policy: &Policy) -> R
     let (seconds, most) = (by.as_secs(), policy.clock.skew_max.as_secs());
     Err(format!(
         "this machine's clock is {seconds} s off the database's ({host} here, {storage} there), and at most {most} s are \
-         accepted: set the wrong one right and start again"
+         accepted: correct the wrong clock and start again"
     )
     .into())
-}
-
-/// `proofs`.
-pub(crate) async fn proofs(settings: &Settings, command: ProofsCommand) -> Result<(), Fatal> {
-    let ProofsCommand::Adopt = command;
-    let folder = settings.proofs_folder()?;
-    adapters::private_folder(&folder)?;
-    let receipts = ObjectReceipts::local(folder)?;
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    let adopted = installation::adopt(storage.as_ref(), &receipts, environment(&Policy::default())).await;
-    engine.close().await;
-    let adopted = adopted?;
-    process::result(&json!({ "installationId": adopted.id, "was": adopted.was }))
 }

@@ -1,4 +1,4 @@
-//! The buyer's language, out of `Accept-Language`.
+//! The buyer's language, from `Accept-Language`.
 
 use axum::http::{HeaderMap, header};
 use serront_core::orders::order::Language;
@@ -19,7 +19,7 @@ pub(crate) fn preferred(headers: &HeaderMap) -> Language {
 fn range(raw: &str) -> Option<(String, u16)> {
     let mut parts = raw.split(';');
     let tag = parts.next()?.trim().split('-').next()?.to_ascii_lowercase();
-    // Android and older Java still say `in`, the code that Indonesian had until 1989.
+    // Android and older Java still send `in`, Indonesian's code until 1989.
     let tag = if tag == "in" { "id".to_owned() } else { tag };
     let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1_000), thousandths)?;
     (!tag.is_empty()).then_some((tag, weight))

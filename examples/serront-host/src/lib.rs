@@ -1,35 +1,44 @@
 //! The reference host: Serront's HTTP API on axum over `serront-core`.
 //!
-//! [`router`] is all of it that speaks HTTP; another axum app can nest it under a path of its own. The binary beside it
-//! adds what a process needs: settings, adapters, the loops of [`work`], connections with bounds, a graceful stop.
+//! [`router`] is the whole HTTP interface; another axum app can nest it under any path. The binary adds what a process needs:
+//! settings, adapters, the loops of [`work`], bounded connections and a graceful stop.
 //!
 //! ```text
-//! request ─▶ envelope::dress ─▶ auth ─▶ routes::* ─▶ serront_core::service ─▶ ports
-//!            (id, log line,     (401)   (input, 404,
-//!             rate limits,               then 400)
+//! request ─▶ dress ─▶ auth ─▶ routes::* ─▶ serront_core::service ─▶ ports
+//!            (id,      (401)   (input, 404,
+//!             log line,         then 400)
+//!             rate limits,
 //!             body's bounds,
 //!             panics, envelope)
 //! ```
 //!
-//! It decides nothing about payments: a route reads its input, asks the service, and answers what it said.
+//! It decides nothing about payments: a route reads its input, calls the service, and sends the result.
+//!
+//! From low to high: `problem` and `answer`; `spool`, `outgoing`, `limits`, `json`, `body` and `query` (bounds and input);
+//! `state`, `auth`; `downloads` (what API and pages both send); `pages`; `dress`; `routes`. No module names a higher one.
 
+mod answer;
 mod auth;
 mod body;
 mod client_address;
-mod envelope;
+mod downloads;
+mod dress;
+mod json;
 mod language;
 mod limits;
 mod log;
 mod outgoing;
 mod pages;
+mod problem;
 mod query;
 mod routes;
+mod session_key;
 mod spool;
 mod state;
 pub mod work;
 
 pub use client_address::{NoNetworks, TrustedProxies};
 pub use limits::Limits;
-pub use pages::SessionKey;
 pub use routes::router;
+pub use session_key::SessionKey;
 pub use state::{Host, Ports};

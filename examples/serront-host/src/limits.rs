@@ -1,16 +1,15 @@
-//! Rate limits: how often one client may ask what needs no key.
+//! Rate limits for requests without a key.
 //!
-//! Three of them, each a bucket that fills evenly over a minute: one client address at one public route pattern; one order's
-//! access token over all of its routes, from whatever addresses; and one client address signing in, where successes count as
-//! well, since whether a key opens something is known too late to have cost nothing. What carries a valid key and
-//! Plugipay's notifications are never counted.
+//! There are three, each a bucket that refills evenly over a minute: one client address at one public route pattern; one order's
+//! access token over all of its routes, from any address; and one client address that signs in. Successful sign-ins count too,
+//! since checking the key has already cost the same work. Requests with a valid key and Plugipay's notifications are not counted.
 //!
-//! Counting takes bounded memory by construction: a key is hashed, under a secret of this process, into one of [`CELLS`]
-//! cells, and is counted there. With more clients than cells some share a bucket: they are slowed down together, and nothing
-//! grows. Nothing is written down, so each host counts for itself, and a restart begins anew.
+//! Memory is bounded by construction: a secret of this process hashes each client into one of [`CELLS`] cells. If there are more
+//! clients than cells, some share a bucket and are slowed down together. Counts are not stored, so each host counts separately,
+//! and a restart begins at zero.
 //!
-//! A router nested in an app that does not tell the peer (`ConnectInfo`) has nobody's address to count by: there only the
-//! order's limit holds. One bucket for everybody would let anybody lock all others out.
+//! If an outer app does not provide the peer's address (`ConnectInfo`), only the order's limit applies. One bucket for all
+//! clients would let any of them lock out the others.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, SocketAddr};
@@ -31,26 +30,26 @@ use serront_core::ports::Clock;
 use serront_core::primitives::time::Timestamp;
 
 use crate::client_address::{TrustedProxies, counted};
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
-/// How many buckets each limit has at most. 131,072 of them take some 7 MiB.
+/// Most buckets of each limit. 131,072 of them take some 7 MiB.
 const CELLS: u32 = 1 << 17;
-/// How many times as often as one address may ask one route, one order's routes may be asked in all: its page asks for news
-/// up to 30 times a minute, in several tabs, on a telephone that changes its address, and the seller looks at it too.
+/// Requests of all clients for one order, as a multiple of one address's at one route. The order's page asks for news up to 30
+/// times a minute, in several tabs, on a phone that changes its address, and the seller may open it too.
 const ORDER_FACTOR: u32 = 4;
-/// How many times more rarely one address may sign in: people do that once a day.
+/// Sign-ins of one address, as a fraction of its requests at one route: people sign in once a day.
 const SIGN_IN_DIVISOR: u32 = 6;
 
 /// The figures of the rate limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests a minute of one client address to one public route pattern; 0: no limits. The other limits follow from it.
+    /// Requests a minute of one client address to one public route pattern; 0 for no limits. The other limits follow from it.
     pub public_per_minute: u32,
-    /// Whose word on the client's address is believed.
+    /// The proxies whose headers name the client's address.
     pub trusted_proxies: TrustedProxies,
 }
 
-/// 120 a minute, and nobody is trusted.
+/// 120 a minute, and no trusted proxies.
 impl Default for Limits {
     fn default() -> Self {
         Self { public_per_minute: 120, trusted_proxies: TrustedProxies::default() }
@@ -59,12 +58,11 @@ impl Default for Limits {
 
 type Buckets = RateLimiter<u32, HashMapStateStore<u32>, Elapsed, NoOpMiddleware<Nanos>>;
 
-/// Counts.
 pub(crate) struct Limiter {
     trusted_proxies: TrustedProxies,
     clock: Elapsed,
     hashes: RandomState,
-    /// `None`: nothing is limited.
+    /// `None` for no limits.
     buckets: Option<Kinds>,
 }
 
@@ -86,10 +84,10 @@ impl Limiter {
         Self { trusted_proxies: limits.trusted_proxies, clock, hashes: RandomState::new(), buckets: kinds }
     }
 
-    /// Counts a request, of which `order` is what [`order_of`] says.
+    /// Counts a request; `order` comes from [`order_of`].
     ///
     /// # Errors
-    /// 429 with when to come again.
+    /// 429 with `Retry-After`.
     pub(crate) fn admit(&self, request: &Request, order: Option<&AccessToken>) -> Result<(), Problem> {
         let (Some(kinds), Some(route)) = (&self.buckets, request.extensions().get::<MatchedPath>()) else {
             return Ok(());
@@ -99,7 +97,7 @@ impl Limiter {
         if is_sign_in(request.method(), path) {
             client.map_or(Ok(()), |client| self.count(&kinds.sign_ins, client))
         } else if is_public(path) {
-            // The address first: who asks too often does not use up what the order's others have.
+            // The address first, so that a client over its limit does not use up the order's.
             client.map_or(Ok(()), |client| self.count(&kinds.routes, (client, route.as_str())))?;
             order.map_or(Ok(()), |token| self.count(&kinds.orders, token.hash()))
         } else {
@@ -107,7 +105,7 @@ impl Limiter {
         }
     }
 
-    /// The address that a client is counted by, if anybody tells it.
+    /// The address by which a client is counted, if it is known.
     pub(crate) fn client(&self, request: &Request) -> Option<IpAddr> {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         peer.map(|peer| counted(self.trusted_proxies.client(peer.0.ip(), request.headers())))
@@ -130,20 +128,20 @@ fn is_public(path: &str) -> bool {
     ["/api/v1/public/", "/s/", "/o/"].iter().any(|beginning| path.starts_with(beginning))
 }
 
-/// The order's access token in the path, as its route reads it: in the path as it was sent, each digit can be written in two
-/// ways. What is no token opens nothing, and its address is all that is counted.
+/// The order's access token, parsed as the route parses it: in the raw path each character could be percent-encoded. A request
+/// with an invalid token is counted by its address only.
 pub(crate) async fn order_of(request: &mut Request) -> Option<AccessToken> {
     let parameters = request.extract_parts::<RawPathParams>().await.ok()?;
-    // The last one: an app that nests this router may have one of its own before it.
+    // The last one: an app that nests this router may add one before it.
     parameters.iter().filter(|(name, _)| *name == "token").last().and_then(|(_, raw)| AccessToken::parse(raw))
 }
 
-/// The time since the host began, by the host's clock, which may be set back: then it stands until the clock goes on, so
-/// that nobody is locked out for as long as it was set back.
+/// The time since the host started. If the host's clock is set back, it stands still for a moment and then continues, so that no
+/// client is locked out for as long as the clock was set back.
 #[derive(Clone)]
 struct Elapsed {
     clock: Arc<dyn Clock>,
-    /// When the clock was last asked, and how much time had passed then.
+    /// The clock's last time, and how much time had passed by then.
     passed: Arc<Mutex<(Timestamp, Duration)>>,
 }
 
@@ -173,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_set_back_stands_until_it_goes_on() {
+    fn time_stands_still_while_a_clock_is_set_back() {
         let clock = Arc::new(ManualClock::default());
         let elapsed = Elapsed::on(clock.clone());
         let passed = || elapsed.now().as_u64() / 1_000_000;
@@ -186,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_key_is_counted_and_nothing_else() {
+    fn only_requests_without_a_key_are_counted() {
         for path in ["/api/v1/public/orders/x/pay", "/api/v1/public/storefront/a", "/s/a", "/o/x", "/o/x/claim"] {
             assert!(is_public(path), "{path}");
         }

@@ -1,6 +1,6 @@
-//! What is logged of a request: an allow-list, so that nothing gets in by being forgotten.
+//! The log line of a request: an allow-list of fields, so that nothing is logged by accident.
 //!
-//! Never the path (it holds access tokens), the query, a header or a body; the route's pattern stands for the path.
+//! It never contains the path (which holds access tokens), the query, a header or a body. It has the route's pattern instead.
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
@@ -11,14 +11,14 @@ use serront_core::ports::{PortError, PortErrorKind};
 use serront_core::primitives::ids::{AccountId, RequestId};
 use serront_core::primitives::rejection::Code;
 
-/// What the layers below learn of a request, for its log line.
+/// What inner layers learn about a request, for its log line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Note(Arc<OnceLock<AccountId>>);
 
 impl Note {
-    /// Whose key it was.
+    /// Notes the account of the request's key.
     pub(crate) fn caller(&self, account: AccountId) {
-        // A second caller of one request does not exist.
+        // A request has only one caller.
         let _ = self.0.set(account);
     }
 
@@ -27,7 +27,7 @@ impl Note {
     }
 }
 
-/// One request's log line.
+/// The fields of a request's log line.
 pub(crate) struct Line {
     pub(crate) request_id: RequestId,
     pub(crate) method: Method,
@@ -39,7 +39,7 @@ pub(crate) struct Line {
     pub(crate) cause: Option<String>,
 }
 
-/// A method's name, if it is one that HTTP knows; anything else is the client's own text.
+/// A standard method's name; another method would be text that the client chose.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -53,7 +53,6 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// Writes the line.
 pub(crate) fn line(line: &Line) {
     let request_id = tracing::field::display(line.request_id);
     let method = method_name(&line.method);
@@ -63,7 +62,7 @@ pub(crate) fn line(line: &Line) {
     let account_id = line.account_id.map(tracing::field::display);
     let code = line.code.map(Code::as_str);
     let cause = line.cause.as_deref();
-    // Busy and not configured are 5xx too; without a cause they are nothing to look into.
+    // `BUSY` and `NOT_CONFIGURED` are 5xx too, but without a cause they need no attention.
     if line.code == Some(Code::InternalError) {
         tracing::error!(request_id, method, route, status, duration_ms, account_id, code, cause, "answered");
     } else if cause.is_some() {
@@ -73,16 +72,16 @@ pub(crate) fn line(line: &Line) {
     }
 }
 
-/// Longest description of a failure, in characters.
+/// Most characters of a failure's description.
 const DESCRIPTION_CHARACTERS_MAX: usize = 300;
-/// Longest word of a description. Column names are shorter; keys and tokens are longer.
+/// Most characters of a word in a description. Column names are shorter; keys and tokens are longer.
 const WORD_CHARACTERS_MAX: usize = 24;
 
-/// A port's failure and its sources, with everything taken out that could be a value.
+/// Describes a port's failure and its sources without anything that could be a value.
 ///
-/// A database or a mail server may repeat what it was given: in quotes, or bare. What is kept is the quotes' outside, and
-/// of that only short words of letters; so no digit survives (account numbers, tokens, keys), no address and nothing
-/// quoted. What remains is the sentence that the library's author wrote.
+/// A database or a mail server may repeat its input, quoted or not. So quoted text is removed, and of the rest only short words
+/// of letters are kept: no digits (account numbers, tokens, keys) and no addresses. The sentence that the library's author wrote
+/// remains.
 pub(crate) fn describe(error: &PortError) -> String {
     let mut text = match error.kind() {
         PortErrorKind::Transient => "transient",

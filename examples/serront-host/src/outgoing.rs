@@ -1,15 +1,15 @@
-//! Answers on their way out: what they may hold in memory until their readers have taken them.
+//! Bounds the memory of answers until their clients have received them.
 //!
-//! An answer that was made in memory stays there for as long as its reader dawdles. So all long ones share a room of
-//! [`ROOM_BYTES`]. One reader has a share of it, and those without a key have half of it together, so that nobody keeps
-//! everybody else out. The room is given back with the answer's last byte, sent or dropped.
+//! An answer stays in memory as long as a slow client takes to receive it. So all long answers share [`ROOM_BYTES`]. One reader
+//! may hold a share of them, and all readers without a key together half of them, so that none locks out the others. The memory
+//! is released when the last byte was sent or dropped.
 //!
-//! A receipt takes its room before it is read from its store, and so does a page of an export; both wait a while for it. All
-//! other answers are there within moments of being asked for, and are measured then: one that finds no room is dropped at
-//! once, and `BUSY` is answered in its place. What a command did is told all the same, since it has happened; such answers
-//! are of one object, and short. A refused form's page has done nothing, and is dropped like the others.
+//! A receipt reserves its memory before it is read from its store, and so does a page of an export; both wait for free memory.
+//! All other answers are quick to make and are measured afterwards: if there is no room, the answer is dropped and `BUSY` is
+//! sent instead. A command's answer is sent even then, because the command has been committed; it is one short object. A refused
+//! form's page has changed nothing and is dropped like the others.
 //!
-//! Not here: how slowly an answer may be taken, which is each connection's (`serve`).
+//! Not here: how slowly a client may receive an answer (see `serve`).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,27 +24,26 @@ use hyper::body::{Frame, SizeHint};
 use serront_core::primitives::ids::AccountId;
 use tokio::sync::Notify;
 
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
-/// What is counted: shorter answers are as small as what a connection takes by itself.
+/// Answers up to this length are not counted: a connection's own buffers are as large.
 pub(crate) const UNCOUNTED_BYTES_MAX: usize = 16 * 1024;
-/// How much all counted answers hold at once: nine receipts at their bound, or hundreds of usual ones.
+/// Most bytes of all counted answers: nine receipts at their bound, or hundreds of usual ones.
 const ROOM_BYTES: usize = 48 * 1024 * 1024;
-/// How much of it those without a key may hold together.
+/// Most bytes of all readers without a key.
 const PUBLIC_BYTES: usize = ROOM_BYTES / 2;
-/// How much of it one reader may hold: three receipts at their bound.
+/// Most bytes of one reader: three receipts at their bound.
 const SHARE_BYTES: usize = ROOM_BYTES / 3;
-/// How long an answer waits for room. Most readers take theirs within a second.
+/// Longest wait for free memory. Most clients receive their answers within a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Who is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
-    /// Whoever has a key of this account.
+    /// A caller with a key of this account.
     Account(AccountId),
-    /// Whoever is at this address, without a key.
+    /// A caller without a key, at this address.
     Address(IpAddr),
-    /// Somebody without a key, of whom the app around this router tells no address.
+    /// A caller without a key, whose address the outer app does not provide.
     Unknown,
 }
 
@@ -57,20 +56,19 @@ impl Reader {
         !matches!(self, Self::Account(_))
     }
 
-    /// One share for everybody unknown would let anybody keep all others out.
+    /// With one share for all unknown readers, any of them could lock out the others.
     const fn share(self) -> usize {
         if matches!(self, Self::Unknown) { PUBLIC_BYTES } else { SHARE_BYTES }
     }
 }
 
-/// The room.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     holds: Mutex<Holds>,
     given_back: Notify,
 }
 
-/// How many bytes are held: of everybody, of those without a key, and of each who holds any.
+/// Bytes held by all readers, by readers without a key, and by each reader that holds any.
 #[derive(Default)]
 struct Holds {
     all: usize,
@@ -102,20 +100,20 @@ impl Holds {
 }
 
 impl Outgoing {
-    /// Takes room for so many bytes, if there is any.
+    /// Reserves bytes, if they are free.
     pub(crate) fn try_take(self: &Arc<Self>, reader: Reader, bytes: usize) -> Option<Held> {
         let fits = self.holds().add(reader, bytes);
         fits.then(|| Held { outgoing: Arc::clone(self), reader, bytes })
     }
 
-    /// The same, and waits a while until there is some.
+    /// The same, but waits up to [`PATIENCE`].
     ///
     /// # Errors
-    /// 503 if there is none in time.
+    /// 503 if the bytes are not free in time.
     pub(crate) async fn take(self: &Arc<Self>, reader: Reader, bytes: usize) -> Result<Held, Problem> {
         let taken = async {
             loop {
-                // Before the look, so that nothing that is given back after it is missed.
+                // Subscribed before the try, so that no release in between is missed.
                 let given_back = self.given_back.notified();
                 if let Some(held) = self.try_take(reader, bytes) {
                     return held;
@@ -131,12 +129,11 @@ impl Outgoing {
     }
 }
 
-/// What is answered where there is no room.
 pub(crate) fn no_room() -> Problem {
-    Problem::busy("too many large answers at once; take the ones before, or try again")
+    Problem::busy("too many large answers are being sent; receive the earlier ones, or try again")
 }
 
-/// The room that one answer has; given back when this is dropped.
+/// The bytes reserved for one answer; released on drop.
 pub(crate) struct Held {
     outgoing: Arc<Outgoing>,
     reader: Reader,
@@ -144,7 +141,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Gives back what is beyond this.
+    /// Releases all but this many bytes.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let beyond = self.bytes.saturating_sub(bytes);
         self.bytes -= beyond;
@@ -163,9 +160,9 @@ impl Drop for Held {
     }
 }
 
-/// A body with something that is dropped once all of it is sent, or once it is dropped itself.
+/// A body that drops `kept` after its last byte was sent, or when it is dropped itself.
 ///
-/// The body alone is gone before that: a connection takes what it hands out, and keeps that until the client has taken it.
+/// The body alone is dropped earlier: a connection takes its parts and buffers them until the client has received them.
 pub(crate) fn until_sent<T: Send + Sync + 'static>(body: Body, kept: T) -> Body {
     Body::new(UntilSent { body, kept: Arc::new(kept) })
 }
@@ -175,7 +172,6 @@ struct UntilSent<T> {
     kept: Arc<T>,
 }
 
-/// Bytes that are still to be sent.
 struct Part<T> {
     bytes: Bytes,
     _kept: Arc<T>,
@@ -223,7 +219,7 @@ mod tests {
         Reader::Address(IpAddr::from([203, 0, 113, number]))
     }
 
-    /// Takes a MiB at a time for as long as there is room.
+    /// Reserves one MiB at a time until none is free.
     fn take_all(outgoing: &Arc<Outgoing>, reader: Reader) -> Vec<Held> {
         std::iter::from_fn(|| outgoing.try_take(reader, MIB)).collect()
     }
@@ -246,11 +242,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_waits_for_room_and_is_told_when_there_is_none() {
+    async fn an_answer_waits_for_room_and_is_refused_when_there_is_none() {
         let outgoing = Arc::new(Outgoing::default());
         let mut others = take_all(&outgoing, account(1));
         let refused = outgoing.take(account(1), 2 * MIB).await.err().unwrap();
-        assert_eq!(refused.code(), Code::Busy);
+        assert_eq!(refused.code, Code::Busy);
         let waiting = outgoing.take(account(1), 2 * MIB);
         let ((), taken) = tokio::join!(async { others.truncate(others.len() - 2) }, waiting);
         let mut taken = taken.unwrap();
@@ -260,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_with_a_body_lasts_until_its_last_bytes_are_gone() {
+    async fn what_is_kept_with_a_body_lasts_until_its_last_bytes_are_dropped() {
         let kept = Arc::new(());
         let is_kept = || Arc::strong_count(&kept) > 1;
         let mut body = until_sent(Body::from("abc"), Arc::clone(&kept));

@@ -1,8 +1,5 @@
-//! The process around the router: its output, its signals, its start and its end.
+//! The process around the router: its start, its signals and its end.
 
-use std::error::Error;
-use std::io::Write as _;
-use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,76 +8,17 @@ use serront_host::{Host, router, work};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::Level;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::Fatal;
 use crate::adapters::{self, Adapters};
+use crate::console::{self, Fatal};
 use crate::serve::{self, Open};
 use crate::settings::{LISTEN_DEFAULT, Settings};
 
-/// How long requests and attempts may take to finish after the signal. With the closing of the database it stays under
-/// the 10 s of the wire contract.
+/// Longest time for requests and attempts to finish after the signal. With [`CLOSE_TIME_MAX`] it stays under the 10 s of the
+/// wire contract.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(8);
-/// How long the database may take to close.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Sets up logs on stderr: JSON lines, or plain text for people.
-pub(crate) fn logs(plain: bool) -> Result<(), Fatal> {
-    let level = if plain { LevelFilter::WARN } else { LevelFilter::INFO };
-    let chosen = EnvFilter::builder().with_default_directive(level.into()).with_env_var("SERRONT_LOG").from_env()?;
-    // Below a warning, other crates log addresses and statements, which may hold tokens: only our own lines get through,
-    // whatever SERRONT_LOG says.
-    let ours = filter_fn(|line| line.target().starts_with("serront") || *line.level() <= Level::WARN);
-    let filter = chosen.and(ours);
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    let layer = if plain {
-        format.without_time().with_filter(filter).boxed()
-    } else {
-        format.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
-    };
-    tracing_subscriber::registry().with(layer).try_init()?;
-    // A panic's message may hold what a request said; its place is enough to find it.
-    std::panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
-        let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "a panic");
-    }));
-    Ok(())
-}
-
-/// Writes one line of results.
-pub(crate) fn result(value: &serde_json::Value) -> Result<(), Fatal> {
-    say(&value.to_string())
-}
-
-/// Writes to stdout at once, also when it is a pipe.
-pub(crate) fn say(text: &str) -> Result<(), Fatal> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    Ok(stdout.flush()?)
-}
-
-/// Tells whoever started the process why it ended, with every cause. Refusals and failures name fields and never values, so
-/// there is nobody's data in it.
-pub(crate) fn complain(error: &(dyn Error + Send + Sync)) {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    // Nobody is left to tell if stderr is gone.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
-}
-
-/// A host that serves.
 pub(crate) struct Running {
     pub(crate) host: Arc<Host>,
     pub(crate) address: String,
@@ -91,7 +29,7 @@ pub(crate) struct Running {
     loops: Vec<JoinHandle<()>>,
 }
 
-/// Opens the adapters and begins to serve on this listener. `None` if a signal came before that.
+/// Opens the adapters and serves on this listener. `None` if a signal arrived first.
 pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<Option<Running>, Fatal> {
     let mut signals = Signals::listen()?;
     let address = format!("http://{}", listener.local_addr()?);
@@ -100,7 +38,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let wanted = Open { connections: settings.connections_max()?, deliveries: policy.outbox.places.deliveries };
     let open = wanted.allowed();
     policy.outbox.places.deliveries = open.deliveries;
-    // It may wait for the database.
+    // Opening may wait for the database.
     let adapters = tokio::select! {
         opened = adapters::open(settings) => opened?,
         signal = signals.next() => {
@@ -112,7 +50,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
     let host = Host::new(adapters.ports.clone(), policy, public_url)
         .with_session_key(adapters::session_key(settings)?)
         .with_limits(limits)
-        // The system's folder for temporary files may be memory.
+        // The system's temporary folder may be in memory.
         .with_spool(settings.data_dir());
     let host = Arc::new(host);
     let (stop, stopping) = watch::channel(false);
@@ -131,7 +69,7 @@ pub(crate) async fn start(settings: &Settings, listener: TcpListener) -> Result<
 }
 
 impl Running {
-    /// Serves until a signal comes, then stops accepting, finishes what runs, and closes the database.
+    /// Serves until a signal arrives, then stops accepting, finishes running work, and closes the database.
     pub(crate) async fn until_signal(mut self) -> Result<(), Fatal> {
         let ended = tokio::select! {
             signal = self.signals.next() => signal.map(|()| None)?,
@@ -148,7 +86,7 @@ impl Running {
             }
         };
         if tokio::time::timeout(FINISH_TIME_MAX, finishing).await.is_err() {
-            tracing::warn!("not everything finished in time; unfinished work is taken up by the next start");
+            tracing::warn!("not everything finished in time; the next start takes up unfinished work");
         }
         let _ = tokio::time::timeout(CLOSE_TIME_MAX, self.adapters.engine.close()).await;
         tracing::info!("stopped");
@@ -159,7 +97,7 @@ impl Running {
     }
 }
 
-/// SIGTERM and SIGINT. They are remembered from the moment this is made.
+/// SIGTERM and SIGINT, caught from the moment this is created.
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -182,7 +120,7 @@ impl Signals {
     }
 }
 
-/// Ctrl-C, where there are no other signals.
+/// Ctrl-C, on systems without other signals.
 #[cfg(not(unix))]
 struct Signals;
 
@@ -198,10 +136,9 @@ impl Signals {
     }
 }
 
-/// `serve`.
 pub(crate) async fn serve(settings: &Settings) -> Result<(), Fatal> {
     let listener = TcpListener::bind(settings.listen().unwrap_or(LISTEN_DEFAULT)).await?;
     let Some(running) = start(settings, listener).await? else { return Ok(()) };
-    result(&json!({ "listening": running.address }))?;
+    console::result(&json!({ "listening": running.address }))?;
     running.until_signal().await
 }

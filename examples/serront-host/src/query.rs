@@ -1,4 +1,4 @@
-//! Queries of addresses. A parameter that a route does not know is passed over; one given twice is refused.
+//! Query parameters. Unknown ones are ignored; one that is given twice is refused.
 
 use std::time::Duration;
 
@@ -10,14 +10,12 @@ use serde::de::value::{Error, StrDeserializer};
 use serront_core::primitives::rejection::Invalid;
 use serront_core::primitives::time::Timestamp;
 
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-/// Most parameters of an address: no route knows ten. Each takes far more in memory than the two bytes it may have.
+/// Most parameters of an address; no route has ten. Each takes far more memory than the two bytes it may be sent as.
 const PARAMETERS_MAX: usize = 100;
 
-/// The parameters of a request.
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Query {
@@ -37,14 +35,13 @@ impl Query {
         Ok(Self(given))
     }
 
-    /// The value of one parameter.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Invalid> {
         let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
         let first = values.next();
         if values.next().is_some() {
             return Err(Invalid::new(name, "must be given once"));
         }
-        // Decoding puts this in the place of what is no UTF-8.
+        // Decoding replaces invalid UTF-8 with this.
         if first.is_some_and(|value| value.contains(char::REPLACEMENT_CHARACTER)) {
             return Err(Invalid::new(name, "must be UTF-8 text"));
         }
@@ -69,14 +66,14 @@ impl Query {
         self.one(name)?.map(|raw| raw.parse().map_err(|_| Invalid::new(name, "must be a well-formed id"))).transpose()
     }
 
-    /// Without the parameters that are empty: a form sends its fields also where nothing was filled in.
+    /// Removes empty parameters: a form also sends the fields that were not filled in.
     pub(crate) fn filled(mut self) -> Self {
         self.0.retain(|(_, value)| !value.is_empty());
         self
     }
 
-    /// The time between two parameters: from the first on, and before the second. A day is one of Western Indonesia (WIB), the
-    /// sellers' time, and counts whole at either end; a time counts exactly.
+    /// The period between two parameters, including `from`, excluding `to`. Each can be a time, which counts exactly, or a day of
+    /// Western Indonesia (WIB, the sellers' time zone), which is included as a whole at either end.
     pub(crate) fn period(&self, from: &str, to: &str) -> Result<Period, Invalid> {
         let moment = |name: &str| match self.one(name)?.map(Moment::parse) {
             None => Ok(None),
@@ -91,7 +88,7 @@ impl Query {
             return Ok(Period { from: begin, before: None, ends_with_a_day: false });
         };
         let end = if is_day { at.plus(DAY) } else { at };
-        // A day has to have some of it left; between a time and itself there is nothing, which is no mistake.
+        // Some of the last day must remain. An empty period between two equal times is allowed.
         let is_backwards = begin.is_some_and(|begin| if is_day { begin >= end } else { begin > end });
         if is_backwards {
             return Err(Invalid::new(to, format!("must not be before {from}")));
@@ -100,18 +97,18 @@ impl Query {
     }
 }
 
-/// What lies between two points in time, each of which may be open.
+/// A period; either end may be open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Period {
-    /// From then on.
+    /// Inclusive.
     pub(crate) from: Option<Timestamp>,
-    /// Before then.
+    /// Exclusive.
     pub(crate) before: Option<Timestamp>,
-    /// Whether its end was given as a day.
+    /// Whether the end was given as a day.
     pub(crate) ends_with_a_day: bool,
 }
 
-/// A point in time, or the beginning of a day.
+/// A time, or the start of a day.
 struct Moment {
     at: Timestamp,
     is_day: bool,
@@ -134,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_hundred_parameters_at_most() {
+    fn an_address_has_at_most_a_hundred_parameters() {
         assert!(Query::parse(&"a&".repeat(PARAMETERS_MAX)).is_ok() && Query::parse(&"&".repeat(1_000)).is_ok());
         assert!(Query::parse(&"a&".repeat(PARAMETERS_MAX + 1)).is_err());
     }

@@ -1,7 +1,7 @@
-//! The settings: of the command line and of the environment (wire contract, section 5).
+//! The settings, from the command line and the environment (wire contract, section 5).
 //!
-//! Every setting is a flag, before or after the subcommand, and an environment variable; the flag wins, and an empty
-//! variable counts as none. Addresses that may hold a password are not shown in the help.
+//! Every setting is a flag, before or after the subcommand, and an environment variable. The flag wins; an empty variable counts
+//! as unset. The help does not show values that may contain a password.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,74 +12,71 @@ use serront_core::policy::Policy;
 use serront_host::{Limits, TrustedProxies};
 use url::Url;
 
-/// Where to listen if nothing is said.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
-/// How many connections there may be at once if nothing is said.
 const CONNECTIONS_MAX_DEFAULT: u32 = 2_048;
-/// How many seconds a start waits for the database if nothing is said.
+/// The default time in seconds that a start waits for a locked database.
 const DATABASE_WAIT_SECONDS_DEFAULT: u32 = 60;
-/// Where Plugipay is if nothing is said.
 const PLUGIPAY_DEFAULT: &str = "https://plugipay.com";
 
-#[derive(Clone, Args)]
+#[derive(Clone, Default, Args)]
 pub(crate) struct Settings {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
+    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
     #[arg(long, global = true, env = "SERRONT_LISTEN")]
     listen: Option<String>,
-    /// Where buyers and sellers reach this host [default: http:// and where it listens].
+    /// The address at which buyers and sellers reach this host [default: http:// and the listen address].
     #[arg(long, global = true, env = "SERRONT_PUBLIC_URL")]
     public_url: Option<String>,
     /// The database, sqlite:// or postgres:// [default: sqlite://<data dir>/serront.db].
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// The schema, on PostgreSQL [default: serront].
+    /// The PostgreSQL schema [default: serront].
     #[arg(long, global = true, env = "SERRONT_DATABASE_SCHEMA")]
     database_schema: Option<String>,
-    /// How many seconds to wait for another process that has the database locked, when starting [default: 60].
+    /// Seconds that a start waits while another process has the database locked [default: 60].
     #[arg(long, global = true, env = "SERRONT_DATABASE_WAIT_SECONDS")]
     database_wait_seconds: Option<String>,
-    /// Where database, proofs and mail are kept unless said otherwise [default: ./serront-data].
+    /// The folder of database, proofs and mail, unless they are set separately [default: ./serront-data].
     #[arg(long, global = true, env = "SERRONT_DATA_DIR")]
     data_dir: Option<String>,
-    /// The file of the keys that secrets in the database are sealed under; every host on it needs the same
+    /// The file with the keys that seal secrets in the database; all hosts on it need the same file
     /// [default: <data dir>/secrets.key].
     #[arg(long, global = true, env = "SERRONT_SECRETS_KEY")]
     secrets_key: Option<String>,
-    /// Where receipts are kept [default: file:<data dir>/proofs].
+    /// The folder of receipts [default: file:<data dir>/proofs].
     #[arg(long, global = true, env = "SERRONT_PROOFS", hide_env_values = true)]
     proofs: Option<String>,
     /// The mail server: smtps://[user:password@]host[:port], or smtp://…[?tls=none|opportunistic|required]; with a user,
-    /// STARTTLS is required unless it says otherwise [default: none, each mail is written to <data dir>/mail].
+    /// STARTTLS is required unless tls is given [default: none, each mail is written to <data dir>/mail].
     #[arg(long, global = true, env = "SERRONT_SMTP_URL", hide_env_values = true)]
     smtp: Option<String>,
-    /// A file with the certificate, in PEM, of the mail server's own authority [default: the system's authorities alone].
+    /// A PEM file with the certificate of the mail server's authority [default: only the system's authorities].
     #[arg(long, global = true, env = "SERRONT_SMTP_CA")]
     smtp_ca: Option<String>,
     /// The sender of mails, as "Name <address>" [default: Serront <no-reply@localhost>].
     #[arg(long, global = true, env = "SERRONT_MAIL_FROM")]
     mail_from: Option<String>,
-    /// Plugipay's address [default: https://plugipay.com].
+    /// The address of Plugipay [default: https://plugipay.com].
     #[arg(long, global = true, env = "PLUGIPAY_BASE_URL", hide_env_values = true)]
     plugipay_url: Option<String>,
     /// The platform's key id at Plugipay [default: none, the payment module answers NOT_CONFIGURED].
     #[arg(long, global = true, env = "PLUGIPAY_KEY_ID", hide_env_values = true)]
     plugipay_key_id: Option<String>,
-    /// The platform's secret at Plugipay. Arguments can be seen by everybody on the machine: prefer the variable.
+    /// The platform's secret at Plugipay. All users of the machine can see arguments: prefer the variable.
     #[arg(long, global = true, env = "PLUGIPAY_SECRET", hide_env_values = true)]
     plugipay_secret: Option<String>,
-    /// How long after its minting an open session is first asked after, in milliseconds; then doubling [default: 60000].
+    /// Milliseconds after which an open session is first checked at Plugipay; later checks double the time [default: 60000].
     #[arg(long, global = true, env = "SERRONT_JANITOR_FIRST_POLL_MS")]
     janitor_first_poll_ms: Option<String>,
-    /// Requests a minute of one client address to one public route pattern; 0: no limit [default: 120].
+    /// Requests a minute of one client address to one public route pattern; 0 for no limit [default: 120].
     #[arg(long, global = true, env = "SERRONT_PUBLIC_RATE_PER_MINUTE")]
     public_rate_per_minute: Option<String>,
-    /// The networks whose Forwarded and X-Forwarded-For are believed, separated by commas [default: none].
+    /// The networks of proxies whose Forwarded and X-Forwarded-For are trusted, separated by commas [default: none].
     #[arg(long, global = true, env = "SERRONT_TRUSTED_PROXIES")]
     trusted_proxies: Option<String>,
-    /// Connections at once; more wait until others end [default: 2048].
+    /// Maximum of open connections; further ones wait until others end [default: 2048].
     #[arg(long, global = true, env = "SERRONT_CONNECTIONS_MAX")]
     connections_max: Option<String>,
-    /// Development: plain-http and loopback webhook targets are allowed.
+    /// Development mode: allows webhooks to plain-http and loopback addresses.
     #[arg(
         long,
         global = true,
@@ -100,14 +97,14 @@ fn switch(raw: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// `Debug` shows no setting: some hold secrets.
+/// `Debug` shows no values, since some are secrets.
 impl fmt::Debug for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Settings(…)")
     }
 }
 
-/// Where Plugipay is, and who we are there.
+/// Plugipay's address, and the platform's credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PlugipayAccess {
     pub(crate) url: String,
@@ -122,16 +119,17 @@ impl fmt::Debug for PlugipayAccess {
     }
 }
 
-/// Which engine, and where.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Database {
-    /// A file.
     Sqlite(PathBuf),
-    /// A server, and the schema if one was chosen. The address may hold a password.
-    Postgres { url: String, schema: Option<String> },
+    /// The address may contain a password.
+    Postgres {
+        url: String,
+        schema: Option<String>,
+    },
 }
 
-/// A setting that can't be used. Its text never repeats the setting, which may hold a password.
+/// An invalid setting. Its text never repeats the value, which may contain a password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("--{setting} {reason}")]
 pub(crate) struct BadSetting {
@@ -144,21 +142,13 @@ fn given(setting: Option<&str>) -> Option<&str> {
 }
 
 impl Settings {
-    /// What embedded defaults in this folder are, whatever the environment says, with a Plugipay of its own; only where to
-    /// listen, the janitor's schedule and the limits are kept.
+    /// The settings of the demo: defaults in this folder and this Plugipay, regardless of the environment. Keeps only the
+    /// addresses, the janitor's schedule and the limits.
     pub(crate) fn embedded(&self, folder: &Path, plugipay: PlugipayAccess) -> Self {
         Self {
             listen: self.listen.clone(),
             public_url: self.public_url.clone(),
-            database_url: None,
-            database_schema: None,
-            database_wait_seconds: None,
             data_dir: Some(folder.to_string_lossy().into_owned()),
-            secrets_key: None,
-            proofs: None,
-            smtp: None,
-            smtp_ca: None,
-            mail_from: None,
             plugipay_url: Some(plugipay.url),
             plugipay_key_id: Some(plugipay.key_id),
             plugipay_secret: Some(plugipay.secret),
@@ -167,10 +157,11 @@ impl Settings {
             trusted_proxies: self.trusted_proxies.clone(),
             connections_max: self.connections_max.clone(),
             dev: Some(true),
+            ..Self::default()
         }
     }
 
-    /// Where to listen, if it was said.
+    /// The address to listen on, if it was set.
     pub(crate) fn listen(&self) -> Option<&str> {
         given(self.listen.as_deref())
     }
@@ -179,7 +170,7 @@ impl Settings {
         self.dev.unwrap_or(false)
     }
 
-    /// The public address, without a slash at its end.
+    /// The public address, without a trailing slash.
     pub(crate) fn public_url(&self) -> Result<Option<String>, BadSetting> {
         let bad =
             BadSetting { setting: "public-url", reason: "must be an http:// or https:// address without a query" };
@@ -200,12 +191,10 @@ impl Settings {
         given(self.data_dir.as_deref()).unwrap_or("./serront-data").into()
     }
 
-    /// The file of the keys that secrets at rest are sealed under.
     pub(crate) fn secrets_key(&self) -> PathBuf {
         given(self.secrets_key.as_deref()).map_or_else(|| self.data_dir().join("secrets.key"), PathBuf::from)
     }
 
-    /// The database.
     pub(crate) fn database(&self) -> Result<Database, BadSetting> {
         let bad = |reason| BadSetting { setting: "database-url", reason };
         let Some(raw) = given(self.database_url.as_deref()) else {
@@ -219,7 +208,7 @@ impl Settings {
             .strip_prefix("sqlite://")
             .or_else(|| raw.strip_prefix("sqlite:"))
             .ok_or(bad("must be sqlite://<file> or postgres://<user>@<host>/<database>"))?;
-        // What other tools on the same address write there, and what is done anyway.
+        // Other tools write this option into the same address. The host creates the file anyway.
         let path = path.strip_suffix("?mode=rwc").unwrap_or(path);
         if path.is_empty() || path.starts_with(':') || path.contains('?') {
             return Err(bad("must be sqlite://<file>, without options"));
@@ -227,7 +216,6 @@ impl Settings {
         Ok(Database::Sqlite(path.into()))
     }
 
-    /// The folder of receipts.
     pub(crate) fn proofs_folder(&self) -> Result<PathBuf, BadSetting> {
         let bad = |reason| BadSetting { setting: "proofs", reason };
         let Some(raw) = given(self.proofs.as_deref()) else {
@@ -245,7 +233,6 @@ impl Settings {
         given(self.smtp.as_deref())
     }
 
-    /// The file with the mail server's own authority.
     pub(crate) fn smtp_ca(&self) -> Option<&Path> {
         given(self.smtp_ca.as_deref()).map(Path::new)
     }
@@ -254,7 +241,7 @@ impl Settings {
         given(self.mail_from.as_deref()).unwrap_or("Serront <no-reply@localhost>")
     }
 
-    /// Where Plugipay is and who we are there, if it was said. An address alone sets nothing up.
+    /// Plugipay's address and credentials. `None` without credentials, even if an address is set.
     pub(crate) fn plugipay(&self) -> Result<Option<PlugipayAccess>, BadSetting> {
         let url = given(self.plugipay_url.as_deref()).unwrap_or(PLUGIPAY_DEFAULT).to_owned();
         match (given(self.plugipay_key_id.as_deref()), given(self.plugipay_secret.as_deref())) {
@@ -271,19 +258,18 @@ impl Settings {
         }
     }
 
-    /// Where a host on these settings is reached, as long as it can be told without starting it.
+    /// The address of a host with these settings, if it is known without starting it.
     pub(crate) fn address_foreseen(&self) -> Result<String, BadSetting> {
         let listen = self.listen().unwrap_or(LISTEN_DEFAULT);
         match self.public_url()? {
             Some(url) => Ok(url),
             None if listen.ends_with(":0") => {
-                Err(BadSetting { setting: "public-url", reason: "must be given: nobody knows the host's port" })
+                Err(BadSetting { setting: "public-url", reason: "must be given: the host's port is unknown" })
             }
             None => Ok(format!("http://{listen}")),
         }
     }
 
-    /// The figures.
     pub(crate) fn policy(&self) -> Result<Policy, BadSetting> {
         let bad = BadSetting {
             setting: "janitor-first-poll-ms",
@@ -298,7 +284,6 @@ impl Settings {
         Ok(policy)
     }
 
-    /// The rate limits.
     pub(crate) fn limits(&self) -> Result<Limits, BadSetting> {
         let mut limits = Limits::default();
         if let Some(raw) = given(self.public_rate_per_minute.as_deref()) {
@@ -313,7 +298,7 @@ impl Settings {
         Ok(limits)
     }
 
-    /// How long to wait for another process that has the database locked, when starting.
+    /// The longest wait for a locked database at the start.
     pub(crate) fn database_wait(&self) -> Result<Duration, BadSetting> {
         let bad = BadSetting { setting: "database-wait-seconds", reason: "must be a whole number, 0 or more" };
         let raw = given(self.database_wait_seconds.as_deref());
@@ -321,7 +306,6 @@ impl Settings {
         Ok(Duration::from_secs(seconds.into()))
     }
 
-    /// How many connections there may be at once.
     pub(crate) fn connections_max(&self) -> Result<u32, BadSetting> {
         let bad = BadSetting { setting: "connections-max", reason: "must be a whole number, 1 or more" };
         match given(self.connections_max.as_deref()) {
@@ -358,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_name_what_is_built() {
+    fn addresses_of_unknown_kinds_are_refused() {
         let file = |url: &str| match settings(&["serve", "--database-url", url]).database() {
             Ok(Database::Sqlite(file)) => Some(file),
             Ok(Database::Postgres { .. }) => Some(PathBuf::from("PostgreSQL")),
@@ -413,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_first_asked_after_when_it_is_said() {
+    fn the_first_check_of_a_session_can_be_set() {
         let policy = |millis: &str| settings(&["serve", "--janitor-first-poll-ms", millis]).policy();
         assert_eq!(policy("").unwrap(), Policy::default());
         assert_eq!(policy("60000").unwrap(), Policy::default());

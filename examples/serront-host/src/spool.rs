@@ -1,9 +1,9 @@
-//! Bodies under way, kept where they take no memory.
+//! Collects incoming bodies on disk, so that they take little memory.
 //!
-//! The first bytes of a body stay in memory; one that becomes longer goes into a file without a name. When it is there it is
-//! read back, as soon as there is room for it: all bodies that handlers work on share [`ROOM_BYTES`]. So neither many
-//! uploads at once nor many slow ones make the process grow, and a slow one holds no room that others wait for. All files
-//! together have at most [`DISK_BYTES`]; beyond that a body that goes on is refused.
+//! A short body stays in memory; a longer one is written to a file without a name. When it is complete, it is read back as soon
+//! as there is memory for it: all bodies that handlers work on share [`ROOM_BYTES`]. So neither many uploads nor slow ones make
+//! the process grow, and a slow one reserves no memory that others wait for. All files together take at most [`DISK_BYTES`];
+//! beyond that a growing body is refused.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -14,21 +14,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
-/// How much of a body is kept in memory while it comes. Most JSON is shorter.
+/// Most bytes of an incoming body in memory. Most JSON is shorter.
 const HELD_BYTES_MAX: usize = 16 * 1024;
-/// How much all longer bodies may take in memory at once: four receipts at their bound, or a hundred usual ones. The stores
-/// of receipts make a copy, and a form has two more beside it.
+/// Most bytes of all longer bodies in memory: four receipts at their bound, or a hundred usual ones. The stores of receipts make
+/// one more copy, and a form makes two.
 const ROOM_BYTES: usize = 24 * 1024 * 1024;
-/// How much all files may hold at once: four hundred receipts at their bound. The disk is the database's as well.
+/// Most bytes of all files: four hundred receipts at their bound. The database may be on the same disk.
 const DISK_BYTES: usize = 2 * 1024 * 1024 * 1024;
-/// How long a body waits for room. Handlers take fractions of a second, so this is a queue of hundreds.
+/// Longest wait for memory. Handlers take fractions of a second, so this is a queue of hundreds.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
-/// How many bodies are written or read back at the same time: each takes a thread meanwhile.
+/// Most files written or read at the same time. Each occupies a thread.
 const FILES_AT_ONCE: usize = 8;
 
-/// Where bodies are while they come.
 pub(crate) struct Spool {
     folder: PathBuf,
     room: Arc<Semaphore>,
@@ -36,7 +35,7 @@ pub(crate) struct Spool {
     files: Semaphore,
 }
 
-/// What one body takes of the room; given back when this is dropped.
+/// The memory reserved for one body; released on drop.
 pub(crate) struct Room {
     _permit: OwnedSemaphorePermit,
 }
@@ -51,12 +50,11 @@ impl Spool {
         }
     }
 
-    /// For one body.
     pub(crate) const fn begin(&self) -> Kept<'_> {
         Kept { spool: self, held: Vec::new(), file: None, disk: None, length: 0 }
     }
 
-    /// Does this with a file, on a thread where waiting for a disk holds up nobody.
+    /// Runs this on a thread for blocking work, so that waiting for the disk delays no other task.
     async fn on_disk<T: Send + 'static>(
         &self,
         act: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -65,19 +63,19 @@ impl Spool {
         let done = tokio::task::spawn_blocking(act).await;
         match done {
             Ok(Ok(value)) => Ok(value),
-            // The kind alone: a message may name the folder.
+            // Only the kind: a message may name the folder.
             Ok(Err(error)) => Err(Problem::internal(format!("a body could not be kept: {:?}", error.kind()))),
             Err(_) => Err(Problem::internal("a body could not be kept: a panic")),
         }
     }
 }
 
-/// One body, as far as it has come.
+/// The part of a body that has arrived.
 pub(crate) struct Kept<'s> {
     spool: &'s Spool,
     held: Vec<u8>,
     file: Option<File>,
-    /// What the file may have grown to.
+    /// KiB of disk reserved for the file.
     disk: Option<SemaphorePermit<'s>>,
     length: usize,
 }
@@ -87,7 +85,6 @@ impl<'s> Kept<'s> {
         self.length
     }
 
-    /// Adds the next bytes.
     pub(crate) async fn append(&mut self, data: Bytes) -> Result<(), Problem> {
         self.length = self.length.saturating_add(data.len());
         if self.file.is_none() && self.length <= HELD_BYTES_MAX {
@@ -106,12 +103,12 @@ impl<'s> Kept<'s> {
         Ok(())
     }
 
-    /// Takes as much of the disk as the file is about to have.
+    /// Reserves disk for the file's new length.
     fn grow(&mut self) -> Result<(), Problem> {
         let spool: &'s Spool = self.spool;
         let grown = kibibytes(self.length) - self.disk.as_ref().map_or(0, SemaphorePermit::num_permits);
         let more = spool.disk.try_acquire_many(u32::try_from(grown).unwrap_or(u32::MAX));
-        let more = more.map_err(|_| Problem::busy("too many uploads at once; try again"))?;
+        let more = more.map_err(|_| Problem::busy("too many uploads at the moment; try again"))?;
         match &mut self.disk {
             Some(disk) => disk.merge(more),
             None => self.disk = Some(more),
@@ -119,7 +116,7 @@ impl<'s> Kept<'s> {
         Ok(())
     }
 
-    /// The whole of it, in memory, with the room that it takes there.
+    /// The whole body in memory, with its reservation.
     pub(crate) async fn take(self) -> Result<(Vec<u8>, Option<Room>), Problem> {
         let Some(mut file) = self.file else { return Ok((self.held, None)) };
         let permits = u32::try_from(kibibytes(self.length)).unwrap_or(u32::MAX);
@@ -127,9 +124,9 @@ impl<'s> Kept<'s> {
         let permit = match tokio::time::timeout(ROOM_PATIENCE, room).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(Problem::internal("the spool is closed")),
-            Err(_) => return Err(Problem::busy("too many uploads at once; try again")),
+            Err(_) => return Err(Problem::busy("too many uploads at the moment; try again")),
         };
-        // Made here, since what is made on many threads leaves each with a heap that has grown.
+        // Allocated here, since large allocations on many threads make each thread's heap grow.
         let mut bytes = Vec::with_capacity(self.length);
         let read = move || {
             file.rewind()?;
@@ -140,7 +137,7 @@ impl<'s> Kept<'s> {
     }
 }
 
-/// Begun ones count.
+/// Rounds up.
 const fn kibibytes(bytes: usize) -> usize {
     bytes.div_ceil(1024)
 }
@@ -174,13 +171,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_waits_for_room_and_is_told_when_there_is_none() {
+    async fn a_body_waits_for_room_and_is_refused_when_there_is_none() {
         let spool = Spool::in_folder(std::env::temp_dir());
         let long = vec![7; HELD_BYTES_MAX + 1];
         let others =
             Arc::clone(&spool.room).acquire_many_owned(kibibytes(ROOM_BYTES).try_into().unwrap()).await.unwrap();
         let refused = kept(&spool, &[&long]).await.take().await.err().unwrap();
-        assert_eq!(refused.code(), serront_core::primitives::rejection::Code::Busy);
+        assert_eq!(refused.code, serront_core::primitives::rejection::Code::Busy);
 
         let waiting = kept(&spool, &[&long]).await;
         let ((), taken) = tokio::join!(async { drop(others) }, waiting.take());
@@ -197,7 +194,7 @@ mod tests {
         let others = spool.disk.acquire_many(kibibytes(DISK_BYTES - HELD_BYTES_MAX).try_into().unwrap()).await.unwrap();
         let mut body = kept(&spool, &[&[7; HELD_BYTES_MAX]]).await;
         let refused = body.append(Bytes::from_static(b"x")).await.unwrap_err();
-        assert_eq!(refused.code(), serront_core::primitives::rejection::Code::Busy);
+        assert_eq!(refused.code, serront_core::primitives::rejection::Code::Busy);
         drop((others, body));
 
         let body = kept(&spool, &[&[7; HELD_BYTES_MAX], b"x", &[7; 1023]]).await;
@@ -211,6 +208,6 @@ mod tests {
         let spool = Spool::in_folder("/nonexistent");
         let mut kept = spool.begin();
         let refused = kept.append(Bytes::from(vec![0; HELD_BYTES_MAX + 1])).await.unwrap_err();
-        assert_eq!(refused.code(), serront_core::primitives::rejection::Code::InternalError);
+        assert_eq!(refused.code, serront_core::primitives::rejection::Code::InternalError);
     }
 }

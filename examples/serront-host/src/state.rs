@@ -1,4 +1,4 @@
-//! What every request and every loop of the host shares.
+//! The state that all requests and loops of the host share.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -13,40 +13,38 @@ use url::Url;
 
 use crate::limits::{Limiter, Limits};
 use crate::outgoing::Outgoing;
-use crate::pages::SessionKey;
+use crate::session_key::SessionKey;
 use crate::spool::Spool;
-
-/// The service over the host's ports.
 
 /// The ports that a host brings.
 #[derive(Clone)]
 pub struct Ports {
-    /// The domain, and the dispatcher's bookkeeping.
+    /// The domain's data, and the dispatcher's.
     pub storage: Arc<dyn WorkStorage>,
-    /// The bytes of receipts.
+    /// The receipts' bytes.
     pub receipts: Arc<dyn Receipts>,
-    /// Mail.
+    /// Sends mails.
     pub mailer: Arc<dyn Mailer>,
-    /// The way out to the sellers' systems.
+    /// Posts webhooks to the sellers' systems.
     pub sink: Arc<dyn Sink>,
-    /// Plugipay; `None`: the payment module answers `NOT_CONFIGURED`.
+    /// If `None`, the payment module answers `NOT_CONFIGURED`.
     pub plugipay: Option<Arc<dyn Plugipay>>,
-    /// The time.
+    /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Ids.
+    /// Makes ids.
     pub ids: Arc<dyn Ids>,
-    /// Secrets.
+    /// Draws random secrets.
     pub secrets: Arc<dyn Secrets>,
-    /// Seals secrets at rest, and opens them. Hosts on one storage need the same keys.
+    /// Seals and opens secrets in the storage. Hosts on one storage need the same keys.
     pub sealer: Arc<dyn Sealer>,
 }
 
-/// The state of the router and of the loops. It is shared behind an [`Arc`]; each request borrows a service from it.
+/// The state of the router and the loops, shared in an [`Arc`]. Each request borrows a service from it.
 pub struct Host {
     pub(crate) ports: Ports,
     pub(crate) policy: Policy,
     public_url: String,
-    /// The path of the public address, without a slash at its end.
+    /// The path of the public address, without a trailing slash.
     pub(crate) base: Arc<str>,
     pub(crate) limiter: Limiter,
     pub(crate) spool: Arc<Spool>,
@@ -56,7 +54,6 @@ pub struct Host {
     commits: Commits,
 }
 
-/// Tells the loop of each lane that there may be work.
 #[derive(Default)]
 struct Commits {
     mails: Notify,
@@ -77,7 +74,7 @@ impl Commits {
 }
 
 impl Host {
-    /// Over these ports and figures. `public_url` says where buyers, sellers and Plugipay reach it.
+    /// A host with these ports and figures. Buyers, sellers and Plugipay reach it at `public_url`.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy, public_url: impl Into<String>) -> Self {
         let public_url = public_url.into();
@@ -97,48 +94,48 @@ impl Host {
         }
     }
 
-    /// With this key for the sessions at its pages. Hosts that share one take each other's sessions; without one, a host's
-    /// sessions end with its process.
+    /// Sets the key of the pages' sessions. Hosts with the same key accept each other's sessions. Without it, sessions end with
+    /// the process.
     #[must_use]
     pub fn with_session_key(self, key: SessionKey) -> Self {
         Self { session_key: key.into(), ..self }
     }
 
-    /// With these rate limits.
+    /// Sets the rate limits.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limiter: Limiter::new(limits, Arc::clone(&self.ports.clock)), ..self }
     }
 
-    /// With these words for mails instead of the library's.
+    /// Replaces the library's mail templates.
     #[must_use]
     pub fn with_templates(self, templates: Arc<dyn MailTemplates>) -> Self {
         Self { templates, ..self }
     }
 
-    /// With this folder for bodies under way, which are too large to be kept in memory meanwhile. Nothing is ever seen there:
-    /// the files have no names. Without one it is the system's folder for temporary files, which should not be memory itself.
+    /// Sets the folder for incoming bodies that are too large for memory; the files have no names. The default is the system's
+    /// temporary folder, which should not be in memory itself.
     #[must_use]
     pub fn with_spool(self, folder: impl Into<PathBuf>) -> Self {
         Self { spool: Arc::new(Spool::in_folder(folder)), ..self }
     }
 
-    /// What sessions are encrypted under.
+    /// The key of the pages' sessions; drawn on first use if none was set.
     pub(crate) fn session_key(&self) -> Result<&SessionKey, PortError> {
         if self.session_key.get().is_none() {
-            // Whoever comes second uses the first one's.
+            // If two threads draw one, the first is kept.
             let bytes = SessionKey::draw_bytes(self.ports.secrets.as_ref())?;
             let _ = self.session_key.set(SessionKey::from_bytes(&bytes));
         }
         self.session_key.get().ok_or_else(|| PortError::permanent("there is no session key"))
     }
 
-    /// Whether the public address is an https one, so that cookies may be kept to such.
+    /// Whether the public address uses https, so that cookies can be restricted to it.
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.starts_with("https://")
     }
 
-    /// Where buyers, sellers and Plugipay reach this host, without a slash at its end.
+    /// The address at which buyers, sellers and Plugipay reach this host, without a trailing slash.
     #[must_use]
     pub fn public_url(&self) -> &str {
         &self.public_url
@@ -156,7 +153,7 @@ impl Host {
         WebhookRegistration::new(self.ports.storage.as_ref(), self.ports.sink.as_ref(), self.environment())
     }
 
-    /// The commands that wait for Plugipay. An embedding host can use them beside the router.
+    /// The commands that wait for Plugipay. An embedding host can call them next to the router.
     #[must_use]
     pub fn online(&self) -> OnlinePayments<'_, dyn WorkStorage> {
         let provider = Provider { plugipay: self.ports.plugipay.as_deref(), public_url: &self.public_url };
@@ -179,15 +176,14 @@ impl Host {
         }
     }
 
-    /// Tells the loops that there may be work. The router does so after each successful command; whoever commits beside
-    /// the router does it too, or waits for the loops' next round.
+    /// Wakes the loops, since there may be work. The router does this after each successful command. Code that commits without
+    /// the router calls it too, or waits for the loops' next round.
     pub fn wake(&self) {
         for lane in Lane::ALL {
             self.commits.of(lane).notify_one();
         }
     }
 
-    /// Waits until somebody has told that there may be work in this lane.
     pub(crate) async fn woken(&self, lane: Lane) {
         self.commits.of(lane).notified().await;
     }

@@ -1,4 +1,4 @@
-//! The loops around the core's periodic halves: they do the sleeping, the core says what is due.
+//! The loops around the core's periodic work: the loops sleep, the core finds what is due.
 //!
 //! ```text
 //! commit on this host ─▶ Host::wake ─┐
@@ -6,9 +6,9 @@
 //! a task has finished ───────────────┘
 //! ```
 //!
-//! Each lane (mails, deliveries, removals, errands) has a loop like this, with the places that the policy gives it: a Plugipay
-//! or a receiver that hangs holds back no mail. All end when the stop signal turns true. These loops then finish what runs; what
-//! they do not get to finish comes back when its lease runs out, here or on another host.
+//! Each lane (mails, deliveries, removals, errands) has a loop like this with its own number of places, so a Plugipay or a
+//! receiver that hangs delays no mail. All loops end when the stop signal turns true. They then finish running tasks. Work that
+//! they can't finish is taken up again when its lease expires, here or on another host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,29 +31,36 @@ use tokio::task::JoinSet;
 use crate::log::describe;
 use crate::state::Host;
 
-/// How long a loop sleeps at most, so that work made elsewhere starts within a second.
+/// Longest sleep of a loop, so that work made on other hosts starts within a second.
 const ROUND: Duration = Duration::from_millis(500);
-/// The longest pause after failures of the storage, which begin at one round and double.
+/// Longest pause after failures of the storage. The pauses start at one round and double.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
-/// How often the host's clock is compared with the storage's.
-const CLOCK_LOOK: Duration = Duration::from_secs(300);
-/// How long the sweeper waits after a failure. Nothing waits for it.
+/// Pause between comparisons of the host's clock with the storage's.
+const CLOCK_PAUSE: Duration = Duration::from_secs(300);
+/// Pause of the sweeper, the folder and the resealer after a failure. Nothing waits for them.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
-
-/// How often the rows set aside are listed.
+/// Pause between listings of the rows set aside.
 const WATCH_PAUSE: Duration = Duration::from_secs(5);
-/// How many of them are logged one by one.
+/// Most of them that are logged one by one.
 const WATCHED_MAX: u32 = 100;
 
-/// Rows that are set aside: which, and which part of each.
+/// The rows set aside, each with its unreadable part.
 type Watched = BTreeMap<(SetAsideKind, String, String), String>;
 
-/// Turns true when the host is to stop.
+/// Turns true when the host should stop.
 pub type Stop = watch::Receiver<bool>;
 
 async fn stopped(stop: &mut Stop) {
-    // A sender that is gone will never say so.
+    // Without a sender it counts as stopped.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Sleeps, but not longer than until the stop.
+async fn pause(time: Duration, stop: &mut Stop) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stopped(stop) => {}
+    }
 }
 
 fn dispatcher(host: &Host) -> Dispatcher<'_, dyn WorkStorage, dyn Mailer, dyn Sink, dyn Receipts> {
@@ -82,13 +89,13 @@ async fn attempt(host: &Host, lane: Lane, due: &Due) -> Result<(), RecordError> 
     }
 }
 
-/// Carries out due mails, deliveries and removals until it is told to stop, and then finishes what runs.
+/// Carries out due mails, deliveries and removals until the stop, then finishes running ones.
 pub async fn dispatch(host: Arc<Host>, stop: Stop) {
     let [mails, deliveries, removals] = Lane::OUTBOX.map(|lane| work(Arc::clone(&host), lane, stop.clone()));
     tokio::join!(mails, deliveries, removals);
 }
 
-/// Does due errands at Plugipay until it is told to stop, and then finishes what runs.
+/// Carries out due errands at Plugipay until the stop, then finishes running ones.
 pub async fn tidy(host: Arc<Host>, stop: Stop) {
     work(host, Lane::Errands, stop).await;
 }
@@ -104,11 +111,11 @@ async fn work(host: Arc<Host>, lane: Lane, mut stop: Stop) {
         }
         let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
         let taken = if free == 0 { Ok(Vec::new()) } else { take(&host, lane, free).await };
-        let pause = match taken {
+        match taken {
             Ok(due) => {
                 backoff = ROUND;
                 for due in due {
-                    // Only this loop takes permits, and it took no more than were free.
+                    // Only this loop takes permits, and it took at most as many effects as were free.
                     let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
                     let host = Arc::clone(&host);
                     running.spawn(async move {
@@ -117,23 +124,16 @@ async fn work(host: Arc<Host>, lane: Lane, mut stop: Stop) {
                         host.wake();
                     });
                 }
-                ROUND
+                tokio::select! {
+                    () = host.woken(lane) => {}
+                    () = pause(ROUND, &mut stop) => {}
+                }
             }
             Err(error) => {
                 tracing::error!(cause = describe(&error), "due work can't be taken");
-                let pause = backoff;
+                pause(backoff, &mut stop).await;
                 backoff = backoff.saturating_mul(2).min(BACKOFF_MAX);
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = stopped(&mut stop) => {}
-                }
-                continue;
             }
-        };
-        tokio::select! {
-            () = host.woken(lane) => {}
-            () = tokio::time::sleep(pause) => {}
-            () = stopped(&mut stop) => {}
         }
     }
     while let Some(ended) = running.join_next().await {
@@ -156,17 +156,17 @@ async fn perform(host: &Host, lane: Lane, due: &Due) {
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
-        tracing::error!("a task panicked; its work comes back when the lease runs out");
+        tracing::error!("a task panicked; its work is taken up again when the lease expires");
     }
 }
 
-/// Sweeps until it is told to stop.
+/// Sweeps the receipts until the stop.
 pub async fn sweep(host: Arc<Host>, mut stop: Stop) {
     let ports = &host.ports;
     let mut sweeper = Sweeper::new(ports.storage.as_ref(), ports.receipts.as_ref(), host.environment());
     while !*stop.borrow() {
         let now: Timestamp = ports.clock.now();
-        let pause = match sweeper.step(now).await {
+        let next = match sweeper.step(now).await {
             Ok(swept) => {
                 let Swept { quarantined, restored, deleted, .. } = swept;
                 if quarantined + restored + deleted > 0 {
@@ -183,15 +183,12 @@ pub async fn sweep(host: Arc<Host>, mut stop: Stop) {
                 SWEEP_RETRY
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stopped(&mut stop) => {}
-        }
+        pause(next, &mut stop).await;
     }
 }
 
-/// Compares the host's clock with the storage's every few minutes until the host stops, and logs where they differ. Nothing
-/// that hosts compare goes by the host's clock, but times that people are shown do, as do signatures and sessions.
+/// Compares the host's clock with the storage's every few minutes until the stop, and logs a difference. Hosts never compare
+/// times of their own clocks with each other, but shown times, signatures and sessions use them.
 pub async fn watch_clock(host: Arc<Host>, mut stop: Stop) {
     let ports = &host.ports;
     while !*stop.borrow() {
@@ -203,53 +200,43 @@ pub async fn watch_clock(host: Arc<Host>, mut stop: Stop) {
             Ok(_) => {}
             Err(error) => tracing::warn!(cause = describe(&error), "the database's clock can't be read"),
         }
-        tokio::select! {
-            () = tokio::time::sleep(CLOCK_LOOK) => {}
-            () = stopped(&mut stop) => {}
-        }
+        pause(CLOCK_PAUSE, &mut stop).await;
     }
 }
 
-/// Folds until it is told to stop.
+/// Folds counts and balances until the stop.
 pub async fn fold(host: Arc<Host>, mut stop: Stop) {
     let ports = &host.ports;
     let mut folder = Folder::new(ports.storage.as_ref(), host.environment());
     while !*stop.borrow() {
         let now: Timestamp = ports.clock.now();
-        let pause = match folder.step(now).await {
+        let next = match folder.step(now).await {
             Ok(folded) => folded.next.since(now),
             Err(error) => {
                 tracing::warn!(cause = describe(&error), "folding failed");
                 SWEEP_RETRY
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stopped(&mut stop) => {}
-        }
+        pause(next, &mut stop).await;
     }
 }
 
-/// Says in the log which rows were set aside because this version can't read them, and which were taken up again, until it is
-/// told to stop.
+/// Logs which rows are set aside because this version can't read them, and which are taken up again, until the stop.
 pub async fn watch_set_aside(host: Arc<Host>, mut stop: Stop) {
     let mut known = BTreeMap::new();
     while !*stop.borrow() {
         match host.ports.storage.set_aside(WATCHED_MAX).await {
             Ok(found) => known = compare(known, found),
-            Err(error) => tracing::warn!(cause = describe(&error), "what is set aside can't be listed"),
+            Err(error) => tracing::warn!(cause = describe(&error), "the rows set aside can't be listed"),
         }
-        tokio::select! {
-            () = tokio::time::sleep(WATCH_PAUSE) => {}
-            () = stopped(&mut stop) => {}
-        }
+        pause(WATCH_PAUSE, &mut stop).await;
     }
 }
 
-/// Says what has changed since the last time.
+/// Logs what changed since the last listing.
 fn compare(known: Watched, found: SetAsides) -> Watched {
     let count = found.count;
-    // Beyond what is listed, a row that is not in the list may be there.
+    // If the list is cut, a row that is missing from it may still be set aside.
     let whole = u64::try_from(found.rows.len()).is_ok_and(|rows| rows == count);
     let rows = found.rows.into_iter().map(|row| ((row.kind, row.account_id, row.id), row.what));
     let now: Watched = rows.collect();
@@ -269,7 +256,7 @@ fn compare(known: Watched, found: SetAsides) -> Watched {
     now
 }
 
-/// Seals what an earlier version stored in plain, and what is under an older key, once: after that, whatever is stored is sealed.
+/// Seals once what an earlier version stored in plain text or with an older key. From then on all stored secrets are sealed.
 pub async fn reseal(host: Arc<Host>, mut stop: Stop) {
     loop {
         let resealed = tokio::select! {
@@ -279,19 +266,16 @@ pub async fn reseal(host: Arc<Host>, mut stop: Stop) {
         match resealed {
             Ok(Resealed { resealed, unopened: 0, .. }) => {
                 if resealed > 0 {
-                    tracing::info!(resealed, "secrets were sealed anew");
+                    tracing::info!(resealed, "secrets were resealed");
                 }
                 return;
             }
             Ok(Resealed { unopened, .. }) => {
                 return tracing::error!(unopened, "secrets can't be opened: their keys are missing");
             }
-            Err(failure) => tracing::warn!(cause = failing(&failure), "secrets can't be sealed anew"),
+            Err(failure) => tracing::warn!(cause = failing(&failure), "secrets can't be resealed"),
         }
-        tokio::select! {
-            () = tokio::time::sleep(SWEEP_RETRY) => {}
-            () = stopped(&mut stop) => return,
-        }
+        pause(SWEEP_RETRY, &mut stop).await;
     }
 }
 

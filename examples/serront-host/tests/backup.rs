@@ -1,4 +1,4 @@
-//! The backup that `docs/operating.md` describes (#16): a copy of receipts, database and key file made while the host serves,
+//! The backup described in `docs/operating.md` (#16): a copy of receipts, database and key file made while the host serves, then
 //! restored elsewhere, verified, and served.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, reason = "tests")]
 
@@ -21,7 +21,7 @@ mod support;
 
 on_both_engines!(a_copy_made_while_it_serves_is_whole_elsewhere);
 
-/// Adds the files that a folder has to its copy, and deletes none there: `cp --recursive --no-clobber`.
+/// Adds new files of a folder to its copy and deletes none: `cp --recursive --no-clobber`.
 fn add_files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -41,7 +41,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Copies the database while it is in use; answers what the copy is restored from.
+/// Copies the database while it is in use. Returns the source of a restore.
 async fn copy_database(installation: &Installation, copy: &Path) {
     match installation.server() {
         None => installation.sql(&format!("VACUUM INTO '{}'", copy.display())).await,
@@ -52,7 +52,7 @@ async fn copy_database(installation: &Installation, copy: &Path) {
     }
 }
 
-/// An installation in another folder, and in a new database where that is a server's.
+/// An installation in another folder, and in a new database if it is on a server.
 async fn restored(original: &Installation, copies: &Path) -> Installation {
     let server = match original.server() {
         None => None,
@@ -81,7 +81,7 @@ fn receipt(n: usize) -> (&'static str, &'static [u8]) {
     if n.is_multiple_of(2) { ("image/png", samples::PNG) } else { ("image/jpeg", samples::JPEG) }
 }
 
-/// Places an order, and uploads a receipt for it; answers its token.
+/// Places an order and uploads a receipt for it. Returns its token.
 async fn pay(client: &Client, n: usize) -> String {
     let (_, token) = client.order("renata").await;
     let (kind, bytes) = receipt(n);
@@ -104,7 +104,7 @@ async fn a_copy_made_while_it_serves_is_whole_elsewhere(engine: Engine) {
     let adjust = ["ledger", "adjust", &account, "750000", "--reason", "Opening", "--reference", "R-1"];
     installation.admin(&adjust);
 
-    // One that is over before the copy, and one that waits.
+    // One order that is confirmed before the copy, and one that waits.
     let confirm = |id: &str| format!("/api/v1/orders/{id}/confirm-payment");
     pay(&client, 0).await;
     pay(&client, 1).await;
@@ -163,7 +163,7 @@ async fn a_copy_made_while_it_serves_is_whole_elsewhere(engine: Engine) {
     assert_eq!(orders[..2], ids[..], "numbers go on");
     for (n, id) in orders.iter().enumerate() {
         let order = client.call("GET", &format!("/api/v1/orders/{id}"), None).await.data();
-        // The order that was just placed has none yet.
+        // The last order has no receipt yet.
         if order["hasProof"] == Value::Bool(false) {
             assert_eq!(n + 1, orders.len(), "{order}");
             continue;
@@ -174,7 +174,7 @@ async fn a_copy_made_while_it_serves_is_whole_elsewhere(engine: Engine) {
     let balance = restored.storage().await.balance(account.parse().unwrap()).await.unwrap();
     assert_eq!(balance.iter().map(|totals| totals.credits - totals.debits).sum::<i64>(), 750_000);
 
-    // What was sent stays sent; secrets open, so that what comes next is signed as before.
+    // Deliveries are not sent again. Secrets can be opened, so new deliveries are signed as before.
     client.call("POST", &confirm(&ids[1]), None).await.data();
     eventually("the second mail and event", || restored.mails().len() == 1 && receiver.received().len() == 2).await;
     let mails: BTreeSet<_> = restored.mails().into_iter().map(|(id, _)| id).collect();

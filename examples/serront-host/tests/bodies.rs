@@ -1,5 +1,5 @@
-//! Bodies over a real connection: bounded while they stream in, and drained when they were refused, so that a client that
-//! is still sending reads its answer.
+//! Bodies over a real connection: bounded while they arrive, and drained after a refusal, so that a client that
+//! is still sending can read its answer.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -35,7 +35,7 @@ struct Line {
     connection: TcpStream,
 }
 
-/// An answer as it came over the connection.
+/// An answer as received over the connection.
 #[derive(Debug)]
 struct Heard {
     status: u16,
@@ -84,13 +84,13 @@ impl Line {
         Heard { status: head[9..12].parse().unwrap(), body: serde_json::from_slice(&body).unwrap(), head }
     }
 
-    /// The connection is still good: another request on it is answered.
-    async fn goes_on(&mut self) {
+    /// The connection still works: another request on it is answered.
+    async fn works(&mut self) {
         self.say("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
         assert_eq!(self.hear().await.status, 200);
     }
 
-    /// The host has closed the connection, and nothing was left on it.
+    /// The host has closed the connection without sending anything more.
     async fn has_ended(&mut self) {
         let mut rest = Vec::new();
         let read = self.connection.read_to_end(&mut rest).await;
@@ -120,7 +120,7 @@ async fn a_receipt_that_is_announced_too_large_is_drained_and_its_413_is_read() 
     line.say(head).await;
     line.say(vec![0; length]).await;
     assert_refused(&line.hear().await, 413, "PAYLOAD_TOO_LARGE");
-    line.goes_on().await;
+    line.works().await;
     line.has_no_proof().await;
 }
 
@@ -134,7 +134,7 @@ async fn a_receipt_that_turns_out_too_large_is_drained_and_its_413_is_read() {
     }
     line.say("0\r\n\r\n").await;
     assert_refused(&line.hear().await, 413, "PAYLOAD_TOO_LARGE");
-    line.goes_on().await;
+    line.works().await;
     line.has_no_proof().await;
 }
 
@@ -148,11 +148,11 @@ async fn json_above_256_kib_is_refused_with_and_without_a_length() {
     let head = line.service("Transfer-Encoding: chunked");
     line.say([head.as_bytes(), &chunk(&body), b"0\r\n\r\n"].concat()).await;
     assert_refused(&line.hear().await, 413, "PAYLOAD_TOO_LARGE");
-    line.goes_on().await;
+    line.works().await;
 }
 
 #[tokio::test]
-async fn whoever_is_refused_for_another_reason_is_drained_too() {
+async fn a_request_refused_for_another_reason_is_drained_too() {
     let mut line = Line::open().await;
     let length = 7 * MIB;
     for (path, status, code) in [
@@ -163,7 +163,7 @@ async fn whoever_is_refused_for_another_reason_is_drained_too() {
         line.say(format!("{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n")).await;
         line.say(vec![b'x'; length]).await;
         assert_refused(&line.hear().await, status, code);
-        line.goes_on().await;
+        line.works().await;
     }
 }
 
@@ -172,7 +172,7 @@ async fn a_body_above_8_mib_is_answered_and_its_connection_closed() {
     let mut line = Line::open().await;
     let head = line.proof(&format!("Content-Length: {}", 64 * MIB));
     line.say(head).await;
-    // One byte more than is drained, and no more: whatever is sent after that may meet a closed connection.
+    // One byte more than is drained: anything sent after that may meet a closed connection.
     line.say(vec![0; 8 * MIB + 1]).await;
     let heard = line.hear().await;
     assert_refused(&heard, 413, "PAYLOAD_TOO_LARGE");
@@ -190,11 +190,11 @@ async fn a_body_without_a_length_is_taken_within_its_bounds() {
     }
     line.say("0\r\n\r\n").await;
     assert_eq!(line.hear().await.body["data"], json!({"hasProof": true}));
-    line.goes_on().await;
+    line.works().await;
 }
 
 #[tokio::test]
-async fn whoever_asks_first_is_told_to_go_on_or_refused_at_once() {
+async fn a_client_that_asks_first_is_told_to_continue_or_refused_immediately() {
     let mut line = Line::open().await;
     let head = line.proof(&format!("Expect: 100-continue\r\nContent-Length: {}", samples::PNG.len()));
     line.say(head).await;
@@ -215,7 +215,7 @@ async fn a_question_about_no_body_keeps_the_connection() {
     let mut line = Line::open().await;
     line.say("GET /healthz HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n").await;
     assert_eq!(line.hear().await.status, 200);
-    line.goes_on().await;
+    line.works().await;
 }
 
 #[tokio::test]
@@ -226,13 +226,13 @@ async fn a_body_that_ends_too_early_changes_nothing() {
     line.say(samples::PNG).await;
     line.connection.shutdown().await.unwrap();
     let mut rest = Vec::new();
-    // Whether there is an answer is the connection's business; the order is ours.
+    // The answer may be lost with the connection; the order must not be.
     let _ = line.connection.read_to_end(&mut rest).await;
     line.has_no_proof().await;
 }
 
 #[tokio::test]
-async fn a_receipt_for_nobody_is_not_kept_while_it_comes() {
+async fn a_receipt_for_an_unknown_order_is_not_collected() {
     let line = Line::open().await;
     let host = Host::new(line.house.host_ports(), line.house.host_policy(), "http://localhost");
     let router = router(Arc::new(host.with_spool("/nonexistent")));

@@ -1,4 +1,4 @@
-//! Webhooks over real connections: secrets that are rotated, and what was given up.
+//! Webhooks over real connections: rotated secrets, and effects that were given up.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,7 +15,7 @@ use support::{Client, Engine, Installation, Received, Receiver, eventually};
 mod support;
 
 on_both_engines!(
-    a_rotated_secret_signs_at_once_and_the_one_before_beside_it,
+    a_rotated_secret_signs_immediately_together_with_the_previous_one,
     what_was_given_up_is_listed_tried_again_and_discarded,
     what_a_pause_gave_up_is_the_sellers_alone,
 );
@@ -29,7 +29,7 @@ fn verified(received: &Received, secrets: &[&str]) -> Result<(), Unverified> {
     verify(header, received.body.as_bytes(), secrets, now, Duration::from_secs(300))
 }
 
-async fn a_rotated_secret_signs_at_once_and_the_one_before_beside_it(engine: Engine) {
+async fn a_rotated_secret_signs_immediately_together_with_the_previous_one(engine: Engine) {
     let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
     let host = installation.serve();
@@ -76,7 +76,7 @@ async fn a_rotated_secret_signs_at_once_and_the_one_before_beside_it(engine: Eng
     assert!(host.stop());
 }
 
-/// A mail server that refuses every recipient for good, until it is mended. Counts what it took.
+/// A mail server that refuses every recipient permanently until it is repaired. Counts the accepted mails.
 #[derive(Clone, Default)]
 struct MailServer {
     is_mended: Arc<AtomicBool>,
@@ -97,7 +97,7 @@ impl MailServer {
         port
     }
 
-    /// Until the client goes, or says what this one does not know.
+    /// Until the client disconnects or sends an unknown command.
     fn converse(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.write_all(b"220 mail.example\r\n")?;
         let mut is_text = false;
@@ -185,14 +185,14 @@ async fn what_was_given_up_is_listed_tried_again_and_discarded(engine: Engine) {
     assert!(host.stop());
 }
 
-/// Nobody has to mend what a seller paused, and only the seller's own list has it (#8).
+/// A webhook that a seller paused needs no operator, and only the seller's list has its deliveries (#8).
 async fn what_a_pause_gave_up_is_the_sellers_alone(engine: Engine) {
     let installation = Installation::new(engine);
     let (account, key) = installation.account("free");
     let host = installation.serve();
     let client = Client::new(&host, &key);
     client.open_shop("studio-renata").await;
-    // Nobody listens there.
+    // Nothing listens on this port.
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let made = client.call("POST", SUBSCRIPTIONS, Some(json!({"url": format!("http://{nowhere}/hook")}))).await.data();
     let subscription = format!("{SUBSCRIPTIONS}/{}", made["id"].as_str().unwrap());

@@ -1,4 +1,4 @@
-//! `demo`: what it prints leads from the buyer's press to the money in the ledger, and from there to the seller's bank.
+//! `demo`: the printed tour leads from the buyer's payment to the money in the ledger and to the seller's bank.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader};
@@ -18,7 +18,7 @@ impl Drop for Demo {
     }
 }
 
-/// The first address in the tour that ends so.
+/// The first address in the tour with this end.
 fn address(tour: &[String], end: &str) -> String {
     let words = tour.iter().flat_map(|line| line.split_whitespace());
     let found =
@@ -33,11 +33,11 @@ async fn the_printed_lines_lead_from_the_press_to_the_ledger_and_on_to_the_bank(
     let mut demo = Demo(command.spawn().unwrap());
     let mut printed = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let tour: Vec<String> = printed.by_ref().take_while(|line| !line.starts_with("Below")).collect();
-    // What is printed on is read on, so that the demo does not wait for a reader.
+    // The rest of the output is read too, so that the demo does not wait for a reader.
     std::thread::spawn(move || printed.for_each(drop));
 
     let http = support::http();
-    // Each page that is printed is there; those behind a session lead to the login.
+    // Each printed page exists; those behind a session lead to the login.
     let pages: Vec<&str> =
         tour.iter().filter_map(|line| line.strip_prefix("  ").filter(|rest| rest.starts_with("http"))).collect();
     assert_eq!(pages.len(), 5, "{tour:?}");
@@ -65,9 +65,12 @@ async fn the_printed_lines_lead_from_the_press_to_the_ledger_and_on_to_the_bank(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
-    // What follows is pasted as it is printed.
-    let pasted: Vec<&str> =
-        tour.iter().map(String::as_str).skip_while(|line| !line.starts_with("# The seller draws on it")).collect();
+    // The rest is pasted as printed.
+    let pasted: Vec<&str> = tour
+        .iter()
+        .map(String::as_str)
+        .skip_while(|line| !line.starts_with("# The seller requests a payout"))
+        .collect();
     let shell = Command::new("sh").args(["-e", "-c", &pasted.join("\necho\n")]).output().unwrap();
     assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
     let printed = String::from_utf8(shell.stdout).unwrap();
@@ -88,7 +91,7 @@ async fn the_printed_lines_lead_from_the_press_to_the_ledger_and_on_to_the_bank(
     assert_eq!(printed.lines().filter(|line| line.starts_with("le_")).count(), 3, "{printed}");
 }
 
-/// What counts of an answer.
+/// The relevant parts of an answer.
 fn summary(answer: &Value) -> String {
     let data = &answer["data"];
     let number = |name: &str, value: &Value| format!("{name} {value}");

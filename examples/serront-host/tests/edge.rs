@@ -1,5 +1,5 @@
-//! The edge of the real binary: slow clients, too many connections, a stop with a request under way, and what a storm of uploads
-//! and of readers takes in memory.
+//! The edge of the real binary: slow clients, too many connections, a stop during a request, and the memory taken by a storm of
+//! uploads and readers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,10 +24,10 @@ use tokio::net::{TcpSocket, TcpStream};
 
 mod support;
 
-/// How long something that has to happen may take before the test gives up.
+/// How long the test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// A host of its own; killed at the end of the test.
+/// A host for this test; killed at its end.
 struct Edge {
     installation: Installation,
     process: Child,
@@ -61,7 +61,7 @@ impl Edge {
         }
     }
 
-    /// Adds services until the shop's answer is megabytes.
+    /// Adds services until the shop's answer is several megabytes.
     async fn widen_shop(&self) {
         let mut line = self.connect().await;
         let text = "\u{1f58b}".repeat(2_000);
@@ -78,13 +78,13 @@ impl Edge {
         format!("{ask} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n", self.key)
     }
 
-    /// Asks with the seller's key.
+    /// Sends a request with the seller's key.
     async fn ask(&self, line: &mut Line, ask: &str, body: &str) -> (u16, Value) {
         line.say(&format!("{}Content-Length: {}\r\n\r\n{body}", self.head(ask), body.len())).await;
         line.hear().await
     }
 
-    /// Uploads this receipt to a new order and answers where its seller finds it.
+    /// Uploads this receipt to a new order. Returns the receipt's address for the seller.
     async fn receipt(&self, image: &[u8]) -> String {
         let mut line = self.connect().await;
         let token = self.order(&mut line).await;
@@ -95,7 +95,7 @@ impl Edge {
         format!("/api/v1/orders/{}/proof", list["data"]["orders"][0]["id"].as_str().unwrap())
     }
 
-    /// A client that asks for this with the seller's key, and takes next to nothing of the answer.
+    /// A client that requests this with the seller's key and receives almost nothing of the answer.
     async fn dawdler(&self, path: &str) -> Line {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
@@ -109,7 +109,7 @@ impl Edge {
         line
     }
 
-    /// Places an order and answers its token.
+    /// Places an order and returns its token.
     async fn order(&self, line: &mut Line) -> String {
         let order = json!({"serviceSlug": "logo", "buyerName": "Budi", "buyerEmail": "budi@example.com"}).to_string();
         let head = format!(
@@ -144,7 +144,7 @@ impl Line {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The next answer: its status and its body.
+    /// The status and the body of the next answer.
     async fn hear(&mut self) -> (u16, Value) {
         let (status, body) = self.hear_bytes().await;
         (status, serde_json::from_slice(&body).unwrap())
@@ -166,7 +166,7 @@ impl Line {
         .unwrap()
     }
 
-    /// The status of the next answer, and no more of it.
+    /// Only the status of the next answer.
     async fn hear_status(&mut self) -> u16 {
         let mut beginning = [0; 12];
         tokio::time::timeout(PATIENCE, self.0.read_exact(&mut beginning)).await.unwrap().unwrap();
@@ -212,7 +212,7 @@ async fn a_client_that_is_too_slow_is_given_up() {
         line.ask_health().await;
         assert_eq!(line.hear().await.0, 200);
         line.say("GET /healthz HTTP/1.1\r\nX-Long: ").await;
-        // Until the host has closed the connection, which a writer learns a write later.
+        // Until the host has closed the connection, which a writer notices one write later.
         while line.0.write_all(b"x").await.is_ok() {
             assert!(began.elapsed() < PATIENCE, "a head that never ends");
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -283,11 +283,11 @@ async fn where_places_are_short_idle_connections_end_and_busy_ones_do_not() {
     late.ask_health().await;
     assert_eq!(late.hear().await.0, 200);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-    assert!(taking.hear_bytes().await == (200, receipt), "whoever takes an answer is not idle");
+    assert!(taking.hear_bytes().await == (200, receipt), "a client that receives an answer is not idle");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_nobody_takes_have_their_room_and_no_more() {
+async fn unreceived_answers_are_limited_to_their_share() {
     let edge = Edge::open(&[]).await;
     edge.widen_shop().await;
     let receipt = largest_receipt();
@@ -305,14 +305,14 @@ async fn answers_that_nobody_takes_have_their_room_and_no_more() {
     assert_eq!((status, &busy["error"]["code"]), (503, &json!("BUSY")));
     assert_eq!(edge.ask(&mut line, "GET /api/v1/orders", "").await.0, 200, "what is short needs none");
 
-    // Those without a key have room of their own, each address a share of it.
+    // Readers without a key have a separate half, and each address a share of it.
     let mut theirs = Vec::new();
     for _ in 0..8 {
         theirs.push(edge.dawdler("/api/v1/public/storefront/renata").await);
     }
     let heard = statuses(&mut theirs).await;
     assert!(heard.contains(&200) && heard.contains(&503), "{heard:?}");
-    assert_eq!(edge.order(&mut line).await.len(), 48, "what was done is told");
+    assert_eq!(edge.order(&mut line).await.len(), 48, "the command is answered");
 
     drop((mine, theirs));
     line.say(&(edge.head(&format!("GET {path}")) + "\r\n")).await;
@@ -321,7 +321,7 @@ async fn answers_that_nobody_takes_have_their_room_and_no_more() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_waits_for_an_upload_and_for_nobody_who_is_idle() {
+async fn a_stop_waits_for_an_upload_but_not_for_idle_clients() {
     let mut edge = Edge::open(&[]).await;
     let (mut uploading, mut idle) = (edge.connect().await, edge.connect().await);
     let token = edge.order(&mut uploading).await;
@@ -330,7 +330,7 @@ async fn a_stop_waits_for_an_upload_and_for_nobody_who_is_idle() {
     let (half, rest) = samples::JPEG.split_at(samples::JPEG.len() / 2);
     uploading.say(&proof(&token, samples::JPEG.len())).await;
     uploading.0.write_all(half).await.unwrap();
-    // The head is there, and so the request, once another one that came later was answered.
+    // The head has arrived, and so has the request, once a later one on another connection was answered.
     idle.ask_health().await;
     assert_eq!(idle.hear().await.0, 200);
 
@@ -342,7 +342,7 @@ async fn a_stop_waits_for_an_upload_and_for_nobody_who_is_idle() {
     assert!(edge.process.wait().unwrap().success());
 }
 
-/// The most memory that the process has had, in KiB.
+/// The process's peak memory, in KiB.
 #[cfg(target_os = "linux")]
 fn peak_kibibytes(process: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
@@ -352,7 +352,7 @@ fn peak_kibibytes(process: &Child) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_uploads_beside_a_thousand_slow_ones_and_six_hundred_slow_readers_take_less_than_300_mib() {
+async fn two_hundred_uploads_with_a_thousand_slow_ones_and_six_hundred_slow_readers_take_less_than_300_mib() {
     const UPLOADS: usize = 200;
     const SLOW: usize = 1_000;
     const DAWDLERS: usize = 300;
@@ -375,11 +375,11 @@ async fn two_hundred_uploads_beside_a_thousand_slow_ones_and_six_hundred_slow_re
         line.0.write_all(&receipt[..BEGINNING]).await.unwrap();
         slow.push(line);
     }
-    // They go on by a byte now and then, so that none of them is given up.
+    // They send a byte now and then, so that none of them is given up.
     let dripping = tokio::spawn(async move {
         loop {
             for line in &mut slow {
-                // On a busy machine some may have had their time.
+                // On a busy machine some may have used up their time.
                 let _ = line.0.write_all(&[0]).await;
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -414,7 +414,7 @@ async fn two_hundred_uploads_beside_a_thousand_slow_ones_and_six_hundred_slow_re
     );
     dripping.abort();
     assert!(taken > 0 && busy > DAWDLERS && taken + busy == 2 * DAWDLERS, "{taken} {busy}");
-    // Where a build or a machine is slow, the last ones in the queue may be told to come again.
+    // On a slow build or machine, the last ones in the queue may be refused as busy.
     assert!(statuses.iter().all(|status| matches!(status, 200 | 503)) && statuses.contains(&200), "{statuses:?}");
     assert!(peak < 300 * 1024, "{peak} KiB");
     let left = std::fs::read_dir(edge.installation.path()).unwrap().map(|entry| entry.unwrap().file_name());

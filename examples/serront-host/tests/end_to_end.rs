@@ -1,4 +1,4 @@
-//! The real binary, over HTTP, as a seller and a buyer use it.
+//! The real binary over HTTP, used by a seller and a buyer.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -15,15 +15,15 @@ use support::{Client, Engine, Installation, Receiver, Silent, eventually};
 mod support;
 
 on_both_engines!(
-    a_transfer_is_claimed_confirmed_mailed_and_told,
-    of_twelve_confirmations_at_once_one_wins,
+    a_transfer_is_claimed_confirmed_mailed_and_delivered,
+    of_twelve_concurrent_confirmations_one_wins,
     a_killed_host_loses_nothing_that_it_acknowledged,
-    admin_subcommands_work_beside_a_running_host,
+    admin_subcommands_work_while_a_host_runs,
     two_hosts_on_one_database_have_one_winner_for_each_order,
-    ninety_nine_endpoints_that_hang_delay_nobody,
+    ninety_nine_endpoints_that_hang_delay_no_other,
 );
 
-async fn a_transfer_is_claimed_confirmed_mailed_and_told(engine: Engine) {
+async fn a_transfer_is_claimed_confirmed_mailed_and_delivered(engine: Engine) {
     let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
     let host = installation.serve();
@@ -73,7 +73,7 @@ async fn a_transfer_is_claimed_confirmed_mailed_and_told(engine: Engine) {
         assert_eq!(received.header("serront-event-id"), received.event()["id"]);
         assert_eq!(received.header("user-agent"), "Serront-Webhooks/1.0");
     }
-    // An attempt is recorded after it was received.
+    // An attempt is recorded after the receiver has it.
     #[cfg(unix)]
     for (file, mode) in installation.modes() {
         assert_eq!(mode & 0o077, 0, "{} is for its owner alone", file.display());
@@ -85,7 +85,7 @@ async fn a_transfer_is_claimed_confirmed_mailed_and_told(engine: Engine) {
     assert!(host.stop(), "SIGTERM ends the host with status 0");
 }
 
-async fn ninety_nine_endpoints_that_hang_delay_nobody(engine: Engine) {
+async fn ninety_nine_endpoints_that_hang_delay_no_other(engine: Engine) {
     let installation = Installation::new(engine);
     let ((_, key), (_, others_key)) = (installation.account("free"), installation.account("free"));
     let host = installation.serve();
@@ -97,7 +97,7 @@ async fn ninety_nine_endpoints_that_hang_delay_nobody(engine: Engine) {
     };
     client.open_shop("busy").await;
     other.open_shop("quiet").await;
-    // The dead ones first: whoever goes by age comes to them first.
+    // The dead receivers first: they have the oldest deliveries.
     for n in 0..99 {
         subscribe(&client, format!("{}/{n}", silent.url)).await;
     }
@@ -119,7 +119,7 @@ async fn ninety_nine_endpoints_that_hang_delay_nobody(engine: Engine) {
     host.kill();
 }
 
-async fn of_twelve_confirmations_at_once_one_wins(engine: Engine) {
+async fn of_twelve_concurrent_confirmations_one_wins(engine: Engine) {
     let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
     let host = installation.serve();
@@ -157,7 +157,7 @@ async fn a_killed_host_loses_nothing_that_it_acknowledged(engine: Engine) {
     let ids = client.order_ids().await;
     assert_eq!(ids.len(), ORDERS);
 
-    // One by one, until the host is gone in the middle of it.
+    // One by one, until the host is killed in between.
     let confirming = tokio::spawn({
         let (url, key, ids) = (host.url.clone(), key.clone(), ids.clone());
         async move {
@@ -189,7 +189,7 @@ async fn a_killed_host_loses_nothing_that_it_acknowledged(engine: Engine) {
     let confirmed = page["orders"].as_array().unwrap().len();
     assert!(confirmed == acknowledged.len() || confirmed == acknowledged.len() + 1);
 
-    // What was leased when the host died is taken up once the lease has run out.
+    // Work that was leased when the host died is taken up after the lease has expired.
     let events = || -> BTreeSet<String> {
         receiver.received().iter().map(|received| received.header("serront-event-id").to_owned()).collect()
     };
@@ -208,7 +208,7 @@ async fn a_killed_host_loses_nothing_that_it_acknowledged(engine: Engine) {
     assert_eq!(subjects.len(), confirmed, "an order has one mail");
 }
 
-async fn admin_subcommands_work_beside_a_running_host(engine: Engine) {
+async fn admin_subcommands_work_while_a_host_runs(engine: Engine) {
     let installation = Installation::new(engine);
     let host = installation.serve();
     let (account, key) = installation.account("free");
@@ -234,7 +234,7 @@ async fn two_hosts_on_one_database_have_one_winner_for_each_order(engine: Engine
     const ORDERS: usize = 40;
     let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
-    // Both migrate at once.
+    // Both hosts migrate at the same time.
     let (one, other) = std::thread::scope(|scope| {
         let one = scope.spawn(|| installation.serve());
         let other = scope.spawn(|| installation.serve());

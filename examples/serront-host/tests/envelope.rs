@@ -1,5 +1,5 @@
-//! The shape of every answer, whole, beside the file that holds it: `tests/golden/answer_*.json` for what succeeds,
-//! `tests/golden/error_*.json` for each kind of refusal. `UPDATE_GOLDEN=1` writes them anew; read the difference then.
+//! Every answer, compared whole with its file: `tests/golden/answer_*.json` for successes, `tests/golden/error_*.json` for each
+//! kind of refusal. `UPDATE_GOLDEN=1` writes them; read the diff.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use serront_core::orders::receipt::samples;
 use serront_core::ports::Posted;
 use serront_core::primitives::tier::Tier;
+use serront_testkit::golden;
 use serront_testkit::sandbox::Trouble;
 
 mod in_process;
@@ -57,28 +58,18 @@ impl Golden {
         let answer = comparable(json!({"status": reply.status, "headers": headers, "body": body}));
         let text = without_ids(&serde_json::to_string_pretty(&answer).unwrap()) + "\n";
         let file = format!("{}_{name}.json", self.kind);
-        let path = Self::folder().join(&file);
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(golden == text, "{file} differs. It should be\n{golden}\nand is\n{text}");
+        golden::check(&Self::folder().join(&file), &text);
         assert!(self.pinned.insert(file), "{name} is pinned twice");
     }
 
-    /// No file is left that nothing is compared with.
+    /// Every file was compared.
     fn end(self) {
-        let files = std::fs::read_dir(Self::folder()).unwrap();
-        let files: BTreeSet<String> = files
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|file| file.starts_with(self.kind))
-            .collect();
-        assert_eq!(files, self.pinned);
+        golden::check_names(&Self::folder(), self.kind, &self.pinned);
     }
 }
 
-/// Cursors are opaque: only that there is one is compared. Fields are in the order of their names, for in which other one they
-/// are kept depends on what else is built with these tests.
+/// Cursors are opaque: only their presence is compared. Fields are sorted by name, since their order depends on the features that
+/// are built with these tests.
 fn comparable(value: Value) -> Value {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! The ledger as CSV: whole, filtered, and broken off.
+//! The ledger as CSV: complete, filtered, and aborted.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
@@ -40,11 +40,11 @@ on_both_engines!(
 const CSV: &str = "/api/v1/ledger/entries.csv";
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
-/// 2025-11-01T00:00:00Z: in the past, whenever the tests run.
+/// 2025-11-01T00:00:00Z, which is in the past.
 const NOVEMBER: i64 = 1_761_955_200_000;
 const HOUR: i64 = 3_600_000;
 
-/// Posts so many sales of this seller, an hour apart from the first of November on: two legs on the seller's side each.
+/// Posts this many sales of the seller, one an hour from the first of November: two legs on the seller's side each.
 async fn post_sales(storage: &dyn WorkStorage, account_id: AccountId, count: i64) {
     let sales: Vec<i64> = (0..count).collect();
     for (nth, sales) in sales.chunks(250).enumerate() {
@@ -77,7 +77,7 @@ async fn shop_with_sales(engine: Engine, count: i64) -> Shop {
     shop
 }
 
-/// The rows of a CSV, below its head.
+/// The rows of a CSV without its head.
 #[track_caller]
 fn rows(bytes: &[u8]) -> Vec<Vec<String>> {
     let mut reader = csv::Reader::from_reader(bytes);
@@ -120,7 +120,7 @@ async fn a_csv_is_what_the_pages_say(engine: Engine) {
         assert!(found == listed(client, &format!("&{filter}")).await, "{filter}");
     }
 
-    // What people wrote is a text to every spreadsheet, and stays in its cell.
+    // Text that people wrote stays text in every spreadsheet, and stays in its cell.
     let reasons = [
         ("=HYPERLINK(\"http://evil.example\")", "'=HYPERLINK(\"http://evil.example\")"),
         ("two\nlines, \"quoted\"", "two\nlines, \"quoted\""),
@@ -147,7 +147,7 @@ async fn a_csv_is_of_the_days_and_times_that_are_asked_for(engine: Engine) {
     let between = |first: i64, last: i64| -> Vec<String> {
         (first..=last).map(|hour| Timestamp::from_millis(NOVEMBER + hour * HOUR).to_string()).collect()
     };
-    // Days are the seller's (WIB, seven hours ahead of UTC), both included; times are exact (#16).
+    // Days are in the seller's time zone (WIB, UTC+7), both included; times are exact (#16).
     for (query, expected) in [
         ("", between(0, 71)),
         ("from=2025-11-02", between(17, 71)),
@@ -180,7 +180,7 @@ async fn a_csv_is_of_the_days_and_times_that_are_asked_for(engine: Engine) {
     }
 }
 
-/// For a spreadsheet set to Indonesian: semicolons, and the mark that says UTF-8. As the API answers it, nothing has changed (#16).
+/// For a spreadsheet set to Indonesian: semicolons and a byte order mark. The API's default is unchanged (#16).
 async fn a_csv_opens_in_a_spreadsheet_where_that_is_asked_for(engine: Engine) {
     let shop = shop_with_sales(engine, 3).await;
     let reason = ["ledger", "adjust", &shop.account, "5", "--reason", "José; satu, dua", "--reference", "R"];
@@ -207,11 +207,11 @@ async fn a_csv_opens_in_a_spreadsheet_where_that_is_asked_for(engine: Engine) {
     }
 }
 
-/// What a whole period is asked for of is complete, or it is refused; every answer says up to when it is complete (#16).
+/// An export of a whole period is complete or refused; every answer tells up to which time it is complete (#16).
 #[tokio::test]
 async fn an_export_by_time_misses_no_row_that_comes_late() {
     let (host, storage, key) = house(1).await;
-    // The house's clock, which stands still.
+    // The house's clock, which does not move.
     let now = ManualClock::default().now();
     let router = serront_host::router(Arc::clone(&host));
     let ask = async |query: &str| {
@@ -247,7 +247,7 @@ async fn an_export_by_time_misses_no_row_that_comes_late() {
     assert!(storage.complete_before().await.unwrap() == complete);
 }
 
-/// A host over a storage in memory that fails as told, and the key of a seller with so many sales.
+/// A host over a storage in memory with scripted failures, and the key of a seller with this many sales.
 async fn house(sales: i64) -> (Arc<Host>, Arc<FaultyStorage<MemoryStorage>>, String) {
     let clock = Arc::new(ManualClock::default());
     let storage = Arc::new(FaultyStorage::new(Arc::new(MemoryStorage::new(clock.clone()))));
@@ -280,7 +280,7 @@ async fn a_page_is_read_once_the_one_before_was_taken() {
     let before = faults.calls(Call::Read);
     let mut sizes = Vec::new();
     while let Some(frame) = body.frame().await {
-        // The first page was read before the answer began.
+        // The first page was read before the answer started.
         assert_eq!(faults.calls(Call::Read) - before, u64::try_from(sizes.len()).unwrap());
         sizes.push(frame.unwrap().into_data().unwrap().len());
     }
@@ -288,10 +288,10 @@ async fn a_page_is_read_once_the_one_before_was_taken() {
 }
 
 #[tokio::test]
-async fn a_storage_that_fails_before_the_first_row_is_told_in_the_envelope() {
+async fn a_storage_that_fails_before_the_first_row_is_reported_in_the_envelope() {
     let (host, storage, key) = house(5).await;
     let reads = storage.faults().calls(Call::Read);
-    // The key, the module's switch, up to when it is complete, the first page.
+    // The key, the module's switch, the complete-before time, the first page.
     storage.faults().rule(move |call, before| (call == Call::Read && before == reads + 3).then_some(Fault::FailBefore));
     let request = Request::get(CSV).header("authorization", format!("Bearer {key}")).body(Body::empty()).unwrap();
     let response = serront_host::router(host).oneshot(request).await.unwrap();
@@ -311,7 +311,7 @@ async fn what_broke_off_is_no_whole_answer_to_the_client() {
         let head = format!("GET {CSV} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
-        // A connection that is reset ends as well.
+        // A reset connection ends as well.
         let _ = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut bytes)).await.unwrap();
         String::from_utf8(bytes).unwrap()
     };
@@ -319,7 +319,7 @@ async fn what_broke_off_is_no_whole_answer_to_the_client() {
     let whole = get().await;
     assert!(whole.starts_with("HTTP/1.1 200 OK") && whole.ends_with(end));
     let reads = storage.faults().calls(Call::Read);
-    // The key, the module's switch, up to when it is complete, two pages; then the third.
+    // The key, the module's switch, the complete-before time, two pages; then the third.
     storage.faults().rule(move |call, before| (call == Call::Read && before == reads + 5).then_some(Fault::FailBefore));
     let broken = get().await;
     assert!(broken.starts_with("HTTP/1.1 200 OK"), "{} of {} bytes: {broken:.200}", broken.len(), whole.len());

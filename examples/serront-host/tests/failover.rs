@@ -1,5 +1,5 @@
-//! The real binary while its database fails over behind one address, and while the network between them drops connections
-//! without a word (#16): a primary and a standby of PostgreSQL, and a proxy in the middle.
+//! The real binary while its database fails over behind one address, and while the network between them silently drops packets
+//! (#16): a primary and a standby of PostgreSQL, and a proxy in between.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serront_testkit::proxy::Proxy;
 mod support;
 use support::{Client, Installation};
 
-/// How long something that has to happen may take before the test gives up.
+/// How long the test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn control(cluster: &Arc<Cluster>, what: impl FnOnce(&Cluster) + Send + 'static) {
@@ -19,7 +19,7 @@ async fn control(cluster: &Arc<Cluster>, what: impl FnOnce(&Cluster) + Send + 's
     tokio::task::spawn_blocking(move || what(&cluster)).await.unwrap();
 }
 
-/// Asks until this is answered, as a load balancer does.
+/// Repeats the request until it is answered, like a load balancer.
 async fn until_ready(client: &Client, status: u16) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -50,14 +50,14 @@ async fn a_host_follows_its_database_and_says_when_that_takes_no_writes() {
     client.order("renata").await;
     until_ready(&client, 200).await;
 
-    // Dropped without a word: each request is answered all the same.
+    // Packets are dropped silently, and each request is answered nevertheless.
     proxy.silence_all();
     assert_eq!(client.order_ids().await.len(), 1);
     proxy.silence_all();
     client.order("renata").await;
     assert_eq!(client.order_ids().await.len(), 2);
 
-    // The standby has everything before the primary goes.
+    // The standby has everything before the primary stops.
     let deadline = Instant::now() + PATIENCE;
     let at = primary.ask("SELECT pg_current_wal_lsn()");
     while standby.ask(&format!("SELECT pg_last_wal_replay_lsn() >= '{at}'::pg_lsn")) != "t" {

@@ -1,4 +1,4 @@
-//! The caller's idempotency key over HTTP: one act, its outcome as often as it is asked for.
+//! The caller's idempotency key over HTTP: one action, and its outcome for every repetition.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -13,10 +13,10 @@ mod in_process;
 const REPLAYED: &str = "idempotent-replayed";
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Where buyers order.
+/// The route on which buyers order.
 const ORDER: &str = "/api/v1/public/storefront/renata/order";
 
-/// How many come at once.
+/// Concurrent requests.
 const CROWD: usize = 24;
 
 struct Shop {
@@ -61,7 +61,7 @@ impl Shop {
         self.ask("POST", "/api/v1/webhook-subscriptions", &json!({"url": HOOK}))
     }
 
-    /// One request of each route that keeps its outcome, with another body for the same route.
+    /// One request of each route that stores its outcome, with a different body for the same route.
     fn every_route(&self) -> Vec<(Ask, Value)> {
         let order = format!("/api/v1/orders/{}", self.order);
         let service_path = format!("/api/v1/services/{}", self.service);
@@ -69,7 +69,7 @@ impl Shop {
         let renamed = but(storefront("renata"), json!({"displayName": "Renata"}));
         let off = json!({"module": "payment", "enabled": false});
         vec![
-            // Of a buyer, whose keys are the storefront's (#16).
+            // A buyer's key, whose scope is the storefront (#16).
             (ask("POST", ORDER).json(&buyers_order()), but(buyers_order(), json!({"buyerName": "Ani"}))),
             (self.ask("PUT", "/api/v1/storefront", &renamed), storefront("renata")),
             (self.new_service("poster"), service("flyer")),
@@ -87,7 +87,7 @@ impl Shop {
         self.house.picture(&self.key, "renata").await
     }
 
-    /// How many things of a list there are.
+    /// The number of objects of a kind.
     async fn count(&self, path: &str, list: &str) -> usize {
         let data = self.house.get(&self.key, path).await;
         if list.is_empty() { &data } else { &data[list] }.as_array().unwrap().len()
@@ -205,7 +205,7 @@ async fn a_key_counts_for_its_account_method_and_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_at_once_one_acts_and_all_answer_its_outcome() {
+async fn of_many_concurrent_requests_one_acts_and_all_answer_its_outcome() {
     for nth in 0..Shop::open().await.every_route().len() {
         let shop = Shop::open().await;
         let (ask, _) = shop.every_route().swap_remove(nth);
@@ -252,7 +252,7 @@ async fn a_payout_is_asked_for_and_moved_once_under_one_key() {
     let operator = house.operator().await;
     let bank = ask("PATCH", "/api/v1/payouts/bank-account").key(&key).json(&json!({"bankName": "BCA"}));
     let request = ask("POST", "/api/v1/payouts").key(&key).json(&payout(700_000));
-    // Each route with its own answer's status, another body under the same key, and what is refused without one.
+    // Each route with its status, another body under the same key, and the refusal without a key.
     let crowd = async |ask: Ask, other: Value| -> Value {
         let crowd = house.send_all(vec![ask.clone().idempotent("a"); CROWD]).await;
         assert!(crowd.iter().all(|reply| reply.data() == crowd[0].data() && reply.status == crowd[0].status));
@@ -277,7 +277,7 @@ async fn a_payout_is_asked_for_and_moved_once_under_one_key() {
     let posted = house.get(&key, "/api/v1/ledger/entries?code=payout").await;
     assert_eq!(posted["entries"].as_array().unwrap().len(), 1);
 
-    // The seller's keys and the operators' are not the same, and neither are two payouts'.
+    // The keys of the seller and of the operators are separate, and so are those of two payouts.
     let second = house.payout(&key, 1).await;
     let failing = ask("POST", format!("/api/v1/payouts/{second}/mark-failed")).key(&operator);
     let failed = house.send(failing.json(&json!({"failureReason": "Closed."})).idempotent("a")).await;
@@ -301,7 +301,7 @@ async fn a_delivery_is_sent_again_once_under_one_key() {
     house.dispatch().await;
     assert_eq!(house.posts.posts().len(), posts + 1);
 
-    // What has become of it since does not matter.
+    // Later changes do not matter.
     let again = house.send(retry.clone().idempotent("a")).await;
     assert_eq!((again.status, is_replay(&again), again.data()), (202, true, crowd[0].data()));
     assert_in_use(&house.send(retry.clone().idempotent("a").body("{}")).await);
@@ -325,7 +325,7 @@ async fn many_confirmations_with_one_key_send_one_mail_and_one_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_bodies_at_once_under_one_key_one_wins() {
+async fn of_two_concurrent_bodies_under_one_key_one_wins() {
     let shop = Shop::open().await;
     let asks = (0..CROWD).map(|nth| shop.new_service(if nth % 2 == 0 { "even" } else { "odd" }).idempotent("a"));
     let crowd = shop.house.send_all(asks).await;
@@ -386,7 +386,7 @@ async fn a_buyers_key_counts_for_its_storefront_alone() {
     let first = shop.house.send(place("renata").idempotent("a")).await;
     assert_eq!((first.status, is_replay(&first), first.data()["number"].clone()), (201, false, json!(2)));
     assert_eq!(first.data()["accessToken"].as_str().map(str::len), Some(48));
-    // Whatever has become of the service since, the first order is answered.
+    // The first order is answered, even if the service has changed since.
     let hidden = shop.ask("PATCH", &format!("/api/v1/services/{}", shop.service), &json!({"active": false}));
     shop.house.send(hidden).await.data();
     let again = shop.house.send(place("renata").idempotent("a")).await;
@@ -397,7 +397,7 @@ async fn a_buyers_key_counts_for_its_storefront_alone() {
     shop.house.open_shop(&other, "elsewhere").await;
     let elsewhere = shop.house.send(place("elsewhere").idempotent("a")).await;
     assert_eq!((elsewhere.status, is_replay(&elsewhere), elsewhere.data()["number"].clone()), (201, false, json!(1)));
-    // The seller's keys are others, too.
+    // The seller's keys are separate, too.
     let seller = shop.house.send(shop.new_service("poster").idempotent("a")).await;
     assert_eq!((seller.status, is_replay(&seller)), (201, false));
 

@@ -1,4 +1,4 @@
-//! What has to belong together, with the real binary: database and receipts, database and keys, and the clocks of host and
+//! Checks at the start of the real binary: database and receipts, database and keys, and the clocks of host and
 //! database (#16).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
@@ -22,7 +22,7 @@ on_both_engines!(
 
 const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
-/// What the host complains of that does not start. One that does start is killed after a while.
+/// The error of a host that does not start. A host that does start is killed after a while.
 #[track_caller]
 fn refused(mut command: Command) -> String {
     let mut child = command.args(SERVE).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -58,7 +58,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Makes every file as old as what a sweeper takes.
+/// Makes every file old enough for the sweeper.
 fn age(folder: &Path) {
     let long_ago = SystemTime::now() - Duration::from_secs(40 * 24 * 3_600);
     for path in files(folder).into_keys() {
@@ -66,7 +66,7 @@ fn age(folder: &Path) {
     }
 }
 
-/// An installation with an order and its receipt, not serving any more.
+/// An installation with an order and its receipt, whose host was stopped.
 struct Shop {
     installation: Installation,
     key: String,
@@ -98,7 +98,7 @@ impl Shop {
         std::fs::read_to_string(self.proofs().join("installation")).unwrap().trim().to_owned()
     }
 
-    /// Serves, and shows the receipt.
+    /// Serves and shows the receipt.
     async fn shows_its_receipt(&self) {
         let host = self.installation.serve();
         let client = Client::new(&host, &self.key);
@@ -108,7 +108,7 @@ impl Shop {
     }
 }
 
-/// Another installation's database with the receipts of `shop`.
+/// Another installation's database, with the receipts of `shop`.
 fn with_the_receipts_of(shop: &Shop, engine: Engine) -> Installation {
     Installation::new(engine).with([("SERRONT_PROOFS", format!("file:{}", shop.proofs().display()))])
 }
@@ -117,7 +117,7 @@ async fn the_wrong_database_touches_no_receipt(engine: Engine) {
     let shop = Shop::with_a_receipt(engine).await;
     let before = files(&shop.proofs());
     assert_eq!(before.len(), 2, "a receipt and the id");
-    // A new database, an empty one with an account, and one that has an id of its own.
+    // A new database, an empty one with an account, and one with another id.
     let new = with_the_receipts_of(&shop, engine);
     let used = with_the_receipts_of(&shop, engine);
     used.account("free");
@@ -135,7 +135,7 @@ async fn the_wrong_database_touches_no_receipt(engine: Engine) {
     shop.shows_its_receipt().await;
     assert_eq!(files(&shop.proofs()), before);
 
-    // Knowingly: the receipt, which the other database does not name, is not deleted but put aside.
+    // Adopted on purpose: the receipt, which the other database does not reference, is quarantined and not deleted.
     let adopted = known.admin(&["proofs", "adopt"]);
     assert_eq!(adopted["was"], json!(before_id(&before)));
     let host = known.serve();
@@ -145,7 +145,7 @@ async fn the_wrong_database_touches_no_receipt(engine: Engine) {
     assert_eq!(files(&quarantine).into_values().collect::<Vec<_>>(), [samples::PNG]);
     let said = refused(shop.installation.command());
     assert!(said.contains(adopted["installationId"].as_str().unwrap()), "{said}");
-    // And back: it is found where it is.
+    // Back with the first database, it is found in quarantine.
     shop.installation.admin(&["proofs", "adopt"]);
     shop.shows_its_receipt().await;
 }
@@ -158,7 +158,7 @@ fn before_id(files: &BTreeMap<PathBuf, Vec<u8>>) -> String {
 async fn folder_and_database_of_an_earlier_version_go_on(engine: Engine) {
     let shop = Shop::with_a_receipt(engine).await;
     let id = shop.id();
-    // The folder of an earlier version has no id.
+    // The folder of an earlier version, without an id.
     std::fs::remove_file(shop.proofs().join("installation")).unwrap();
     let empty = with_the_receipts_of(&shop, engine);
     let before = files(&shop.proofs());
@@ -186,7 +186,7 @@ async fn a_host_with_other_keys_does_not_start(engine: Engine) {
     let other = installation.path().join("other.key");
     let start_with = |keys: &Path| -> (bool, String) {
         let mut command = installation.command();
-        // A host that does start would serve for good: this subcommand opens the same keys, and ends.
+        // A host that starts would serve forever, so this uses a subcommand that opens the same keys and ends.
         command.args(["plugipay", "rotate-secret", "acc_01jtestvect0r0000000000000"]).env("SERRONT_SECRETS_KEY", keys);
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -197,7 +197,7 @@ async fn a_host_with_other_keys_does_not_start(engine: Engine) {
         command.env("SERRONT_SECRETS_KEY", &other);
         refused(command)
     };
-    // None are made for it, as on a first start: there are keys already.
+    // No new keys are created, unlike on a first start, since keys exist.
     let said = refused_with_others();
     assert!(said.contains("their keys are missing") && !other.exists(), "{said}");
     std::fs::write(&other, format!("{}\n", "5a".repeat(32))).unwrap();
@@ -207,7 +207,7 @@ async fn a_host_with_other_keys_does_not_start(engine: Engine) {
     let copy = installation.path().join("copy.key");
     std::fs::copy(&keys, &copy).unwrap();
     assert!(!start_with(&copy).0, "a copy is as good: {}", start_with(&copy).1);
-    // The keys are changed beside the running host; a copy from before is none any more.
+    // The keys are changed while the host runs; an earlier copy is no longer valid.
     installation.admin(&["secrets", "rotate"]);
     assert!(!start_with(&copy).0, "it still opens");
     installation.admin(&["secrets", "reseal"]);
@@ -218,8 +218,8 @@ async fn a_host_with_other_keys_does_not_start(engine: Engine) {
     assert!(installation.serve().stop());
 }
 
-/// A host whose clock can be set off while it runs: a library that is loaded before all others adds to the time what a file
-/// says.
+/// A host whose clock can be changed while it runs: a preloaded library adds the seconds that a file contains to the
+/// time.
 #[cfg(target_os = "linux")]
 mod clocks {
     use super::*;
@@ -265,7 +265,7 @@ mod clocks {
         }
 
         fn set_off(&self, seconds: i64) {
-            // In one step, for it is read at any moment.
+            // Replaced in one step, since it can be read at any moment.
             let next = self.file.with_extension("next");
             std::fs::write(&next, seconds.to_string()).unwrap();
             std::fs::rename(next, &self.file).unwrap();
@@ -285,7 +285,7 @@ mod clocks {
         for seconds in [11 * 60, -11 * 60, 25 * 3_600, -25 * 3_600] {
             clock.set_off(seconds);
             let said = refused(installation.command());
-            assert!(said.contains("this machine's clock is") && said.contains("set the wrong one right"), "{said}");
+            assert!(said.contains("this machine's clock is") && said.contains("correct the wrong clock"), "{said}");
         }
         for seconds in [9 * 60, -9 * 60, 35] {
             clock.set_off(seconds);
@@ -304,9 +304,9 @@ mod clocks {
         }
     }
 
-    /// One host's clock is right, the other's is set a day and an hour off, either way, while both serve.
+    /// One host's clock is right, the other's is a day and an hour off, in either direction, while both serve.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_key_counts_once_whatever_a_hosts_clock_says() {
+    async fn an_idempotency_key_works_once_despite_a_wrong_clock() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::new(folder.path());
         let installation = Installation::new(Engine::Postgres);
@@ -333,7 +333,7 @@ mod clocks {
                 }
             }
         }
-        // What the wrong host queued is carried out now, by whichever.
+        // Either host carries out now what the wrong one queued.
         let (_, token) = clients[1].order("studio").await;
         assert!(!token.is_empty());
         let mails = || installation.mails().len();

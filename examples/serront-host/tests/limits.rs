@@ -1,4 +1,4 @@
-//! How often a client may ask, by its address, by an order's token and for signing in, with a clock that the test moves.
+//! Rate limits by address, by an order's token and for signing in, with a clock that the test moves.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ mod in_process;
 
 const RATE: u32 = 12;
 
-/// A shop with an order, behind a router that knows who asks.
+/// A shop with an order, behind a router that knows the clients' addresses.
 struct Desk {
     house: House,
     router: Router,
@@ -49,14 +49,14 @@ impl Desk {
         Reply { status: parts.status.as_u16(), headers: parts.headers, bytes }
     }
 
-    /// Asks from this address.
+    /// Sends a request from this address.
     async fn from(&self, address: &str, ask: Ask) -> Reply {
         let mut request = ask.request();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address.parse().unwrap(), 4711)));
         self.answer(request).await
     }
 
-    /// Asks so many times and answers how often it was let through, and the last answer.
+    /// Sends this many requests. Returns how many were accepted, and the last answer.
     async fn storm(&self, times: u32, address: &str, ask: Ask) -> (u32, Reply) {
         let mut let_through = 0;
         let mut last = None;
@@ -78,7 +78,7 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn one_address_at_one_route_is_limited_and_told_when_to_come_again() {
+async fn one_address_at_one_route_is_limited_and_told_when_to_retry() {
     let desk = Desk::open().await;
     let (let_through, refused) = desk.storm(RATE + 3, "203.0.113.1", Desk::shop()).await;
     assert_eq!(let_through, RATE);
@@ -103,7 +103,7 @@ async fn other_addresses_and_other_routes_are_counted_apart() {
     assert_eq!(desk.from("203.0.113.2", Desk::shop()).await.status, 200);
     assert_eq!(desk.from("203.0.113.1", desk.order()).await.status, 200);
     assert_eq!(desk.from("203.0.113.1", ask("GET", "/s/renata")).await.status, 200);
-    // The pattern counts, not the address asked for.
+    // The route's pattern is counted, not the address.
     let unknown = ask("GET", "/api/v1/public/storefront/nobody");
     assert_eq!(desk.from("203.0.113.1", unknown).await.status, 429);
 }
@@ -200,7 +200,7 @@ async fn zero_is_no_limit() {
 }
 
 #[tokio::test]
-async fn answers_that_nobody_has_taken_leave_no_room_for_others_but_for_what_was_done() {
+async fn unreceived_answers_leave_room_only_for_answers_of_commands() {
     let desk = Desk::with(0).await;
     let text = "\u{1f58b}".repeat(2_000);
     let packages: Vec<_> =
@@ -213,7 +213,7 @@ async fn answers_that_nobody_has_taken_leave_no_room_for_others_but_for_what_was
     let answer = async |ask: Ask| desk.router.clone().oneshot(ask.request()).await.unwrap();
     let page = |method: &'static str| ask(method, "/s/renata").header("accept", "text/html");
     let mut answers = Vec::new();
-    // The long ones first, and then shorter ones, until nothing fits.
+    // First the long answers, then shorter ones, until none fits.
     for read in [Desk::shop(), page("GET")] {
         let last = loop {
             assert!(answers.len() < 1_000, "no end of them");

@@ -1,4 +1,4 @@
-//! What is logged: one line a request with its id, by an allow-list, and nothing of anybody's.
+//! The log: one line per request with its id, from an allow-list of fields, and no personal data.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::io::Write;
@@ -13,10 +13,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 mod in_process;
 
-/// An amount that nothing but the payout and the adjustment has.
+/// An amount that only the payout and the adjustment have.
 const PAID_OUT: i64 = 8_765_432_106_543;
 
-/// Keeps what is written.
+/// Collects what is written.
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<Vec<u8>>>);
 
@@ -44,7 +44,7 @@ impl Paper {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines so far, which are taken away.
+    /// Takes the lines so far.
     fn lines(&self) -> Vec<Value> {
         let text = self.text();
         self.0.lock().unwrap().clear();
@@ -52,7 +52,7 @@ impl Paper {
     }
 }
 
-/// Every line of every crate, as `serve` writes them.
+/// Every line of every crate, as `serve` logs them.
 fn listen() -> (Paper, tracing::subscriber::DefaultGuard) {
     let paper = Paper::default();
     let subscriber = tracing_subscriber::fmt()
@@ -114,7 +114,7 @@ async fn a_request_is_one_line_of_allowed_fields() {
 }
 
 #[tokio::test]
-async fn whatever_is_logged_on_the_way_carries_the_requests_id() {
+async fn everything_logged_within_a_request_carries_its_id() {
     let house = House::open().await;
     let key = house.account(Tier::Free).await;
     let (paper, _guard) = listen();
@@ -140,8 +140,8 @@ async fn whatever_is_logged_on_the_way_carries_the_requests_id() {
     }
 }
 
-/// Whether a text that must not be in the log can be looked for there: no clock, port, id or count writes it by chance. The
-/// fraction of a second has up to nine digits, and a clock in milliseconds thirteen that begin with a 1 (#16).
+/// Whether a forbidden text can be searched in the log: it must not be one that clocks, ports, ids or counts write by chance. The
+/// fraction of a second has up to nine digits, and a clock in milliseconds thirteen that start with a 1 (#16).
 fn is_telling(needle: &str) -> bool {
     let digits: String = needle.chars().filter(char::is_ascii_digit).collect();
     let has_letter = |of: fn(char) -> bool| needle.chars().any(|character| character.is_alphabetic() && of(character));
@@ -195,7 +195,7 @@ async fn nothing_of_anybodys_is_in_the_log() {
     send(ask("PUT", format!("/{token}?key={key}")).key(&key).body("a bad body")).await;
     house.dispatch().await;
 
-    // Online: what goes wrong at Plugipay, what it tells, and what it is told.
+    // Online payment: failures at Plugipay, its notifications, and the requests to it.
     let online = House::online().await;
     let seller = online.account(Tier::Starter).await;
     online.open_shop(&seller, "renata").await;
@@ -219,7 +219,7 @@ async fn nothing_of_anybodys_is_in_the_log() {
     let resolve = ask("POST", format!("/api/v1/payments/exceptions/{exception}/resolve")).key(&seller);
     online.send(resolve.json(&json!({"note": "a note of Renata's"}))).await.data();
     send(ask("GET", "/api/v1/ledger/entries?sourceId=cs_secret").key(&seller)).await;
-    // Payouts: where the money goes, what is noted beside it, and whose key moves it along.
+    // Payouts: the bank account, the note, and the key that marks it.
     let operator = online.operator().await;
     let details =
         json!({"bankName": "Bank Rahasia", "bankAccountNumber": "7778-8899-8765-4321", "bankAccountHolder": "Wijaya"});

@@ -1,4 +1,4 @@
-//! Online checkout with the real binary: the sandbox is Plugipay, and everything goes over HTTP.
+//! Online checkout with the real binary over HTTP; the sandbox is Plugipay.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::time::Duration;
@@ -17,16 +17,16 @@ const NOTIFIED: &str = "/api/v1/webhooks/plugipay";
 
 on_both_engines!(
     the_module_is_provisioned_once_and_switched_without_losing_anything,
-    an_endpoint_whose_secret_was_never_seen_is_deleted_and_made_anew,
-    a_payment_online_is_confirmed_mailed_told_and_booked_once,
+    an_endpoint_whose_secret_was_never_seen_is_deleted_and_recreated,
+    an_online_payment_is_confirmed_mailed_delivered_and_booked_once,
     with_the_module_off_money_is_not_shown_and_what_was_minted_still_settles,
     paying_is_refused_in_the_order_of_the_contract,
     a_notification_is_believed_only_with_the_merchants_signature_of_now,
     what_names_no_session_of_ours_is_parked_and_shown_to_the_operator,
     a_payment_whose_notification_was_lost_is_found_by_asking,
-    a_confirmation_by_hand_calls_the_session_off,
+    a_manual_confirmation_cancels_the_session,
     another_amount_is_booked_as_it_came_and_left_to_the_seller,
-    a_rotated_secret_is_taken_beside_the_one_before,
+    a_rotated_secret_and_the_previous_one_are_accepted,
     a_storm_of_notifications_to_two_hosts_settles_once,
 );
 
@@ -37,7 +37,7 @@ impl Shop {
         self.client.send("POST", NOTIFIED, &headers, Some(body.as_bytes().to_vec())).await
     }
 
-    /// Tells of a session's state as Plugipay would.
+    /// Sends a notification of a session's state, like Plugipay.
     async fn tell(&self, event: &str, kind: &str, session: &Value) -> support::Reply {
         let merchant = self.merchant().await;
         let body = notification(&merchant, event, kind, session);
@@ -45,8 +45,8 @@ impl Shop {
         self.post(Some(&support::sandbox::signed(&secret, 0, &body)), &body).await
     }
 
-    /// The mails and events so far, which do not become more.
-    async fn told_once(&self, count: usize) {
+    /// The mails and events so far; fails if there are more later.
+    async fn delivered_once(&self, count: usize) {
         let (installation, receiver) = (&self.installation, &self.receiver);
         eventually("the mail and the event", || {
             installation.mails().len() >= count && receiver.received().len() >= count
@@ -75,7 +75,7 @@ async fn the_module_is_provisioned_once_and_switched_without_losing_anything(eng
     let free_client = Client::new(&shop.host, &free_key);
     let refused = free_client.call("PATCH", "/api/v1/modules", Some(json!({"payment": true}))).await;
     assert_eq!(refused.refusal(), (403, "UPGRADE_REQUIRED".into()));
-    assert_eq!(shop.provider.workspaces(), 0, "nobody is provisioned who may not have it");
+    assert_eq!(shop.provider.workspaces(), 0, "no workspace without the plan");
 
     let modules = shop.client.call("GET", "/api/v1/modules", None).await.data();
     assert_eq!(modules["available"], json!({"payment": true, "marketing": false}));
@@ -113,9 +113,9 @@ async fn the_module_is_provisioned_once_and_switched_without_losing_anything(eng
     assert_ne!(free, shop.account);
 }
 
-async fn an_endpoint_whose_secret_was_never_seen_is_deleted_and_made_anew(engine: Engine) {
+async fn an_endpoint_whose_secret_was_never_seen_is_deleted_and_recreated(engine: Engine) {
     let shop = Shop::closed(engine, NEVER).await;
-    // The adapter asks once more by itself, and is not shown the secret of what is there already.
+    // The adapter retries once, and is not shown the secret of the existing endpoint.
     shop.provider.sandbox().plan(Some(Route::CreateEndpoint), Trouble::LoseAnswer);
     assert_eq!(shop.switch(true).await.refusal(), (502, "PLUGIPAY_ERROR".into()));
     let modules = shop.client.call("GET", "/api/v1/modules", None).await.data();
@@ -133,7 +133,7 @@ async fn an_endpoint_whose_secret_was_never_seen_is_deleted_and_made_anew(engine
     shop.confirmed(&id).await;
 }
 
-async fn a_payment_online_is_confirmed_mailed_told_and_booked_once(engine: Engine) {
+async fn an_online_payment_is_confirmed_mailed_delivered_and_booked_once(engine: Engine) {
     let shop = Shop::open(engine).await;
     let (id, token) = shop.order(125_000).await;
     let view = shop.client.call("GET", &format!("/api/v1/public/orders/{token}"), None).await.data();
@@ -147,7 +147,7 @@ async fn a_payment_online_is_confirmed_mailed_told_and_booked_once(engine: Engin
 
     shop.provider.pay(&id_there);
     shop.confirmed(&id).await;
-    shop.told_once(1).await;
+    shop.delivered_once(1).await;
     let balance = json!({
         "balance": 124_625, "currency": "IDR",
         "byCode": [
@@ -162,7 +162,7 @@ async fn a_payment_online_is_confirmed_mailed_told_and_booked_once(engine: Engin
     assert_eq!(shop.entries("?code=payout").await.len(), 0);
     assert_eq!(shop.entries("?sourceId=cs_another").await.len(), 0);
 
-    // The same event again and again, the same news under another event's id, and news that comes too late.
+    // The same event repeatedly, the same content under another event's id, and late events.
     let completed = session(&id_there, 125_000);
     for event in ["evt_again", "evt_again", "evt_another"] {
         assert_eq!(shop.tell(event, COMPLETED, &completed).await.data(), json!({"received": true}));
@@ -172,7 +172,7 @@ async fn a_payment_online_is_confirmed_mailed_told_and_booked_once(engine: Engin
     assert_eq!(shop.balance().await, balance);
     assert_eq!(shop.status(&id).await, "payment_confirmed");
     assert_eq!(shop.exceptions().await, Vec::<Value>::new());
-    shop.told_once(1).await;
+    shop.delivered_once(1).await;
     assert_eq!(shop.press(&token).await.refusal(), (409, "INVALID_TRANSITION".into()));
     assert!(shop.host.stop(), "SIGTERM ends the host with status 0");
 }
@@ -192,7 +192,7 @@ async fn with_the_module_off_money_is_not_shown_and_what_was_minted_still_settle
 
     shop.provider.pay(&minted);
     shop.confirmed(&id).await;
-    shop.told_once(1).await;
+    shop.delivered_once(1).await;
     assert_eq!(shop.exceptions().await.len(), 0, "exceptions are shown in every state of the module");
     shop.switch(true).await.data();
     assert_eq!(shop.balance().await["balance"], 124_625);
@@ -230,7 +230,7 @@ async fn a_notification_is_believed_only_with_the_merchants_signature_of_now(eng
     let minted = shop.pay(&token).await;
     let merchant = shop.merchant().await;
     let (secret, other_secret) = (shop.provider.secret(&merchant), shop.provider.secret(&other_merchant));
-    assert_ne!(secret, other_secret, "each merchant has a secret of its own");
+    assert_ne!(secret, other_secret, "each merchant has a different secret");
 
     let body = notification(&merchant, "evt_forged", COMPLETED, &session(&minted, 125_000));
     let sign = |secret: &WebhookSecret, off: i64, body: &str| Some(support::sandbox::signed(secret, off, body));
@@ -245,17 +245,13 @@ async fn a_notification_is_believed_only_with_the_merchants_signature_of_now(eng
         ("another merchant's", sign(&other_secret, 0, &body), body.clone()),
         ("of another body", Some(good.clone()), body.replace("125000", "125001")),
         ("of a body that is no JSON", sign(&secret, 0, "{"), "{".to_owned()),
-        (
-            "of a merchant that nobody knows",
-            sign(&secret, 0, "{\"accountId\":\"x\"}"),
-            "{\"accountId\":\"x\"}".to_owned(),
-        ),
+        ("of an unknown merchant", sign(&secret, 0, "{\"accountId\":\"x\"}"), "{\"accountId\":\"x\"}".to_owned()),
         ("of nothing", sign(&secret, 0, ""), String::new()),
     ] {
         let refused = shop.post(signature.as_deref(), &body).await;
         assert_eq!(refused.refusal(), (401, "INVALID_SIGNATURE".into()), "{what}");
     }
-    // The other merchant, rightly signed, tells of a session that is not its own.
+    // Another merchant sends a valid signature for a session that is not theirs.
     let stolen = notification(&other_merchant, "evt_stolen", COMPLETED, &session(&minted, 125_000));
     assert_eq!(shop.post(sign(&other_secret, 0, &stolen).as_deref(), &stolen).await.status, 200);
     assert_eq!(shop.status(&id).await, "unpaid");
@@ -307,15 +303,15 @@ async fn a_payment_whose_notification_was_lost_is_found_by_asking(engine: Engine
     shop.provider.sandbox().switch(|switches| switches.lose_notifications = true);
     shop.provider.pay(&minted);
     shop.confirmed(&id).await;
-    shop.told_once(1).await;
+    shop.delivered_once(1).await;
     assert_eq!(shop.balance().await["balance"], 124_625);
-    // And then it comes after all.
+    // Later it arrives after all.
     assert_eq!(shop.tell("evt_after_all", COMPLETED, &session(&minted, 125_000)).await.status, 200);
     assert_eq!(shop.balance().await["balance"], 124_625);
-    shop.told_once(1).await;
+    shop.delivered_once(1).await;
 }
 
-async fn a_confirmation_by_hand_calls_the_session_off(engine: Engine) {
+async fn a_manual_confirmation_cancels_the_session(engine: Engine) {
     let shop = Shop::open(engine).await;
     let (id, token) = shop.order(125_000).await;
     let minted = shop.pay(&token).await;
@@ -323,9 +319,9 @@ async fn a_confirmation_by_hand_calls_the_session_off(engine: Engine) {
     shop.client.call("POST", &confirm, None).await.data();
     let provider = &shop.provider;
     eventually("the cancellation", || provider.sessions() == [(minted.clone(), "canceled".to_owned())]).await;
-    shop.told_once(1).await;
+    shop.delivered_once(1).await;
 
-    // A new quote calls off what was minted for the old one, and asks for a session of its own.
+    // A new quote cancels the session of the old one and needs a new session.
     let (id, token) = shop.order(50_000).await;
     let dear = shop.pay(&token).await;
     shop.patch(&id, json!({"quotedPriceIdr": 40_000})).await;
@@ -359,10 +355,10 @@ async fn another_amount_is_booked_as_it_came_and_left_to_the_seller(engine: Engi
     let open = shop.client.call("GET", "/api/v1/payments/exceptions?status=open", None).await.data();
     assert_eq!(open, json!({"exceptions": [], "cursor": null, "hasMore": false}));
     assert_eq!(shop.exceptions().await, [resolved]);
-    shop.told_once(0).await;
+    shop.delivered_once(0).await;
 }
 
-async fn a_rotated_secret_is_taken_beside_the_one_before(engine: Engine) {
+async fn a_rotated_secret_and_the_previous_one_are_accepted(engine: Engine) {
     let shop = Shop::open(engine).await;
     let merchant = shop.merchant().await;
     let before = (shop.provider.endpoints(&merchant), shop.provider.secret(&merchant));
@@ -395,8 +391,8 @@ async fn a_storm_of_notifications_to_two_hosts_settles_once(engine: Engine) {
         let minted = shop.pay(&token).await;
         orders.push((id, minted));
     }
-    // Each payment is told by three events, each of them four times, half of them to the other host; and every order is
-    // confirmed by hand meanwhile.
+    // Each payment causes three events, each sent four times, half of them to the other host. Meanwhile every order is also
+    // confirmed manually.
     let http = support::http();
     let mut posts = Vec::new();
     for nth in 0..12 {
@@ -428,7 +424,7 @@ async fn a_storm_of_notifications_to_two_hosts_settles_once(engine: Engine) {
     let exceptions = shop.exceptions().await;
     assert_eq!(exceptions.len(), won_by_hand, "what was confirmed by hand before is an exception");
     assert!(exceptions.iter().all(|exception| exception["kind"] == "already_confirmed"));
-    shop.told_once(ORDERS).await;
+    shop.delivered_once(ORDERS).await;
     assert!(shop.host.stop() && other.stop());
 }
 
@@ -446,8 +442,8 @@ async fn a_host_whose_plugipay_hangs_serves_everything_else_and_ends_in_time() {
     });
     let confirm = format!("/api/v1/orders/{paid_by_hand}/confirm-payment");
     shop.client.call("POST", &confirm, None).await.data();
-    // The cancellation that this asks for hangs too, and holds up neither the mail nor the event.
-    shop.told_once(1).await;
+    // The cancellation that this causes hangs too, and delays neither the mail nor the event.
+    shop.delivered_once(1).await;
     assert_eq!(shop.status(&id).await, "unpaid");
     let began = std::time::Instant::now();
     let Shop { host, .. } = shop;

@@ -1,5 +1,5 @@
-//! The pages as the router answers them, with a clock that the test moves: sessions and their ends, errors in both shapes, an
-//! upload without a script, and a host whose pages stand below a path. What takes a browser is in `tests/browser`.
+//! The pages as answered by the router, with a clock that the test moves: sessions and their ends, errors in both formats, an
+//! upload without a script, and a host whose pages are below a path. Tests that need a browser are in `tests/browser`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ mod in_process;
 
 use in_process::{Ask, HOOK, House, Reply, ask};
 
-/// As browsers ask for a page.
+/// A request for a page, like a browser's.
 fn page(method: &str, path: impl Into<String>) -> Ask {
     ask(method, path).header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 }
@@ -33,7 +33,7 @@ fn text(reply: &Reply) -> String {
     String::from_utf8(reply.bytes.clone()).unwrap()
 }
 
-/// Status and where it leads.
+/// The status and the target of the redirect.
 fn led(reply: &Reply) -> (u16, &str) {
     (reply.status, reply.header("location").unwrap_or_default())
 }
@@ -80,7 +80,7 @@ async fn a_session_ends_by_its_time_its_key_or_another_hosts_cookie() {
     let forged = format!("{name}={}", String::from_utf8(forged).unwrap());
     assert_eq!(led(&at(forged).await), ended, "a changed cookie");
 
-    // A host with another session key knows none of it; one with the same key takes it.
+    // A host with another session key rejects it; one with the same key accepts it.
     let restarted = |key: &SessionKey| {
         let host = Host::new(house.host_ports(), house.host_policy(), "http://localhost").with_session_key(key.clone());
         serront_host::router(Arc::new(host))
@@ -93,14 +93,14 @@ async fn a_session_ends_by_its_time_its_key_or_another_hosts_cookie() {
         assert_eq!(restarted(session_key).oneshot(asked).await.unwrap().status(), status);
     }
 
-    // The key goes, and its session with it, everywhere.
+    // Deleting the key ends its session on all hosts.
     let second = house.send(ask("POST", "/api/v1/api-keys").key(&key).json(&json!({"name": "till"}))).await.data();
     let till = sign_in(&house, "/dashboard", second["key"].as_str().unwrap()).await;
     assert_eq!(at(till.clone()).await.status, 200);
     let delete = format!("/api/v1/api-keys/{}", second["id"].as_str().unwrap());
     house.send(ask("DELETE", delete).key(&key)).await.data();
     assert_eq!(led(&at(till).await), ended, "a deleted key");
-    assert_eq!(at(cookie).await.status, 200, "the other key's session goes on");
+    assert_eq!(at(cookie).await.status, 200, "the other key's session continues");
     assert_eq!(led(&house.send(page("GET", "/dashboard")).await), (303, "/dashboard/login?next=%2Fdashboard"));
 }
 
@@ -124,7 +124,7 @@ async fn a_key_opens_its_own_door_and_no_other() {
     let sealed = sign_in(&house, "/dashboard", &key).await;
     let hash = serront_core::primitives::digest::Digest256::of(key.as_bytes()).to_string();
     assert!(!sealed.contains(&key) && !sealed.contains(&hash));
-    // One role's cookie under the other's name opens nothing.
+    // One role's cookie under the other's name is not accepted.
     let swapped = sealed.replace("serront_session", "serront_operator");
     let reply = house.send(page("GET", "/operator").header("cookie", swapped)).await;
     assert_eq!(led(&reply), (303, "/operator/login?ended=1&next=%2Foperator"));
@@ -183,7 +183,7 @@ async fn an_error_is_a_page_for_browsers_and_the_envelope_for_everybody_else() {
         assert_eq!(house.send(ask("GET", path)).await.refusal().0, status, "{path}");
     }
     assert_eq!(house.send(page("PUT", "/dashboard")).await.status, 405);
-    // Nobody keeps these either: a mistyped address may hold a token.
+    // These must not be cached either: a mistyped address may contain a token.
     for path in [&format!("{no_such}/typo"), "/dashboard/logout?lang=fr"] {
         let reply = house.send(page("POST", path)).await;
         for (name, value) in [
@@ -195,11 +195,11 @@ async fn an_error_is_a_page_for_browsers_and_the_envelope_for_everybody_else() {
         }
         assert!(reply.header("content-security-policy").unwrap().starts_with("default-src 'none'"), "{path}");
     }
-    // Whatever is asked for, the switch stays on this host, and works there.
+    // The switch redirects only within this host, for any address.
     let reply = house.send(page("GET", "//evil.example/phish")).await;
     assert!(!text(&reply).contains("\"//evil"), "{}", text(&reply));
     assert_eq!(led(&house.send(page("GET", "//evil.example/phish?lang=en")).await), (303, "/evil.example/phish"));
-    // The API answers its envelope to browsers, too.
+    // The API answers its envelope to browsers too.
     assert_eq!(house.send(page("GET", "/api/v1/orders")).await.refusal().1, "UNAUTHORIZED");
     let english = page("GET", "/nope").header("accept-language", "en-US,en;q=0.9");
     assert!(text(&house.send(english).await).contains("<h1>Not found</h1>"));
@@ -231,7 +231,7 @@ fn multipart(path: String, media_type: &str, bytes: &[u8]) -> Ask {
 }
 
 #[tokio::test]
-async fn a_receipt_is_taken_from_a_plain_form_and_a_wrong_one_refused_beside_the_field() {
+async fn a_receipt_is_accepted_from_a_plain_form_and_a_wrong_one_refused_at_the_field() {
     let house = House::open().await;
     let key = house.account(Tier::Free).await;
     house.open_shop(&key, "shop").await;
@@ -270,14 +270,14 @@ async fn a_receipt_is_taken_from_a_plain_form_and_a_wrong_one_refused_beside_the
     let english =
         multipart(path.clone(), "image/heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").header("accept-language", "en");
     assert!(text(&house.send(english).await).contains("Settings &gt; Camera &gt; Formats &gt; Most Compatible"));
-    // The bytes say what it is, whatever the browser says (#16).
+    // The bytes decide the type; the browser's type is ignored (#16).
     for media_type in ["image/png", "image/jpeg", "application/octet-stream", "text/plain", "", "no type at all"] {
         let reply = house.send(multipart(path.clone(), media_type, samples::PNG)).await;
         assert_eq!(led(&reply), (303, format!("/o/{order}?done=uploaded").as_str()), "{media_type}");
         let proof = house.send(ask("GET", format!("/api/v1/orders/{id}/proof")).key(&key)).await;
         assert_eq!((proof.header("content-type"), proof.bytes.as_slice()), (Some("image/png"), samples::PNG));
     }
-    // Of an unknown order nothing is read.
+    // No upload is read for an unknown order.
     assert_eq!(house.send(multipart(format!("/o/{}/proof", "0".repeat(48)), "text/plain", b"x")).await.status, 404);
 }
 
@@ -312,7 +312,7 @@ async fn pages_below_a_path_lead_to_each_other_there() {
     }
 }
 
-/// Every address that a page leads to or loads.
+/// Every address that a page links to or loads.
 fn links(shown: &str) -> Vec<(&str, &str)> {
     ["href", "src", "action"]
         .into_iter()
@@ -379,13 +379,13 @@ async fn a_seller_gives_an_orders_page_another_address_after_being_asked() {
     assert_eq!(addresses[0], addresses[1]);
     assert_ne!(addresses[0], order);
     assert_eq!(house.send(page("GET", format!("/o/{}", addresses[0]))).await.status, 200);
-    // Who comes back from the checkout to the old address is told what may have become of it.
+    // A buyer who returns from the checkout to the old address is told that the payment is recorded.
     let back = house.send(page("GET", format!("/o/{order}?paid=1")).header("accept-language", "en")).await;
     assert_eq!(back.status, 404);
-    assert!(text(&back).contains("that payment counts all the same"), "{}", text(&back));
+    assert!(text(&back).contains("the payment is still recorded"), "{}", text(&back));
 }
 
-/// What a form holds without showing it.
+/// The value of a form's hidden field.
 fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
     let rest = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
     rest.split('"').next().unwrap()
@@ -411,7 +411,7 @@ async fn a_webhooks_new_secret_is_shown_once_and_made_once() {
     let secret = shown.split("id=\"secret\"").nth(1).unwrap().split(['>', '<']).nth(1).unwrap();
     assert!(secret.starts_with("whsec_") && secret != made["secret"].as_str().unwrap(), "{secret}");
     assert!(shown.contains("24 jam"), "{shown}");
-    // Sent twice, it makes no other one, and says so.
+    // Sent twice, it creates one key and says so.
     let again = send(&[("csrf", csrf), ("once", once)]).await;
     assert_eq!(again.status, 409);
     assert!(!text(&again).contains("whsec_") && text(&again).contains("hanya ditampilkan sekali"), "{}", text(&again));
@@ -420,7 +420,7 @@ async fn a_webhooks_new_secret_is_shown_once_and_made_once() {
 }
 
 #[tokio::test]
-async fn an_open_page_is_told_of_another_account_to_pay_to() {
+async fn an_open_page_notices_another_bank_account() {
     let house = House::open().await;
     let key = house.account(Tier::Free).await;
     house.open_shop(&key, "shop").await;
@@ -471,7 +471,7 @@ async fn pages_stay_below_fifty_kilobytes_however_much_there_is() {
 async fn what_people_wrote_is_shown_as_text() {
     let house = House::open().await;
     let key = house.account(Tier::Starter).await;
-    // With an invisible character that would turn our sentence around.
+    // With an invisible character that would change the direction of our sentence.
     let script = "<script>alert(1)</script>\"'>\u{202e}";
     house.open_shop(&key, "shop").await;
     let shop = in_process::but(
@@ -500,12 +500,12 @@ async fn what_people_wrote_is_shown_as_text() {
     }
 }
 
-/// The fields of an order, with what makes one of a form sent twice.
+/// The fields of an order, with the form's idempotency key.
 fn order_fields<'a>(once: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![("once", once), ("service", "logo"), ("buyerName", name), ("buyerEmail", "budi@example.com")]
 }
 
-/// A press that was repeated, or a page sent again by a reload, made a second order (#16).
+/// A double click or a reload placed a second order (#16).
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_form_that_is_sent_twice_places_one_order() {
     let house = Arc::new(House::open().await);
@@ -524,14 +524,14 @@ async fn an_order_form_that_is_sent_twice_places_one_order() {
     assert_eq!(count().await, 1);
     assert_eq!(led(&house.send(send(&once, "Budi")).await), (303, order));
 
-    // Changed, it is another order. Whether it is meant so is asked, with what was typed.
+    // A changed form is another order. The page asks whether that is intended, and keeps what was typed.
     let changed = house.send(send(&once, "Ani")).await;
     let asked = text(&changed);
     assert_eq!((changed.status, count().await), (409, 1));
     assert!(asked.contains("sudah terkirim") && asked.contains("value=\"Ani\""), "{asked}");
     let second = house.send(send(hidden(&asked, "once"), "Ani")).await;
     assert!(led(&second).0 == 303 && led(&second).1 != order);
-    // What was refused can be mended and sent.
+    // A refused form can be corrected and sent.
     let refused = house.send(form("/s/shop", &[("once", "x"), ("service", "logo"), ("buyerName", "Budi")])).await;
     assert_eq!(refused.status, 400);
     assert_eq!(led(&house.send(send("x", "Budi")).await).0, 303);
@@ -582,7 +582,7 @@ async fn addresses_as_messengers_make_them_lead_to_the_page_and_the_api_keeps_it
     }
 }
 
-/// Android and older Java say `in` (#16).
+/// Android and older Java send `in` (#16).
 #[tokio::test]
 async fn the_old_code_of_indonesian_is_indonesian() {
     let house = House::open().await;
@@ -590,7 +590,7 @@ async fn the_old_code_of_indonesian_is_indonesian() {
     assert!(text(&house.send(login).await).contains("<html lang=\"id\">"));
 }
 
-/// A browser without a picker shows a line of text, and did not say what to write in it (#16).
+/// A browser without a picker shows a line of text, which did not tell the format (#16).
 #[tokio::test]
 async fn a_day_says_how_it_is_written_where_there_is_no_picker() {
     let house = House::open().await;
@@ -609,14 +609,14 @@ async fn a_day_says_how_it_is_written_where_there_is_no_picker() {
     let error =
         text(&refused).split("id=\"preferredDate-error\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
     assert_eq!((refused.status, error.as_str()), (400, "Tulis tahun-bulan-tanggal, misalnya 2026-12-24."));
-    // What a phone adds when it is copied is no mistake.
+    // Invisible characters that a phone adds to a copied number are accepted.
     *fields.last_mut().unwrap() = ("preferredDate", "\u{200e}2026-12-24\u{200e}");
     assert_eq!(led(&house.send(form("/s/shop", &fields)).await).0, 303);
     let order = house.get(&key, "/api/v1/orders").await["orders"][0].clone();
     assert_eq!(order["preferredDate"], "2026-12-24");
 }
 
-/// `+62081…` reaches nobody, and the seller did not learn why it is refused; invisible characters are no mistake (#16).
+/// `+62081…` is no valid number, and the seller did not learn why it was refused. Invisible characters are accepted (#16).
 #[tokio::test]
 async fn a_number_with_the_national_zero_is_refused_with_the_reason() {
     let house = House::open().await;
@@ -642,7 +642,7 @@ async fn a_number_with_the_national_zero_is_refused_with_the_reason() {
     assert!(refused.body()["error"]["message"].as_str().unwrap().contains("the 0 of national numbers"));
 }
 
-/// Chrome for Android shows the camera only where a field accepts more than images (#16).
+/// Chrome for Android offers the camera only if a field accepts more than images (#16).
 #[tokio::test]
 async fn the_file_dialog_offers_the_camera_and_no_other_files() {
     let house = House::open().await;
@@ -657,7 +657,7 @@ async fn the_file_dialog_offers_the_camera_and_no_other_files() {
     assert!(!shown.contains("capture"), "the gallery stays, for screenshots");
 }
 
-/// The ledger's days are the seller's (WIB) at the pages as well, and the download is made for a spreadsheet (#16).
+/// The pages use days in the seller's time zone (WIB), and the download is made for a spreadsheet (#16).
 #[tokio::test]
 async fn the_transactions_of_a_sellers_days_are_shown_and_downloaded() {
     let house = House::online().await;
@@ -665,7 +665,7 @@ async fn the_transactions_of_a_sellers_days_are_shown_and_downloaded() {
     house.open_shop(&key, "shop").await;
     house.switch_payment(&key, true).await;
     house.order(&key, "shop").await;
-    // In Western Indonesia 30 November 2026 ends at 17:00 UTC. The first one keeps the chart's balances apart from the amounts.
+    // In Western Indonesia 30 November 2026 ends at 17:00 UTC. The first sale keeps the chart's balances apart from the amounts.
     for (time, amount) in
         [("2026-11-29T12:00:00Z", 500), ("2026-11-30T16:59:59Z", 111_111), ("2026-11-30T17:00:00Z", 222_222)]
     {
@@ -704,10 +704,10 @@ async fn the_transactions_of_a_sellers_days_are_shown_and_downloaded() {
     let refused = get("/dashboard/payments?from=30-11-2026").await;
     assert_eq!(refused.status, 400);
     let recent = get("/dashboard/payments/entries.csv?to=2026-11-30T17:59:00Z").await;
-    assert_eq!(recent.status, 400, "entries from before it may still come");
+    assert_eq!(recent.status, 400, "entries before it may still arrive");
 }
 
-/// A seller finds an order by its number and a name without its accents, at the page and in the API (#16).
+/// A seller finds an order by its number, and by a name without its accents, on the page and in the API (#16).
 #[tokio::test]
 async fn an_order_is_found_by_its_number_and_without_accents() {
     let house = House::open().await;

@@ -1,4 +1,4 @@
-//! Payouts with the real binary: what a seller earned online, on its way to the bank.
+//! Payouts with the real binary: from a seller's online sales to the bank.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use futures_util::future::{join, join_all};
@@ -9,7 +9,7 @@ use support::{Client, Engine, Reply};
 mod support;
 
 on_both_engines!(
-    a_payout_goes_from_request_to_paid_and_every_balance_is_told,
+    a_payout_moves_from_request_to_paid_and_every_balance_is_shown,
     what_is_cancelled_or_failed_is_available_again,
     a_payout_knows_no_other_way_than_its_table,
     the_default_account_is_copied_into_what_is_asked_for,
@@ -18,8 +18,8 @@ on_both_engines!(
     an_adjustment_is_made_once_and_may_turn_what_is_available_below_zero,
     an_exception_names_the_adjustment_that_settled_it,
     a_repeated_key_moves_no_money_twice,
-    of_cancelling_and_transferring_at_once_one_wins,
-    of_thirty_at_once_for_a_fifth_each_five_are_paid_and_the_books_are_clean,
+    of_concurrent_cancelling_and_transferring_one_wins,
+    of_thirty_concurrent_payouts_for_a_fifth_each_five_are_paid_and_the_books_are_clean,
 );
 
 const PAYOUTS: &str = "/api/v1/payouts";
@@ -62,14 +62,14 @@ fn refused(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 
-/// The books of everybody are as they have to be; answers how many entries they have.
+/// Verifies the books of all accounts. Returns the number of entries.
 fn verified(shop: &Shop) -> u64 {
     let report = shop.installation.admin(&["ledger", "verify"]);
     assert_eq!(report["differences"], json!([]), "{report}");
     report["entries"].as_u64().unwrap()
 }
 
-async fn a_payout_goes_from_request_to_paid_and_every_balance_is_told(engine: Engine) {
+async fn a_payout_moves_from_request_to_paid_and_every_balance_is_shown(engine: Engine) {
     let shop = shop_with_money(engine).await;
     let (client, operator) = (&shop.client, shop.operator());
     assert_eq!(shop.payout_balance().await, balance(EARNED, 0));
@@ -115,7 +115,7 @@ async fn a_payout_goes_from_request_to_paid_and_every_balance_is_told(engine: En
     let shown = [&entries[0]["code"], &entries[0]["direction"], &entries[0]["amount"]];
     assert_eq!(shown, [&json!("payout"), &json!("debit"), &json!(400_000)]);
 
-    // Seen alike by the seller, in the list, and by an operator, who has no account.
+    // The seller, the list, and an operator without an account see the same.
     let path = format!("{PAYOUTS}/{}", id(&asked));
     for reader in [client, &operator] {
         assert_eq!(reader.call("GET", &path, None).await.data(), paid);
@@ -152,7 +152,7 @@ async fn what_is_cancelled_or_failed_is_available_again(engine: Engine) {
     assert_eq!(shop.payout_balance().await, balance(EARNED, 0));
     assert_eq!(shop.entries("?code=payout").await.len(), 0);
 
-    // All of it is there again.
+    // Everything is there again.
     shop.request_payout(EARNED).await.data();
     let pages: Vec<Value> = {
         let mut pages = Vec::new();
@@ -262,8 +262,8 @@ async fn with_the_module_off_only_operators_go_on_and_history_stays(engine: Engi
         assert_eq!(reply.refusal(), refused(409, "PAYMENT_MODULE_DISABLED"), "{method} {path}");
     }
     let theirs = step(client, &first, "mark-paid", json!({})).await;
-    assert_eq!(theirs.refusal(), refused(403, "OPERATOR_ONLY"), "who may not do it at all is told so first");
-    // The operator's work goes on, and another payout can be asked for on the seller's behalf.
+    assert_eq!(theirs.refusal(), refused(403, "OPERATOR_ONLY"), "a missing permission precedes");
+    // Operators can continue, and can request another payout on the seller's behalf.
     assert_eq!(operator.call("GET", &first_path, None).await.data()["status"], "in_transit");
     step(&operator, &first, "mark-paid", json!({"reference": "T-2"})).await.data();
     step(&operator, &second, "mark-failed", json!({"failureReason": "No such account"})).await.data();
@@ -319,7 +319,7 @@ async fn an_operators_key_opens_operators_routes_alone(engine: Engine) {
             assert_eq!(step(&nobody, &payout, transition, json!({})).await.refusal(), refused(401, "UNAUTHORIZED"));
         }
     }
-    // There is no account behind an operator's key.
+    // An operator's key belongs to no account.
     let cancel = format!("{PAYOUTS}/{}/cancel", id(&payout));
     for (method, path) in [
         ("GET", "/api/v1/storefront"),
@@ -334,7 +334,7 @@ async fn an_operators_key_opens_operators_routes_alone(engine: Engine) {
         let reply = operator.call(method, path, None).await;
         assert_eq!(reply.refusal(), refused(401, "UNAUTHORIZED"), "{method} {path}");
     }
-    // A payout of any account; nobody else's for a seller.
+    // An operator can read any account's payout; a seller only their own.
     let (_, other) = shop.installation.account("starter");
     let other = Client::new(&shop.host, &other);
     other.call("PATCH", "/api/v1/modules", Some(json!({"payment": true}))).await.data();
@@ -384,7 +384,7 @@ async fn an_adjustment_is_made_once_and_may_turn_what_is_available_below_zero(en
     assert!(complaint.contains("reference"), "{complaint}");
     assert_eq!(shop.payout_balance().await, balance(EARNED - 250_000, EARNED));
     assert_eq!(shop.request_payout(1).await.refusal(), refused(409, "INSUFFICIENT_BALANCE"));
-    // What is on its way is paid all the same: the money moves.
+    // A payout in transit is still marked as paid, since the money moves anyway.
     step(&operator, &payout, "mark-in-transit", json!({})).await.data();
     step(&operator, &payout, "mark-paid", json!({})).await.data();
     assert_eq!(shop.payout_balance().await, balance(-250_000, 0));
@@ -477,13 +477,13 @@ async fn a_repeated_key_moves_no_money_twice(engine: Engine) {
         let other = send(&operator, &path, json!({"reference": "T-9"}), "once").await;
         assert_eq!(other.refusal(), refused(409, "IDEMPOTENCY_KEY_IN_USE"), "{step}");
     }
-    // The first answer, also after things went on; without a key it is what it is now.
+    // With the key, the first answer, even after changes; without it, the present state.
     let first = send(&operator, &path("mark-in-transit"), json!({"reference": "T-1"}), "once").await;
     assert_eq!((is_replay(&first), first.data()["status"].clone()), (true, json!("in_transit")));
     let now = step(&operator, payout, "mark-in-transit", json!({"reference": "T-1"})).await;
     assert_eq!(now.refusal(), refused(409, "INVALID_TRANSITION"));
     assert_eq!(shop.payout_balance().await, balance(EARNED - 100_000, 0));
-    // A seller's key of the same name is another one.
+    // The same key of the seller is a different one.
     let second = shop.request_payout(5).await.data();
     let cancel = format!("{PAYOUTS}/{}/cancel", id(&second));
     for replay in [false, true] {
@@ -493,7 +493,7 @@ async fn a_repeated_key_moves_no_money_twice(engine: Engine) {
     verified(&shop);
 }
 
-async fn of_cancelling_and_transferring_at_once_one_wins(engine: Engine) {
+async fn of_concurrent_cancelling_and_transferring_one_wins(engine: Engine) {
     let shop = shop_with_money(engine).await;
     let (client, operator) = (&shop.client, shop.operator());
     for round in 0..12 {
@@ -514,12 +514,12 @@ async fn of_cancelling_and_transferring_at_once_one_wins(engine: Engine) {
     verified(&shop);
 }
 
-async fn of_thirty_at_once_for_a_fifth_each_five_are_paid_and_the_books_are_clean(engine: Engine) {
+async fn of_thirty_concurrent_payouts_for_a_fifth_each_five_are_paid_and_the_books_are_clean(engine: Engine) {
     const SALES: usize = 8;
     let shop = shop_with_money(engine).await;
     let (operator, other_host) = (shop.operator(), shop.installation.serve());
     let elsewhere = Client::new(&other_host, &shop.client.key);
-    // Sales of one rupiah cost no fee, and are too little for a sixth payout.
+    // Sales of one rupiah cost no fee, and leave too little for a sixth payout.
     let mut sessions = Vec::new();
     for _ in 0..SALES {
         let (_, token) = shop.order(1).await;
@@ -547,7 +547,7 @@ async fn of_thirty_at_once_for_a_fifth_each_five_are_paid_and_the_books_are_clea
         assert!(began.elapsed() < std::time::Duration::from_secs(60), "{}", shop.payout_balance().await);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    // And on to the bank, all at once, while the books are verified.
+    // Then all are paid concurrently while the books are verified.
     let paid = join_all(payouts.iter().map(async |payout| {
         step(&operator, payout, "mark-in-transit", json!({})).await.data();
         step(&operator, payout, "mark-paid", json!({})).await.data()["status"].clone()

@@ -146,7 +146,7 @@ assert client.public.upload_proof(token, data=PNG, content_type="image/png") == 
 assert client.public.claim_payment(token)["paymentStatus"] == "payment_claimed"
 assert client.public.claim_payment(token)["paymentStatus"] == "payment_claimed"
 
-# The seller's desk.
+# The seller's orders.
 page = client.orders.list(payment_status="payment_claimed", q="budi LOGO")
 assert [row["number"] for row in page["orders"]] == [1] and page["hasMore"] is False and page["cursor"] is None
 assert page["counts"]["requested"] == 1
@@ -248,7 +248,7 @@ refused("PAYMENT_MODULE_DISABLED", 409, seller.ledger.balance)
 seller.modules.set(payment=True)
 assert seller.ledger.balance() == balance
 
-# Payouts: the seller asks, the operator moves them along.
+# Payouts: the seller requests them, the operator marks them.
 operator = SerrontClient(token=OPERATOR_KEY, base_url=URL)
 
 
@@ -309,7 +309,7 @@ refused("INVALID_TRANSITION", 409, seller.payouts.cancel, first["id"])
 assert seller.payouts.cancel(second["id"])["status"] == "cancelled"
 funds(124_625, 100_000)
 
-# The operator's steps go on while the seller's module is off.
+# The operator can continue while the seller's module is off.
 seller.modules.set(payment=False)
 refused("PAYMENT_MODULE_DISABLED", 409, seller.api.payouts_get, first["id"])
 assert operator.api.payouts_get(first["id"]) == sent
@@ -328,7 +328,7 @@ assert (failed["status"], failed["failureReason"]) == ("failed", "No such accoun
 funds(24_625, 0)
 assert seller.ledger.balance()["balance"] == 24_625
 
-# What is not built answers clearly.
+# Missing routes and methods are refused.
 refused("NOT_FOUND", 404, client.orders.reply, order, body="Halo")
 refused("METHOD_NOT_ALLOWED", 405, client.request, "DELETE", "/api/v1/storefront")
 
@@ -350,7 +350,7 @@ log = client.request("GET", "/api/v1/webhook-subscriptions/deliveries?type=serro
 assert len(log) == 1 and log[0]["attempts"] == 1 and log[0]["attemptLog"][0]["responseCode"] == 200
 assert client.request("GET", "/api/v1/webhook-subscriptions/deliveries/" + log[0]["id"]) == log[0]
 
-# One of them once more, by hand: the same event, and another attempt.
+# A manual retry: the same event, and another attempt.
 created = log[0]["id"]
 again = client.api.webhook_subscriptions_deliveries_retry(created)
 assert (again["id"], again["status"], again["attempts"]) == (created, "pending", 1), again

@@ -35,7 +35,7 @@ async fn an_unmodified_published_client_gets_along_on_postgres() {
     gets_along(Engine::Postgres).await;
 }
 
-/// The client's Python, made once.
+/// The client's Python environment, created once.
 fn python() -> PathBuf {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     INSTALLED.get_or_init(install).clone()
@@ -60,6 +60,6 @@ async fn gets_along(engine: Engine) {
         installation.admin(&["operator-key", "create"])["operatorKey"].as_str().unwrap_or_default().to_owned();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published_client.py");
     let walk = move || run(Command::new(python()).arg(script).args([&host.url, &free, &starter, &operator]));
-    // The sandbox goes on beside it.
+    // The sandbox keeps running meanwhile.
     tokio::task::spawn_blocking(walk).await.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -1,4 +1,4 @@
-//! `ledger reconcile` with the real binary: the sandbox's ledger beside ours.
+//! `ledger reconcile` with the real binary: compares the sandbox's ledger with ours.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ mod support;
 on_both_engines!(
     two_ledgers_that_agree_are_said_to,
     what_either_side_lacks_is_said_and_nothing_is_changed,
-    a_run_that_was_killed_goes_on_after_its_last_page,
+    a_killed_run_continues_after_its_last_page,
     what_can_not_be_compared_is_refused,
 );
 
@@ -36,7 +36,7 @@ fn journal(shop: &Shop) -> PathBuf {
     shop.installation.path().join("reconcile").join(format!("{}.jsonl", shop.account))
 }
 
-/// Reconciles, and answers whether the exit code says that the ledgers agree, and the report.
+/// Reconciles. Returns the report, and whether the exit code says that the ledgers agree.
 fn reconciled(shop: &Shop, more: &[&str]) -> (bool, String) {
     let output = shop.installation.output(&[&["ledger", "reconcile", &shop.account], more].concat());
     let complaint = String::from_utf8(output.stderr).unwrap();
@@ -62,7 +62,7 @@ async fn two_ledgers_that_agree_are_said_to(engine: Engine) {
     for amount in [125_000, 1_000, 7] {
         shop.earn(amount).await;
     }
-    // Refunds there and adjustments here differ in their sums, and in no session.
+    // Refunds there and adjustments here change the sums but no session.
     let refund = entry("refund", Direction::Debit, 1_000, ("refund", "re_1"));
     assert!(shop.provider.sandbox().post_entry(&merchant, refund));
     let adjust = ["ledger", "adjust", &shop.account, "-1000", "--reason", "Refund", "--reference", "re_1"];
@@ -131,7 +131,7 @@ impl Drop for Running {
     }
 }
 
-async fn a_run_that_was_killed_goes_on_after_its_last_page(engine: Engine) {
+async fn a_killed_run_continues_after_its_last_page(engine: Engine) {
     const PAGES: u64 = 9;
     let shop = Shop::open(engine).await;
     shop.earn(5_000).await;
@@ -146,14 +146,14 @@ async fn a_run_that_was_killed_goes_on_after_its_last_page(engine: Engine) {
     command.args(["ledger", "reconcile", &shop.account]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = Running(command.spawn().unwrap());
     let whole_lines = || std::fs::read_to_string(journal(&shop)).unwrap_or_default().matches('\n').count();
-    // The line that says whose pages they are, and four pages.
+    // The head line and four pages.
     eventually("four pages", || whole_lines() >= 5).await;
     let meanwhile = shop.installation.complaint(&["ledger", "reconcile", &shop.account]);
     assert!(meanwhile.contains("another reconciliation of this account is running"), "{meanwhile}");
     running.0.kill().unwrap();
     running.0.wait().unwrap();
     let kept = u64::try_from(whole_lines()).unwrap() - 1;
-    // What was under way when it was killed may still arrive.
+    // A page that was being sent when the process was killed may still arrive.
     tokio::time::sleep(Duration::from_millis(700)).await;
     let before = calls();
     assert!((4..PAGES).contains(&kept) && before <= kept + 1, "{kept} pages, {before} calls");
@@ -167,7 +167,7 @@ async fn a_run_that_was_killed_goes_on_after_its_last_page(engine: Engine) {
     assert_eq!(reported(&shop), (agrees, report), "it is what a run in one go says");
     assert_eq!(calls() - before, PAGES);
 
-    // A failure half way keeps what was read, too; --restart forgets it.
+    // A failure also keeps the pages read so far; --restart discards them.
     for (more, read) in [(&[][..], PAGES - 1), (&["--restart"], PAGES)] {
         sandbox.switch(|switches| switches.slowness = Duration::from_millis(100));
         let mut running = Running(command.spawn().unwrap());

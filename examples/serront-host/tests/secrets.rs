@@ -1,5 +1,5 @@
-//! Secrets at rest and keys, with the real binary: sealed in the database, sealed anew beside a running host, missing keys told;
-//! and a deleted key that opens nothing any more, at whichever host.
+//! Secrets at rest and keys, with the real binary: sealing in the database, resealing while a host serves, errors for missing
+//! keys, and deleted keys that no longer work on any host.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use support::{Client, Engine, Installation, Received, Receiver, eventually};
 mod support;
 
 on_both_engines!(
-    keys_are_rotated_beside_a_running_host_and_old_ones_forgotten,
+    keys_are_rotated_while_a_host_runs_and_old_ones_forgotten,
     a_host_without_the_keys_says_so_and_loses_nothing,
     a_deleted_key_opens_nothing_at_any_host,
 );
@@ -23,7 +23,7 @@ fn key_file(installation: &Installation) -> PathBuf {
     installation.folder.path().join("secrets.key")
 }
 
-/// How many keys are in the file.
+/// The number of keys in the file.
 fn keys(installation: &Installation) -> usize {
     let text = std::fs::read_to_string(key_file(installation)).unwrap();
     text.lines().filter(|line| !line.starts_with('#')).count()
@@ -46,7 +46,7 @@ async fn subscribe(client: &Client, receiver: &Receiver) -> WebhookSecret {
     WebhookSecret::parse(made["secret"].as_str().unwrap()).unwrap()
 }
 
-async fn keys_are_rotated_beside_a_running_host_and_old_ones_forgotten(engine: Engine) {
+async fn keys_are_rotated_while_a_host_runs_and_old_ones_forgotten(engine: Engine) {
     let installation = Installation::new(engine);
     let (_, key) = installation.account("free");
     let host = installation.serve();
@@ -64,7 +64,7 @@ async fn keys_are_rotated_beside_a_running_host_and_old_ones_forgotten(engine: E
     let resealed = json!({"seen": 1, "resealed": 1, "unopened": 0});
     assert_eq!(installation.admin(&["secrets", "reseal"]), resealed);
     assert!(stored(&installation).await[0].starts_with(&new));
-    // The running host seals by the new key, too.
+    // The running host uses the new key too.
     let second = subscribe(&client, &receiver).await;
     assert!(stored(&installation).await.iter().all(|stored| stored.starts_with(&new)));
     let forgotten = installation.admin(&["secrets", "forget"]);
@@ -96,7 +96,7 @@ async fn a_host_without_the_keys_says_so_and_loses_nothing(engine: Engine) {
     assert!(told.contains("secrets.key") && told.contains("copy the file"), "{told}");
     assert!(!file.exists(), "other keys would hide that");
 
-    // Keys, but not the right ones: it does not start (#16).
+    // With the wrong keys it does not start (#16).
     let others = format!("{}\n", "5a".repeat(32));
     std::fs::write(&file, &others).unwrap();
     let output = installation.output(&["secrets", "reseal"]);
@@ -105,7 +105,7 @@ async fn a_host_without_the_keys_says_so_and_loses_nothing(engine: Engine) {
     let told = installation.complaint(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(told.contains("secrets.key: these keys do not open"), "{told}");
 
-    // It loses the right ones while it serves, and notices when it seals: what is to be signed waits.
+    // It loses the right keys while it serves, and notices when it seals: deliveries to be signed wait.
     std::fs::write(&file, &kept).unwrap();
     let host = installation.serve();
     std::fs::write(&file, &others).unwrap();
@@ -129,7 +129,7 @@ async fn a_deleted_key_opens_nothing_at_any_host(engine: Engine) {
     let (first, second) = (Client::new(&one, &key), Client::new(&other, &key));
     let made = first.call("POST", "/api/v1/api-keys", Some(json!({"name": "till"}))).await.data();
     let till = made["key"].as_str().unwrap();
-    // Used at both, by the API and at the pages, so that a host which remembered it would have had the occasion.
+    // Used on both hosts, by the API and at the pages, so that a host could have cached it.
     let mut sessions = Vec::new();
     for host in [&one, &other] {
         let client = Client::new(host, till);

@@ -1,5 +1,5 @@
-//! A row that the host can't read (#16): it stops nothing else, an operator sees it at each place, and it is taken up once it
-//! can be read.
+//! A row that the host can't read (#16): it delays nothing else, operators see it, and it is taken up as soon as
+//! it can be read.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, reason = "tests")]
 
 use std::fs::File;
@@ -24,7 +24,7 @@ async fn an_unreadable_row_is_shown_counted_and_logged_and_taken_up(engine: Engi
     let client = Client::new(&host, &key);
     assert_eq!(client.call("GET", "/readyz", None).await.data(), json!({"status": "ready"}));
 
-    // As a newer version would leave it behind. It is due before everything else.
+    // A row as a newer version would leave it. It is due before everything else.
     let content = r#"{"kind":"of_a_newer_version"}"#;
     let newer = format!(
         "INSERT INTO @.effects (effect_id, account_id, kind, content, created_at, status, due_at) \
@@ -46,14 +46,14 @@ async fn an_unreadable_row_is_shown_counted_and_logged_and_taken_up(engine: Engi
     let page = operators_page(&host.url, &operator).await;
     assert!(page.contains(MAIL) && page.contains("set-aside-title"), "{page}");
 
-    // Everybody else's mail goes out.
+    // All other mails are sent.
     client.open_shop("renata").await;
     client.order("renata").await;
     let id = client.order_ids().await.remove(0);
     client.call("POST", &format!("/api/v1/orders/{id}/confirm-payment"), None).await.data();
     eventually("a mail", || installation.mails().len() == 1).await;
 
-    // What this version can read: it is that mail's content.
+    // The content that this version can read.
     installation.sql(&format!(
         "UPDATE @.effects SET content = (SELECT content FROM @.effects WHERE kind = 'mail' AND effect_id <> '{MAIL}') \
          WHERE effect_id = '{MAIL}'; UPDATE @.set_aside SET tried_by = 1"

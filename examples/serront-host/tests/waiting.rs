@@ -1,4 +1,4 @@
-//! What the real binary waits for, and what it does not: a database that another process has locked, and another host that
+//! Waiting in the real binary: for a database that another process has locked, and not for another host that
 //! is frozen (#16).
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
@@ -21,10 +21,10 @@ mod support;
 on_both_engines!(
     a_start_waits_for_a_locked_database_with_a_word_and_a_bound,
     a_start_that_waits_ends_on_sigterm,
-    a_start_that_waits_goes_on_when_the_lock_is_free,
+    a_start_that_waits_continues_when_the_lock_is_free,
 );
 
-/// A database that another process has locked, before anything is in it.
+/// A database that another process has locked while it is still empty.
 struct Locked {
     installation: Installation,
     lock: Lock,
@@ -40,7 +40,7 @@ impl Locked {
         let wait = ("SERRONT_DATABASE_WAIT_SECONDS", wait_seconds.to_string());
         match engine {
             Engine::Postgres => {
-                // The lock is the whole database's.
+                // The lock is on the whole database.
                 let server: PgConnectOptions = server_url().parse().unwrap();
                 let database = fresh_schema();
                 let mut outside = PgConnection::connect_with(&server).await.unwrap();
@@ -78,7 +78,7 @@ impl Locked {
     }
 }
 
-/// A process that starts; killed at the end of the test.
+/// A starting process; killed at the end of the test.
 struct Starting {
     child: Child,
     log: tempfile::NamedTempFile,
@@ -93,7 +93,7 @@ impl Starting {
         eventually("a word that it waits", || self.said().contains("\"waiting\"")).await;
     }
 
-    /// Its status when it has ended.
+    /// Its status, if it has ended.
     async fn ended(&mut self) -> std::process::ExitStatus {
         let mut status = None;
         eventually("its end", || {
@@ -141,7 +141,7 @@ async fn a_start_that_waits_ends_on_sigterm(engine: Engine) {
     }
 }
 
-async fn a_start_that_waits_goes_on_when_the_lock_is_free(engine: Engine) {
+async fn a_start_that_waits_continues_when_the_lock_is_free(engine: Engine) {
     let locked = Locked::new(engine, 600).await;
     let mut starting = locked.start(&["account", "create", "--name", "Studio", "--tier", "growth"]);
     starting.until_it_says_that_it_waits().await;
@@ -150,10 +150,10 @@ async fn a_start_that_waits_goes_on_when_the_lock_is_free(engine: Engine) {
     installation.account("free");
 }
 
-/// A host that is frozen while it takes due work: another one has its mails and deliveries out within the contract's minute, and
-/// those that the frozen one had taken as well.
+/// A host that freezes while it takes due work: another host sends its mails and deliveries within the contract's minute,
+/// including those that the frozen one had taken.
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_frozen_host_everything_leaves_within_a_minute() {
+async fn next_to_a_frozen_host_everything_is_sent_within_a_minute() {
     let installation = Installation::new(Engine::Postgres);
     let (_, key) = installation.account("growth");
     let server: PgConnectOptions = server_url().parse().unwrap();
@@ -173,7 +173,7 @@ async fn beside_a_frozen_host_everything_leaves_within_a_minute() {
     }
     let orders = first.order_ids().await;
 
-    // It is stopped where it takes deliveries, and so holds what it has.
+    // It freezes while it takes deliveries, and so keeps its leases.
     proxy.stall_at("pg_advisory_xact_lock");
     let confirm = |id: &str| format!("/api/v1/orders/{id}/confirm-payment");
     first.call("POST", &confirm(&orders[0]), Some(json!({}))).await.data();

@@ -1,7 +1,7 @@
-//! How far a reconciliation came: the pages of Plugipay's ledger that it read, one JSON line each, after a line that says whose
-//! they are. A run that was stopped, however, goes on after the last whole line.
+//! The progress of a reconciliation: a head line, then each page that it read of Plugipay's ledger as one JSON line. An
+//! interrupted run continues after the last whole line.
 //!
-//! What it is not: a copy of the ledger. A page holds what is compared, and the file goes when the comparison is done.
+//! It is no copy of the ledger: a page holds only what is compared, and the file is removed after the comparison.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use serront_core::online::reconcile::ProviderPage;
 use serront_core::primitives::ids::AccountId;
 
-/// The layout of the lines.
 const VERSION: u32 = 1;
 
-/// Whose pages they are.
+/// The first line: whose pages follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
@@ -23,24 +22,20 @@ struct Head {
     plugipay: String,
 }
 
-/// Why there is no journal.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum JournalError {
-    /// Two would write into one file.
+    /// Another process has the file locked.
     #[error("another reconciliation of this account is running")]
     Running,
-    /// The file can't be used.
     #[error("the pages that were read can't be kept in {path}")]
     File {
-        /// Where it is.
         path: PathBuf,
-        /// Why.
         #[source]
         error: io::Error,
     },
 }
 
-/// An open journal; nobody else writes to it.
+/// An open journal, locked against other processes.
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
@@ -48,8 +43,8 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in this folder, and answers the pages that an earlier run kept there; none, if it was about another
-    /// Plugipay, or is to be forgotten.
+    /// Opens the journal in this folder and reads the pages of an earlier run. There are none if that run compared with
+    /// another Plugipay, or if `forget` is set.
     pub(super) fn open(
         folder: &Path,
         account_id: AccountId,
@@ -70,7 +65,7 @@ impl Journal {
         Ok((journal, pages))
     }
 
-    /// Reads what is there, and cuts off what is no whole line.
+    /// Reads the pages and cuts off an incomplete line.
     fn begin(&mut self, head: &Head, forget: bool) -> io::Result<Vec<ProviderPage>> {
         let mut bytes = Vec::new();
         self.file.read_to_end(&mut bytes)?;
@@ -88,7 +83,7 @@ impl Journal {
         self.file.seek(SeekFrom::End(0)).map(drop)
     }
 
-    /// Keeps a page. It is with the operating system when this answers, so the end of the process does not lose it.
+    /// Appends a page. It has reached the operating system when this returns, so a crash of the process does not lose it.
     pub(super) fn keep(&mut self, page: &ProviderPage) -> io::Result<()> {
         self.line(page)
     }
@@ -103,12 +98,12 @@ impl Journal {
     pub(super) fn end(self) -> io::Result<()> {
         let Self { file, path } = self;
         if cfg!(unix) {
-            // The lock goes last, so that no other run begins on a file that is about to go.
+            // Unlocked last, so that no other run starts on a file that is being removed.
             let removed = std::fs::remove_file(&path);
             drop(file);
             return removed;
         }
-        // Other systems remove no file that is open.
+        // Other systems can't remove an open file.
         drop(file);
         std::fs::remove_file(&path)
     }
@@ -123,8 +118,8 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// The pages in these bytes, and how far they reach; `None` if they are not about this. The last page of a ledger is not one of
-/// them: it may have grown since.
+/// The pages in these bytes, and the length up to their end; `None` if the head differs. Leaves out the ledger's last page,
+/// which may have grown since.
 fn read(bytes: &[u8], head: &Head) -> Option<(Vec<ProviderPage>, u64)> {
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let first = lines.next()?;
@@ -163,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_on_after_the_last_whole_line() {
+    fn a_run_continues_after_the_last_whole_line() {
         let folder = tempfile::tempdir().unwrap();
         let (mut journal, known) = open(folder.path());
         assert_eq!(known, []);
@@ -178,7 +173,7 @@ mod tests {
             let (journal, known) = open(folder.path());
             assert_eq!(known, [page(Some("a")), page(Some("b"))]);
             drop(journal);
-            assert_eq!(std::fs::read(&path).unwrap(), whole, "what is no whole page is cut off");
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "an incomplete page is cut off");
         }
         let (mut journal, _) = open(folder.path());
         journal.keep(&page(Some("c"))).unwrap();
@@ -191,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_something_else_are_not_gone_on_with() {
+    fn pages_of_another_comparison_are_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let known =
             |last, plugipay, forget| Journal::open(folder.path(), account(last), plugipay, forget).unwrap().1.len();

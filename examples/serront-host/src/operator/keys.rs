@@ -1,20 +1,15 @@
 //! Operators' keys.
 
 use serde_json::json;
-use serront_core::policy::Policy;
 use serront_core::primitives::ids::AccountId;
-use serront_core::service::Commands;
 
 use crate::commands::OperatorKeyCommand;
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, environment, process};
+use crate::{adapters, console};
 
 pub(crate) async fn key(settings: &Settings, command: OperatorKeyCommand) -> Result<(), Fatal> {
-    let policy = Policy::default();
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    let commands = Commands::new(storage.as_ref(), environment(&policy));
-    let lines = match command {
+    let lines = adapters::with_commands(settings, async |commands| match command {
         OperatorKeyCommand::Create { name } => {
             let made = commands.create_operator_key(&name).await;
             made.map(|(_, key)| vec![json!({ "operatorKey": key.reveal() })])
@@ -27,7 +22,6 @@ pub(crate) async fn key(settings: &Settings, command: OperatorKeyCommand) -> Res
             let deleted = commands.delete_key(AccountId::OPERATORS, id).await;
             deleted.map(|()| vec![json!({ "id": id, "revoked": true })])
         }
-    };
-    engine.close().await;
-    lines?.iter().try_for_each(process::result)
+    });
+    lines.await?.iter().try_for_each(console::result)
 }

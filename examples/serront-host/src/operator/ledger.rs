@@ -1,4 +1,4 @@
-//! The books: their verification, and corrections. Their comparison with Plugipay's is in [`super::reconcile`].
+//! The books: verifying and correcting them. [`super::reconcile`] compares them with Plugipay's.
 
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use serront_core::views::AdjustmentView;
 
 use super::reconcile::reconcile;
 use crate::commands::{By, LedgerCommand};
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, environment, process};
+use crate::{adapters, console};
 
-/// How often a verification is asked how far it is.
+/// How often the progress bar is updated.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) async fn ledger(settings: &Settings, command: LedgerCommand) -> Result<(), Fatal> {
@@ -31,25 +32,21 @@ pub(crate) async fn ledger(settings: &Settings, command: LedgerCommand) -> Resul
 }
 
 async fn verify(settings: &Settings, account: Option<AccountId>) -> Result<(), Fatal> {
-    let engine = adapters::engine(settings).await?;
-    let verified = watched(engine.storage().as_ref(), account).await;
-    engine.close().await;
-    let report = verified?;
-    process::result(&json!(report))?;
+    let report = adapters::with_storage(settings, async |storage| Ok(watched(storage, account).await?)).await?;
+    console::result(&json!(report))?;
     match report.differences.len() {
         0 => Ok(()),
-        count => Err(format!("the books are not as they have to be: {count} differences").into()),
+        count => Err(format!("the books do not balance: {count} differences").into()),
     }
 }
 
-/// Verifies, and shows how far it is where somebody looks on.
+/// Verifies, with a progress bar on a terminal.
 async fn watched(storage: &dyn WorkStorage, account: Option<AccountId>) -> Result<VerificationReport, Failure> {
     if let Some(id) = account {
-        // Of an account that there is not, nothing would differ.
-        Commands::new(storage, environment(&Policy::default())).account(id).await?;
+        // An unknown account would have no differences.
+        Commands::new(storage, adapters::environment(&Policy::default())).account(id).await?;
     }
     let verification = Verification::default();
-    // On a terminal only; anywhere else it shows nothing.
     let bar = ProgressBar::new(0).with_style(style()?);
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let verifying = serront_core::service::verify(storage, account, &verification);
@@ -59,7 +56,7 @@ async fn watched(storage: &dyn WorkStorage, account: Option<AccountId>) -> Resul
             report = &mut verifying => break report,
             _ = looks.tick() => {
                 let far = verification.progress();
-                // Entries may be posted while it counts what to expect.
+                // Entries posted after the count make it read more than expected.
                 bar.set_length(far.expected.max(far.entries));
                 bar.set_position(far.entries);
             }
@@ -75,10 +72,7 @@ fn style() -> Result<ProgressStyle, PortError> {
 }
 
 async fn adjust(settings: &Settings, account: AccountId, input: &AdjustmentInput, by: &By) -> Result<(), Fatal> {
-    let (policy, actor) = (Policy::default(), by.actor()?);
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    let adjusted = Commands::new(storage.as_ref(), environment(&policy)).adjust(account, input, &actor).await;
-    engine.close().await;
-    process::result(&json!(AdjustmentView::from(&adjusted?.value)))
+    let actor = by.actor()?;
+    let adjusted = adapters::with_commands(settings, async |commands| commands.adjust(account, input, &actor).await);
+    console::result(&json!(AdjustmentView::from(&adjusted.await?.value)))
 }

@@ -1,4 +1,4 @@
-//! What was given up: mail, deliveries, removals and errands whose attempts are used up, or could not help.
+//! Effects that were given up: mails, deliveries, removals and errands without attempts left, or with a permanent failure.
 
 use serde_json::{Value, json};
 use serront_core::changes::effect::{Discard, EffectRecord};
@@ -8,36 +8,33 @@ use serront_core::primitives::page::Limit;
 use serront_core::service::Commands;
 
 use crate::commands::OutboxCommand;
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, environment, process};
+use crate::{adapters, console};
 
 pub(crate) async fn outbox(settings: &Settings, command: OutboxCommand) -> Result<(), Fatal> {
-    let policy = Policy::default();
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    let commands = Commands::new(storage.as_ref(), environment(&policy));
-    let lines: Result<Vec<Value>, Fatal> = async {
-        Ok(match &command {
+    let lines: Vec<Value> = adapters::with_storage(settings, async |storage| {
+        let policy = Policy::default();
+        let commands = Commands::new(storage, adapters::environment(&policy));
+        Ok(match command {
             OutboxCommand::List { discarded: false, limit } => {
-                given_up(storage.as_ref(), *limit).await?.iter().map(shown).collect()
+                given_up(storage, limit).await?.iter().map(shown).collect()
             }
             OutboxCommand::List { discarded: true, limit } => {
-                storage.discards(*limit).await?.iter().map(record).collect()
+                storage.discards(limit).await?.iter().map(record).collect()
             }
             OutboxCommand::Retry { account, effect } => {
-                vec![shown(&commands.retry_effect(*account, *effect).await?.value)]
+                vec![shown(&commands.retry_effect(account, effect).await?.value)]
             }
             OutboxCommand::Discard { account, effect, reason, by } => {
-                vec![shown(&commands.discard_effect(*account, *effect, reason, &by.actor()?).await?.value)]
+                vec![shown(&commands.discard_effect(account, effect, &reason, &by.actor()?).await?.value)]
             }
         })
-    }
-    .await;
-    engine.close().await;
-    lines?.iter().try_for_each(process::result)
+    })
+    .await?;
+    lines.iter().try_for_each(console::result)
 }
 
-/// The newest, up to so many.
 async fn given_up(storage: &dyn WorkStorage, limit: u32) -> Result<Vec<EffectRecord>, PortError> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut effects = Vec::new();
@@ -52,7 +49,7 @@ async fn given_up(storage: &dyn WorkStorage, limit: u32) -> Result<Vec<EffectRec
     }
 }
 
-/// As the list has it: nothing of what the effect carries, for that may be a buyer's.
+/// A line of the list. It leaves out what the effect carries, which may be a buyer's data.
 fn shown(effect: &EffectRecord) -> Value {
     let EffectRecord { id, account_id, status, discarded, created_at, attempts, last_attempt, delivery } = effect;
     let last_attempt = last_attempt.as_ref();

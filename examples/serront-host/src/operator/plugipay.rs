@@ -1,4 +1,4 @@
-//! Notifications that could not be applied, and what is registered at Plugipay.
+//! Notifications that could not be applied, and the endpoint registered at Plugipay.
 
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use serront_core::primitives::provider::ProviderEventId;
 use serront_core::service::{Commands, Environment, OnlinePayments, Provider};
 
 use crate::commands::{InboxCommand, PlugipayCommand};
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, environment, process};
+use crate::{adapters, console};
 
-/// How long a parked notification is left to the janitor before the operator is shown it.
+/// How long the janitor retries a parked notification before the operator sees it.
 const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 pub(crate) async fn inbox(settings: &Settings, command: InboxCommand) -> Result<(), Fatal> {
@@ -26,14 +27,12 @@ pub(crate) async fn inbox(settings: &Settings, command: InboxCommand) -> Result<
 
 async fn list(settings: &Settings, all: bool, limit: u32) -> Result<(), Fatal> {
     let now = SystemClock.now();
-    // Ahead of every host's clock, or a day ago.
+    // In the future of every host's clock, or a day ago.
     let parked_before = if all { now.plus(PARKED_FOR) } else { now.minus(PARKED_FOR) };
-    let engine = adapters::engine(settings).await?;
-    let waiting = engine.storage().waiting(parked_before, limit).await;
-    engine.close().await;
-    for record in waiting? {
+    let waiting = adapters::with_storage(settings, async |storage| Ok(storage.waiting(parked_before, limit).await?));
+    for record in waiting.await? {
         let InboxRecord { account_id, event_id, event_type, session_id, received_at, status, .. } = record;
-        process::result(&json!({
+        console::result(&json!({
             "accountId": account_id,
             "eventId": event_id,
             "type": event_type,
@@ -47,12 +46,11 @@ async fn list(settings: &Settings, all: bool, limit: u32) -> Result<(), Fatal> {
 
 async fn retry(settings: &Settings, account: AccountId, event_id: &ProviderEventId) -> Result<(), Fatal> {
     let policy = settings.policy()?;
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    let tried = Commands::new(storage.as_ref(), environment(&policy)).retry_notification(account, event_id).await;
-    engine.close().await;
-    let (status, received_at) = tried?.ok_or("this account has no notification of that event")?;
-    process::result(&json!({
+    let tried = adapters::with_storage(settings, async |storage| {
+        Ok(Commands::new(storage, adapters::environment(&policy)).retry_notification(account, event_id).await?)
+    });
+    let (status, received_at) = tried.await?.ok_or("this account has no notification of that event")?;
+    console::result(&json!({
         "accountId": account,
         "eventId": event_id,
         "receivedAt": received_at,
@@ -69,16 +67,12 @@ pub(crate) async fn plugipay(settings: &Settings, command: PlugipayCommand) -> R
 async fn rotate_secret(settings: &Settings, account: AccountId) -> Result<(), Fatal> {
     let (policy, public_url) = (settings.policy()?, settings.address_foreseen()?);
     let plugipay = adapters::plugipay(settings)?;
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
     let provider = Provider { plugipay: plugipay.as_deref(), public_url: &public_url };
-    let rotated = async {
-        let sealer = adapters::known_sealer(settings, storage.as_ref()).await?;
-        let environment = Environment { sealer: sealer.as_ref(), ..environment(&policy) };
-        Ok::<_, Fatal>(OnlinePayments::new(storage.as_ref(), provider, environment).rotate_endpoint(account).await?)
-    };
-    let rotated = rotated.await;
-    engine.close().await;
-    rotated?;
-    process::result(&json!({ "accountId": account, "rotated": true }))
+    let rotated = adapters::with_storage(settings, async |storage| {
+        let sealer = adapters::known_sealer(settings, storage).await?;
+        let environment = Environment { sealer: sealer.as_ref(), ..adapters::environment(&policy) };
+        Ok(OnlinePayments::new(storage, provider, environment).rotate_endpoint(account).await?)
+    });
+    rotated.await?;
+    console::result(&json!({ "accountId": account, "rotated": true }))
 }

@@ -1,6 +1,7 @@
-//! A merchant's ledger at Plugipay beside ours. It changes nothing on either side.
+//! Compares a merchant's ledger at Plugipay with ours. Changes nothing on either side.
 //!
-//! A run may take a while: its pages are kept in `<data dir>/reconcile/<account>.jsonl` until it is done (see [`super::journal`]).
+//! A run can take long, so the pages it has read are kept in `<data dir>/reconcile/<account>.jsonl` until it is done (see
+//! [`super::journal`]).
 
 use std::fmt::Write as _;
 use std::io;
@@ -18,10 +19,11 @@ use serront_core::primitives::rejection::Rejection;
 use serront_core::service::{Failure, OnlinePayments, Provider};
 
 use super::journal::Journal;
+use crate::console::Fatal;
 use crate::settings::{PlugipayAccess, Settings};
-use crate::{Fatal, adapters, environment, process};
+use crate::{adapters, console};
 
-/// How often the line of progress moves while nothing arrives.
+/// How often the progress line moves while nothing arrives.
 const TICK: Duration = Duration::from_millis(200);
 
 pub(super) async fn reconcile(
@@ -32,51 +34,39 @@ pub(super) async fn reconcile(
 ) -> Result<(), Fatal> {
     let (policy, plugipay) = (settings.policy()?, adapters::plugipay(settings)?);
     if plugipay.is_none() {
-        // Before what an earlier run kept is opened: a forgotten setting must not cost it.
+        // Checked before the journal is opened: a missing setting must not discard what an earlier run read.
         return Err(Rejection::NotConfigured("online payment is not set up on this installation").into());
     }
     let place = settings.plugipay()?.map(|PlugipayAccess { url, .. }| url).unwrap_or_default();
     let folder = settings.data_dir().join("reconcile");
     adapters::private_folder(&folder)?;
     let (mut journal, known) = Journal::open(&folder, account, &place, restart)?;
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    // Nobody is sent anywhere from here, so where this host is reached does not matter.
-    let provider = Provider { plugipay: plugipay.as_deref(), public_url: "" };
-    let online = OnlinePayments::new(storage.as_ref(), provider, environment(&policy));
-    let compared = compare(&online, account, &known, &mut journal).await;
-    engine.close().await;
-    let report = match compared {
-        // Nothing was read: there is nothing to go on from.
+    let compared = adapters::with_storage(settings, async |storage| {
+        // A comparison makes no links, so the public address is not needed.
+        let provider = Provider { plugipay: plugipay.as_deref(), public_url: "" };
+        let online = OnlinePayments::new(storage, provider, adapters::environment(&policy));
+        Ok(compare(&online, account, &known, &mut journal).await)
+    });
+    let report = match compared.await? {
+        // Nothing was read, so there is nothing to continue from.
         Err(error @ Failure::Rejected(_)) if known.is_empty() => {
             journal.end()?;
             return Err(error.into());
         }
         Err(error) if known.is_empty() => return Err(error.into()),
-        Err(error) => return Err(format!("{}; --restart forgets what was read before", causes(&error)).into()),
+        Err(error) => return Err(format!("{}; --restart forgets what was read before", console::causes(&error)).into()),
         Ok(report) => report,
     };
     if as_json {
-        process::result(&json!(report))?;
+        console::result(&json!(report))?;
     } else {
-        process::say(&readable(&report))?;
+        console::say(&readable(&report))?;
     }
     journal.end()?;
     if report.agrees() { Ok(()) } else { Err("the two ledgers do not agree".into()) }
 }
 
-/// A failure with all that it comes from.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// Compares, keeps each page of theirs, and shows how far it is where somebody looks on.
+/// Compares and keeps each of Plugipay's pages, with a progress line on a terminal.
 async fn compare(
     online: &OnlinePayments<'_, dyn WorkStorage>,
     account: AccountId,
@@ -101,12 +91,12 @@ async fn compare(
     let report = online.reconcile(account, known, &mut progress).await;
     bar.finish_and_clear();
     if let Err(error) = kept {
-        tracing::warn!(%error, "not every page could be kept: had it been stopped, it would have begun further back");
+        tracing::warn!(%error, "not every page could be kept; an interrupted run would have started further back");
     }
     report
 }
 
-/// Keeps a page, as long as none is missing before it.
+/// Keeps a page if all pages before it were kept.
 fn keep(kept: &mut io::Result<()>, journal: &mut Journal, page: &ProviderPage) {
     if kept.is_ok() {
         *kept = journal.keep(page);
@@ -133,7 +123,10 @@ fn readable(report: &ReconciliationReport) -> String {
         merchant_id.as_str()
     );
     if *foreign_entries > 0 {
-        line(&mut text, format_args!("{foreign_entries} entries at Plugipay are in another currency, and in no sum"));
+        line(
+            &mut text,
+            format_args!("{foreign_entries} entries at Plugipay are in another currency and not in the sums"),
+        );
     }
     let one_sided = |text: &mut String, title: &str, sessions: &[OneSided]| {
         if !sessions.is_empty() {
@@ -183,11 +176,11 @@ fn sums(text: &mut String, by_code: &[CodeComparison]) {
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // A text takes everything.
+    // Writing to a `String` never fails.
     let _ = writeln!(text, "{line}");
 }
 
-/// A sum as people in Indonesia write it; as a bare number where it is none that a payment could have.
+/// A sum as written in Indonesia, or as a plain number if it is out of range for a payment.
 fn rupiah(amount: i64) -> String {
     Rupiah::new(amount).map_or_else(|_| amount.to_string(), |amount| amount.to_string())
 }

@@ -1,4 +1,4 @@
-//! The keys that secrets at rest are sealed under: a new one, everything sealed anew, the old ones gone.
+//! The keys that seal secrets in the database: adding one, resealing everything, removing the old ones.
 
 use serde_json::{Value, json};
 use serront_adapters::keyfile::{KeyFile, KeyFileError};
@@ -7,29 +7,26 @@ use serront_core::ports::WorkStorage;
 use serront_core::service::{Commands, Environment, Resealed};
 
 use crate::commands::SecretsCommand;
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, environment, process};
+use crate::{adapters, console};
 
-/// How many passes are made until one finds nothing to do. What is made meanwhile is sealed under the newest key, so the second
-/// finds little.
+/// Most passes until one has nothing to reseal. Secrets made in between are sealed with the newest key, so the second pass
+/// finds few.
 const PASSES_MAX: usize = 8;
 
 pub(crate) async fn secrets(settings: &Settings, command: SecretsCommand) -> Result<(), Fatal> {
-    let engine = adapters::engine(settings).await?;
-    let storage = engine.storage();
-    let done = async {
-        let keys = adapters::known_sealer(settings, storage.as_ref()).await?;
+    let done: Value = adapters::with_storage(settings, async |storage| {
+        let keys = adapters::known_sealer(settings, storage).await?;
         match command {
             SecretsCommand::Rotate => Ok(json!({ "keyId": keys.rotate()?.to_string() })),
-            SecretsCommand::Reseal => reseal(storage.as_ref(), &keys).await.map(shown),
-            SecretsCommand::Forget => forget(storage.as_ref(), &keys).await,
+            SecretsCommand::Reseal => reseal(storage, &keys).await.map(shown),
+            SecretsCommand::Forget => forget(storage, &keys).await,
         }
-    };
-    let done: Result<Value, Fatal> = done.await;
-    engine.close().await;
-    let told = done?;
-    process::result(&told)?;
-    match told.get("unopened").and_then(Value::as_u64) {
+    })
+    .await?;
+    console::result(&done)?;
+    match done.get("unopened").and_then(Value::as_u64) {
         None | Some(0) => Ok(()),
         Some(count) => Err(format!("the secrets of {count} rows can't be opened: their keys are missing").into()),
     }
@@ -41,17 +38,17 @@ fn shown(Resealed { seen, resealed, unopened }: Resealed) -> Value {
 
 async fn reseal(storage: &dyn WorkStorage, keys: &KeyFile) -> Result<Resealed, Fatal> {
     let policy = Policy::default();
-    Ok(Commands::new(storage, Environment { sealer: keys, ..environment(&policy) }).reseal().await?)
+    Ok(Commands::new(storage, Environment { sealer: keys, ..adapters::environment(&policy) }).reseal().await?)
 }
 
 async fn forget(storage: &dyn WorkStorage, keys: &KeyFile) -> Result<Value, Fatal> {
-    let mut anew = 0;
+    let mut resealed = 0;
     for _ in 0..PASSES_MAX {
         let first = keys.first()?;
         let pass = reseal(storage, keys).await?;
-        anew += pass.resealed;
+        resealed += pass.resealed;
         if pass.unopened > 0 {
-            return Ok(shown(Resealed { resealed: anew, ..pass }));
+            return Ok(shown(Resealed { resealed, ..pass }));
         }
         if pass.resealed > 0 {
             continue;
@@ -59,12 +56,12 @@ async fn forget(storage: &dyn WorkStorage, keys: &KeyFile) -> Result<Value, Fata
         match keys.forget_all_but(&first) {
             Ok(forgotten) => {
                 let forgotten: Vec<String> = forgotten.iter().map(ToString::to_string).collect();
-                return Ok(json!({ "seen": pass.seen, "resealed": anew, "unopened": 0, "forgotten": forgotten }));
+                return Ok(json!({ "seen": pass.seen, "resealed": resealed, "unopened": 0, "forgotten": forgotten }));
             }
-            // Everything is to be sealed under that one first.
+            // A key was added in between: reseal everything with it first.
             Err(KeyFileError::Rotated { .. }) => {}
             Err(other) => return Err(other.into()),
         }
     }
-    Err("secrets are still being sealed under other keys: have all hosts the same file of keys?".into())
+    Err("secrets are still being sealed with other keys: check that all hosts use the same key file".into())
 }

@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 use serront_core::snapshots::set_aside::SetAside;
 
+use crate::console::Fatal;
 use crate::settings::Settings;
-use crate::{Fatal, adapters, process};
+use crate::{adapters, console};
 
 pub(crate) async fn set_aside(settings: &Settings, limit: u32) -> Result<(), Fatal> {
-    let engine = adapters::engine(settings).await?;
-    let found = engine.storage().set_aside(limit).await;
-    engine.close().await;
-    found?.rows.iter().map(shown).try_for_each(|line| process::result(&line))
+    let found = adapters::with_storage(settings, async |storage| Ok(storage.set_aside(limit).await?)).await?;
+    found.rows.iter().map(shown).try_for_each(|line| console::result(&line))
 }
 
 fn shown(row: &SetAside) -> Value {

@@ -1,7 +1,7 @@
-//! Addresses that were changed on their way: a slash at the end, capitals, the end of a sentence.
+//! Corrects mistyped addresses of pages: a trailing slash, capitals, punctuation at the end.
 //!
-//! A messenger takes the `.` or `)` behind an address for a part of it, a keyboard begins a slug with a capital, and somebody
-//! types a slash. All of these lead to the page that was meant. The API does none of this.
+//! A messenger includes the `.` or `)` after an address in the link, a keyboard capitalises a slug, a person adds a slash. All of
+//! these are redirected to the intended page. The API does none of this.
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -9,22 +9,22 @@ use percent_encoding::percent_decode_str;
 use serront_core::accounts::key::AccessToken;
 use serront_core::primitives::text::Slug;
 
-use super::guard::{is_safe, keep};
+use super::guard::{is_safe, protect};
 use super::visit::{Visit, see_other};
 use crate::state::Host;
 
-/// Leads to the page that was meant, if the address is nearly that of one.
-pub(crate) fn mend(host: &Host, request: &Request) -> Option<Response> {
+/// Redirects to the intended page, if the address is nearly one of a page.
+pub(crate) fn correct_address(host: &Host, request: &Request) -> Option<Response> {
     let uri = request.uri();
     let path = meant(uri.path()).filter(|_| is_safe(request.method()))?;
     let visit = Visit::of(host, uri, request.headers());
     let query = uri.query().filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
     let mut response = see_other(&visit.to(&format!("{path}{query}")));
-    keep(response.headers_mut(), false);
+    protect(response.headers_mut(), false);
     Some(response)
 }
 
-/// The path of the page that was meant, if it is another one.
+/// The path of the intended page, if it differs.
 fn meant(path: &str) -> Option<String> {
     let (room, name) = path.strip_prefix('/')?.split_once('/')?;
     let mended = match room {
@@ -50,11 +50,10 @@ fn order(name: &str) -> Option<String> {
     AccessToken::parse(&token).map(|token| format!("/o/{}", token.reveal()))
 }
 
-/// The name without what stands around it, decoded. Whatever is none of its characters goes: there are many ways to end a
-/// sentence or to close a quotation.
-fn bare(name: &str, is_its_own: impl Fn(char) -> bool) -> Option<String> {
+/// The name, decoded, without all other characters around it: there are many ways to end a sentence or a quotation.
+fn bare(name: &str, is_allowed: impl Fn(char) -> bool) -> Option<String> {
     let decoded = percent_decode_str(name).decode_utf8().ok()?;
-    Some(decoded.trim_matches(|character| !is_its_own(character)).to_owned())
+    Some(decoded.trim_matches(|character| !is_allowed(character)).to_owned())
 }
 
 #[cfg(test)]
@@ -63,7 +62,7 @@ mod tests {
 
     /// Each of these answered 404 (#16).
     #[test]
-    fn addresses_as_messengers_and_keyboards_make_them_lead_to_the_page() {
+    fn addresses_as_changed_by_messengers_and_keyboards_lead_to_the_page() {
         let token = "0123456789abcdef".repeat(3);
         let order = format!("/o/{token}");
         for (path, page) in [

@@ -1,4 +1,4 @@
-//! The style and the script: two files of this host, under an address that changes when they do.
+//! Style, script and icon. Their address changes when they do, so browsers can cache them without limit.
 
 use std::sync::OnceLock;
 
@@ -7,16 +7,14 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use serront_core::primitives::digest::Digest256;
 
-use crate::envelope::Problem;
+use crate::problem::Problem;
 
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/app.js");
 const ICON: &str = include_str!("assets/icon.svg");
-
-/// A version's digits: enough that two versions never share them.
+/// Hexadecimal digits of a version: enough that two versions never share them.
 const VERSION_DIGITS: usize = 16;
 
-/// Which version this is, in the addresses.
 fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
@@ -37,7 +35,7 @@ pub(super) async fn get(Path((asked, name)): Path<(String, String)>) -> Result<R
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(Problem::not_found("file")),
     };
-    // During an upgrade a page of the other version may ask: it gets what there is, and nobody keeps it.
+    // During an upgrade, pages of another version may ask: they get this version's file, and must not cache it.
     let caching = if asked == version() { "public, max-age=31536000, immutable" } else { "no-store" };
     let headers = [
         (header::CONTENT_TYPE, media_type),

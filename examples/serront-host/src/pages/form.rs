@@ -16,29 +16,26 @@ use serront_core::primitives::text::{self, Slug};
 
 use super::visit::Turn;
 use crate::body::Intake;
-use crate::envelope::Problem;
 use crate::log::describe;
+use crate::problem::Problem;
 
-/// Most bytes of a form: the largest, a storefront with all fields at their limits, urlencoded, is under 150 KiB.
+/// Most bytes of a form. The largest, a storefront with all fields at their limits, urlencoded, is under 150 KiB.
 const FORM_BYTES_MAX: usize = 256 * 1024;
-/// Most fields of a form: that of a storefront has some twenty. Each takes far more in memory than the two bytes it may have.
+/// Most fields of a form; a storefront's has some twenty. Each takes far more memory than the two bytes it may be sent as.
 const FIELDS_MAX: usize = 200;
-/// Room for what stands around a file in a multipart form.
+/// Most bytes around the file in a multipart form.
 const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
-
 /// The field that carries the session's token.
 pub(super) const TOKEN: &str = "csrf";
-/// The field that makes one of a form sent twice.
+/// The field with the idempotency key.
 pub(super) const ONCE: &str = "once";
 
-/// A form's fields, decoded.
 pub(super) struct Form {
     fields: Vec<(String, String)>,
     bytes: Vec<u8>,
 }
 
 impl Form {
-    /// Reads a urlencoded form.
     pub(super) async fn read(intake: &Intake) -> Result<Self, Turn> {
         let bytes = intake.read(FORM_BYTES_MAX).await?;
         let fields: Vec<_> = url::form_urlencoded::parse(&bytes).into_owned().take(FIELDS_MAX + 1).collect();
@@ -48,18 +45,17 @@ impl Form {
         Ok(Self { fields, bytes })
     }
 
-    /// A field as it was sent; empty if it was not.
+    /// A field as it was sent; empty if it is missing.
     pub(super) fn text(&self, name: &str) -> &str {
         self.fields.iter().find(|(given, _)| given == name).map_or("", |(_, value)| value.as_str())
     }
 
-    /// A field that may be left empty.
+    /// An optional field, trimmed; `None` if it is blank.
     pub(super) fn optional(&self, name: &str) -> Option<String> {
-        // Browsers send line breaks of text areas as CR LF.
+        // Browsers send the line breaks of text areas as CR LF.
         Some(self.text(name).trim().replace("\r\n", "\n")).filter(|text| !text::is_blank(text))
     }
 
-    /// Whether a box was ticked.
     pub(super) fn ticked(&self, name: &str) -> bool {
         !self.text(name).is_empty()
     }
@@ -71,23 +67,23 @@ impl Form {
 
     /// Whether the form carries the session's token.
     pub(super) fn carries(&self, token: &str) -> bool {
-        // Digests are compared, so that the time it takes tells nothing of the token.
+        // Digests are compared, so that the comparison's time reveals nothing about the token.
         Digest256::of(self.text(TOKEN).as_bytes()) == Digest256::of(token.as_bytes()) && !token.is_empty()
     }
 
-    /// What makes one of a storefront's form sent twice; nothing, if the form's page is from before it had that.
+    /// The idempotency key of a storefront's form. `None` if the form's page has none, as in an earlier version.
     pub(super) fn once_at(&self, slug: &Slug, path: &str) -> Result<Option<IdempotentRequest>, Turn> {
         let once = Some(self.text(ONCE)).filter(|once| !once.is_empty());
         Ok(once.map(|once| IdempotentRequest::of_shop(slug, "POST", path, once, &self.bytes)).transpose()?)
     }
 
-    /// What makes one of this form sent twice.
+    /// The idempotency key of this form.
     pub(super) fn once(&self, account: AccountId, path: &str) -> Result<Option<IdempotentRequest>, Turn> {
         Ok(Some(IdempotentRequest::new(account, "POST", path, self.text(ONCE), &self.bytes)?))
     }
 }
 
-/// What makes one of a form that is sent twice: another text on each page.
+/// An idempotency key for a form, different on each page.
 pub(super) fn fresh_once(secrets: &dyn Secrets) -> Result<String, Turn> {
     Ok(hex(&secrets.draw().map_err(|error| Problem::internal(describe(&error)))?))
 }
@@ -102,7 +98,7 @@ fn parse_amount(raw: &str) -> Option<i64> {
     if let Ok(amount) = digits.parse::<u64>() {
         return i64::try_from(amount).ok();
     }
-    // Groups of three behind points, as everywhere in Indonesia; anything else would be a guess.
+    // Points separate groups of three digits, as usual in Indonesia; anything else would be a guess.
     let mut groups = digits.split('.');
     let first = groups.next().filter(|group| (1..=3).contains(&group.len()))?;
     let mut joined = first.to_owned();
@@ -115,10 +111,9 @@ fn parse_amount(raw: &str) -> Option<i64> {
     joined.parse().ok()
 }
 
-/// The bytes of the file in this field of a multipart form. One that is too large is refused before it is read to its end.
+/// The bytes of the file in this field of a multipart form. A file that is too large is refused before it is read completely.
 ///
-/// Its name and its type are not read: browsers take both from the file's name, so they say nothing that the bytes don't say
-/// better.
+/// The file's name and type are ignored: browsers derive both from the name, and the bytes are more reliable.
 pub(super) async fn upload(intake: &Intake, headers: &HeaderMap, field: &str) -> Result<Vec<u8>, Problem> {
     let malformed = || Problem::from(Invalid::new(field, "must be a file of a form"));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Around every page: the headers that keep it to itself, the switch of the language, and no form from another site.
+//! The layer around every page: protective headers, the language switch, and a check against forms from other sites.
 
 use std::sync::Arc;
 
@@ -6,19 +6,17 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use cookie::{Cookie, SameSite};
 use serront_core::orders::order::Language;
 use serront_core::primitives::rejection::Code;
 use url::Url;
 
-use super::visit::{LANGUAGE_COOKIE, Visit, see_other};
-use crate::envelope::Problem;
+use super::visit::{LANGUAGE_COOKIE, Visit, see_other, set_cookie};
+use crate::problem::Problem;
 use crate::state::Host;
 
-/// How long the chosen language is remembered: a year.
-const LANGUAGE_SECONDS: i64 = 365 * 24 * 3_600;
-
-/// Nothing runs and nothing is loaded but what this host serves; a receipt's preview is a blob of the page's own.
+/// A year.
+const LANGUAGE_SECONDS: u32 = 365 * 24 * 3_600;
+/// Only this host's files run or load. A receipt's preview is a blob of the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -30,11 +28,10 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
 ];
 
-/// Marks a page that anybody may find: a storefront.
+/// Marks a page that search engines may index: a storefront.
 #[derive(Clone)]
 pub(super) struct Findable;
 
-/// The layer.
 pub(super) async fn guard(State(host): State<Arc<Host>>, request: Request, next: Next) -> Response {
     let mut response = if is_safe(request.method()) || is_own(&host, &request) {
         next.run(request).await
@@ -42,12 +39,12 @@ pub(super) async fn guard(State(host): State<Arc<Host>>, request: Request, next:
         Problem::of(Code::Unauthorized, "a form of another site").into_response()
     };
     let findable = response.extensions_mut().remove::<Findable>().is_some();
-    keep(response.headers_mut(), findable);
+    protect(response.headers_mut(), findable);
     response
 }
 
-/// Sets what keeps a page to itself, where the page has not said otherwise.
-pub(crate) fn keep(headers: &mut HeaderMap, findable: bool) {
+/// Sets the protective headers that the page has not set itself.
+pub(crate) fn protect(headers: &mut HeaderMap, findable: bool) {
     for (name, value) in HEADERS {
         if !findable || name != "x-robots-tag" {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -59,8 +56,8 @@ pub(super) fn is_safe(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// Whether a form was sent from a page of ours, as the browser tells: by `Sec-Fetch-Site`, or, before there was that, by
-/// `Origin` (which is `null` from pages that send no referrer, as ours). A session's forms carry a token besides.
+/// Whether the browser reports that a form came from this site: by `Sec-Fetch-Site`, or in older browsers by `Origin` (which is
+/// `null` from pages that send no referrer, as ours). Forms within a session also carry a token.
 fn is_own(host: &Host, request: &Request) -> bool {
     let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     match (header(HeaderName::from_static("sec-fetch-site")), header(header::ORIGIN)) {
@@ -75,8 +72,8 @@ fn is_own(host: &Host, request: &Request) -> bool {
     }
 }
 
-/// `?lang=en` on any page, also one that does not exist: remembers the language and shows the page without it.
-pub(crate) fn switch(host: &Host, request: &Request) -> Option<Response> {
+/// `?lang=en` on any address: sets the language cookie and redirects to the page without the parameter.
+pub(crate) fn switch_language(host: &Host, request: &Request) -> Option<Response> {
     let query = request.uri().query().filter(|_| is_safe(request.method()))?;
     let pairs = || url::form_urlencoded::parse(query.as_bytes());
     let language = Language::parse(&pairs().find(|(name, _)| name == "lang")?.1)?;
@@ -85,15 +82,7 @@ pub(crate) fn switch(host: &Host, request: &Request) -> Option<Response> {
     let mut rest = url::form_urlencoded::Serializer::new(String::new());
     let rest = rest.extend_pairs(pairs().filter(|(name, _)| name != "lang")).finish();
     let mut response = see_other(&visit.to(&if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") }));
-    let cookie = Cookie::build((LANGUAGE_COOKIE, language.as_str()))
-        .path(visit.to("/"))
-        .max_age(cookie::time::Duration::seconds(LANGUAGE_SECONDS))
-        .same_site(SameSite::Lax)
-        .http_only(true)
-        .secure(host.is_secure());
-    if let Ok(value) = HeaderValue::try_from(cookie.to_string()) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
-    keep(response.headers_mut(), false);
+    set_cookie(host, &mut response, (LANGUAGE_COOKIE, language.as_str()), visit.to("/"), LANGUAGE_SECONDS).ok()?;
+    protect(response.headers_mut(), false);
     Some(response)
 }

@@ -1,4 +1,4 @@
-//! The frame around every page: its head, the way through it, the language switch and the foot.
+//! The frame around every page: its head, navigation, language switch and foot.
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -6,36 +6,31 @@ use maud::{DOCTYPE, Markup, html};
 use serront_core::orders::order::Language;
 use serront_core::primitives::text::turns_direction;
 
-use super::assets;
-use super::session::SignedIn;
-use super::visit::Visit;
+use crate::pages::assets;
+use crate::pages::form::TOKEN;
+use crate::pages::visit::Visit;
 
-/// Where a page belongs, which decides what stands above it.
+/// The part of the site that a page belongs to, which decides its head.
 pub(super) enum Area<'a> {
-    /// No way on but the page's own.
+    /// Without navigation.
     Plain,
-    /// A seller's face to buyers. The name leads nowhere: a storefront need not be published.
+    /// A seller's pages for buyers. The name is not a link, since the storefront may not be published.
     Shop {
-        /// The seller.
         name: &'a str,
-        /// Whether we name ourselves at the foot.
+        /// Whether the foot names Serront.
         is_branded: bool,
     },
-    /// The seller's dashboard, at this page.
     Dashboard {
-        /// The form's token, for signing out.
+        /// The forms' token, for signing out.
         token: &'a str,
-        /// Which page.
         at: Section,
     },
-    /// The operator's page.
     Operator {
-        /// The form's token, for signing out.
+        /// The forms' token, for signing out.
         token: &'a str,
     },
 }
 
-/// A page of the dashboard.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     Orders,
@@ -74,24 +69,12 @@ impl Section {
     }
 }
 
-/// A page without its frame.
 pub(super) struct Page<'a> {
     pub(super) title: &'a str,
     pub(super) area: Area<'a>,
     pub(super) body: Markup,
 }
 
-/// A page of the dashboard.
-pub(super) fn dashboard<W>(visitor: &SignedIn<W>, at: Section, title: &str, body: Markup) -> Response {
-    show(&visitor.visit, Page { title, area: Area::Dashboard { token: &visitor.token, at }, body })
-}
-
-/// The operator's page.
-pub(super) fn operator<W>(visitor: &SignedIn<W>, title: &str, body: Markup) -> Response {
-    show(&visitor.visit, Page { title, area: Area::Operator { token: &visitor.token }, body })
-}
-
-/// The page in its frame.
 pub(super) fn show(visit: &Visit, page: Page<'_>) -> Response {
     let say = visit.say;
     let (name, is_branded) = match &page.area {
@@ -120,7 +103,7 @@ pub(super) fn show(visit: &Visit, page: Page<'_>) -> Response {
             }
         }
     };
-    // What people typed stands within our sentences, and must not turn them around.
+    // Text that people typed stands in our sentences, and must not change their direction.
     let mut document = document.into_string();
     document.retain(|character| !turns_direction(character));
     document.shrink_to_fit();
@@ -171,7 +154,7 @@ fn languages(visit: &Visit) -> Markup {
 fn sign_out(visit: &Visit, path: &str, token: &str) -> Markup {
     html! {
         form.inline method="post" action=(visit.to(path)) {
-            input type="hidden" name=(super::form::TOKEN) value=(token);
+            input type="hidden" name=(TOKEN) value=(token);
             button.quiet type="submit" { (visit.say.of("Keluar", "Sign out")) }
         }
     }

@@ -1,4 +1,4 @@
-//! Signing in with a key, and out again.
+//! Signing in with a key, and signing out.
 
 use std::sync::Arc;
 
@@ -8,19 +8,18 @@ use axum::response::Response;
 use maud::html;
 use serront_core::accounts::key::Caller;
 
-use super::Shown;
 use super::form::Form;
 use super::layout::{self, Area, Page};
 use super::parts::{Field, Input, alert, notice};
 use super::session::{self, Role, SignedIn};
-use super::visit::{Trouble, Visit, asks_for_page};
+use super::visit::{Shown, Trouble, Visit, asks_for_page};
 use crate::auth::OperatorId;
 use crate::body::Intake;
-use crate::envelope::Problem;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::state::Host;
 
-/// Whoever comes to the front door with a browser is a seller. For everybody else there is nothing.
+/// The root address: browsers are sent to the dashboard; other clients get 404.
 pub(super) async fn entrance(visit: Visit, headers: HeaderMap) -> Result<Response, Problem> {
     if asks_for_page(&headers) { Ok(visit.go("/dashboard")) } else { Err(Problem::not_found("route")) }
 }
@@ -57,14 +56,14 @@ pub(super) async fn operator_out(State(host): State<Arc<Host>>, staff: SignedIn<
 
 fn show<R: Role>(visit: &Visit, query: &Query) -> Shown {
     let say = visit.say;
-    let told = if query.one("ended")?.is_some() {
+    let message = if query.one("ended")?.is_some() {
         Some(say.of("Sesi Anda sudah berakhir. Silakan masuk lagi.", "Your session has ended. Please sign in again."))
     } else if query.one("out")?.is_some() {
         Some(say.of("Anda sudah keluar.", "You have signed out."))
     } else {
         None
     };
-    Ok(page::<R>(visit, query.one("next")?.unwrap_or_default(), told, None))
+    Ok(page::<R>(visit, query.one("next")?.unwrap_or_default(), message, None))
 }
 
 async fn sign_in<R: Role>(host: &Host, visit: &Visit, intake: &Intake) -> Shown {
@@ -76,13 +75,13 @@ async fn sign_in<R: Role>(host: &Host, visit: &Visit, intake: &Intake) -> Shown 
     let say = visit.say;
     let text = say.of(
         "Kunci ini tidak dikenal. Periksa lagi lalu coba sekali lagi.",
-        "This key is not known. Check it and try again.",
+        "This key is unknown. Check it and try again.",
     );
     let trouble = Trouble { param: Some("key".to_owned()), text: text.into(), status: StatusCode::UNAUTHORIZED };
     Ok(trouble.on(page::<R>(visit, next, None, Some(&trouble))))
 }
 
-fn page<R: Role>(visit: &Visit, next: &str, told: Option<&str>, trouble: Option<&Trouble>) -> Response {
+fn page<R: Role>(visit: &Visit, next: &str, message: Option<&str>, trouble: Option<&Trouble>) -> Response {
     let say = visit.say;
     let is_operator = R::HOME == OperatorId::HOME;
     let title = if is_operator {
@@ -91,9 +90,9 @@ fn page<R: Role>(visit: &Visit, next: &str, told: Option<&str>, trouble: Option<
         say.of("Masuk", "Sign in")
     };
     let rule = if is_operator {
-        say.of("Kunci operator diawali sk_op_", "An operator's key begins with sk_op_")
+        say.of("Kunci operator diawali sk_op_", "An operator's key starts with sk_op_")
     } else {
-        say.of("Kunci API diawali sk_live_", "An API key begins with sk_live_")
+        say.of("Kunci API diawali sk_live_", "An API key starts with sk_live_")
     };
     let label = if is_operator { say.of("Kunci operator", "Operator key") } else { say.of("Kunci API", "API key") };
     let key = Field::text("key", label, "")
@@ -103,7 +102,7 @@ fn page<R: Role>(visit: &Visit, next: &str, told: Option<&str>, trouble: Option<
     let body = html! {
         div.card.narrow {
             h1 { (title) }
-            (notice(told))
+            (notice(message))
             (alert(trouble))
             form method="post" action=(visit.to(&format!("{}/login", R::HOME))) {
                 input type="hidden" name="next" value=(session::safe_next::<R>(next));
@@ -113,7 +112,7 @@ fn page<R: Role>(visit: &Visit, next: &str, told: Option<&str>, trouble: Option<
             p.muted.small {
                 (say.of(
                     "Sesi berlaku 12 jam di peramban ini. Kunci tidak disimpan di dalamnya.",
-                    "The session lasts 12 hours in this browser. The key is not kept in it.",
+                    "The session lasts 12 hours in this browser, which does not store the key.",
                 ))
             }
         }

@@ -1,23 +1,21 @@
-//! The pages: what buyers, sellers and operators see in a browser, rendered on the server.
+//! The pages for buyers, sellers and operators, rendered on the server.
 //!
 //! ```text
-//! request ─▶ envelope::dress ─▶ guard ─▶ session ─▶ pages::* ─▶ the same service as the API ─▶ maud ─▶ HTML
-//!            (as for the API;   (language, (login)                                               │
-//!             errors as a page)  headers,                              form ─▶ 303 ─▶ page ◀─────┘
-//!                                origin)
+//! request ─▶ dress ─▶ guard ─▶ session ─▶ pages::* ─▶ the same service as the API ─▶ maud ─▶ HTML
+//!            (as for  (headers, (login)                                             │
+//!             the API) origin)                            form ─▶ 303 ─▶ page ◀─────┘
 //! ```
 //!
-//! They decide nothing: a page asks the service what to show, a form asks it to act, and a refusal is shown beside the field
-//! that it names. Everything works without scripts; `app.js` adds copying, the preview and progress of an upload, and the
-//! news of an order. No page holds a script or a style of its own, so the content security policy allows neither.
+//! They decide nothing: a page reads from the service, a form calls a command, and a refusal is shown at the field that it names.
+//! Everything works without scripts; `app.js` adds copying, the preview and progress of an upload, and updates of an order. No
+//! page contains inline scripts or styles, so the content security policy forbids them.
 //!
-//! Not here: a catalog's editor (the API has it), accounts and plans (the host's commands), passwords (a key opens a session).
+//! Not here: editing the catalog (use the API), accounts and plans (the host's subcommands), passwords (a key opens a session).
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
 use axum::routing::get;
 
 use crate::state::Host;
@@ -25,6 +23,7 @@ use crate::state::Host;
 mod address;
 mod assets;
 mod dashboard;
+mod error_page;
 mod form;
 mod guard;
 mod layout;
@@ -37,15 +36,12 @@ mod session;
 mod shop;
 mod visit;
 
-pub(crate) use address::mend;
-pub(crate) use guard::{keep, switch};
-pub use session::SessionKey;
-pub(crate) use visit::{Face, error_page};
+pub(crate) use address::correct_address;
+pub(crate) use error_page::error_page;
+pub(crate) use guard::{protect, switch_language};
+pub(crate) use visit::Face;
 
-/// What every handler of a page answers.
-type Shown = Result<Response, visit::Turn>;
-
-/// The pages' routes, with what all of them need around them.
+/// The pages' routes with their common layer.
 pub(crate) fn router(host: &Arc<Host>) -> Router<Arc<Host>> {
     Router::new()
         .route("/", get(login::entrance))

@@ -1,7 +1,7 @@
-//! The order's page: what the buyer owes, how to pay it, and what has become of it.
+//! The order's page for the buyer: the amount due, how to pay it, and the order's state.
 //!
-//! Where to pay is shown only while the payment is not confirmed; from then on the page is a receipt. The buyer's address is
-//! the only credential, so the page is kept by nobody and found by nobody.
+//! Payment instructions are shown only until the payment is confirmed; after that the page is a receipt. The page's address is
+//! the only credential, so caches must not store the page and search engines must not index it.
 
 use std::sync::Arc;
 
@@ -17,31 +17,28 @@ use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
 use serront_core::views::{BuyerOrder, PaymentInstructions};
 
-use super::Shown;
 use super::form;
 use super::layout::{self, Area, Page};
-use super::parts::{account_number, alert, facts, notice, payment_pill, work_pill};
-use super::visit::{Trouble, Visit};
+use super::parts::{account_number, alert, facts, notice, ordered, payment_pill, work_pill};
+use super::say::Say;
+use super::visit::{Shown, Trouble, Visit};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::query::Query;
 use crate::state::Host;
 
-/// The upload's field.
 const RECEIPT: &str = "receipt";
-/// What the file dialog offers: the images that are taken, and a type that does not exist.
+/// The file types of the upload: the accepted images, and a type that does not exist.
 ///
-/// Chrome for Android 14 and 15 opens the photo picker, which has no camera, for a field that accepts images alone. A type that
-/// the picker can't offer makes it open the general chooser with the camera in it. No file has this type, so nothing more can be
-/// chosen, there or elsewhere.
+/// If a field accepts only images, Chrome for Android 14 and 15 opens the photo picker, which has no camera. A type that the
+/// picker can't offer makes it open the general chooser, which has one. No file has this type, so nothing more can be chosen.
 const ACCEPTED: &str = "image/png,image/jpeg,image/webp,image/gif,android/allow-camera";
 
-/// What the page is told beside the order.
+/// The context of the page: why it is shown.
 #[derive(Default)]
-struct Told<'a> {
-    /// The buyer comes back from the checkout.
+struct Context<'a> {
+    /// The buyer returns from the checkout.
     is_back: bool,
-    /// What the last form did.
     done: Option<&'a str>,
     trouble: Option<&'a Trouble>,
 }
@@ -53,11 +50,11 @@ pub(super) async fn show(
     query: Query,
 ) -> Shown {
     let order = host.commands().buyer_order(&token).await?;
-    let told = Told { is_back: query.one("paid")?.is_some(), done: query.one("done")?, trouble: None };
-    Ok(page(&visit, &token, &order, &told))
+    let context = Context { is_back: query.one("paid")?.is_some(), done: query.one("done")?, trouble: None };
+    Ok(page(&visit, &token, &order, &context))
 }
 
-/// Where a form leads whose page is reloaded, or read in the other language, after a refusal.
+/// GET at a form's address, from a reload or a language switch after a refusal: redirects to the page.
 pub(super) async fn back(visit: Visit, Id(token): Id<AccessToken>) -> Response {
     visit.go(&format!("/o/{}", token.reveal()))
 }
@@ -69,20 +66,20 @@ pub(super) async fn claim(State(host): State<Arc<Host>>, visit: Visit, Id(token)
     }
 }
 
-/// Goes on to the checkout. It answers a page that goes there by itself: a redirect after a form would be held to the forms'
-/// own policy, which allows no other site.
+/// Sends the buyer to the checkout, with a page that refreshes to it. A redirect would not work: the policy `form-action 'self'`
+/// also applies to redirects after a form.
 pub(super) async fn pay(State(host): State<Arc<Host>>, visit: Visit, Id(token): Id<AccessToken>) -> Shown {
     let checkout = match host.online().pay(&token).await {
         Ok(checkout) => checkout,
         Err(failure) => return again(&host, &visit, &token, failure, "").await,
     };
     let say = visit.say;
-    let title = say.of("Menuju pembayaran", "On to the payment");
+    let title = say.of("Menuju pembayaran", "Continue to the payment");
     let body = html! {
         div.card.narrow {
             h1 { (title) }
             p { (say.of("Anda diteruskan ke halaman pembayaran Plugipay.", "You are taken to Plugipay's payment page.")) }
-            p { a.button.wide #go-on href=(checkout.hosted_url) rel="noreferrer" { (say.of("Lanjut ke pembayaran", "Go on to the payment")) } }
+            p { a.button.wide #go-on href=(checkout.hosted_url) rel="noreferrer" { (say.of("Lanjut ke pembayaran", "Continue to the payment")) } }
         }
     };
     let mut response = layout::show(&visit, Page { title, area: Area::Plain, body });
@@ -92,8 +89,8 @@ pub(super) async fn pay(State(host): State<Arc<Host>>, visit: Visit, Id(token): 
     Ok(response)
 }
 
-/// Takes the receipt of a form. The script sends the same form, and reads the refusal out of the page that is answered. The kind of
-/// image is what its bytes say.
+/// Stores the receipt of a form. The script sends the same form and takes the refusal from the returned page. The image's type is
+/// detected from its bytes.
 pub(super) async fn upload(
     State(host): State<Arc<Host>>,
     visit: Visit,
@@ -101,7 +98,7 @@ pub(super) async fn upload(
     headers: HeaderMap,
     intake: Intake,
 ) -> Shown {
-    // 404 goes before everything that the body could be refused for.
+    // 404 precedes every refusal of the body.
     host.commands().buyer_order(&token).await?;
     let file = match form::upload(&intake, &headers, RECEIPT).await {
         Ok(file) => file,
@@ -113,7 +110,7 @@ pub(super) async fn upload(
     }
 }
 
-/// The page once more, with what was wrong in this form.
+/// The page again, with the refusal of this form.
 async fn again(host: &Host, visit: &Visit, token: &AccessToken, failure: Failure, field: &str) -> Shown {
     let trouble = Trouble::of(visit.say, failure)?;
     again_for(host, visit, token, &trouble, field).await
@@ -123,13 +120,13 @@ async fn again_for(host: &Host, visit: &Visit, token: &AccessToken, trouble: &Tr
     let order = host.commands().buyer_order(token).await?;
     let param = Some(field.to_owned()).filter(|field| !field.is_empty());
     let trouble = Trouble { param, ..trouble.clone() };
-    Ok(trouble.on(page(visit, token, &order, &Told { trouble: Some(&trouble), ..Told::default() })))
+    Ok(trouble.on(page(visit, token, &order, &Context { trouble: Some(&trouble), ..Context::default() })))
 }
 
-fn page(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>) -> Response {
+fn page(visit: &Visit, token: &AccessToken, order: &BuyerOrder, context: &Context<'_>) -> Response {
     let say = visit.say;
     let is_confirmed = order.payment_status == PaymentStatus::PaymentConfirmed;
-    // What the script looks at: whenever it differs, the page has something new to say.
+    // The script compares this: if it differs, the page has changed.
     let state = format!(
         "{}-{}-{}-{}-{}-{}",
         order.payment_status.as_str(),
@@ -139,12 +136,12 @@ fn page(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>)
         order.online_payment,
         instructions_of(order)
     );
-    let here = visit.to(&format!("/o/{}{}", token.reveal(), if told.is_back { "?paid=1" } else { "" }));
+    let here = visit.to(&format!("/o/{}{}", token.reveal(), if context.is_back { "?paid=1" } else { "" }));
     let body = html! {
         div #order data-state=(state) data-news=[(!is_confirmed).then_some(here.as_str())] {
             @match &order.payment {
                 None => (receipt(visit, order)),
-                Some(due) => (open(visit, token, order, due, told, &here)),
+                Some(due) => (open(visit, token, order, due, context, &here)),
             }
         }
         p.sr-only #news role="status" data-text=(say.of("Status pesanan berubah.", "The order's state has changed."))
@@ -158,25 +155,16 @@ fn page(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>)
     layout::show(visit, Page { title: &title, area: Area::Shop { name, is_branded }, body })
 }
 
-/// Where to pay, in a few digits: a page that stays open must not go on showing an account that was replaced.
+/// A short digest of the payment instructions: an open page must notice that a bank account was replaced.
 fn instructions_of(order: &BuyerOrder) -> String {
     let json = serde_json::to_string(&order.payment).unwrap_or_default();
     Digest256::of(json.as_bytes()).to_string().chars().take(8).collect()
 }
 
-/// What was ordered, as a name.
-fn what(order: &BuyerOrder) -> String {
-    match &order.package_name {
-        Some(package) => format!("{} · {package}", order.service.name),
-        None => order.service.name.clone(),
-    }
-}
-
-/// Nothing is left to pay: a calm page to keep.
 fn receipt(visit: &Visit, order: &BuyerOrder) -> Markup {
     let say = visit.say;
     let number = format!("#{}", order.number);
-    let (what, placed) = (what(order), say.moment(order.created_at));
+    let (what, placed) = (ordered(&order.service.name, order.package_name.as_deref()), say.moment(order.created_at));
     let work = say.work(order.status);
     let rows: [(&str, &dyn maud::Render); 5] = [
         (say.of("Nomor pesanan", "Order number"), &number),
@@ -190,12 +178,12 @@ fn receipt(visit: &Visit, order: &BuyerOrder) -> Markup {
             (done_mark())
             h1 { (say.of("Pembayaran sudah dikonfirmasi", "Payment confirmed")) }
             @if !order.quoted_price_idr.is_zero() { p.amount { (order.quoted_price_idr.to_string()) } }
-            p { (say.of("Tidak ada lagi yang perlu dibayar. Terima kasih.", "There is nothing left to pay. Thank you.")) }
+            p { (say.of("Tidak ada lagi yang perlu dibayar. Terima kasih.", "Nothing is left to pay. Thank you.")) }
             (facts(&rows))
             p.muted.small {
                 (say.of(
                     "Konfirmasi juga dikirim ke email Anda. Simpan halaman ini untuk melihat kemajuan pengerjaan.",
-                    "A confirmation is sent to your e-mail address, too. Keep this page to follow the work.",
+                    "We also send a confirmation to your e-mail address. Keep this page to follow the work.",
                 ))
             }
         }
@@ -216,33 +204,30 @@ fn open(
     token: &AccessToken,
     order: &BuyerOrder,
     due: &PaymentInstructions,
-    told: &Told<'_>,
+    context: &Context<'_>,
     here: &str,
 ) -> Markup {
     let say = visit.say;
     let is_claimed = order.payment_status == PaymentStatus::PaymentClaimed;
     let is_closed = order.status.is_closed();
-    // What the buyer says by coming back is no payment yet, but a second one should not be asked for meanwhile.
-    let is_awaited = told.is_back && order.online_payment;
-    let done = match told.done {
-        Some("claimed") if is_claimed => Some(say.of(
-            "Penjual sudah diberi tahu bahwa Anda sudah transfer.",
-            "The seller has been told that you have paid.",
-        )),
+    // Returning from the checkout does not prove a payment, but the page should not ask for a second one.
+    let is_awaited = context.is_back && order.online_payment;
+    let done = match context.done {
+        Some("claimed") if is_claimed => Some(seller_knows(say)),
         Some("uploaded") if order.has_proof => {
             Some(say.of("Bukti transfer sudah terunggah.", "The receipt is uploaded."))
         }
         _ => None,
     };
-    let form_trouble = told.trouble.filter(|trouble| trouble.param.is_none());
+    let form_trouble = context.trouble.filter(|trouble| trouble.param.is_none());
     let ways = html! {
-        (transfer(visit, token, order, due, told, is_claimed))
+        (transfer(visit, token, order, due, context, is_claimed))
         @if order.online_payment { (online(visit, token)) }
     };
     html! {
         section.card.summary {
             p.muted { (say.of("Pesanan", "Order")) " #" (order.number) }
-            h1 { (what(order)) }
+            h1 { (ordered(&order.service.name, order.package_name.as_deref())) }
             @if order.quoted_price_idr.is_zero() {
                 p.amount.none { (say.of("Harga belum ditentukan", "No price yet")) }
             } @else {
@@ -253,7 +238,7 @@ fn open(
                 div { dt { (say.of("Pengerjaan", "Work")) } dd { (work_pill(say, order.status)) } }
             }
             p.next { (next_step(visit, order, is_awaited)) }
-            @if order.online_payment && !told.is_back {
+            @if order.online_payment && !context.is_back {
                 p.actions.jump {
                     a.button.secondary href="#transfer" { (say.of("Transfer bank", "Bank transfer")) }
                     a.button.secondary href="#online" { (say.of("Bayar online", "Pay online")) }
@@ -279,23 +264,27 @@ fn open(
     }
 }
 
-/// What the buyer is to do, or to wait for, in a sentence.
+fn seller_knows(say: Say) -> &'static str {
+    say.of("Penjual sudah diberi tahu bahwa Anda sudah transfer.", "The seller has been notified that you have paid.")
+}
+
+/// The buyer's next step.
 fn next_step(visit: &Visit, order: &BuyerOrder, is_awaited: bool) -> &'static str {
     let say = visit.say;
     if order.status.is_closed() {
         say.of(
             "Pesanan ini sudah tidak berjalan, jadi jangan membayar lagi. Tanyakan kepada penjual bila ragu.",
-            "This order is off, so don't pay any more. Ask the seller when in doubt.",
+            "This order is closed, so don't pay it. Ask the seller if you are unsure.",
         )
     } else if is_awaited {
         say.of(
             "Bila sudah Anda bayar, pembayaran online sedang dikonfirmasi. Muat ulang bila halaman ini belum berubah.",
-            "If you have paid, your online payment is being confirmed. Reload if this page has not changed yet.",
+            "If you have paid, your online payment is being confirmed. Reload this page if it has not changed yet.",
         )
     } else if order.payment_status == PaymentStatus::PaymentClaimed {
         say.of(
             "Anda sudah memberi tahu bahwa Anda sudah transfer. Penjual mengecek rekeningnya sendiri lalu mengonfirmasi di sini.",
-            "You have said that you paid. The seller looks at the bank account and then confirms here.",
+            "You have reported your payment. The seller checks the bank account and then confirms it here.",
         )
     } else if order.quoted_price_idr.is_zero() {
         say.of("Penjual akan menentukan harganya dahulu.", "The seller sets the price first.")
@@ -312,7 +301,7 @@ fn transfer(
     token: &AccessToken,
     order: &BuyerOrder,
     due: &PaymentInstructions,
-    told: &Told<'_>,
+    context: &Context<'_>,
     is_claimed: bool,
 ) -> Markup {
     let say = visit.say;
@@ -320,7 +309,7 @@ fn transfer(
         section.card aria-labelledby="transfer" {
             h2 #transfer { (say.of("Transfer bank", "Bank transfer")) }
             @if due.bank_accounts.is_empty() {
-                p { (say.of("Penjual belum mencantumkan rekening. Tanyakan langsung kepada penjual.", "The seller has not given a bank account yet. Please ask the seller.")) }
+                p { (say.of("Penjual belum mencantumkan rekening. Tanyakan langsung kepada penjual.", "The seller has not added a bank account yet. Please ask the seller.")) }
             } @else {
                 ul.banks {
                     @for account in &due.bank_accounts {
@@ -336,9 +325,9 @@ fn transfer(
             @if let Some(link) = &due.whatsapp_link {
                 p { a.button.secondary href=(link) rel="noopener noreferrer" { (say.of("Hubungi penjual di WhatsApp", "Ask the seller on WhatsApp")) } }
             }
-            (receipt_form(visit, token, order, told))
+            (receipt_form(visit, token, order, context))
             @if is_claimed {
-                p.muted { (say.of("Penjual sudah diberi tahu bahwa Anda sudah transfer.", "The seller has been told that you have paid.")) }
+                p.muted { (seller_knows(say)) }
             } @else {
                 form method="post" action=(visit.to(&format!("/o/{}/claim", token.reveal()))) data-once="" {
                     button.wide type="submit" { (say.of("Saya sudah transfer", "I have paid")) }
@@ -347,17 +336,17 @@ fn transfer(
             p.honest {
                 (say.of(
                     "Transfer manual dikonfirmasi oleh penjual setelah mengecek rekeningnya sendiri. Kami tidak memverifikasinya secara otomatis.",
-                    "A manual transfer is confirmed by the seller, who looks at the bank account. We don't verify it automatically.",
+                    "The seller confirms a manual transfer after checking the bank account. We don't verify it automatically.",
                 ))
             }
         }
     }
 }
 
-/// The upload: a plain form, which the script makes show a preview, the progress, and refusals without leaving the page.
-fn receipt_form(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &Told<'_>) -> Markup {
+/// The upload: a plain form. The script adds a preview, the progress, and refusals without leaving the page.
+fn receipt_form(visit: &Visit, token: &AccessToken, order: &BuyerOrder, context: &Context<'_>) -> Markup {
     let say = visit.say;
-    let trouble = told.trouble.filter(|trouble| trouble.param.as_deref() == Some(RECEIPT));
+    let trouble = context.trouble.filter(|trouble| trouble.param.as_deref() == Some(RECEIPT));
     let text = |code| say.code(code);
     let address = visit.to(&format!("/o/{}/proof", token.reveal()));
     html! {
@@ -365,12 +354,12 @@ fn receipt_form(visit: &Visit, token: &AccessToken, order: &BuyerOrder, told: &T
             data-done=(visit.to(&format!("/o/{}?done=uploaded", token.reveal())))
             data-bytes-max=(RECEIPT_BYTES_MAX) data-unsupported=(text(Code::UnsupportedMediaType)) data-large=(text(Code::PayloadTooLarge))
             data-changed=(text(Code::InvalidTransition)) data-busy=(text(Code::Busy)) data-wrong=(text(Code::InternalError))
-            data-failed=(say.of("Unggahan terputus. Coba lagi.", "The upload broke off. Try again.")) {
+            data-failed=(say.of("Unggahan terputus. Coba lagi.", "The upload was interrupted. Try again.")) {
             label.strong for=(RECEIPT) {
                 @if order.has_proof { (say.of("Ganti bukti transfer", "Replace the receipt")) }
                 @else { (say.of("Bukti transfer", "Receipt of the transfer")) }
             }
-            @if order.has_proof { p.have { (say.of("Bukti transfer sudah ada.", "A receipt is there.")) } }
+            @if order.has_proof { p.have { (say.of("Bukti transfer sudah ada.", "A receipt was uploaded.")) } }
             input #receipt type="file" name=(RECEIPT) accept=(ACCEPTED) required
                 aria-describedby="receipt-error receipt-hint" aria-invalid=[trouble.map(|_| "true")];
             p.hint #receipt-hint { (say.of("Foto atau tangkapan layar, paling besar 5 MB.", "A photo or a screenshot, at most 5 MB.")) }
@@ -391,7 +380,7 @@ fn online(visit: &Visit, token: &AccessToken) -> Markup {
             form method="post" action=(visit.to(&format!("/o/{}/pay", token.reveal()))) data-once="" {
                 button.wide.online type="submit" { (say.of("Bayar online", "Pay online")) }
             }
-            p.honest { (say.of("Dikonfirmasi otomatis begitu pembayarannya masuk.", "Confirmed automatically as soon as the payment is in.")) }
+            p.honest { (say.of("Dikonfirmasi otomatis begitu pembayarannya masuk.", "Confirmed automatically as soon as the payment arrives.")) }
         }
     }
 }

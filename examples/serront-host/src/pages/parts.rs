@@ -1,4 +1,4 @@
-//! The parts that pages are made of.
+//! Parts that several pages use.
 
 use maud::{Markup, Render, html};
 use serront_core::accounts::actor::Actor;
@@ -10,18 +10,15 @@ use serront_core::orders::payment::PaymentStatus;
 use super::form::{ONCE, TOKEN};
 use super::say::Say;
 use super::session::SignedIn;
-use super::visit::{Trouble, Visit};
+use super::visit::Trouble;
 
-/// The look of a state: what it means to whoever reads it.
 #[derive(Clone, Copy)]
 pub(super) enum Tone {
-    /// Nothing has happened yet.
+    /// Neutral.
     Calm,
-    /// Somebody has to do something.
+    /// Needs an action.
     Waiting,
-    /// Well.
     Good,
-    /// Not well.
     Bad,
 }
 
@@ -79,68 +76,64 @@ pub(super) fn delivery_pill(say: Say, status: EffectStatus) -> Markup {
     pill(tone, say.delivery(status))
 }
 
-/// What a form's redirect brought: told once, and read out.
+/// The message after a form's redirect; screen readers read it out.
 pub(super) fn notice(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.notice role="status" { (text) } } }
 }
 
-/// Why a form was not carried out, above it.
+/// Why a form was refused, above it.
 pub(super) fn alert(trouble: Option<&Trouble>) -> Markup {
     html! { @if let Some(trouble) = trouble { p.alert role="alert" { (trouble.text) } } }
 }
 
-/// What every form of a session carries.
+/// The hidden token of every form in a session.
 pub(super) fn hidden<W>(visitor: &SignedIn<W>) -> Markup {
     html! { input type="hidden" name=(TOKEN) value=(visitor.token); }
 }
 
-/// What makes one of a form that is sent twice.
+/// The hidden idempotency key of a form.
 pub(super) fn once(text: &str) -> Markup {
     html! { input type="hidden" name=(ONCE) value=(text); }
 }
 
-/// A field of a form: a label above, a rule below, and the refusal beside it.
+/// A field of a form: a label above, a rule below, and the refusal.
 pub(super) struct Field<'a> {
-    /// Its name in the form, and its id.
+    /// The name in the form, and the element's id.
     pub(super) name: &'a str,
-    /// As the service names it, if otherwise.
+    /// The name in the service.
     pub(super) param: &'a str,
     pub(super) label: &'a str,
-    /// What may stand in it.
+    /// Which values are allowed.
     pub(super) rule: &'a str,
     pub(super) value: &'a str,
     pub(super) input: Input<'a>,
     pub(super) is_required: bool,
-    /// What to say of a refused value, where the rule does not say it.
+    /// Why a value was refused, if the rule does not explain it.
     pub(super) wrong: &'a str,
 }
 
-/// What a field is.
 #[derive(Clone, Copy)]
 pub(super) enum Input<'a> {
-    /// One line of this `type`, with what the browser may fill in.
     Line {
-        /// `text`, `email`, `tel`, `password`, `url`.
+        /// The `type`: `text`, `email`, `tel`, `password` or `url`.
         kind: &'a str,
         /// The `autocomplete` token.
         autocomplete: &'a str,
     },
     /// Digits.
     Amount,
-    /// A day. A browser without a picker shows a line of text, with the format in it and as its rule.
+    /// A day. A browser without a picker shows a line of text with the format as placeholder and pattern.
     Day,
-    /// Several lines.
+    /// A text area with this many rows.
     Lines(u8),
 }
 
-/// How many characters of an account's number are surely in sight on a small phone; of a longer one the rest is scrolled to.
+/// Characters of an account number that fit on a small phone; a longer one scrolls.
 const DIGITS_IN_SIGHT: usize = 18;
-
-/// One line of text.
 pub(super) const TEXT: Input<'static> = Input::Line { kind: "text", autocomplete: "off" };
 
 impl<'a> Field<'a> {
-    /// A line of text that the service names as the form does, and that may be left empty.
+    /// An optional line of text with the same name in the service.
     pub(super) const fn text(name: &'a str, label: &'a str, value: &'a str) -> Self {
         Self { name, param: name, label, rule: "", value, input: TEXT, is_required: false, wrong: "" }
     }
@@ -165,12 +158,12 @@ impl<'a> Field<'a> {
         Self { param, ..self }
     }
 
-    /// Rendered, with the refusal if it is this field's.
+    /// Renders the field, with the refusal if it names this field.
     pub(super) fn show(&self, say: Say, trouble: Option<&Trouble>) -> Markup {
         let Field { name, param, label, rule, value, input, is_required, wrong } = *self;
         let is_wrong = trouble.is_some_and(|trouble| trouble.param.as_deref() == Some(param));
         let (hint, error) = (format!("{name}-hint"), format!("{name}-error"));
-        // The refusal says the rule itself.
+        // The refusal includes the rule.
         let described = match (is_wrong, rule.is_empty()) {
             (true, _) => Some(error.as_str()),
             (false, false) => Some(hint.as_str()),
@@ -205,8 +198,8 @@ impl<'a> Field<'a> {
                 @if is_wrong {
                     p.error #(error) {
                         @if !wrong.is_empty() { (wrong) "." }
-                        @else if rule.is_empty() { (say.of("Isian ini terlalu panjang, atau berisi tanda yang tidak bisa dipakai.", "This is too long, or has characters that can't be used.")) }
-                        @else { (say.of("Periksa isian ini.", "Please check this.")) " " (rule) "." }
+                        @else if rule.is_empty() { (say.of("Isian ini terlalu panjang, atau berisi tanda yang tidak bisa dipakai.", "This text is too long, or contains characters that are not allowed.")) }
+                        @else { (say.of("Periksa isian ini.", "Please check this field.")) " " (rule) "." }
                     }
                 } @else if !rule.is_empty() {
                     p.hint #(hint) { (rule) "." }
@@ -216,12 +209,11 @@ impl<'a> Field<'a> {
     }
 }
 
-/// How a day is written where the browser has no picker.
+/// The format of a day, for browsers without a picker.
 pub(super) fn day_rule(say: Say) -> &'static str {
     say.of("Tulis tahun-bulan-tanggal, misalnya 2026-12-24", "Write year-month-day, such as 2026-12-24")
 }
 
-/// Facts as names and values.
 pub(super) fn facts(rows: &[(&str, &dyn Render)]) -> Markup {
     html! {
         dl.facts {
@@ -232,22 +224,46 @@ pub(super) fn facts(rows: &[(&str, &dyn Render)]) -> Markup {
     }
 }
 
-/// The way to the next page of a list.
-pub(super) fn more(visit: &Visit, path: &str, query: &[(&str, &str)], cursor: Option<&str>) -> Markup {
-    let address = cursor.map(|cursor| {
-        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
-        pairs.extend_pairs(query.iter().filter(|(_, value)| !value.is_empty())).append_pair("cursor", cursor);
-        visit.to(&format!("{path}?{}", pairs.finish()))
-    });
+/// The name of the ordered service, with the package if there is one.
+pub(super) fn ordered(service: &str, package: Option<&str>) -> String {
+    package.map_or_else(|| service.to_owned(), |package| format!("{service} · {package}"))
+}
+
+/// A text that a person wrote, under a label.
+pub(super) fn quoted(name: &str, text: &str) -> Markup {
+    html! { div { p.muted.small { (name) } p.lines { (text) } } }
+}
+
+/// A filter's list of values, after "all".
+pub(super) fn choices<'a>(
+    say: Say,
+    name: &str,
+    label: &str,
+    chosen: &str,
+    values: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Markup {
     html! {
-        @if let Some(address) = address {
-            p.more { a.button.secondary href=(address) { (visit.say.of("Berikutnya", "Next page")) } }
+        div.field {
+            label for=(name) { (label) }
+            select id=(name) name=(name) {
+                option value="" { (say.of("Semua", "All")) }
+                @for (value, text) in values { option value=(value) selected[value == chosen] { (text) } }
+            }
         }
     }
 }
 
-/// A button that copies this text, inside an element with `data-copies` in which the text itself is marked `data-copied`. Where
-/// the browser does not let it copy, as within messengers, the script selects the text and says so in a [`copy_refusal`].
+/// The link to the next page of a list.
+pub(super) fn more(say: Say, address: Option<String>) -> Markup {
+    html! {
+        @if let Some(address) = address {
+            p.more { a.button.secondary href=(address) { (say.of("Berikutnya", "Next page")) } }
+        }
+    }
+}
+
+/// A button that copies this text. It is inside an element with `data-copies`, in which the text itself has `data-copied`. If the
+/// browser refuses to copy, as within messengers, the script selects the text and shows a message in a [`copy_refusal`].
 pub(super) fn copy_button(say: Say, text: &str, label: Option<&str>) -> Markup {
     html! {
         button.quiet[label.is_some()] type="button" data-copy=(text) data-done=(say.of("Tersalin", "Copied"))
@@ -256,12 +272,12 @@ pub(super) fn copy_button(say: Say, text: &str, label: Option<&str>) -> Markup {
     }
 }
 
-/// Where it is said that the browser does not copy.
+/// The place of the message that the browser refuses to copy.
 pub(super) fn copy_refusal() -> Markup {
     html! { span.hint.wide role="status" {} }
 }
 
-/// A bank account's number as it was typed, with a button that copies its digits alone: banks' apps take no dashes.
+/// A bank account's number as it was typed, with a button that copies only its digits: banks' apps reject dashes.
 pub(super) fn account_number(say: Say, bank_name: &str, number: &str) -> Markup {
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     let label = say.of(format!("Salin nomor rekening {bank_name}"), format!("Copy the account number of {bank_name}"));
@@ -274,7 +290,7 @@ pub(super) fn account_number(say: Say, bank_name: &str, number: &str) -> Markup 
     }
 }
 
-/// Where a payout goes, with a button that copies the number.
+/// The destination of a payout, with a button that copies the number.
 pub(super) fn bank_details(say: Say, bank: &BankDetails) -> Markup {
     let BankDetails { bank_code, bank_name, bank_account_number, bank_account_holder } = bank;
     html! {
@@ -286,7 +302,7 @@ pub(super) fn bank_details(say: Say, bank: &BankDetails) -> Markup {
     }
 }
 
-/// The steps of a payout, the newest first, each with who made it as `who` names them.
+/// The steps of a payout, newest first, each with its actor as named by `who`.
 pub(super) fn payout_history(say: Say, steps: &[PayoutAudit], who: impl Fn(&Actor) -> String) -> Markup {
     html! {
         section.card #history aria-labelledby="history-title" {

@@ -1,4 +1,4 @@
-//! What the pages say, in Indonesian and English: each sentence stands in both beside each other, so that none is missing.
+//! The pages' texts. Each text is written in Indonesian and English at the same place, so that no translation can be missing.
 
 use chrono::{DateTime, Datelike as _, FixedOffset, Timelike as _};
 use serront_core::accounts::actor::Actor;
@@ -14,18 +14,17 @@ use serront_core::primitives::image::ImageFault;
 use serront_core::primitives::rejection::{Code, Rejection};
 use serront_core::primitives::time::Timestamp;
 
-/// Speaks one language.
+/// Texts in one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Say(pub(super) Language);
 
-/// Western Indonesia Time, in which the pages tell times: it has no summer time.
+/// Western Indonesia Time, the pages' time zone. It has no summer time.
 const WIB_SECONDS: i32 = 7 * 3_600;
-
 const MONTHS_ID: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "Mei", "Jun", "Jul", "Agu", "Sep", "Okt", "Nov", "Des"];
 const MONTHS_EN: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl Say {
-    /// The one of the two that is to be read.
+    /// The text in this language.
     pub(super) fn of<T>(self, indonesian: T, english: T) -> T {
         match self.0 {
             Language::Id => indonesian,
@@ -58,7 +57,6 @@ impl Say {
         format!("{}, {:02}{between}{:02} WIB", self.day(at), time.hour(), time.minute())
     }
 
-    /// A state of the work track.
     pub(super) fn work(self, status: WorkStatus) -> &'static str {
         match status {
             WorkStatus::Requested => self.of("Menunggu jawaban", "Requested"),
@@ -71,16 +69,14 @@ impl Say {
         }
     }
 
-    /// A state of the payment track.
     pub(super) fn payment(self, status: PaymentStatus) -> &'static str {
         match status {
             PaymentStatus::Unpaid => self.of("Belum dibayar", "Unpaid"),
-            PaymentStatus::PaymentClaimed => self.of("Menunggu pengecekan", "Awaiting the check"),
+            PaymentStatus::PaymentClaimed => self.of("Menunggu pengecekan", "Waiting for review"),
             PaymentStatus::PaymentConfirmed => self.of("Pembayaran dikonfirmasi", "Payment confirmed"),
         }
     }
 
-    /// A state of a payout.
     pub(super) fn payout(self, status: PayoutStatus) -> &'static str {
         match status {
             PayoutStatus::Pending => self.of("Menunggu diproses", "Pending"),
@@ -91,7 +87,6 @@ impl Say {
         }
     }
 
-    /// A state of a delivery.
     pub(super) fn delivery(self, status: EffectStatus) -> &'static str {
         match status {
             EffectStatus::Pending => self.of("Dalam antrean", "Queued"),
@@ -100,7 +95,6 @@ impl Say {
         }
     }
 
-    /// What an entry is for.
     pub(super) fn entry(self, code: EntryCode) -> &'static str {
         match code {
             EntryCode::Sale => self.of("Pembayaran online", "Online payment"),
@@ -110,22 +104,21 @@ impl Say {
         }
     }
 
-    /// Why money could not confirm its order.
+    /// Why a payment could not confirm its order.
     pub(super) fn exception(self, kind: ExceptionKind) -> &'static str {
         match kind {
             ExceptionKind::AlreadyConfirmed => {
-                self.of("Pesanan ini sudah dikonfirmasi sebelumnya", "The order had been confirmed already")
+                self.of("Pesanan ini sudah dikonfirmasi sebelumnya", "The order was already confirmed")
             }
             ExceptionKind::OrderClosed => {
-                self.of("Pesanan ini sudah ditolak atau dibatalkan", "The order had been declined or canceled")
+                self.of("Pesanan ini sudah ditolak atau dibatalkan", "The order was already declined or canceled")
             }
             ExceptionKind::AmountMismatch => {
-                self.of("Jumlahnya tidak sama dengan tagihan", "The amount is not the one that was due")
+                self.of("Jumlahnya tidak sama dengan tagihan", "The amount differs from the amount due")
             }
         }
     }
 
-    /// A state of an exception.
     pub(super) fn exception_status(self, status: ExceptionStatus) -> &'static str {
         match status {
             ExceptionStatus::Open => self.of("Perlu ditindaklanjuti", "Open"),
@@ -133,7 +126,6 @@ impl Say {
         }
     }
 
-    /// Who did it.
     pub(super) fn actor(self, actor: &Actor) -> String {
         match actor {
             Actor::Buyer { .. } => self.of("Pembeli", "The buyer").to_owned(),
@@ -156,7 +148,6 @@ impl Say {
         }
     }
 
-    /// What was done to an order.
     pub(super) fn act(self, act: &Act) -> String {
         match act {
             Act::Placed { quote } if quote.is_zero() => {
@@ -166,7 +157,7 @@ impl Say {
             Act::Payment { to, .. } => match to {
                 PaymentStatus::Unpaid => self.of("Pembayaran: belum dibayar", "Payment: unpaid"),
                 PaymentStatus::PaymentClaimed => {
-                    self.of("Pembeli menyatakan sudah transfer", "The buyer says it was paid")
+                    self.of("Pembeli menyatakan sudah transfer", "The buyer reported the payment")
                 }
                 PaymentStatus::PaymentConfirmed => self.of("Pembayaran dikonfirmasi", "Payment confirmed"),
             }
@@ -196,19 +187,19 @@ impl Say {
         }
     }
 
-    /// A refusal, to whoever asked. What names a field is told beside the field instead.
+    /// The text of a refusal. A refusal of a field is shown at the field instead.
     pub(super) fn refusal(self, rejection: &Rejection) -> String {
         if let Rejection::InsufficientBalance { available } = rejection {
             let available = rupiah(*available);
             return self.of(
                 format!("Saldo tidak cukup: yang tersedia {available}."),
-                format!("There is not enough: {available} is available."),
+                format!("The balance is too low: {available} is available."),
             );
         }
         if let Rejection::LimitReached { limit, .. } = rejection {
             return self.of(
                 format!("Batas paket Anda sudah tercapai: {limit}."),
-                format!("The limit of your plan is reached: {limit}."),
+                format!("You have reached the limit of your plan: {limit}."),
             );
         }
         if let Rejection::UnsupportedMediaType(fault) = rejection {
@@ -217,7 +208,7 @@ impl Say {
         self.code(rejection.code()).to_owned()
     }
 
-    /// Why a file is not taken as a receipt, and what to send instead.
+    /// Why a file is not accepted as a receipt, and what to send instead.
     fn image(self, fault: ImageFault) -> &'static str {
         match fault {
             ImageFault::Empty => {
@@ -226,7 +217,7 @@ impl Say {
             ImageFault::Heic => self.of(
                 "Ini foto HEIC dari iPhone, yang tidak bisa dibuka penjual. Unggah tangkapan layar dari foto ini, atau ubah dulu \
                  ke JPEG: Pengaturan > Kamera > Format > Paling Kompatibel, lalu foto ulang.",
-                "This is an iPhone's HEIC photo, which the seller can't open. Upload a screenshot of it, or switch to JPEG \
+                "This is an iPhone HEIC photo, which the seller can't open. Upload a screenshot of it, or switch to JPEG \
                  (Settings > Camera > Formats > Most Compatible) and take the photo again.",
             ),
             ImageFault::Pdf => self.of(
@@ -239,7 +230,7 @@ impl Say {
             ),
             ImageFault::Incomplete => self.of(
                 "Gambar ini tidak lengkap: sebagian isinya hilang atau rusak. Unduh atau foto ulang, lalu coba lagi.",
-                "This image is incomplete: a part of it is missing or damaged. Download it or take it again, then try again.",
+                "This image is incomplete: a part of it is missing or damaged. Download it or take the photo again, then retry.",
             ),
             ImageFault::TooManyPixels => self.of(
                 "Gambar ini terlalu besar: paling besar 120 megapiksel. Unggah tangkapan layarnya.",
@@ -253,30 +244,30 @@ impl Say {
         }
     }
 
-    /// What a code means, to whoever meets it on a page.
+    /// The text of a code on a page.
     pub(super) fn code(self, code: Code) -> &'static str {
         match code {
-            Code::ValidationError => {
-                self.of("Ada isian yang belum sesuai.", "Something is not filled in as it has to be.")
-            }
+            Code::ValidationError => self.of("Ada isian yang belum sesuai.", "A field is not filled in correctly."),
             Code::Unauthorized => self.of("Silakan masuk dahulu.", "Please sign in first."),
-            Code::InvalidSignature => self.of("Tanda tangan tidak cocok.", "The signature does not hold."),
+            Code::InvalidSignature => self.of("Tanda tangan tidak cocok.", "The signature is not valid."),
             Code::UpgradeRequired => self.of(
                 "Paket Anda belum mencakup fitur ini. Tersedia mulai paket Starter.",
                 "Your plan does not include this. It is available from the Starter plan up.",
             ),
-            Code::LimitReached => self.of("Batas paket Anda sudah tercapai.", "The limit of your plan is reached."),
+            Code::LimitReached => {
+                self.of("Batas paket Anda sudah tercapai.", "You have reached the limit of your plan.")
+            }
             Code::OperatorOnly => self.of("Hanya operator yang boleh melakukan ini.", "Only an operator may do this."),
             Code::NotFound => self.of(
                 "Halaman ini tidak ada, atau alamatnya tidak lengkap.",
-                "There is no such page, or the address is not complete.",
+                "This page does not exist, or the address is incomplete.",
             ),
             Code::MethodNotAllowed => {
-                self.of("Halaman ini tidak bisa dibuka begitu.", "This page can't be opened that way.")
+                self.of("Halaman ini tidak bisa dibuka begitu.", "This page can't be opened in this way.")
             }
             Code::InvalidTransition => self.of(
                 "Statusnya sudah berubah, jadi langkah ini tidak berlaku lagi.",
-                "The state has changed meanwhile, so this step does not apply any more.",
+                "The state has changed, so this step is no longer possible.",
             ),
             Code::PaymentModuleDisabled => {
                 self.of("Pembayaran online sedang tidak aktif.", "Online payment is switched off.")
@@ -285,21 +276,21 @@ impl Say {
                 self.of("Pesanan ini sudah ditolak atau dibatalkan.", "This order was declined or canceled.")
             }
             Code::NoQuote => self.of("Penjual belum menentukan harganya.", "The seller has not set the price yet."),
-            Code::InsufficientBalance => self.of("Saldo tidak cukup.", "There is not enough available."),
+            Code::InsufficientBalance => self.of("Saldo tidak cukup.", "The available balance is too low."),
             Code::BankAccountRequired => {
                 self.of("Isi rekening tujuan pencairan dahulu.", "Fill in the bank account for payouts first.")
             }
-            Code::Conflict => self.of("Nama ini sudah dipakai.", "That name is taken."),
+            Code::Conflict => self.of("Nama ini sudah dipakai.", "This name is already taken."),
             Code::IdempotencyKeyInUse => {
-                self.of("Formulir ini sudah dikirim sebelumnya.", "This form was sent before.")
+                self.of("Formulir ini sudah dikirim sebelumnya.", "This form was already sent.")
             }
             Code::AlreadyQueued => self.of(
                 "Kiriman ini masih dalam antrean dan dicoba lagi dengan sendirinya.",
-                "This delivery is queued already, and is tried again by itself.",
+                "This delivery is already queued and will be retried automatically.",
             ),
             Code::EndpointDisabled => self.of(
                 "Webhook tujuannya sedang dijeda atau sudah dihapus, jadi tidak ada yang dikirim ke sana.",
-                "The webhook that it goes to is paused or deleted, so nothing is sent there.",
+                "The delivery's webhook is paused or deleted, so nothing is sent to it.",
             ),
             Code::PayloadTooLarge => {
                 self.of("Berkas terlalu besar: paling besar 5 MB.", "The file is too large: at most 5 MB.")
@@ -310,18 +301,16 @@ impl Say {
             ),
             Code::RateLimited => self.of(
                 "Terlalu banyak permintaan dari sini. Tunggu sebentar, lalu coba lagi.",
-                "Too many requests from here. Wait a moment, then try again.",
+                "Too many requests from your address. Wait a moment, then try again.",
             ),
             Code::PlugipayError => self.of(
                 "Penyedia pembayaran sedang tidak bisa dihubungi. Coba lagi sebentar lagi.",
-                "The payment provider can't be reached at the moment. Try again shortly.",
+                "The payment provider is not available at the moment. Try again shortly.",
             ),
             Code::NotConfigured => {
                 self.of("Pembayaran online belum disiapkan di sini.", "Online payment is not set up here.")
             }
-            Code::Busy => {
-                self.of("Sedang ramai. Coba lagi sebentar lagi.", "Too busy at the moment. Try again shortly.")
-            }
+            Code::Busy => self.of("Sedang ramai. Coba lagi sebentar lagi.", "The service is busy. Try again shortly."),
             Code::InternalError | _ => {
                 self.of("Ada yang gagal di pihak kami. Coba lagi.", "Something failed on our side. Try again.")
             }
@@ -329,7 +318,7 @@ impl Say {
     }
 }
 
-/// An amount that may be below zero, as people in Indonesia write it: `−Rp 2.250`.
+/// An amount, possibly negative, as written in Indonesia: `−Rp 2.250`.
 pub(super) fn rupiah(amount: i64) -> String {
     let digits = amount.unsigned_abs().to_string();
     let mut text = String::from(if amount < 0 { "−Rp " } else { "Rp " });
@@ -347,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_western_indonesia() {
+    fn times_are_shown_in_western_indonesia_time() {
         // 2026-11-22T17:05:00Z is a day later there.
         let at = Timestamp::from_millis(1_795_367_100_000);
         assert_eq!(at.to_string(), "2026-11-22T17:05:00.000Z");

@@ -1,80 +1,47 @@
 //! Sessions: an encrypted cookie that remembers which key opened it.
 //!
-//! The cookie holds the key's hash, an end and a token for forms, encrypted and authenticated under the host's
-//! [`SessionKey`]. Nothing is stored, so any host with the same session key takes it; each request looks the key up, so that
-//! a key's deletion ends its sessions at once, everywhere. Signing out forgets the cookie in that browser.
+//! The cookie contains the key's hash, an expiry and a token for forms, encrypted and authenticated with the host's
+//! [`SessionKey`](crate::session_key::SessionKey). Nothing is stored, so any host with the same session key accepts it. Each
+//! request looks the key up, so deleting a key ends its sessions immediately. Signing out deletes the cookie in that browser.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use cookie::{Cookie, CookieJar, Key, SameSite};
-use serront_core::accounts::key::{ApiKey, Caller, OperatorKey, SecretBytes};
-use serront_core::ports::{PortError, Secrets};
+use cookie::{Cookie, CookieJar};
+use maud::Markup;
+use serront_core::accounts::key::{ApiKey, Caller, OperatorKey};
+use serront_core::ports::PortError;
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::digest::hex;
 use serront_core::primitives::text::visible;
 use serront_core::primitives::time::Timestamp;
 use serront_core::service::Failure;
 
-use super::form::{self, Form};
-use super::layout::{self, Area, Page};
-use super::visit::{self, Turn, Visit, see_other};
 use crate::auth::{Authenticated, OperatorId, Who};
 use crate::body::Intake;
-use crate::envelope::Problem;
 use crate::log::describe;
+use crate::pages::error_page::stale_form;
+use crate::pages::form::{self, Form};
+use crate::pages::layout::{self, Area, Page, Section};
+use crate::pages::visit::{self, Turn, Visit, see_other};
+use crate::problem::Problem;
 use crate::state::Host;
 
-/// How long a session lasts: a working day with room to spare.
+/// A working day with room to spare.
 const SESSION_SECONDS: u32 = 12 * 3_600;
 
-/// What sessions are encrypted under.
-#[derive(Clone)]
-pub struct SessionKey(Key);
-
-impl SessionKey {
-    /// How many bytes one is made from.
-    pub const BYTES: usize = 64;
-
-    /// From bytes that nobody else knows.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        Self(Key::from(bytes))
-    }
-
-    /// The bytes of a new one.
-    ///
-    /// # Errors
-    /// The generator's.
-    pub fn draw_bytes(secrets: &dyn Secrets) -> Result<[u8; Self::BYTES], PortError> {
-        let parts: [SecretBytes; 3] = [secrets.draw()?, secrets.draw()?, secrets.draw()?];
-        let mut bytes = [0; Self::BYTES];
-        for (to, from) in bytes.iter_mut().zip(parts.as_flattened()) {
-            *to = *from;
-        }
-        Ok(bytes)
-    }
-}
-
-/// `Debug` does not show the key.
-impl std::fmt::Debug for SessionKey {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("SessionKey(…)")
-    }
-}
-
-/// Who can sign in.
+/// A kind of user who can sign in.
 pub(super) trait Role: Who + Sized {
-    /// The session's cookie.
+    /// The name of the session's cookie.
     const COOKIE: &'static str;
-    /// Where it leads, and where the cookie goes.
+    /// The first page, and the path of the cookie.
     const HOME: &'static str;
-    /// The hash of such a key, if the text is one.
+    /// The hash of a key of this role. `None` if the text is no such key.
     fn hash(key: &str) -> Option<Digest256>;
-    /// Who holds the key of this hash.
+    /// Looks up the holder of the key with this hash.
     fn holder(host: &Host, hash: Digest256) -> impl Future<Output = Result<Option<Self>, Failure>> + Send;
 }
 
@@ -104,7 +71,7 @@ impl Role for OperatorId {
     }
 }
 
-/// What the cookie holds.
+/// The content of the cookie.
 struct Session {
     key: Digest256,
     ends: Timestamp,
@@ -131,19 +98,11 @@ impl Session {
     }
 }
 
-fn set_cookie<R: Role>(host: &Host, response: &mut Response, value: &str, seconds: u32) -> Result<(), Turn> {
-    let cookie = Cookie::build((R::COOKIE, value.to_owned()))
-        .path(format!("{}{}", host.base, R::HOME))
-        .max_age(cookie::time::Duration::seconds(seconds.into()))
-        .same_site(SameSite::Lax)
-        .http_only(true)
-        .secure(host.is_secure());
-    let value = HeaderValue::try_from(cookie.to_string()).map_err(|_| Problem::internal("a cookie is no header"))?;
-    response.headers_mut().append(header::SET_COOKIE, value);
-    Ok(())
+fn set<R: Role>(host: &Host, response: &mut Response, value: &str, seconds: u32) -> Result<(), Turn> {
+    visit::set_cookie(host, response, (R::COOKIE, value), format!("{}{}", host.base, R::HOME), seconds)
 }
 
-/// Begins a session with this key and goes on to `next`; `None` if the key opens nothing.
+/// Starts a session with this key and redirects to `next`. `None` if the key is not valid.
 pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result<Option<Response>, Turn> {
     let Some(hash) = R::hash(visible(key).trim()) else { return Ok(None) };
     if R::holder(host, hash).await?.is_none() {
@@ -157,30 +116,30 @@ pub(super) async fn begin<R: Role>(host: &Host, key: &str, next: &str) -> Result
     jar.private_mut(&host.session_key().map_err(no_secret)?.0).add(Cookie::new(R::COOKIE, session.to_text()));
     let sealed = jar.get(R::COOKIE).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
     let mut response = see_other(&format!("{}{}", host.base, safe_next::<R>(next)));
-    set_cookie::<R>(host, &mut response, &sealed, SESSION_SECONDS)?;
+    set::<R>(host, &mut response, &sealed, SESSION_SECONDS)?;
     Ok(Some(response))
 }
 
-/// Forgets the session in this browser.
+/// Ends the session in this browser.
 pub(super) fn end<R: Role>(host: &Host) -> Result<Response, Turn> {
     let mut response = see_other(&format!("{}{}/login?out=1", host.base, R::HOME));
-    set_cookie::<R>(host, &mut response, "", 0)?;
+    set::<R>(host, &mut response, "", 0)?;
     Ok(response)
 }
 
-/// Where to go after signing in: a page behind the session, or its first one.
+/// The page after signing in: `next` if it belongs to this role, or its first page.
 pub(super) fn safe_next<R: Role>(next: &str) -> &str {
     let is_below = next.strip_prefix(R::HOME).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_below && is_plain { next } else { R::HOME }
 }
 
-/// A visitor who has signed in, and what is needed of the request.
+/// A visitor who has signed in.
 pub(super) struct SignedIn<W> {
-    /// The same as a caller of the API.
+    /// The visitor as a caller of the API.
     pub(super) caller: Authenticated<W>,
     pub(super) visit: Visit,
-    /// What every form of the session carries.
+    /// The token that every form of the session carries.
     pub(super) token: String,
 }
 
@@ -189,6 +148,20 @@ pub(super) type Seller = SignedIn<Caller>;
 
 /// An operator.
 pub(super) type Staff = SignedIn<OperatorId>;
+
+impl Seller {
+    /// A page of the dashboard.
+    pub(super) fn page(&self, at: Section, title: &str, body: Markup) -> Response {
+        layout::show(&self.visit, Page { title, area: Area::Dashboard { token: &self.token, at }, body })
+    }
+}
+
+impl Staff {
+    /// A page for operators.
+    pub(super) fn page(&self, title: &str, body: Markup) -> Response {
+        layout::show(&self.visit, Page { title, area: Area::Operator { token: &self.token }, body })
+    }
+}
 
 impl<R: Role> FromRequestParts<Arc<Host>> for SignedIn<R> {
     type Rejection = Turn;
@@ -201,47 +174,24 @@ impl<R: Role> FromRequestParts<Arc<Host>> for SignedIn<R> {
             return Ok(Self { caller: Authenticated::of(who, parts, host), visit, token: session.token });
         }
         let ended = visit::cookie(&parts.headers, R::COOKIE).is_some();
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        if ended {
-            query.append_pair("ended", "1");
-        }
-        // What was to be sent by a form is gone; its page is where to go on.
-        query.append_pair("next", if parts.method == axum::http::Method::GET { &visit.here } else { R::HOME });
-        Err(Turn::to(visit.go(&format!("{}/login?{}", R::HOME, query.finish()))))
+        // A form's content is lost, so sending it leads to the first page.
+        let next = if parts.method == Method::GET { &visit.here } else { R::HOME };
+        let parameters = [("ended", if ended { "1" } else { "" }), ("next", next)];
+        Err(Turn::to(see_other(&visit.link(&format!("{}/login", R::HOME), parameters))))
     }
 }
 
 impl<W: Who> SignedIn<W> {
-    /// The form that was sent, if it is the session's own.
+    /// Reads the form. Refuses one without the session's token.
     pub(super) async fn form(&self, intake: &Intake) -> Result<Form, Turn> {
         let form = Form::read(intake).await?;
-        if form.carries(&self.token) { Ok(form) } else { Err(Turn::to(stale(&self.visit))) }
+        if form.carries(&self.token) { Ok(form) } else { Err(Turn::to(stale_form(&self.visit))) }
     }
 
-    /// What makes one of a form that is sent twice: another text on each page.
+    /// An idempotency key for a form, different on each page.
     pub(super) fn fresh_once(&self) -> Result<String, Turn> {
         form::fresh_once(self.caller.secrets())
     }
-}
-
-/// A form of an earlier session, or of another site: nothing is done.
-fn stale(visit: &Visit) -> Response {
-    let say = visit.say;
-    let title = say.of("Formulir sudah kedaluwarsa", "This form is out of date");
-    let body = maud::html! {
-        div.card.narrow {
-            h1 { (title) }
-            p {
-                (say.of(
-                    "Anda sudah masuk lagi sejak halamannya dibuka. Tidak ada yang berubah. Kembali, muat ulang halamannya, lalu kirim lagi.",
-                    "You have signed in again since its page was opened. Nothing has changed. Go back, reload the page, and send it again.",
-                ))
-            }
-        }
-    };
-    let mut response = layout::show(visit, Page { title, area: Area::Plain, body });
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
-    response
 }
 
 #[cfg(test)]
@@ -249,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_signing_in_one_stays_on_this_site() {
+    fn signing_in_redirects_only_within_this_site() {
         for (next, safe) in [
             ("/dashboard", "/dashboard"),
             ("/dashboard/orders/ord_1?x=%2F", "/dashboard/orders/ord_1?x=%2F"),

@@ -1,4 +1,4 @@
-//! The storefront: the seller's profile, services and the order form. Never a bank account.
+//! The storefront: the seller's profile, services and the order form. It never shows a bank account.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ use super::guard::Findable;
 use super::layout::{self, Area, Page};
 use super::parts::{self, Field, Input, alert, day_rule};
 use super::say::Say;
-use super::visit::{Trouble, Visit};
+use super::visit::{Shown, Trouble, Visit};
 use crate::auth::{Id, ShopSlug};
 use crate::body::Intake;
 use crate::query::Query;
 use crate::state::Host;
 
-/// How many services a page offers. Each may have five packages, and all of it has to stay far below 50 kB.
+/// Services on a page. Each may have five packages, and the page should stay far below 50 kB.
 const SERVICES_ON_A_PAGE: usize = 12;
-/// How much of a description stands beside a choice, in characters.
+/// Most characters of a service's description.
 const DETAIL_CHARACTERS_MAX: usize = 160;
 
 pub(super) async fn show(
@@ -33,20 +33,20 @@ pub(super) async fn show(
     visit: Visit,
     Id(ShopSlug(slug)): Id<ShopSlug>,
     query: Query,
-) -> super::Shown {
+) -> Shown {
     let shop = host.commands().shop(&slug).await?;
     let from = query.one("from")?.and_then(|from| from.parse().ok()).unwrap_or(0);
     let once = form::fresh_once(host.ports.secrets.as_ref())?;
-    Ok(page(&visit, &shop, &Shown { from, once: &once, input: &OrderInput::default(), trouble: None }))
+    Ok(page(&visit, &shop, &Displayed { from, once: &once, input: &OrderInput::default(), trouble: None }))
 }
 
-/// Places the order and goes to its page. Sent twice, with scripts or without, it places one and goes to that.
+/// Places the order and redirects to its page. A form that is sent twice places one order.
 pub(super) async fn order(
     State(host): State<Arc<Host>>,
     visit: Visit,
     Id(ShopSlug(slug)): Id<ShopSlug>,
     intake: Intake,
-) -> super::Shown {
+) -> Shown {
     let commands = host.commands();
     let shop = commands.shop(&slug).await?;
     let form = Form::read(&intake).await?;
@@ -55,16 +55,17 @@ pub(super) async fn order(
     match commands.place_order(&slug, &input, visit.say.0, request).await {
         Ok(placed) => Ok(visit.go(&format!("/o/{}", placed.value.access_token.reveal()))),
         Err(failure) => {
-            // The shop is there, so what is not is the service: none was chosen, or it is gone meanwhile.
+            // The shop exists, so the service does not: none was chosen, or it was deleted.
             let trouble = match failure {
                 Failure::Rejected(Rejection::NotFound(_)) => {
                     Trouble::invalid(visit.say, Invalid::new("serviceSlug", "must be one of the services"))
                 }
-                // Back from the order's page, changed and sent: one more order, or the first one corrected?
+                // The buyer went back from the order's page, changed the form and sent it. It is unclear whether that is a second
+                // order or a correction.
                 Failure::Rejected(Rejection::IdempotencyKeyInUse(_)) => {
                     let text = visit.say.of(
                         "Pesanan dari formulir ini sudah terkirim. Kirim lagi hanya bila Anda ingin memesan sekali lagi.",
-                        "An order was already placed with this form. Send it again only if you want one more.",
+                        "An order was already placed with this form. Send it again only if you want another one.",
                     );
                     Trouble { text: text.into(), ..Trouble::code(visit.say, Code::IdempotencyKeyInUse) }
                 }
@@ -73,13 +74,17 @@ pub(super) async fn order(
             let chosen = shop.services.iter().position(|service| service.slug.as_str() == input.service_slug);
             let from = chosen.unwrap_or(0) / SERVICES_ON_A_PAGE * SERVICES_ON_A_PAGE;
             let once = form::fresh_once(host.ports.secrets.as_ref())?;
-            Ok(trouble.on(page(&visit, &shop, &Shown { from, once: &once, input: &input, trouble: Some(&trouble) })))
+            Ok(trouble.on(page(
+                &visit,
+                &shop,
+                &Displayed { from, once: &once, input: &input, trouble: Some(&trouble) },
+            )))
         }
     }
 }
 
 fn read(form: &Form) -> OrderInput {
-    // A package is named with its service, so that each service's choices can stand beside it.
+    // The value names service and package, so that all packages of all services are choices of one field.
     let (service, package) = match form.text("service").split_once(':') {
         Some((service, package)) => (service, Some(package.to_owned())),
         None => (form.text("service"), None),
@@ -96,23 +101,21 @@ fn read(form: &Form) -> OrderInput {
     }
 }
 
-/// The page's own address, below the base.
 fn address(shop: &ShopView) -> String {
     format!("/s/{}", shop.storefront.slug)
 }
 
-/// What the page shows beside the shop.
-struct Shown<'a> {
-    /// The first service that it offers.
+/// What the page shows besides the shop.
+struct Displayed<'a> {
+    /// Index of the first service.
     from: usize,
-    /// What makes one order of a form sent twice.
     once: &'a str,
     input: &'a OrderInput,
     trouble: Option<&'a Trouble>,
 }
 
-fn page(visit: &Visit, shop: &ShopView, shown: &Shown<'_>) -> Response {
-    let Shown { from, once, input, trouble } = *shown;
+fn page(visit: &Visit, shop: &ShopView, shown: &Displayed<'_>) -> Response {
+    let Displayed { from, once, input, trouble } = *shown;
     let say = visit.say;
     let profile = &shop.storefront;
     let body = html! {
@@ -124,7 +127,7 @@ fn page(visit: &Visit, shop: &ShopView, shown: &Shown<'_>) -> Response {
             }
         }
         @if shop.services.is_empty() {
-            p.card { (say.of("Belum ada layanan yang bisa dipesan.", "There is nothing to order yet.")) }
+            p.card { (say.of("Belum ada layanan yang bisa dipesan.", "There are no services yet.")) }
         } @else {
             form.card method="post" action=(visit.to(&address(shop))) data-once="" {
                 (parts::once(once))
@@ -143,10 +146,10 @@ fn page(visit: &Visit, shop: &ShopView, shown: &Shown<'_>) -> Response {
                 p.muted.small {
                     (say.of(
                         "Cara membayar muncul setelah pesanan dikirim.",
-                        "How to pay is shown once the order is placed.",
+                        "Payment instructions are shown after you place the order.",
                     ))
                     @if profile.online_payment {
-                        " " (say.of("Bisa transfer bank atau bayar online.", "By bank transfer or online."))
+                        " " (say.of("Bisa transfer bank atau bayar online.", "You can pay by bank transfer or online."))
                     }
                 }
             }
@@ -159,7 +162,6 @@ fn page(visit: &Visit, shop: &ShopView, shown: &Shown<'_>) -> Response {
     response
 }
 
-/// The way to the services that this page does not offer.
 fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
     let say = visit.say;
     let at = |from: usize| visit.to(&format!("{}?from={from}", address(shop)));
@@ -174,7 +176,6 @@ fn others(visit: &Visit, shop: &ShopView, from: usize) -> Markup {
     }
 }
 
-/// The beginning of a description, as long as it fits beside a choice.
 fn brief(description: &str) -> String {
     let mut brief: String = description.chars().take(DETAIL_CHARACTERS_MAX).collect();
     if brief.len() < description.len() {
@@ -233,8 +234,8 @@ fn fields(say: Say, input: &OrderInput, trouble: Option<&Trouble>) -> Markup {
         .input(line("text", "name"));
     let email = Field::text("buyerEmail", say.of("Alamat email", "E-mail address"), &input.buyer_email)
         .required()
-        .rule(say.of("Konfirmasi pembayaran dikirim ke sini", "The payment's confirmation is sent there"))
-        .wrong(say.of("Alamat email ini tidak lengkap atau salah ketik", "This is no complete e-mail address"))
+        .rule(say.of("Konfirmasi pembayaran dikirim ke sini", "We send the payment confirmation to this address"))
+        .wrong(say.of("Alamat email ini tidak lengkap atau salah ketik", "This is not a valid e-mail address"))
         .input(line("email", "email"));
     let phone = Field::text("buyerPhone", say.of("Nomor telepon", "Phone number"), &phone).input(line("tel", "tel"));
     let date = Field::text("preferredDate", say.of("Tanggal yang diinginkan", "Preferred date"), &date)

@@ -1,4 +1,4 @@
-//! A request for a page: its language and address, and how it ends other than with the page that was asked for.
+//! A request for a page: its language and address, and the ways in which it ends without that page.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,28 +7,25 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use cookie::Cookie;
-use maud::html;
+use cookie::{Cookie, SameSite};
 use serront_core::orders::order::Language;
 use serront_core::primitives::rejection::{Code, Invalid, Rejection};
 use serront_core::service::Failure;
 
-use super::layout::{self, Area, Page};
-use super::say::Say;
-use crate::envelope::Problem;
 use crate::language;
+use crate::pages::say::Say;
+use crate::problem::Problem;
 use crate::state::Host;
 
-/// The cookie that holds the language chosen by the switch.
 pub(super) const LANGUAGE_COOKIE: &str = "serront_language";
 
 /// A request for a page.
 #[derive(Clone)]
 pub(crate) struct Visit {
     pub(super) say: Say,
-    /// The path of the public address, without a slash at its end: a proxy or an app may serve the pages below one.
+    /// The path of the public address, without a trailing slash. A proxy or an outer app may serve the pages below one.
     pub(super) base: Arc<str>,
-    /// Path and query as asked for, below the base.
+    /// Path and query of the request, below the base.
     pub(super) here: String,
 }
 
@@ -36,23 +33,30 @@ impl Visit {
     pub(super) fn of(host: &Host, uri: &Uri, headers: &HeaderMap) -> Self {
         let language = cookie(headers, LANGUAGE_COOKIE).and_then(|code| Language::parse(&code));
         let say = Say(language.unwrap_or_else(|| language::preferred(headers)));
-        // Two slashes at its beginning would make it another host's.
+        // Two slashes at the start would mean another host.
         let path = uri.path_and_query().map_or("/", |whole| whole.as_str());
         let here = format!("/{}", path.trim_start_matches('/'));
         Self { say, base: Arc::clone(&host.base), here }
     }
 
-    /// A page's address.
+    /// The address of a path below the base.
     pub(super) fn to(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Goes there by GET, whatever the method was.
+    /// The address of a path with these parameters, without empty ones.
+    pub(super) fn link<'a>(&self, path: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let query = query.extend_pairs(parameters.into_iter().filter(|(_, value)| !value.is_empty())).finish();
+        self.to(&if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
+    }
+
+    /// Redirects there with GET.
     pub(super) fn go(&self, path: &str) -> Response {
         see_other(&self.to(path))
     }
 
-    /// This page in that language.
+    /// The address of this page in another language.
     pub(super) fn switched(&self, language: Language) -> String {
         let (path, query) = self.here.split_once('?').unwrap_or((&self.here, ""));
         let kept = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang");
@@ -70,7 +74,6 @@ impl FromRequestParts<Arc<Host>> for Visit {
     }
 }
 
-/// The value of a cookie.
 pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     all.flat_map(Cookie::split_parse)
@@ -79,7 +82,26 @@ pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(|cookie| cookie.value().to_owned())
 }
 
-/// Another page, by GET.
+/// Sets a cookie below a path; 0 seconds delete it.
+pub(super) fn set_cookie(
+    host: &Host,
+    response: &mut Response,
+    (name, value): (&str, &str),
+    path: String,
+    seconds: u32,
+) -> Result<(), Turn> {
+    let cookie = Cookie::build((name, value))
+        .path(path)
+        .max_age(cookie::time::Duration::seconds(seconds.into()))
+        .same_site(SameSite::Lax)
+        .http_only(true)
+        .secure(host.is_secure());
+    let value = HeaderValue::try_from(cookie.to_string()).map_err(|_| Problem::internal("a cookie is no header"))?;
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(())
+}
+
+/// Redirects there with GET.
 pub(super) fn see_other(address: &str) -> Response {
     match HeaderValue::try_from(address) {
         Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
@@ -87,11 +109,13 @@ pub(super) fn see_other(address: &str) -> Response {
     }
 }
 
-/// How a request ends when it does not end with the page: with an error's page, or elsewhere.
+/// The result of every page handler.
+pub(super) type Shown = Result<Response, Turn>;
+
+/// The end of a request without its page: an error's page, or a redirect.
 pub(crate) struct Turn(Box<Response>);
 
 impl Turn {
-    /// Elsewhere.
     pub(super) fn to(response: Response) -> Self {
         Self(Box::new(response))
     }
@@ -109,30 +133,27 @@ impl<T: Into<Problem>> From<T> for Turn {
     }
 }
 
-/// Why a form was not carried out, to be shown with the form.
+/// Why a form was refused, to be shown with the form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
-    /// The field as the service names it, if it names one.
+    /// The field's name in the service. `None` if the refusal names no field.
     pub(super) param: Option<String>,
-    /// What to tell.
     pub(super) text: Cow<'static, str>,
     pub(super) status: StatusCode,
 }
 
 impl Trouble {
-    /// Shown with its form again.
+    /// Gives the form's page the refusal's status.
     pub(super) fn on(&self, mut page: Response) -> Response {
         *page.status_mut() = self.status;
         page
     }
 
-    /// Of a refusal. What is none of the form's doing stays a failure.
+    /// The trouble of a refused form. A failure with another cause stays one.
     pub(super) fn of(say: Say, failure: Failure) -> Result<Self, Turn> {
-        if matches!(failure, Failure::Provider { .. }) {
-            return Ok(Self::code(say, Code::PlugipayError));
-        }
         match failure {
-            // What is not there has no form to be told on.
+            Failure::Provider { .. } => Ok(Self::code(say, Code::PlugipayError)),
+            // Without the object there is no form to show it with.
             Failure::Rejected(rejection) if rejection.code() != Code::NotFound => Ok(Self::refused(say, &rejection)),
             other @ (Failure::Rejected(_) | _) => Err(other.into()),
         }
@@ -147,9 +168,9 @@ impl Trouble {
         Self::refused(say, &invalid.into())
     }
 
-    /// Of a body that could not be taken.
+    /// The trouble of a body that could not be read.
     pub(super) fn problem(say: Say, problem: Problem) -> Result<Self, Turn> {
-        let code = problem.code();
+        let code = problem.code;
         if code.http_status() < 500 { Ok(Self::code(say, code)) } else { Err(problem.into()) }
     }
 
@@ -159,57 +180,24 @@ impl Trouble {
     }
 }
 
-/// Whether a browser asks, for people.
+/// Whether a browser asks for a page.
 pub(super) fn asks_for_page(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter();
     accepts.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
 }
 
-/// In which shape an answer goes out.
 #[derive(Clone)]
 pub(crate) enum Face {
-    /// The wire contract's envelope.
     Envelope,
-    /// A page for people.
     Page(Visit),
 }
 
 impl Face {
-    /// A page is what a browser asks for outside the API.
+    /// A page, if a browser asks outside of the API.
     pub(crate) fn of(host: &Host, request: &Request) -> Self {
         if asks_for_page(request.headers()) && !request.uri().path().starts_with("/api/") {
             return Self::Page(Visit::of(host, request.uri(), request.headers()));
         }
         Self::Envelope
     }
-}
-
-/// The page of an error that no page shows itself.
-pub(crate) fn error_page(visit: &Visit, code: Code, request_id: &str) -> Response {
-    let say = visit.say;
-    let title = if matches!(code, Code::NotFound | Code::MethodNotAllowed) {
-        say.of("Tidak ditemukan", "Not found")
-    } else {
-        say.of("Belum berhasil", "That did not work")
-    };
-    let home = ["/dashboard", "/operator"].into_iter().find(|home| visit.here.starts_with(home));
-    let body = html! {
-        div.card.narrow {
-            h1 { (title) }
-            p { (say.code(code)) }
-            @if code == Code::NotFound && visit.here.starts_with("/o/") {
-                // A checkout that began at an order's old address leads back there.
-                p { (say.of(
-                    "Penjual bisa mengganti alamat halaman pesanan: mintalah alamat barunya. Jika Anda baru saja membayar online, pembayaran itu tetap tercatat.",
-                    "A seller can change the address of an order's page: ask for the new one. If you have just paid online, that payment counts all the same.",
-                )) }
-            }
-            @if let Some(home) = home { p { a href=(visit.to(home)) { (say.of("Kembali ke awal", "Back to the beginning")) } } }
-            p.muted.small { (say.of("Nomor permintaan", "Request")) ": " code { (request_id) } }
-        }
-    };
-    let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = layout::show(visit, Page { title, area: Area::Plain, body });
-    *response.status_mut() = status;
-    response
 }

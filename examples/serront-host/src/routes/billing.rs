@@ -1,10 +1,10 @@
-//! The plan. Which one an account has is the operator's to set; here it is only told.
+//! The account's plan, read only: the operator sets it.
 
 use serde::Serialize;
 use serront_core::primitives::tier::{Tier, TierTerms};
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Keyed;
-use crate::envelope::{Answer, Reply};
 
 #[derive(Serialize)]
 struct Subscription {

@@ -1,12 +1,13 @@
-//! Whether the process runs, and whether it can serve.
+//! Health checks: the process runs, and it can serve.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use serde::Serialize;
 
-use crate::envelope::{Answer, Problem, Reply};
+use crate::answer::{Answer, Reply};
 use crate::log::describe;
+use crate::problem::Problem;
 use crate::state::Host;
 
 #[derive(Serialize)]
@@ -16,7 +17,7 @@ struct Health {
     details: Option<Details>,
 }
 
-/// What an operator should look after though the host serves; left out where there is nothing.
+/// Problems that need an operator although the host serves; omitted if there are none.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Details {
@@ -28,7 +29,7 @@ pub(super) async fn process() -> Reply {
     Answer::ok(&Health { status: "ok", details: None })
 }
 
-/// Storage reachable, migrations current.
+/// Checks that the storage is reachable and its migrations are current.
 pub(super) async fn ready(State(host): State<Arc<Host>>) -> Reply {
     let not_ready = |error| Problem::busy("the storage is not ready").because(describe(&error));
     host.ports.storage.ready().await.map_err(not_ready)?;

@@ -1,22 +1,16 @@
 //! API keys.
 
-use serde::{Deserialize, Serialize};
-use serront_core::primitives::ids::KeyId;
-use serront_core::views::KeyView;
+use std::collections::BTreeMap;
 
-use super::DELETED;
+use serde::Deserialize;
+use serront_core::primitives::ids::KeyId;
+
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Keys {
-    api_keys: Vec<KeyView>,
-}
 
 pub(super) async fn list(caller: Keyed) -> Reply {
-    Answer::ok(&Keys { api_keys: caller.commands().keys(caller.account()).await? })
+    Answer::ok(&BTreeMap::from([("apiKeys", caller.commands().keys(caller.account()).await?)]))
 }
 
 #[derive(Deserialize)]
@@ -29,8 +23,8 @@ pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
     Answer::created(&caller.commands().create_key(caller.account(), &input.name, request).await?)
 }
 
-/// Also of the key that asks for it: from the next request on it opens nothing.
+/// The caller's own key can be deleted too; it stops working with the next request.
 pub(super) async fn delete(caller: Keyed, Id(id): Id<KeyId>) -> Reply {
     caller.commands().delete_key(caller.account(), id).await?;
-    Answer::ok(&DELETED)
+    Answer::deleted()
 }

@@ -1,25 +1,24 @@
-//! The routes, by subject. Each handler lists what it needs in the order in which it may be refused.
+//! The API's routes, by subject. The order of a handler's arguments is the precedence of its refusals.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
-use serde::Serialize;
 use serront_core::online::plugipay::NOTIFIED_PATH;
 
-use crate::envelope;
-use crate::pages;
+use crate::dress::dress;
+use crate::problem::Problem;
 use crate::state::Host;
+use crate::{downloads, pages};
 
 mod billing;
-pub(crate) mod export;
 mod health;
 mod keys;
 mod ledger;
 mod modules;
 mod notifications;
-pub(crate) mod orders;
+mod orders;
 mod payments;
 mod payouts;
 mod public;
@@ -27,15 +26,15 @@ mod services;
 mod storefront;
 mod subscriptions;
 
-/// What a deletion answers.
-#[derive(Serialize)]
-struct Deleted {
-    deleted: bool,
+async fn unknown_route() -> Problem {
+    Problem::not_found("route")
 }
 
-const DELETED: Deleted = Deleted { deleted: true };
+async fn wrong_method() -> Problem {
+    Problem::method_not_allowed()
+}
 
-/// The HTTP API and the pages. The layers are its own, so that it answers the same nested under a path of another app.
+/// The HTTP API and the pages. It includes its layers, so it works the same when nested in another app.
 ///
 /// ```
 /// # fn nested(host: std::sync::Arc<serront_host::Host>) -> axum::Router {
@@ -53,7 +52,7 @@ pub fn router(host: Arc<Host>) -> Router {
         .route("/api/v1/orders/{id}", get(orders::get).patch(orders::patch))
         .route("/api/v1/orders/{id}/confirm-payment", post(orders::confirm_payment))
         .route("/api/v1/orders/{id}/rotate-token", post(orders::rotate_token))
-        .route("/api/v1/orders/{id}/proof", get(orders::proof))
+        .route("/api/v1/orders/{id}/proof", get(downloads::receipt))
         .route("/api/v1/modules", get(modules::get).patch(modules::patch).post(modules::switch))
         .route("/api/v1/api-keys", get(keys::list).post(keys::create))
         .route("/api/v1/api-keys/{id}", axum::routing::delete(keys::delete))
@@ -70,7 +69,7 @@ pub fn router(host: Arc<Host>) -> Router {
         .route("/api/v1/billing", get(billing::get))
         .route("/api/v1/ledger/balance", get(ledger::balance))
         .route("/api/v1/ledger/entries", get(ledger::entries))
-        .route("/api/v1/ledger/entries.csv", get(export::entries))
+        .route("/api/v1/ledger/entries.csv", get(downloads::ledger_csv))
         .route("/api/v1/payments/exceptions", get(payments::exceptions))
         .route("/api/v1/payments/exceptions/{id}/resolve", post(payments::resolve))
         .route("/api/v1/payouts", get(payouts::list).post(payouts::create))
@@ -89,8 +88,8 @@ pub fn router(host: Arc<Host>) -> Router {
         .route("/api/v1/public/orders/{token}/pay", post(public::pay))
         .route("/api/v1/public/orders/{token}/proof", put(public::put_proof))
         .merge(pages::router(&host))
-        .fallback(envelope::unknown_route)
-        .method_not_allowed_fallback(envelope::wrong_method)
-        .layer(from_fn_with_state(Arc::clone(&host), envelope::dress))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&host), dress))
         .with_state(host)
 }

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serront_core::decide::ModuleSwitches;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Keyed;
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 pub(super) async fn get(caller: Keyed) -> Reply {
     Answer::ok(&caller.online().modules(caller.account()).await?)
@@ -29,7 +29,7 @@ struct Switch {
     enabled: bool,
 }
 
-/// The same with the module's name in the body.
+/// The same, with the module's name in the body.
 pub(super) async fn switch(caller: Keyed, intake: Intake) -> Reply {
     let (switch, request) = caller.input::<Switch>(&intake).await?;
     let enabled = Some(switch.enabled);

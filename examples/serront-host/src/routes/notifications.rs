@@ -1,29 +1,24 @@
-//! What Plugipay notifies of. Its only credential is the signature over the raw bytes, whatever they say they are.
+//! Notifications from Plugipay. Their only credential is the signature over the raw bytes; the `Content-Type` is ignored.
+
+use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
-use serde::Serialize;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Open;
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 /// Most bytes of a notification. A session with its metadata is a few kilobytes.
 const NOTIFICATION_BYTES_MAX: usize = 256 * 1024;
-
 const SIGNATURE: &str = "X-Plugipay-Signature";
-
-#[derive(Serialize)]
-struct Received {
-    received: bool,
-}
 
 pub(super) async fn receive(caller: Open, headers: HeaderMap, intake: Intake) -> Reply {
     let body = intake.read(NOTIFICATION_BYTES_MAX).await?;
     caller.commands().receive_notification(signature(&headers), &body).await?;
-    Answer::ok(&Received { received: true })
+    Answer::ok(&BTreeMap::from([("received", true)]))
 }
 
-/// The value of exactly one signature's header.
+/// The signature, if there is exactly one such header.
 fn signature(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(SIGNATURE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {

@@ -1,22 +1,18 @@
 //! The seller's side of orders.
 
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serront_core::decide::OrderPatch;
 use serront_core::orders::order::{WorkCounts, WorkStatus};
 use serront_core::orders::payment::PaymentStatus;
-use serront_core::orders::receipt::RECEIPT_BYTES_MAX;
 use serront_core::primitives::ids::OrderId;
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::search::search_words;
 use serront_core::snapshots::OrderFilter;
 use serront_core::views::SellerOrder;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Problem, Reply};
-use crate::outgoing::until_sent;
 use crate::query::Query;
 
 #[derive(Serialize)]
@@ -49,7 +45,7 @@ pub(super) async fn list(caller: Keyed, query: Query) -> Reply {
     })
 }
 
-/// An order with its thread, which is out of scope and so always empty.
+/// An order with its messages, which are out of scope and so always empty.
 #[derive(Serialize)]
 struct OrderWithThread {
     #[serde(flatten)]
@@ -79,18 +75,4 @@ pub(super) async fn rotate_token(caller: Keyed, Id(id): Id<OrderId>, intake: Int
     let (commands, account) = (caller.commands(), caller.account());
     let request = existing(caller.no_input(&intake).await, commands.order(account, id)).await?;
     Answer::done(&commands.rotate_token(account, id, &caller.actor(), request).await?)
-}
-
-/// The image, which no browser may run or guess about, and no cache may keep.
-pub(crate) async fn proof(caller: Keyed, Id(id): Id<OrderId>) -> Result<Response, Problem> {
-    let mut held = caller.room(RECEIPT_BYTES_MAX).await?;
-    let image = caller.receipt_uploads().receipt(caller.account(), id).await?;
-    held.shrink(image.bytes.len());
-    let headers = [
-        (header::CONTENT_TYPE, image.image_type.media_type()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-        (header::CACHE_CONTROL, "private, no-store"),
-    ];
-    Ok((headers, until_sent(image.bytes.into(), held)).into_response())
 }

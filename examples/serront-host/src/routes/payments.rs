@@ -1,32 +1,23 @@
-//! Exceptions: money that arrived online and could not confirm its order. Shown in every state of the module, for the money
-//! has arrived all the same.
+//! Exceptions: money that arrived online but could not confirm its order. They are shown even if the module is off, since the
+//! money has arrived.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serront_core::online::exception::ExceptionStatus;
 use serront_core::primitives::ids::{AdjustmentId, ExceptionId};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;
 use serront_core::service::Resolution;
-use serront_core::views::ExceptionView;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 use crate::query::Query;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Exceptions {
-    exceptions: Vec<ExceptionView>,
-    cursor: Option<String>,
-    has_more: bool,
-}
 
 pub(super) async fn exceptions(caller: Keyed, query: Query) -> Reply {
     let status = query.filter("status", ExceptionStatus::parse, "must be one of all, open, resolved")?;
     let limit = Limit::parse(query.one("limit")?)?;
     let page = caller.commands().exceptions(caller.account(), status, query.one("cursor")?, limit).await?;
-    Answer::ok(&Exceptions { exceptions: page.exceptions, has_more: page.cursor.is_some(), cursor: page.cursor })
+    Answer::list("exceptions", &page.exceptions, page.cursor)
 }
 
 #[derive(Deserialize)]

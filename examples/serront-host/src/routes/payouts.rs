@@ -1,34 +1,25 @@
-//! Payouts. The seller asks for them, looks at them and cancels them while the module is on; operators move them along in
-//! every state of it, for the money moves all the same.
+//! Payouts. Sellers request, see and cancel them while the module is on. Operators mark them in every state of the module, since
+//! the money moves anyway.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serront_core::decide::{PayoutStep, Requester};
 use serront_core::funds::payout::{BankAccountInput, PayoutInput, PayoutStatus};
 use serront_core::primitives::ids::PayoutId;
 use serront_core::primitives::page::Limit;
 use serront_core::snapshots::PayoutKey;
-use serront_core::views::PayoutView;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Enabled, Id, Operator, PayoutReader, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 use crate::query::Query;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Payouts {
-    payouts: Vec<PayoutView>,
-    cursor: Option<String>,
-    has_more: bool,
-}
 
 pub(super) async fn list(Enabled(caller): Enabled, query: Query) -> Reply {
     let must_be = "must be one of all, pending, in_transit, paid, cancelled, failed";
     let status = query.filter("status", PayoutStatus::parse, must_be)?;
     let limit = Limit::parse(query.one("limit")?)?;
     let page = caller.commands().payouts(caller.account(), status, query.one("cursor")?, limit).await?;
-    Answer::ok(&Payouts { payouts: page.payouts, has_more: page.cursor.is_some(), cursor: page.cursor })
+    Answer::list("payouts", &page.payouts, page.cursor)
 }
 
 pub(super) async fn create(Enabled(caller): Enabled, intake: Intake) -> Reply {
@@ -37,7 +28,7 @@ pub(super) async fn create(Enabled(caller): Enabled, intake: Intake) -> Reply {
     Answer::created(&caller.commands().request_payout(caller.account(), &input, by, request).await?)
 }
 
-/// The seller's own, or whichever an operator asks for.
+/// A seller gets only their own payouts; an operator gets any.
 pub(super) async fn get(reader: PayoutReader, Id(id): Id<PayoutId>) -> Reply {
     let payout = match reader {
         PayoutReader::Seller(caller) => caller.commands().payout(PayoutKey::Id(caller.account(), id)).await?,

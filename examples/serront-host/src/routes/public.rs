@@ -1,16 +1,18 @@
-//! What buyers see and do. The order's access token in the path is their only credential.
+//! Routes for buyers. The order's access token in the path is their only credential.
+
+use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, Method, Uri, header};
-use serde::Serialize;
 use serront_core::accounts::key::AccessToken;
 use serront_core::orders::order::OrderInput;
 use serront_core::orders::receipt::RECEIPT_BYTES_MAX;
 use serront_core::primitives::text::Slug;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Named as _, Open, ShopSlug, existing};
 use crate::body::{Intake, PUBLIC_JSON_BYTES_MAX};
-use crate::envelope::{Answer, Problem, Reply};
 use crate::language;
+use crate::problem::Problem;
 
 pub(super) async fn shop(caller: Open, Id(ShopSlug(slug)): Id<ShopSlug>) -> Reply {
     Answer::ok(&caller.commands().shop(&slug).await?)
@@ -44,23 +46,17 @@ pub(super) async fn claim_payment(caller: Open, Id(token): Id<AccessToken>, inta
     Answer::done(&commands.claim_payment(&token).await?)
 }
 
-/// The session to go to. It waits for Plugipay, unless there is a session already.
+/// The checkout session. Waits for Plugipay, unless there is an open session.
 pub(super) async fn pay(caller: Open, Id(token): Id<AccessToken>, intake: Intake) -> Reply {
     existing(intake.read(PUBLIC_JSON_BYTES_MAX).await, caller.commands().buyer_order(&token)).await?;
     Answer::ok(&caller.online().pay(&token).await?)
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Proof {
-    has_proof: bool,
-}
-
 pub(super) async fn put_proof(caller: Open, Id(token): Id<AccessToken>, headers: HeaderMap, intake: Intake) -> Reply {
-    // Looked for first: what is for nobody is not kept while it comes.
+    // Checked first, so that no upload for an unknown order is collected.
     caller.commands().buyer_order(&token).await?;
     let bytes = intake.read(RECEIPT_BYTES_MAX).await?;
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     caller.receipt_uploads().upload(&token, declared, bytes).await?;
-    Answer::ok(&Proof { has_proof: true })
+    Answer::ok(&BTreeMap::from([("hasProof", true)]))
 }

@@ -3,10 +3,9 @@
 use serront_core::primitives::ids::ServiceId;
 use serront_core::shop::catalog::ServiceInput;
 
-use super::DELETED;
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 pub(super) async fn list(caller: Keyed) -> Reply {
     Answer::ok(&caller.commands().services(caller.account()).await?)
@@ -30,5 +29,5 @@ pub(super) async fn patch(caller: Keyed, Id(id): Id<ServiceId>, intake: Intake) 
 
 pub(super) async fn delete(caller: Keyed, Id(id): Id<ServiceId>) -> Reply {
     caller.commands().delete_service(caller.account(), id).await?;
-    Answer::ok(&DELETED)
+    Answer::deleted()
 }

@@ -1,10 +1,10 @@
-//! The seller's storefront: profile, and where to pay.
+//! The seller's storefront: profile and payment instructions.
 
 use serront_core::shop::storefront::StorefrontInput;
 
+use crate::answer::{Answer, Reply};
 use crate::auth::Keyed;
 use crate::body::Intake;
-use crate::envelope::{Answer, Reply};
 
 pub(super) async fn get(caller: Keyed) -> Reply {
     Answer::ok(&caller.commands().storefront(caller.account()).await?)

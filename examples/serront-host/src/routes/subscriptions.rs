@@ -1,5 +1,7 @@
 //! Webhook subscriptions and their delivery log.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use serde::Serialize;
 use serront_core::changes::effect::EffectStatus;
@@ -8,23 +10,17 @@ use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;
 use serront_core::service::Failure;
 use serront_core::snapshots::DeliveryFilter;
-use serront_core::views::SubscriptionView;
 use serront_core::webhooks::event::EventType;
 use serront_core::webhooks::subscription::SubscriptionInput;
 
-use super::DELETED;
+use crate::answer::{Answer, Reply};
 use crate::auth::{Id, Keyed, existing};
 use crate::body::Intake;
-use crate::envelope::{Answer, Problem, Reply};
+use crate::problem::Problem;
 use crate::query::Query;
 
-#[derive(Serialize)]
-struct Subscriptions {
-    subscriptions: Vec<SubscriptionView>,
-}
-
 pub(super) async fn list(caller: Keyed) -> Reply {
-    Answer::ok(&Subscriptions { subscriptions: caller.commands().subscriptions(caller.account()).await? })
+    Answer::ok(&BTreeMap::from([("subscriptions", caller.commands().subscriptions(caller.account()).await?)]))
 }
 
 pub(super) async fn create(caller: Keyed, intake: Intake) -> Reply {
@@ -38,7 +34,7 @@ pub(super) async fn patch(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Int
     Answer::done(&caller.webhook_registration().update_subscription(caller.account(), id, &input, request).await?)
 }
 
-/// The new secret is in the answer, and in no other.
+/// Only this answer contains the new secret.
 pub(super) async fn rotate_secret(caller: Keyed, Id(id): Id<SubscriptionId>, intake: Intake) -> Reply {
     let request = existing(caller.no_input(&intake).await, look_for(&caller, id)).await?;
     Answer::done(&caller.commands().rotate_secret(caller.account(), id, request).await?)
@@ -52,7 +48,7 @@ async fn look_for(caller: &Keyed, id: SubscriptionId) -> Result<(), Failure> {
 
 pub(super) async fn delete(caller: Keyed, Id(id): Id<SubscriptionId>) -> Reply {
     caller.commands().delete_subscription(caller.account(), id).await?;
-    Answer::ok(&DELETED)
+    Answer::deleted()
 }
 
 #[derive(Serialize)]
@@ -61,15 +57,10 @@ struct DescribedType {
     description: &'static str,
 }
 
-#[derive(Serialize)]
-struct EventTypes {
-    types: Vec<DescribedType>,
-}
-
 pub(super) async fn event_types(_: Keyed) -> Reply {
     let described =
         |event_type: EventType| DescribedType { r#type: event_type.as_str(), description: event_type.description() };
-    Answer::ok(&EventTypes { types: EventType::ALL.into_iter().map(described).collect() })
+    Answer::ok(&BTreeMap::from([("types", EventType::ALL.into_iter().map(described).collect::<Vec<_>>())]))
 }
 
 pub(super) async fn deliveries(caller: Keyed, query: Query) -> Reply {
@@ -89,7 +80,7 @@ pub(super) async fn delivery(caller: Keyed, Id(id): Id<DeliveryId>) -> Reply {
     Answer::ok(&caller.commands().delivery(caller.account(), id).await?)
 }
 
-/// 202: it is queued again, not sent yet.
+/// 202: the delivery is queued again but not sent yet.
 pub(super) async fn retry_delivery(
     caller: Keyed,
     Id(id): Id<DeliveryId>,

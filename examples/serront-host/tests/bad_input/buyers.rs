@@ -1,4 +1,4 @@
-//! What buyers send.
+//! Input of buyers.
 
 use serde_json::json;
 

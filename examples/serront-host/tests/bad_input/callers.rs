@@ -1,4 +1,4 @@
-//! Who calls, and their idempotency keys.
+//! Callers and their idempotency keys.
 
 use serde_json::json;
 

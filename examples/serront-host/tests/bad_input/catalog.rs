@@ -38,7 +38,7 @@ async fn a_service_with_a_mistake_is_refused_whole() {
             invalid("a text for a price", post(json!({"priceIdr": "750000"})), "priceIdr"),
             invalid("a place above 32 bits", post(json!({"sortOrder": 2_147_483_648_i64})), "sortOrder"),
             invalid("a word for a switch", post(json!({"active": "true"})), "active"),
-            invalid("packages beside a price", post(json!({"packages": [{"name": "a", "priceIdr": 1}]})), "packages"),
+            invalid("packages with a price", post(json!({"packages": [{"name": "a", "priceIdr": 1}]})), "packages"),
             invalid("no packages", packages(json!([])), "packages"),
             invalid("six packages", packages(json!(vec![json!({"name": "a", "priceIdr": 1}); 6])), "packages"),
             invalid(
@@ -58,7 +58,7 @@ async fn a_service_with_a_mistake_is_refused_whole() {
                 packages(json!([{"name": "a", "priceIdr": 1, "description": NUL}])),
                 "packages[0].description",
             ),
-            row("a slug of one's own", other.post("/api/v1/services", &service("logo")), 409, "CONFLICT", None),
+            row("an existing slug", other.post("/api/v1/services", &service("logo")), 409, "CONFLICT", None),
             row("a fourth service, free", free(&service("fourth")), 403, "LIMIT_REACHED", None),
             invalid("invalid goes before the plan", free(&but(service("fourth"), json!({"name": ""}))), "name"),
             malformed("an empty change", seller.patch(&mine, &json!({}))),

@@ -1,4 +1,4 @@
-//! What bad input gets, by subject: the wire contract's refusal, and nothing changed by it.
+//! Bad input, by subject: it gets the wire contract's refusal and changes nothing.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::in_process::{Ask, House, NOTIFIED, ask};
 use super::town::{NUL, Seller, Town, UNKNOWN, check, check_in, invalid, long, malformed, missing, row};
 
-/// The routes behind the module's gate, with whatever else is wrong with them.
+/// The routes that need the module, with other mistakes added.
 fn money_routes(seller: &Seller) -> Vec<(&'static str, Ask)> {
     let post = |path: &str| ask("POST", path).key(&seller.key);
     vec![
@@ -62,8 +62,8 @@ async fn with_the_module_on_mistakes_about_money_are_refused() {
     let town = Town::around(House::online().await).await;
     let Town { house, seller, other, .. } = &town;
     let merchant = house.switch_payment(&other.key, true).await;
-    // One order paid with another amount than its quote, which is an exception, and declined since; one without a quote;
-    // and one paid as it should be.
+    // One order was paid with another amount than its quote, which is an exception, and was declined later; one has no quote;
+    // and one was paid correctly.
     let (closed, closed_token) = house.order(&other.key, other.slug).await;
     let (_, unquoted_token) = house.order(&other.key, other.slug).await;
     let unquoted = house.get(&other.key, "/api/v1/orders?limit=1").await["orders"][0]["id"].clone();

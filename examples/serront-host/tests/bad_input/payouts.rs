@@ -1,4 +1,4 @@
-//! Payouts: the seller's requests, the operators' steps, and whose key opens what.
+//! Payouts: the seller's requests, the operators' steps, and which keys work where.
 
 use serde_json::{Value, json};
 use serront_core::primitives::ids::AccountId;
@@ -74,7 +74,7 @@ impl Desk {
         ask("POST", format!("/api/v1/payouts/{id}/{step}")).key(&self.operator)
     }
 
-    /// Makes each mistake; nobody's money moves, the third seller's included.
+    /// Makes each mistake; it changes no balance, including the third seller's.
     async fn check(&self, rows: impl FnOnce(&Self) -> Vec<Row>) {
         let (house, third) = (&self.town.house, &self.third);
         let before = house.picture(&third.key, third.slug).await;
@@ -155,7 +155,7 @@ async fn a_request_with_a_mistake_asks_for_nothing() {
         ]
     })
     .await;
-    // And all of it, exactly, can be had.
+    // The exact available amount can be paid out.
     desk.town.house.payout(&desk.town.other.key, 747_670).await;
     let funds = desk.town.house.get(&desk.town.other.key, "/api/v1/payouts/balance").await;
     let all = json!({

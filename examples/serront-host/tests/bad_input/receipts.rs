@@ -65,7 +65,7 @@ async fn what_is_no_receipt_is_not_kept() {
     .await;
 }
 
-/// #16: the envelope says what is wrong.
+/// #16: the envelope describes the fault.
 #[tokio::test]
 async fn a_refusal_says_what_is_wrong_with_the_file() {
     let town = Town::open().await;
@@ -94,7 +94,7 @@ async fn a_refusal_says_what_is_wrong_with_the_file() {
     }
 }
 
-/// #16: the picture alone is kept, and served so that no browser takes it for anything else.
+/// #16: only the picture is kept, and it is served so that browsers treat it as nothing else.
 #[tokio::test]
 async fn what_follows_a_picture_is_neither_stored_nor_hashed_nor_served() {
     let town = Town::open().await;

@@ -1,4 +1,4 @@
-//! Methods, and what is odd and yet taken.
+//! Methods, and unusual requests that are accepted.
 
 use serde_json::json;
 

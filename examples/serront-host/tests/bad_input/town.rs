@@ -1,4 +1,4 @@
-//! Two sellers to make mistakes with, and the check of what each mistake gets.
+//! Two sellers to make mistakes with, and the check of each mistake's answer.
 
 use std::iter::repeat_n;
 
@@ -7,7 +7,7 @@ use serront_core::primitives::tier::Tier;
 
 use super::in_process::{Ask, HOOK, House, ask, but, service, storefront};
 
-/// One mistake, and what it gets.
+/// A mistake and its expected answer.
 pub(super) struct Row {
     what: &'static str,
     ask: Ask,
@@ -22,7 +22,7 @@ pub(super) fn invalid(what: &'static str, ask: Ask, param: &'static str) -> Row 
     row(what, ask, 400, "VALIDATION_ERROR", Some(param))
 }
 
-/// Invalid as a whole: no one field is to blame.
+/// Invalid as a whole: no single field is wrong.
 pub(super) fn malformed(what: &'static str, ask: Ask) -> Row {
     row(what, ask, 400, "VALIDATION_ERROR", None)
 }
@@ -31,7 +31,7 @@ pub(super) fn missing(what: &'static str, ask: Ask) -> Row {
     row(what, ask, 404, "NOT_FOUND", None)
 }
 
-/// What one seller has.
+/// The objects of one seller.
 pub(super) struct Seller {
     pub(super) slug: &'static str,
     pub(super) key: String,
@@ -87,13 +87,13 @@ impl Seller {
         ask("DELETE", path).key(&self.key)
     }
 
-    /// The seller's good storefront with these fields in the place of its own.
+    /// The seller's valid storefront, with these fields replaced.
     pub(super) fn put_storefront(&self, fields: Value) -> Ask {
         ask("PUT", "/api/v1/storefront").key(&self.key).json(&but(storefront(self.slug), fields))
     }
 }
 
-/// Two sellers that know nothing of each other. The first is on the free tier, its catalog is full, and it has an order
+/// Two independent sellers. The first is on the free tier, its catalog is full, and it has an order
 /// in each state of the payment track, the last two with a receipt.
 pub(super) struct Town {
     pub(super) house: House,
@@ -146,7 +146,7 @@ impl Town {
     }
 }
 
-/// Makes each mistake, compares what it gets, and that everything that both sellers and their buyers see is as before.
+/// Makes each mistake, checks its answer, and checks that both sellers and their buyers see the same as before.
 pub(super) async fn check(rows: impl FnOnce(&Town) -> Vec<Row>) {
     check_in(&Town::open().await, rows).await;
 }

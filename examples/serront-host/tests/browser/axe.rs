@@ -1,5 +1,5 @@
-//! axe-core, which finds what keeps people out of a page: installed by npm into the build folder with what else the tests need from
-//! there, and run in the page.
+//! axe-core, which finds accessibility faults of a page: installed by npm into the build folder, like other packages of the
+//! tests, and run in the page.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::chrome::installed;
 
-/// What axe finds fault with.
+/// A fault that axe found.
 #[derive(Deserialize)]
 pub(crate) struct Violation {
     id: String,
@@ -30,16 +30,16 @@ impl Violation {
         matches!(self.impact.as_deref(), Some("serious" | "critical"))
     }
 
-    /// What it is, and where.
-    pub(crate) fn told(&self) -> String {
+    /// The fault and its place.
+    pub(crate) fn description(&self) -> String {
         let nodes =
             self.nodes.iter().map(|node| format!("\n    {}\n      {}", node.html, node.summary.replace('\n', " ")));
         format!("{} ({}): {}{}", self.id, self.impact.as_deref().unwrap_or("?"), self.help, nodes.collect::<String>())
     }
 }
 
-/// The script that answers what axe finds on the page. It is the driver that runs it, so the page's own content security
-/// policy, which allows no such thing, does not stand in the way.
+/// The script that returns axe's findings on the page. The driver runs it, so the page's content security policy, which forbids
+/// scripts, does not apply.
 pub(crate) fn script() -> &'static str {
     static SCRIPT: OnceLock<String> = OnceLock::new();
     SCRIPT.get_or_init(|| {
@@ -51,7 +51,7 @@ pub(crate) fn script() -> &'static str {
     })
 }
 
-/// The folder with the locked versions, installed where they are not there yet.
+/// The folder with the locked versions; installs them if they are missing.
 pub(crate) fn installed_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(install)

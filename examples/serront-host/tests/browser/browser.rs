@@ -1,4 +1,4 @@
-//! A visitor's browser, in small verbs. What does not happen within a generous time fails the test, with the page as it was.
+//! A visitor's browser, with short methods. An expectation that is not met within a generous time fails the test with the page.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use super::axe::{self, Violation};
 use super::chrome::Chrome;
 use super::support;
 
-/// How long something that has to happen may take before the test gives up.
+/// How long the test waits for anything before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a page is looked at while something is waited for.
+/// The interval of checks while waiting.
 const GLANCE: Duration = Duration::from_millis(40);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum Language {
 }
 
 impl Language {
-    /// What the browser prefers, as its settings have it.
+    /// The browser's language setting.
     pub(crate) fn accepted(self) -> &'static str {
         match self {
             Self::Indonesian => "id-ID,id",
@@ -31,7 +31,7 @@ impl Language {
         }
     }
 
-    /// What the system of the visitor's device is set to.
+    /// The locale of the visitor's device.
     pub(crate) fn locale(self) -> &'static str {
         match self {
             Self::Indonesian => "id_ID.UTF-8",
@@ -46,7 +46,7 @@ impl Language {
         }
     }
 
-    /// The one of the two that this visitor reads.
+    /// The text in this visitor's language.
     pub(crate) fn of<T>(self, indonesian: T, english: T) -> T {
         match self {
             Self::Indonesian => indonesian,
@@ -57,7 +57,7 @@ impl Language {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Screen {
-    /// The narrowest that is still sold, or a phone whose owner reads large letters.
+    /// The narrowest phone on sale, or a phone with large letters.
     Narrow,
     Phone,
     Desk,
@@ -80,7 +80,7 @@ impl Screen {
         }
     }
 
-    /// A phone shows two dots for each pixel of the style sheet.
+    /// Device pixels per pixel of the style sheet.
     fn density(self) -> u32 {
         match self {
             Self::Narrow | Self::Phone => 2,
@@ -89,7 +89,7 @@ impl Screen {
     }
 }
 
-/// Who looks, and with what.
+/// The visitor and their device.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Visitor {
     pub(crate) language: Language,
@@ -111,9 +111,9 @@ impl Visitor {
     }
 }
 
-/// A browser with a profile of its own.
+/// A browser with a fresh profile.
 pub(crate) struct Browser {
-    // Ends its session before the driver is ended.
+    // Ends its session before the driver.
     driver: WebDriver,
     _chrome: Chrome,
     pub(crate) visitor: Visitor,
@@ -121,11 +121,11 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts one for the host at this address.
+    /// Starts a browser for the host at this address.
     pub(crate) async fn start(visitor: Visitor, base: &str) -> Self {
         let chrome = Chrome::start(visitor);
         let wanted = chrome.capabilities(visitor);
-        // That client sets up what both need for TLS; this one waits longer than the driver waits for a page.
+        // The other client sets up TLS for both; this one waits longer than the driver waits for a page.
         drop(support::http());
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE * 2).build().unwrap();
         let driver = WebDriver::builder(&chrome.url, wanted).client(http).connect().await.unwrap();
@@ -136,7 +136,7 @@ impl Browser {
         browser
     }
 
-    /// The window as this screen has it.
+    /// The window of this screen.
     pub(crate) async fn resize(&self, screen: Screen) {
         self.show(screen, screen.height()).await;
     }
@@ -151,9 +151,9 @@ impl Browser {
         self.driver.cdp().send_raw(method, parameters).await.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    // Going somewhere.
+    // Navigation.
 
-    /// Opens a path of the host, or a whole address.
+    /// Opens a path of the host, or an absolute address.
     pub(crate) async fn open(&self, path: &str) {
         let address = if path.starts_with('/') { format!("{}{path}", self.base) } else { path.to_owned() };
         self.driver.goto(&address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
@@ -163,7 +163,7 @@ impl Browser {
         self.driver.refresh().await.unwrap();
     }
 
-    /// Reloads until there is such a thing.
+    /// Reloads until the element exists.
     pub(crate) async fn reload_until(&self, selector: &str) {
         self.until(&format!("reloading does not bring {selector}"), async || {
             self.reload().await;
@@ -172,18 +172,18 @@ impl Browser {
         .await;
     }
 
-    /// Where it is: path and query on the host, the whole address elsewhere.
+    /// The present address: path and query on the host, absolute elsewhere.
     pub(crate) async fn place(&self) -> String {
         let address = self.driver.current_url().await.unwrap().to_string();
         address.strip_prefix(&self.base).map(str::to_owned).unwrap_or(address)
     }
 
-    /// Waits until the place begins so, and answers it whole.
+    /// Waits until the address starts with this. Returns it.
     pub(crate) async fn arrive(&self, beginning: &str) -> String {
         self.arrive_where(beginning, |place| place.starts_with(beginning)).await
     }
 
-    /// Waits until it is at this place and no other.
+    /// Waits until the address is exactly this.
     pub(crate) async fn arrive_at(&self, wanted: &str) {
         self.arrive_where(wanted, |place| place == wanted).await;
     }
@@ -195,26 +195,26 @@ impl Browser {
         .await
     }
 
-    /// Follows the first link whose address ends so.
+    /// Follows the first link whose address ends with this.
     pub(crate) async fn follow(&self, end: &str) {
         self.click(&format!("a[href$=\"{end}\"]")).await;
     }
 
-    // Filling in forms.
+    // Forms.
 
-    /// Types into the field of this name, in the place of what is there.
+    /// Replaces the text of the field with this name.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
         self.fill_first(&format!("[name=\"{name}\"]"), text).await;
     }
 
-    /// The same in the form whose action ends so, where several forms have such a field.
+    /// The same in the form whose action ends with this, if several forms have such a field.
     pub(crate) async fn fill_in(&self, action: &str, name: &str, text: &str) {
         self.fill_first(&format!("form[action$=\"{action}\"] [name=\"{name}\"]"), text).await;
     }
 
     async fn fill_first(&self, selector: &str, text: &str) {
         let field = self.find(selector).await;
-        // Fields of a day take what is typed by the order of the browser's language.
+        // Day fields take the parts in the order of the browser's language.
         if field.attr("type").await.unwrap().as_deref() == Some("date") {
             assert!(self.visitor.scripts, "a day can't be typed without knowing the order of its parts");
             let set = "arguments[0].value = arguments[1]";
@@ -225,13 +225,13 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// Chooses by value, among buttons or in a list.
+    /// Chooses by value, from radio buttons or a list.
     pub(crate) async fn choose(&self, name: &str, value: &str) {
         let radio = format!("input[name=\"{name}\"][value=\"{value}\"]");
         self.click(&format!("{radio}, select[name=\"{name}\"] option[value=\"{value}\"]")).await;
     }
 
-    /// Ticks a box, or takes its tick away.
+    /// Toggles a checkbox.
     pub(crate) async fn tick(&self, name: &str, wanted: bool) {
         let tick = self.find(&format!("input[type=checkbox][name=\"{name}\"]")).await;
         if tick.is_selected().await.unwrap() != wanted {
@@ -239,35 +239,35 @@ impl Browser {
         }
     }
 
-    /// Picks a file, as a person would in the dialog.
+    /// Picks a file, like a person in the dialog.
     pub(crate) async fn attach(&self, name: &str, file: &Path) {
         self.find(&format!("input[type=file][name=\"{name}\"]")).await.send_keys(file.to_str().unwrap()).await.unwrap();
     }
 
-    /// Presses the button of the form whose action ends so.
+    /// Presses the button of the form whose action ends with this.
     pub(crate) async fn press(&self, action: &str) {
         self.click(&format!("form[action$=\"{action}\"] button:not([type=button])")).await;
     }
 
-    /// The same, where the form has several buttons.
+    /// The same, if the form has several buttons.
     pub(crate) async fn press_of(&self, action: &str, name: &str, value: &str) {
         self.click(&format!("form[action$=\"{action}\"] button[name=\"{name}\"][value=\"{value}\"]")).await;
     }
 
     pub(crate) async fn click(&self, selector: &str) {
-        // It may move, or be swapped, while it is aimed at.
+        // The button may move or be replaced meanwhile.
         let what = format!("could not click {selector}");
         self.until(&what, async || self.seek(selector).await?.click().await.ok()).await;
     }
 
     // The keyboard.
 
-    /// Presses a key wherever the focus is.
+    /// Presses a key in the focused element.
     pub(crate) async fn key(&self, key: Key) {
         self.driver.action_chain().send_keys(TypingData::from(key)).perform().await.unwrap();
     }
 
-    /// Goes from one to the next with the tabulator until the focus is on what is wanted, and answers the steps.
+    /// Presses Tab until the element has the focus. Returns the number of steps.
     pub(crate) async fn tab_to(&self, selector: &str) -> usize {
         for step in 1..=80 {
             self.key(Key::Tab).await;
@@ -277,15 +277,15 @@ impl Browser {
                 return step;
             }
         }
-        self.give_up(&format!("the tabulator never comes to {selector}")).await
+        self.give_up(&format!("Tab never reaches {selector}")).await
     }
 
-    /// Types wherever the focus is.
+    /// Types into the focused element.
     pub(crate) async fn type_on(&self, text: &str) {
         self.driver.action_chain().send_keys(text).perform().await.unwrap();
     }
 
-    /// Whether it can be seen that what has the focus has it.
+    /// Whether the focus is visible.
     pub(crate) async fn is_focus_seen(&self) -> bool {
         let seen = "const focused = document.activeElement, style = getComputedStyle(focused), place = focused.getBoundingClientRect(); \
             return focused !== document.body && place.width > 1 && place.bottom > 0 && \
@@ -293,9 +293,9 @@ impl Browser {
         self.run(seen, &[]).await == true
     }
 
-    // Looking.
+    // Reading.
 
-    /// Asks until there is an answer.
+    /// Repeats until there is a result.
     async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
         let began = Instant::now();
         loop {
@@ -309,17 +309,17 @@ impl Browser {
         }
     }
 
-    /// What it finds first, if anything.
+    /// The first matching element.
     async fn seek(&self, selector: &str) -> Option<WebElement> {
         self.driver.find(By::Css(selector)).await.ok()
     }
 
-    /// The same, once it is there.
+    /// The same, after waiting for it.
     async fn find(&self, selector: &str) -> WebElement {
         self.until(&format!("there is no {selector}"), async || self.seek(selector).await).await
     }
 
-    /// Waits until there is such a thing.
+    /// Waits until a matching element exists.
     pub(crate) async fn wait_for(&self, selector: &str) {
         self.find(selector).await;
     }
@@ -328,30 +328,30 @@ impl Browser {
         self.seek(selector).await.is_some()
     }
 
-    /// The text that can be seen of the first such thing.
+    /// The visible text of the first matching element.
     pub(crate) async fn text_of(&self, selector: &str) -> String {
-        // What is swapped between finding and reading is found again.
+        // An element that is replaced between finding and reading is found again.
         let what = format!("could not read {selector}");
         self.until(&what, async || self.seek(selector).await?.text().await.ok()).await
     }
 
-    /// The same, once there is some.
+    /// The same, after waiting for a text.
     pub(crate) async fn read_some(&self, selector: &str) -> String {
         let what = format!("{selector} says nothing");
         self.until(&what, async || Some(self.text_of(selector).await).filter(|text| !text.is_empty())).await
     }
 
-    /// The page as it is now, with what can't be seen.
+    /// The page's source, including invisible parts.
     pub(crate) async fn html(&self) -> String {
         self.driver.source().await.unwrap()
     }
 
-    /// The text of the whole page that can be seen.
+    /// The visible text of the whole page.
     pub(crate) async fn text(&self) -> String {
         self.text_of("body").await
     }
 
-    /// Waits until the page says so.
+    /// Waits until the page contains this text.
     pub(crate) async fn wait_to_read(&self, wanted: &str) {
         let what = format!("nowhere says {wanted:?}");
         self.until(&what, async || self.text().await.contains(wanted).then_some(())).await;
@@ -362,25 +362,21 @@ impl Browser {
         self.until(&what, async || self.seek(selector).await?.attr(name).await.ok()).await
     }
 
-    /// What a field holds now.
+    /// The present value of a field.
     pub(crate) async fn value(&self, name: &str) -> String {
         self.find(&format!("[name=\"{name}\"]")).await.prop("value").await.unwrap().unwrap_or_default()
     }
 
-    /// What stands beside a field that was refused, after a look that the field names it and that it is announced on top.
+    /// The error at a refused field. Checks that the field refers to it and that an alert is above the form.
     pub(crate) async fn refusal_of(&self, field: &str) -> String {
         self.wait_for(&format!("[id=\"{field}-error\"]")).await;
         let input = format!("[aria-describedby~=\"{field}-error\"]");
-        assert_eq!(
-            self.attribute(&input, "aria-invalid").await.as_deref(),
-            Some("true"),
-            "{field} is told to be wrong"
-        );
+        assert_eq!(self.attribute(&input, "aria-invalid").await.as_deref(), Some("true"), "{field} is marked as wrong");
         assert!(self.has("[role=alert]").await, "the refusal of {field} is announced");
         self.text_of(&format!("[id=\"{field}-error\"]")).await
     }
 
-    /// What is told after something was done.
+    /// The notice after an action.
     pub(crate) async fn notice(&self) -> String {
         self.text_of(".notice[role=status]").await
     }
@@ -400,26 +396,26 @@ impl Browser {
         self.driver.add_cookie(cookie).await.unwrap();
     }
 
-    // Judging.
+    // Checks.
 
-    /// How many bytes the page's HTML has.
+    /// The bytes of the page's HTML.
     pub(crate) async fn html_bytes(&self) -> u64 {
         let size = "return performance.getEntriesByType('navigation')[0].decodedBodySize";
         self.run(size, &[]).await.as_u64().unwrap()
     }
 
-    /// What axe finds that seriously keeps somebody out of the page.
+    /// Axe's serious findings.
     pub(crate) async fn kept_out_by(&self) -> Vec<String> {
         let answer = self.run(axe::script(), &[]).await;
         let violations: Vec<Violation> = serde_json::from_value(answer).unwrap();
-        violations.iter().filter(|violation| violation.is_serious()).map(Violation::told).collect()
+        violations.iter().filter(|violation| violation.is_serious()).map(Violation::description).collect()
     }
 
-    /// What the browser complained of since it was last asked: about the content security policy, a script, or something
-    /// that is not there.
+    /// The browser's complaints since the last call: about the content security policy, a script, or a missing
+    /// file.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.driver.browser_log().await.unwrap();
-        // That a page itself is a refusal is no fault of it; and other hosts' pages are not judged.
+        // A page may be a refusal itself; and other hosts' pages are not checked.
         let is_ours = |message: &str| message.contains(&self.base);
         let is_asset = |message: &str| message.contains("/assets/") || message.contains("/favicon");
         let severe = log.into_iter().filter(|entry| entry.level == "SEVERE" && is_ours(&entry.message));
@@ -428,8 +424,8 @@ impl Browser {
         faults.map(|entry| entry.message).collect()
     }
 
-    /// What stands out of the page at its sides on this screen, so that a phone would have to be moved sideways, or what is cut
-    /// off within. A phone's window grows with a page that is too wide, so it is not asked for its width.
+    /// Elements that reach over the sides of this screen, so that a phone would scroll sideways, or that are cut off. A phone's
+    /// window grows with a page that is too wide, so its width is no criterion.
     pub(crate) async fn overhang(&self, screen: Screen) -> Vec<String> {
         self.resize(screen).await;
         let overhang = "const width = arguments[0], root = document.documentElement; \
@@ -446,7 +442,7 @@ impl Browser {
         serde_json::from_value(found).unwrap()
     }
 
-    /// Begins to add up how far what is seen is moved by itself, from the page's beginning on.
+    /// Starts to sum up layout shifts, including those since the page's start.
     pub(crate) async fn watch_shifts(&self) {
         let watch = "window.shifted = 0; \
             new PerformanceObserver(list => list.getEntries().forEach(entry => { \
@@ -455,14 +451,14 @@ impl Browser {
         self.run(watch, &[]).await;
     }
 
-    /// The sum so far, once what was drawn last is counted.
+    /// The sum so far, including the last frame.
     pub(crate) async fn shifted(&self) -> f64 {
         let sum = "return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => \
             setTimeout(() => done(window.shifted), 100))))";
         self.run(sum, &[]).await.as_f64().unwrap()
     }
 
-    /// Keeps the whole page as an image, under its name, language and width.
+    /// Saves the whole page as an image, named by page, language and width.
     pub(crate) async fn screenshot(&self, page: &str, screen: Screen) {
         let name = format!("{page}-{}-{}.png", self.visitor.language.tag(), screen.width());
         self.resize(screen).await;
@@ -473,12 +469,12 @@ impl Browser {
         self.resize(screen).await;
     }
 
-    /// What is in the window, as an image.
+    /// The window as an image.
     pub(crate) async fn photograph(&self, file: &Path) {
         self.driver.screenshot(file).await.unwrap();
     }
 
-    /// Fails, with what can be seen at the moment.
+    /// Fails with the visible text.
     async fn give_up(&self, what: &str) -> ! {
         let place = self.place().await;
         let text = match self.driver.find(By::Css("body")).await {
@@ -491,7 +487,7 @@ impl Browser {
     }
 }
 
-/// A folder beside what is built.
+/// A folder in the build folder.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join(name);
     std::fs::create_dir_all(&folder).unwrap();

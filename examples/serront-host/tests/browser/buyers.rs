@@ -1,4 +1,4 @@
-//! The buyer's way: from the storefront to a page that has nothing to pay with any more.
+//! The buyer's way from the storefront to the page of a paid order.
 
 use serde_json::json;
 use thirtyfour::Key;
@@ -6,11 +6,11 @@ use thirtyfour::Key;
 use super::browser::{Browser, Language, Visitor};
 use super::stage::{ACCOUNTS, Order, STOREFRONT, Stage, confirmed_in};
 
-/// How far what is seen may move by itself while a page lives: half of the 0.1 that web vitals call good. None of it should
-/// move at all, but text that arrives is rounded to whole pixels.
+/// Most layout shift of a page: half of the 0.1 that web vitals call good. Nothing should move, but the positions of new
+/// text are rounded to whole pixels.
 const SHIFT_MAX: f64 = 0.05;
 
-/// Fills in and sends the order form, and answers what was ordered.
+/// Fills in and sends the order form. Returns the service's name.
 pub(crate) async fn place_order(stage: &Stage, browser: &Browser, service: &str) -> Order {
     browser.open(STOREFRONT).await;
     browser.choose("service", service).await;
@@ -24,7 +24,7 @@ pub(crate) async fn place_order(stage: &Stage, browser: &Browser, service: &str)
     stage.known_as(token).await
 }
 
-/// Waits until the order's page tells of another state than this one.
+/// Waits until the order's page shows another state.
 pub(crate) async fn turned(browser: &Browser, from: &str) -> String {
     browser.wait_for(&format!("#order:not([data-state=\"{from}\"])")).await;
     state(browser).await
@@ -34,7 +34,7 @@ pub(crate) async fn state(browser: &Browser) -> String {
     browser.attribute("#order", "data-state").await.unwrap()
 }
 
-/// Nothing of where to pay is in the page, whether it can be seen or not.
+/// The page contains no payment instructions, visible or not.
 pub(crate) async fn assert_no_account(browser: &Browser, page: &str) {
     let html = browser.html().await;
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
@@ -54,8 +54,8 @@ async fn a_page_that_stays_open_shows_the_account_that_holds_now() {
         json!([{"bankName": "BNI", "accountNumber": "555-000-111", "accountHolder": "Renata"}]);
     client.call("PUT", "/api/v1/storefront", Some(shop)).await.data();
     buyer.wait_to_read("555-000-111").await;
-    assert_no_account(&buyer, "the page that turned by itself").await;
-    // A chosen file stays, and the buyer is told that the page holds no longer.
+    assert_no_account(&buyer, "the page that updated automatically").await;
+    // A chosen file stays, and the buyer is told that the page is out of date.
     buyer.attach("receipt", &stage.receipt()).await;
     let quoted = Some(json!({"quotedPriceIdr": 777_000}));
     client.call("PATCH", &format!("/api/v1/orders/{}", order.id), quoted).await.data();
@@ -80,7 +80,7 @@ async fn an_order_is_placed_claimed_with_a_receipt_and_confirmed_by_the_seller()
     buyer.wait_to_read("Tersalin").await;
     assert!(buyer.has("a[href^=\"https://wa.me/628120000000\"]").await);
 
-    // The receipt: seen before it is sent.
+    // The receipt is previewed before it is sent.
     let unpaid = state(&buyer).await;
     buyer.attach("receipt", &stage.receipt()).await;
     buyer.wait_for("#receipt-preview[src^=\"blob:\"]").await;
@@ -92,7 +92,7 @@ async fn an_order_is_placed_claimed_with_a_receipt_and_confirmed_by_the_seller()
     assert_eq!(stage.seen(&order).await["paymentStatus"], "payment_claimed");
     buyer.watch_shifts().await;
 
-    // The seller is asked before money is taken as arrived.
+    // The seller must confirm a question before the payment is confirmed.
     let seller = stage.seller(Visitor::desk(Language::English)).await;
     let awaiting = seller.text_of("#awaiting").await;
     assert!(awaiting.contains("Budi <b>Santoso</b> & \"Co\""), "{awaiting}");
@@ -112,7 +112,7 @@ async fn an_order_is_placed_claimed_with_a_receipt_and_confirmed_by_the_seller()
     assert!(seller.text_of("#history").await.contains("Payment confirmed"));
     assert!(!seller.has("a[href$=\"/confirm\"]").await, "it is confirmed once");
 
-    // The buyer's page turns by itself, and nothing jumps.
+    // The buyer's page updates automatically, and nothing jumps.
     turned(&buyer, &claimed).await;
     buyer.wait_to_read(confirmed_in(Language::Indonesian)).await;
     let shifted = buyer.shifted().await;
@@ -126,12 +126,12 @@ async fn an_order_is_placed_claimed_with_a_receipt_and_confirmed_by_the_seller()
     }
 }
 
-/// What the page was given to copy, and what was left to fail unseen.
+/// The copied texts, and the promises that failed silently.
 const LISTEN: &str = "window.taken = []; window.unseen = []; \
     window.addEventListener('unhandledrejection', event => window.unseen.push(String(event.reason))); \
     Object.defineProperty(navigator, 'clipboard', {configurable: true, value: CLIPBOARD});";
 
-/// Banks' apps take no dashes; and browsers within apps have no clipboard, or refuse it (#16).
+/// Banks' apps reject dashes; and browsers within apps have no clipboard, or refuse it (#16).
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_number_is_copied_as_digits_and_selected_where_it_cant_be_copied() {
     let stage = Stage::open().await;
@@ -168,7 +168,7 @@ async fn an_account_number_is_copied_as_digits_and_selected_where_it_cant_be_cop
     }
 }
 
-/// The browser refused such an address, and nobody could see why (#16).
+/// The browser refused such an address without a visible reason (#16).
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_was_copied_with_unseen_characters_is_taken() {
     let stage = Stage::open().await;
@@ -183,7 +183,7 @@ async fn an_address_that_was_copied_with_unseen_characters_is_taken() {
     assert_eq!(stage.seen(&order).await["buyerEmail"], "budi@example.com");
 }
 
-/// As a browser without a picker shows it, which Chromium can be made to (#16).
+/// Like a browser without a picker, which Chromium can imitate (#16).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_in_another_format_is_refused_with_the_format_where_there_is_no_picker() {
     let stage = Stage::open().await;
@@ -233,7 +233,7 @@ async fn a_buyer_pays_online_and_the_page_turns_by_itself_once_plugipay_tells_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_image_is_refused_beside_its_field_and_changes_nothing() {
+async fn a_file_that_is_no_image_is_refused_at_its_field_and_changes_nothing() {
     let stage = Stage::open().await;
     let files = [
         ("a PDF", stage.file("receipt.pdf", b"%PDF-1.7\n%%EOF\n"), "PDF"),
@@ -247,7 +247,7 @@ async fn a_file_that_is_no_image_is_refused_beside_its_field_and_changes_nothing
             buyer.open(&order.page()).await;
             let before = state(&buyer).await;
             buyer.attach("receipt", file).await;
-            // A script may refuse it before it is sent.
+            // The script may refuse it before it is sent.
             if buyer.has("form[action$=\"/proof\"] button:not([type=button]):enabled").await {
                 buyer.press("/proof").await;
             }
@@ -261,11 +261,11 @@ async fn a_file_that_is_no_image_is_refused_beside_its_field_and_changes_nothing
             assert_eq!(stage.seen(&order).await["hasProof"], false, "{what}");
         }
         if !visitor.scripts {
-            // Whoever switches the language here comes to the order, not to an address that only takes forms.
+            // Switching the language here leads to the order, not to an address that only accepts forms.
             buyer.click("header a[hreflang=id]").await;
             buyer.arrive_at(&order.page()).await;
         }
-        // And then the right one.
+        // Then the right one.
         let before = state(&buyer).await;
         buyer.attach("receipt", &stage.receipt()).await;
         buyer.press("/proof").await;

@@ -1,4 +1,4 @@
-//! Chromium's driver as a process of its own for each browser: on a free port, with a profile that goes when it ends.
+//! Chromium's driver as a separate process for each browser: on a free port, with a profile that is deleted at the end.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,7 +12,7 @@ use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities as _, LoggingPrefs
 
 use super::browser::{PATIENCE, Visitor};
 
-/// A running driver. At its end it and its browser are killed, also when a test fails.
+/// A running driver. It and its browser are killed on drop, even when a test fails.
 pub(crate) struct Chrome {
     child: Child,
     pub(crate) url: String,
@@ -27,14 +27,14 @@ impl Chrome {
         }
         let folder = TempDir::new().unwrap();
         let mut command = Command::new("chromedriver");
-        // What either writes goes with the folder. A group of its own is what ends them together.
+        // Both write only into the folder, which is deleted. A process group ends them together.
         command.arg("--port=0").env("HOME", folder.path()).env("TMPDIR", folder.path()).process_group(0);
-        // The words in the browser's own controls, and the order of a day's parts.
+        // The language of the browser's controls, and the order of a day's parts.
         command.env("LANGUAGE", visitor.language.tag()).env("LC_ALL", visitor.language.locale());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         let (tell, told) = mpsc::channel();
-        // It is read on to its end, since it must not wait for a reader.
+        // Its output is read to the end, since it must not wait for a reader.
         std::thread::spawn(move || {
             for line in said.lines().map_while(Result::ok) {
                 let after = line.split("started successfully on port ").nth(1);
@@ -42,20 +42,20 @@ impl Chrome {
                 let _ = port.map(|port| tell.send(port));
             }
         });
-        // A driver that says nothing is ended as any other is.
+        // A driver that prints nothing is killed like any other.
         let mut chrome = Self { child, url: String::new(), folder };
         let port = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("chromedriver does not say its port"));
         chrome.url = format!("http://127.0.0.1:{port}");
         chrome
     }
 
-    /// What a browser for this visitor is started with.
+    /// The options of a browser for this visitor.
     pub(crate) fn capabilities(&self, visitor: Visitor) -> ChromeCapabilities {
         let mut wanted = ChromeCapabilities::new();
         let profile = format!("--user-data-dir={}", self.folder.path().join("profile").display());
         let mut arguments = vec![
             "--headless=new",
-            // The browser ends by itself when its driver has gone.
+            // The browser ends automatically when its driver ends.
             "--remote-debugging-pipe",
             "--disable-dev-shm-usage",
             "--disable-gpu",
@@ -63,12 +63,12 @@ impl Chrome {
             "--no-first-run",
             "--no-proxy-server",
             "--hide-scrollbars",
-            // Nothing but this machine is asked for anything.
+            // No requests to other machines.
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             &profile,
         ];
         if is_root() {
-            // Chromium's sandbox refuses root; what is visited here is our own.
+            // Chromium's sandbox refuses root; only our own pages are visited.
             arguments.push("--no-sandbox");
         }
         for argument in arguments {
@@ -96,7 +96,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Fails with what to install, where a command is missing.
+/// If a command is missing, fails with what to install.
 pub(crate) fn installed(command: &str, package: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|folder: std::path::PathBuf| is_file(&folder.join(command)));

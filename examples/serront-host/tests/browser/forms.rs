@@ -1,4 +1,4 @@
-//! What protects forms and pages, asked for without a browser: a plain client sends what no browser would.
+//! The protection of forms and pages, tested without a browser: a plain client sends requests that no browser would.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::stage::{STOREFRONT, Stage};
 use super::support;
 
-/// A client with a session's cookie, which follows nothing.
+/// A client with a session's cookie that follows no redirects.
 struct Plain {
     http: reqwest::Client,
     url: String,
@@ -18,7 +18,7 @@ struct Plain {
 
 impl Plain {
     async fn sign_in(url: &str, home: &str, key: &str) -> Self {
-        // The other client sets up what both need for TLS.
+        // The other client sets up TLS for both.
         drop(support::http());
         let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
         let answer = http.post(format!("{url}{home}/login")).body(form(&[("key", key)])).send().await.unwrap();
@@ -37,7 +37,7 @@ impl Plain {
         request.header(COOKIE, &self.cookie).send().await.unwrap()
     }
 
-    /// The token that the session's forms carry.
+    /// The token of the session's forms.
     async fn token(&self, path: &str) -> String {
         let page = self.get(path).await.text().await.unwrap();
         let after =
@@ -45,7 +45,7 @@ impl Plain {
         after.split('"').next().unwrap().to_owned()
     }
 
-    /// Sends a form, with more headers, and answers status and where it leads.
+    /// Sends a form with additional headers. Returns the status and the target of the redirect.
     async fn post(&self, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> (u16, String) {
         let mut request = self.http.post(format!("{}{path}", self.url)).header("accept", "text/html");
         request = request.header(COOKIE, &self.cookie).header("content-type", "application/x-www-form-urlencoded");
@@ -90,7 +90,7 @@ async fn a_form_without_its_sessions_token_or_from_another_site_changes_nothing(
         let mut kept = BTreeMap::new();
         for path in ["orders", "payouts", "webhook-subscriptions", "api-keys", "modules"] {
             let mut data = stage.shop.client.call("GET", &format!("/api/v1/{path}"), None).await.data();
-            // Asking is a use of the key.
+            // A request is a use of the key.
             for key in data["apiKeys"].as_array_mut().into_iter().flatten() {
                 key["lastUsedAt"] = json!(null);
             }
@@ -119,16 +119,16 @@ async fn a_form_without_its_sessions_token_or_from_another_site_changes_nothing(
         }
         assert_eq!(kept().await, before, "{path}");
     }
-    // Signing somebody out is a form, too.
+    // Signing out is a form, too.
     assert_eq!(seller.post("/dashboard/logout", &[], &[]).await.0, 401);
-    // A session's own form goes through, as does one from a browser that tells where it comes from.
+    // A session's own form is accepted, and so is one from a browser that names its origin.
     for (headers, price) in [(&[][..], "5000"), (&[("sec-fetch-site", "same-origin")], "6000")] {
         let fields = [("csrf", token.as_str()), ("quotedPriceIdr", price)];
         assert_eq!(seller.post(&quote, headers, &fields).await.0, 303);
         assert_eq!(stage.seen(&order).await["quotedPriceIdr"].to_string(), price);
     }
 
-    // Public forms have no session: they are told apart by where they come from.
+    // Public forms have no session: only their origin is checked.
     let fields = [("service", "logo"), ("buyerName", "Eve"), ("buyerEmail", "eve@example.com")];
     for headers in [[("origin", "https://evil.example")], [("sec-fetch-site", "cross-site")]] {
         for (path, fields) in [(STOREFRONT.to_owned(), &fields[..]), (format!("{}/claim", order.page()), &[])] {
@@ -143,7 +143,7 @@ async fn a_form_without_its_sessions_token_or_from_another_site_changes_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_with_a_token_or_a_session_are_kept_by_nobody_and_run_nothing_foreign() {
+async fn pages_with_a_token_or_a_session_are_not_cached_and_run_nothing_foreign() {
     let stage = Stage::open().await;
     let order = stage.order("Budi", "logo", None).await;
     let url = &stage.shop.host.url;

@@ -1,4 +1,4 @@
-//! Every page in both languages, on a phone and on a desk: judged by axe, weighed, measured, and kept as an image.
+//! Every page in both languages, on a phone and on a desktop: checked by axe, weighed, measured, and saved as an image.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,9 @@ use super::browser::{Browser, Language, Screen, Visitor};
 use super::stage::{Order, STOREFRONT, Stage, Words, sign_in};
 use super::support::{Client, Receiver};
 
-/// What is added to the addresses of webhooks where words are long.
+/// Appended to the addresses of webhooks on the stage with long words.
 const LONG_PATH: &str = "?penerima=pemberitahuanpembayarandanpesananuntuktokostudiorenatawijaya";
-/// Most bytes that a page may have, without its images.
+/// Most bytes of a page, without images.
 const HTML_BYTES_MAX: u64 = 50_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +18,7 @@ async fn every_page_in_indonesian_is_accessible_small_and_fits_a_phone() {
     walk(Language::Indonesian, Words::Usual).await;
 }
 
-/// Some pages could be moved sideways (#16).
+/// Some pages scrolled sideways (#16).
 #[tokio::test(flavor = "multi_thread")]
 async fn no_page_is_moved_sideways_by_words_of_sixty_letters() {
     walk(Language::Indonesian, Words::Long).await;
@@ -29,7 +29,7 @@ async fn every_page_in_english_is_accessible_small_and_fits_a_phone() {
     walk(Language::English, Words::Usual).await;
 }
 
-/// Somebody who looks at every page, and what was found wrong so far.
+/// A walk through every page, and the faults found so far.
 struct Critic {
     browser: Browser,
     words: Words,
@@ -42,7 +42,7 @@ impl Critic {
         self.look(name).await;
     }
 
-    /// Judges the page that is open now, on every screen.
+    /// Checks the open page on every screen.
     async fn look(&mut self, name: &str) {
         for screen in [Screen::Narrow, Screen::Phone, Screen::Desk] {
             let overhang = self.browser.overhang(screen).await;
@@ -70,7 +70,7 @@ impl Critic {
         self.found.extend(complaints.into_iter().map(|what| format!("{name}: {what}")));
     }
 
-    /// Sends a form as no browser would by itself: with what its fields forbid.
+    /// Sends a form with values that the browser would refuse.
     async fn send_unchecked(&mut self, action: &str, name: &str) {
         self.browser.run("document.querySelectorAll('form').forEach(form => form.noValidate = true)", &[]).await;
         self.browser.press(action).await;
@@ -92,7 +92,7 @@ async fn walk(language: Language, words: Words) {
     assert!(critic.found.is_empty(), "{}", critic.found.join("\n"));
 }
 
-/// What there is to see: an order in each state, money, and trouble.
+/// The objects to see: an order in each state, money, and failures.
 struct Shown {
     unpaid: Order,
     unquoted: Order,
@@ -137,7 +137,7 @@ impl Shown {
         upload(stage, browser, &shown.confirmed).await;
         stage.claim(&shown.confirmed).await;
         stage.confirm(&shown.confirmed).await;
-        // Money for an order that is off.
+        // A payment for a closed order.
         let late = stage.order("Tono", "logo", None).await;
         let session = stage.shop.pay(&late.token).await;
         let canceled = format!("/api/v1/orders/{}", late.id);
@@ -148,7 +148,7 @@ impl Shown {
     }
 }
 
-/// A payout in each state, the oldest first.
+/// A payout in each state, oldest first.
 async fn payouts(stage: &Stage) -> Vec<String> {
     let operator = stage.shop.operator();
     let mut ids = Vec::new();
@@ -186,12 +186,12 @@ async fn failed_delivery(client: &Client) -> String {
     }
 }
 
-/// What the buyer's bank shows.
+/// The text of the buyer's bank.
 const TRANSFER: &str = "data:text/html,<meta name=viewport content=width=device-width>\
     <body style='font:18px sans-serif;padding:24px;background:%23eef4ff'>\
     <h2>Transfer berhasil</h2><p>Ke BCA 123-456-7890<br>a.n. Renata Wijaya<h1>Rp 900.000</h1><p>Ref. 8841 2207";
 
-/// A picture of it.
+/// Its picture.
 async fn receipt(stage: &Stage, browser: &Browser) -> PathBuf {
     let path = stage.shop.installation.path().join("transfer.png");
     if !path.exists() {
@@ -317,7 +317,7 @@ async fn operators_pages(stage: &Stage, critic: &mut Critic, shown: &Shown) {
     }
 }
 
-/// A seller on the free tier who has nothing yet.
+/// A seller on the free tier without anything.
 async fn beginners_pages(stage: &Stage, critic: &mut Critic) {
     sign_in(&critic.browser, "/dashboard", &stage.free_seller().key).await;
     critic.look("orders-none").await;

@@ -5,9 +5,9 @@
 //!           └─ axe-core, screenshots                └─▶ a sandbox of Plugipay, with its hosted page
 //! ```
 //!
-//! Each browser is a process of its own with a fresh profile, in one language, on one screen, with scripts or without. Nothing
-//! here is timed: what has to happen is waited for, and fails the test after a generous while. Where a tool is missing the test
-//! fails and says which. Images of each page are left in `screenshots/` beside what is built, to be looked at by people.
+//! Each browser is a separate process with a fresh profile, in one language, on one screen, with scripts or without. Tests don't
+//! sleep: they wait for a condition, and fail after a generous time. If a tool is missing, the test fails and names it. Images of
+//! each page are saved in `screenshots/` in the build folder, for people to look at.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod axe;

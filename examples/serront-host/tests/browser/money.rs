@@ -1,4 +1,4 @@
-//! The seller's money on its way to the bank, and what could not find its order.
+//! The seller's money on its way to the bank, and payments that could not confirm an order.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ const REQUEST: &str = "/dashboard/payments/payouts";
 const BANK_ACCOUNT: &str = "/dashboard/payments/bank-account";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payout_goes_from_request_to_paid_through_the_operators_page() {
+async fn a_payout_moves_from_request_to_paid_through_the_operators_page() {
     let stage = Stage::open().await;
     stage.shop.earn(1_000_000).await;
     let seller = stage.seller(Visitor::phone(Language::Indonesian)).await;
@@ -17,7 +17,7 @@ async fn a_payout_goes_from_request_to_paid_through_the_operators_page() {
     seller.wait_to_read("Rp 997.000").await;
     seller.wait_for("svg#balance-chart").await;
 
-    // Without an account of the seller's there is nowhere to transfer to.
+    // Without a bank account there is no destination for a payout.
     let fields = [("bankName", "BCA"), ("bankAccountNumber", "123-456-7890"), ("bankAccountHolder", "Renata Wijaya")];
     for (field, text) in fields {
         seller.fill_in(BANK_ACCOUNT, field, text).await;
@@ -37,7 +37,7 @@ async fn a_payout_goes_from_request_to_paid_through_the_operators_page() {
     let payouts = stage.shop.client.call("GET", "/api/v1/payouts", None).await.data();
     let id = payouts["payouts"][0]["id"].as_str().unwrap().to_owned();
 
-    // A filter that was asked for twice can be asked for again (#7).
+    // A filter can be submitted repeatedly (#7).
     for kind in ["sale", "sale", "payout"] {
         seller.run("document.getElementById('code').value = arguments[0]", &[json!(kind)]).await;
         seller.click("form:has(#code) button").await;
@@ -66,7 +66,7 @@ async fn a_payout_goes_from_request_to_paid_through_the_operators_page() {
     seller.wait_to_read("T-1").await;
     assert!(!seller.has("form[action$=\"/cancel\"]").await);
 
-    // One that is called off, and one that fails.
+    // One that is cancelled, and one that fails.
     for (amount, end) in [(10_000, "cancelled"), (20_000, "failed")] {
         let asked = stage.shop.request_payout(amount).await.data();
         let id = asked["id"].as_str().unwrap();

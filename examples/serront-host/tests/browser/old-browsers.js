@@ -1,11 +1,11 @@
-// Reads a script as a browser from the beginning of 2019 does, and prints what it would not understand, one line each.
+// Checks a script against a browser from the beginning of 2019. Prints each part that it would not understand on a line.
 //
 //   node old-browsers.js FOLDER_WITH_NODE_MODULES SCRIPT
 //
 // - The grammar: ECMAScript 2018, by acorn. A script with one newer token does not run at all.
-// - The names: whatever it takes from the language or the browser has to be there, by MDN's data. A name that some old interface
-//   has passes, also where another one is meant; what an option or a value of an attribute means is not looked at.
-// - The promises: a chain ends with a catch, and what is awaited stands in a try. What fails unseen helps nobody.
+// - The names: everything that it uses of the language or the browser must exist, by MDN's data. A name that any old interface
+//   has passes, even if another one is meant. The meaning of options and attribute values is not checked.
+// - The promises: a chain ends with a catch, and an await is within a try, so that no failure is silent.
 "use strict";
 
 const { createRequire } = require("node:module");
@@ -18,9 +18,9 @@ const acorn = from("acorn");
 const walk = from("acorn-walk");
 const { api, javascript } = from("@mdn/browser-compat-data");
 
-// What people in Indonesia had on their phones at the beginning of 2019.
+// The browsers on phones in Indonesia at the beginning of 2019.
 const OLDEST = { chrome_android: 72, webview_android: 72, firefox: 65, safari_ios: 12 };
-// Names that are there in newer browsers alone, which the script asks for before it uses them.
+// Names of newer browsers, whose existence the script checks before it uses them.
 const ASKED_FOR = new Set(["clipboard", "writeText"]);
 
 const found = [];
@@ -38,7 +38,7 @@ try {
   process.exit(1);
 }
 
-// Whether all of the oldest browsers have what this entry of MDN's data describes.
+// Whether all of the oldest browsers have the feature of this entry in MDN's data.
 function isOld(entry) {
   const support = entry && entry.__compat && entry.__compat.support;
   if (!support) return false;
@@ -53,9 +53,9 @@ function isOld(entry) {
 
 const interfaces = [...Object.values(api), ...Object.values(javascript.builtins)];
 
-// `undefined` where nothing of the browser's has this name, as with names of the page's own.
+// `undefined` if the browser has no such name, as for names of the page.
 function isOldMember(object, name) {
-  // Of `URL` or `Promise` it is known which interface is meant.
+  // For `URL` or `Promise` the interface is known.
   const known = object.type === "Identifier" && /^[A-Z]/.test(object.name) && (api[object.name] || javascript.builtins[object.name]);
   const entries = (known ? [known] : interfaces).flatMap((all) => [all[name], all[`${name}_static`]]);
   const described = entries.filter((entry) => entry && entry.__compat);
@@ -68,7 +68,7 @@ function isOldGlobal(name) {
 }
 
 const declared = new Set();
-// Under which names the data of elements go.
+// The names of the elements' data.
 const data = new Set();
 const isDataset = (node) => node.type === "MemberExpression" && ["dataset", "style"].includes(node.property.name);
 walk.full(program, (node) => {
@@ -83,7 +83,7 @@ walk.fullAncestor(program, (node, _state, ancestors) => {
   const above = ancestors.slice(0, -1).reverse();
   if (node.type === "MemberExpression" && !node.computed) {
     const name = node.property.name;
-    // A data attribute is the page's own, and a style is no method.
+    // A data attribute belongs to the page, and a style is no method.
     const isData = isDataset(node.object) || data.has(node.object.name);
     if (!isData && isOldMember(node.object, name) === false && !ASKED_FOR.has(name)) tell(node, `.${name} came later than 2019`);
   }
@@ -102,12 +102,12 @@ walk.fullAncestor(program, (node, _state, ancestors) => {
   }
 });
 
-// The name of the method that is called.
+// The name of the called method.
 function called(node) {
   return node.type === "CallExpression" && node.callee.type === "MemberExpression" ? node.callee.property.name : undefined;
 }
 
-// Whether something in this chain of calls is called `then`.
+// Whether this chain of calls contains `then`.
 function isChain(node) {
   if (!called(node)) return false;
   return called(node) === "then" || isChain(node.callee.object);

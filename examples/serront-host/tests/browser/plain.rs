@@ -1,4 +1,4 @@
-//! Everything once more without scripts: forms, links and a reload are enough.
+//! The same without scripts: forms, links and a reload are enough.
 
 use super::browser::{Language, Visitor};
 use super::buyers::{assert_no_account, place_order, state, turned};
@@ -41,7 +41,7 @@ async fn without_scripts_a_payment_online_leads_there_and_back_and_shows_after_a
     let buyer = stage.browser(Visitor::phone(Language::English).without_scripts()).await;
     let order = place_order(&stage, &buyer, "logo").await;
     buyer.press("/pay").await;
-    // The page in between goes on by itself.
+    // The page in between refreshes to the checkout.
     buyer.arrive(stage.shop.provider.url()).await;
     buyer.press("/pay").await;
     buyer.arrive_at(&format!("{}?paid=1", order.page())).await;

@@ -1,4 +1,4 @@
-//! Receipts compared with what a browser shows, and what the script does with a file that the host does not take (#16).
+//! Receipts compared with what a browser shows, and the script's handling of files that the host refuses (#16).
 
 use serde_json::{Value, json};
 use serront_testkit::receipts::{self, specimens};
@@ -8,10 +8,10 @@ use super::buyers::{state, turned};
 use super::stage::{Order, Stage};
 use super::support::{Client, Engine, Installation};
 
-/// What the browser shows of a file.
+/// How much of a file the browser shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shown {
-    /// Anything.
+    /// Anything at all.
     something: bool,
     /// The picture down to its last row.
     whole: bool,
@@ -94,13 +94,13 @@ async fn send(stage: &Stage, buyer: &Browser, order: &Order, name: &str, bytes: 
     buyer.press("/proof").await;
 }
 
-/// The receipt as its seller gets it: its type and bytes.
+/// The receipt as the seller gets it: its type and bytes.
 async fn received(stage: &Stage, order: &Order) -> (String, Vec<u8>) {
     let (headers, bytes) = stage.shop.client.download(&format!("/api/v1/orders/{}/proof", order.id)).await;
     (headers["content-type"].to_str().unwrap().to_owned(), bytes)
 }
 
-/// A bitmap of one colour, which browsers show and the host does not take.
+/// A bitmap of one colour, which browsers show and the host refuses.
 fn bitmap(width: u32, height: u32) -> Vec<u8> {
     let row = width.div_ceil(32) * 4;
     let size = (62 + row * height).to_le_bytes();
@@ -112,7 +112,7 @@ fn bitmap(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_file_is_called_its_picture_is_taken_as_what_it_is() {
+async fn a_pictures_type_is_detected_despite_its_name() {
     let stage = Stage::open().await;
     let order = stage.order("Sari", "logo", None).await;
     for visitor in [Visitor::phone(Language::Indonesian), Visitor::phone(Language::English).without_scripts()] {
@@ -137,9 +137,9 @@ async fn a_picture_that_only_the_browser_can_read_or_that_is_too_large_is_sent_a
     let buyer = stage.browser(Visitor::phone(Language::Indonesian)).await;
     let photo = [receipts::BASELINE_JPEG, &vec![0; 6 * 1024 * 1024]].concat();
     for (name, file) in [
-        // Refused by the host with 415, as an iPhone's picture is.
+        // Refused by the host with 415, like an iPhone picture.
         ("another format.bmp", bitmap(640, 480)),
-        // Refused by the script itself, as a 413 would be.
+        // Refused by the script itself, like a 413.
         ("too large.jpg", photo),
         ("large and long.bmp", bitmap(8_000, 6_000)),
     ] {
@@ -164,7 +164,7 @@ async fn a_refusal_says_what_is_wrong_in_the_buyers_language() {
         ("called.jpg", heic, "Paling Kompatibel", "Most Compatible"),
         ("a.pdf", b"%PDF-1.7\n%%EOF\n", "Ini berkas PDF", "This is a PDF"),
         ("a.txt", b"Rp 750.000", "bukan gambar", "not an image"),
-        // The browser shows a part of the one and nothing of the other: neither is drawn again.
+        // The browser shows a part of the one and nothing of the other: neither is redrawn.
         ("half.png", half, "tidak lengkap", "incomplete"),
         ("half.webp", blank, "tidak lengkap", "incomplete"),
     ];
@@ -181,7 +181,7 @@ async fn a_refusal_says_what_is_wrong_in_the_buyers_language() {
             assert!(refusal.contains(visitor.language.of(indonesian, english)), "{name}: {refusal}");
             assert_eq!(stage.seen(&order).await["hasProof"], false, "{name}");
         }
-        // A refused file does not keep the right one from being taken.
+        // After a refused file, the right one is accepted.
         buyer.attach("receipt", &stage.receipt()).await;
         let before = state(&buyer).await;
         buyer.press("/proof").await;
@@ -191,11 +191,11 @@ async fn a_refusal_says_what_is_wrong_in_the_buyers_language() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_connection_is_told_only_where_there_was_no_answer() {
+async fn a_lost_connection_is_reported_only_without_an_answer() {
     let stage = Stage::open().await;
     let order = stage.order("Sari", "logo", None).await;
     let buyer = stage.browser(Visitor::phone(Language::English)).await;
-    // Answers of a proxy, which have no page of ours in them.
+    // A proxy's answers, which contain no page of ours.
     let answer = "window.XMLHttpRequest = class extends EventTarget { \
             constructor() { super(); this.upload = new EventTarget(); } \
             open() {} \
@@ -209,19 +209,19 @@ async fn a_lost_connection_is_told_only_where_there_was_no_answer() {
         }; \
         window.answers = arguments[0]";
     for (statuses, told, sent) in [
-        (json!([0]), "The upload broke off", 1),
+        (json!([0]), "The upload was interrupted", 1),
         (json!([400]), "Something failed on our side", 1),
         (json!([404]), "Something failed on our side", 1),
         (json!([409]), "The state has changed", 1),
-        (json!([429]), "Too busy at the moment", 1),
+        (json!([429]), "The service is busy", 1),
         (json!([500]), "Something failed on our side", 1),
         (json!([502]), "Something failed on our side", 1),
-        (json!([503]), "Too busy at the moment", 1),
-        // Drawn and sent once more, and not a third time.
+        (json!([503]), "The service is busy", 1),
+        // Redrawn and sent once more, and not a third time.
         (json!([413, 413, 200]), "The file is too large", 2),
         (json!([415, 415, 200]), "not an image", 2),
-        (json!([415, 503, 200]), "Too busy at the moment", 2),
-        (json!([413, 0, 200]), "The upload broke off", 2),
+        (json!([415, 503, 200]), "The service is busy", 2),
+        (json!([413, 0, 200]), "The upload was interrupted", 2),
     ] {
         buyer.open(&order.page()).await;
         buyer.run(answer, std::slice::from_ref(&statuses)).await;
@@ -232,7 +232,7 @@ async fn a_lost_connection_is_told_only_where_there_was_no_answer() {
         assert_eq!(buyer.run("return window.sent", &[]).await, Value::from(sent), "{statuses}");
     }
 
-    // And the host's own: the order was confirmed, and its address changed, while the page was open.
+    // The host's own refusals: the order was confirmed, or its address changed, while the page was open.
     buyer.open(&order.page()).await;
     buyer.attach("receipt", &stage.receipt()).await;
     stage.confirm(&order).await;
@@ -242,5 +242,5 @@ async fn a_lost_connection_is_told_only_where_there_was_no_answer() {
     let path = format!("/api/v1/orders/{}/rotate-token", order.id);
     stage.shop.client.call("POST", &path, None).await.data();
     buyer.press("/proof").await;
-    buyer.wait_to_read("There is no such page").await;
+    buyer.wait_to_read("This page does not exist").await;
 }

@@ -1,4 +1,4 @@
-//! The pages' script, read as the browsers read it that people had at the beginning of 2019 (#16).
+//! The pages' script, parsed like the browsers that people had at the beginning of 2019 (#16).
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use super::axe;
 use super::chrome::installed;
 
-/// What an old browser would not understand of this script.
+/// The parts of this script that an old browser would not understand.
 fn read(file: &Path) -> Output {
     installed("node", "nodejs");
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/old-browsers.js");
@@ -20,7 +20,7 @@ fn browsers_from_2019_understand_the_script() {
     assert!(output.status.success(), "{found}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Each of these was not there, or is a promise that fails unseen.
+/// Each of these did not exist, or is a promise that fails silently.
 #[test]
 fn what_browsers_from_2019_do_not_understand_is_found() {
     let folder = tempfile::TempDir::new().unwrap();

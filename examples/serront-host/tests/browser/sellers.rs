@@ -13,7 +13,7 @@ async fn orders_are_found_quoted_and_moved_along() {
     let claimed = stage.order("Dewi", "undangan", Some("Basic")).await;
     stage.claim(&claimed).await;
     let seller = stage.seller(Visitor::desk(Language::English)).await;
-    // What waits for the check comes first.
+    // Orders that wait for review come first.
     let awaiting = seller.text_of("#awaiting").await;
     assert!(awaiting.contains("Dewi") && !awaiting.contains("Budi"), "{awaiting}");
     let is_listed = |detail: String| {
@@ -32,13 +32,13 @@ async fn orders_are_found_quoted_and_moved_along() {
     seller.open("/dashboard?q=nobody").await;
     assert!(!is_listed(budi.detail()).await && !seller.text_of("#main").await.is_empty());
 
-    // An hourly service is quoted by its seller.
+    // The seller quotes an hourly service.
     seller.open(&sari.detail()).await;
     seller.fill("quotedPriceIdr", "many").await;
     seller.press("/quote").await;
     seller.refusal_of("quotedPriceIdr").await;
     assert_eq!(stage.seen(&sari).await["quotedPriceIdr"], 0);
-    // Whoever switches the language there comes to a page, not to an address that only takes forms.
+    // Switching the language there leads to a page, not to an address that only accepts forms.
     seller.click("header a[hreflang=id]").await;
     seller.arrive_at(&sari.detail()).await;
     seller.fill("quotedPriceIdr", "1.200.000").await;
@@ -56,7 +56,7 @@ async fn orders_are_found_quoted_and_moved_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_storefronts_settings_are_kept_and_a_mistake_stands_beside_its_field() {
+async fn the_storefronts_settings_are_saved_and_a_mistake_is_shown_at_its_field() {
     let stage = Stage::open().await;
     let seller = stage.seller(Visitor::phone(Language::Indonesian)).await;
     let settings = || async { stage.shop.client.call("GET", "/api/v1/storefront", None).await.data() };
@@ -91,7 +91,7 @@ async fn the_storefronts_settings_are_kept_and_a_mistake_stands_beside_its_field
     );
     assert_eq!(after["published"], true);
 
-    // A slug that is another seller's.
+    // Another seller's slug.
     stage.free_seller().open_shop("taken").await;
     seller.fill("slug", "taken").await;
     seller.press("/dashboard/storefront").await;
@@ -111,7 +111,7 @@ async fn online_payment_is_switched_and_the_plans_gate_is_explained() {
     assert!(told.contains("0.3") && told.contains("free"), "{told}");
     for (switch, on) in [("off", false), ("on", true), ("off", false)] {
         if !on {
-            // Buyers lose a way to pay: that is asked about first.
+            // Buyers lose a way to pay, so the page asks first.
             seller.follow("/dashboard/integrations?ask=off").await;
             seller.arrive_at("/dashboard/integrations?ask=off").await;
             assert_eq!(is_on().await, true, "a question switches nothing");
@@ -120,7 +120,7 @@ async fn online_payment_is_switched_and_the_plans_gate_is_explained() {
         seller.notice().await;
         assert_eq!(is_on().await, on);
     }
-    // With the module off, the money's page says so instead of failing.
+    // With the module off, the payments page says so instead of failing.
     seller.open("/dashboard/payments").await;
     seller.wait_for("a[href$=\"/dashboard/integrations\"]").await;
     assert_eq!(seller.complaints().await, [""; 0]);
@@ -172,7 +172,7 @@ async fn a_webhook_is_made_paused_and_deleted_and_what_was_sent_is_sent_again() 
     seller.open("/dashboard/webhooks").await;
     seller.follow(&detail).await;
     seller.arrive_at(&detail).await;
-    // It is received before it is recorded as such.
+    // The receiver has it before it is recorded.
     seller.reload_until(&format!("form[action$=\"{retry}\"]")).await;
     seller.press(&retry).await;
     seller.notice().await;

@@ -1,4 +1,4 @@
-//! Sessions: what opens one, what ends one, and where it leads to.
+//! Sessions: how they start and end, and where they lead.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ async fn a_session_begins_with_a_key_and_ends_with_it_or_by_signing_out() {
     browser.open("/").await;
     browser.arrive("/dashboard/login").await;
 
-    // No key, then a wrong one, then one that opens nothing here.
+    // No key, then a wrong one, then one of another role.
     let operator = stage.shop.operator().key;
     let unknown = format!("sk_live_{}", "0".repeat(48));
     for key in ["secret", unknown.as_str(), operator.as_str()] {
@@ -25,7 +25,7 @@ async fn a_session_begins_with_a_key_and_ends_with_it_or_by_signing_out() {
     }
     assert_eq!(browser.attribute("[name=key]", "type").await.as_deref(), Some("password"));
 
-    // Whoever was on the way somewhere arrives there.
+    // After signing in, the visitor gets to the requested page.
     browser.open(&order.detail()).await;
     let place = browser.arrive("/dashboard/login?").await;
     assert!(place.contains("next=") && !place.contains("ended="), "{place}");
@@ -34,7 +34,7 @@ async fn a_session_begins_with_a_key_and_ends_with_it_or_by_signing_out() {
     browser.arrive_at(&order.detail()).await;
     let cookie = browser.cookie("serront_session").await.unwrap();
     assert_eq!((cookie.path.as_deref(), cookie.http_only), (Some("/dashboard"), Some(true)));
-    assert!(cookie.expiry.is_some(), "it ends by itself");
+    assert!(cookie.expiry.is_some(), "it expires");
     assert!(!cookie.value.contains(&stage.shop.client.key), "the key is not in it");
     assert_eq!(browser.run("return document.cookie", &[]).await, "", "no script reads it");
 
@@ -43,7 +43,7 @@ async fn a_session_begins_with_a_key_and_ends_with_it_or_by_signing_out() {
     browser.open("/dashboard").await;
     browser.arrive("/dashboard/login").await;
 
-    // A cookie that somebody changed, and one whose key is gone, are no session; the page says that it has ended.
+    // A changed cookie, and one whose key was deleted, are no sessions; the page says that the session has ended.
     sign_in(&browser, "/dashboard", &stage.shop.client.key).await;
     let cookie = browser.cookie("serront_session").await.unwrap();
     browser.set_cookie(tampered(&cookie)).await;
@@ -57,7 +57,7 @@ async fn a_session_begins_with_a_key_and_ends_with_it_or_by_signing_out() {
     stage.shop.client.call("DELETE", &format!("/api/v1/api-keys/{id}"), None).await.data();
     browser.open("/dashboard/payments").await;
     assert_ended(&browser).await;
-    // And a new key takes up where the old one ended.
+    // A new key leads to the page where the old session ended.
     browser.fill("key", &stage.shop.client.key).await;
     browser.press("/dashboard/login").await;
     browser.arrive_at("/dashboard/payments").await;

@@ -1,4 +1,4 @@
-//! What the browsers visit: a shop with services of each kind, online payment on, and somebody for each part to play.
+//! The stage for the browsers: a shop with services of each kind, online payment on, and a browser for each role.
 
 use std::path::PathBuf;
 
@@ -21,11 +21,11 @@ pub(crate) struct Stage {
     pub(crate) words: Words,
 }
 
-/// What people type into names and texts.
+/// The kind of words in names and texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Words {
     Usual,
-    /// One word of sixty letters each.
+    /// Single words of sixty letters.
     Long,
 }
 
@@ -38,7 +38,7 @@ impl Words {
     }
 }
 
-/// An order as its two sides know it.
+/// An order as seen by both sides.
 pub(crate) struct Order {
     pub(crate) id: String,
     pub(crate) token: String,
@@ -46,12 +46,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The buyer's page of it.
+    /// The buyer's page.
     pub(crate) fn page(&self) -> String {
         format!("/o/{}", self.token)
     }
 
-    /// The seller's page of it.
+    /// The seller's page.
     pub(crate) fn detail(&self) -> String {
         format!("/dashboard/orders/{}", self.id)
     }
@@ -62,7 +62,7 @@ impl Stage {
         Self::open_with(Words::Usual).await
     }
 
-    /// The same with such words in all that the shop says.
+    /// The same with such words in all of the shop's texts.
     pub(crate) async fn open_with(words: Words) -> Self {
         let shop = Shop::open(Engine::Sqlite).await;
         let text = |text: &str| words.of(text);
@@ -105,7 +105,7 @@ impl Stage {
         self.words.of(text)
     }
 
-    /// A browser that nobody has signed in with.
+    /// A browser that is not signed in.
     pub(crate) async fn browser(&self, visitor: Visitor) -> Browser {
         Browser::start(visitor, &self.shop.host.url).await
     }
@@ -138,7 +138,7 @@ impl Stage {
         self.known_as(token).await
     }
 
-    /// The order that this token opens.
+    /// The order with this token.
     pub(crate) async fn known_as(&self, token: String) -> Order {
         let orders = self.shop.client.call("GET", "/api/v1/orders?limit=100", None).await.data();
         let orders = orders["orders"].as_array().unwrap();
@@ -146,7 +146,7 @@ impl Stage {
         Order { id: order["id"].as_str().unwrap().to_owned(), number: order["number"].as_u64().unwrap(), token }
     }
 
-    /// The order as the seller's API has it.
+    /// The order from the seller's API.
     pub(crate) async fn seen(&self, order: &Order) -> Value {
         self.shop.client.call("GET", &format!("/api/v1/orders/{}", order.id), None).await.data()
     }
@@ -161,18 +161,18 @@ impl Stage {
         self.shop.client.call("POST", &path, None).await.data();
     }
 
-    /// Payments are made from now on, and nobody is told of them.
+    /// From here on payments are made without a notification.
     pub(crate) fn lose_notifications(&self) {
         self.shop.provider.sandbox().switch(|switches| switches.lose_notifications = true);
     }
 
-    /// Tells the host that a session is completed, as Plugipay would have.
+    /// Sends the host the notification that a session is completed.
     pub(crate) async fn notify(&self, session: &str, amount: i64) {
         let object = json!({"id": session, "status": "completed", "amount": amount, "currency": "IDR"});
         self.tell(&format!("evt_{session}"), &object).await;
     }
 
-    /// Tells of a session that can't be read, which is left to an operator.
+    /// Sends an unreadable notification, which waits for an operator.
     pub(crate) async fn notify_of_nothing(&self, event: &str) {
         self.tell(event, &json!({})).await;
     }
@@ -190,7 +190,7 @@ impl Stage {
         client.send("POST", "/api/v1/webhooks/plugipay", &headers, Some(body.into_bytes())).await.data();
     }
 
-    /// The session that was minted last.
+    /// The latest session.
     pub(crate) fn last_session(&self) -> String {
         self.shop.provider.sessions().pop().unwrap().0
     }
@@ -202,12 +202,12 @@ impl Stage {
         path
     }
 
-    /// An image that is taken as a receipt.
+    /// An image that is accepted as a receipt.
     pub(crate) fn receipt(&self) -> PathBuf {
         self.file("receipt.png", samples::PNG)
     }
 
-    /// A seller on the free tier, with nothing yet.
+    /// A seller on the free tier, without anything.
     pub(crate) fn free_seller(&self) -> Client {
         let (_, key) = self.shop.installation.account("free");
         Client::new(&self.shop.host, &key)
@@ -230,7 +230,7 @@ pub(crate) fn tampered(cookie: &Cookie) -> Cookie {
     Cookie { value: value.into_iter().collect(), ..cookie.clone() }
 }
 
-/// What an order's page says once its payment is confirmed.
+/// The text of an order's page after its payment is confirmed.
 pub(crate) fn confirmed_in(language: Language) -> &'static str {
     language.of("Pembayaran sudah dikonfirmasi", "Payment confirmed")
 }

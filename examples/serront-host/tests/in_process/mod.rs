@@ -1,5 +1,5 @@
-//! The router inside the test's process: a real database and real receipts in a folder of their own, a clock that the
-//! test moves, and an outside world that only remembers.
+//! The router inside the test's process: a real database and real receipts in a temporary folder, a clock that the
+//! test moves, and an outside world that only records.
 #![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 
@@ -32,14 +32,14 @@ use serront_testkit::sandbox::Sandbox;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-/// A target that the public check lets through without asking a name server.
+/// A target that the check of public addresses accepts without a name server.
 pub const HOOK: &str = "https://hooks.example.com/serront";
-/// Where Plugipay's notifications go.
+/// The route of Plugipay's notifications.
 pub const NOTIFIED: &str = "/api/v1/webhooks/plugipay";
-/// A target whose check panics: the way to a panic inside a handler.
+/// A target whose check panics inside a handler.
 pub const PANIC: &str = "https://hooks.example.com/panic";
 
-/// Checks targets as `serve` does, and posts nowhere.
+/// Checks targets like `serve`, and posts nothing.
 #[derive(Debug)]
 struct TestSink {
     checks: HttpSink,
@@ -58,7 +58,7 @@ impl Sink for TestSink {
     }
 }
 
-/// A router with everything under it.
+/// A router with all its ports.
 pub struct House {
     pub router: Router,
     pub host: Arc<Host>,
@@ -72,7 +72,7 @@ pub struct House {
     policy: Policy,
 }
 
-/// What is asked.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Ask {
     method: Method,
@@ -81,7 +81,7 @@ pub struct Ask {
     body: Vec<u8>,
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     pub status: u16,
@@ -209,22 +209,22 @@ impl House {
         }
     }
 
-    /// For a second host over the same ports.
+    /// The ports, for a second host.
     pub fn host_ports(&self) -> Ports {
         self.ports.clone()
     }
 
-    /// The same host's figures.
+    /// The host's policy.
     pub fn host_policy(&self) -> Policy {
         self.policy.clone()
     }
 
-    /// The commands that have no route.
+    /// The commands without a route.
     pub fn commands(&self) -> Commands<'_, SqliteStorage> {
         Commands::new(&self.storage, self.environment())
     }
 
-    /// Opens an account and answers its key.
+    /// Opens an account and returns its key.
     pub async fn account(&self, tier: Tier) -> String {
         let (_, key) = self.commands().open_account("Studio Renata", tier).await.unwrap().value;
         key.key.reveal().to_owned()
@@ -241,7 +241,7 @@ impl House {
         Reply { status: parts.status.as_u16(), headers: parts.headers, bytes }
     }
 
-    /// All of them at once.
+    /// Sends all requests concurrently.
     pub async fn send_all(self: &Arc<Self>, asks: impl IntoIterator<Item = Ask>) -> Vec<Reply> {
         let tasks = asks.into_iter().map(|ask| {
             let house = Arc::clone(self);
@@ -254,7 +254,7 @@ impl House {
         self.send(ask("GET", path).key(key)).await.data()
     }
 
-    /// Carries out what is due.
+    /// Carries out due effects.
     pub async fn dispatch(&self) {
         let Ports { storage, mailer, sink, receipts, .. } = &self.ports;
         let (storage, mailer) = (storage.as_ref(), mailer.as_ref());
@@ -262,19 +262,19 @@ impl House {
         while dispatcher.step(self.ports.clock.now(), 64).await.unwrap().attempted > 0 {}
     }
 
-    /// Does the errands that are due.
+    /// Carries out due errands.
     pub async fn tidy(&self) {
         let janitor = Janitor::new(self.host.online());
         while janitor.step(self.ports.clock.now(), 64).await.unwrap().attempted > 0 {}
     }
 
-    /// Switches the payment module, and answers the merchant's account at Plugipay.
+    /// Switches the payment module and returns the merchant's account at Plugipay.
     pub async fn switch_payment(&self, key: &str, on: bool) -> String {
         let ask = ask("PATCH", "/api/v1/modules").key(key).json(&json!({"payment": on}));
         self.send(ask).await.data()["plugipayAccountId"].as_str().unwrap().to_owned()
     }
 
-    /// The buyer presses "pay online"; answers the session's id.
+    /// The buyer presses "pay online". Returns the session's id.
     pub async fn pay(&self, token: &str) -> String {
         let pay = ask("POST", format!("/api/v1/public/orders/{token}/pay"));
         self.send(pay).await.data()["checkoutSessionId"].as_str().unwrap().to_owned()
@@ -285,7 +285,7 @@ impl House {
         self.plugipay.endpoints().into_iter().rfind(|endpoint| endpoint.account_id == merchant).unwrap().secret
     }
 
-    /// These bytes as a notification of this merchant's, signed now.
+    /// These bytes as a notification of this merchant, signed now.
     pub fn signed(&self, merchant: &str, body: &str) -> Ask {
         let signature = sign(&self.endpoint_secret(merchant), self.clock.now(), body);
         ask("POST", NOTIFIED).header("x-plugipay-signature", signature).body(body)
@@ -300,7 +300,7 @@ impl House {
         self.signed(merchant, &body.to_string())
     }
 
-    /// The buyer pays this much online, and Plugipay tells of it; answers the session's id.
+    /// The buyer pays this much online, and Plugipay sends a notification. Returns the session's id.
     pub async fn settle(&self, token: &str, amount: i64) -> String {
         let session = self.pay(token).await;
         assert!(self.plugipay.pay_amount(&session, amount, "IDR"));
@@ -311,25 +311,25 @@ impl House {
         session
     }
 
-    /// Makes an operator's key.
+    /// Creates an operator's key.
     pub async fn operator(&self) -> String {
         let (_, key) = self.commands().create_operator_key("The desk").await.unwrap();
         key.reveal().to_owned()
     }
 
-    /// Asks for a payout, and answers its id.
+    /// Requests a payout and returns its id.
     pub async fn payout(&self, key: &str, amount: i64) -> String {
         let ask = ask("POST", "/api/v1/payouts").key(key).json(&payout(amount));
         self.send(ask).await.data()["id"].as_str().unwrap().to_owned()
     }
 
-    /// An operator moves a payout along.
+    /// An operator marks a payout.
     pub async fn mark(&self, operator: &str, payout: &str, step: &str, body: &Value) -> Value {
         let ask = ask("POST", format!("/api/v1/payouts/{payout}/{step}")).key(operator).json(body);
         self.send(ask).await.data()
     }
 
-    /// An operator corrects a seller's balance; answers the adjustment's id.
+    /// An operator adjusts a seller's balance. Returns the adjustment's id.
     pub async fn adjust(&self, key: &str, amount: i64, reference: &str) -> String {
         let account = self.get(key, "/api/v1/orders?limit=1").await["orders"][0]["accountId"].clone();
         let account = account.as_str().unwrap().parse().unwrap();
@@ -339,7 +339,7 @@ impl House {
         self.commands().adjust(account, &input, &operator).await.unwrap().value.id.to_string()
     }
 
-    /// Serves on loopback, for what only a connection shows, and answers the address.
+    /// Serves on loopback, for tests that need a connection. Returns the address.
     pub async fn listen(&self) -> std::net::SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -353,7 +353,7 @@ impl House {
         self.send(ask("POST", "/api/v1/services").key(key).json(&service("logo"))).await.data();
     }
 
-    /// Places an order and answers its id and token.
+    /// Places an order and returns its id and token.
     pub async fn order(&self, key: &str, slug: &str) -> (String, String) {
         let path = format!("/api/v1/public/storefront/{slug}/order");
         let placed = self.send(ask("POST", path).json(&buyers_order())).await.data();
@@ -367,7 +367,7 @@ impl House {
         self.send(ask("PUT", path).image("image/png", samples::PNG)).await.data();
     }
 
-    /// Everything that a seller and its buyers can see, the audit trail, and how much is in the folder of receipts.
+    /// Everything that a seller and its buyers can see, the audit trail, and the number of stored receipts.
     pub async fn picture(&self, key: &str, slug: &str) -> Value {
         let orders = self.get(key, "/api/v1/orders?limit=100").await;
         let mut each = Vec::new();
@@ -383,7 +383,7 @@ impl House {
                 "audit": format!("{audit:?}"),
             }));
         }
-        // With the module off there is none of these to see.
+        // With the module off these can't be read.
         let payouts = self.send(ask("GET", "/api/v1/payouts?limit=100").key(key)).await.body()["data"].clone();
         let mut steps = Vec::new();
         for payout in payouts["payouts"].as_array().into_iter().flatten() {
@@ -414,7 +414,7 @@ impl House {
         })
     }
 
-    /// How many files the folder of receipts holds.
+    /// The number of files in the folder of receipts.
     pub fn uploads(&self) -> usize {
         let mut folders = vec![self.folder.path().join("proofs")];
         let mut files = 0;
@@ -440,7 +440,7 @@ pub fn service(slug: &str) -> Value {
     json!({"slug": slug, "name": "Logo design", "pricingType": "fixed", "priceIdr": 750_000})
 }
 
-/// A request for a payout of this much, with everything that can be said.
+/// A request for a payout of this much, with all fields.
 pub fn payout(amount: i64) -> Value {
     json!({
         "amount": amount, "currency": "IDR", "bankCode": "014", "bankName": "BCA", "bankAccountNumber": "123-456-7890",
@@ -460,7 +460,7 @@ pub fn but(mut object: Value, fields: Value) -> Value {
     object
 }
 
-/// The same without one field.
+/// An object without one field.
 pub fn without(mut object: Value, field: &str) -> Value {
     object.as_object_mut().unwrap().remove(field).unwrap();
     object

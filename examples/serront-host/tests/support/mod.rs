@@ -1,4 +1,4 @@
-//! The real binary under test: a host in a folder of its own, admin subcommands beside it, and a receiver of webhooks.
+//! The real binary under test: a host in a temporary folder, subcommands next to it, and a receiver of webhooks.
 #![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 
@@ -23,30 +23,30 @@ use tempfile::TempDir;
 pub mod sandbox;
 pub mod shop;
 
-/// How long something that has to happen may take before the test gives up.
+/// How long the test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_serront-host"))
 }
 
-/// Which database an installation is on.
+/// The database engine of an installation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
     Postgres,
 }
 
-/// A folder for one installation, with as many starts of the host on it as a test wants.
+/// A folder of one installation; a test can start any number of hosts on it.
 pub struct Installation {
     pub folder: TempDir,
-    /// Address and schema, where the database is a server's.
+    /// Address and schema, if the database is on a server.
     server: Option<(String, String)>,
-    /// More of the environment.
+    /// Additional environment variables.
     settings: Vec<(&'static str, String)>,
 }
 
-/// Makes a test of each function for each engine.
+/// Makes one test per engine of each function.
 #[macro_export]
 macro_rules! on_both_engines {
     ($($name:ident),+ $(,)?) => {
@@ -84,17 +84,17 @@ impl Installation {
         Self { folder: TempDir::new().unwrap(), server, settings: Vec::new() }
     }
 
-    /// Another folder, on the database at this address and in this schema if it is a server's.
+    /// Another folder, on the database at this address and in this schema if it is on a server.
     pub fn on(server: Option<(String, String)>) -> Self {
         Self { folder: TempDir::new().unwrap(), server, settings: Vec::new() }
     }
 
-    /// Address and schema, where the database is a server's.
+    /// Address and schema, if the database is on a server.
     pub fn server(&self) -> Option<&(String, String)> {
         self.server.as_ref()
     }
 
-    /// Runs statements on the database, past the host; `@.` stands before the tables' names.
+    /// Runs statements on the database, bypassing the host; `@.` stands before the tables' names.
     pub async fn sql(&self, statement: &str) {
         match &self.server {
             Some((url, schema)) => {
@@ -113,7 +113,7 @@ impl Installation {
         }
     }
 
-    /// The same with more settings, by their variables.
+    /// The same with additional environment variables.
     pub fn with(mut self, settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         self.settings.extend(settings);
         self
@@ -133,38 +133,38 @@ impl Installation {
         command
     }
 
-    /// Starts the host on a free port and waits until it says which.
+    /// Starts the host on a free port and waits until it prints the address.
     pub fn serve(&self) -> Host {
         let mut command = self.command();
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         Host::started(command)
     }
 
-    /// Runs an admin subcommand and answers its one line of JSON.
+    /// Runs a subcommand and returns its one line of JSON.
     pub fn admin(&self, arguments: &[&str]) -> Value {
         self.lines(arguments).pop().unwrap_or(Value::Null)
     }
 
-    /// Runs a subcommand, whatever comes of it.
+    /// Runs a subcommand and returns its output, whether it succeeds or not.
     pub fn output(&self, arguments: &[&str]) -> std::process::Output {
         self.command().args(arguments).output().unwrap()
     }
 
-    /// Runs an admin subcommand and answers its lines of JSON.
+    /// Runs a subcommand and returns its lines of JSON.
     pub fn lines(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.output(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Runs a subcommand that is refused, and answers what it complains of.
+    /// Runs a subcommand that is refused, and returns its error.
     pub fn complaint(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Opens an account and answers its id and key.
+    /// Opens an account and returns its id and key.
     pub fn account(&self, tier: &str) -> (String, String) {
         let made = self.admin(&["account", "create", "--name", "Studio Renata", "--tier", tier]);
         (made["accountId"].as_str().unwrap().to_owned(), made["apiKey"].as_str().unwrap().to_owned())
@@ -184,7 +184,7 @@ impl Installation {
         mails
     }
 
-    /// Who may do what with the database, and with the folders of mails and receipts.
+    /// The permissions of the database, and of the folders of mails and receipts.
     #[cfg(unix)]
     pub fn modes(&self) -> Vec<(PathBuf, u32)> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
@@ -196,7 +196,7 @@ impl Installation {
             .collect()
     }
 
-    /// The host's own database, beside it.
+    /// A connection to the host's database.
     pub async fn storage(&self) -> Arc<dyn WorkStorage> {
         match &self.server {
             Some((url, schema)) => {
@@ -217,12 +217,12 @@ impl Installation {
 }
 
 impl Host {
-    /// Runs this command, which serves, and waits until it says where.
+    /// Runs this command, which serves, and waits until it prints its address.
     pub fn started(mut command: Command) -> Self {
         Self::serving(command.stdout(Stdio::piped()).spawn().unwrap())
     }
 
-    /// A host that was started, once it says on which port.
+    /// A started host, once it has printed its port.
     pub fn serving(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -230,19 +230,19 @@ impl Host {
         Self { child, url: listening["listening"].as_str().unwrap().to_owned() }
     }
 
-    /// SIGSTOP, as a machine that stands still.
+    /// SIGSTOP: the host freezes.
     pub fn freeze(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
     }
 
-    /// SIGKILL, as a crash would have it.
+    /// SIGKILL: the host crashes.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM; answers whether the host ended with status 0.
+    /// SIGTERM. Returns whether the host ended with status 0.
     pub fn stop(mut self) -> bool {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -265,7 +265,7 @@ pub struct Client {
     pub key: String,
 }
 
-/// What a host answered.
+/// A host's answer.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -306,7 +306,7 @@ impl Client {
         self.send(method, path, &[("content-type", "application/json")], body).await
     }
 
-    /// Asks for a bare list until it holds so many.
+    /// Repeats a list until it contains this many.
     pub async fn list_of(&self, path: &str, count: usize) -> Reply {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -334,7 +334,7 @@ impl Client {
         Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
-    /// The bytes of an answer that is no JSON.
+    /// The bytes of an answer that is not JSON.
     pub async fn download(&self, path: &str) -> (HeaderMap, Vec<u8>) {
         let response = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
@@ -354,7 +354,7 @@ impl Client {
         self.call("POST", "/api/v1/services", Some(service)).await.data();
     }
 
-    /// Places an order and answers its number and token.
+    /// Places an order and returns its number and token.
     pub async fn order(&self, slug: &str) -> (u64, String) {
         let order = json!({"serviceSlug": "logo", "buyerName": "Budi", "buyerEmail": "budi@example.com"});
         let placed = self.call("POST", &format!("/api/v1/public/storefront/{slug}/order"), Some(order)).await.data();
@@ -378,7 +378,7 @@ impl Client {
     }
 }
 
-/// What a receiver got.
+/// A received webhook.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub headers: HeaderMap,
@@ -421,17 +421,17 @@ impl Receiver {
     }
 }
 
-/// How many came, and the numbers of those that hang.
+/// The number of requests so far, and the numbers of the open ones.
 type Requests = Arc<Mutex<(u64, BTreeSet<u64>)>>;
 
-/// Endpoints on loopback, one for each path, that take what is posted and never answer.
+/// Endpoints on loopback, one per path, that accept requests and never answer.
 #[derive(Clone)]
 pub struct Silent {
     pub url: String,
     requests: Requests,
 }
 
-/// A request that hangs, until its sender gives it up.
+/// An open request, until its sender gives up.
 struct Hanging {
     number: u64,
     requests: Requests,
@@ -463,13 +463,13 @@ impl Silent {
         Self { url, requests }
     }
 
-    /// The numbers of the requests that hang.
+    /// The numbers of the open requests.
     pub fn hanging(&self) -> BTreeSet<u64> {
         self.requests.lock().unwrap().1.clone()
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
     let began = Instant::now();

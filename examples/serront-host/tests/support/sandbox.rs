@@ -1,4 +1,4 @@
-//! Plugipay beside the host under test: the testkit's sandbox as an HTTP server.
+//! Plugipay for the host under test: the testkit's sandbox as an HTTP server.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Provider {
         Self { server }
     }
 
-    /// What a host has to be told to meet it.
+    /// The settings with which a host uses it.
     pub fn settings(&self) -> [(&'static str, String); 3] {
         [
             ("PLUGIPAY_BASE_URL", self.server.url().to_owned()),
@@ -44,19 +44,19 @@ impl Provider {
         self.server.url()
     }
 
-    /// The buyer pays what was asked; whoever listens is told.
+    /// The buyer pays the requested amount; the sandbox sends the notification.
     #[track_caller]
     pub fn pay(&self, session: &str) {
         assert!(self.sandbox().pay(session));
     }
 
-    /// Every session and how it stands, in the order in which they were minted.
+    /// Every session with its state, in the order of their creation.
     pub fn sessions(&self) -> Vec<(String, String)> {
         let sessions = self.sandbox().sessions();
         sessions.into_iter().map(|session| (session.id, format!("{:?}", session.status).to_lowercase())).collect()
     }
 
-    /// How a session stands.
+    /// The state of a session.
     pub fn status(&self, id: &str) -> String {
         self.sessions().into_iter().find(|session| session.0 == id).unwrap().1
     }
@@ -71,13 +71,13 @@ impl Provider {
         self.endpoints(merchant).pop().unwrap().secret
     }
 
-    /// How often a workspace was asked for.
+    /// The number of requests for a workspace.
     pub fn workspaces(&self) -> u64 {
         self.sandbox().arrived(Route::CreateWorkspace)
     }
 }
 
-/// The signature of these bytes, so many seconds off.
+/// A signature of these bytes, this many seconds off.
 pub fn signed(secret: &WebhookSecret, off: i64, body: &str) -> String {
     sign(secret, Timestamp::from_millis(SystemClock.now().millis() + off * 1_000), body)
 }

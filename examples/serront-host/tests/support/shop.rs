@@ -1,4 +1,4 @@
-//! A shop beside a sandbox of Plugipay, with the real binary: what tests about money begin with.
+//! A shop with a Plugipay sandbox and the real binary: the setup of tests about money.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::sandbox::Provider;
 use super::{Client, Engine, Host, Installation, Receiver, Reply};
 
-/// A seller on the starter tier with the module on, and what looks at it.
+/// A seller on the starter tier with the module on, and clients.
 pub struct Shop {
     pub provider: Provider,
     pub installation: Installation,
@@ -17,7 +17,7 @@ pub struct Shop {
     pub receiver: Receiver,
 }
 
-/// Far enough away that nothing is found by asking.
+/// So far in the future that no session is found by polling.
 pub const NEVER: u32 = 3_600_000;
 
 impl Shop {
@@ -31,7 +31,7 @@ impl Shop {
         shop
     }
 
-    /// The module is not on yet.
+    /// The module is still off.
     pub async fn closed(engine: Engine, first_poll_ms: u32) -> Self {
         let provider = Provider::start().await;
         let first_poll = ("SERRONT_JANITOR_FIRST_POLL_MS", first_poll_ms.to_string());
@@ -55,7 +55,7 @@ impl Shop {
         modules["plugipayAccountId"].as_str().unwrap().to_owned()
     }
 
-    /// An order with this quote; its id and token.
+    /// An order with this quote. Returns its id and token.
     pub async fn order(&self, quote: i64) -> (String, String) {
         let (_, token) = self.client.order("renata").await;
         let id = self.client.order_ids().await.pop().unwrap();
@@ -71,7 +71,7 @@ impl Shop {
         self.client.call("POST", &format!("/api/v1/public/orders/{token}/pay"), None).await
     }
 
-    /// Presses "pay online", and answers the session's id.
+    /// Presses "pay online" and returns the session's id.
     pub async fn pay(&self, token: &str) -> String {
         self.press(token).await.data()["checkoutSessionId"].as_str().unwrap().to_owned()
     }
@@ -112,24 +112,24 @@ impl Shop {
         session
     }
 
-    /// An operator, by a key of its own.
+    /// A client with an operator's key.
     pub fn operator(&self) -> Client {
         let made = self.installation.admin(&["operator-key", "create"]);
         Client::new(&self.host, made["operatorKey"].as_str().unwrap())
     }
 
-    /// What can be drawn on, whole.
+    /// The available balance.
     pub async fn payout_balance(&self) -> Value {
         self.client.call("GET", "/api/v1/payouts/balance", None).await.data()
     }
 
-    /// Asks for a payout to an account that is named.
+    /// Requests a payout to this account.
     pub async fn request_payout(&self, amount: i64) -> Reply {
         self.client.call("POST", "/api/v1/payouts", Some(payout_to_bca(amount))).await
     }
 }
 
-/// A request for a payout with bank details of its own.
+/// A request for a payout with bank details.
 pub fn payout_to_bca(amount: i64) -> Value {
     json!({
         "amount": amount, "bankName": "BCA", "bankAccountNumber": "123-456-7890", "bankAccountHolder": "Renata Wijaya",

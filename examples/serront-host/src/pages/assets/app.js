@@ -1,7 +1,7 @@
-// What pages can do better with a script. Everything works without it.
+// Improves the pages with a script. Everything works without it.
 "use strict";
 
-// A form that makes something is not sent again while it is under way; but its answer may be long in coming, or given up.
+// A form that changes something is not sent again while it is being sent. Its answer may take long, or may be given up.
 const SENT_MS = 10000;
 
 document.addEventListener("submit", (event) => {
@@ -15,13 +15,13 @@ document.addEventListener("submit", (event) => {
     upload(form);
     return;
   }
-  // Asking again, as a filter does, is no harm.
+  // Repeating a read, such as a filter, does no harm.
   if (!("once" in form.dataset)) return;
   form.dataset.sent = "1";
   setTimeout(() => { delete form.dataset.sent; }, SENT_MS);
 });
 
-// A page that comes back out of the browser's history may be used again.
+// A page restored from the browser's history can be used again.
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
@@ -49,7 +49,7 @@ function copied(button) {
   setTimeout(() => { button.textContent = texts.label; }, 2000);
 }
 
-// What can't be copied is selected, for the browser's own way to copy; of an account's number the digits alone.
+// If a text can't be copied, it is selected, so that the user can copy it; of an account number only the digits.
 function select(button) {
   const place = button.closest("[data-copies]");
   const text = place.querySelector("[data-copied]");
@@ -58,7 +58,7 @@ function select(button) {
   place.querySelector("[role=status]").textContent = button.dataset.refused;
 }
 
-// Characters that nobody sees come along when an address or a number is copied, and the browser would refuse them.
+// Invisible characters are copied with an address or a number, and the browser would refuse them.
 const UNSEEN = /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
 document.addEventListener("change", (event) => {
@@ -68,13 +68,13 @@ document.addEventListener("change", (event) => {
   }
 });
 
-// Read out, where there is a place for it.
+// Has a text read out, if the page has a place for it.
 function say(text) {
   const news = document.getElementById("news");
   if (news) news.textContent = text;
 }
 
-// The chosen receipt is shown before it is sent, if the browser can show it: what the file is called does not matter.
+// Shows the chosen receipt before it is sent, if the browser can show it; the file's name does not matter.
 document.addEventListener("change", (event) => {
   const input = event.target;
   if (input.id !== "receipt") return;
@@ -98,12 +98,12 @@ function refuse(input, text) {
   }
 }
 
-// A picture that is drawn again: phones make canvases of 16 megapixels and no larger ones.
+// The size of a redrawn picture: phones make canvases of at most 16 megapixels.
 const SIDE_MAX = 4096;
 const QUALITY = 0.85;
 const SMALLER = 0.7;
 const ROUNDS_MAX = 8;
-// A picture is looked at in this many rows.
+// A picture is checked in this many rows.
 const ROWS = 32;
 
 async function upload(form) {
@@ -137,7 +137,7 @@ async function upload(form) {
   refuse(input, answer.text);
 }
 
-// Sends the form with this file, and answers the status and what the page says.
+// Sends the form with this file. Returns the status and the page.
 function send(form, field, file, bar) {
   const texts = form.dataset;
   return new Promise((resolve) => {
@@ -152,7 +152,7 @@ function send(form, field, file, bar) {
     });
     request.addEventListener("error", () => resolve({ status: 0, text: texts.failed }));
     request.addEventListener("load", () => {
-      // A proxy's own answers say nothing that can be shown.
+      // A proxy's answer contains nothing that can be shown.
       const others = { 409: texts.changed, 413: texts.large, 415: texts.unsupported, 429: texts.busy, 503: texts.busy };
       const text = saidBy(request.response) || others[request.status] || texts.wrong;
       resolve({ status: request.status, text });
@@ -161,13 +161,13 @@ function send(form, field, file, bar) {
   });
 }
 
-// Why the page that was answered says that the file was not taken.
+// The refusal in the returned page.
 function saidBy(page) {
   const said = page && page.querySelector("#receipt-error:not(:empty), #main > .narrow p");
   return said ? said.textContent.trim() : "";
 }
 
-// The picture in a file as a JPEG of at most so many bytes; null if the browser can't show it, or not to its end.
+// The picture in a file as a JPEG of at most this many bytes; null if the browser can't show it completely.
 async function redraw(file, bytesMax) {
   const address = URL.createObjectURL(file);
   try {
@@ -196,7 +196,7 @@ function loaded(address) {
   });
 }
 
-// Of a file that is cut off the browser draws what is there, and leaves the rest transparent.
+// Of a truncated file the browser draws what there is, and leaves the rest transparent.
 function reachesItsEnd(image) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = ROWS;
@@ -211,14 +211,14 @@ function drawn(image, scale) {
   canvas.width = Math.max(1, Math.round(image.naturalWidth * scale));
   canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
   const context = canvas.getContext("2d");
-  // JPEG knows no transparency.
+  // JPEG has no transparency.
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => { canvas.toBlob(resolve, "image/jpeg", QUALITY); });
 }
 
-// The news of an order: asked for while the page is looked at, at growing intervals, and swapped in whole.
+// Updates of an order: requested while the page is visible, at growing intervals, and replaced as a whole.
 const FIRST_MS = 2000;
 const LAST_MS = 15000;
 const GROWTH = 1.15;
@@ -239,7 +239,7 @@ function follow() {
         const answer = await fetch(order.dataset.news, { headers: { Accept: "text/html" } });
         if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
       } catch (error) {
-        // Offline: the next look may do better.
+        // Offline: the next attempt may succeed.
       }
     }
     again();
@@ -251,7 +251,7 @@ function follow() {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) begin();
   });
-  // A page out of the browser's history may show what holds no longer.
+  // A page restored from the browser's history may be out of date.
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) look();
   });
@@ -265,12 +265,12 @@ function show(page) {
   const news = document.getElementById("news");
   const file = document.getElementById("receipt");
   if (file && file.files.length > 0) {
-    // Nobody's chosen file, or upload under way, is taken away; but what stands here holds no longer.
+    // A chosen file or a running upload is kept, but the page is marked as out of date.
     news.className = "alert";
     news.textContent = news.dataset.stale;
     return;
   }
-  // What stands below keeps its place.
+  // The content below keeps its position.
   const main = document.getElementById("main");
   main.style.minHeight = main.offsetHeight + "px";
   document.title = page.title;

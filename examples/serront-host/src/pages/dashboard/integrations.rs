@@ -13,19 +13,18 @@ use serront_core::primitives::rejection::Invalid;
 use serront_core::primitives::tier::{Tier, TierTerms};
 use serront_core::views::ModulesView;
 
-use super::super::Shown;
-use super::super::layout::{Section, dashboard};
-use super::super::parts::{Tone, alert, hidden, notice, pill};
-use super::super::say::{Say, rupiah};
-use super::super::session::Seller;
-use super::super::visit::Trouble;
 use crate::body::Intake;
+use crate::pages::layout::Section;
+use crate::pages::parts::{Tone, alert, hidden, notice, pill};
+use crate::pages::say::{Say, rupiah};
+use crate::pages::session::Seller;
+use crate::pages::visit::Shown;
+use crate::pages::visit::Trouble;
 use crate::query::Query;
 use crate::state::Host;
 
 const PATH: &str = "/dashboard/integrations";
-
-/// An amount whose fee is shown as an example.
+/// The amount of the example for the fee.
 const EXAMPLE_IDR: i64 = 750_000;
 
 pub(super) fn routes() -> Router<Arc<Host>> {
@@ -52,8 +51,7 @@ async fn page(State(host): State<Arc<Host>>, seller: Seller, query: Query) -> Sh
 }
 
 async fn show(host: &Host, seller: &Seller, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let say = seller.visit.say;
     let account = seller.caller.commands().account(seller.caller.account()).await?;
     let modules = seller.caller.online().modules(account.id).await?;
     let tier = account.state.tier;
@@ -72,7 +70,7 @@ async fn show(host: &Host, seller: &Seller, done: Option<&str>, trouble: Option<
             p {
                 (say.of(
                     "Pembeli membayar di halaman Plugipay. Begitu uangnya masuk, pesanan dikonfirmasi dengan sendirinya dan jumlahnya tercatat di saldo Anda.",
-                    "Buyers pay on a page that Plugipay hosts. As soon as the money is in, the order is confirmed by itself and the amount is added to your balance.",
+                    "Buyers pay on a page hosted by Plugipay. As soon as the payment arrives, the order is confirmed automatically and the amount is added to your balance.",
                 ))
             }
             (terms(say, host.policy.online.fee))
@@ -80,7 +78,7 @@ async fn show(host: &Host, seller: &Seller, done: Option<&str>, trouble: Option<
         }
         @if !tier.terms().module_access { (plans(say, tier)) }
     };
-    Ok(dashboard(seller, Section::Integrations, title, body))
+    Ok(seller.page(Section::Integrations, title, body))
 }
 
 /// What the module offers, and what it costs.
@@ -104,23 +102,23 @@ fn terms(say: Say, rate: FeeRate) -> Markup {
         (say.of("Biaya", "Fee"), fee.as_str()),
         (
             say.of("Transfer manual", "Manual transfers"),
-            say.of("Tetap gratis, dan tetap Anda konfirmasi sendiri", "Stay free of charge, and stay yours to confirm"),
+            say.of("Tetap gratis, dan tetap Anda konfirmasi sendiri", "Still free, and still confirmed by you"),
         ),
         (
             say.of("Pencairan ke bank", "Payouts to your bank"),
             say.of(
                 "Ditinjau dan ditransfer manual, biasanya tidak langsung",
-                "Reviewed and transferred by hand, usually not instant",
+                "Reviewed and transferred manually, usually not instant",
             ),
         ),
     ];
     html! { dl.terms { @for (name, text) in rows { div { dt { (name) } dd { (text) } } } } }
 }
 
-/// A rate as people write it: `0,3 %`.
+/// A rate as written in the language: `0,3 %`.
 fn percent(say: Say, rate: FeeRate) -> String {
     const MILLION: i64 = 1_000_000;
-    // What it takes of a million, in millionths.
+    // The fee of a million is the rate in millionths.
     let share = Rupiah::new(MILLION).map_or(0, |million| rate.of(million).get());
     let (whole, rest) = (share.div_euclid(MILLION / 100), share.rem_euclid(MILLION / 100));
     let digits = format!("{rest:04}");
@@ -130,10 +128,9 @@ fn percent(say: Say, rate: FeeRate) -> String {
     }
 }
 
-/// The switch, or why there is none to press.
+/// The switch, or why it is not available.
 fn control(seller: &Seller, modules: &ModulesView, tier: Tier) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         @if modules.modules.payment {
             div.actions {
@@ -152,7 +149,7 @@ fn control(seller: &Seller, modules: &ModulesView, tier: Tier) -> Markup {
             p.honest {
                 (say.of(
                     "Pembayaran online belum disiapkan di sini, jadi belum bisa diaktifkan. Tanyakan kepada pengelola layanan ini.",
-                    "Online payment is not set up here, so it can't be switched on yet. Ask whoever runs this service.",
+                    "Online payment is not set up here, so it can't be switched on yet. Ask the operator of this service.",
                 ))
             }
             (kept(say, modules))
@@ -168,21 +165,21 @@ fn control(seller: &Seller, modules: &ModulesView, tier: Tier) -> Markup {
     }
 }
 
-/// That nothing is lost, to a seller who had it on before.
+/// Tells a seller who used the module before that nothing is lost.
 fn kept(say: Say, modules: &ModulesView) -> Markup {
     html! {
         @if modules.plugipay_account_id.is_some() {
             p.muted {
                 (say.of(
                     "Saldo, riwayat dan pencairan Anda tetap tersimpan. Semuanya terlihat lagi begitu diaktifkan.",
-                    "Your balance, history and payouts are kept. All of it is shown again once it is on.",
+                    "Your balance, history and payouts are kept. They are shown again when online payment is on.",
                 ))
             }
         }
     }
 }
 
-/// The plans beside each other, with what they cost.
+/// A table of the plans and their prices.
 fn plans(say: Say, present: Tier) -> Markup {
     html! {
         section.card aria-labelledby="plans-title" {
@@ -208,15 +205,14 @@ fn plans(say: Say, present: Tier) -> Markup {
                     }
                 }
             }
-            p.muted { (say.of("Untuk pindah paket, hubungi pengelola layanan ini.", "To change your plan, ask whoever runs this service.")) }
+            p.muted { (say.of("Untuk pindah paket, hubungi pengelola layanan ini.", "To change your plan, ask the operator of this service.")) }
         }
     }
 }
 
 /// Asks before buyers lose a way to pay.
 async fn question(seller: &Seller) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     if !seller.caller.online().modules(seller.caller.account()).await?.modules.payment {
         return Ok(visit.go(PATH));
     }
@@ -226,14 +222,14 @@ async fn question(seller: &Seller) -> Shown {
             h1 { (title) }
             h2 { (say.of("Yang berubah", "What changes")) }
             ul.points {
-                li { (say.of("Pembeli tidak bisa memulai pembayaran online lagi. Transfer manual tetap bisa.", "Buyers can't begin to pay online any more. Manual transfers still work.")) }
-                li { (say.of("Saldo, transaksi dan pencairan tidak ditampilkan sampai Anda mengaktifkannya lagi.", "Balance, transactions and payouts are not shown until you switch it on again.")) }
+                li { (say.of("Pembeli tidak bisa memulai pembayaran online lagi. Transfer manual tetap bisa.", "Buyers can no longer start online payments. Manual transfers still work.")) }
+                li { (say.of("Saldo, transaksi dan pencairan tidak ditampilkan sampai Anda mengaktifkannya lagi.", "Balance, transactions and payouts are hidden until you switch it on again.")) }
             }
             h2 { (say.of("Yang tetap", "What stays")) }
             ul.points {
-                li { (say.of("Saldo dan riwayat Anda tersimpan utuh.", "Your balance and history are kept whole.")) }
-                li { (say.of("Pembayaran yang sudah dibuka pembeli tetap diselesaikan dan masuk ke saldo.", "Payments that buyers have begun still settle and reach your balance.")) }
-                li { (say.of("Pencairan yang sudah diminta tetap diproses.", "Payouts that were asked for are still processed.")) }
+                li { (say.of("Saldo dan riwayat Anda tersimpan utuh.", "Your balance and history are kept.")) }
+                li { (say.of("Pembayaran yang sudah dibuka pembeli tetap diselesaikan dan masuk ke saldo.", "Payments that buyers have started still settle and are added to your balance.")) }
+                li { (say.of("Pencairan yang sudah diminta tetap diproses.", "Requested payouts are still processed.")) }
             }
             form method="post" action=(visit.to(PATH)) data-once="" {
                 (hidden(seller))
@@ -242,7 +238,7 @@ async fn question(seller: &Seller) -> Shown {
             a.button.secondary href=(visit.to(PATH)) { (say.of("Tidak, kembali", "No, go back")) }
         }
     };
-    Ok(dashboard(seller, Section::Integrations, title, body))
+    Ok(seller.page(Section::Integrations, title, body))
 }
 
 async fn switch(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
@@ -269,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_told_in_percent() {
+    fn a_rate_is_shown_in_percent() {
         for (rate, indonesian, english) in [
             ("0.003", "0,3 %", "0.3 %"),
             ("0.0125", "1,25 %", "1.25 %"),

@@ -1,4 +1,4 @@
-//! The account's API keys: what opens the API, and this dashboard.
+//! The account's API keys, for the API and this dashboard.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use serront_core::primitives::ids::KeyId;
 use serront_core::primitives::rejection::Rejection;
 use serront_core::views::{KeyView, NewKeyView};
 
-use super::super::Shown;
-use super::super::layout::{Section, dashboard};
-use super::super::parts::{Field, Tone, alert, facts, hidden, notice, once, pill};
-use super::super::session::{self, Seller};
-use super::super::visit::{Trouble, Visit};
 use super::question::Question;
 use super::settings::{Part, not_made, shown_once};
 use crate::auth::Id;
 use crate::body::Intake;
+use crate::pages::layout::Section;
+use crate::pages::parts::{Field, Tone, alert, facts, hidden, more, notice, once, pill};
+use crate::pages::session::{self, Seller};
+use crate::pages::visit::Shown;
+use crate::pages::visit::{Trouble, Visit};
 use crate::query::Query;
 use crate::state::Host;
 
@@ -37,7 +37,7 @@ async fn list(seller: Seller, query: Query) -> Shown {
     let say = seller.visit.say;
     let done = match query.one("done")? {
         Some("deleted") => {
-            Some(say.of("Kunci dihapus dan tidak berlaku lagi.", "The key is deleted and opens nothing any more."))
+            Some(say.of("Kunci dihapus dan tidak berlaku lagi.", "The key was deleted and no longer works."))
         }
         _ => None,
     };
@@ -57,16 +57,15 @@ async fn create(seller: Seller, intake: Intake) -> Shown {
     }
 }
 
-/// The new key, this once: the answer to the form that made it.
+/// The new key, shown only in the answer to the form.
 fn shown(seller: &Seller, made: &NewKeyView) -> Response {
-    let visit = &seller.visit;
-    let say = visit.say;
-    let title = say.of("Kunci API dibuat", "The API key is made");
+    let (visit, say) = (&seller.visit, seller.visit.say);
+    let title = say.of("Kunci API dibuat", "API key created");
     let use_for = html! {
         p.muted.small {
             (say.of(
                 "Pakai sebagai kata sandi untuk masuk ke dasbor ini, atau di sistem Anda dalam header ",
-                "Use it as the password of this dashboard, or in your system in the header ",
+                "Use it to sign in to this dashboard, or in your system in the header ",
             ))
             code { "Authorization: Bearer …" }
         }
@@ -78,7 +77,7 @@ fn shown(seller: &Seller, made: &NewKeyView) -> Response {
             (shown_once(visit, made.key.reveal(), &use_for, PATH))
         }
     };
-    dashboard(seller, Section::Keys, title, body)
+    seller.page(Section::Keys, title, body)
 }
 
 async fn show(
@@ -88,8 +87,7 @@ async fn show(
     done: Option<&str>,
     trouble: Option<&Trouble>,
 ) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let keys = seller.caller.commands().keys(seller.caller.account()).await?;
     let part = Part::of(&keys, |key| key.id.to_string(), after);
     let title = say.of("Kunci API", "API keys");
@@ -103,7 +101,7 @@ async fn show(
             p.lead {
                 (say.of(
                     "Kunci membuka dasbor ini dan API untuk sistem Anda sendiri.",
-                    "A key opens this dashboard, and the API for your own systems.",
+                    "A key gives access to this dashboard, and to the API for your own systems.",
                 ))
             }
         }
@@ -113,45 +111,42 @@ async fn show(
             section.card aria-labelledby="keys-title" {
                 h2 #keys-title { (say.of("Kunci yang berlaku", "Keys in use")) }
                 ul.rows { @for key in &part.shown { (row(seller, key)) } }
-                @if let Some(last) = part.last {
-                    p.more { a.button.secondary href=(visit.to(&format!("{PATH}?after={}", last.id))) { (say.of("Berikutnya", "Next page")) } }
-                }
+                (more(say, part.last.map(|last| visit.link(PATH, [("after", last.id.to_string().as_str())]))))
             }
             section.card aria-labelledby="new-title" {
-                h2 #new-title { (say.of("Buat kunci baru", "Make a new key")) }
+                h2 #new-title { (say.of("Buat kunci baru", "Create a new key")) }
                 form method="post" action=(visit.to(PATH)) data-once="" {
                     (hidden(seller))
                     (once(&seller.fresh_once()?))
                     (field.show(say, trouble))
-                    button type="submit" { (say.of("Buat kunci", "Make the key")) }
+                    button type="submit" { (say.of("Buat kunci", "Create the key")) }
                 }
                 p.honest {
                     (say.of(
                         "Siapa pun yang memegang kunci bisa bertindak sebagai toko Anda. Buat satu kunci untuk tiap sistem \
                          atau orang, dan hapus yang tidak dipakai lagi.",
-                        "Whoever holds a key can act as your shop. Make a key for each system or person, and delete those \
-                         that are not used any more.",
+                        "Anyone who has a key can act as your shop. Create a key for each system or person, and delete keys \
+                         that are no longer used.",
                     ))
                 }
             }
         }
     };
-    Ok(dashboard(seller, Section::Keys, title, body))
+    Ok(seller.page(Section::Keys, title, body))
 }
 
 fn row(seller: &Seller, key: &KeyView) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         li.entry {
             div.what {
                 p.title { (key.name) }
                 p.pills {
                     code { (key.key_prefix) "…" }
-                    @if is_own(seller, key.id) { (pill(Tone::Good, say.of("Dipakai sesi ini", "This session's"))) }
+                    @if is_own(seller, key.id) { (pill(Tone::Good, say.of("Dipakai sesi ini", "Used by this session"))) }
                 }
                 p.muted.small {
-                    (say.of("Dibuat ", "Made ")) (say.day(key.created_at)) " · " (last_used(visit, key))
+                    (say.of("Dibuat ", "Created ")) (say.day(key.created_at)) " · " (last_used(visit, key))
                 }
             }
             div.actions {
@@ -171,12 +166,12 @@ fn last_used(visit: &Visit, key: &KeyView) -> String {
     }
 }
 
-/// Whether this session was begun with the key.
+/// Whether this session was started with the key.
 fn is_own(seller: &Seller, id: KeyId) -> bool {
     seller.caller.actor() == Actor::Key { id }
 }
 
-/// Asks before a key is deleted. The last key, and the session's own, end more than a system's access.
+/// Asks before a key is deleted. Warns if it is the session's own key or the last one.
 async fn question(seller: Seller, Id(id): Id<KeyId>) -> Shown {
     let say = seller.visit.say;
     let keys = seller.caller.commands().keys(seller.caller.account()).await?;
@@ -186,13 +181,13 @@ async fn question(seller: Seller, Id(id): Id<KeyId>) -> Shown {
     let body = html! {
         (facts(&[
             (say.of("Nama", "Name"), &key.name),
-            (say.of("Awalan", "Begins with"), &prefix),
+            (say.of("Awalan", "Prefix"), &prefix),
             (say.of("Pemakaian", "Use"), &used),
         ]))
         p {
             (say.of(
                 "Begitu dihapus, semua yang memakai kunci ini langsung kehilangan akses. Kunci tidak bisa dipulihkan.",
-                "Once it is deleted, everything that uses this key loses its access at once. A key can't be restored.",
+                "When you delete it, everything that uses this key loses access immediately. A key can't be restored.",
             ))
         }
         @if is_own(&seller, id) {
@@ -200,8 +195,8 @@ async fn question(seller: Seller, Id(id): Id<KeyId>) -> Shown {
                 (say.of(
                     "Anda sedang masuk dengan kunci ini. Setelah dihapus Anda keluar dari dasbor dan perlu masuk lagi dengan \
                      kunci lain.",
-                    "You are signed in with this key. Deleting it signs you out of the dashboard, and you need another key to \
-                     sign in again.",
+                    "You are signed in with this key. Deleting it signs you out of the dashboard. You need another key to sign in \
+                     again.",
                 ))
             }
         }
@@ -209,7 +204,7 @@ async fn question(seller: Seller, Id(id): Id<KeyId>) -> Shown {
             p.caution {
                 (say.of(
                     "Ini satu-satunya kunci Anda. Tanpa kunci lain, Anda tidak bisa masuk lagi. Buat kunci baru dahulu.",
-                    "This is your only key. Without another one you can't sign in again. Make a new key first.",
+                    "This is your only key. Without another one you can't sign in again. Create a new key first.",
                 ))
             }
         }

@@ -1,27 +1,25 @@
-//! The question before a step that nothing takes back.
+//! The question before a step that can't be undone.
 
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::super::layout::{Section, dashboard};
-use super::super::parts::{hidden, once};
-use super::super::session::Seller;
+use crate::pages::layout::Section;
+use crate::pages::parts::{hidden, once};
+use crate::pages::session::Seller;
 
-/// Asks, on a page of its own, so that it works without scripts.
+/// A question on a separate page, so that it works without scripts.
 pub(super) struct Question<'a> {
     pub(super) section: Section,
     pub(super) title: &'a str,
-    /// What is asked, and what it means.
+    /// The question and its consequences.
     pub(super) body: Markup,
-    /// The form's address.
     pub(super) action: &'a str,
-    /// What makes one of the form sent twice, where the step itself does not.
+    /// The form's idempotency key, if the step itself is not idempotent.
     pub(super) once: Option<String>,
     pub(super) yes: &'a str,
-    /// Whether something is gone after it.
+    /// Whether the step deletes something.
     pub(super) is_destructive: bool,
     pub(super) no: &'a str,
-    /// The page to go back to.
     pub(super) back: &'a str,
 }
 
@@ -41,6 +39,6 @@ impl Question<'_> {
                 a.button.secondary href=(visit.to(self.back)) { (self.no) }
             }
         };
-        dashboard(seller, self.section, self.title, body)
+        seller.page(self.section, self.title, body)
     }
 }

@@ -1,24 +1,24 @@
-//! What the pages of settings share: a secret that is shown once, and a long list in parts.
+//! Common parts of the settings pages: a secret that is shown once, and a long list in parts.
 
 use maud::{Markup, html};
 use serront_core::primitives::rejection::Rejection;
 use serront_core::service::Failure;
 
-use super::super::parts::{copy_button, copy_refusal};
-use super::super::visit::{Trouble, Turn, Visit};
+use crate::pages::parts::{copy_button, copy_refusal};
+use crate::pages::visit::{Trouble, Turn, Visit};
 
-/// How many things of a list stand on a page: what a phone scrolls through, and far below 50 kB.
+/// Items on a page: what a phone scrolls through, and far below 50 kB.
 const THINGS_ON_A_PAGE: usize = 10;
 
-/// A part of a list, the newest first.
+/// A part of a list, newest first.
 pub(super) struct Part<'a, T> {
     pub(super) shown: Vec<&'a T>,
-    /// The last one shown, if there are more behind it.
+    /// The last item shown, if more follow.
     pub(super) last: Option<&'a T>,
 }
 
 impl<'a, T> Part<'a, T> {
-    /// Of things that are listed oldest first: those behind the one of this id, or the first ones if there is none.
+    /// A part of things listed oldest first: those after this id, or the newest if the id is unknown.
     pub(super) fn of(things: &'a [T], id_of: impl Fn(&T) -> String, after: Option<&str>) -> Self {
         let begin = after.and_then(|after| things.iter().rev().position(|thing| id_of(thing) == after));
         let rest = things.iter().rev().skip(begin.map_or(0, |index| index + 1));
@@ -30,7 +30,7 @@ impl<'a, T> Part<'a, T> {
     }
 }
 
-/// Why nothing was made. A form that was sent before has made it: its secret can't be told again, but the list has it.
+/// Why nothing was created. If the form was sent before, it was created then; its secret can't be shown again.
 pub(super) fn not_made(visit: &Visit, failure: Failure) -> Result<Trouble, Turn> {
     let say = visit.say;
     let is_sent_before = matches!(&failure, Failure::Rejected(Rejection::IdempotencyKeyInUse(_)));
@@ -41,27 +41,27 @@ pub(super) fn not_made(visit: &Visit, failure: Failure) -> Result<Trouble, Turn>
     let text = say.of(
         "Formulir ini sudah dikirim sebelumnya, dan rahasianya hanya ditampilkan sekali. Bila belum sempat disimpan, \
          buat yang baru, dan hapus yang tidak dipakai.",
-        "This form was sent before, and the secret is shown only once. If you have not kept it, make a new one, and delete \
-         what you don't use.",
+        "This form was already sent, and the secret is shown only once. If you have not saved it, create a new one, and \
+         delete the unused one.",
     );
     Ok(Trouble { text: text.into(), ..trouble })
 }
 
-/// A secret, this once. What it is for stands below.
+/// A secret that is shown once, with its use below.
 pub(super) fn shown_once(visit: &Visit, secret: &str, use_for: &Markup, back: &str) -> Markup {
     let say = visit.say;
     html! {
         p.caution {
             (say.of(
                 "Simpan sekarang di tempat yang aman. Setelah halaman ini ditutup, teks ini tidak bisa ditampilkan lagi.",
-                "Keep it in a safe place now. Once this page is closed, it can't be shown again.",
+                "Save it in a safe place now. After you close this page, it can't be shown again.",
             ))
         }
         div.copies data-copies {
             p.secret #secret data-copied { (secret) }
             p.actions {
                 (copy_button(say, secret, None))
-                a.button.secondary href=(visit.to(back)) { (say.of("Sudah saya simpan", "I have kept it")) }
+                a.button.secondary href=(visit.to(back)) { (say.of("Sudah saya simpan", "I have saved it")) }
             }
             (copy_refusal())
         }
@@ -87,6 +87,6 @@ mod tests {
         assert_eq!(part(&things, Some("1")), (vec![], None));
         assert_eq!(part(&[], None), (vec![], None));
         assert_eq!(part(&things[..10], None), ((1..=10).rev().collect(), None), "nothing follows a full page");
-        assert_eq!(part(&things, Some("gone")).1, Some(14), "what is gone since leads to the beginning");
+        assert_eq!(part(&things, Some("gone")).1, Some(14), "an unknown id leads to the beginning");
     }
 }

@@ -1,28 +1,21 @@
-//! What was given up: mail, deliveries, removals and errands whose attempts are used up. Tried again by hand.
+//! Effects that were given up: mails, deliveries, removals and errands without attempts left, with a button to retry.
 
-use std::sync::Arc;
-
-use axum::extract::{RawPathParams, State};
 use maud::{Markup, html};
 use serront_core::changes::effect::{Attempt, EffectId, EffectRecord};
 use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::page::{self, Limit};
 use serront_core::service::Failure;
 
-use super::super::Shown;
-use super::super::parts::{Tone, hidden, pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::{Trouble, Turn};
-use super::{ON_A_PAGE, PATH, account_of, named, onward, show};
-use crate::body::Intake;
-use crate::query::Query;
-use crate::state::Host;
+use super::parts::{ON_A_PAGE, PATH, onward};
+use crate::pages::parts::{Tone, hidden, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Turn;
 
-/// What the notice of a retry is asked for by.
-const QUEUED: &str = "queued";
+/// The query's value for the notice of a retry.
+pub(super) const QUEUED: &str = "queued";
 
-/// The section, the newest first.
+/// The section, newest first.
 pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Markup, Turn> {
     let say = staff.visit.say;
     let after = page::parse_cursor(AccountId::OPERATORS, cursor)?;
@@ -30,11 +23,11 @@ pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Marku
     let next = found.position(EffectRecord::position).map(|position| page::cursor(AccountId::OPERATORS, &position));
     Ok(html! {
         section.card #effects aria-labelledby="effects-title" {
-            h2 #effects-title { (say.of("Yang gagal setelah semua percobaan", "What was given up")) }
+            h2 #effects-title { (say.of("Yang gagal setelah semua percobaan", "Given up")) }
             @if found.rows.is_empty() {
-                p.empty { (say.of("Tidak ada yang perlu diurus di sini.", "There is nothing to look after here.")) }
+                p.empty { (say.of("Tidak ada yang perlu diurus di sini.", "Nothing needs attention.")) }
             } @else {
-                p.muted { (say.of("Percobaannya sudah habis, atau ditolak untuk seterusnya. Setelah penyebabnya diperbaiki, coba lagi di sini.", "Their attempts are used up, or they were refused for good. Once the cause is mended, try them again here.")) }
+                p.muted { (say.of("Percobaannya sudah habis, atau ditolak untuk seterusnya. Setelah penyebabnya diperbaiki, coba lagi di sini.", "All attempts failed, or they were refused permanently. After you fix the cause, retry them here.")) }
                 ul.cases { @for effect in &found.rows { (case(staff, effect)) } }
             }
             (onward(&staff.visit, "effects", next.as_deref()))
@@ -43,8 +36,7 @@ pub(super) async fn section(staff: &Staff, cursor: Option<&str>) -> Result<Marku
 }
 
 fn case(staff: &Staff, effect: &EffectRecord) -> Markup {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let (visit, say) = (&staff.visit, staff.visit.say);
     let EffectRecord { id, account_id, created_at, attempts, last_attempt, delivery, .. } = effect;
     html! {
         li {
@@ -52,8 +44,8 @@ fn case(staff: &Staff, effect: &EffectRecord) -> Markup {
             @if let Some(attempt) = last_attempt { p { (why(say, attempt)) } }
             p.muted.small {
                 (say.of(format!("{attempts} kali dicoba"), format!("Attempts: {attempts}")))
-                @if let Some(attempt) = last_attempt { (say.of(", terakhir ", ", the last ")) (say.moment(attempt.attempted_at)) }
-                " · " (say.of("dibuat ", "made ")) (say.moment(*created_at))
+                @if let Some(attempt) = last_attempt { (say.of(", terakhir ", ", last ")) (say.moment(attempt.attempted_at)) }
+                " · " (say.of("dibuat ", "created ")) (say.moment(*created_at))
                 " · " code { (account_id) } " · " code { (id) }
                 @if let Some(delivery) = delivery { " · " code { (delivery.event_type.as_str()) } " · " code { (delivery.subscription_id) } }
             }
@@ -76,36 +68,18 @@ fn kind(say: Say, id: EffectId) -> &'static str {
     }
 }
 
-/// How the last attempt failed. Its text is without secrets, and without what it carried.
+/// How the last attempt failed. The text contains no secrets and no content of the effect.
 fn why(say: Say, attempt: &Attempt) -> String {
     let answered = attempt.response_code.map(|code| say.of(format!("Dijawab {code}"), format!("Answered {code}")));
     match (answered, &attempt.error) {
         (Some(answered), Some(error)) => format!("{answered}: {error}"),
         (Some(answered), None) => answered,
         (None, Some(error)) => error.clone(),
-        (None, None) => say.of("Tidak ada keterangan", "It was not said why").to_owned(),
+        (None, None) => say.of("Tidak ada keterangan", "No reason is known").to_owned(),
     }
 }
 
-/// That it is tried again.
-pub(super) fn told(say: Say, done: &str) -> Option<&'static str> {
-    (done == QUEUED).then(|| say.of("Masuk antrean lagi, dan segera dicoba.", "Queued again, and tried shortly."))
-}
-
-pub(super) async fn retry(
-    State(host): State<Arc<Host>>,
-    staff: Staff,
-    query: Query,
-    params: RawPathParams,
-    intake: Intake,
-) -> Shown {
-    staff.form(&intake).await?;
-    let (account, effect) = (account_of(&params)?, named(&params, "effect", |raw| raw.parse::<EffectId>().ok())?);
-    match staff.caller.commands().retry_effect(account, effect).await {
-        Ok(_) => Ok(staff.visit.go(&format!("{PATH}?done={QUEUED}"))),
-        Err(failure) => {
-            let trouble = Trouble::of(staff.visit.say, failure)?;
-            Ok(trouble.on(show(&host, &staff, &query, None, Some(&trouble)).await?))
-        }
-    }
+/// The notice after a retry.
+pub(super) fn done_text(say: Say, done: &str) -> Option<&'static str> {
+    (done == QUEUED).then(|| say.of("Masuk antrean lagi, dan segera dicoba.", "Queued again; it will be retried soon."))
 }

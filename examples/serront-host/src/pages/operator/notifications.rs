@@ -1,4 +1,4 @@
-//! Notifications of Plugipay's that could not be applied. They book nothing until somebody has looked after them.
+//! Notifications from Plugipay that could not be applied. They book nothing until they are resolved.
 
 use std::time::Duration;
 
@@ -9,40 +9,37 @@ use serront_core::primitives::provider::ProviderEventId;
 use serront_core::primitives::time::Timestamp;
 use serront_core::service::Failure;
 
-use super::super::Shown;
-use super::super::parts::{Tone, hidden, pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::Turn;
-use super::{PATH, account_of, age, named, segment};
+use super::parts::{PATH, account_of, age, named, segment};
 use crate::body::Intake;
-use crate::envelope::Problem;
+use crate::pages::parts::{Tone, hidden, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Shown;
+use crate::pages::visit::Turn;
+use crate::problem::Problem;
 
-/// How long a parked notification is left to the janitor before the operator is shown it.
+/// How long the janitor retries a parked notification before the operator sees it.
 const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);
-
-/// How many are shown.
 const SHOWN_MAX: usize = 20;
 
-/// The section of those that wait for an operator, the oldest first.
+/// The section of the notifications that wait for an operator, oldest first.
 pub(super) async fn section(staff: &Staff, with_young: bool, now: Timestamp) -> Result<Markup, Turn> {
-    let visit = &staff.visit;
-    let say = visit.say;
-    // Ahead of every host's clock, or a day ago.
+    let (visit, say) = (&staff.visit, staff.visit.say);
+    // In the future of every host's clock, or a day ago.
     let parked_before = if with_young { now.plus(PARKED_FOR) } else { now.minus(PARKED_FOR) };
     let limit = u32::try_from(SHOWN_MAX).unwrap_or(u32::MAX).saturating_add(1);
     let found = staff.caller.storage().waiting(parked_before, limit).await.map_err(Failure::from)?;
     let link = if with_young { PATH.to_owned() } else { format!("{PATH}?parked=all") };
     Ok(html! {
         section.card #notifications aria-labelledby="notifications-title" {
-            h2 #notifications-title { (say.of("Pemberitahuan Plugipay yang tertahan", "Notifications from Plugipay that wait")) }
+            h2 #notifications-title { (say.of("Pemberitahuan Plugipay yang tertahan", "Waiting notifications from Plugipay")) }
             @if found.is_empty() {
                 p.empty { (say.of("Tidak ada yang tertahan.", "None is waiting.")) }
             } @else {
                 p.muted {
                     (say.of(
                         "Belum ada yang dibukukan dari pemberitahuan ini. Coba lagi, atau bandingkan dengan Plugipay lewat rekonsiliasi.",
-                        "Nothing is booked of these. Try them again, or compare with Plugipay by a reconciliation.",
+                        "These notifications are not booked. Retry them, or compare with Plugipay by a reconciliation.",
                     ))
                 }
                 ul.cases { @for record in found.iter().take(SHOWN_MAX) { (case(staff, record, now)) } }
@@ -53,7 +50,7 @@ pub(super) async fn section(staff: &Staff, with_young: bool, now: Timestamp) -> 
             p.small {
                 a href=(visit.to(&format!("{link}#notifications"))) {
                     @if with_young { (say.of("Hanya yang tertahan lebih dari 24 jam", "Only those parked for more than 24 hours")) }
-                    @else { (say.of("Juga yang tertahan kurang dari 24 jam", "Those parked for less than 24 hours, too")) }
+                    @else { (say.of("Juga yang tertahan kurang dari 24 jam", "Include those parked for less than 24 hours")) }
                 }
             }
         }
@@ -61,8 +58,7 @@ pub(super) async fn section(staff: &Staff, with_young: bool, now: Timestamp) -> 
 }
 
 fn case(staff: &Staff, record: &InboxRecord, now: Timestamp) -> Markup {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let (visit, say) = (&staff.visit, staff.visit.say);
     let InboxRecord { account_id, event_id, event_type, session_id, received_at, status, .. } = record;
     let address = format!("{PATH}/notifications/{account_id}/{}/retry", segment(event_id.as_str()));
     html! {
@@ -98,37 +94,37 @@ fn state(say: Say, status: InboxStatus) -> Markup {
 
 fn meaning(say: Say, status: InboxStatus) -> &'static str {
     match status {
-        InboxStatus::Applied => say.of("Isinya sudah dibukukan.", "What it says is booked."),
-        InboxStatus::Noted => say.of("Jenis ini tidak perlu ditindaklanjuti.", "Nothing is done about its type."),
+        InboxStatus::Applied => say.of("Isinya sudah dibukukan.", "Its content is booked."),
+        InboxStatus::Noted => say.of("Jenis ini tidak perlu ditindaklanjuti.", "This type needs no action."),
         InboxStatus::Parked => say.of(
             "Menyebut sesi yang tidak dikenal pada penjual ini. Dicoba lagi sendiri selama tujuh hari.",
-            "It names a session that this seller does not have. It is tried again by itself for seven days.",
+            "It names a session that this seller does not have. It is retried automatically for seven days.",
         ),
         InboxStatus::ForeignCurrency => say.of(
             "Menyebut uang selain rupiah, yang tidak dibukukan di sini. Periksa di Plugipay.",
-            "It tells of money in another currency than rupiah, which is not booked here. Look at Plugipay.",
+            "It is about money in another currency than rupiah, which is not booked here. Check it at Plugipay.",
         ),
         InboxStatus::Unreadable => say.of(
             "Isinya tidak seperti seharusnya. Periksa sesinya di Plugipay.",
-            "It does not say what it should. Look at its session at Plugipay.",
+            "Its content is not as expected. Check its session at Plugipay.",
         ),
     }
 }
 
-/// What became of the one that was tried again.
-pub(super) fn told(say: Say, done: &str) -> Option<&'static str> {
+/// The notice after a retry.
+pub(super) fn done_text(say: Say, done: &str) -> Option<&'static str> {
     Some(match InboxStatus::parse(done)? {
         InboxStatus::Applied => say.of("Pemberitahuan dibukukan.", "The notification is applied."),
         InboxStatus::Noted => {
-            say.of("Pemberitahuan dicatat; tidak perlu tindakan.", "The notification is noted; nothing is to be done.")
+            say.of("Pemberitahuan dicatat; tidak perlu tindakan.", "The notification is noted; no action is needed.")
         }
         InboxStatus::Parked => {
-            say.of("Sudah dicoba: sesinya masih belum dikenal.", "Tried: its session is still not known.")
+            say.of("Sudah dicoba: sesinya masih belum dikenal.", "Retried: its session is still unknown.")
         }
         InboxStatus::ForeignCurrency => {
-            say.of("Sudah dicoba: mata uangnya bukan rupiah.", "Tried: its currency is not rupiah.")
+            say.of("Sudah dicoba: mata uangnya bukan rupiah.", "Retried: its currency is not rupiah.")
         }
-        InboxStatus::Unreadable => say.of("Sudah dicoba: masih tidak terbaca.", "Tried: it is still unreadable."),
+        InboxStatus::Unreadable => say.of("Sudah dicoba: masih tidak terbaca.", "Retried: it is still unreadable."),
     })
 }
 

@@ -1,4 +1,4 @@
-//! One payout as the operator who transfers it sees it: where the money goes, and the step that comes next.
+//! The page of one payout for the operator who transfers it: the destination, and the next step.
 
 use std::sync::Arc;
 
@@ -10,25 +10,26 @@ use serront_core::funds::payout::PayoutStatus;
 use serront_core::primitives::ids::PayoutId;
 use serront_core::snapshots::PayoutKey;
 
-use super::super::Shown;
-use super::super::form::Form;
-use super::super::layout;
-use super::super::parts::{Field, alert, bank_details, facts, hidden, notice, once, payout_history, payout_pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::{Trouble, Visit};
-use super::{PATH, age};
+use super::parts::{PATH, age};
 use crate::auth::Id;
 use crate::body::Intake;
+use crate::pages::form::Form;
+use crate::pages::parts::{
+    Field, alert, bank_details, facts, hidden, notice, once, payout_history, payout_pill, quoted,
+};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Shown;
+use crate::pages::visit::{Trouble, Visit};
 use crate::query::Query;
 use crate::state::Host;
 
-/// The forms, each at an address of its own below the payout's.
+/// The forms, each with an address below the payout's.
 const IN_TRANSIT: &str = "in-transit";
 const PAID: &str = "paid";
 const FAILED: &str = "failed";
 
-/// A form that was refused: it is shown again as it was sent.
+/// A refused form, to be shown again as it was sent.
 struct Refused<'a> {
     end: &'a str,
     form: &'a Form,
@@ -39,7 +40,7 @@ fn address(id: PayoutId) -> String {
     format!("{PATH}/payouts/{id}")
 }
 
-/// Whoever reloads what a form was answered with, or switches its language, comes to the payout.
+/// GET at a form's address, from a reload or a language switch: redirects to the payout.
 pub(super) async fn back(visit: Visit, Id(id): Id<PayoutId>) -> Response {
     visit.go(&address(id))
 }
@@ -49,14 +50,14 @@ pub(super) async fn detail(State(host): State<Arc<Host>>, staff: Staff, Id(id): 
     let done = match query.one("done")? {
         Some(IN_TRANSIT) => Some(say.of(
             "Ditandai sedang ditransfer. Penjual tidak bisa membatalkannya lagi.",
-            "Marked as in transit. The seller can't cancel it any more.",
+            "Marked as in transit. The seller can no longer cancel it.",
         )),
         Some(PAID) => Some(
             say.of("Ditandai sudah dibayarkan dan dicatat di buku besar.", "Marked as paid, and posted to the ledger."),
         ),
         Some(FAILED) => Some(say.of(
             "Ditandai gagal. Uangnya kembali bisa dicairkan penjual.",
-            "Marked as failed. Its money is available to the seller again.",
+            "Marked as failed. The money is available to the seller again.",
         )),
         _ => None,
     };
@@ -64,8 +65,7 @@ pub(super) async fn detail(State(host): State<Arc<Host>>, staff: Staff, Id(id): 
 }
 
 async fn show(host: &Host, staff: &Staff, id: PayoutId, done: Option<&str>, refused: Option<&Refused<'_>>) -> Shown {
-    let visit = &staff.visit;
-    let say = visit.say;
+    let (visit, say) = (&staff.visit, staff.visit.say);
     let commands = staff.caller.commands();
     let payout = commands.payout(PayoutKey::Any(id)).await?;
     let seller = commands.account(payout.account_id).await?;
@@ -96,8 +96,8 @@ async fn show(host: &Host, staff: &Staff, id: PayoutId, done: Option<&str>, refu
                         (say.of("Referensi", "Reference"), &payout.reference.as_deref().unwrap_or("–")),
                         (say.of("Nomor", "Id"), &html! { code { (payout.id) } }),
                     ]))
-                    @if let Some(note) = &payout.note { (told(say.of("Catatan penjual", "The seller's note"), note)) }
-                    @if let Some(reason) = &payout.failure_reason { (told(say.of("Mengapa gagal", "Why it failed"), reason)) }
+                    @if let Some(note) = &payout.note { (quoted(say.of("Catatan penjual", "The seller's note"), note)) }
+                    @if let Some(reason) = &payout.failure_reason { (quoted(say.of("Mengapa gagal", "Why it failed"), reason)) }
                 }
                 @if let Some(step) = next_step(say, payout.status) { (step.show(staff, id, refused, &once_text)) }
                 @if payout.status.is_in_flight() { (failure(say).show(staff, id, refused, &once_text)) }
@@ -105,17 +105,12 @@ async fn show(host: &Host, staff: &Staff, id: PayoutId, done: Option<&str>, refu
             (payout_history(say, &steps, |actor| say.actor(actor)))
         }
     };
-    Ok(layout::operator(staff, title, body))
+    Ok(staff.page(title, body))
 }
 
-/// What somebody wrote, under its name.
-fn told(name: &str, text: &str) -> Markup {
-    html! { div { p.muted.small { (name) } p.lines { (text) } } }
-}
-
-/// A step's form: what it means, and the one text that comes with it.
+/// A step's form: its meaning, and its one text field.
 struct Step<'a> {
-    /// The end of its address, and the card's id.
+    /// The end of the address, and the card's id.
     end: &'a str,
     title: &'a str,
     meaning: &'a str,
@@ -146,18 +141,18 @@ impl Step<'_> {
     }
 }
 
-/// The step that comes next if all goes well.
+/// The next step after a success.
 fn next_step(say: Say, status: PayoutStatus) -> Option<Step<'static>> {
-    let reference = Field::text("reference", say.of("Referensi transfer", "Reference of the transfer"), "");
+    let reference = Field::text("reference", say.of("Referensi transfer", "Transfer reference"), "");
     match status {
         PayoutStatus::Pending => Some(Step {
             end: IN_TRANSIT,
-            title: say.of("Mulai mentransfer", "Begin to transfer"),
+            title: say.of("Mulai mentransfer", "Start the transfer"),
             meaning: say.of(
                 "Tandai sebelum Anda mentransfer di bank: sejak itu penjual tidak bisa membatalkannya lagi.",
-                "Mark it before you transfer at the bank: from then on the seller can't cancel it any more.",
+                "Mark it before you transfer the money at the bank. The seller can then no longer cancel it.",
             ),
-            field: reference.rule(say.of("Penjual membacanya", "The seller reads it")),
+            field: reference.rule(say.of("Penjual membacanya", "The seller sees it")),
             button: say.of("Tandai sedang ditransfer", "Mark as in transit"),
             class: None,
         }),
@@ -166,11 +161,11 @@ fn next_step(say: Say, status: PayoutStatus) -> Option<Step<'static>> {
             title: say.of("Uangnya sudah ditransfer", "The money was transferred"),
             meaning: say.of(
                 "Tandai hanya bila uangnya benar-benar sudah ditransfer. Pencairan lalu dicatat di buku besar dan mengurangi saldo penjual. Ini tidak bisa ditarik kembali.",
-                "Mark it only if the money was really transferred. The payout is then posted to the ledger and taken off the seller's balance. This can't be taken back.",
+                "Mark it only if the money was really transferred. The payout is then posted to the ledger and deducted from the seller's balance. This can't be undone.",
             ),
             field: reference.rule(say.of(
                 "Penjual membacanya; bila kosong, yang sebelumnya tetap",
-                "The seller reads it; left empty, the one before stays",
+                "The seller sees it; if empty, the previous one is kept",
             )),
             button: say.of("Tandai sudah dibayarkan", "Mark as paid"),
             class: None,
@@ -179,18 +174,18 @@ fn next_step(say: Say, status: PayoutStatus) -> Option<Step<'static>> {
     }
 }
 
-/// The step if it does not go well.
+/// The step after a failure.
 fn failure(say: Say) -> Step<'static> {
     Step {
         end: FAILED,
         title: say.of("Transfer gagal", "The transfer failed"),
         meaning: say.of(
             "Bila tidak bisa ditransfer, atau bank mengembalikannya. Uangnya kembali bisa dicairkan penjual. Ini tidak bisa ditarik kembali.",
-            "If it can't be transferred, or the bank sent it back. Its money is available to the seller again. This can't be taken back.",
+            "If it can't be transferred, or the bank returned it. The money is available to the seller again. This can't be undone.",
         ),
         field: Field::text("failureReason", say.of("Alasan", "Reason"), "").required().rule(say.of(
             "Tulis alasannya, misalnya nomor rekening tidak ditemukan; penjual membacanya",
-            "Say why, such as an unknown account number; the seller reads it",
+            "The reason, such as an unknown account number; the seller sees it",
         )),
         button: say.of("Tandai gagal", "Mark as failed"),
         class: Some("danger"),

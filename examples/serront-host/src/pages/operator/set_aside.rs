@@ -1,18 +1,17 @@
-//! Rows that this version can't read. Nothing can be done about them here: a version that can read one takes it up.
+//! Rows that this version can't read. They need no action here: a version that can read a row takes it up.
 
 use maud::{Markup, html};
 use serront_core::service::Failure;
 use serront_core::snapshots::set_aside::{SetAside, SetAsideKind};
 
-use super::super::parts::{Tone, pill};
-use super::super::say::Say;
-use super::super::session::Staff;
-use super::super::visit::Turn;
+use crate::pages::parts::{Tone, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Staff;
+use crate::pages::visit::Turn;
 
-/// How many are shown.
 const SHOWN_MAX: u32 = 20;
 
-/// The section, the oldest first; empty where there is nothing, as nearly always.
+/// The section, oldest first; empty if there are none, which is usual.
 pub(super) async fn section(staff: &Staff) -> Result<Markup, Turn> {
     let say = staff.visit.say;
     let found = staff.caller.storage().set_aside(SHOWN_MAX).await.map_err(Failure::from)?;
@@ -25,7 +24,7 @@ pub(super) async fn section(staff: &Staff) -> Result<Markup, Turn> {
             p.muted {
                 (say.of(
                     "Ditulis oleh versi yang lebih baru, atau rusak. Data ini dikesampingkan dan tidak menahan yang lain. Setelah bisa dibaca, data ini diproses dengan sendirinya.",
-                    "They were written by a newer version, or are damaged. They are set aside and hold nothing else up. Once a row can be read, it is taken up without further action.",
+                    "They were written by a newer version, or are damaged. They are set aside and delay nothing else. As soon as a row can be read, it is processed automatically.",
                 ))
             }
             ul.cases { @for row in &found.rows { (case(say, row)) } }
@@ -62,6 +61,6 @@ fn name(say: Say, kind: SetAsideKind) -> &'static str {
         SetAsideKind::Endpoint => say.of("Alamat pemberitahuan di Plugipay", "Notification endpoint at Plugipay"),
         SetAsideKind::OrderCount => say.of("Jumlah pesanan", "Number of orders"),
         SetAsideKind::Balance => say.of("Saldo", "Balance"),
-        SetAsideKind::Unknown => say.of("Jenis yang belum dikenal", "Of a kind that is not known"),
+        SetAsideKind::Unknown => say.of("Jenis yang belum dikenal", "Unknown kind"),
     }
 }

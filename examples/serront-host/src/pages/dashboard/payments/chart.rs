@@ -1,11 +1,11 @@
 //! The balance over time, drawn on the server.
 //!
 //! ```text
-//! the present balance ─▶ less the entries of each day, newest first ─▶ what it was at each day's end ─▶ SVG
+//! the present balance ─▶ less the entries of each day, newest first ─▶ the balance at each day's end ─▶ SVG
 //! ```
 //!
-//! The amounts and days stand beside the drawing as text, so that they can be read at every width. Balance and entries are
-//! two reads: what settles between them moves the line's past by as much, until the page is shown again.
+//! The amounts and days are text next to the drawing, so that they are readable at every width. Balance and entries are two
+//! reads: a payment that settles between them shifts the line's past by its amount, until the page is loaded again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,25 +20,21 @@ use serront_core::service::{Commands, Failure};
 use serront_core::snapshots::EntryFilter;
 use serront_core::views::EntryView;
 
-use super::super::super::say::{Say, rupiah};
+use crate::pages::say::{Say, rupiah};
 
-/// How many days are shown, today among them.
+/// Days shown, including today.
 const DAYS: i64 = 30;
-
-/// Most pages of entries that are read: 3,000 entries, which is a hundred a day.
+/// Most pages of entries read: 3,000 entries, a hundred a day.
 const PAGES_MAX: u32 = 3;
-
 const DAY_MILLIS: i64 = 24 * 3_600_000;
-/// Western Indonesia Time is ahead of UTC by this, summer and winter.
+/// Western Indonesia Time's offset from UTC, all year.
 const AHEAD: Duration = Duration::from_secs(7 * 3_600);
-
-/// The drawing's own units; the page stretches them.
+/// The size in the drawing's units; the page scales them.
 const WIDTH: i128 = 720;
 const HEIGHT: i128 = 200;
-
-/// Most steps between the amounts at its side.
+/// Most steps of the scale.
 const STEPS_MAX: i128 = 4;
-/// The smallest step.
+/// The smallest step of the scale, in rupiah.
 const STEP_MIN: i128 = 1_000;
 
 /// A day in Western Indonesia, counted from 1970.
@@ -55,14 +51,14 @@ impl Day {
     }
 }
 
-/// What the balance was at the end of each day; today, what it is.
+/// The balance at the end of each day; for today, the present one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct History {
     /// Oldest first.
     ends: Vec<(Day, i64)>,
-    /// Whether something was posted in these days.
+    /// Whether anything was posted in these days.
     has_entries: bool,
-    /// Whether there were more entries than are read, so that it begins later.
+    /// Whether there were too many entries, so that the history starts later.
     is_cut: bool,
 }
 
@@ -81,7 +77,7 @@ pub(super) async fn read(
     for _ in 0..PAGES_MAX {
         let page = commands.entries(account, &filter, cursor.as_deref(), Limit::EXPORT).await?;
         for entry in &page.entries {
-            // Another host's clock may be ahead.
+            // The clock of the host that posted it may be ahead.
             let sum: &mut i64 = moved.entry(Day::of(entry.created_at).min(today)).or_default();
             *sum = sum.saturating_add(signed(entry));
         }
@@ -92,7 +88,7 @@ pub(super) async fn read(
     }
     let is_cut = cursor.is_some();
     if is_cut {
-        // All that came after the oldest day of them is known, and so is its end.
+        // The oldest day may be incomplete, but all later entries are known, and so is the balance at its end.
         first = moved.keys().next().copied().unwrap_or(today);
     }
     Ok(History { ends: ends(balance, &moved, first, today), has_entries: !moved.is_empty(), is_cut })
@@ -105,7 +101,7 @@ fn signed(entry: &EntryView) -> i64 {
     }
 }
 
-/// Goes back from the present balance, a day at a time.
+/// Computes the balances backwards from the present one.
 fn ends(balance: i64, moved: &BTreeMap<Day, i64>, first: Day, today: Day) -> Vec<(Day, i64)> {
     let mut end = balance;
     let mut ends = Vec::new();
@@ -117,7 +113,7 @@ fn ends(balance: i64, moved: &BTreeMap<Day, i64>, first: Day, today: Day) -> Vec
     ends
 }
 
-/// The amounts at the side: multiples of one round step, around everything and zero.
+/// The scale: multiples of a round step that include all amounts and zero.
 #[derive(Debug, PartialEq, Eq)]
 struct Scale {
     bottom: i128,
@@ -141,7 +137,7 @@ impl Scale {
         Self { bottom: low, top: high + 1, step }
     }
 
-    /// From the top down.
+    /// From top to bottom.
     fn ticks(&self) -> impl Iterator<Item = i64> {
         let (top, step) = (self.top, self.step);
         (0..=(self.top - self.bottom) / step).filter_map(move |index| i64::try_from(top - index * step).ok())
@@ -152,7 +148,7 @@ impl Scale {
     }
 }
 
-/// The line in the drawing's units: level through each day, and up or down between them.
+/// The line in the drawing's units: horizontal for each day, vertical between days.
 fn outline(scale: &Scale, ends: &[(Day, i64)]) -> String {
     let mut line = String::new();
     let count = i128::try_from(ends.len()).unwrap_or(1).max(1);
@@ -163,7 +159,7 @@ fn outline(scale: &Scale, ends: &[(Day, i64)]) -> String {
     line
 }
 
-/// The drawing with its amounts and days, and the same as a table.
+/// The drawing with its amounts and days, and the same data as a table.
 pub(super) fn draw(say: Say, history: &History) -> Markup {
     let ends = &history.ends;
     let (Some(first), Some(today)) = (ends.first(), ends.last()) else { return html! {} };
@@ -182,8 +178,8 @@ pub(super) fn draw(say: Say, history: &History) -> Markup {
             div.plot-amounts aria-hidden="true" { @for tick in scale.ticks() { span { (rupiah(tick)) } } }
             svg #balance-chart viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img"
                 aria-labelledby="balance-chart-title balance-chart-text" {
-                title #balance-chart-title { (say.of("Saldo di akhir setiap hari", "The balance at each day's end")) }
-                desc #balance-chart-text { (told(say, ends)) }
+                title #balance-chart-title { (say.of("Saldo di akhir setiap hari", "The balance at the end of each day")) }
+                desc #balance-chart-text { (summary(say, ends)) }
                 g stroke="#dfe5e2" stroke-width="1" {
                     @for tick in scale.ticks() {
                         line x1="0" x2=(WIDTH) y1=(scale.height_of(tick)) y2=(scale.height_of(tick)) vector-effect="non-scaling-stroke" {}
@@ -208,12 +204,12 @@ pub(super) fn draw(say: Say, history: &History) -> Markup {
             }
         }
         details {
-            summary { (say.of("Lihat sebagai tabel", "See it as a table")) }
+            summary { (say.of("Lihat sebagai tabel", "Show as a table")) }
             table {
                 thead {
                     tr {
                         th scope="col" { (say.of("Tanggal", "Day")) }
-                        th.right scope="col" { (say.of("Saldo di akhir hari", "Balance at its end")) }
+                        th.right scope="col" { (say.of("Saldo di akhir hari", "Balance at the end of the day")) }
                     }
                 }
                 tbody {
@@ -226,8 +222,8 @@ pub(super) fn draw(say: Say, history: &History) -> Markup {
     }
 }
 
-/// What the drawing shows, in a sentence or two.
-fn told(say: Say, ends: &[(Day, i64)]) -> String {
+/// A short description of the drawing.
+fn summary(say: Say, ends: &[(Day, i64)]) -> String {
     let lowest = ends.iter().min_by_key(|(_, end)| *end);
     let highest = ends.iter().max_by_key(|(_, end)| *end);
     let (Some(first), Some(today), Some(lowest), Some(highest)) = (ends.first(), ends.last(), lowest, highest) else {
@@ -256,10 +252,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_day_ends_with_what_the_days_after_it_moved_taken_away() {
+    fn each_days_balance_excludes_the_later_entries() {
         let moved = BTreeMap::from([(Day(11), 500), (Day(13), -200)]);
-        let told: Vec<_> = ends(300, &moved, Day(10), Day(14)).into_iter().map(|(day, end)| (day.0, end)).collect();
-        assert_eq!(told, [(10, 0), (11, 500), (12, 500), (13, 300), (14, 300)]);
+        let shown: Vec<_> = ends(300, &moved, Day(10), Day(14)).into_iter().map(|(day, end)| (day.0, end)).collect();
+        assert_eq!(shown, [(10, 0), (11, 500), (12, 500), (13, 300), (14, 300)]);
     }
 
     #[test]
@@ -273,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_amounts_at_the_side_are_round_and_few_and_hold_everything() {
+    fn the_scale_is_round_and_short_and_includes_all_amounts() {
         for (amounts, ticks) in [
             (&[0][..], &[1_000, 0][..]),
             (&[300], &[1_000, 0]),
@@ -292,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_level_through_each_day() {
+    fn the_line_is_horizontal_for_each_day() {
         let scale = Scale { bottom: 0, top: 1_000, step: 1_000 };
         let ends = [(Day(1), 0), (Day(2), 500), (Day(3), 1_000)];
         assert_eq!(outline(&scale, &ends), "M0 200H240V100H480V0H720");

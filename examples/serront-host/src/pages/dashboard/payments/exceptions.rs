@@ -1,33 +1,25 @@
-//! Exceptions: money that arrived online and could not confirm its order. Shown in every state of the module, for the money
-//! has arrived all the same.
+//! Exceptions: money that arrived online but could not confirm its order. They are shown even if the module is off, since the
+//! money has arrived.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use maud::{Markup, html};
 use serront_core::online::exception::ExceptionStatus;
 use serront_core::orders::exception_kind::ExceptionKind;
 use serront_core::primitives::ids::ExceptionId;
 use serront_core::primitives::page::Limit;
-use serront_core::service::{ExceptionsPage, Resolution};
+use serront_core::service::ExceptionsPage;
 use serront_core::views::ExceptionView;
 
-use super::super::super::Shown;
-use super::super::super::layout::{Section, dashboard};
-use super::super::super::parts::{Tone, hidden, more, once, pill};
-use super::super::super::say::Say;
-use super::super::super::session::Seller;
-use super::super::super::visit::{Trouble, Turn, Visit};
-use super::{PATH, Place, Refused};
-use crate::auth::Id;
-use crate::body::Intake;
+use super::form::{PATH, Place, Refused};
+use crate::pages::layout::Section;
+use crate::pages::parts::{Tone, hidden, more, once, pill};
+use crate::pages::say::Say;
+use crate::pages::session::Seller;
+use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
-use crate::state::Host;
 
-/// Where they are listed when they are resolved.
+/// The list of resolved exceptions.
 pub(super) const LIST_PATH: &str = "/dashboard/payments/exceptions";
-
-/// How many a page shows: each open one has a form of its own.
+/// Exceptions on a page; each open one has a form.
 const ON_A_PAGE: &str = "10";
 
 /// The exceptions in this state, newest first.
@@ -36,45 +28,42 @@ async fn read(seller: &Seller, status: ExceptionStatus, cursor: Option<&str>) ->
     Ok(seller.caller.commands().exceptions(seller.caller.account(), Some(status), cursor, limit).await?)
 }
 
-/// What is open, newest first.
+/// The open exceptions, newest first.
 pub(super) async fn open(seller: &Seller) -> Result<ExceptionsPage, Turn> {
     read(seller, ExceptionStatus::Open, None).await
 }
 
-/// The section of the open ones.
 pub(super) fn section(seller: &Seller, open: &ExceptionsPage, refused: Option<&Refused>, once_text: &str) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         section.card #exceptions aria-labelledby="exceptions-title" {
-            h2 #exceptions-title { (say.of("Perlu Anda tindak lanjuti", "For you to look after")) }
+            h2 #exceptions-title { (say.of("Perlu Anda tindak lanjuti", "Needs your attention")) }
             @if open.exceptions.is_empty() {
-                p.empty { (say.of("Tidak ada. Semua uang yang masuk cocok dengan pesanannya.", "Nothing. All money that arrived fits its order.")) }
+                p.empty { (say.of("Tidak ada. Semua uang yang masuk cocok dengan pesanannya.", "Nothing. All payments match their orders.")) }
             } @else {
                 p.muted {
                     (say.of(
                         "Uang ini masuk lewat pembayaran online, tetapi tidak bisa mengonfirmasi pesanannya. Uangnya sudah ada di saldo Anda.",
-                        "This money arrived online and could not confirm its order. It is in your balance all the same.",
+                        "These payments arrived online but could not confirm their orders. The money is in your balance.",
                     ))
                 }
                 ul.cases { @for exception in &open.exceptions { (case(seller, exception, refused, once_text)) } }
                 @if open.cursor.is_some() {
-                    p.muted { (say.of("Masih ada lagi. Yang lain tampil setelah ini diselesaikan.", "There are more. They are shown once these are resolved.")) }
+                    p.muted { (say.of("Masih ada lagi. Yang lain tampil setelah ini diselesaikan.", "There are more. They are shown after you resolve these.")) }
                 }
             }
-            p.small { a href=(visit.to(LIST_PATH)) { (say.of("Lihat yang sudah selesai", "See the resolved ones")) } }
+            p.small { a href=(visit.to(LIST_PATH)) { (say.of("Lihat yang sudah selesai", "See resolved exceptions")) } }
         }
     }
 }
 
 fn case(seller: &Seller, exception: &ExceptionView, refused: Option<&Refused>, once_text: &str) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let again = Refused::at(refused, Place::Exception(exception.id));
     let typed = again.map_or("", |(form, _)| form.text("note"));
     html! {
         li {
-            (head(visit, exception))
+            (head(visit, exception, &html! { h3 { (say.exception(exception.kind)) } }))
             p { (advice(say, exception.kind)) }
             form method="post" action=(visit.to(&format!("{LIST_PATH}/{}/resolve", exception.id))) data-once="" {
                 (hidden(seller))
@@ -86,11 +75,12 @@ fn case(seller: &Seller, exception: &ExceptionView, refused: Option<&Refused>, o
     }
 }
 
-fn head(visit: &Visit, exception: &ExceptionView) -> Markup {
+/// The heading's level depends on the page.
+fn head(visit: &Visit, exception: &ExceptionView, title: &Markup) -> Markup {
     let say = visit.say;
     let order = visit.to(&format!("/dashboard/orders/{}", exception.order_id));
     html! {
-        div.row { h3 { (say.exception(exception.kind)) } span.price { (exception.amount.to_string()) } }
+        div.row { (title) span.price { (exception.amount.to_string()) } }
         p.muted.small {
             (say.moment(exception.created_at)) " · " a href=(order) { (say.of("Lihat pesanan", "See the order")) }
         }
@@ -101,11 +91,11 @@ fn advice(say: Say, kind: ExceptionKind) -> &'static str {
     match kind {
         ExceptionKind::AlreadyConfirmed => say.of(
             "Mungkin pembeli membayar dua kali, misalnya sudah transfer manual lebih dulu. Hubungi pembeli dan sepakati pengembaliannya.",
-            "The buyer may have paid twice, for example by a manual transfer first. Talk to the buyer and agree how the money goes back.",
+            "The buyer may have paid twice, for example by a manual transfer first. Contact the buyer and agree on a refund.",
         ),
         ExceptionKind::OrderClosed => say.of(
             "Pembeli membayar setelah pesanan ditutup. Sepakati dengan pembeli: kembalikan uangnya, atau buat pesanan baru.",
-            "The buyer paid after the order was closed. Agree with the buyer: give the money back, or take a new order.",
+            "The buyer paid after the order was closed. Agree with the buyer: refund the money, or take a new order.",
         ),
         ExceptionKind::AmountMismatch => say.of(
             "Pesanan belum dikonfirmasi. Selesaikan selisihnya dengan pembeli, lalu konfirmasi sendiri di halaman pesanan.",
@@ -114,15 +104,15 @@ fn advice(say: Say, kind: ExceptionKind) -> &'static str {
     }
 }
 
-/// The note's field. Several stand on one page, so its id is not its name.
+/// The note's field. A page has several, so the id differs from the name.
 fn note_field(say: Say, id: ExceptionId, typed: &str, trouble: Option<&Trouble>) -> Markup {
     let is_wrong = trouble.is_some_and(|trouble| trouble.param.as_deref() == Some("note"));
     let (field, hint, error) = (format!("note-{id}"), format!("note-{id}-hint"), format!("note-{id}-error"));
     let described = if is_wrong { format!("{error} {hint}") } else { hint.clone() };
-    let rule = say.of("Misalnya: sudah dikembalikan lewat transfer", "For example: given back by transfer");
+    let rule = say.of("Misalnya: sudah dikembalikan lewat transfer", "For example: refunded by transfer");
     html! {
         div.field {
-            label for=(field) { (say.of("Bagaimana Anda menyelesaikannya?", "How did you settle it?")) }
+            label for=(field) { (say.of("Bagaimana Anda menyelesaikannya?", "How did you resolve it?")) }
             textarea id=(field) name="note" rows="2" required aria-invalid=[is_wrong.then_some("true")] aria-describedby=(described) { (typed) }
             @if is_wrong { p.error #(error) { (say.of("Tulis catatannya, paling banyak 2.000 huruf.", "Write a note of at most 2,000 characters.")) } }
             p.hint #(hint) { (rule) "." }
@@ -130,10 +120,8 @@ fn note_field(say: Say, id: ExceptionId, typed: &str, trouble: Option<&Trouble>)
     }
 }
 
-/// Those that are resolved.
 pub(super) async fn list(seller: Seller, query: Query) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let resolved = read(&seller, ExceptionStatus::Resolved, query.one("cursor")?).await?;
     let title = say.of("Masalah yang sudah selesai", "Resolved exceptions");
     let body = html! {
@@ -145,7 +133,7 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
                 ul.cases {
                     @for exception in &resolved.exceptions {
                         li {
-                            (resolved_head(visit, exception))
+                            (head(visit, exception, &html! { h2 { (say.exception(exception.kind)) } }))
                             @if let Some(note) = &exception.note { p.instructions.lines { (note) } }
                             p.muted.small {
                                 (pill(Tone::Good, say.exception_status(exception.status)))
@@ -155,37 +143,8 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
                     }
                 }
             }
-            (more(visit, LIST_PATH, &[], resolved.cursor.as_deref()))
+            (more(say, resolved.cursor.as_deref().map(|cursor| visit.link(LIST_PATH, [("cursor", cursor)]))))
         }
     };
-    Ok(dashboard(&seller, Section::Payments, title, body))
-}
-
-/// The same under the page's own heading.
-fn resolved_head(visit: &Visit, exception: &ExceptionView) -> Markup {
-    let say = visit.say;
-    let order = visit.to(&format!("/dashboard/orders/{}", exception.order_id));
-    html! {
-        div.row { h2 { (say.exception(exception.kind)) } span.price { (exception.amount.to_string()) } }
-        p.muted.small {
-            (say.moment(exception.created_at)) " · " a href=(order) { (say.of("Lihat pesanan", "See the order")) }
-        }
-    }
-}
-
-pub(super) async fn resolve(
-    State(host): State<Arc<Host>>,
-    seller: Seller,
-    Id(id): Id<ExceptionId>,
-    intake: Intake,
-) -> Shown {
-    let form = seller.form(&intake).await?;
-    let (commands, account) = (seller.caller.commands(), seller.caller.account());
-    let request = form.once(account, &format!("{LIST_PATH}/{id}/resolve"))?;
-    let note = form.optional("note");
-    let resolution = Resolution { note: note.as_deref(), adjustment_id: None };
-    match commands.resolve_exception(account, id, resolution, &seller.caller.actor(), request).await {
-        Ok(_) => Ok(seller.visit.go(&format!("{PATH}?done=resolved"))),
-        Err(failure) => Refused::new(Place::Exception(id), form, &seller, failure)?.show(&host, &seller).await,
-    }
+    Ok(seller.page(Section::Payments, title, body))
 }

@@ -1,50 +1,42 @@
-//! Payouts: the account that they go to, the request, the list, and one of them with its steps.
+//! Payouts: the destination account, the request, the list, and the page of one payout.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use maud::{Markup, html};
 use serront_core::accounts::actor::Actor;
-use serront_core::decide::{PayoutStep, Requester};
-use serront_core::funds::payout::{BankAccountInput, DefaultDetails, PayoutInput, PayoutStatus};
+use serront_core::decide::PayoutStep;
+use serront_core::funds::payout::{DefaultDetails, PayoutStatus};
 use serront_core::primitives::ids::PayoutId;
 use serront_core::primitives::page::Limit;
-use serront_core::primitives::rejection::Invalid;
 use serront_core::service::PayoutsPage;
 use serront_core::snapshots::PayoutKey;
 use serront_core::views::{BankAccountView, PayoutBalanceView, PayoutView};
 
-use super::super::super::Shown;
-use super::super::super::layout::{Section, dashboard};
-use super::super::super::parts::{
-    Field, Input, alert, bank_details, facts, hidden, more, notice, once, payout_history, payout_pill,
-};
-use super::super::super::say::{Say, rupiah};
-use super::super::super::session::Seller;
-use super::super::super::visit::{Trouble, Turn, Visit};
-use super::{PATH, Place, Refused, gate};
+use super::form::{PATH, Place, Refused, gate};
 use crate::auth::Id;
 use crate::body::Intake;
+use crate::pages::layout::Section;
+use crate::pages::parts::{
+    Field, Input, alert, bank_details, choices, facts, hidden, more, notice, once, payout_history, payout_pill, quoted,
+};
+use crate::pages::say::{Say, rupiah};
+use crate::pages::session::Seller;
+use crate::pages::visit::{Shown, Trouble, Turn, Visit};
 use crate::query::Query;
-use crate::state::Host;
 
-/// Where they are asked for, and listed.
+/// The list, and the form of a request.
 pub(super) const LIST_PATH: &str = "/dashboard/payments/payouts";
-/// Where the account that they go to is changed.
+/// The form of the destination account.
 pub(super) const BANK_ACCOUNT_PATH: &str = "/dashboard/payments/bank-account";
-
-/// How many the page of the money shows of them.
+/// Payouts on the payments page.
 const FEW: &str = "5";
-/// How many their own page shows at once.
+/// Payouts on a page of the list.
 const ON_A_PAGE: &str = "20";
 
-/// The newest few.
 pub(super) async fn newest(seller: &Seller) -> Result<PayoutsPage, Turn> {
     let limit = Limit::parse(Some(FEW))?;
     Ok(seller.caller.commands().payouts(seller.caller.account(), None, None, limit).await?)
 }
 
-/// The section of the payouts: what they are, the request, and the newest.
+/// The section of the payouts: an explanation, the request, and the newest ones.
 pub(super) fn section(
     seller: &Seller,
     balance: &PayoutBalanceView,
@@ -53,15 +45,14 @@ pub(super) fn section(
     refused: Option<&Refused>,
     once_text: &str,
 ) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         section.card #payouts aria-labelledby="payouts-title" {
             h2 #payouts-title { (say.of("Pencairan", "Payouts")) }
             p.honest {
                 (say.of(
                     "Setiap pencairan ditinjau lalu ditransfer manual oleh operator. Biasanya uangnya tidak langsung sampai.",
-                    "An operator reviews each payout and transfers it by hand. The money is usually not there instantly.",
+                    "An operator reviews each payout and transfers it manually. The money usually does not arrive instantly.",
                 ))
             }
             (request_form(seller, balance, bank, refused, once_text))
@@ -82,8 +73,7 @@ fn request_form(
     refused: Option<&Refused>,
     once_text: &str,
 ) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let again = Refused::at(refused, Place::Request);
     let typed = |name| again.map_or("", |(form, _)| form.text(name));
     let trouble = again.map(|(_, trouble)| trouble);
@@ -103,7 +93,7 @@ fn request_form(
             (note.show(say, trouble))
             @if let Some(bank) = bank.details.complete() {
                 p.muted {
-                    (say.of("Ditransfer ke ", "Goes to "))
+                    (say.of("Ditransfer ke ", "Transferred to "))
                     strong { (bank.bank_name) " " (bank.bank_account_number) } (say.of(", a.n. ", ", held by ")) (bank.bank_account_holder) "."
                 }
             } @else {
@@ -136,7 +126,7 @@ fn bank_title(say: Say) -> &'static str {
     say.of("Rekening tujuan", "Your bank account")
 }
 
-/// The account that payouts go to, and the form that changes it: at hand while there is none, folded up otherwise.
+/// The destination account and the form that changes it, which is folded if there is an account.
 pub(super) fn bank_section(seller: &Seller, bank: &BankAccountView, refused: Option<&Refused>) -> Markup {
     let say = seller.visit.say;
     let again = Refused::at(refused, Place::BankAccount);
@@ -147,11 +137,11 @@ pub(super) fn bank_section(seller: &Seller, bank: &BankAccountView, refused: Opt
                 (bank_details(say, &complete))
                 details open[again.is_some()] {
                     summary { (say.of("Ganti rekening", "Change the account")) }
-                    p.muted.small { (say.of("Pencairan yang sudah diminta tetap ke rekening sebelumnya.", "Payouts that were asked for before keep theirs.")) }
+                    p.muted.small { (say.of("Pencairan yang sudah diminta tetap ke rekening sebelumnya.", "Requested payouts keep the previous account.")) }
                     (bank_form(seller, &bank.details, refused))
                 }
             } @else {
-                p.muted { (say.of("Ke rekening inilah pencairan ditransfer. Pembeli tidak melihatnya.", "This is where payouts are transferred. Buyers don't see it.")) }
+                p.muted { (say.of("Ke rekening inilah pencairan ditransfer. Pembeli tidak melihatnya.", "Payouts are transferred to this account. Buyers don't see it.")) }
                 (bank_form(seller, &bank.details, refused))
             }
         }
@@ -159,8 +149,7 @@ pub(super) fn bank_section(seller: &Seller, bank: &BankAccountView, refused: Opt
 }
 
 fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let again = Refused::at(refused, Place::BankAccount);
     let trouble = again.map(|(_, trouble)| trouble);
     let value = |name, stored: &Option<String>| match again {
@@ -193,52 +182,9 @@ fn bank_form(seller: &Seller, stored: &DefaultDetails, refused: Option<&Refused>
     }
 }
 
-pub(super) async fn request(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
-    let form = seller.form(&intake).await?;
-    let (commands, account) = (seller.caller.commands(), seller.caller.account());
-    let once = form.once(account, LIST_PATH)?;
-    let by = (Requester::Seller, &seller.caller.actor());
-    let asked = match form.amount("amount") {
-        Ok(amount) => {
-            let input = PayoutInput { amount, note: form.optional("note"), ..PayoutInput::default() };
-            commands.request_payout(account, &input, by, once).await.map(drop)
-        }
-        Err(invalid) => Err(invalid.into()),
-    };
-    match asked {
-        Ok(()) => Ok(seller.visit.go(&format!("{PATH}?done=requested"))),
-        Err(failure) => Refused::new(Place::Request, form, &seller, failure)?.show(&host, &seller).await,
-    }
-}
-
-pub(super) async fn bank_account(State(host): State<Arc<Host>>, seller: Seller, intake: Intake) -> Shown {
-    let form = seller.form(&intake).await?;
-    let (commands, account) = (seller.caller.commands(), seller.caller.account());
-    let required = ["bankName", "bankAccountNumber", "bankAccountHolder"];
-    let changed = match required.into_iter().find(|name| form.optional(name).is_none()) {
-        // The service would take it as clearing that part; nobody clears by a form whose fields are required.
-        Some(missing) => Err(Invalid::new(missing, "must be given").into()),
-        None => {
-            let input = BankAccountInput {
-                bank_code: Some(form.optional("bankCode")),
-                bank_name: Some(form.optional("bankName")),
-                bank_account_number: Some(form.optional("bankAccountNumber")),
-                bank_account_holder: Some(form.optional("bankAccountHolder")),
-            };
-            commands.patch_bank_account(account, &input, None).await.map(drop)
-        }
-    };
-    match changed {
-        Ok(()) => Ok(seller.visit.go(&format!("{PATH}?done=bank"))),
-        Err(failure) => Refused::new(Place::BankAccount, form, &seller, failure)?.show(&host, &seller).await,
-    }
-}
-
-/// All of them, a page at a time.
 pub(super) async fn list(seller: Seller, query: Query) -> Shown {
     gate(&seller).await?;
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let status = query.one("status")?.unwrap_or("");
     let wanted = PayoutStatus::parse(status);
     let limit = Limit::parse(Some(ON_A_PAGE))?;
@@ -249,21 +195,15 @@ pub(super) async fn list(seller: Seller, query: Query) -> Shown {
         h1 { (title) }
         section.card #payouts aria-label=(title) {
             form.filters.one method="get" action=(visit.to(LIST_PATH)) {
-                div.field {
-                    label for="status" { (say.of("Status", "State")) }
-                    select #status name="status" {
-                        option value="" { (say.of("Semua", "All")) }
-                        @for one in PayoutStatus::ALL { option value=(one.as_str()) selected[Some(one) == wanted] { (say.payout(one)) } }
-                    }
-                }
+                (choices(say, "status", say.of("Status", "State"), wanted.map_or("", PayoutStatus::as_str), PayoutStatus::ALL.map(|one| (one.as_str(), say.payout(one)))))
                 button.secondary type="submit" { (say.of("Tampilkan", "Show")) }
             }
             @if page.payouts.is_empty() { p.empty { (say.of("Tidak ada pencairan.", "There are no payouts.")) } }
             @else { (rows(visit, &page.payouts)) }
-            (more(visit, LIST_PATH, &[("status", status)], page.cursor.as_deref()))
+            (more(say, page.cursor.as_deref().map(|cursor| visit.link(LIST_PATH, [("status", status), ("cursor", cursor)]))))
         }
     };
-    Ok(dashboard(&seller, Section::Payments, title, body))
+    Ok(seller.page(Section::Payments, title, body))
 }
 
 pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -> Shown {
@@ -272,7 +212,7 @@ pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -
     let done = match query.one("done")? {
         Some("cancelled") => Some(say.of(
             "Pencairan dibatalkan. Uangnya bisa dicairkan lagi.",
-            "The payout is cancelled. Its money is available again.",
+            "The payout was cancelled. The money is available again.",
         )),
         _ => None,
     };
@@ -280,13 +220,12 @@ pub(super) async fn detail(seller: Seller, Id(id): Id<PayoutId>, query: Query) -
 }
 
 async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option<&Trouble>) -> Shown {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     let (commands, account) = (seller.caller.commands(), seller.caller.account());
     let payout = commands.payout(PayoutKey::Id(account, id)).await?;
     let steps = commands.payout_audit(account, id).await?;
     let once_text = seller.fresh_once()?;
-    // Which key of the operators' it was is theirs to know.
+    // Sellers don't see which operator's key it was.
     let who = |actor: &Actor| {
         let is_operator = matches!(actor, Actor::Operator { .. });
         if is_operator { say.of("Operator", "An operator").to_owned() } else { say.actor(actor) }
@@ -310,29 +249,28 @@ async fn show(seller: &Seller, id: PayoutId, done: Option<&str>, trouble: Option
             (payout_history(say, &steps, who))
         }
     };
-    Ok(dashboard(seller, Section::Payments, title, body))
+    Ok(seller.page(Section::Payments, title, body))
 }
 
-/// What a state means to the seller.
 fn meaning(say: Say, status: PayoutStatus) -> &'static str {
     match status {
         PayoutStatus::Pending => say.of(
             "Operator meninjau permintaan ini, lalu mentransfernya manual. Biasanya tidak langsung.",
-            "An operator reviews this request and transfers it by hand, which is usually not instant.",
+            "An operator reviews this request and transfers it manually, which is usually not instant.",
         ),
         PayoutStatus::InTransit => say.of(
             "Operator sedang mentransfernya ke rekening Anda. Sekarang tidak bisa dibatalkan lagi.",
-            "An operator is transferring it to your account. It can't be cancelled any more.",
+            "An operator is transferring it to your account. It can no longer be cancelled.",
         ),
         PayoutStatus::Paid => say.of(
             "Operator menyatakan uangnya sudah ditransfer ke rekening Anda. Saldo Anda sudah dikurangi.",
-            "An operator says that the money was transferred to your account. It is taken off your balance.",
+            "An operator reports that the money was transferred to your account. It was deducted from your balance.",
         ),
         PayoutStatus::Cancelled => say
-            .of("Anda membatalkannya. Uangnya bisa dicairkan lagi.", "You cancelled it. Its money is available again."),
+            .of("Anda membatalkannya. Uangnya bisa dicairkan lagi.", "You cancelled it. The money is available again."),
         PayoutStatus::Failed => say.of(
             "Transfernya tidak berhasil. Uangnya bisa dicairkan lagi; periksa rekening tujuan sebelum meminta lagi.",
-            "The transfer did not work. Its money is available again; check your bank account before you ask again.",
+            "The transfer failed. The money is available again; check the bank account before you request it again.",
         ),
     }
 }
@@ -341,32 +279,26 @@ fn destination(say: Say, payout: &PayoutView) -> Markup {
     let requested = say.moment(payout.created_at);
     html! {
         section.card aria-labelledby="destination-title" {
-            h2 #destination-title { (say.of("Ditransfer ke", "Goes to")) }
+            h2 #destination-title { (say.of("Ditransfer ke", "Transferred to")) }
             (bank_details(say, &payout.bank))
             (facts(&[(say.of("Diminta", "Requested"), &requested)]))
-            @if let Some(reference) = &payout.reference { (told(say.of("Referensi transfer", "Reference of the transfer"), reference)) }
-            @if let Some(reason) = &payout.failure_reason { (told(say.of("Mengapa gagal", "Why it failed"), reason)) }
-            @if let Some(note) = &payout.note { (told(say.of("Catatan Anda", "Your note"), note)) }
+            @if let Some(reference) = &payout.reference { (quoted(say.of("Referensi transfer", "Transfer reference"), reference)) }
+            @if let Some(reason) = &payout.failure_reason { (quoted(say.of("Mengapa gagal", "Why it failed"), reason)) }
+            @if let Some(note) = &payout.note { (quoted(say.of("Catatan Anda", "Your note"), note)) }
         }
     }
 }
 
-/// What somebody wrote, under its name.
-fn told(name: &str, text: &str) -> Markup {
-    html! { div { p.muted.small { (name) } p.lines { (text) } } }
-}
-
-/// The question stands with its button: until an operator begins, cancelling costs nothing and the money can be asked for again.
+/// The question and its button, without a separate page: cancelling costs nothing, and the money can be requested again.
 fn cancel_card(seller: &Seller, payout: &PayoutView, once_text: &str) -> Markup {
-    let visit = &seller.visit;
-    let say = visit.say;
+    let (visit, say) = (&seller.visit, seller.visit.say);
     html! {
         section.card aria-labelledby="cancel-title" {
             h2 #cancel-title { (say.of("Batalkan pencairan ini?", "Cancel this payout?")) }
             p {
                 (say.of(
                     format!("{} bisa dicairkan lagi. Pembatalan hanya bisa sebelum operator mulai mentransfer, dan tidak bisa ditarik kembali.", payout.amount),
-                    format!("{} becomes available again. It can be cancelled only until an operator begins to transfer it, and this can't be taken back.", payout.amount),
+                    format!("{} becomes available again. You can cancel only until an operator starts the transfer. This can't be undone.", payout.amount),
                 ))
             }
             form method="post" action=(visit.to(&format!("{LIST_PATH}/{}/cancel", payout.id))) data-once="" {

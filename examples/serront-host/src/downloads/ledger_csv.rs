@@ -1,14 +1,14 @@
-//! The ledger as CSV: the seller's legs, newest first, however many there are.
+//! The ledger as CSV: all of the seller's legs, newest first.
 //!
-//! It is read a page at a time, as fast as the client takes it, so it needs the memory of a page. A failure in the middle breaks
-//! the connection off: what arrived is then no whole answer, and no client takes it for one.
+//! It is read a page at a time, as fast as the client receives it, so it takes the memory of one page. A failure in the middle
+//! closes the connection, so that the client sees an incomplete answer.
 //!
-//! **No row is missed.** An entry carries the time of its decision and lands a little later, so what was posted shortly before now
-//! may not be complete. A `to` in that time is refused, since an export that begins there would not have what came late. The header
-//! `Serront-Complete-Before` says up to when an answer is complete: the next export starts `from` there.
+//! **No row is missed.** An entry's time is the time of its decision, but it is committed a little later. So the entries of the
+//! last minutes may be incomplete. A `to` in that time is refused, since an export that starts there would miss the late ones. The
+//! header `Serront-Complete-Before` tells up to which time an answer is complete: start the next export `from` there.
 //!
-//! `separator` and `bom` make it one that a spreadsheet opens as a table. There is no `sep=` line, since Excel takes no byte order
-//! mark for one where a file begins with it, and reads the texts in another encoding.
+//! `separator` and `bom` make a file that a spreadsheet opens as a table. There is no `sep=` line: with one before it, Excel
+//! ignores the byte order mark and reads the texts in another encoding.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,46 +18,45 @@ use axum::http::{Version, header};
 use axum::response::{IntoResponse, Response};
 use csv::{Terminator, WriterBuilder};
 use futures_util::stream;
-use serront_core::funds::ledger::{LedgerEntry, POSTED_WITHIN};
+use serront_core::funds::ledger::{EntryCode, LedgerEntry, POSTED_WITHIN, SourceType};
 use serront_core::ports::{PortError, WorkStorage};
 use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::money::CURRENCY;
 use serront_core::primitives::page::{Limit, Page};
+use serront_core::primitives::provider::OPAQUE_BYTES_MAX;
 use serront_core::primitives::rejection::Invalid;
 use serront_core::primitives::time::Timestamp;
 use serront_core::service::Failure;
 use serront_core::snapshots::{EntryFilter, EntryPosition};
 use tracing::Span;
 
-use super::ledger::filter;
 use crate::auth::Enabled;
-use crate::envelope::Problem;
 use crate::log::describe;
 use crate::outgoing::until_sent;
+use crate::problem::Problem;
 use crate::query::{Period, Query};
 
-/// What a page takes in memory, and once more as it is sent: a thousand rows of a few hundred bytes.
+/// Memory of a page and of its copy that is being sent: a thousand rows of a few hundred bytes.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// The header that says up to when an answer is complete.
 const COMPLETE_BEFORE: &str = "serront-complete-before";
 const COLUMNS: [&str; 10] =
     ["id", "txId", "createdAt", "code", "direction", "amount", "currency", "sourceType", "sourceId", "description"];
 
-pub(crate) async fn entries(Enabled(caller): Enabled, version: Version, query: Query) -> Result<Response, Problem> {
+pub(crate) async fn ledger_csv(Enabled(caller): Enabled, version: Version, query: Query) -> Result<Response, Problem> {
     if version < Version::HTTP_11 {
-        // There the end of the connection is the end of the answer, also where it broke off.
+        // In HTTP/1.0 a closed connection ends the answer, so a client could not see that it is incomplete.
         return Err(Invalid::new("", "an export is sent over HTTP/1.1 or later").into());
     }
     let period = query.period("from", "to")?;
     let Period { from, before, .. } = period;
-    let filter = EntryFilter { from, before, ..filter(&query)? };
+    let filter = EntryFilter { from, before, ..entry_filter(&query)? };
     let form = Form::of(&query)?;
-    // Before anything is read: what is complete then is in what is read.
+    // Asked before the first read, so that the reads include everything that is complete by then.
     let complete_before = caller.storage().complete_before().await.map_err(Failure::from)?;
     check_end(&period, complete_before, caller.now())?;
     let held = caller.room(PAGE_BYTES).await?;
     let export = Export { storage: Arc::clone(caller.storage()), account_id: caller.account(), filter, form };
-    // A storage that fails at once is told in the envelope.
+    // If the first read fails, the envelope can still report it.
     let first = export.page(None).await.map_err(Failure::from)?;
     let mut head = form.beginning();
     form.write_rows(&mut head, [COLUMNS]).map_err(|_| Problem::internal("the head of a CSV can't be written"))?;
@@ -71,8 +70,28 @@ pub(crate) async fn entries(Enabled(caller): Enabled, version: Version, query: Q
     Ok((headers, complete, until_sent(export.body(head, first), held)).into_response())
 }
 
-/// Refuses an end that has only just passed, by whichever clock: what is asked for looks like a whole period, and is none yet. One that
-/// lies well ahead asks for what there is now, as none at all does; so does a day that has not ended.
+/// The filter of a query, without its period.
+pub(crate) fn entry_filter(query: &Query) -> Result<EntryFilter, Invalid> {
+    Ok(EntryFilter {
+        code: query.filter("code", EntryCode::parse, "must be one of all, sale, module_fee, payout, adjustment")?,
+        source_type: query.filter(
+            "sourceType",
+            SourceType::parse,
+            "must be one of all, checkout_session, payout, adjustment",
+        )?,
+        source_id: query.one("sourceId")?.map(source_id).transpose()?,
+        ..EntryFilter::default()
+    })
+}
+
+/// Plugipay's ids are opaque: only length and characters can be checked.
+fn source_id(raw: &str) -> Result<String, Invalid> {
+    let is_id = (1..=OPAQUE_BYTES_MAX).contains(&raw.len()) && raw.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_id { Ok(raw.to_owned()) } else { Err(Invalid::new("sourceId", "must be a well-formed id")) }
+}
+
+/// Refuses an end that has just passed by any clock: the period looks complete but is not yet. An end well in the future, a day
+/// that has not ended, or no end at all mean "up to now" and are accepted.
 fn check_end(period: &Period, complete_before: Timestamp, now: Timestamp) -> Result<(), Invalid> {
     let Some(end) = period.before else { return Ok(()) };
     let ahead = if period.ends_with_a_day { Duration::ZERO } else { POSTED_WITHIN };
@@ -82,12 +101,12 @@ fn check_end(period: &Period, complete_before: Timestamp, now: Timestamp) -> Res
     let again = end.plus(POSTED_WITHIN);
     let when = if again > now { format!("after {again}") } else { "in some minutes".to_owned() };
     let reason = format!(
-        "has passed, and entries from before it may still come; ask again {when}, or leave it out for what is there now"
+        "has just passed, and entries before it may still arrive; try again {when}, or omit it to export up to now"
     );
     Err(Invalid::new("to", reason))
 }
 
-/// What is read, for as long as the client takes it.
+/// What the export reads while the client receives it.
 struct Export {
     storage: Arc<dyn WorkStorage>,
     account_id: AccountId,
@@ -95,7 +114,6 @@ struct Export {
     form: Form,
 }
 
-/// How the rows are written.
 #[derive(Debug, Clone, Copy)]
 struct Form {
     separator: u8,
@@ -103,11 +121,11 @@ struct Form {
 }
 
 impl Form {
-    /// As RFC 4180 has it, unless something else is asked for.
+    /// RFC 4180, unless the query asks for something else.
     fn of(query: &Query) -> Result<Self, Invalid> {
         let separator = match query.one("separator")? {
             None | Some("comma") => b',',
-            // Where a comma stands in numbers, as in Indonesia, spreadsheets expect this one.
+            // Spreadsheets expect it where numbers contain commas, as in Indonesia.
             Some("semicolon") => b';',
             Some("tab") => b'\t',
             Some(_) => return Err(Invalid::new("separator", "must be one of comma, semicolon, tab")),
@@ -120,7 +138,7 @@ impl Form {
         Ok(Self { separator, has_byte_order_mark })
     }
 
-    /// What stands before the first row: the mark by which a spreadsheet knows UTF-8.
+    /// The text before the first row: the byte order mark, by which spreadsheets recognise UTF-8.
     fn beginning(self) -> Vec<u8> {
         if self.has_byte_order_mark { "\u{feff}".as_bytes().to_vec() } else { Vec::new() }
     }
@@ -138,13 +156,11 @@ impl Form {
     }
 }
 
-/// How far it is.
 enum Next {
-    /// This was read, and is to be written.
+    /// Write the text and a page that was already read.
     Write(Vec<u8>, Page<LedgerEntry>),
-    /// This is to be read.
+    /// Read the page after this position.
     Read(EntryPosition),
-    /// Nothing is left.
     End,
 }
 
@@ -153,14 +169,14 @@ impl Export {
         self.storage.entries(self.account_id, &self.filter, after, Limit::EXPORT).await
     }
 
-    /// The rows, each page once the one before was taken.
+    /// The rows. Each page is read after the client has received the one before.
     fn body(self, head: Vec<u8>, first: Page<LedgerEntry>) -> Body {
         let span = Span::current();
         Body::from_stream(stream::try_unfold((self, Next::Write(head, first)), move |(export, next)| {
             let span = span.clone();
             async move {
                 let piece = export.piece(next).await.inspect_err(|error| {
-                    span.in_scope(|| tracing::error!(cause = describe(error), "an export broke off"));
+                    span.in_scope(|| tracing::error!(cause = describe(error), "an export was aborted"));
                 })?;
                 Ok::<_, PortError>(piece.map(|(bytes, next)| (bytes, (export, next))))
             }
@@ -193,8 +209,8 @@ fn cells(entry: &LedgerEntry) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// A text that somebody else wrote, as a cell that no spreadsheet calculates: one that would begin a formula is begun with an
-/// apostrophe. Blanks before it keep some of them from nothing.
+/// Makes a foreign text safe for spreadsheets: an apostrophe is put before one that would be a formula, even behind blanks, which
+/// some spreadsheets skip.
 fn defused(text: &str) -> String {
     let is_formula = text.trim_start().starts_with(['=', '+', '-', '@']);
     if is_formula { format!("'{text}") } else { text.to_owned() }
@@ -221,13 +237,13 @@ mod tests {
         ] {
             assert_eq!((checked(now, true), checked(now, false)), (as_day, as_time), "{now}");
         }
-        // A transaction that is open keeps all that may still be written into from being complete.
+        // An open transaction delays the time up to which entries are complete.
         let period = Period { from: None, before: Some(end), ends_with_a_day: true };
         assert!(check_end(&period, end.minus(minute), end.plus(minute * 600)).is_err());
     }
 
     #[test]
-    fn what_would_be_a_formula_is_a_text() {
+    fn a_formula_becomes_a_text() {
         for formula in ["=1+1", "+62 812", "-1", "@SUM(A1)", " =1", "\t=1", "\r\n=1"] {
             assert_eq!(defused(formula), format!("'{formula}"));
         }
