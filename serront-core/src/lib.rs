@@ -59,6 +59,7 @@ pub mod sealed;
 pub mod service;
 pub mod set_aside;
 pub mod signature;
+pub mod snapshots;
 pub mod storefront;
 pub mod subscription;
 pub mod sweep;

@@ -20,11 +20,12 @@ pub use mail::Mailer;
 pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
 pub use receipts::{QuarantinedReceipt, Receipts, StoredReceipt};
 pub use sink::{Post, Posted, Sink, TargetError, TargetRefused};
-pub use storage::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, Due, DueEffect, ExceptionSnapshot, Fence,
-    FundsSnapshot, InstallationRow, LeaseLost, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune,
-    Pruned, RecordError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage, SubscriptionSecrets, Target,
-    WorkStorage,
+pub use storage::{CommitError, LeaseLost, RecordError, Storage, WorkStorage};
+
+pub use crate::snapshots::{
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, DueEffect, ExceptionSnapshot, Fence, FundsSnapshot,
+    InstallationRow, NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned, ServiceSnapshot,
+    SessionSnapshot, ShopSnapshot, SubscriptionSecrets, Target,
 };
 
 /// What a failed call to a port means for the caller.

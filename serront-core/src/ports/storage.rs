@@ -7,198 +7,41 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::account::{Account, Version};
 use crate::audit::AuditRecord;
-use crate::balance::Funds;
 use crate::books::Verification;
 use crate::catalog::Service;
 use crate::change::{ChangeSet, Committed, Duplicate};
-use crate::checkout::{Checkout, MerchantId, ProviderEventId, SessionId};
-use crate::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Errand, Lane};
-use crate::event::EventType;
+use crate::checkout::{MerchantId, ProviderEventId, SessionId};
+use crate::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
 use crate::exception::{ExceptionStatus, PaymentException};
-use crate::idempotency::{Kept, Scope};
+use crate::idempotency::Scope;
 use crate::ids::{
-    AccountId, AdjustmentId, ChangeSetId, CheckoutId, DeliveryId, EventId, ExceptionId, InstallationId, KeyId, OrderId,
-    PaymentId, PayoutId, ServiceId, SubscriptionId, UploadId,
+    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, InstallationId, KeyId, OrderId, PayoutId, ServiceId,
+    SubscriptionId, UploadId,
 };
-use crate::inbox::{InboxRecord, InboxStatus};
+use crate::inbox::InboxRecord;
 use crate::key::KeyRecord;
 use crate::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use crate::mail::Mail;
-use crate::order::{Order, OrderNumber, WorkCounts};
+use crate::order::{OrderNumber, WorkCounts};
 use crate::page::{
     DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit,
     OrderFilter, OrderRow, Page, PayoutPosition,
 };
-use crate::payment::Payment;
-use crate::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
+use crate::payout::{Payout, PayoutAudit, PayoutStatus};
 use crate::policy::DeliveryShares;
 use crate::ports::PortError;
 use crate::provisioning::Provisioning;
 use crate::receipt::Digest256;
 use crate::sealed::SealedSecret;
 use crate::set_aside::SetAsides;
-use crate::storefront::Storefront;
-use crate::subscription::{Streak, Subscription};
+use crate::snapshots::{
+    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, ExceptionSnapshot, Fence, FundsSnapshot, InstallationRow,
+    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned, ServiceSnapshot, SessionSnapshot,
+    ShopSnapshot, SubscriptionSecrets,
+};
+use crate::subscription::Streak;
 use crate::text::Slug;
 use crate::time::Timestamp;
-
-/// What a decision about an account's settings needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountSnapshot {
-    /// The account.
-    pub account: Account,
-    /// Its storefront, once put.
-    pub storefront: Option<Storefront>,
-    /// Its subscriptions, oldest first.
-    pub subscriptions: Vec<Subscription>,
-    /// How many services its catalog holds.
-    pub services: u32,
-    /// Its notification endpoint at Plugipay, once begun.
-    pub provisioning: Option<Provisioning>,
-    /// What was kept under the request's idempotency key.
-    pub kept: Option<Kept>,
-}
-
-/// What a decision about a service needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceSnapshot {
-    /// The account.
-    pub account: Account,
-    /// The service.
-    pub service: Service,
-    /// Whether an order names it.
-    pub has_orders: bool,
-    /// What was kept under the request's idempotency key.
-    pub kept: Option<Kept>,
-}
-
-/// What a buyer's visit to a storefront needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShopSnapshot {
-    /// The account.
-    pub account: Account,
-    /// The storefront, published or not.
-    pub storefront: Storefront,
-    /// Every service, by sort order, then age.
-    pub services: Vec<Service>,
-    /// The account's subscriptions, oldest first.
-    pub subscriptions: Vec<Subscription>,
-    /// What was kept under the request's idempotency key.
-    pub kept: Option<Kept>,
-}
-
-/// What a decision about an order needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderSnapshot {
-    /// The account.
-    pub account: Account,
-    /// Its storefront.
-    pub storefront: Option<Storefront>,
-    /// The order.
-    pub order: Order,
-    /// Its number.
-    pub number: OrderNumber,
-    /// Its payment.
-    pub payment: Payment,
-    /// What was ordered.
-    pub service: Service,
-    /// Its checkouts that are live, oldest first.
-    pub checkouts: Vec<Checkout>,
-    /// The account's subscriptions, oldest first.
-    pub subscriptions: Vec<Subscription>,
-    /// What was kept under the request's idempotency key.
-    pub kept: Option<Kept>,
-}
-
-/// What a decision about a checkout needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckoutSnapshot {
-    /// Its order, with everything around it.
-    pub order: OrderSnapshot,
-    /// The checkout, live or ended.
-    pub checkout: Checkout,
-}
-
-/// What is known under a session's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionSnapshot {
-    /// The name's version; [`Version::ABSENT`] if nothing is known.
-    pub version: Version,
-    /// What the session was minted for, if it was ours.
-    pub checkout: Option<CheckoutSnapshot>,
-    /// The events that name it and are parked, in the order in which they came.
-    pub parked: Vec<ProviderEventId>,
-    /// What became of the event that was asked for.
-    pub event: Option<InboxStatus>,
-}
-
-/// What resolving an exception needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExceptionSnapshot {
-    /// The exception.
-    pub exception: PaymentException,
-    /// The payment that the money was for.
-    pub payment_id: PaymentId,
-    /// What was kept under the request's idempotency key.
-    pub kept: Option<Kept>,
-}
-
-/// What a debit, and a look at the balance, need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FundsSnapshot {
-    /// The account.
-    pub account: Account,
-    /// What is in flight.
-    pub funds: Funds,
-    /// The legs on the seller's balance, as [`Storage::balance`] answers them.
-    pub totals: Vec<CodeTotals>,
-    /// Where payouts go by default, once put.
-    pub bank_account: Option<DefaultBankAccount>,
-    /// What was kept under the request's idempotency key.
-    pub kept: Option<Kept>,
-}
-
-/// What moving a payout along needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PayoutSnapshot {
-    /// Its account.
-    pub account: Account,
-    /// The payout.
-    pub payout: Payout,
-    /// What is in flight in its account.
-    pub funds: Funds,
-    /// What was kept under the request's idempotency key, in its account.
-    pub kept: Option<Kept>,
-}
-
-/// How a payout is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayoutKey {
-    /// By the seller: account and id.
-    Id(AccountId, PayoutId),
-    /// By an operator: its id, through the directory across accounts.
-    Any(PayoutId),
-}
-
-/// How an adjustment is found within its account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdjustmentKey {
-    /// By its id.
-    Id(AdjustmentId),
-    /// By its reference in the operator's books, as [`compared`](crate::compare::compared) makes it.
-    Reference(String),
-}
-
-/// How an order is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrderKey {
-    /// By the seller: account and id.
-    Id(AccountId, OrderId),
-    /// By the buyer: the hash of the access token.
-    Token(Digest256),
-}
 
 /// Why a commit did not land.
 #[derive(Debug, thiserror::Error)]
@@ -457,85 +300,6 @@ pub trait Storage: Send + Sync {
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError>;
 }
 
-/// Counts up with every lease of an effect: who holds an old one has lost it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fence(pub u64);
-
-/// Where a delivery goes, as the subscription stands now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Where to post.
-    pub subscription: Subscription,
-    /// What to sign with.
-    pub secret: SealedSecret,
-    /// What to sign with as well: the secret before, until its time ends by the storage's clock.
-    pub previous_secret: Option<SealedSecret>,
-}
-
-/// What a subscription's row holds of its secrets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubscriptionSecrets {
-    /// Whose.
-    pub account_id: AccountId,
-    /// Which subscription.
-    pub id: SubscriptionId,
-    /// At which version.
-    pub version: Version,
-    /// The present secret.
-    pub secret: SealedSecret,
-    /// The one before, whether its time has ended or not.
-    pub previous_secret: Option<SealedSecret>,
-}
-
-/// A due effect, with what is needed to carry it out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DueEffect {
-    /// A mail.
-    Mail(Mail),
-    /// A delivery.
-    Delivery {
-        /// Which event.
-        event_id: EventId,
-        /// Of which type.
-        event_type: EventType,
-        /// The bytes.
-        body: String,
-        /// `None` if the subscription is gone.
-        target: Option<Box<Target>>,
-    },
-    /// A removal.
-    Removal(UploadId),
-    /// An errand.
-    Errand(Errand),
-}
-
-/// An effect taken under a lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Which effect.
-    pub id: EffectId,
-    /// In whose account.
-    pub account_id: AccountId,
-    /// This lease's number.
-    pub fence: Fence,
-    /// How many attempts there were.
-    pub attempts: u32,
-    /// What is to be done.
-    pub effect: DueEffect,
-}
-
-/// What comes after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextAttempt {
-    /// Nothing: it succeeded.
-    Succeeded,
-    /// Another attempt at this time, by the clock of the host that recorded [`Attempt::ended_at`]. The storage moves it to its
-    /// own clock.
-    At(Timestamp),
-    /// Nothing: it is given up.
-    Failed,
-}
-
 /// The lease ran out, and somebody else took the effect or finished it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lease was lost")]
@@ -550,41 +314,6 @@ pub enum RecordError {
     /// The storage failed.
     #[error(transparent)]
     Port(#[from] PortError),
-}
-
-/// Retention limits for one prune, as ages by the storage's clock. Kept outcomes are pruned once their time has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prune {
-    /// Finished effects that were made longer ago than this, with their logs.
-    pub effects_kept: Duration,
-    /// Ids of change sets that landed longer ago than this.
-    pub change_sets_kept: Duration,
-    /// At most this many of each.
-    pub limit: u32,
-}
-
-/// What a storage knows of the installation that it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InstallationRow {
-    /// Its id, once [`WorkStorage::begin_installation`] wrote one.
-    pub id: Option<InstallationId>,
-    /// A known text, sealed under the keys of this installation, once [`WorkStorage::put_key_check`] wrote one.
-    pub key_check: Option<SealedSecret>,
-    /// Whether there is any account.
-    pub has_accounts: bool,
-    /// Whether any payment names a receipt.
-    pub names_receipts: bool,
-}
-
-/// Rows deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pruned {
-    /// Kept outcomes.
-    pub kept: u64,
-    /// Effects.
-    pub effects: u64,
-    /// Ids of change sets.
-    pub change_sets: u64,
 }
 
 /// The bookkeeping of the periodic halves: the storage's only writes beside [`Storage::commit`].
