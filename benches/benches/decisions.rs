@@ -10,7 +10,9 @@ use serront_core::ids::AccountId;
 use serront_core::key::AccessToken;
 use serront_core::order::{Language, WorkStatus};
 use serront_core::policy::Policy;
-use serront_core::ports::{AccountSnapshot, OrderKey, OrderSnapshot, ShopSnapshot, Storage};
+use serront_core::ports::{
+    AccountReads, AccountSnapshot, OrderKey, OrderReads, OrderSnapshot, ShopReads, ShopSnapshot,
+};
 use serront_core::text::Slug;
 use serront_core::time::Timestamp;
 use serront_testkit::world::{World, host, order_input, service_input, storefront_input};

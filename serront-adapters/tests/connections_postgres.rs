@@ -13,7 +13,9 @@ use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage, TargetSession};
 use serront_core::audit::{Act, Actor};
 use serront_core::page::{Limit, OrderFilter};
-use serront_core::ports::{OrderKey, PortError, PortErrorKind, Storage as _, WorkStorage as _};
+use serront_core::ports::{
+    AccountReads as _, Bookkeeping as _, OrderKey, OrderReads as _, PortError, PortErrorKind, Upkeep as _,
+};
 use serront_core::receipt::Digest256;
 use serront_core::service::Failure;
 use serront_testkit::memory::ManualClock;

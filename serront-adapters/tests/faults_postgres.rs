@@ -17,7 +17,8 @@ use serront_core::page::{Limit, OrderFilter};
 use serront_core::payment::PaymentStatus;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    Clock as _, CommitError, Ids as _, OrderKey, OrderSnapshot, PortErrorKind, Storage as _, WorkStorage as _,
+    Clock as _, CommitError, Commits as _, Ids as _, OrderKey, OrderReads as _, OrderSnapshot, Outbox as _,
+    PortErrorKind,
 };
 use serront_core::rejection::Code;
 use serront_core::service::Failure;

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_core::audit::Act;
 use serront_core::payment::PaymentStatus;
-use serront_core::ports::{OrderKey, PortErrorKind, Storage as _};
+use serront_core::ports::{OrderKey, OrderReads as _, PortErrorKind};
 use serront_core::rejection::Code;
 use serront_core::service::Failure;
 use serront_testkit::memory::ManualClock;

@@ -23,7 +23,7 @@ use serront_core::mail::{BuiltInTemplates, ConfirmedBy, Mail, MailMessage, Payme
 use serront_core::money::Rupiah;
 use serront_core::order::{Language, OrderNumber};
 use serront_core::page::Limit;
-use serront_core::ports::{Clock, Mailer, PortErrorKind, WorkStorage};
+use serront_core::ports::{Clock, Mailer, OperatorReads, PortErrorKind};
 use serront_core::text::EmailAddress;
 use serront_testkit::generators;
 use serront_testkit::world::{World, host};

@@ -12,7 +12,7 @@ use serront_core::books::{self, Difference, Sums, Verification, VerificationRepo
 use serront_core::decide::AdjustmentInput;
 use serront_core::ledger::{EntryCode, POSTED_WITHIN};
 use serront_core::page::{EntryFilter, Limit, OrderFilter, search_words};
-use serront_core::ports::{Clock, Storage as _, WorkStorage};
+use serront_core::ports::{Bookkeeping as _, Clock, FundsReads as _, WorkStorage};
 use serront_core::service::Local;
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;

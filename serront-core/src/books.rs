@@ -1,6 +1,6 @@
 //! The books, verified: every balance recomputed from the entries and compared with what is stored.
 //!
-//! A storage hands over what it holds in pieces, all of one snapshot ([`WorkStorage::books`]); [`Verification`] adds them up
+//! A storage hands over what it holds in pieces, all of one snapshot ([`Bookkeeping::books`]); [`Verification`] adds them up
 //! and says what differs. It changes nothing: what is wrong in the books is for people to look at.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::ids::{AccountId, TransactionId};
 use crate::ledger::{Book, CodeTotals, EntryCode};
-use crate::ports::{PortError, WorkStorage};
+use crate::ports::{Bookkeeping, PortError};
 
 /// Sums of entries on one book, of one code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,7 +302,7 @@ impl Tally {
 ///
 /// # Errors
 /// The storage's failure; nothing was changed, and a new verification can begin.
-pub async fn verify<S: WorkStorage + ?Sized>(
+pub async fn verify<S: Bookkeeping + ?Sized>(
     storage: &S,
     account_id: Option<AccountId>,
     verification: &Verification,

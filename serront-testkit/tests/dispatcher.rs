@@ -14,7 +14,10 @@ use serront_core::ids::SubscriptionId;
 use serront_core::key::WebhookSecret;
 use serront_core::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
 use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{Clock, Due, Ids, OrderKey, PortErrorKind, Posted, RecordError, Storage, WorkStorage};
+use serront_core::ports::{
+    AccountReads, Clock, Commits, Due, Ids, OperatorReads, OrderKey, OrderReads, PortErrorKind, Posted, RecordError,
+    WorkStorage,
+};
 use serront_core::sealed::{FreshSecret, SealedSecret, SecretHolder};
 use serront_core::signature;
 use serront_core::subscription::SubscriptionInput;

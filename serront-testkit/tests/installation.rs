@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serront_core::ids::InstallationId;
 use serront_core::installation::{MeetError, Strangers, adopt, clock_off, meet};
-use serront_core::ports::{Clock as _, Ids as _, PortErrorKind, Receipts as _, Sealer, WorkStorage as _};
+use serront_core::ports::{Clock as _, Ids as _, PortErrorKind, Receipts as _, Sealer, Upkeep as _};
 use serront_core::receipt::samples;
 use serront_core::sealed::{SealedSecret, SecretHolder};
 use serront_core::service::{Environment, KeysError, Local, OtherKeys};

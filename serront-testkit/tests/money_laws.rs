@@ -17,7 +17,7 @@ use serront_core::books::{self, Verification, VerificationReport};
 use serront_core::decide::{AdjustmentInput, PayoutStep, Requester};
 use serront_core::page::{EntryFilter, Limit};
 use serront_core::payout::PayoutInput;
-use serront_core::ports::{PayoutKey, WorkStorage};
+use serront_core::ports::{Bookkeeping, PayoutKey};
 use serront_core::rejection::Rejection;
 use serront_core::service::Failure;
 use serront_core::tier::Tier;

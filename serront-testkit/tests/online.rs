@@ -15,7 +15,7 @@ use serront_core::inbox::InboxStatus;
 use serront_core::order::WorkStatus;
 use serront_core::page::{EntryFilter, Limit};
 use serront_core::payment::PaymentStatus;
-use serront_core::ports::{Clock, OrderKey, Storage, WorkStorage};
+use serront_core::ports::{Clock, OperatorReads, OrderKey, OrderReads, Outbox};
 use serront_core::rejection::Code;
 use serront_core::service::Failure;
 use serront_core::tier::Tier;

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::ids::ChangeSetId;
 use serront_core::page::{DeliveryFilter, Limit};
-use serront_core::ports::{Clock, PortErrorKind, Posted, Storage};
+use serront_core::ports::{Clock, Commits, PortErrorKind, Posted};
 use serront_core::receipt::Digest256;
 use serront_core::service::{Answer, Failure};
 use serront_testkit::faults::{Call, Fault, Faults, FaultyStorage};

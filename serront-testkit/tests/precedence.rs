@@ -19,7 +19,7 @@ use serront_core::key::AccessToken;
 use serront_core::order::{Language, OrderInput, WorkStatus};
 use serront_core::page::DeliveryFilter;
 use serront_core::payout::{BankAccountInput, PayoutInput};
-use serront_core::ports::{Clock, Ids, PayoutKey, Storage};
+use serront_core::ports::{Clock, Commits, Ids, PayoutKey};
 use serront_core::receipt::{Digest256, samples};
 use serront_core::service::{Answer, Failure, Resolution};
 use serront_core::storefront::StorefrontInput;

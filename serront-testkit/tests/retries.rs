@@ -10,7 +10,7 @@ use serront_core::event::EventType;
 use serront_core::ids::{DeliveryId, SubscriptionId};
 use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::policy::Policy;
-use serront_core::ports::{AccountSnapshot, Clock, Ids, PortErrorKind, Posted, Storage, WorkStorage};
+use serront_core::ports::{AccountReads, AccountSnapshot, Clock, Ids, OperatorReads, PortErrorKind, Posted};
 use serront_core::rejection::Rejection;
 use serront_core::subscription::SubscriptionInput;
 use serront_core::view::DeliveryView;

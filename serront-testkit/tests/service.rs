@@ -19,7 +19,7 @@ use serront_core::decide::{ModuleSwitches, OrderPatch};
 use serront_core::idempotency::IdempotentRequest;
 use serront_core::order::WorkStatus;
 use serront_core::payment::PaymentStatus;
-use serront_core::ports::{Clock, PortErrorKind, Storage};
+use serront_core::ports::{AccountReads, Clock, Commits, PortErrorKind};
 use serront_core::receipt::Digest256;
 use serront_core::rejection::{Code, Rejection};
 use serront_core::service::{Answer, Failure, Local, Service};

@@ -37,7 +37,10 @@ use serront_core::page::{EntryFilter, Limit};
 use serront_core::payment::PaymentStatus;
 use serront_core::plugipay::{Minted, Observation, Returns};
 use serront_core::policy::{DeliveryShares, Policy};
-use serront_core::ports::{Clock, CommitError, Due, DueEffect, OrderKey, OrderSnapshot, Storage, WorkStorage};
+use serront_core::ports::{
+    AccountReads, Clock, CommitError, Commits, Due, DueEffect, FundsReads, OnlineReads, OperatorReads, OrderKey,
+    OrderReads, OrderSnapshot, Outbox,
+};
 use serront_core::receipt::Digest256;
 use serront_core::time::Timestamp;
 use serront_testkit::memory::MemoryStorage;

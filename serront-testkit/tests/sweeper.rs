@@ -9,7 +9,7 @@ use serront_core::ids::{AccountId, InstallationId, UploadId};
 use serront_core::installation::{MeetError, Strangers};
 use serront_core::page::{DeliveryFilter, Limit};
 use serront_core::ports::{
-    Clock, Ids, PortError, PortErrorKind, QuarantinedReceipt, Receipts, Storage as _, StoredReceipt, WorkStorage as _,
+    Clock, Ids, PortError, PortErrorKind, QuarantinedReceipt, Receipts, StoredReceipt, Upkeep as _, WebhookReads as _,
 };
 use serront_core::receipt::samples;
 use serront_core::sweep::Sweeper;

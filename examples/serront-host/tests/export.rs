@@ -16,7 +16,7 @@ use serront_core::ids::AccountId;
 use serront_core::ledger;
 use serront_core::money::Rupiah;
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock as _, Ids as _, WorkStorage};
+use serront_core::ports::{Bookkeeping, Clock as _, Ids as _, WorkStorage};
 use serront_core::tier::Tier;
 use serront_core::time::Timestamp;
 use serront_host::{Host, Ports};

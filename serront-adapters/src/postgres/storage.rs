@@ -1,245 +1,288 @@
-//! The storage port, written once for both: the storage by itself, and bound to a host's transaction. They differ in which
-//! connection a read runs on, in what concurrent callers share, and in how a change set is applied.
+//! The storage port over PostgreSQL: the storage itself, and the storage bound to a transaction of the host.
+//!
+//! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `inside!`), in
+//! what concurrent callers share (`find_…`), and in how they apply a change set.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
-use serront_core::catalog::Service;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::effect::{DeliveryRecord, EffectId, EffectRecord};
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId};
+use serront_core::books::Verification;
+use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
+use serront_core::forward_storage;
+use serront_core::ids::{AccountId, InstallationId, KeyId, SubscriptionId, UploadId};
 use serront_core::inbox::InboxRecord;
-use serront_core::key::KeyRecord;
-use serront_core::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, Limit, OrderFilter, OrderRow,
-    Page, PayoutPosition,
-};
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::ledger::POSTED_WITHIN;
+use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
+use serront_core::payout::Payout;
+use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, CommitError, ExceptionSnapshot, FundsSnapshot, OrderKey,
-    OrderSnapshot, PayoutKey, PayoutSnapshot, PortError, ServiceSnapshot, SessionSnapshot, ShopSnapshot, Storage,
+    Bookkeeping, Credentials, Due, Fence, InstallationRow, NextAttempt, OperatorReads, Outbox, PortError, Prune,
+    Pruned, RecordError, SubscriptionSecrets, Upkeep,
 };
 use serront_core::provisioning::Provisioning;
-use serront_core::receipt::Digest256;
-use serront_core::text::Slug;
+use serront_core::sealed::SealedSecret;
+use serront_core::set_aside::SetAsides;
+use serront_core::subscription::Streak;
+use serront_core::time::Timestamp;
+use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
-use super::{PostgresStorage, money, pooled, read};
+use super::money::{adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts};
+use super::read::{
+    account, audit, checkout, counts, deliveries, delivery, effect, inbox, keys, orders, service, services, shop,
+};
+use super::{
+    PostgresStorage, books, end, error, installation, layout, money, on_connection, pooled, read, repeating, set_aside,
+    work, writing,
+};
+use crate::sql::error::Failed;
+use crate::sql::set_aside::Found;
 
-macro_rules! storage {
-    ($storage:ty, $read:ident) => {
-        #[async_trait]
-        impl Storage for $storage {
-            async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::account(connection, (schema, &self.now_sql()), id, key))?)
-            }
+/// How many times [`Outbox::take_due`] looks again if it can read none of the effects that it leased.
+const ROUNDS_MAX: u32 = 32;
 
-            async fn service(
-                &self,
-                account_id: AccountId,
-                id: ServiceId,
-                key: Option<Scope>,
-            ) -> Result<Option<ServiceSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::service(
-                    connection,
-                    (schema, &self.now_sql()),
-                    account_id,
-                    id,
-                    key
-                ))?)
-            }
-
-            async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::shop(connection, (schema, &self.now_sql()), slug, scope))?)
-            }
-
-            async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
-                self.find_order(key, scope).await
-            }
-
-            async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-                self.find_key(hash).await
-            }
-
-            async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::keys(connection, schema, account_id))?)
-            }
-
-            async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-                Ok($read!(self, |connection, schema| read::services(connection, schema, account_id))?)
-            }
-
-            async fn orders(
-                &self,
-                account_id: AccountId,
-                filter: &OrderFilter,
-                after: Option<OrderNumber>,
-                limit: Limit,
-            ) -> Result<Page<OrderRow>, PortError> {
-                Ok($read!(self, |connection, schema| read::orders(
-                    connection, schema, account_id, filter, after, limit
-                ))?)
-            }
-
-            async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-                Ok($read!(self, |connection, schema| read::counts(connection, schema, account_id))?)
-            }
-
-            async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::audit(connection, schema, account_id, order_id))?)
-            }
-
-            async fn deliveries(
-                &self,
-                account_id: AccountId,
-                filter: &DeliveryFilter,
-                after: Option<DeliveryPosition>,
-                limit: Limit,
-            ) -> Result<Page<DeliveryRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::deliveries(
-                    connection, schema, account_id, filter, after, limit
-                ))?)
-            }
-
-            async fn delivery(
-                &self,
-                account_id: AccountId,
-                id: DeliveryId,
-            ) -> Result<Option<DeliveryRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::delivery(connection, schema, account_id, id))?)
-            }
-
-            async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::effect(connection, schema, account_id, id))?)
-            }
-
-            async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-                self.find_merchant(id).await
-            }
-
-            async fn checkout(
-                &self,
-                account_id: AccountId,
-                id: CheckoutId,
-            ) -> Result<Option<CheckoutSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::checkout(connection, schema, account_id, id))?)
-            }
-
-            async fn session(
-                &self,
-                account_id: AccountId,
-                id: &SessionId,
-                event_id: Option<ProviderEventId>,
-            ) -> Result<SessionSnapshot, PortError> {
-                self.find_session(account_id, id, event_id).await
-            }
-
-            async fn inbox(
-                &self,
-                account_id: AccountId,
-                id: &ProviderEventId,
-            ) -> Result<Option<InboxRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::inbox(connection, schema, account_id, id))?)
-            }
-
-            async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-                Ok($read!(self, |connection, schema| money::balance(connection, schema, account_id))?)
-            }
-
-            async fn entries(
-                &self,
-                account_id: AccountId,
-                filter: &EntryFilter,
-                after: Option<EntryPosition>,
-                limit: Limit,
-            ) -> Result<Page<LedgerEntry>, PortError> {
-                Ok($read!(self, |connection, schema| money::entries(
-                    connection, schema, account_id, filter, after, limit
-                ))?)
-            }
-
-            async fn exceptions(
-                &self,
-                account_id: AccountId,
-                status: Option<ExceptionStatus>,
-                after: Option<ExceptionPosition>,
-                limit: Limit,
-            ) -> Result<Page<PaymentException>, PortError> {
-                Ok($read!(self, |connection, schema| money::exceptions(
-                    connection, schema, account_id, status, after, limit
-                ))?)
-            }
-
-            async fn exception(
-                &self,
-                account_id: AccountId,
-                id: ExceptionId,
-                key: Option<Scope>,
-            ) -> Result<Option<ExceptionSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::exception(
-                    connection,
-                    (schema, &self.now_sql()),
-                    account_id,
-                    id,
-                    key
-                ))?)
-            }
-
-            async fn funds(
-                &self,
-                account_id: AccountId,
-                key: Option<Scope>,
-            ) -> Result<Option<FundsSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::funds(
-                    connection,
-                    (schema, &self.now_sql()),
-                    account_id,
-                    key
-                ))?)
-            }
-
-            async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::payout(connection, (schema, &self.now_sql()), key, scope))?)
-            }
-
-            async fn payouts(
-                &self,
-                account_id: AccountId,
-                status: Option<PayoutStatus>,
-                after: Option<PayoutPosition>,
-                limit: Limit,
-            ) -> Result<Page<Payout>, PortError> {
-                Ok($read!(self, |connection, schema| money::payouts(
-                    connection, schema, account_id, status, after, limit
-                ))?)
-            }
-
-            async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
-                Ok($read!(self, |connection, schema| money::payout_audit(connection, schema, account_id, id))?)
-            }
-
-            async fn adjustment(
-                &self,
-                account_id: AccountId,
-                key: &AdjustmentKey,
-            ) -> Result<Option<Adjustment>, PortError> {
-                Ok($read!(self, |connection, schema| money::adjustment(connection, schema, account_id, key))?)
-            }
-
-            async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-                self.find_outcome(account_id, id).await
-            }
-
-            async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-                self.apply(change).await
-            }
-        }
+/// The body of a method of the port, on a connection that `$read!` supplies.
+macro_rules! answer {
+    ($read:ident, $this:ident.commit($change:ident)) => { $this.apply($change).await };
+    ($read:ident, $this:ident.outcome($($argument:ident),*)) => { $this.find_outcome($($argument),*).await };
+    ($read:ident, $this:ident.order($($argument:ident),*)) => { $this.find_order($($argument),*).await };
+    ($read:ident, $this:ident.key($($argument:ident),*)) => { $this.find_key($($argument),*).await };
+    ($read:ident, $this:ident.merchant($($argument:ident),*)) => { $this.find_merchant($($argument),*).await };
+    ($read:ident, $this:ident.session($($argument:ident),*)) => { $this.find_session($($argument),*).await };
+    ($read:ident, $this:ident.account($($argument:ident),*)) => { answer!(@kept $read, $this.account($($argument),*)) };
+    ($read:ident, $this:ident.service($($argument:ident),*)) => { answer!(@kept $read, $this.service($($argument),*)) };
+    ($read:ident, $this:ident.shop($($argument:ident),*)) => { answer!(@kept $read, $this.shop($($argument),*)) };
+    ($read:ident, $this:ident.exception($($argument:ident),*)) => { answer!(@kept $read, $this.exception($($argument),*)) };
+    ($read:ident, $this:ident.funds($($argument:ident),*)) => { answer!(@kept $read, $this.funds($($argument),*)) };
+    ($read:ident, $this:ident.payout($($argument:ident),*)) => { answer!(@kept $read, $this.payout($($argument),*)) };
+    ($read:ident, $this:ident.$method:ident($($argument:ident),*)) => {
+        Ok($read!($this, |connection, schema| $method(connection, schema, $($argument),*))?)
+    };
+    // A snapshot with the outcome stored under the caller's idempotency key, which counts until its time ends.
+    (@kept $read:ident, $this:ident.$method:ident($($argument:ident),*)) => {
+        Ok($read!($this, |connection, schema| $method(connection, (schema, &$this.now_sql()), $($argument),*))?)
     };
 }
 
-storage!(PostgresStorage, pooled);
-storage!(BoundPostgres<'_>, inside);
+macro_rules! answer_from_pool {
+    ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(pooled, $this.$method($($argument),*)) };
+}
+
+macro_rules! answer_in_transaction {
+    ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(inside, $this.$method($($argument),*)) };
+}
+
+forward_storage! { impl Storage for PostgresStorage { answer_from_pool! } }
+forward_storage! { impl Storage for BoundPostgres<'_> { answer_in_transaction! } }
+
+#[async_trait]
+impl Outbox for PostgresStorage {
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        shares: DeliveryShares,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
+        let now = self.now().await?;
+        if let Some(began) = self.looks.begin(now) {
+            // The next look finds what this one did not come to.
+            let _ = writing!(self.base, |connection, schema| set_aside::look_again(connection, schema, began, now));
+        }
+        for _ in 0..ROUNDS_MAX {
+            let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
+            if due == 0 {
+                return Ok(Vec::new());
+            }
+            // What was taken and not heard of comes back when its lease runs out.
+            let leased = writing!(self.base, |connection, schema| {
+                work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
+            })?;
+            if leased.is_empty() {
+                return Ok(Vec::new());
+            }
+            let Found { rows, unread } =
+                on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?;
+            if unread.is_empty() {
+                return Ok(rows);
+            }
+            let put_off =
+                writing!(self.base, |connection, schema| set_aside::put_off(connection, schema, &unread, now));
+            // What can be read was taken, whatever became of the others: their lease runs out.
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            put_off?;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
+        let now = self.now().await?;
+        Ok(on_connection!(self.base, |connection, schema| work::next_due(connection, schema, lane, now))?)
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        let now = self.now_sql();
+        let recorded = writing!(self.base, |connection, schema| {
+            work::record_attempt(connection, (schema, &now), account_id, id, fence, attempt, next)
+        });
+        Ok(recorded.map_err(PortError::from)??)
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::streak(connection, schema, account_id, id))?)
+    }
+}
+
+#[async_trait]
+impl Bookkeeping for PostgresStorage {
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        let now = self.now().await?;
+        Ok(repeating!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit, now))?)
+    }
+
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        let now = self.now_sql();
+        let (now, open) =
+            on_connection!(self.base, |connection, schema| money::oldest_posting(connection, (schema, &now)))?;
+        let Some(open) = open else {
+            // Somebody posts whose beginning can't be seen.
+            return Ok(Timestamp::from_millis(i64::MIN));
+        };
+        Ok(now.minus(open).minus(POSTED_WITHIN))
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        let mut lease = self.base.connections.acquire().await?;
+        let time_max = self.base.answer_time_max;
+        let reading = async {
+            let connection = lease.connection()?;
+            let beginning = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+            let mut transaction = tokio::time::timeout(time_max, beginning).await.map_err(|_| Failed::Lost)??;
+            let bounds = (self.base.schema.as_str(), time_max);
+            books::books(&mut transaction, bounds, account_id, verification).await?;
+            Ok(tokio::time::timeout(time_max, transaction.commit()).await.map_err(|_| Failed::Lost)??)
+        };
+        let read = reading.await;
+        end(lease, &read);
+        Ok(read.map_err(error::of_read)?)
+    }
+}
+
+#[async_trait]
+impl OperatorReads for PostgresStorage {
+    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
+        let found =
+            on_connection!(self.base, |connection, schema| read::waiting(connection, schema, parked_before, limit))?;
+        self.note(found.unread).await?;
+        Ok(found.rows)
+    }
+
+    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
+        let found =
+            on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?;
+        self.noted_page(found, limit).await
+    }
+
+    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
+        let found = on_connection!(self.base, |connection, schema| read::given_up(connection, schema, after, limit))?;
+        self.noted_page(found, limit).await
+    }
+
+    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
+        let found = on_connection!(self.base, |connection, schema| read::discards(connection, schema, limit))?;
+        self.note(found.unread).await?;
+        Ok(found.rows)
+    }
+
+    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| set_aside::list(connection, schema, limit))?)
+    }
+}
+
+#[async_trait]
+impl Credentials for PostgresStorage {
+    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
+        let now = self.now_sql();
+        Ok(repeating!(self.base, |connection, schema| work::touch_key(
+            connection,
+            (schema, &now),
+            account_id,
+            id,
+            pause
+        ))?)
+    }
+
+    async fn subscription_secrets(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: Limit,
+    ) -> Result<Page<SubscriptionSecrets>, PortError> {
+        let found = on_connection!(self.base, |connection, schema| read::subscription_secrets(
+            connection, schema, after, limit
+        ))?;
+        self.noted_page(found, limit).await
+    }
+
+    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
+        let found =
+            on_connection!(self.base, |connection, schema| read::provisionings(connection, schema, after, limit))?;
+        self.noted_page(found, limit).await
+    }
+}
+
+#[async_trait]
+impl Upkeep for PostgresStorage {
+    async fn ready(&self) -> Result<(), PortError> {
+        // The second time on a connection that was opened for it: where an address leads changes with a failover.
+        for _ in 0..2 {
+            let (applied, takes_writes) =
+                on_connection!(self.base, |connection, schema| read::schema_version(connection, schema))?;
+            if takes_writes {
+                // A newer layout only adds to this one.
+                let pending = PortError::permanent("migrations are pending");
+                return if applied >= layout() { Ok(()) } else { Err(pending) };
+            }
+            self.base.connections.distrust();
+        }
+        Err(PortError::transient("the database server takes no writes"))
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        self.now().await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        let now = self.now_sql();
+        Ok(repeating!(self.base, |connection, schema| work::prune(connection, (schema, &now), prune))?)
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::named_uploads(connection, schema, uploads))?)
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| installation::read(connection, schema))?)
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        Ok(writing!(self.base, |connection, schema| installation::begin(connection, schema, id))?)
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        Ok(writing!(self.base, |connection, schema| installation::put_key_check(
+            connection,
+            schema,
+            was.as_ref(),
+            &check
+        ))?)
+    }
+}

@@ -20,7 +20,12 @@ pub use mail::Mailer;
 pub use plugipay::{Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod};
 pub use receipts::{QuarantinedReceipt, Receipts, StoredReceipt};
 pub use sink::{Post, Posted, Sink, TargetError, TargetRefused};
-pub use storage::{CommitError, LeaseLost, RecordError, Storage, WorkStorage};
+#[doc(hidden)]
+pub use storage::signatures;
+pub use storage::{
+    AccountReads, Bookkeeping, CommitError, Commits, Credentials, FundsReads, LeaseLost, OnlineReads, OperatorReads,
+    OrderReads, Outbox, RecordError, ShopReads, Storage, Upkeep, WebhookReads, WorkStorage,
+};
 
 pub use crate::snapshots::{
     AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, DueEffect, ExceptionSnapshot, Fence, FundsSnapshot,

@@ -11,8 +11,8 @@ use serront_core::ids::{
 use serront_core::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    CommitError, Fence, Ids, Mailer, NextAttempt, Plugipay, PlugipayAnswer, PlugipayCall, PlugipayMethod, Post, Posted,
-    Prune, Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
+    Bookkeeping, CommitError, Commits, Credentials, Fence, Ids, Mailer, NextAttempt, Outbox, Plugipay, PlugipayAnswer,
+    PlugipayCall, PlugipayMethod, Post, Posted, Prune, Receipts, RecordError, Secrets, Sink, Upkeep, WorkStorage,
 };
 use serront_core::sealed::SealedSecret;
 use serront_core::text::EmailAddress;

@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use serront_core::ports::{Clock, Mailer, WorkStorage};
 
+mod commits;
 pub(crate) mod host;
-mod money;
+mod online;
+mod orders;
+mod outbox;
 mod payouts;
 mod storage;
 

@@ -1,17 +1,19 @@
 //! Planted bugs of a storage, or of the way to it, in what concerns balances, payouts and adjustments.
 
+use serront_core::books::Verification;
 use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
+use serront_core::idempotency::Scope;
 use serront_core::ids::{AccountId, IdSequence, PayoutId};
-use serront_core::ledger::{self, Book, CodeTotals, Direction, SourceType};
+use serront_core::ledger::{self, Adjustment, Book, CodeTotals, Direction, EntryCode, SourceType};
 use serront_core::money::Rupiah;
-use serront_core::page::Limit;
+use serront_core::page::{Limit, Page, PayoutPosition};
 use serront_core::payout::{Payout, PayoutStatus};
-use serront_core::ports::{FundsSnapshot, PayoutKey, PortError};
+use serront_core::ports::{AdjustmentKey, FundsSnapshot, PayoutKey, PayoutSnapshot, PortError};
 use serront_core::time::Timestamp;
 use ulid::Ulid;
 
 use super::Bug;
-use super::storage::Planted;
+use super::storage::Defect;
 use crate::memory::locked;
 
 /// How long a torn fold lasts, and for how long a balance is cached.
@@ -44,7 +46,91 @@ fn is_from(source: SourceType, write: &Write) -> bool {
     matches!(write, Write::Post(legs) if legs.iter().all(|leg| leg.source_type == source))
 }
 
-impl Planted {
+impl Defect {
+    pub(super) async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        let mut totals = self.inner.balance(account_id).await?;
+        self.spoil_totals(account_id, &mut totals, self.clock.now());
+        if self.is(Bug::BalanceOff) {
+            totals.retain(|of| of.code != EntryCode::ModuleFee);
+        }
+        Ok(totals)
+    }
+
+    pub(super) async fn funds(
+        &self,
+        account_id: AccountId,
+        key: Option<Scope>,
+    ) -> Result<Option<FundsSnapshot>, PortError> {
+        let mut found = self.inner.funds(account_id, key).await?;
+        if let Some(found) = &mut found {
+            self.spoil_funds(found, self.clock.now()).await?;
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn payout(
+        &self,
+        key: PayoutKey,
+        scope: Option<Scope>,
+    ) -> Result<Option<PayoutSnapshot>, PortError> {
+        let seller = matches!(key, PayoutKey::Id(..));
+        let key = match key {
+            PayoutKey::Id(_, id) if self.is(Bug::PayoutByIdAlone) => PayoutKey::Any(id),
+            key => key,
+        };
+        let mut found = self.inner.payout(key, scope).await?;
+        if let Some(found) = &mut found {
+            self.spoil_payout(&mut found.payout, seller).await?;
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError> {
+        let mut page = self.inner.payouts(account_id, status, after, limit).await?;
+        for row in &mut page.rows {
+            self.spoil_payout(row, false).await?;
+        }
+        Ok(page)
+    }
+
+    pub(super) async fn adjustment(
+        &self,
+        account_id: AccountId,
+        key: &AdjustmentKey,
+    ) -> Result<Option<Adjustment>, PortError> {
+        if let (Bug::AdjustedAgain, AdjustmentKey::Reference(_)) = (self.bug, key) {
+            return Ok(None);
+        }
+        self.inner.adjustment(account_id, key).await
+    }
+
+    pub(super) async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        self.spoil_folding(self.clock.now());
+        if self.is(Bug::FoldedTwice) {
+            let mut memory = locked(&self.memory);
+            let deltas = std::mem::take(&mut memory.deltas);
+            memory.folded.extend(deltas);
+        }
+        self.inner.fold_deltas(limit).await
+    }
+
+    pub(super) async fn books(
+        &self,
+        account_id: Option<AccountId>,
+        verification: &Verification,
+    ) -> Result<(), PortError> {
+        if self.is(Bug::BooksCutShort) {
+            return Ok(());
+        }
+        self.inner.books(account_id, verification).await
+    }
+
     async fn amount(&self, account: AccountId, id: PayoutId) -> Result<i64, PortError> {
         let found = self.inner.payout(PayoutKey::Id(account, id), None).await?;
         Ok(found.map_or(0, |found| found.payout.amount.get()))

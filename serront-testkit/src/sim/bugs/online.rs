@@ -2,19 +2,21 @@
 
 use serde_json::Value;
 use serront_core::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use serront_core::checkout::CheckoutStatus;
+use serront_core::checkout::{CheckoutStatus, ProviderEventId, SessionId};
 use serront_core::effect::{Effect, EffectId, Errand};
-use serront_core::ids::{AccountId, IdSequence};
+use serront_core::exception::ExceptionStatus;
+use serront_core::idempotency::Scope;
+use serront_core::ids::{AccountId, CheckoutId, ExceptionId, IdSequence};
 use serront_core::inbox::{InboxRecord, InboxStatus};
 use serront_core::ledger::{self, EntryCode, LedgerEntry};
 use serront_core::money::Rupiah;
 use serront_core::payment::PaymentStatus;
 use serront_core::plugipay::EVENTS;
-use serront_core::ports::{CheckoutSnapshot, DueEffect, PortError, SessionSnapshot};
+use serront_core::ports::{CheckoutSnapshot, DueEffect, ExceptionSnapshot, PortError, SessionSnapshot};
 use ulid::Ulid;
 
 use super::Bug;
-use super::storage::Planted;
+use super::storage::Defect;
 use crate::memory::locked;
 
 fn gross(legs: &[LedgerEntry]) -> i64 {
@@ -36,7 +38,42 @@ const fn names_settlement(claim: &Claim) -> bool {
     matches!(claim.name, ClaimName::Settlement(_))
 }
 
-impl Planted {
+impl Defect {
+    pub(super) async fn checkout(
+        &self,
+        account_id: AccountId,
+        id: CheckoutId,
+    ) -> Result<Option<CheckoutSnapshot>, PortError> {
+        let mut found = self.inner.checkout(account_id, id).await?;
+        found.iter_mut().for_each(|found| self.spoil_checkout(found));
+        Ok(found)
+    }
+
+    pub(super) async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let asked = event_id.is_some();
+        let mut found = self.inner.session(account_id, id, event_id).await?;
+        self.spoil_session(&mut found, asked);
+        Ok(found)
+    }
+
+    pub(super) async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        let mut found = self.inner.exception(account_id, id, key).await?;
+        if let (true, Some(found)) = (self.is(Bug::ResolvedAgain), &mut found) {
+            found.exception.state.status = ExceptionStatus::Open;
+        }
+        Ok(found)
+    }
+
     pub(super) async fn spoil_money(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         match self.bug {
             Bug::FeeRoundedTwice => {

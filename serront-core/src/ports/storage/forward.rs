@@ -1,0 +1,84 @@
+//! Macros over the signatures of all parts, for wrappers and mocks.
+
+/// Implements every part of [`Storage`](crate::ports::Storage) or [`WorkStorage`](crate::ports::WorkStorage) for a wrapper.
+///
+/// The wrapper supplies one macro, which becomes the body of every method. It is called with the call to forward, and in
+/// brackets with the arguments that are references and the types they refer to:
+///
+/// ```text
+/// wrapped!(self.orders(account_id, filter, after, limit) [filter: OrderFilter,])
+/// ```
+///
+/// To change one method, add an arm that names it. `<S>` makes the impl generic over the storage within.
+///
+/// ```
+/// use serront_core::forward_storage;
+/// use serront_core::ids::AccountId;
+/// use serront_core::order::WorkCounts;
+/// use serront_core::ports::{OrderReads, PortError};
+///
+/// /// A storage that reports no orders in any state.
+/// struct WithoutCounts<S>(S);
+///
+/// macro_rules! without_counts {
+///     ($this:ident.counts($account_id:ident) $_:tt) => {{
+///         let _ = $account_id;
+///         Ok(WorkCounts::default())
+///     }};
+///     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { $this.0.$method($($argument),*).await };
+/// }
+///
+/// forward_storage! { impl<S> WorkStorage for WithoutCounts<S> { without_counts! } }
+/// ```
+///
+/// A new method of a part needs no change in a wrapper, and can't be left out: the same list makes the trait and the impl.
+#[macro_export]
+macro_rules! forward_storage {
+    (impl$(<$storage:ident>)? $port:ident for $wrapper:ty { $body:ident! }) => {
+        const _: () = {
+            use $crate::ports::signatures::*;
+            $crate::storage_signatures! { $port [$crate::forward_storage] [@impl [$($storage)?] [$wrapper] $body] }
+        };
+    };
+    (@impl $storage:tt $wrapper:tt $body:ident $(trait $Part:ident $methods:tt)+) => {
+        $($crate::forward_storage! { @part $storage $wrapper $body $Part $methods })+
+    };
+    (@part [$($storage:ident)?] [$wrapper:ty] $body:ident $Part:ident { $(
+        async fn $method:ident(
+            &self $(, $argument:ident: $(&$borrowed:tt)? $($owned:ident $(<$($generic:ty),+>)?)?)* $(,)?
+        ) -> $answer:ty;
+    )+ }) => {
+        #[deny(clippy::missing_trait_methods)]
+        #[async_trait]
+        impl$(<$storage: $Part + ?Sized>)? $Part for $wrapper {
+            $(async fn $method(
+                &self $(, $argument: $(&$borrowed)? $($owned $(<$($generic),+>)?)?)*
+            ) -> $answer {
+                $body!(self.$method($($argument),*) [$($($argument: $borrowed,)?)*])
+            })+
+        }
+    };
+}
+
+/// Calls a macro once with the signatures of all parts of a port:
+/// `callback! { context… trait Part { async fn method(…) -> Answer; … } … }`.
+#[macro_export]
+macro_rules! storage_signatures {
+    (Storage $callback:tt $context:tt) => {
+        $crate::storage_signatures! {
+            @collect $callback $context
+            [__account_reads __shop_reads __order_reads __online_reads __funds_reads __webhook_reads __commits]
+        }
+    };
+    (WorkStorage $callback:tt $context:tt) => {
+        $crate::storage_signatures! {
+            @collect $callback $context
+            [__account_reads __shop_reads __order_reads __online_reads __funds_reads __webhook_reads __commits
+             __outbox __bookkeeping __operator_reads __credentials __upkeep]
+        }
+    };
+    (@collect [$($callback:tt)*] [$($context:tt)*] [] $($parts:tt)*) => { $($callback)*! { $($context)* $($parts)* } };
+    (@collect $callback:tt $context:tt [$signatures:ident $($more:ident)*] $($parts:tt)*) => {
+        $crate::$signatures! { [$crate::storage_signatures] @collect $callback $context [$($more)*] $($parts)* }
+    };
+}

@@ -1,0 +1,24 @@
+//! Commits.
+
+use async_trait::async_trait;
+use serront_core::change::{ChangeSet, Committed};
+use serront_core::ids::{AccountId, ChangeSetId};
+use serront_core::ports::{CommitError, Commits, PortError};
+
+use super::MemoryStorage;
+use crate::memory::locked;
+
+#[async_trait]
+impl Commits for MemoryStorage {
+    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
+        Ok(self.read().await.change_sets.get(&(account_id, id)).map(|(_, committed)| *committed))
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        tokio::task::yield_now().await;
+        let mut state = locked(&self.state);
+        let (next, committed) = state.after(&change.clone().by_clock_of_storage(self.clock.now()))?;
+        *state = next;
+        Ok(committed)
+    }
+}
