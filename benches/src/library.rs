@@ -33,7 +33,7 @@ impl<S: WorkStorage> Library<S> {
         Ok(Self { storage, policy: Policy::default(), actor: Actor::host(crate::hand::ACTOR)? })
     }
 
-    /// Folds as a host does, until the sender goes; answers how many deltas it were.
+    /// Folds as a host does until the sender is dropped, and returns the number of deltas folded.
     pub(crate) async fn fold(&self, mut end: oneshot::Receiver<()>) -> Result<u64, Trouble> {
         let mut folder = Folder::new(&*self.storage, self.environment());
         let mut deltas = 0;

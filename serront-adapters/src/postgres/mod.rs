@@ -20,7 +20,7 @@ use std::time::Duration;
 use serront_core::change::{ChangeSet, Committed};
 use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
 use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ChangeSetId};
+use serront_core::ids::AccountId;
 use serront_core::key::KeyRecord;
 use serront_core::page::{Limit, Page};
 use serront_core::ports::{Clock, CommitError, OrderKey, OrderSnapshot, PortError, SessionSnapshot};
@@ -515,12 +515,6 @@ impl PostgresStorage {
             Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
         };
         Ok(found?.ok_or(Failed::Unreadable("session"))?)
-    }
-
-    async fn find_outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-        let wanted = [(account_id, id)];
-        let found = on_connection!(self.base, |connection, schema| read::outcomes(connection, schema, &wanted))?;
-        Ok(found.into_iter().next().flatten())
     }
 
     async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {

@@ -1,29 +1,11 @@
 //! The storage port over PostgreSQL: the storage itself, and the storage bound to a transaction of the host.
 //!
 //! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `inside!`), in
-//! what concurrent callers share (`find_…`), and in how they apply a change set.
+//! how they read what concurrent callers share, and in how they apply a change set.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serront_core::books::Verification;
-use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
 use serront_core::forward_storage;
-use serront_core::ids::{AccountId, InstallationId, KeyId, SubscriptionId, UploadId};
-use serront_core::inbox::InboxRecord;
 use serront_core::ledger::POSTED_WITHIN;
-use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
-use serront_core::payout::Payout;
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    Bookkeeping, Credentials, Due, Fence, InstallationRow, NextAttempt, OperatorReads, Outbox, PortError, Prune,
-    Pruned, RecordError, SubscriptionSecrets, Upkeep,
-};
-use serront_core::provisioning::Provisioning;
-use serront_core::sealed::SealedSecret;
-use serront_core::set_aside::SetAsides;
-use serront_core::subscription::Streak;
-use serront_core::time::Timestamp;
+use serront_core::ports::signatures::*;
 use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
@@ -32,8 +14,8 @@ use super::read::{
     account, audit, checkout, counts, deliveries, delivery, effect, inbox, keys, orders, service, services, shop,
 };
 use super::{
-    PostgresStorage, books, end, error, installation, layout, money, on_connection, pooled, read, repeating, set_aside,
-    work, writing,
+    PostgresStorage, books, end, error, first, installation, layout, money, on_connection, pooled, read, repeating,
+    set_aside, work, writing,
 };
 use crate::sql::error::Failed;
 use crate::sql::set_aside::Found;
@@ -44,11 +26,11 @@ const ROUNDS_MAX: u32 = 32;
 /// The body of a method of the port, on a connection that `$read!` supplies.
 macro_rules! answer {
     ($read:ident, $this:ident.commit($change:ident)) => { $this.apply($change).await };
-    ($read:ident, $this:ident.outcome($($argument:ident),*)) => { $this.find_outcome($($argument),*).await };
-    ($read:ident, $this:ident.order($($argument:ident),*)) => { $this.find_order($($argument),*).await };
-    ($read:ident, $this:ident.key($($argument:ident),*)) => { $this.find_key($($argument),*).await };
-    ($read:ident, $this:ident.merchant($($argument:ident),*)) => { $this.find_merchant($($argument),*).await };
-    ($read:ident, $this:ident.session($($argument:ident),*)) => { $this.find_session($($argument),*).await };
+    ($read:ident, $this:ident.outcome($account_id:ident, $id:ident)) => {{
+        let wanted = [($account_id, $id)];
+        let found = $read!($this, |connection, schema| read::outcomes(connection, schema, &wanted))?;
+        Ok(found.into_iter().next().flatten())
+    }};
     ($read:ident, $this:ident.account($($argument:ident),*)) => { answer!(@kept $read, $this.account($($argument),*)) };
     ($read:ident, $this:ident.service($($argument:ident),*)) => { answer!(@kept $read, $this.service($($argument),*)) };
     ($read:ident, $this:ident.shop($($argument:ident),*)) => { answer!(@kept $read, $this.shop($($argument),*)) };
@@ -64,11 +46,32 @@ macro_rules! answer {
     };
 }
 
+/// Concurrent callers share the reads that are needed most.
 macro_rules! answer_from_pool {
+    ($this:ident.order($($argument:ident),*) $_:tt) => { $this.find_order($($argument),*).await };
+    ($this:ident.key($($argument:ident),*) $_:tt) => { $this.find_key($($argument),*).await };
+    ($this:ident.merchant($($argument:ident),*) $_:tt) => { $this.find_merchant($($argument),*).await };
+    ($this:ident.session($($argument:ident),*) $_:tt) => { $this.find_session($($argument),*).await };
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(pooled, $this.$method($($argument),*)) };
 }
 
 macro_rules! answer_in_transaction {
+    ($this:ident.order($key:ident, $scope:ident) $_:tt) => {{
+        let (wanted, now) = ([($key, $scope)], $this.now_sql());
+        Ok(first(inside!($this, |connection, schema| read::orders_by_key(connection, (schema, &now), &wanted))?)?)
+    }};
+    ($this:ident.key($hash:ident) $_:tt) => {
+        Ok(first(inside!($this, |connection, schema| read::keys_by_hash(connection, schema, &[$hash]))?)?)
+    };
+    ($this:ident.merchant($id:ident) $_:tt) => {{
+        let wanted = std::slice::from_ref($id);
+        Ok(first(inside!($this, |connection, schema| read::merchants(connection, schema, wanted))?)?)
+    }};
+    ($this:ident.session($account_id:ident, $id:ident, $event_id:ident) $_:tt) => {{
+        let wanted = [($account_id, $id.clone(), $event_id)];
+        let found = inside!($this, |connection, schema| read::sessions(connection, schema, &wanted))?;
+        Ok(first(found)?.ok_or(Failed::Unreadable("session"))?)
+    }};
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(inside, $this.$method($($argument),*)) };
 }
 
@@ -86,7 +89,7 @@ impl Outbox for PostgresStorage {
     ) -> Result<Vec<Due>, PortError> {
         let now = self.now().await?;
         if let Some(began) = self.looks.begin(now) {
-            // The next look finds what this one did not come to.
+            // If this fails, the next look finds the rows.
             let _ = writing!(self.base, |connection, schema| set_aside::look_again(connection, schema, began, now));
         }
         for _ in 0..ROUNDS_MAX {
@@ -94,7 +97,7 @@ impl Outbox for PostgresStorage {
             if due == 0 {
                 return Ok(Vec::new());
             }
-            // What was taken and not heard of comes back when its lease runs out.
+            // If the answer is lost, the effects become due again when their leases run out.
             let leased = writing!(self.base, |connection, schema| {
                 work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
             })?;
@@ -108,7 +111,7 @@ impl Outbox for PostgresStorage {
             }
             let put_off =
                 writing!(self.base, |connection, schema| set_aside::put_off(connection, schema, &unread, now));
-            // What can be read was taken, whatever became of the others: their lease runs out.
+            // The readable effects are leased. If putting off the others failed, their leases run out.
             if !rows.is_empty() {
                 return Ok(rows);
             }
@@ -154,7 +157,7 @@ impl Bookkeeping for PostgresStorage {
         let (now, open) =
             on_connection!(self.base, |connection, schema| money::oldest_posting(connection, (schema, &now)))?;
         let Some(open) = open else {
-            // Somebody posts whose beginning can't be seen.
+            // An open transaction has posted, and the server does not show when it began.
             return Ok(Timestamp::from_millis(i64::MIN));
         };
         Ok(now.minus(open).minus(POSTED_WITHIN))
@@ -242,12 +245,12 @@ impl Credentials for PostgresStorage {
 #[async_trait]
 impl Upkeep for PostgresStorage {
     async fn ready(&self) -> Result<(), PortError> {
-        // The second time on a connection that was opened for it: where an address leads changes with a failover.
+        // The second round uses a new connection: after a failover, the same address leads to another server.
         for _ in 0..2 {
             let (applied, takes_writes) =
                 on_connection!(self.base, |connection, schema| read::schema_version(connection, schema))?;
             if takes_writes {
-                // A newer layout only adds to this one.
+                // A newer layout only adds to this one, so it is accepted.
                 let pending = PortError::permanent("migrations are pending");
                 return if applied >= layout() { Ok(()) } else { Err(pending) };
             }

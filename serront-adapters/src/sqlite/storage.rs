@@ -3,28 +3,11 @@
 //! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `lent!`), and in
 //! how they apply a change set.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serront_core::books::Verification;
-use serront_core::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
 use serront_core::forward_storage;
 use serront_core::idempotency::Kept;
-use serront_core::ids::{AccountId, InstallationId, KeyId, SubscriptionId, UploadId};
-use serront_core::inbox::InboxRecord;
 use serront_core::ledger::POSTED_WITHIN;
-use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
-use serront_core::payout::Payout;
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    Bookkeeping, Clock, Credentials, Due, Fence, InstallationRow, NextAttempt, OperatorReads, Outbox, PortError, Prune,
-    Pruned, RecordError, SubscriptionSecrets, Upkeep,
-};
-use serront_core::provisioning::Provisioning;
-use serront_core::sealed::SealedSecret;
-use serront_core::set_aside::SetAsides;
-use serront_core::subscription::Streak;
-use serront_core::time::Timestamp;
+use serront_core::ports::Clock;
+use serront_core::ports::signatures::*;
 
 use super::bound::{SqliteTransaction, lent};
 use super::money::{adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts};
@@ -87,7 +70,7 @@ impl Outbox for SqliteStorage {
         let now = self.clock.now();
         if let Some(began) = self.looks.begin(now) {
             let looked: Result<(), Failed> = self.write(|reply| Job::LookAgain(began, now, reply)).await;
-            // The next look finds what this one did not come to.
+            // If this fails, the next look finds the rows.
             drop(looked);
         }
         Ok(self.write(|reply| Job::TakeDue { lane, now, limit, shares, lease, reply }).await?)
@@ -119,14 +102,14 @@ impl Outbox for SqliteStorage {
 
 #[async_trait]
 impl Bookkeeping for SqliteStorage {
-    /// Counts and balances are kept up to date by the one writer, so there are no deltas.
+    /// Does nothing: the single writer updates counts and balances directly, so there are no deltas.
     async fn fold_deltas(&self, _limit: u32) -> Result<u64, PortError> {
         Ok(0)
     }
 
     async fn complete_before(&self) -> Result<Timestamp, PortError> {
-        // Whatever began before our turn has ended by then, and is seen by who reads after it; what begins later is judged by a
-        // later time.
+        // Transactions that began before our turn have ended by then, so later reads see them. Later transactions carry later
+        // times.
         let now = self.clock.now();
         self.write(Job::Turn).await.map_err(|failed: Failed| PortError::from(failed))?;
         Ok(now.minus(POSTED_WITHIN))

@@ -27,18 +27,18 @@ impl PlugipayMethod {
     }
 }
 
-/// One call, with the exact bytes that will be signed: a call whose outcome is unknown is sent again byte by byte.
+/// One call, with the exact bytes that will be signed. After an unknown outcome the identical bytes are sent again.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlugipayCall {
-    /// Which method.
+    /// The HTTP method.
     pub method: PlugipayMethod,
     /// Path and query.
     pub path: String,
-    /// For which merchant; `None` for provisioning.
+    /// The merchant for which the call is made. `None` for provisioning.
     pub on_behalf_of: Option<String>,
-    /// Our key towards the provider, on calls that create. Not the caller's idempotency key.
+    /// Our idempotency key for Plugipay, on calls that create something. Not the one that our caller sent.
     pub idempotency_key: Option<String>,
-    /// The body, empty if there is none.
+    /// The body. Empty if the call has none.
     pub body: String,
 }
 
@@ -48,16 +48,16 @@ impl std::fmt::Debug for PlugipayCall {
     }
 }
 
-/// What Plugipay answered.
+/// An answer from Plugipay.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlugipayAnswer {
     /// The envelope's `data`, as JSON text.
     pub data: String,
-    /// Where a list goes on; `None` on its last page and for everything else.
+    /// The cursor of a list's next page. `None` on the last page and for other answers.
     pub cursor: Option<String>,
 }
 
-/// `Debug` does not show the data: it may hold a secret.
+/// `Debug` does not show the data, which may contain a secret.
 impl std::fmt::Debug for PlugipayAnswer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("PlugipayAnswer(…)")
@@ -67,15 +67,15 @@ impl std::fmt::Debug for PlugipayAnswer {
 /// Calls Plugipay.
 #[async_trait]
 pub trait Plugipay: Send + Sync {
-    /// Signs and sends one call and answers what is in the envelope.
+    /// Signs and sends one call, and returns the content of the envelope.
     ///
-    /// - Must send the bytes as they are, and repeat a call by itself only with the same bytes and key.
+    /// - Must send the bytes unchanged. May repeat a call only with the same bytes and key.
     /// - Must never put a secret into an error.
     ///
     /// # Errors
-    /// - *permanent*: Plugipay refused these bytes, and would again; nothing was done.
+    /// - *permanent*: Plugipay refused these bytes and would refuse them again; nothing was done.
     /// - *transient*: nothing was done, and the same call may succeed later (no connection, a refused key, too many calls).
-    ///   With [`PortError::retry_after`] where Plugipay says when.
-    /// - *outcome unknown*: whenever the call may have been carried out.
+    ///   With [`PortError::retry_after`] if Plugipay sent it.
+    /// - *outcome unknown*: the call may have been carried out.
     async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, PortError>;
 }

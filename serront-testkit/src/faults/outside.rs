@@ -1,4 +1,4 @@
-//! The outside world, failing as told: receipts, mail, sellers' systems, Plugipay.
+//! Faults of the outside world: receipts, mail, sellers' systems, Plugipay.
 
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use serront_core::ports::{
 };
 use serront_core::time::Timestamp;
 
-use super::{Call, Faults, TOLD, refused_read};
+use super::{Call, FAILURE, Faults, refused_read};
 
-/// Declares a wrapper that is nothing but a port and its faults.
+/// Declares a wrapper that consists of a port and its faults, and of one field more if it needs one.
 macro_rules! wrapper {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident $({ $field:ident: $type:ty })?) => {
         $(#[$doc])*
         pub struct $name<P: ?Sized> {
             faults: Faults,
+            $($field: $type,)?
             inner: Arc<P>,
         }
 
@@ -29,25 +30,25 @@ macro_rules! wrapper {
         }
 
         impl<P: ?Sized> $name<P> {
-            /// Around this port, with nothing told yet.
+            /// Wraps this port with a new, empty plan.
             #[must_use]
             pub fn new(inner: Arc<P>) -> Self {
-                Self::told_by(inner, &Faults::default())
+                Self::with_faults(inner, &Faults::default())
             }
 
-            /// Around this port, under a plan that others share.
+            /// Wraps this port with a plan that other wrappers share.
             #[must_use]
-            pub fn told_by(inner: Arc<P>, faults: &Faults) -> Self {
-                Self { faults: faults.clone(), inner }
+            pub fn with_faults(inner: Arc<P>, faults: &Faults) -> Self {
+                Self { faults: faults.clone(), $($field: <$type>::default(),)? inner }
             }
 
-            /// The plan, to tell what is to fail.
+            /// The plan. Use it to say which calls fail.
             #[must_use]
             pub fn faults(&self) -> Faults {
                 self.faults.clone()
             }
 
-            /// The port within, which never fails.
+            /// The wrapped port, which never fails.
             #[must_use]
             pub fn inner(&self) -> &Arc<P> {
                 &self.inner
@@ -58,7 +59,7 @@ macro_rules! wrapper {
 pub(super) use wrapper;
 
 wrapper! {
-    /// Receipts around others, which fail as told.
+    /// Wraps a receipts' store: calls fail as its [`Faults`] say.
     FaultyReceipts
 }
 
@@ -121,7 +122,7 @@ impl<P: Receipts + ?Sized> Receipts for FaultyReceipts<P> {
 }
 
 wrapper! {
-    /// A mailer around another one, which fails as told.
+    /// Wraps a mailer: calls fail as its [`Faults`] say.
     FaultyMailer
 }
 
@@ -134,8 +135,7 @@ impl<P: Mailer + ?Sized> Mailer for FaultyMailer<P> {
 }
 
 wrapper! {
-    /// A way out to the sellers' systems around another one, which fails as told. A check is refused or busy;
-    /// for a post that fails the port has one word: there was no answer.
+    /// Wraps a sink: calls fail as its [`Faults`] say. A failed check is refused or busy; a failed post has no answer.
     FaultySink
 }
 
@@ -143,22 +143,22 @@ wrapper! {
 #[async_trait]
 impl<P: Sink + ?Sized> Sink for FaultySink<P> {
     async fn check_target(&self, url: &str) -> Result<(), TargetError> {
-        let told = |kind| match kind {
+        let failed = |kind| match kind {
             PortErrorKind::Busy => TargetError::Busy,
             PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => {
-                TargetRefused(TOLD).into()
+                TargetRefused(FAILURE).into()
             }
         };
-        self.faults.around(Call::CheckTarget, || self.inner.check_target(url), |kind| Err(told(kind))).await
+        self.faults.around(Call::CheckTarget, || self.inner.check_target(url), |kind| Err(failed(kind))).await
     }
 
     async fn post(&self, post: &Post) -> Posted {
-        self.faults.around(Call::Post, || self.inner.post(post), |_| Posted::Failed(TOLD.to_owned())).await
+        self.faults.around(Call::Post, || self.inner.post(post), |_| Posted::Failed(FAILURE.to_owned())).await
     }
 }
 
 wrapper! {
-    /// Plugipay around another one, which fails as told.
+    /// Wraps Plugipay: calls fail as its [`Faults`] say.
     FaultyPlugipay
 }
 

@@ -6,42 +6,16 @@ use serront_core::change::{ChangeSet, Committed};
 use serront_core::forward_storage;
 use serront_core::ports::{CommitError, Commits};
 
+use super::outside::wrapper;
 use super::{Call, Fault, Faults, refused};
 use crate::memory::locked;
 
-/// Wraps a storage: calls fail as its [`Faults`] say, and change sets are recorded.
-#[derive(Debug)]
-pub struct FaultyStorage<S: ?Sized> {
-    faults: Faults,
-    sent: Mutex<Vec<ChangeSet>>,
-    inner: Arc<S>,
+wrapper! {
+    /// Wraps a storage: calls fail as its [`Faults`] say, and change sets are recorded.
+    FaultyStorage { sent: Mutex<Vec<ChangeSet>> }
 }
 
 impl<S: ?Sized> FaultyStorage<S> {
-    /// Wraps this storage with a new, empty plan.
-    #[must_use]
-    pub fn new(inner: Arc<S>) -> Self {
-        Self::told_by(inner, &Faults::default())
-    }
-
-    /// Wraps this storage with a plan that other wrappers share.
-    #[must_use]
-    pub fn told_by(inner: Arc<S>, faults: &Faults) -> Self {
-        Self { faults: faults.clone(), sent: Mutex::default(), inner }
-    }
-
-    /// The plan. Use it to say which calls fail.
-    #[must_use]
-    pub fn faults(&self) -> Faults {
-        self.faults.clone()
-    }
-
-    /// The wrapped storage, which never fails.
-    #[must_use]
-    pub fn inner(&self) -> &Arc<S> {
-        &self.inner
-    }
-
     /// Every change set that was sent, in order, including those that did not land.
     #[must_use]
     pub fn sent(&self) -> Vec<ChangeSet> {

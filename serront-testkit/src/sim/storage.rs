@@ -1,21 +1,17 @@
 //! The storage behind the simulated network.
 //!
-//! A call is a message that arrives some time later, by itself; what it does there happens at one moment, and its answer
-//! is another message. A commit may arrive twice, or long after whoever sent it has given up. Deltas are folded when a host
-//! asks for it, and now and then right before any other call.
+//! A call is a message that arrives later, even if its caller has given up or died. It takes effect at one moment, and its
+//! answer is another message. A write may arrive twice. Deltas are folded when a host asks for it, and sometimes right before
+//! another call.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::effect::{Attempt, EffectId, Lane};
 use serront_core::forward_storage;
-use serront_core::ids::{AccountId, ChangeSetId};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{CommitError, Due, Fence, NextAttempt, PortError, PortErrorKind, RecordError, WorkStorage};
+use serront_core::ports::signatures::*;
+use serront_core::ports::{PortErrorKind, WorkStorage};
 
 use super::events::Event;
 use super::executor::{answer, at_once};
@@ -25,10 +21,10 @@ use super::random::Random;
 use super::world::World;
 use crate::memory::locked;
 
-/// How long the client side of the storage waits for an answer.
+/// How long a caller waits for an answer.
 const GIVE_UP_MS: u64 = 10_000;
 
-/// The far end of the network. Its own methods record what the storage does; every other call goes to the storage directly.
+/// The far end of the network. Its own methods record what the storage does; it derefs to the storage for all other calls.
 pub(crate) struct Server {
     world: Arc<World>,
     landed: Mutex<BTreeSet<ChangeSetId>>,
@@ -45,7 +41,7 @@ impl Deref for Server {
 }
 
 impl Server {
-    /// `folding` says when something is folded that no host asked for.
+    /// `folding` decides when deltas are folded without a host's request.
     pub(crate) fn new(world: Arc<World>, folding: Random) -> Self {
         Self { world, landed: Mutex::default(), sent: Mutex::default(), folding: Mutex::new(folding) }
     }
@@ -59,7 +55,7 @@ impl Server {
         Ok(folded)
     }
 
-    /// Folding may happen at any moment, so now and then it happens right before a call, a few deltas at a time.
+    /// Folds a few deltas before some of the calls, because folding may happen at any moment.
     fn fold_now_and_then(&self) {
         let limit = {
             let mut random = locked(&self.folding);
@@ -75,11 +71,11 @@ impl Server {
             return Err(CommitError::Conflict);
         }
         let result = at_once(self.world.storage.commit(change));
-        let told = match &result {
+        let text = match &result {
             Ok(committed) => format!("landed {:?}", committed.number.map(|number| number.0)),
             Err(error) => error.to_string(),
         };
-        self.world.line(&format!("commit {} {told}", change.id));
+        self.world.line(&format!("commit {} {text}", change.id));
         match &result {
             Ok(committed) => {
                 if locked(&self.landed).insert(change.id) {
@@ -144,7 +140,7 @@ impl NetStorage {
         locked(&world.network).fate(Link::Storage, world.handle.now())
     }
 
-    /// One call. `PortError` says what the network did to it; what the storage answered is inside.
+    /// Sends one call. The outer result is the network's, the inner one the storage's.
     async fn call<T: Send + 'static>(
         &self,
         fate: Fate,

@@ -15,8 +15,8 @@
 //! | `credentials.rs` | [`Credentials`] | use of keys, and secrets to seal again |
 //! | `upkeep.rs` | [`Upkeep`] | the installation, readiness, and retention |
 //!
-//! An adapter implements the parts; [`Storage`] and [`WorkStorage`] are their sums and follow by themselves. An adapter that
-//! binds to a transaction of the host implements the parts of [`Storage`] only.
+//! An adapter implements the parts; [`Storage`] and [`WorkStorage`] are their sums, and every type with all parts implements
+//! them. An adapter that binds to a transaction of the host implements the parts of [`Storage`] only.
 //!
 //! A wrapper around a storage uses [`forward_storage!`](crate::forward_storage), which knows every signature from here.
 
@@ -57,7 +57,6 @@ mod operator;
 mod orders;
 mod outbox;
 mod shop;
-#[doc(hidden)]
 pub mod signatures;
 mod upkeep;
 mod webhooks;

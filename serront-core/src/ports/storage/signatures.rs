@@ -1,5 +1,5 @@
-//! Every name in the signatures of the port, in one place: the parts and [`forward_storage!`](crate::forward_storage) import
-//! all of it.
+//! Every name in the signatures of the storage port, for adapters and wrappers: `use serront_core::ports::signatures::*`. The
+//! parts and [`forward_storage!`](crate::forward_storage) import all of it too.
 
 pub use std::time::Duration;
 

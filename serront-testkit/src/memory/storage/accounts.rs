@@ -1,12 +1,7 @@
 //! Accounts and their API keys.
 
-use async_trait::async_trait;
 use serront_core::change::ClaimName;
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, KeyId};
-use serront_core::key::KeyRecord;
-use serront_core::ports::{AccountReads, AccountSnapshot, PortError};
-use serront_core::receipt::Digest256;
+use serront_core::ports::signatures::*;
 
 use super::{MemoryStorage, kept, subscriptions};
 use crate::memory::state::State;

@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use async_trait::async_trait;
-use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven, Verification};
-use serront_core::ids::AccountId;
-use serront_core::ledger::{CodeTotals, Direction, LedgerEntry, POSTED_WITHIN};
-use serront_core::ports::{Bookkeeping, PortError};
-use serront_core::time::Timestamp;
+use serront_core::books::{BookSums, BooksPiece, FundsSums, Uneven};
+use serront_core::ledger::{Direction, POSTED_WITHIN};
+use serront_core::ports::signatures::*;
 
 use super::MemoryStorage;
 use super::funds::funds;
@@ -15,7 +12,7 @@ use crate::memory::locked;
 
 #[async_trait]
 impl Bookkeeping for MemoryStorage {
-    /// Counts are kept in place here, so the deltas are those of balances.
+    /// Counts are updated in place here, so only balances have deltas.
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
         tokio::task::yield_now().await;
         let folded = locked(&self.state).fold(usize::try_from(limit).unwrap_or(usize::MAX));

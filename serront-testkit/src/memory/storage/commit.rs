@@ -1,9 +1,6 @@
 //! Commits.
 
-use async_trait::async_trait;
-use serront_core::change::{ChangeSet, Committed};
-use serront_core::ids::{AccountId, ChangeSetId};
-use serront_core::ports::{CommitError, Commits, PortError};
+use serront_core::ports::signatures::*;
 
 use super::MemoryStorage;
 use crate::memory::locked;

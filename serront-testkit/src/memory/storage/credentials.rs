@@ -1,12 +1,6 @@
 //! The use of keys, and sealed secrets.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serront_core::ids::{AccountId, KeyId, SubscriptionId};
-use serront_core::page::{Limit, Page};
-use serront_core::ports::{Credentials, PortError, SubscriptionSecrets};
-use serront_core::provisioning::Provisioning;
+use serront_core::ports::signatures::*;
 
 use super::MemoryStorage;
 use crate::memory::locked;

@@ -1,14 +1,10 @@
 //! Balances, payouts and adjustments.
 
-use async_trait::async_trait;
 use serront_core::balance::Funds;
 use serront_core::change::ClaimName;
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, AdjustmentId, EntryId, PayoutId};
-use serront_core::ledger::{Adjustment, Book, CodeTotals, LedgerEntry};
-use serront_core::page::{EntryFilter, EntryPosition, Limit, Page, PayoutPosition};
-use serront_core::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::ports::{AdjustmentKey, FundsReads, FundsSnapshot, PayoutKey, PayoutSnapshot, PortError};
+use serront_core::ids::{AdjustmentId, EntryId};
+use serront_core::ledger::Book;
+use serront_core::ports::signatures::*;
 
 use super::{MemoryStorage, kept, newest_first};
 use crate::memory::state::State;

@@ -1,16 +1,9 @@
 //! Checkouts, sessions, notifications and exceptions.
 
-use async_trait::async_trait;
 use serront_core::account::Version;
 use serront_core::change::ClaimName;
-use serront_core::checkout::{MerchantId, ProviderEventId, SessionId};
-use serront_core::exception::{ExceptionStatus, PaymentException};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, CheckoutId, ExceptionId};
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::page::{ExceptionPosition, Limit, Page};
-use serront_core::ports::{CheckoutSnapshot, ExceptionSnapshot, OnlineReads, PortError, SessionSnapshot};
-use serront_core::provisioning::Provisioning;
+use serront_core::inbox::InboxStatus;
+use serront_core::ports::signatures::*;
 
 use super::orders::order_snapshot;
 use super::{MemoryStorage, kept, newest_first};

@@ -1,13 +1,8 @@
 //! Lists across all accounts.
 
-use async_trait::async_trait;
-use serront_core::effect::{Discard, EffectRecord, EffectStatus};
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::page::{EffectPosition, Limit, Page, PayoutPosition};
-use serront_core::payout::Payout;
-use serront_core::ports::{OperatorReads, PortError};
-use serront_core::set_aside::SetAsides;
-use serront_core::time::Timestamp;
+use serront_core::effect::EffectStatus;
+use serront_core::inbox::InboxStatus;
+use serront_core::ports::signatures::*;
 
 use super::online::inbox;
 use super::webhooks::effect;

@@ -1,13 +1,8 @@
 //! Orders, their counts and audit trails.
 
-use async_trait::async_trait;
-use serront_core::audit::AuditRecord;
 use serront_core::change::ClaimName;
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, CheckoutId, OrderId};
-use serront_core::order::{Order, OrderNumber, WorkCounts};
-use serront_core::page::{Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{OrderKey, OrderReads, OrderSnapshot, PortError};
+use serront_core::order::Order;
+use serront_core::ports::signatures::*;
 
 use super::{Lookup, MemoryStorage, kept, subscriptions};
 use crate::memory::state::State;

@@ -1,21 +1,16 @@
 //! Leases and attempts.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
-use serront_core::ids::{AccountId, SubscriptionId};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, DueEffect, Fence, LeaseLost, NextAttempt, Outbox, PortError, RecordError, Target};
-use serront_core::subscription::Streak;
-use serront_core::time::Timestamp;
+use serront_core::effect::EffectStatus;
+use serront_core::ports::signatures::*;
+use serront_core::ports::{DueEffect, LeaseLost, Target};
 
 use super::MemoryStorage;
 use crate::memory::locked;
 use crate::memory::state::{Content, State, StoredEffect};
 
-/// What the dispatcher needs to carry an effect out, as things stand now.
+/// What the dispatcher needs to carry an effect out, at this time.
 fn due_effect(state: &State, account_id: AccountId, stored: &StoredEffect, now: Timestamp) -> DueEffect {
     match &stored.content {
         Content::Mail(mail) => DueEffect::Mail(mail.clone()),
@@ -41,16 +36,16 @@ fn due_effect(state: &State, account_id: AccountId, stored: &StoredEffect, now: 
 #[derive(Debug, Clone, Copy)]
 struct Queue {
     key: (AccountId, SubscriptionId),
-    /// In a row.
+    /// Failed attempts in a row.
     failures: u32,
-    /// Whether it is failing or slow.
+    /// Whether the subscription is failing or slow.
     held_back: bool,
 }
 
-/// What is due: since when, which effect, whose, and in which queue if it is a delivery.
+/// A due effect: its due time, id and account, and its queue if it is a delivery.
 type Candidate = (Timestamp, EffectId, AccountId, Option<Queue>);
 
-/// How many deliveries are under lease.
+/// The number of leased deliveries.
 #[derive(Debug, Default)]
 struct Held {
     by_subscription: BTreeMap<(AccountId, SubscriptionId), u32>,
@@ -65,14 +60,14 @@ impl Held {
         self.held_back += u32::from(queue.held_back);
     }
 
-    /// What may be taken, in its turn.
+    /// The effects that may be leased, in order.
     fn turns(
         mut self,
         mut candidates: Vec<Candidate>,
         shares: DeliveryShares,
     ) -> impl Iterator<Item = (AccountId, EffectId)> {
         candidates.sort_unstable_by_key(|(due, id, _, _)| (*due, *id));
-        // A delivery's place is how many its subscription would have under way with it.
+        // A delivery's place is the number of leased deliveries that its subscription would have with it.
         let mut places = self.by_subscription.clone();
         let mut placed: Vec<_> = candidates
             .into_iter()
@@ -169,7 +164,7 @@ impl Outbox for MemoryStorage {
         tokio::task::yield_now().await;
         let mut state = locked(&self.state);
         let stored = state.effects.get_mut(&(account_id, id));
-        // A lease that ran out and that nobody took over is still this worker's: the fence says so.
+        // After a lease ran out, the worker keeps the effect until another worker leases it and raises the fence.
         let held = stored.filter(|stored| stored.leased_until.is_some() && Fence(stored.fence) == fence);
         let stored = held.ok_or(LeaseLost)?;
         stored.log(attempt);

@@ -1,12 +1,7 @@
 //! Services and storefronts.
 
-use async_trait::async_trait;
-use serront_core::catalog::Service;
 use serront_core::change::ClaimName;
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, ServiceId};
-use serront_core::ports::{PortError, ServiceSnapshot, ShopReads, ShopSnapshot};
-use serront_core::text::Slug;
+use serront_core::ports::signatures::*;
 
 use super::{MemoryStorage, kept, subscriptions};
 use crate::memory::state::State;

@@ -1,11 +1,7 @@
 //! The installation, and retention.
 
-use async_trait::async_trait;
 use serront_core::effect::EffectStatus;
-use serront_core::ids::{AccountId, InstallationId, UploadId};
-use serront_core::ports::{InstallationRow, PortError, Prune, Pruned, Upkeep};
-use serront_core::sealed::SealedSecret;
-use serront_core::time::Timestamp;
+use serront_core::ports::signatures::*;
 
 use super::MemoryStorage;
 use crate::memory::locked;

@@ -1,10 +1,7 @@
 //! Deliveries and other effects.
 
-use async_trait::async_trait;
-use serront_core::effect::{DeliveryAddress, DeliveryRecord, EffectId, EffectRecord, EffectStatus};
-use serront_core::ids::{AccountId, DeliveryId};
-use serront_core::page::{DeliveryFilter, DeliveryPosition, Limit, Page};
-use serront_core::ports::{PortError, WebhookReads};
+use serront_core::effect::{DeliveryAddress, EffectStatus};
+use serront_core::ports::signatures::*;
 
 use super::{MemoryStorage, newest_first};
 use crate::memory::state::{Content, StoredEffect};

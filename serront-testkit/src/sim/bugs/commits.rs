@@ -1,16 +1,12 @@
 //! Planted bugs of commits: in what is written, and in what is answered.
 
-use std::time::Duration;
-
-use serront_core::change::{ChangeSet, ClaimName, Committed, Guard, Row, Write};
+use serront_core::change::{ClaimName, Guard, Row, Write};
 use serront_core::effect::Effect;
 use serront_core::event::EventType;
-use serront_core::ids::{AccountId, ChangeSetId, MailId};
+use serront_core::ids::MailId;
 use serront_core::mail::{BuiltInTemplates, render};
-use serront_core::order::OrderNumber;
-use serront_core::page::{Limit, OrderFilter};
-use serront_core::ports::{CommitError, OrderKey, PortError, PortErrorKind};
-use serront_core::time::Timestamp;
+use serront_core::ports::PortErrorKind;
+use serront_core::ports::signatures::*;
 
 use super::Bug;
 use super::storage::Defect;
@@ -49,7 +45,7 @@ impl Defect {
         }
     }
 
-    /// Writes whatever was decided over whatever is there.
+    /// Adjusts guards and writes to the present order, so that a stale decision lands.
     async fn without_order_guards(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         for guard in &mut change.guards {
             let Guard::Exact { row: Row::Order(id), version } = guard else { continue };
@@ -65,7 +61,7 @@ impl Defect {
         Ok(())
     }
 
-    /// What the change set becomes on its way.
+    /// The change set as the bug changes it.
     async fn spoilt(&self, change: &ChangeSet) -> Result<ChangeSet, PortError> {
         let mut change = change.clone();
         let places = change.places_order();
@@ -77,7 +73,7 @@ impl Defect {
             }
             Bug::ChangeSetIdForgotten => change.id = ChangeSetId::from_ulid(self.fresh()),
             Bug::PausedPosted => change.writes.retain(|write| !matches!(write, Write::GiveUpDeliveries(_))),
-            // As if the two clocks said the same.
+            // The storage then assumes that the host's clock shows the same time as its own.
             Bug::DueByHostClock => change.at = self.clock.now(),
             Bug::KeyEndsByHostClock => {
                 let off = change.at.millis() - self.clock.now().millis();
@@ -110,7 +106,7 @@ impl Defect {
             Bug::AuditForgotten if !places => {
                 change.writes.retain(|write| !matches!(write, Write::AppendAudit(_)));
             }
-            _ => self.spoil_money(&mut change).await?,
+            _ => self.spoil_online(&mut change).await?,
         }
         Ok(change)
     }
@@ -138,14 +134,14 @@ impl Defect {
         }
     }
 
-    /// The number that is told instead of this one.
+    /// The number that is shown instead of this one.
     pub(super) fn shifted(&self, account: AccountId, number: OrderNumber) -> OrderNumber {
         let memory = locked(&self.memory);
         let gaps = memory.gaps.get(&account).into_iter().flatten().filter(|from| **from <= number.0).count();
         OrderNumber(number.0.saturating_add(u32::try_from(gaps).unwrap_or(0)))
     }
 
-    /// A number was drawn before the commit failed, and is lost.
+    /// Loses the next number, as if it had been drawn before the commit failed.
     async fn lose_number(&self, account: AccountId) -> Result<(), PortError> {
         let limit = Limit::parse(None).map_err(PortError::permanent)?;
         let newest = self.inner.orders(account, &OrderFilter::default(), None, limit).await?;
@@ -154,7 +150,7 @@ impl Defect {
         Ok(())
     }
 
-    /// Sends the mails of a change set that may never land.
+    /// Sends the mails of a change set before it lands, if it does.
     async fn send_early(&self, change: &ChangeSet) {
         for effect in &change.effects {
             if let (Effect::Mail { id, mail }, Some(mailer)) = (effect, &self.mailer) {

@@ -1,18 +1,17 @@
-//! Planted bugs of a storage, or of the way to it, in what concerns online payment.
+//! Planted bugs of online payment, in the storage or on the way to it.
 
 use serde_json::Value;
-use serront_core::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use serront_core::checkout::{CheckoutStatus, ProviderEventId, SessionId};
-use serront_core::effect::{Effect, EffectId, Errand};
-use serront_core::exception::ExceptionStatus;
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, CheckoutId, ExceptionId, IdSequence};
-use serront_core::inbox::{InboxRecord, InboxStatus};
-use serront_core::ledger::{self, EntryCode, LedgerEntry};
+use serront_core::change::{Claim, ClaimName, Guard, Row, Write};
+use serront_core::checkout::CheckoutStatus;
+use serront_core::effect::{Effect, Errand};
+use serront_core::ids::IdSequence;
+use serront_core::inbox::InboxStatus;
+use serront_core::ledger::{self, EntryCode};
 use serront_core::money::Rupiah;
 use serront_core::payment::PaymentStatus;
 use serront_core::plugipay::EVENTS;
-use serront_core::ports::{CheckoutSnapshot, DueEffect, ExceptionSnapshot, PortError, SessionSnapshot};
+use serront_core::ports::DueEffect;
+use serront_core::ports::signatures::*;
 use ulid::Ulid;
 
 use super::Bug;
@@ -74,7 +73,7 @@ impl Defect {
         Ok(found)
     }
 
-    pub(super) async fn spoil_money(&self, change: &mut ChangeSet) -> Result<(), PortError> {
+    pub(super) async fn spoil_online(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         match self.bug {
             Bug::FeeRoundedTwice => {
                 for write in &mut change.writes {
@@ -129,7 +128,7 @@ impl Defect {
         }
     }
 
-    /// What is read under a session's name; `asked` is whether an event was asked for.
+    /// Changes what was read about a session. `asked` says whether the caller asked for an event.
     pub(super) fn spoil_session(&self, found: &mut SessionSnapshot, asked: bool) {
         let reopens = match self.bug {
             Bug::SettledByEvent => asked && found.event.is_none(),
@@ -143,13 +142,13 @@ impl Defect {
         self.spoil_checkout(checkout);
         let state = &mut checkout.checkout.state;
         if reopens && state.status == CheckoutStatus::Completed {
-            // As if it had ended without money, so that only money changes it.
+            // An expired checkout changes only when money arrives.
             state.status = CheckoutStatus::Expired;
             found.event = None;
         }
     }
 
-    /// An event that is stored does not hold up what it says.
+    /// Removes what would stop an event from being applied twice.
     async fn take_events_again(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         let mut again = Vec::new();
         for write in &change.writes {
@@ -167,14 +166,14 @@ impl Defect {
         Ok(())
     }
 
-    /// An expiry that is told of a session that was paid.
+    /// Applies the expiry of a session that was paid.
     async fn believe_expiry(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         let [_, expired] = EVENTS;
-        let told = change.writes.iter().find_map(|write| match write {
+        let notified = change.writes.iter().find_map(|write| match write {
             Write::InsertInbox(record) if record.event_type == expired => record.session_id.clone(),
             _ => None,
         });
-        let Some(session) = told else { return Ok(()) };
+        let Some(session) = notified else { return Ok(()) };
         let known = self.inner.session(change.account_id, &session, None).await?.checkout;
         let Some(CheckoutSnapshot { order, checkout }) = known else { return Ok(()) };
         if checkout.state.status != CheckoutStatus::Completed {
@@ -192,7 +191,7 @@ impl Defect {
         Ok(())
     }
 
-    /// A settlement of what ended otherwise before: what is left is the notification, if there is one.
+    /// Drops the settlement of a checkout that had ended unpaid, and keeps only its notification.
     async fn ignore_late_money(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         if !change.writes.iter().any(|write| matches!(write, Write::Post(_))) {
             return Ok(());
@@ -213,11 +212,11 @@ impl Defect {
     }
 
     fn book_foreign(&self, change: &mut ChangeSet) {
-        let told = change.writes.iter().find_map(|write| match write {
+        let notified = change.writes.iter().find_map(|write| match write {
             Write::InsertInbox(record) if record.status == InboxStatus::ForeignCurrency => Some(record.clone()),
             _ => None,
         });
-        let Some(InboxRecord { account_id, session_id: Some(session), body, .. }) = told else { return };
+        let Some(InboxRecord { account_id, session_id: Some(session), body, .. }) = notified else { return };
         let body: Value = serde_json::from_str(&body).unwrap_or_default();
         let amount = body.pointer("/data/object/amount").or_else(|| body.get("amount")).and_then(Value::as_i64);
         let Some(amount) = amount.and_then(|amount| Rupiah::new(amount).ok()) else { return };
@@ -226,7 +225,7 @@ impl Defect {
         change.writes.push(Write::Post(legs));
     }
 
-    /// Whether an errand asks after a session that ended unpaid.
+    /// Whether this effect polls a session that ended unpaid.
     pub(super) async fn has_ended_unpaid(&self, account_id: AccountId, id: EffectId) -> Result<bool, PortError> {
         let effect = locked(&self.memory).taken.get(&id).map(|due| due.effect.clone());
         let Some(DueEffect::Errand(Errand::Poll(id))) = effect else { return Ok(false) };

@@ -1,14 +1,6 @@
 //! Planted bugs of reading orders and keys.
 
-use std::time::Duration;
-
-use serront_core::idempotency::Scope;
-use serront_core::ids::AccountId;
-use serront_core::key::KeyRecord;
-use serront_core::order::{OrderNumber, WorkCounts};
-use serront_core::page::{Limit, OrderFilter, OrderRow, Page};
-use serront_core::ports::{OrderKey, OrderSnapshot, PortError};
-use serront_core::receipt::Digest256;
+use serront_core::ports::signatures::*;
 
 use super::Bug;
 use super::storage::Defect;

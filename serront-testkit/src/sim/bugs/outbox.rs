@@ -1,13 +1,9 @@
 //! Planted bugs of the outbox and of retention.
 
-use std::time::Duration;
-
-use serront_core::effect::{Attempt, EffectId, EffectStatus, Lane};
-use serront_core::ids::{AccountId, EventId, SubscriptionId, UploadId};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Due, DueEffect, Fence, NextAttempt, PortError, Prune, Pruned, RecordError};
-use serront_core::subscription::Streak;
-use serront_core::time::Timestamp;
+use serront_core::effect::EffectStatus;
+use serront_core::ids::EventId;
+use serront_core::ports::DueEffect;
+use serront_core::ports::signatures::*;
 
 use super::Bug;
 use super::storage::Defect;

@@ -1,33 +1,28 @@
-//! Planted bugs of a storage, or of the way to it, in what concerns balances, payouts and adjustments.
+//! Planted bugs of balances, payouts and adjustments, in the storage or on the way to it.
 
-use serront_core::books::Verification;
-use serront_core::change::{ChangeSet, ClaimName, Guard, Row, Write};
-use serront_core::idempotency::Scope;
-use serront_core::ids::{AccountId, IdSequence, PayoutId};
-use serront_core::ledger::{self, Adjustment, Book, CodeTotals, Direction, EntryCode, SourceType};
+use serront_core::change::{ClaimName, Guard, Row, Write};
+use serront_core::ids::IdSequence;
+use serront_core::ledger::{self, Book, Direction, EntryCode, SourceType};
 use serront_core::money::Rupiah;
-use serront_core::page::{Limit, Page, PayoutPosition};
-use serront_core::payout::{Payout, PayoutStatus};
-use serront_core::ports::{AdjustmentKey, FundsSnapshot, PayoutKey, PayoutSnapshot, PortError};
-use serront_core::time::Timestamp;
+use serront_core::ports::signatures::*;
 use ulid::Ulid;
 
 use super::Bug;
 use super::storage::Defect;
 use crate::memory::locked;
 
-/// How long a torn fold lasts, and for how long a balance is cached.
+/// The duration of a torn fold, and the lifetime of a cached balance.
 const TORN_MS: i64 = 1_000;
 const CACHED_MS: i64 = 60_000;
 
-/// What the bugs wrongly remember of balances.
+/// The state that the bugs of balances need.
 #[derive(Default)]
 pub(super) struct Totals {
-    /// Posted, and not folded yet.
+    /// Posted and not folded yet.
     unfolded: Vec<(AccountId, CodeTotals)>,
-    /// What is told too much of each balance.
+    /// The surplus that is added to each balance.
     surplus: Vec<(AccountId, CodeTotals)>,
-    /// What is told too little, until then.
+    /// The amounts that are missing in each balance, until this time.
     missing: Vec<(Timestamp, AccountId, CodeTotals)>,
     cached: Vec<(Timestamp, AccountId, Vec<CodeTotals>)>,
 }
@@ -204,11 +199,11 @@ impl Defect {
             Bug::DisabledForgets => {
                 let off = |write: &Write| matches!(write, Write::UpdateAccount(state) if !state.modules.payment);
                 if change.writes.iter().any(off) {
-                    let until_now = self.inner.balance(account).await?;
+                    let before = self.inner.balance(account).await?;
                     let mut totals = locked(&self.memory);
                     let surplus = &mut totals.totals.surplus;
                     surplus.retain(|(of, _)| *of != account);
-                    for CodeTotals { code, debits, credits } in until_now {
+                    for CodeTotals { code, debits, credits } in before {
                         surplus.push((account, CodeTotals { code, debits: -debits, credits: -credits }));
                     }
                 }
@@ -226,7 +221,7 @@ impl Defect {
         }
     }
 
-    /// What is in flight is moved from whatever it is, so that only what was read of it is stale.
+    /// Applies the change to the present amount in flight, so that the commit lands although its decision is stale.
     async fn without_funds_guard(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         let account = change.account_id;
         let Some(FundsSnapshot { funds: now, .. }) = self.inner.funds(account, None).await? else { return Ok(()) };
@@ -253,7 +248,7 @@ impl Defect {
         Ok(())
     }
 
-    /// What was posted, for the bugs of folding.
+    /// Records the entries that were posted, for the bugs of folding.
     pub(super) fn remember_posted(&self, change: &ChangeSet) {
         let mut memory = locked(&self.memory);
         for write in &change.writes {
@@ -280,7 +275,7 @@ impl Defect {
         }
     }
 
-    /// A balance as it is told.
+    /// Changes the totals of a balance.
     pub(super) fn spoil_totals(&self, account: AccountId, totals: &mut Vec<CodeTotals>, now: Timestamp) {
         let mut memory = locked(&self.memory);
         let Totals { surplus, missing, cached, .. } = &mut memory.totals;
@@ -311,7 +306,7 @@ impl Defect {
         Ok(())
     }
 
-    /// A payout as it is told; `seller` is whether a seller asks.
+    /// Changes a payout that was read. `seller` says whether the seller reads it.
     pub(super) async fn spoil_payout(&self, payout: &mut Payout, seller: bool) -> Result<(), PortError> {
         match self.bug {
             Bug::CancelledInTransit if seller && payout.state.status == PayoutStatus::InTransit => {

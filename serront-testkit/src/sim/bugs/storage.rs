@@ -40,8 +40,8 @@ pub(super) struct Memory {
     pub(super) totals: Totals,
 }
 
-/// What is wrong with a [`Planted`] storage. Its own methods replace those of the storage within; every other call goes to
-/// that storage.
+/// The bug of a [`Planted`] storage. Its own methods replace those of the storage within; it derefs to that storage for all
+/// other methods.
 pub(super) struct Defect {
     pub(super) bug: Bug,
     pub(super) inner: Arc<dyn WorkStorage>,
