@@ -8,7 +8,7 @@ use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::account::Version;
 use serront_core::audit::Actor;
 use serront_core::fold::Folder;
-use serront_core::forward_storage;
+use serront_core::forward_port;
 use serront_core::idempotency::Scope;
 use serront_core::inbox::InboxStatus;
 use serront_core::order::WorkCounts;
@@ -123,4 +123,4 @@ macro_rules! stale_once {
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { $this.storage.$method($($argument),*).await };
 }
 
-forward_storage! { impl<S> Storage for StaleOnce<'_, S> { stale_once! } }
+forward_port! { impl<S> Storage for StaleOnce<'_, S> { stale_once! } }

@@ -36,77 +36,35 @@
 //! ```
 #![allow(missing_docs, reason = "mockall makes the methods; the ports document them")]
 
-use std::time::Duration;
-
-use async_trait::async_trait;
 use mockall::mock;
-use serront_core::ids::{AccountId, IdSequence, InstallationId, UploadId};
+use serront_core::ids::IdSequence;
 use serront_core::key::SecretBytes;
 use serront_core::mail::MailMessage;
+use serront_core::port_signatures;
 use serront_core::ports::signatures::*;
 use serront_core::ports::{
-    Clock, Ids, Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, Post, Posted, QuarantinedReceipt, Receipts,
-    Sealer, Secrets, Sink, StoredReceipt, TargetError,
+    Clock, Ids, Mailer, Plugipay, PlugipayAnswer, PlugipayCall, Post, Posted, Sealer, Secrets, Sink, TargetError,
 };
 use serront_core::sealed::SecretHolder;
-use serront_core::storage_signatures;
-use serront_core::time::Timestamp;
 
-macro_rules! mock_storage {
-    ($(trait $Part:ident {
+macro_rules! mock_port {
+    ($Port:ident $(trait $Part:ident {
         $(async fn $method:ident(&self $($argument:tt)*) -> $answer:ty;)+
     })+) => {
         mock! {
-            /// A mock of [`WorkStorage`](serront_core::ports::WorkStorage), and so of
-            /// [`Storage`](serront_core::ports::Storage).
             #[derive(Debug)]
-            pub WorkStorage {}
+            pub $Port {}
 
             $(#[async_trait]
-            impl $Part for WorkStorage {
+            impl $Part for $Port {
                 $(async fn $method(&self $($argument)*) -> $answer;)+
             })+
         }
     };
 }
 
-storage_signatures! { WorkStorage [mock_storage] [] }
-
-mock! {
-    /// A mock of [`Receipts`].
-    #[derive(Debug)]
-    pub Receipts {}
-
-    #[async_trait]
-    impl Receipts for Receipts {
-        async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError>;
-        async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError>;
-        async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
-        async fn list(
-            &self,
-            before: Timestamp,
-            after: Option<(AccountId, UploadId)>,
-            limit: u32,
-        ) -> Result<Vec<StoredReceipt>, PortError>;
-        async fn quarantine(
-            &self,
-            account_id: AccountId,
-            upload_id: UploadId,
-            since: Timestamp,
-        ) -> Result<(), PortError>;
-        async fn quarantined(
-            &self,
-            before: Timestamp,
-            after: Option<(AccountId, UploadId)>,
-            limit: u32,
-        ) -> Result<Vec<QuarantinedReceipt>, PortError>;
-        async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
-        async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
-        async fn installation(&self) -> Result<Option<InstallationId>, PortError>;
-        async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
-        async fn adopt(&self, id: InstallationId) -> Result<(), PortError>;
-    }
-}
+port_signatures! { WorkStorage [mock_port] [WorkStorage] }
+port_signatures! { Receipts [mock_port] [Receipts] }
 
 mock! {
     /// A mock of [`Mailer`].

@@ -3,15 +3,18 @@
 //! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `inside!`), in
 //! how they read what concurrent callers share, and in how they apply a change set.
 
-use serront_core::forward_storage;
+use serront_core::forward_port;
 use serront_core::ledger::POSTED_WITHIN;
 use serront_core::ports::signatures::*;
 use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
-use super::money::{adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts};
+use super::money::{
+    adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
+};
 use super::read::{
-    account, audit, checkout, counts, deliveries, delivery, effect, inbox, keys, orders, service, services, shop,
+    account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, keys, orders,
+    provisionings, service, services, shop, subscription_secrets, waiting,
 };
 use super::{
     PostgresStorage, books, end, error, first, installation, layout, money, on_connection, pooled, read, repeating,
@@ -75,8 +78,34 @@ macro_rules! answer_in_transaction {
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(inside, $this.$method($($argument),*)) };
 }
 
-forward_storage! { impl Storage for PostgresStorage { answer_from_pool! } }
-forward_storage! { impl Storage for BoundPostgres<'_> { answer_in_transaction! } }
+/// Lists across all accounts. Rows that can't be read are put on record and left out.
+macro_rules! list {
+    ($this:ident.set_aside($limit:ident) $_:tt) => {
+        Ok(pooled!($this, |connection, schema| set_aside::list(connection, schema, $limit))?)
+    };
+    ($this:ident.touch_key($account_id:ident, $id:ident, $pause:ident) $_:tt) => {{
+        let now = $this.now_sql();
+        Ok(repeating!($this.base, |connection, schema| {
+            work::touch_key(connection, (schema, &now), $account_id, $id, $pause)
+        })?)
+    }};
+    ($this:ident.waiting($parked_before:ident, $limit:ident) $_:tt) => { list!(@rows $this.waiting($parked_before, $limit)) };
+    ($this:ident.discards($limit:ident) $_:tt) => { list!(@rows $this.discards($limit)) };
+    ($this:ident.$method:ident($after:ident, $limit:ident) $_:tt) => {{
+        let found = pooled!($this, |connection, schema| $method(connection, schema, $after, $limit))?;
+        $this.noted_page(found, $limit).await
+    }};
+    (@rows $this:ident.$method:ident($($argument:ident),*)) => {{
+        let found = pooled!($this, |connection, schema| $method(connection, schema, $($argument),*))?;
+        $this.note(found.unread).await?;
+        Ok(found.rows)
+    }};
+}
+
+forward_port! { impl Storage for PostgresStorage { answer_from_pool! } }
+forward_port! { impl Storage for BoundPostgres<'_> { answer_in_transaction! } }
+forward_port! { impl OperatorReads for PostgresStorage { list! } }
+forward_port! { impl Credentials for PostgresStorage { list! } }
 
 #[async_trait]
 impl Outbox for PostgresStorage {
@@ -177,68 +206,6 @@ impl Bookkeeping for PostgresStorage {
         let read = reading.await;
         end(lease, &read);
         Ok(read.map_err(error::of_read)?)
-    }
-}
-
-#[async_trait]
-impl OperatorReads for PostgresStorage {
-    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        let found =
-            on_connection!(self.base, |connection, schema| read::waiting(connection, schema, parked_before, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
-        let found =
-            on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
-        let found = on_connection!(self.base, |connection, schema| read::given_up(connection, schema, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
-        let found = on_connection!(self.base, |connection, schema| read::discards(connection, schema, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| set_aside::list(connection, schema, limit))?)
-    }
-}
-
-#[async_trait]
-impl Credentials for PostgresStorage {
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
-        let now = self.now_sql();
-        Ok(repeating!(self.base, |connection, schema| work::touch_key(
-            connection,
-            (schema, &now),
-            account_id,
-            id,
-            pause
-        ))?)
-    }
-
-    async fn subscription_secrets(
-        &self,
-        after: Option<SubscriptionId>,
-        limit: Limit,
-    ) -> Result<Page<SubscriptionSecrets>, PortError> {
-        let found = on_connection!(self.base, |connection, schema| read::subscription_secrets(
-            connection, schema, after, limit
-        ))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
-        let found =
-            on_connection!(self.base, |connection, schema| read::provisionings(connection, schema, after, limit))?;
-        self.noted_page(found, limit).await
     }
 }
 

@@ -3,20 +3,22 @@
 //! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `lent!`), and in
 //! how they apply a change set.
 
-use serront_core::forward_storage;
+use serront_core::forward_port;
 use serront_core::idempotency::Kept;
 use serront_core::ledger::POSTED_WITHIN;
 use serront_core::ports::Clock;
 use serront_core::ports::signatures::*;
 
 use super::bound::{SqliteTransaction, lent};
-use super::money::{adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts};
+use super::money::{
+    adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
+};
 use super::read::{
-    account, audit, checkout, counts, deliveries, delivery, effect, inbox, key, keys, merchant, order, orders, outcome,
-    service, services, session, shop,
+    account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, key, keys, merchant,
+    order, orders, outcome, provisionings, service, services, session, shop, subscription_secrets, waiting,
 };
 use super::writer::{Job, Record};
-use super::{SqliteStorage, books, installation, layout, money, pooled, read, set_aside};
+use super::{SqliteStorage, books, installation, layout, pooled, read, set_aside};
 use crate::sql::error::Failed;
 
 /// Leaves out an outcome whose time has ended by the storage's clock.
@@ -55,8 +57,30 @@ macro_rules! answer_in_transaction {
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(lent, $this.$method($($argument),*)) };
 }
 
-forward_storage! { impl Storage for SqliteStorage { answer_from_pool! } }
-forward_storage! { impl Storage for SqliteTransaction { answer_in_transaction! } }
+/// Lists across all accounts. Rows that can't be read are put on record and left out.
+macro_rules! list {
+    ($this:ident.set_aside($limit:ident) $_:tt) => { pooled!($this, |connection| set_aside::list(connection, $limit)) };
+    ($this:ident.touch_key($account_id:ident, $id:ident, $pause:ident) $_:tt) => {{
+        let at = $this.clock.now();
+        Ok($this.write(|reply| Job::TouchKey(($account_id, $id), (at, $pause), reply)).await?)
+    }};
+    ($this:ident.waiting($parked_before:ident, $limit:ident) $_:tt) => { list!(@rows $this.waiting($parked_before, $limit)) };
+    ($this:ident.discards($limit:ident) $_:tt) => { list!(@rows $this.discards($limit)) };
+    ($this:ident.$method:ident($after:ident, $limit:ident) $_:tt) => {{
+        let found = pooled!($this, |connection| $method(connection, $after, $limit))?;
+        $this.noted_page(found, $limit).await
+    }};
+    (@rows $this:ident.$method:ident($($argument:ident),*)) => {{
+        let found = pooled!($this, |connection| $method(connection, $($argument),*))?;
+        $this.note(found.unread).await?;
+        Ok(found.rows)
+    }};
+}
+
+forward_port! { impl Storage for SqliteStorage { answer_from_pool! } }
+forward_port! { impl Storage for SqliteTransaction { answer_in_transaction! } }
+forward_port! { impl OperatorReads for SqliteStorage { list! } }
+forward_port! { impl Credentials for SqliteStorage { list! } }
 
 #[async_trait]
 impl Outbox for SqliteStorage {
@@ -117,57 +141,6 @@ impl Bookkeeping for SqliteStorage {
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
         pooled!(self, |connection| books::books(connection, account_id, verification))
-    }
-}
-
-#[async_trait]
-impl OperatorReads for SqliteStorage {
-    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        let found = pooled!(self, |connection| read::waiting(connection, parked_before, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
-        let found = pooled!(self, |connection| money::payouts_in_flight(connection, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
-        let found = pooled!(self, |connection| read::given_up(connection, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
-        let found = pooled!(self, |connection| read::discards(connection, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
-        pooled!(self, |connection| set_aside::list(connection, limit))
-    }
-}
-
-#[async_trait]
-impl Credentials for SqliteStorage {
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
-        let at = self.clock.now();
-        Ok(self.write(|reply| Job::TouchKey((account_id, id), (at, pause), reply)).await?)
-    }
-
-    async fn subscription_secrets(
-        &self,
-        after: Option<SubscriptionId>,
-        limit: Limit,
-    ) -> Result<Page<SubscriptionSecrets>, PortError> {
-        let found = pooled!(self, |connection| read::subscription_secrets(connection, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
-        let found = pooled!(self, |connection| read::provisionings(connection, after, limit))?;
-        self.noted_page(found, limit).await
     }
 }
 

@@ -8,10 +8,38 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+/// Declares a port, or a part of one: its trait exactly as written, and the macro `$signatures!`, which passes the trait's
+/// signatures to another macro. `$` itself is passed as `$dollar`, because the inner macro has variables too.
+macro_rules! part {
+    ($signatures:ident! $(#[$about:meta])* pub trait $Part:ident {
+        $($(#[$doc:meta])* async fn $method:ident $inputs:tt -> $answer:ty;)+
+    }) => {
+        part! {
+            @declare ($) $signatures [$(#[$about])*] $Part
+            [$($(#[$doc])* async fn $method $inputs -> $answer;)+] [$(async fn $method $inputs -> $answer;)+]
+        }
+    };
+    (@declare ($dollar:tt) $signatures:ident [$($about:tt)*] $Part:ident [$($documented:tt)*] [$($signature:tt)*]) => {
+        $($about)*
+        #[async_trait::async_trait]
+        pub trait $Part: Send + Sync { $($documented)* }
+
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! $signatures {
+            ([$dollar($dollar callback:tt)*] $dollar($dollar context:tt)*) => {
+                $dollar($dollar callback)*! { $dollar($dollar context)* trait $Part { $($signature)* } }
+            };
+        }
+    };
+}
+
 mod environment;
+mod forward;
 mod mail;
 mod plugipay;
 mod receipts;
+pub mod signatures;
 mod sink;
 mod storage;
 
@@ -22,7 +50,7 @@ pub use receipts::{QuarantinedReceipt, Receipts, StoredReceipt};
 pub use sink::{Post, Posted, Sink, TargetError, TargetRefused};
 pub use storage::{
     AccountReads, Bookkeeping, CommitError, Commits, Credentials, FundsReads, LeaseLost, OnlineReads, OperatorReads,
-    OrderReads, Outbox, RecordError, ShopReads, Storage, Upkeep, WebhookReads, WorkStorage, signatures,
+    OrderReads, Outbox, RecordError, ShopReads, Storage, Upkeep, WebhookReads, WorkStorage,
 };
 
 pub use crate::snapshots::{

@@ -378,8 +378,12 @@ impl Faults {
     }
 
     /// A read that may fail. A read changes nothing, so its outcome is never unknown.
-    async fn read<T, F: Future<Output = Result<T, PortError>>>(&self, read: impl Fn() -> F) -> Result<T, PortError> {
-        self.around(Call::Read, read, refused_read).await
+    async fn read<T, F: Future<Output = Result<T, PortError>>>(
+        &self,
+        call: Call,
+        read: impl Fn() -> F,
+    ) -> Result<T, PortError> {
+        self.around(call, read, refused_read).await
     }
 
     /// A write that may fail.

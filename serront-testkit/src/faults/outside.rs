@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serront_core::ids::{AccountId, InstallationId, UploadId};
+use serront_core::forward_port;
 use serront_core::mail::MailMessage;
 use serront_core::ports::{
-    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, Post, Posted, QuarantinedReceipt,
-    Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
+    Mailer, Plugipay, PlugipayAnswer, PlugipayCall, PortError, PortErrorKind, Post, Posted, Sink, TargetError,
+    TargetRefused,
 };
-use serront_core::time::Timestamp;
 
-use super::{Call, FAILURE, Faults, refused_read};
+use super::{Call, FAILURE, Faults};
 
 /// Declares a wrapper that consists of a port and its faults, and of one field more if it needs one.
 macro_rules! wrapper {
@@ -63,63 +62,27 @@ wrapper! {
     FaultyReceipts
 }
 
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl<P: Receipts + ?Sized> Receipts for FaultyReceipts<P> {
-    async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError> {
-        self.faults.write(Call::PutReceipt, || self.inner.put(account_id, upload_id, bytes)).await
-    }
-
-    async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {
-        self.faults.around(Call::GetReceipt, || self.inner.get(account_id, upload_id), refused_read).await
-    }
-
-    async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        self.faults.write(Call::DeleteReceipt, || self.inner.delete(account_id, upload_id)).await
-    }
-
-    async fn list(
-        &self,
-        before: Timestamp,
-        after: Option<(AccountId, UploadId)>,
-        limit: u32,
-    ) -> Result<Vec<StoredReceipt>, PortError> {
-        self.faults.around(Call::ListReceipts, || self.inner.list(before, after, limit), refused_read).await
-    }
-
-    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError> {
-        self.faults.write(Call::QuarantineReceipt, || self.inner.quarantine(account_id, upload_id, since)).await
-    }
-
-    async fn quarantined(
-        &self,
-        before: Timestamp,
-        after: Option<(AccountId, UploadId)>,
-        limit: u32,
-    ) -> Result<Vec<QuarantinedReceipt>, PortError> {
-        self.faults.around(Call::ListReceipts, || self.inner.quarantined(before, after, limit), refused_read).await
-    }
-
-    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        self.faults.write(Call::RestoreReceipt, || self.inner.restore(account_id, upload_id)).await
-    }
-
-    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        self.faults.write(Call::DiscardReceipt, || self.inner.discard(account_id, upload_id)).await
-    }
-
-    async fn installation(&self) -> Result<Option<InstallationId>, PortError> {
-        self.faults.around(Call::GetReceipt, || self.inner.installation(), refused_read).await
-    }
-
-    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
-        self.faults.write(Call::BeginInstallation, || self.inner.begin_installation(id)).await
-    }
-
-    async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {
-        self.faults.write(Call::AdoptReceipts, || self.inner.adopt(id)).await
-    }
+/// The body of every method: the call on the wrapped store, with a fault around it.
+macro_rules! faulty {
+    ($this:ident.put $arguments:tt $_:tt) => { faulty!(write, PutReceipt, $this.put $arguments) };
+    ($this:ident.delete $arguments:tt $_:tt) => { faulty!(write, DeleteReceipt, $this.delete $arguments) };
+    ($this:ident.quarantine $arguments:tt $_:tt) => { faulty!(write, QuarantineReceipt, $this.quarantine $arguments) };
+    ($this:ident.restore $arguments:tt $_:tt) => { faulty!(write, RestoreReceipt, $this.restore $arguments) };
+    ($this:ident.discard $arguments:tt $_:tt) => { faulty!(write, DiscardReceipt, $this.discard $arguments) };
+    ($this:ident.begin_installation $arguments:tt $_:tt) => {
+        faulty!(write, BeginInstallation, $this.begin_installation $arguments)
+    };
+    ($this:ident.adopt $arguments:tt $_:tt) => { faulty!(write, AdoptReceipts, $this.adopt $arguments) };
+    ($this:ident.get $arguments:tt $_:tt) => { faulty!(read, GetReceipt, $this.get $arguments) };
+    ($this:ident.installation $arguments:tt $_:tt) => { faulty!(read, GetReceipt, $this.installation $arguments) };
+    ($this:ident.list $arguments:tt $_:tt) => { faulty!(read, ListReceipts, $this.list $arguments) };
+    ($this:ident.quarantined $arguments:tt $_:tt) => { faulty!(read, ListReceipts, $this.quarantined $arguments) };
+    ($kind:ident, $call:ident, $this:ident.$method:ident($($argument:ident),*)) => {
+        $this.faults.$kind(Call::$call, || $this.inner.$method($($argument),*)).await
+    };
 }
+
+forward_port! { impl<P> Receipts for FaultyReceipts<P> { faulty! } }
 
 wrapper! {
     /// Wraps a mailer: calls fail as its [`Faults`] say.

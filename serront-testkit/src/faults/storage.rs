@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use serront_core::change::{ChangeSet, Committed};
-use serront_core::forward_storage;
+use serront_core::forward_port;
 use serront_core::ports::{CommitError, Commits};
 
 use super::outside::wrapper;
@@ -49,11 +49,11 @@ macro_rules! faulty {
     };
     ($this:ident.put_key_check $arguments:tt $_:tt) => { faulty!(@write PutKeyCheck, $this.put_key_check $arguments) };
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => {
-        $this.faults.read(|| $this.inner.$method($(Clone::clone(&$argument)),*)).await
+        $this.faults.read(Call::Read, || $this.inner.$method($(Clone::clone(&$argument)),*)).await
     };
     (@write $call:ident, $this:ident.$method:ident($($argument:ident),*)) => {
         $this.faults.write(Call::$call, || $this.inner.$method($(Clone::clone(&$argument)),*)).await
     };
 }
 
-forward_storage! { impl<S> WorkStorage for FaultyStorage<S> { faulty! } }
+forward_port! { impl<S> WorkStorage for FaultyStorage<S> { faulty! } }

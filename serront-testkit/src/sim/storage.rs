@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use serront_core::forward_storage;
+use serront_core::forward_port;
 use serront_core::ports::signatures::*;
 use serront_core::ports::{PortErrorKind, WorkStorage};
 
@@ -255,4 +255,4 @@ macro_rules! sent {
     }};
 }
 
-forward_storage! { impl WorkStorage for NetStorage { sent! } }
+forward_port! { impl WorkStorage for NetStorage { sent! } }

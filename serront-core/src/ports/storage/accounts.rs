@@ -1,6 +1,6 @@
 //! Accounts and their API keys.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __account_reads!

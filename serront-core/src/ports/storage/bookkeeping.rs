@@ -1,6 +1,6 @@
 //! Folding and verification.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __bookkeeping!

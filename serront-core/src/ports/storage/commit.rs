@@ -1,7 +1,7 @@
 //! The only write of the domain.
 
-use super::signatures::*;
 use crate::change::Duplicate;
+use crate::ports::signatures::*;
 
 /// Why a commit did not land.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The use of API keys, and the secrets to seal again when the keys of the installation change.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __credentials!

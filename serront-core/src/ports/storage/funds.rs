@@ -1,6 +1,6 @@
 //! Balances, payouts and adjustments.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __funds_reads!

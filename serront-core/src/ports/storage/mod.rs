@@ -18,46 +18,18 @@
 //! An adapter implements the parts; [`Storage`] and [`WorkStorage`] are their sums, and every type with all parts implements
 //! them. An adapter that binds to a transaction of the host implements the parts of [`Storage`] only.
 //!
-//! A wrapper around a storage uses [`forward_storage!`](crate::forward_storage), which knows every signature from here.
-
-/// Declares a part: its trait exactly as written, and the macro `$signatures!`, which passes the trait's signatures to
-/// another macro. `$` itself is passed as `$dollar`, because the inner macro has variables too.
-macro_rules! part {
-    ($signatures:ident! $(#[$about:meta])* pub trait $Part:ident {
-        $($(#[$doc:meta])* async fn $method:ident $inputs:tt -> $answer:ty;)+
-    }) => {
-        part! {
-            @declare ($) $signatures [$(#[$about])*] $Part
-            [$($(#[$doc])* async fn $method $inputs -> $answer;)+] [$(async fn $method $inputs -> $answer;)+]
-        }
-    };
-    (@declare ($dollar:tt) $signatures:ident [$($about:tt)*] $Part:ident [$($documented:tt)*] [$($signature:tt)*]) => {
-        $($about)*
-        #[async_trait::async_trait]
-        pub trait $Part: Send + Sync { $($documented)* }
-
-        #[doc(hidden)]
-        #[macro_export]
-        macro_rules! $signatures {
-            ([$dollar($dollar callback:tt)*] $dollar($dollar context:tt)*) => {
-                $dollar($dollar callback)*! { $dollar($dollar context)* trait $Part { $($signature)* } }
-            };
-        }
-    };
-}
+//! A wrapper around a storage uses [`forward_port!`](crate::forward_port), which knows every signature from here.
 
 mod accounts;
 mod bookkeeping;
 mod commit;
 mod credentials;
-mod forward;
 mod funds;
 mod online;
 mod operator;
 mod orders;
 mod outbox;
 mod shop;
-pub mod signatures;
 mod upkeep;
 mod webhooks;
 

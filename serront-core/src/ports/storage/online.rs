@@ -1,6 +1,6 @@
 //! Online payment: checkouts, Plugipay's sessions and notifications, and exceptions.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __online_reads!

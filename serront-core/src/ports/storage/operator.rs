@@ -1,6 +1,6 @@
 //! Lists across all accounts, for the operator.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __operator_reads!

@@ -1,6 +1,6 @@
 //! Orders, their counts and their audit trails.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __order_reads!

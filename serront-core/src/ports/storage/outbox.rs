@@ -1,6 +1,6 @@
 //! The outbox: leases, attempts and streaks.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 /// The lease ran out, and another worker took the effect or finished it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

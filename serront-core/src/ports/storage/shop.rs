@@ -1,6 +1,6 @@
 //! Services and storefronts.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __shop_reads!

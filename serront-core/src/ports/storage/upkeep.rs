@@ -1,6 +1,6 @@
 //! The installation, readiness, and retention.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __upkeep!

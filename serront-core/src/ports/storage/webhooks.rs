@@ -1,6 +1,6 @@
 //! Deliveries, and the other effects of one account.
 
-use super::signatures::*;
+use crate::ports::signatures::*;
 
 part! {
     __webhook_reads!

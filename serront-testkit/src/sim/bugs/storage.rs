@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use serront_core::effect::EffectId;
-use serront_core::forward_storage;
+use serront_core::forward_port;
 use serront_core::ids::{AccountId, OrderId};
 use serront_core::key::KeyRecord;
 use serront_core::order::WorkStatus;
@@ -89,4 +89,4 @@ macro_rules! planted {
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { $this.0.$method($($argument),*).await };
 }
 
-forward_storage! { impl WorkStorage for Planted { planted! } }
+forward_port! { impl WorkStorage for Planted { planted! } }

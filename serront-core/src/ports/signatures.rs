@@ -1,5 +1,5 @@
-//! Every name in the signatures of the storage port, for adapters and wrappers: `use serront_core::ports::signatures::*`. The
-//! parts and [`forward_storage!`](crate::forward_storage) import all of it too.
+//! Every name in the signatures of the storage port and of the receipts' store, for adapters and wrappers:
+//! `use serront_core::ports::signatures::*`. [`forward_port!`](crate::forward_port) imports all of it too.
 
 pub use std::time::Duration;
 
@@ -7,7 +7,7 @@ pub use async_trait::async_trait;
 
 pub use super::{
     AccountReads, Bookkeeping, CommitError, Commits, Credentials, FundsReads, OnlineReads, OperatorReads, OrderReads,
-    Outbox, RecordError, ShopReads, Upkeep, WebhookReads,
+    Outbox, PortError, QuarantinedReceipt, Receipts, RecordError, ShopReads, StoredReceipt, Upkeep, WebhookReads,
 };
 pub use crate::audit::AuditRecord;
 pub use crate::books::Verification;
@@ -31,7 +31,6 @@ pub use crate::page::{
 };
 pub use crate::payout::{Payout, PayoutAudit, PayoutStatus};
 pub use crate::policy::DeliveryShares;
-pub use crate::ports::PortError;
 pub use crate::provisioning::Provisioning;
 pub use crate::receipt::Digest256;
 pub use crate::sealed::SealedSecret;
