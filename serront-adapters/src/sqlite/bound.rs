@@ -58,7 +58,7 @@ pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot
         return;
     }
     let (end, ended) = oneshot::channel();
-    // If the caller is gone, the loan is dropped, which ends it.
+    // If the caller no longer waits, the loan is dropped, which ends it.
     let _ = reply.send(Ok(Loan { connection: Arc::clone(connection), over: Arc::clone(&over), end, deadline }));
     let ended = tokio::time::timeout_at(deadline, ended).await;
     let mut connection = connection.lock().await;
