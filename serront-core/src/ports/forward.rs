@@ -11,16 +11,16 @@
 /// wrapped!(self.orders(account_id, filter, after, limit) [filter: OrderFilter,])
 /// ```
 ///
-/// To change one method, add an arm that names it. `<S>` makes the impl generic over the wrapped port.
+/// To change one method, add an arm that names it. `<S>` makes the impl generic over the wrapped port, which may be a `dyn` one.
 ///
 /// ```
+/// use std::sync::Arc;
+///
 /// use serront_core::forward_port;
-/// use serront_core::ids::AccountId;
 /// use serront_core::order::WorkCounts;
-/// use serront_core::ports::{OrderReads, PortError};
 ///
 /// /// A storage that reports no orders in any state.
-/// struct WithoutCounts<S>(S);
+/// struct WithoutCounts<S: ?Sized>(Arc<S>);
 ///
 /// macro_rules! without_counts {
 ///     ($this:ident.counts($account_id:ident) $_:tt) => {{
