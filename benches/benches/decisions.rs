@@ -9,7 +9,7 @@ use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{self, Context, OrderPatch, PlaceOrder};
 use serront_core::orders::order::{Language, WorkStatus};
 use serront_core::policy::Policy;
-use serront_core::ports::Storage;
+use serront_core::ports::{AccountReads, OrderReads, ShopReads};
 use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::text::Slug;
 use serront_core::primitives::time::Timestamp;

@@ -1,5 +1,4 @@
 //! (b) The library: its service over one of its storages, with the system's clock, ids and secrets.
-#![deny(clippy::missing_trait_methods)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,40 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::accounts::actor::Actor;
-use serront_core::accounts::key::KeyRecord;
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{DeliveryRecord, EffectId, EffectRecord};
 use serront_core::changes::idempotency::Scope;
-use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::online::exception::{ExceptionStatus, PaymentException};
-use serront_core::online::inbox::{InboxRecord, InboxStatus};
-use serront_core::online::provisioning::Provisioning;
-use serront_core::orders::audit::AuditRecord;
-use serront_core::orders::order::{OrderNumber, WorkCounts};
+use serront_core::forward_port;
+use serront_core::online::inbox::InboxStatus;
+use serront_core::orders::order::WorkCounts;
 use serront_core::policy::Policy;
 use serront_core::ports::NoKeys;
-use serront_core::ports::{Clock, CommitError, PortError, Storage, WorkStorage};
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId,
-};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
-use serront_core::primitives::text::Slug;
+use serront_core::ports::{Clock, OrderReads, PortError, WorkStorage};
+use serront_core::primitives::page::Limit;
 use serront_core::primitives::version::Version;
 use serront_core::service::{Commands, Environment};
-use serront_core::shop::catalog::Service;
-use serront_core::snapshots::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, ExceptionSnapshot, FundsSnapshot, OrderKey, OrderSnapshot,
-    PayoutKey, PayoutSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
-};
-use serront_core::snapshots::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter, OrderRow,
-    PayoutPosition,
-};
+use serront_core::snapshots::OrderFilter;
+use serront_core::snapshots::{OrderKey, OrderSnapshot};
 use serront_core::work::fold::Folder;
-
 use tokio::sync::oneshot;
 
 use crate::stage::{PageSeen, Request, Trouble, Way};
@@ -57,7 +35,7 @@ impl<S: WorkStorage> Library<S> {
         Ok(Self { storage, policy: Policy::default(), actor: Actor::host(crate::hand::ACTOR)? })
     }
 
-    /// Folds as a host does, until the sender goes; answers how many deltas it were.
+    /// Folds as a host does until the sender is dropped, and returns the number of deltas folded.
     pub(crate) async fn fold(&self, mut end: oneshot::Receiver<()>) -> Result<u64, Trouble> {
         let mut folder = Folder::new(&*self.storage, self.environment());
         let mut deltas = 0;
@@ -122,33 +100,15 @@ impl<S: WorkStorage> Way for Library<S> {
     }
 }
 
-/// A storage whose first answer about an order is one version behind: what a caller sees whose order is written by
-/// somebody else between its read and its commit. The change set made of it conflicts, for certain and once.
-struct StaleOnce<'s, S> {
+/// A storage whose first answer about an order is one version behind, as if another writer had changed the order between this
+/// caller's read and its commit. The change set based on it conflicts exactly once.
+struct StaleOnce<'s, S: ?Sized> {
     storage: &'s S,
     stale: AtomicBool,
 }
 
-#[async_trait]
-impl<S: Storage> Storage for StaleOnce<'_, S> {
-    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-        self.storage.account(id, key).await
-    }
-
-    async fn service(
-        &self,
-        account_id: AccountId,
-        id: ServiceId,
-        key: Option<Scope>,
-    ) -> Result<Option<ServiceSnapshot>, PortError> {
-        self.storage.service(account_id, id, key).await
-    }
-
-    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
-        self.storage.shop(slug, scope).await
-    }
-
-    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+impl<S: OrderReads + ?Sized> StaleOnce<'_, S> {
+    async fn stale_order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
         let mut found = self.storage.order(key, scope).await?;
         if let Some(snapshot) = &mut found
             && self.stale.swap(false, Ordering::Relaxed)
@@ -158,140 +118,11 @@ impl<S: Storage> Storage for StaleOnce<'_, S> {
         }
         Ok(found)
     }
-
-    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-        self.storage.key(hash).await
-    }
-
-    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-        self.storage.keys(account_id).await
-    }
-
-    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-        self.storage.services(account_id).await
-    }
-
-    async fn orders(
-        &self,
-        account_id: AccountId,
-        filter: &OrderFilter,
-        after: Option<OrderNumber>,
-        limit: Limit,
-    ) -> Result<Page<OrderRow>, PortError> {
-        self.storage.orders(account_id, filter, after, limit).await
-    }
-
-    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-        self.storage.counts(account_id).await
-    }
-
-    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-        self.storage.audit(account_id, order_id).await
-    }
-
-    async fn deliveries(
-        &self,
-        account_id: AccountId,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryPosition>,
-        limit: Limit,
-    ) -> Result<Page<DeliveryRecord>, PortError> {
-        self.storage.deliveries(account_id, filter, after, limit).await
-    }
-
-    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
-        self.storage.delivery(account_id, id).await
-    }
-
-    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
-        self.storage.effect(account_id, id).await
-    }
-
-    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-        self.storage.merchant(id).await
-    }
-
-    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
-        self.storage.checkout(account_id, id).await
-    }
-
-    async fn session(
-        &self,
-        account_id: AccountId,
-        id: &SessionId,
-        event_id: Option<ProviderEventId>,
-    ) -> Result<SessionSnapshot, PortError> {
-        self.storage.session(account_id, id, event_id).await
-    }
-
-    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
-        self.storage.inbox(account_id, id).await
-    }
-
-    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-        self.storage.balance(account_id).await
-    }
-
-    async fn entries(
-        &self,
-        account_id: AccountId,
-        filter: &EntryFilter,
-        after: Option<EntryPosition>,
-        limit: Limit,
-    ) -> Result<Page<LedgerEntry>, PortError> {
-        self.storage.entries(account_id, filter, after, limit).await
-    }
-
-    async fn exceptions(
-        &self,
-        account_id: AccountId,
-        status: Option<ExceptionStatus>,
-        after: Option<ExceptionPosition>,
-        limit: Limit,
-    ) -> Result<Page<PaymentException>, PortError> {
-        self.storage.exceptions(account_id, status, after, limit).await
-    }
-
-    async fn exception(
-        &self,
-        account_id: AccountId,
-        id: ExceptionId,
-        key: Option<Scope>,
-    ) -> Result<Option<ExceptionSnapshot>, PortError> {
-        self.storage.exception(account_id, id, key).await
-    }
-
-    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
-        self.storage.funds(account_id, key).await
-    }
-
-    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-        self.storage.payout(key, scope).await
-    }
-
-    async fn payouts(
-        &self,
-        account_id: AccountId,
-        status: Option<PayoutStatus>,
-        after: Option<PayoutPosition>,
-        limit: Limit,
-    ) -> Result<Page<Payout>, PortError> {
-        self.storage.payouts(account_id, status, after, limit).await
-    }
-
-    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
-        self.storage.payout_audit(account_id, id).await
-    }
-
-    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError> {
-        self.storage.adjustment(account_id, key).await
-    }
-
-    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-        self.storage.outcome(account_id, id).await
-    }
-
-    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-        self.storage.commit(change).await
-    }
 }
+
+macro_rules! stale_once {
+    ($this:ident.order($($argument:ident),*) $_:tt) => { $this.stale_order($($argument),*).await };
+    ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { $this.storage.$method($($argument),*).await };
+}
+
+forward_port! { impl<S> Storage for StaleOnce<'_, S> { stale_once! } }

@@ -13,7 +13,9 @@ use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage, TargetSession};
 use serront_core::accounts::actor::Actor;
 use serront_core::orders::audit::Act;
-use serront_core::ports::{PortError, PortErrorKind, Storage as _, WorkStorage as _};
+use serront_core::ports::{
+    AccountReads as _, Bookkeeping as _, OrderReads as _, PortError, PortErrorKind, Upkeep as _,
+};
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::page::Limit;
 use serront_core::service::Failure;

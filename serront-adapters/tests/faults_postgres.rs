@@ -16,7 +16,9 @@ use serront_core::decide::{self, Context, Decision};
 use serront_core::orders::audit::Act;
 use serront_core::orders::payment::PaymentStatus;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Clock as _, CommitError, Ids as _, PortErrorKind, Storage as _, WorkStorage as _};
+use serront_core::ports::{
+    Clock as _, CommitError, Commits as _, Ids as _, OrderReads as _, Outbox as _, PortErrorKind,
+};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_core::orders::audit::Act;
 use serront_core::orders::payment::PaymentStatus;
-use serront_core::ports::{PortErrorKind, Storage as _};
+use serront_core::ports::{OrderReads as _, PortErrorKind};
 use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
 use serront_core::snapshots::OrderKey;

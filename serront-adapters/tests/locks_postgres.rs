@@ -16,7 +16,10 @@ use serront_core::changes::effect::{Effect, Errand, Lane};
 use serront_core::funds::books::Verification;
 use serront_core::orders::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Clock as _, Ids as _, Mailer, PortError, PortErrorKind, Posted, Storage as _, WorkStorage};
+use serront_core::ports::{
+    Bookkeeping as _, Clock as _, Commits as _, Ids as _, Mailer, OrderReads as _, Outbox as _, PortError,
+    PortErrorKind, Posted, Upkeep as _, WorkStorage,
+};
 use serront_core::primitives::ids::{AccountId, ChangeSetId, MailId};
 use serront_core::primitives::rejection::Code;
 use serront_core::primitives::time::Timestamp;

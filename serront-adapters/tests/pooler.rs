@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_core::accounts::actor::Actor;
-use serront_core::ports::{PortError, PortErrorKind, WorkStorage as _};
+use serront_core::ports::{PortError, PortErrorKind, Upkeep as _};
 use serront_core::service::Failure;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::pooler::Pooler;

@@ -10,7 +10,7 @@ use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_core::decide::AdjustmentInput;
 use serront_core::funds::books::{Difference, Sums, Verification, VerificationReport};
 use serront_core::funds::ledger::{EntryCode, POSTED_WITHIN};
-use serront_core::ports::{Clock, Storage as _, WorkStorage};
+use serront_core::ports::{Bookkeeping as _, Clock, FundsReads as _, Upkeep as _, WorkStorage};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::search::search_words;
 use serront_core::primitives::tier::Tier;

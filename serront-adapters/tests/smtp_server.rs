@@ -21,7 +21,7 @@ use serront_core::orders::mail::{
     BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, one_line, render,
 };
 use serront_core::orders::order::{Language, OrderNumber};
-use serront_core::ports::{Clock, Mailer, PortErrorKind, WorkStorage};
+use serront_core::ports::{Clock, Mailer, OperatorReads, PortErrorKind};
 use serront_core::primitives::ids::MailId;
 use serront_core::primitives::money::Rupiah;
 use serront_core::primitives::page::Limit;

@@ -1,244 +1,69 @@
-//! Mocks of every port, made by mockall: for a test that wants to say which calls are made, and with what.
+//! Mocks of every port, made by mockall, for teams that test their own host or adapter.
 //!
-//! A test that cares about outcomes is better off with [`crate::memory`] and [`crate::faults`], which behave; a mock
-//! only answers what it was told.
-#![allow(missing_docs, reason = "the methods are mockall's; what they stand for is documented on the ports")]
+//! Use a mock to check which calls are made and with what, or to force one exact answer. To check outcomes, prefer
+//! [`crate::memory`] and [`crate::faults`]: they behave like real adapters, while a mock only returns what it was given.
+//!
+//! A host's report on a balance, tested without any storage:
+//!
+//! ```
+//! use serront_core::primitives::ids::AccountId;
+//! use serront_core::funds::ledger::{CodeTotals, EntryCode};
+//! use serront_core::ports::{PortError, Storage};
+//! use serront_testkit::mocks::MockWorkStorage;
+//!
+//! /// The host's own code: one line for its daily report.
+//! async fn sales_line(storage: &impl Storage, account_id: AccountId) -> String {
+//!     match storage.balance(account_id).await {
+//!         Ok(totals) => {
+//!             let sales = totals.iter().find(|total| total.code == EntryCode::Sale);
+//!             format!("sales: Rp{}", sales.map_or(0, |total| total.credits))
+//!         }
+//!         Err(error) => format!("sales: not known ({error})"),
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let account_id = AccountId::from_ulid(ulid::Ulid::from_parts(1, 1));
+//! let mut storage = MockWorkStorage::new();
+//! storage
+//!     .expect_balance()
+//!     .return_once(|_| Ok(vec![CodeTotals { code: EntryCode::Sale, debits: 0, credits: 150_000 }]));
+//! assert_eq!(sales_line(&storage, account_id).await, "sales: Rp150000");
+//!
+//! storage.expect_balance().once().returning(|_| Err(PortError::transient("no connection")));
+//! assert_eq!(sales_line(&storage, account_id).await, "sales: not known (a port failed for now)");
+//! # });
+//! ```
+#![allow(missing_docs, reason = "mockall makes the methods; the ports document them")]
 
-use std::time::Duration;
-
-use async_trait::async_trait;
 use mockall::mock;
-use serront_core::accounts::key::{KeyRecord, SecretBytes};
-use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
-use serront_core::changes::idempotency::Scope;
-use serront_core::funds::books::Verification;
-use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::online::exception::{ExceptionStatus, PaymentException};
-use serront_core::online::inbox::InboxRecord;
+use serront_core::accounts::key::SecretBytes;
+use serront_core::accounts::sealed::SecretHolder;
 use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall};
-use serront_core::online::provisioning::Provisioning;
-use serront_core::orders::audit::AuditRecord;
 use serront_core::orders::mail::MailMessage;
-use serront_core::orders::order::{OrderNumber, WorkCounts};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    Clock, CommitError, Ids, Mailer, Plugipay, PortError, Post, Posted, QuarantinedReceipt, Receipts, RecordError,
-    Sealer, Secrets, Sink, Storage, StoredReceipt, TargetError, WorkStorage,
-};
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, IdSequence, InstallationId, KeyId, OrderId, PayoutId,
-    ServiceId, SubscriptionId, UploadId,
-};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
-use serront_core::primitives::text::Slug;
-use serront_core::primitives::time::Timestamp;
-use serront_core::shop::catalog::Service;
-use serront_core::snapshots::set_aside::SetAsides;
-use serront_core::snapshots::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, ExceptionSnapshot, Fence, FundsSnapshot, InstallationRow,
-    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned, ServiceSnapshot, SessionSnapshot,
-    ShopSnapshot, SubscriptionSecrets,
-};
-use serront_core::snapshots::{
-    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter,
-    OrderRow, PayoutPosition,
-};
-use serront_core::webhooks::subscription::Streak;
+use serront_core::port_signatures;
+use serront_core::ports::signatures::*;
+use serront_core::ports::{Clock, Ids, Mailer, Plugipay, Post, Posted, Sealer, Secrets, Sink, TargetError};
+use serront_core::primitives::ids::IdSequence;
 
-mock! {
-    /// A mock of [`WorkStorage`], and so of [`Storage`] too.
-    #[derive(Debug)]
-    pub WorkStorage {}
+macro_rules! mock_port {
+    ($Port:ident $(trait $Part:ident {
+        $(async fn $method:ident(&self $($argument:tt)*) -> $answer:ty;)+
+    })+) => {
+        mock! {
+            #[derive(Debug)]
+            pub $Port {}
 
-    #[async_trait]
-    impl Storage for WorkStorage {
-        async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError>;
-        async fn service(
-            &self,
-            account_id: AccountId,
-            id: ServiceId,
-            key: Option<Scope>,
-        ) -> Result<Option<ServiceSnapshot>, PortError>;
-        async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError>;
-        async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError>;
-        async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError>;
-        async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError>;
-        async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError>;
-        async fn orders(
-            &self,
-            account_id: AccountId,
-            filter: &OrderFilter,
-            after: Option<OrderNumber>,
-            limit: Limit,
-        ) -> Result<Page<OrderRow>, PortError>;
-        async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError>;
-        async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError>;
-        async fn deliveries(
-            &self,
-            account_id: AccountId,
-            filter: &DeliveryFilter,
-            after: Option<DeliveryPosition>,
-            limit: Limit,
-        ) -> Result<Page<DeliveryRecord>, PortError>;
-        async fn delivery(
-            &self,
-            account_id: AccountId,
-            id: DeliveryId,
-        ) -> Result<Option<DeliveryRecord>, PortError>;
-        async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError>;
-        async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError>;
-        async fn checkout(
-            &self,
-            account_id: AccountId,
-            id: CheckoutId,
-        ) -> Result<Option<CheckoutSnapshot>, PortError>;
-        async fn session(
-            &self,
-            account_id: AccountId,
-            id: &SessionId,
-            event_id: Option<ProviderEventId>,
-        ) -> Result<SessionSnapshot, PortError>;
-        async fn inbox(
-            &self,
-            account_id: AccountId,
-            id: &ProviderEventId,
-        ) -> Result<Option<InboxRecord>, PortError>;
-        async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError>;
-        async fn entries(
-            &self,
-            account_id: AccountId,
-            filter: &EntryFilter,
-            after: Option<EntryPosition>,
-            limit: Limit,
-        ) -> Result<Page<LedgerEntry>, PortError>;
-        async fn exceptions(
-            &self,
-            account_id: AccountId,
-            status: Option<ExceptionStatus>,
-            after: Option<ExceptionPosition>,
-            limit: Limit,
-        ) -> Result<Page<PaymentException>, PortError>;
-        async fn exception(
-            &self,
-            account_id: AccountId,
-            id: ExceptionId,
-            key: Option<Scope>,
-        ) -> Result<Option<ExceptionSnapshot>, PortError>;
-        async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError>;
-        async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError>;
-        async fn payouts(
-            &self,
-            account_id: AccountId,
-            status: Option<PayoutStatus>,
-            after: Option<PayoutPosition>,
-            limit: Limit,
-        ) -> Result<Page<Payout>, PortError>;
-        async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError>;
-        async fn adjustment(
-            &self,
-            account_id: AccountId,
-            key: &AdjustmentKey,
-        ) -> Result<Option<Adjustment>, PortError>;
-        async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError>;
-        async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError>;
-    }
-
-    #[async_trait]
-    impl WorkStorage for WorkStorage {
-        async fn take_due(
-            &self,
-            lane: Lane,
-            limit: u32,
-            shares: DeliveryShares,
-            lease: Duration,
-        ) -> Result<Vec<Due>, PortError>;
-        async fn complete_before(&self) -> Result<Timestamp, PortError>;
-        async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError>;
-        async fn record_attempt(
-            &self,
-            account_id: AccountId,
-            id: EffectId,
-            fence: Fence,
-            attempt: &Attempt,
-            next: NextAttempt,
-        ) -> Result<(), RecordError>;
-        async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError>;
-        async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError>;
-        async fn payouts_in_flight(
-            &self,
-            after: Option<PayoutPosition>,
-            limit: Limit,
-        ) -> Result<Page<Payout>, PortError>;
-        async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError>;
-        async fn subscription_secrets(
-            &self,
-            after: Option<SubscriptionId>,
-            limit: Limit,
-        ) -> Result<Page<SubscriptionSecrets>, PortError>;
-        async fn provisionings(
-            &self,
-            after: Option<AccountId>,
-            limit: Limit,
-        ) -> Result<Page<Provisioning>, PortError>;
-        async fn given_up(
-            &self,
-            after: Option<EffectPosition>,
-            limit: Limit,
-        ) -> Result<Page<EffectRecord>, PortError>;
-        async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError>;
-        async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError>;
-        async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError>;
-        async fn prune(&self, prune: Prune) -> Result<Pruned, PortError>;
-        async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError>;
-        async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError>;
-        async fn now(&self) -> Result<Timestamp, PortError>;
-        async fn installation(&self) -> Result<InstallationRow, PortError>;
-        async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
-        async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError>;
-        async fn ready(&self) -> Result<(), PortError>;
-    }
+            $(#[async_trait]
+            impl $Part for $Port {
+                $(async fn $method(&self $($argument)*) -> $answer;)+
+            })+
+        }
+    };
 }
 
-mock! {
-    /// A mock of [`Receipts`].
-    #[derive(Debug)]
-    pub Receipts {}
-
-    #[async_trait]
-    impl Receipts for Receipts {
-        async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError>;
-        async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError>;
-        async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
-        async fn list(
-            &self,
-            before: Timestamp,
-            after: Option<(AccountId, UploadId)>,
-            limit: u32,
-        ) -> Result<Vec<StoredReceipt>, PortError>;
-        async fn quarantine(
-            &self,
-            account_id: AccountId,
-            upload_id: UploadId,
-            since: Timestamp,
-        ) -> Result<(), PortError>;
-        async fn quarantined(
-            &self,
-            before: Timestamp,
-            after: Option<(AccountId, UploadId)>,
-            limit: u32,
-        ) -> Result<Vec<QuarantinedReceipt>, PortError>;
-        async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
-        async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
-        async fn installation(&self) -> Result<Option<InstallationId>, PortError>;
-        async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
-        async fn adopt(&self, id: InstallationId) -> Result<(), PortError>;
-    }
-}
+port_signatures! { WorkStorage [mock_port] [WorkStorage] }
+port_signatures! { Receipts [mock_port] [Receipts] }
 
 mock! {
     /// A mock of [`Mailer`].
@@ -330,7 +155,7 @@ mod tests {
     use super::*;
     use crate::world::{self, World};
 
-    /// What the service does with its ports, call by call: it reads, commits, meets a conflict, waits, and does it again.
+    /// The calls of a command that meets a conflict: read, commit, wait, read again, commit again.
     #[tokio::test]
     async fn a_conflict_is_read_and_decided_anew() {
         let world = World::new();

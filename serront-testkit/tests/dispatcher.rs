@@ -11,7 +11,9 @@ use serront_core::changes::change::Guard;
 use serront_core::changes::effect::{Attempt, EffectStatus, Lane};
 use serront_core::decide::{self, Context, Decision};
 use serront_core::orders::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
-use serront_core::ports::{Clock, Ids, PortErrorKind, Posted, RecordError, Storage, WorkStorage};
+use serront_core::ports::{
+    AccountReads, Clock, Commits, Ids, OperatorReads, OrderReads, PortErrorKind, Posted, RecordError, WorkStorage,
+};
 use serront_core::primitives::ids::SubscriptionId;
 use serront_core::primitives::page::Limit;
 use serront_core::snapshots::DeliveryFilter;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
 use serront_core::orders::receipt::samples;
-use serront_core::ports::{Clock as _, Ids as _, PortErrorKind, Receipts as _, Sealer, WorkStorage as _};
+use serront_core::ports::{Clock as _, Ids as _, PortErrorKind, Receipts as _, Sealer, Upkeep as _};
 use serront_core::primitives::ids::InstallationId;
 use serront_core::service::{Commands, Environment, KeysError, OtherKeys};
 use serront_core::work::installation::{MeetError, Strangers, adopt, clock_off, meet};

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use serront_core::decide::{AdjustmentInput, PayoutStep, Requester};
 use serront_core::funds::books::{Verification, VerificationReport};
 use serront_core::funds::payout::PayoutInput;
-use serront_core::ports::WorkStorage;
+use serront_core::ports::Bookkeeping;
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;
 use serront_core::primitives::tier::Tier;

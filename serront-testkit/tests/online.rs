@@ -14,7 +14,7 @@ use serront_core::orders::audit::Act;
 use serront_core::orders::exception_kind::ExceptionKind;
 use serront_core::orders::order::WorkStatus;
 use serront_core::orders::payment::PaymentStatus;
-use serront_core::ports::{Clock, Storage, WorkStorage};
+use serront_core::ports::{Clock, OperatorReads, OrderReads, Outbox};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::provider::SessionId;
 use serront_core::primitives::rejection::Code;

@@ -23,7 +23,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use serront_core::changes::idempotency::IdempotentRequest;
-use serront_core::ports::{Clock, PortErrorKind, Posted, Storage};
+use serront_core::ports::{Clock, Commits, PortErrorKind, Posted};
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::ids::ChangeSetId;
 use serront_core::primitives::page::Limit;

@@ -17,7 +17,7 @@ use serront_core::decide::{AdjustmentInput, ModuleSwitches, OrderPatch, PayoutSt
 use serront_core::funds::payout::{BankAccountInput, PayoutInput};
 use serront_core::orders::order::{Language, OrderInput, WorkStatus};
 use serront_core::orders::receipt::samples;
-use serront_core::ports::{Clock, Ids, Storage};
+use serront_core::ports::{Clock, Commits, Ids};
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::ids::{AccountId, OrderId, ServiceId, SubscriptionId};
 use serront_core::primitives::tier::Tier;

@@ -7,7 +7,7 @@ use serront_core::changes::change::{ChangeSet, Guard, Write};
 use serront_core::changes::effect::{DeliveryAddress, DeliveryRecord, EffectId, EffectRecord, EffectStatus};
 use serront_core::decide::{self, Context, Decision};
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock, Ids, PortErrorKind, Posted, Storage, WorkStorage};
+use serront_core::ports::{AccountReads, Clock, Ids, OperatorReads, PortErrorKind, Posted};
 use serront_core::primitives::ids::{DeliveryId, SubscriptionId};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;

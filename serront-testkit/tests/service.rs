@@ -18,7 +18,7 @@ use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{ModuleSwitches, OrderPatch};
 use serront_core::orders::order::WorkStatus;
 use serront_core::orders::payment::PaymentStatus;
-use serront_core::ports::{Clock, PortErrorKind, Storage};
+use serront_core::ports::{AccountReads, Clock, Commits, PortErrorKind};
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::rejection::{Code, Rejection};
 use serront_core::service::{Answer, Commands, Failure, WebhookRegistration};

@@ -35,7 +35,9 @@ use serront_core::online::plugipay::{Minted, Observation, Returns};
 use serront_core::orders::order::WorkStatus;
 use serront_core::orders::payment::PaymentStatus;
 use serront_core::policy::{DeliveryShares, Policy};
-use serront_core::ports::{Clock, CommitError, Storage, WorkStorage};
+use serront_core::ports::{
+    AccountReads, Clock, CommitError, Commits, FundsReads, OnlineReads, OperatorReads, OrderReads, Outbox,
+};
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::ids::{CheckoutId, IdSequence};
 use serront_core::primitives::page::Limit;

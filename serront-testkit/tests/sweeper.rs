@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serront_core::orders::receipt::samples;
 use serront_core::ports::{
-    Clock, Ids, PortError, PortErrorKind, QuarantinedReceipt, Receipts, Storage as _, StoredReceipt, WorkStorage as _,
+    Clock, Ids, PortError, PortErrorKind, QuarantinedReceipt, Receipts, StoredReceipt, Upkeep as _, WebhookReads as _,
 };
 use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
 use serront_core::primitives::page::Limit;

@@ -13,7 +13,7 @@ use serront_core::changes::change::{ChangeSet, Write};
 use serront_core::decide::ModuleSwitches;
 use serront_core::funds::ledger;
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock as _, Ids as _, WorkStorage};
+use serront_core::ports::{Bookkeeping, Clock as _, Ids as _, WorkStorage};
 use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::money::Rupiah;
 use serront_core::primitives::provider::SessionId;

@@ -17,31 +17,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serront_core::accounts::key::KeyRecord;
-use serront_core::accounts::sealed::SealedSecret;
 use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
 use serront_core::changes::idempotency::Scope;
-use serront_core::funds::books::Verification;
-use serront_core::funds::ledger::POSTED_WITHIN;
-use serront_core::funds::payout::Payout;
-use serront_core::online::inbox::InboxRecord;
 use serront_core::online::provisioning::Provisioning;
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Clock, CommitError, PortError, RecordError, WorkStorage};
+use serront_core::ports::{Clock, CommitError, PortError};
 use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{AccountId, ChangeSetId, InstallationId, KeyId, SubscriptionId, UploadId};
+use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::page::{Limit, Page};
 use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
 use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::set_aside::SetAsides;
-use serront_core::snapshots::{
-    Due, Fence, InstallationRow, NextAttempt, OrderKey, OrderSnapshot, Prune, Pruned, SessionSnapshot,
-    SubscriptionSecrets,
-};
-use serront_core::snapshots::{EffectPosition, PayoutPosition};
-use serront_core::webhooks::subscription::Streak;
+use serront_core::snapshots::{OrderKey, OrderSnapshot, SessionSnapshot};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
@@ -447,6 +433,7 @@ macro_rules! writing {
         $crate::postgres::sending!($base, false, |$connection, $schema| $work)
     };
 }
+use writing;
 
 /// Runs what writes, and does no harm if it arrives twice.
 macro_rules! repeating {
@@ -454,6 +441,7 @@ macro_rules! repeating {
         $crate::postgres::sending!($base, true, |$connection, $schema| $work)
     };
 }
+use repeating;
 
 /// The same for reads, of which it does not matter whether they arrived.
 macro_rules! on_connection {
@@ -470,9 +458,6 @@ const RECONNECTS_MAX: u32 = 32;
 /// The same for a server that takes no writes: about a second. Whoever commits sends again some times after that, and reads
 /// wait for nothing as long.
 const READ_ONLY_ROUNDS_MAX: u32 = 16;
-
-/// How often it is looked for work where all that was found can't be read.
-const ROUNDS_MAX: u32 = 32;
 
 /// Before the next connection is tried: not at all at first, while dead ones are found out, then longer, while a server comes
 /// up again.
@@ -533,12 +518,6 @@ impl PostgresStorage {
         Ok(found?.ok_or(Failed::Unreadable("session"))?)
     }
 
-    async fn find_outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-        let wanted = [(account_id, id)];
-        let found = on_connection!(self.base, |connection, schema| read::outcomes(connection, schema, &wanted))?;
-        Ok(found.into_iter().next().flatten())
-    }
-
     async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         match self.commits.enter(|| Arc::new(change.clone())) {
             Entry::Alone(slot) => {
@@ -587,205 +566,5 @@ impl PostgresStorage {
         let (page, unread) = found.page(limit);
         self.note(unread).await?;
         Ok(page)
-    }
-}
-
-#[async_trait]
-impl WorkStorage for PostgresStorage {
-    async fn take_due(
-        &self,
-        lane: Lane,
-        limit: u32,
-        shares: DeliveryShares,
-        lease: Duration,
-    ) -> Result<Vec<Due>, PortError> {
-        let now = self.now().await?;
-        if let Some(began) = self.looks.begin(now) {
-            // The next look finds what this one did not come to.
-            let _ = writing!(self.base, |connection, schema| set_aside::look_again(connection, schema, began, now));
-        }
-        for _ in 0..ROUNDS_MAX {
-            let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
-            if due == 0 {
-                return Ok(Vec::new());
-            }
-            // What was taken and not heard of comes back when its lease runs out.
-            let leased = writing!(self.base, |connection, schema| {
-                work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
-            })?;
-            if leased.is_empty() {
-                return Ok(Vec::new());
-            }
-            let Found { rows, unread } =
-                on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?;
-            if unread.is_empty() {
-                return Ok(rows);
-            }
-            let put_off =
-                writing!(self.base, |connection, schema| set_aside::put_off(connection, schema, &unread, now));
-            // What can be read was taken, whatever became of the others: their lease runs out.
-            if !rows.is_empty() {
-                return Ok(rows);
-            }
-            put_off?;
-        }
-        Ok(Vec::new())
-    }
-
-    async fn complete_before(&self) -> Result<Timestamp, PortError> {
-        let now = self.now_sql();
-        let (now, open) =
-            on_connection!(self.base, |connection, schema| money::oldest_posting(connection, (schema, &now)))?;
-        let Some(open) = open else {
-            // Somebody posts whose beginning can't be seen.
-            return Ok(Timestamp::from_millis(i64::MIN));
-        };
-        Ok(now.minus(open).minus(POSTED_WITHIN))
-    }
-
-    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
-        let now = self.now().await?;
-        Ok(on_connection!(self.base, |connection, schema| work::next_due(connection, schema, lane, now))?)
-    }
-
-    async fn record_attempt(
-        &self,
-        account_id: AccountId,
-        id: EffectId,
-        fence: Fence,
-        attempt: &Attempt,
-        next: NextAttempt,
-    ) -> Result<(), RecordError> {
-        let now = self.now_sql();
-        let recorded = writing!(self.base, |connection, schema| {
-            work::record_attempt(connection, (schema, &now), account_id, id, fence, attempt, next)
-        });
-        Ok(recorded.map_err(PortError::from)??)
-    }
-
-    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
-        let now = self.now().await?;
-        Ok(repeating!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit, now))?)
-    }
-
-    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        let found =
-            on_connection!(self.base, |connection, schema| read::waiting(connection, schema, parked_before, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
-        let found =
-            on_connection!(self.base, |connection, schema| money::payouts_in_flight(connection, schema, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::streak(connection, schema, account_id, id))?)
-    }
-
-    async fn subscription_secrets(
-        &self,
-        after: Option<SubscriptionId>,
-        limit: Limit,
-    ) -> Result<Page<SubscriptionSecrets>, PortError> {
-        let found = on_connection!(self.base, |connection, schema| read::subscription_secrets(
-            connection, schema, after, limit
-        ))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
-        let found =
-            on_connection!(self.base, |connection, schema| read::provisionings(connection, schema, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
-        let found = on_connection!(self.base, |connection, schema| read::given_up(connection, schema, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
-        let found = on_connection!(self.base, |connection, schema| read::discards(connection, schema, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| set_aside::list(connection, schema, limit))?)
-    }
-
-    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
-        let mut lease = self.base.connections.acquire().await?;
-        let time_max = self.base.answer_time_max;
-        let reading = async {
-            let connection = lease.connection()?;
-            let beginning = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-            let mut transaction = tokio::time::timeout(time_max, beginning).await.map_err(|_| Failed::Lost)??;
-            let bounds = (self.base.schema.as_str(), time_max);
-            books::books(&mut transaction, bounds, account_id, verification).await?;
-            Ok(tokio::time::timeout(time_max, transaction.commit()).await.map_err(|_| Failed::Lost)??)
-        };
-        let read = reading.await;
-        end(lease, &read);
-        Ok(read.map_err(error::of_read)?)
-    }
-
-    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
-        let now = self.now_sql();
-        Ok(repeating!(self.base, |connection, schema| work::prune(connection, (schema, &now), prune))?)
-    }
-
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
-        let now = self.now_sql();
-        Ok(repeating!(self.base, |connection, schema| work::touch_key(
-            connection,
-            (schema, &now),
-            account_id,
-            id,
-            pause
-        ))?)
-    }
-
-    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| read::named_uploads(connection, schema, uploads))?)
-    }
-
-    async fn now(&self) -> Result<Timestamp, PortError> {
-        self.now().await
-    }
-
-    async fn installation(&self) -> Result<InstallationRow, PortError> {
-        Ok(on_connection!(self.base, |connection, schema| installation::read(connection, schema))?)
-    }
-
-    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
-        Ok(writing!(self.base, |connection, schema| installation::begin(connection, schema, id))?)
-    }
-
-    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
-        Ok(writing!(self.base, |connection, schema| installation::put_key_check(
-            connection,
-            schema,
-            was.as_ref(),
-            &check
-        ))?)
-    }
-
-    async fn ready(&self) -> Result<(), PortError> {
-        // The second time on a connection that was opened for it: where an address leads changes with a failover.
-        for _ in 0..2 {
-            let (applied, takes_writes) =
-                on_connection!(self.base, |connection, schema| read::schema_version(connection, schema))?;
-            if takes_writes {
-                // A newer layout only adds to this one.
-                let pending = PortError::permanent("migrations are pending");
-                return if applied >= layout() { Ok(()) } else { Err(pending) };
-            }
-            self.base.connections.distrust();
-        }
-        Err(PortError::transient("the database server takes no writes"))
     }
 }

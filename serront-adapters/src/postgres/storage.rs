@@ -1,249 +1,258 @@
-//! The storage port, written once for both: the storage by itself, and bound to a host's transaction. They differ in which
-//! connection a read runs on, in what concurrent callers share, and in how a change set is applied.
+//! The storage port over PostgreSQL: the storage itself, and the storage bound to a transaction of the host.
+//!
+//! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `inside!`), in
+//! how they read what concurrent callers share, and in how they apply a change set.
 
-use async_trait::async_trait;
-use serront_core::accounts::key::KeyRecord;
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{DeliveryRecord, EffectId, EffectRecord};
-use serront_core::changes::idempotency::Scope;
-use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::online::exception::{ExceptionStatus, PaymentException};
-use serront_core::online::inbox::InboxRecord;
-use serront_core::online::provisioning::Provisioning;
-use serront_core::orders::audit::AuditRecord;
-use serront_core::orders::order::{OrderNumber, WorkCounts};
-use serront_core::ports::{CommitError, PortError, Storage};
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId,
-};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
-use serront_core::primitives::text::Slug;
-use serront_core::shop::catalog::Service;
-use serront_core::snapshots::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, ExceptionSnapshot, FundsSnapshot, OrderKey, OrderSnapshot,
-    PayoutKey, PayoutSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
-};
-use serront_core::snapshots::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter, OrderRow,
-    PayoutPosition,
-};
+use serront_core::forward_port;
+use serront_core::funds::ledger::POSTED_WITHIN;
+use serront_core::ports::signatures::*;
+use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
-use super::{PostgresStorage, money, pooled, read};
+use super::money::{
+    adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
+};
+use super::read::{
+    account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, keys, orders,
+    provisionings, service, services, shop, subscription_secrets, waiting,
+};
+use super::{
+    PostgresStorage, books, end, error, first, installation, layout, money, on_connection, pooled, read, repeating,
+    set_aside, work, writing,
+};
+use crate::sql::error::Failed;
+use crate::sql::set_aside::Found;
 
-macro_rules! storage {
-    ($storage:ty, $read:ident) => {
-        #[async_trait]
-        impl Storage for $storage {
-            async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::account(connection, (schema, &self.now_sql()), id, key))?)
-            }
+/// How many times [`Outbox::take_due`] looks again if it can read none of the effects that it leased.
+const ROUNDS_MAX: u32 = 32;
 
-            async fn service(
-                &self,
-                account_id: AccountId,
-                id: ServiceId,
-                key: Option<Scope>,
-            ) -> Result<Option<ServiceSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::service(
-                    connection,
-                    (schema, &self.now_sql()),
-                    account_id,
-                    id,
-                    key
-                ))?)
-            }
-
-            async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::shop(connection, (schema, &self.now_sql()), slug, scope))?)
-            }
-
-            async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
-                self.find_order(key, scope).await
-            }
-
-            async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-                self.find_key(hash).await
-            }
-
-            async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::keys(connection, schema, account_id))?)
-            }
-
-            async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-                Ok($read!(self, |connection, schema| read::services(connection, schema, account_id))?)
-            }
-
-            async fn orders(
-                &self,
-                account_id: AccountId,
-                filter: &OrderFilter,
-                after: Option<OrderNumber>,
-                limit: Limit,
-            ) -> Result<Page<OrderRow>, PortError> {
-                Ok($read!(self, |connection, schema| read::orders(
-                    connection, schema, account_id, filter, after, limit
-                ))?)
-            }
-
-            async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-                Ok($read!(self, |connection, schema| read::counts(connection, schema, account_id))?)
-            }
-
-            async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::audit(connection, schema, account_id, order_id))?)
-            }
-
-            async fn deliveries(
-                &self,
-                account_id: AccountId,
-                filter: &DeliveryFilter,
-                after: Option<DeliveryPosition>,
-                limit: Limit,
-            ) -> Result<Page<DeliveryRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::deliveries(
-                    connection, schema, account_id, filter, after, limit
-                ))?)
-            }
-
-            async fn delivery(
-                &self,
-                account_id: AccountId,
-                id: DeliveryId,
-            ) -> Result<Option<DeliveryRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::delivery(connection, schema, account_id, id))?)
-            }
-
-            async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::effect(connection, schema, account_id, id))?)
-            }
-
-            async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-                self.find_merchant(id).await
-            }
-
-            async fn checkout(
-                &self,
-                account_id: AccountId,
-                id: CheckoutId,
-            ) -> Result<Option<CheckoutSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| read::checkout(connection, schema, account_id, id))?)
-            }
-
-            async fn session(
-                &self,
-                account_id: AccountId,
-                id: &SessionId,
-                event_id: Option<ProviderEventId>,
-            ) -> Result<SessionSnapshot, PortError> {
-                self.find_session(account_id, id, event_id).await
-            }
-
-            async fn inbox(
-                &self,
-                account_id: AccountId,
-                id: &ProviderEventId,
-            ) -> Result<Option<InboxRecord>, PortError> {
-                Ok($read!(self, |connection, schema| read::inbox(connection, schema, account_id, id))?)
-            }
-
-            async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-                Ok($read!(self, |connection, schema| money::balance(connection, schema, account_id))?)
-            }
-
-            async fn entries(
-                &self,
-                account_id: AccountId,
-                filter: &EntryFilter,
-                after: Option<EntryPosition>,
-                limit: Limit,
-            ) -> Result<Page<LedgerEntry>, PortError> {
-                Ok($read!(self, |connection, schema| money::entries(
-                    connection, schema, account_id, filter, after, limit
-                ))?)
-            }
-
-            async fn exceptions(
-                &self,
-                account_id: AccountId,
-                status: Option<ExceptionStatus>,
-                after: Option<ExceptionPosition>,
-                limit: Limit,
-            ) -> Result<Page<PaymentException>, PortError> {
-                Ok($read!(self, |connection, schema| money::exceptions(
-                    connection, schema, account_id, status, after, limit
-                ))?)
-            }
-
-            async fn exception(
-                &self,
-                account_id: AccountId,
-                id: ExceptionId,
-                key: Option<Scope>,
-            ) -> Result<Option<ExceptionSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::exception(
-                    connection,
-                    (schema, &self.now_sql()),
-                    account_id,
-                    id,
-                    key
-                ))?)
-            }
-
-            async fn funds(
-                &self,
-                account_id: AccountId,
-                key: Option<Scope>,
-            ) -> Result<Option<FundsSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::funds(
-                    connection,
-                    (schema, &self.now_sql()),
-                    account_id,
-                    key
-                ))?)
-            }
-
-            async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::payout(connection, (schema, &self.now_sql()), key, scope))?)
-            }
-
-            async fn payouts(
-                &self,
-                account_id: AccountId,
-                status: Option<PayoutStatus>,
-                after: Option<PayoutPosition>,
-                limit: Limit,
-            ) -> Result<Page<Payout>, PortError> {
-                Ok($read!(self, |connection, schema| money::payouts(
-                    connection, schema, account_id, status, after, limit
-                ))?)
-            }
-
-            async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
-                Ok($read!(self, |connection, schema| money::payout_audit(connection, schema, account_id, id))?)
-            }
-
-            async fn adjustment(
-                &self,
-                account_id: AccountId,
-                key: &AdjustmentKey,
-            ) -> Result<Option<Adjustment>, PortError> {
-                Ok($read!(self, |connection, schema| money::adjustment(connection, schema, account_id, key))?)
-            }
-
-            async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-                self.find_outcome(account_id, id).await
-            }
-
-            async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-                self.apply(change).await
-            }
-        }
+/// The body of a method of the port, on a connection that `$read!` supplies.
+macro_rules! answer {
+    ($read:ident, $this:ident.commit($change:ident)) => { $this.apply($change).await };
+    ($read:ident, $this:ident.outcome($account_id:ident, $id:ident)) => {{
+        let wanted = [($account_id, $id)];
+        let found = $read!($this, |connection, schema| read::outcomes(connection, schema, &wanted))?;
+        Ok(found.into_iter().next().flatten())
+    }};
+    ($read:ident, $this:ident.account($($argument:ident),*)) => { answer!(@kept $read, $this.account($($argument),*)) };
+    ($read:ident, $this:ident.service($($argument:ident),*)) => { answer!(@kept $read, $this.service($($argument),*)) };
+    ($read:ident, $this:ident.shop($($argument:ident),*)) => { answer!(@kept $read, $this.shop($($argument),*)) };
+    ($read:ident, $this:ident.exception($($argument:ident),*)) => { answer!(@kept $read, $this.exception($($argument),*)) };
+    ($read:ident, $this:ident.funds($($argument:ident),*)) => { answer!(@kept $read, $this.funds($($argument),*)) };
+    ($read:ident, $this:ident.payout($($argument:ident),*)) => { answer!(@kept $read, $this.payout($($argument),*)) };
+    ($read:ident, $this:ident.$method:ident($($argument:ident),*)) => {
+        Ok($read!($this, |connection, schema| $method(connection, schema, $($argument),*))?)
+    };
+    // A snapshot with the outcome stored under the caller's idempotency key, which counts until its time ends.
+    (@kept $read:ident, $this:ident.$method:ident($($argument:ident),*)) => {
+        Ok($read!($this, |connection, schema| $method(connection, (schema, &$this.now_sql()), $($argument),*))?)
     };
 }
 
-storage!(PostgresStorage, pooled);
-storage!(BoundPostgres<'_>, inside);
+/// Concurrent callers share the reads that are needed most.
+macro_rules! answer_from_pool {
+    ($this:ident.order($($argument:ident),*) $_:tt) => { $this.find_order($($argument),*).await };
+    ($this:ident.key($($argument:ident),*) $_:tt) => { $this.find_key($($argument),*).await };
+    ($this:ident.merchant($($argument:ident),*) $_:tt) => { $this.find_merchant($($argument),*).await };
+    ($this:ident.session($($argument:ident),*) $_:tt) => { $this.find_session($($argument),*).await };
+    ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(pooled, $this.$method($($argument),*)) };
+}
+
+macro_rules! answer_in_transaction {
+    ($this:ident.order($key:ident, $scope:ident) $_:tt) => {{
+        let (wanted, now) = ([($key, $scope)], $this.now_sql());
+        Ok(first(inside!($this, |connection, schema| read::orders_by_key(connection, (schema, &now), &wanted))?)?)
+    }};
+    ($this:ident.key($hash:ident) $_:tt) => {
+        Ok(first(inside!($this, |connection, schema| read::keys_by_hash(connection, schema, &[$hash]))?)?)
+    };
+    ($this:ident.merchant($id:ident) $_:tt) => {{
+        let wanted = std::slice::from_ref($id);
+        Ok(first(inside!($this, |connection, schema| read::merchants(connection, schema, wanted))?)?)
+    }};
+    ($this:ident.session($account_id:ident, $id:ident, $event_id:ident) $_:tt) => {{
+        let wanted = [($account_id, $id.clone(), $event_id)];
+        let found = inside!($this, |connection, schema| read::sessions(connection, schema, &wanted))?;
+        Ok(first(found)?.ok_or(Failed::Unreadable("session"))?)
+    }};
+    ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(inside, $this.$method($($argument),*)) };
+}
+
+/// Lists across all accounts. Rows that can't be read are put on record and left out.
+macro_rules! list {
+    ($this:ident.set_aside($limit:ident) $_:tt) => {
+        Ok(pooled!($this, |connection, schema| set_aside::list(connection, schema, $limit))?)
+    };
+    ($this:ident.touch_key($account_id:ident, $id:ident, $pause:ident) $_:tt) => {{
+        let now = $this.now_sql();
+        Ok(repeating!($this.base, |connection, schema| {
+            work::touch_key(connection, (schema, &now), $account_id, $id, $pause)
+        })?)
+    }};
+    ($this:ident.waiting($parked_before:ident, $limit:ident) $_:tt) => { list!(@rows $this.waiting($parked_before, $limit)) };
+    ($this:ident.discards($limit:ident) $_:tt) => { list!(@rows $this.discards($limit)) };
+    ($this:ident.$method:ident($after:ident, $limit:ident) $_:tt) => {{
+        let found = pooled!($this, |connection, schema| $method(connection, schema, $after, $limit))?;
+        $this.noted_page(found, $limit).await
+    }};
+    (@rows $this:ident.$method:ident($($argument:ident),*)) => {{
+        let found = pooled!($this, |connection, schema| $method(connection, schema, $($argument),*))?;
+        $this.note(found.unread).await?;
+        Ok(found.rows)
+    }};
+}
+
+forward_port! { impl Storage for PostgresStorage { answer_from_pool! } }
+forward_port! { impl Storage for BoundPostgres<'_> { answer_in_transaction! } }
+forward_port! { impl OperatorReads for PostgresStorage { list! } }
+forward_port! { impl Credentials for PostgresStorage { list! } }
+
+#[async_trait]
+impl Outbox for PostgresStorage {
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        shares: DeliveryShares,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
+        let now = self.now().await?;
+        if let Some(began) = self.looks.begin(now) {
+            // If this fails, the next look finds the rows.
+            let _ = writing!(self.base, |connection, schema| set_aside::look_again(connection, schema, began, now));
+        }
+        for _ in 0..ROUNDS_MAX {
+            let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
+            if due == 0 {
+                return Ok(Vec::new());
+            }
+            // If the answer is lost, the effects become due again when their leases run out.
+            let leased = writing!(self.base, |connection, schema| {
+                work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
+            })?;
+            if leased.is_empty() {
+                return Ok(Vec::new());
+            }
+            let Found { rows, unread } =
+                on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?;
+            if unread.is_empty() {
+                return Ok(rows);
+            }
+            let put_off =
+                writing!(self.base, |connection, schema| set_aside::put_off(connection, schema, &unread, now));
+            // The readable effects are leased. If putting off the others failed, their leases run out.
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            put_off?;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
+        let now = self.now().await?;
+        Ok(on_connection!(self.base, |connection, schema| work::next_due(connection, schema, lane, now))?)
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        let now = self.now_sql();
+        let recorded = writing!(self.base, |connection, schema| {
+            work::record_attempt(connection, (schema, &now), account_id, id, fence, attempt, next)
+        });
+        Ok(recorded.map_err(PortError::from)??)
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::streak(connection, schema, account_id, id))?)
+    }
+}
+
+#[async_trait]
+impl Bookkeeping for PostgresStorage {
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        let now = self.now().await?;
+        Ok(repeating!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit, now))?)
+    }
+
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        let now = self.now_sql();
+        let (now, open) =
+            on_connection!(self.base, |connection, schema| money::oldest_posting(connection, (schema, &now)))?;
+        let Some(open) = open else {
+            // An open transaction has posted, and the server does not show when it began.
+            return Ok(Timestamp::from_millis(i64::MIN));
+        };
+        Ok(now.minus(open).minus(POSTED_WITHIN))
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        let mut lease = self.base.connections.acquire().await?;
+        let time_max = self.base.answer_time_max;
+        let reading = async {
+            let connection = lease.connection()?;
+            let beginning = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+            let mut transaction = tokio::time::timeout(time_max, beginning).await.map_err(|_| Failed::Lost)??;
+            let bounds = (self.base.schema.as_str(), time_max);
+            books::books(&mut transaction, bounds, account_id, verification).await?;
+            Ok(tokio::time::timeout(time_max, transaction.commit()).await.map_err(|_| Failed::Lost)??)
+        };
+        let read = reading.await;
+        end(lease, &read);
+        Ok(read.map_err(error::of_read)?)
+    }
+}
+
+#[async_trait]
+impl Upkeep for PostgresStorage {
+    async fn ready(&self) -> Result<(), PortError> {
+        // The second round uses a new connection: after a failover, the same address leads to another server.
+        for _ in 0..2 {
+            let (applied, takes_writes) =
+                on_connection!(self.base, |connection, schema| read::schema_version(connection, schema))?;
+            if takes_writes {
+                // A newer layout only adds to this one, so it is accepted.
+                let pending = PortError::permanent("migrations are pending");
+                return if applied >= layout() { Ok(()) } else { Err(pending) };
+            }
+            self.base.connections.distrust();
+        }
+        Err(PortError::transient("the database server takes no writes"))
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        self.now().await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        let now = self.now_sql();
+        Ok(repeating!(self.base, |connection, schema| work::prune(connection, (schema, &now), prune))?)
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| read::named_uploads(connection, schema, uploads))?)
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        Ok(on_connection!(self.base, |connection, schema| installation::read(connection, schema))?)
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        Ok(writing!(self.base, |connection, schema| installation::begin(connection, schema, id))?)
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        Ok(writing!(self.base, |connection, schema| installation::put_key_check(
+            connection,
+            schema,
+            was.as_ref(),
+            &check
+        ))?)
+    }
+}

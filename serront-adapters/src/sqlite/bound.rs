@@ -1,14 +1,13 @@
-//! A transaction that the host shares with the library: what the library changes and what the host writes become durable
-//! together, or not at all.
+//! A transaction that the host shares with the library: their writes become durable together, or not at all.
 //!
 //! ```text
-//! begin ─▶ the writer lends its connection ─▶ run · commit · rollback ─▶ the writer goes on
-//!                                          └─▶ out of time: rolled back, and the writer goes on
+//! begin ─▶ the writer lends its connection ─▶ run · commit · rollback ─▶ the writer continues
+//!                                          └─▶ time limit: rolled back ─▶ the writer continues
 //! ```
 //!
-//! The engine may roll a transaction back by itself (a full disk, an interrupted statement), and would then make each
-//! further statement durable alone. So while the connection is lent, a hook refuses every commit but the writer's own, and
-//! another one notes every rollback.
+//! The engine may roll back a transaction on its own initiative (a full disk, an interrupted statement). It would then commit
+//! every further statement separately. So while the connection is lent, a hook refuses every commit except the writer's, and
+//! another hook records every rollback.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +23,7 @@ use super::writer::Job;
 use super::{SqliteStorage, commit};
 use crate::sql::error::Failed;
 
-/// The writer's connection. Whoever holds the lock uses it; a loan that is over must not.
+/// The writer's connection. The holder of the lock may use it, unless its loan is over.
 pub(super) type Shared = Arc<Mutex<SqliteConnection>>;
 
 /// How the host ends its transaction.
@@ -33,23 +32,23 @@ pub(super) enum End {
     Rollback(oneshot::Sender<()>),
 }
 
-/// What the writer lends.
+/// The connection, lent by the writer.
 pub(super) struct Loan {
     connection: Shared,
-    /// Nothing can become of it any more: it has ended, the engine rolled it back, or a command was dropped half done.
+    /// The transaction can no longer be used: it ended, the engine rolled it back, or a command was dropped halfway.
     over: Arc<AtomicBool>,
     end: oneshot::Sender<End>,
     deadline: Instant,
 }
 
-/// Longest time of a loan. Nobody should need it; it keeps the sum of times in bounds.
+/// The longest loan. Far above any real need; it prevents an overflow when it is added to the present time.
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After how many of the engine's instructions a statement of a loan is asked whether its time is over: often enough to be
-/// stopped within a millisecond, seldom enough to cost nothing.
+/// The number of the engine's instructions between two checks of a loan's deadline: often enough to stop a statement within a
+/// millisecond, rarely enough to cost nothing.
 const INSTRUCTIONS: i32 = 10_000;
 
-/// Lends the connection to a host's transaction and takes it back, at the latest when the time is over.
+/// Lends the connection to a host's transaction, and takes it back at the deadline at the latest.
 pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot::Sender<Result<Loan, Failed>>) {
     let deadline = Instant::now() + time_max.min(TIME_MAX);
     let over = Arc::new(AtomicBool::new(false));
@@ -59,7 +58,7 @@ pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot
         return;
     }
     let (end, ended) = oneshot::channel();
-    // If the caller went away meanwhile, the loan is dropped, and that ends it.
+    // If the caller is gone, the loan is dropped, which ends it.
     let _ = reply.send(Ok(Loan { connection: Arc::clone(connection), over: Arc::clone(&over), end, deadline }));
     let ended = tokio::time::timeout_at(deadline, ended).await;
     let mut connection = connection.lock().await;
@@ -71,7 +70,7 @@ pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot
             take_back(&mut connection, &over).await;
             let _ = reply.send(());
         }
-        // Dropped, or out of time.
+        // Dropped, or past its deadline.
         Ok(Err(_)) | Err(_) => take_back(&mut connection, &over).await,
     }
 }
@@ -93,7 +92,7 @@ async fn begin(
 }
 
 async fn commit_loan(connection: &mut SqliteConnection, over: &AtomicBool, ending: &AtomicBool) -> Result<(), Failed> {
-    // Whatever was dropped in the middle of a statement has come to its end when the handle is there.
+    // Getting the handle waits for a statement whose future was dropped.
     if let Ok(mut handle) = connection.lock_handle().await {
         handle.remove_progress_handler();
     }
@@ -103,18 +102,18 @@ async fn commit_loan(connection: &mut SqliteConnection, over: &AtomicBool, endin
     }
     ending.store(true, Ordering::Release);
     let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
-    // Rolls back what could not be committed.
+    // Rolls back if the commit failed.
     take_back(connection, over).await;
     committed.map(drop).map_err(|_| Failed::Lost)
 }
 
-/// Rolls back what is not committed, and makes the connection the writer's again.
+/// Rolls back the transaction if it is open, and returns the connection to the writer.
 async fn take_back(connection: &mut SqliteConnection, over: &AtomicBool) {
     over.store(true, Ordering::Release);
     if let Ok(mut handle) = connection.lock_handle().await {
         handle.remove_progress_handler();
     }
-    // Fails if there is nothing left to roll back.
+    // Fails if no transaction is open.
     let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
     if let Ok(mut handle) = connection.lock_handle().await {
         handle.remove_commit_hook();
@@ -125,18 +124,17 @@ async fn take_back(connection: &mut SqliteConnection, over: &AtomicBool) {
 /// A transaction on the storage's one writer.
 ///
 /// Give it to [`Commands::bound`](serront_core::service::Commands::bound), and run the host's own statements with
-/// [`SqliteTransaction::run`]. What either writes is durable when [`SqliteTransaction::commit`] has answered, and gone if it
-/// is never called; nothing leaves the process before.
+/// [`SqliteTransaction::run`]. Their writes are durable once [`SqliteTransaction::commit`] has returned, and discarded if it is
+/// never called. No effect leaves the process earlier.
 ///
-/// - The isolation is that of SQLite: no other writer is there, so what was read stays as it was.
-///   [`CommitError::Conflict`] comes only from a decision on something read before the transaction began.
-/// - Everybody else's changes wait meanwhile, in this process and, up to [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), in others.
-///   So it is bounded in time: when the time given to [`SqliteStorage::begin`] is over, it is rolled back, and whatever is
-///   tried in it fails as transient. A future of the host's that is neither awaited nor dropped meanwhile holds the writer
-///   up.
-/// - A conflict or a duplicate leaves it usable. A command whose future is dropped in the middle does not: what follows
-///   fails as transient, and so does the commit.
-/// - What became of a change set whose commit was not heard of can be asked for afterwards, by its id, from the storage.
+/// - The isolation is that of SQLite: there is no other writer, so rows that were read do not change.
+///   [`CommitError::Conflict`] comes only from a decision on rows read before the transaction began.
+/// - All other changes wait, in this process and, up to [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), in others. So the transaction
+///   has a time limit, given to [`SqliteStorage::begin`]. At the limit it is rolled back, and further calls fail as transient.
+///   If the host neither awaits nor drops a future of [`SqliteTransaction::run`], it blocks the writer.
+/// - It stays usable after a conflict or a duplicate. If a command's future is dropped halfway, every later call fails as
+///   transient, including the commit.
+/// - If the outcome of the commit is unknown, ask the storage for the outcome of the change set by its id.
 pub struct SqliteTransaction {
     loan: Loan,
     clock: Arc<dyn Clock>,
@@ -149,7 +147,7 @@ impl std::fmt::Debug for SqliteTransaction {
 }
 
 impl SqliteStorage {
-    /// Begins a transaction for the host and the library together, which lasts at most this long.
+    /// Begins a transaction that the host and the library share, with this time limit.
     ///
     /// # Errors
     /// [`PortError`] if the storage is closed or another process writes for too long.
@@ -161,13 +159,13 @@ impl SqliteStorage {
 }
 
 impl SqliteTransaction {
-    /// Runs the host's own statements. Tables of the host's may be in the same file.
+    /// Runs statements of the host, whose tables may be in the same file.
     ///
-    /// The transaction is begun already, and ends by [`SqliteTransaction::commit`] or [`SqliteTransaction::rollback`] only; a
-    /// part that may fail alone is between `SAVEPOINT` and `RELEASE`.
+    /// The transaction has already begun, and only [`SqliteTransaction::commit`] or [`SqliteTransaction::rollback`] ends it. Put
+    /// a part that may fail separately between `SAVEPOINT` and `RELEASE`.
     ///
     /// # Errors
-    /// A transient [`PortError`] if the time is over before the work is done.
+    /// A transient [`PortError`] if the time limit is reached before the work is done.
     pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> Result<T, PortError> {
         Ok(self.within(async |connection| Ok(work(connection).await)).await?)
     }
@@ -175,16 +173,16 @@ impl SqliteTransaction {
     /// Makes everything durable.
     ///
     /// # Errors
-    /// [`PortError`]: transient if it had been rolled back, since the time was over or the engine gave it up, so that nothing
-    /// is there; *outcome unknown* if the disk failed.
+    /// [`PortError`]: transient if it was rolled back, at the time limit or by the engine, so that nothing was written; *outcome
+    /// unknown* if the disk failed.
     pub async fn commit(self) -> Result<(), PortError> {
         let (reply, answer) = oneshot::channel();
         self.loan.end.send(End::Commit(reply)).map_err(|_| Failed::RolledBack)?;
-        // The writer may have given up just before it heard of this.
+        // The writer may have reached the time limit just before.
         Ok(answer.await.unwrap_or(Err(Failed::RolledBack))?)
     }
 
-    /// Undoes everything. Dropping the transaction does the same.
+    /// Rolls everything back. Dropping the transaction does the same.
     pub async fn rollback(self) {
         let (reply, answer) = oneshot::channel();
         if self.loan.end.send(End::Rollback(reply)).is_ok() {
@@ -208,8 +206,7 @@ impl SqliteTransaction {
     }
 }
 
-/// A commit under way. Dropped in the middle it has left half of a change set behind, so nothing may become of the
-/// transaction.
+/// A commit under way. If it is dropped halfway, part of a change set is written, so the transaction must not be committed.
 struct HalfDone<'l>(&'l AtomicBool);
 
 impl HalfDone<'_> {
@@ -238,7 +235,7 @@ macro_rules! lent {
 pub(super) use lent;
 
 impl SqliteTransaction {
-    /// Applies a change set inside the transaction, in a savepoint of its own.
+    /// Applies a change set inside the transaction, in a savepoint.
     pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let change = change.clone().by_clock_of_storage(self.clock.now());
         let applied = self
@@ -246,7 +243,7 @@ impl SqliteTransaction {
                 let half_done = HalfDone(&self.loan.over);
                 commit::savepoint(connection).await?;
                 let applied = commit::apply(connection, &change).await;
-                // If the engine has rolled back, there is no savepoint left.
+                // If the engine has rolled back, the savepoint does not exist.
                 if !self.loan.over.load(Ordering::Acquire) {
                     commit::release_savepoint(connection, applied.is_ok()).await?;
                     half_done.whole();

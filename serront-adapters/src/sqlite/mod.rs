@@ -17,24 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serront_core::accounts::sealed::SealedSecret;
 use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{Attempt, Discard, EffectId, EffectRecord, Lane};
-use serront_core::funds::books::Verification;
-use serront_core::funds::ledger::POSTED_WITHIN;
-use serront_core::funds::payout::Payout;
-use serront_core::online::inbox::InboxRecord;
-use serront_core::online::provisioning::Provisioning;
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Clock, CommitError, PortError, PortErrorKind, RecordError, WorkStorage};
-use serront_core::primitives::ids::{AccountId, InstallationId, KeyId, SubscriptionId, UploadId};
+use serront_core::ports::{Clock, CommitError, PortError, PortErrorKind};
 use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::set_aside::SetAsides;
-use serront_core::snapshots::{Due, Fence, InstallationRow, NextAttempt, Prune, Pruned, SubscriptionSecrets};
-use serront_core::snapshots::{EffectPosition, PayoutPosition};
-use serront_core::webhooks::subscription::Streak;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, SqlSafeStr};
@@ -63,7 +48,7 @@ pub(crate) use error::{is_busy, passes};
 use crate::sql::connections::{Connections, Limits, Opened, Opener};
 use crate::sql::error::Failed;
 use crate::sql::set_aside::{Found, Looks, Unread};
-use writer::{Job, Record};
+use writer::Job;
 
 /// How long a writer waits for another process's writer.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -312,139 +297,5 @@ impl SqliteStorage {
         let (page, unread) = found.page(limit);
         self.note(unread).await?;
         Ok(page)
-    }
-}
-
-#[async_trait]
-impl WorkStorage for SqliteStorage {
-    async fn take_due(
-        &self,
-        lane: Lane,
-        limit: u32,
-        shares: DeliveryShares,
-        lease: Duration,
-    ) -> Result<Vec<Due>, PortError> {
-        let now = self.clock.now();
-        if let Some(began) = self.looks.begin(now) {
-            let looked: Result<(), Failed> = self.write(|reply| Job::LookAgain(began, now, reply)).await;
-            // The next look finds what this one did not come to.
-            drop(looked);
-        }
-        Ok(self.write(|reply| Job::TakeDue { lane, now, limit, shares, lease, reply }).await?)
-    }
-
-    async fn complete_before(&self) -> Result<Timestamp, PortError> {
-        // Whatever began before our turn has ended by then, and is seen by who reads after it; what begins later is judged by a
-        // later time.
-        let now = self.clock.now();
-        self.write(Job::Turn).await.map_err(|failed: Failed| PortError::from(failed))?;
-        Ok(now.minus(POSTED_WITHIN))
-    }
-
-    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
-        let now = self.clock.now();
-        pooled!(self, |connection| read::next_due(connection, lane, now))
-    }
-
-    async fn record_attempt(
-        &self,
-        account_id: AccountId,
-        id: EffectId,
-        fence: Fence,
-        attempt: &Attempt,
-        next: NextAttempt,
-    ) -> Result<(), RecordError> {
-        let now = self.clock.now();
-        let record = Record { account: account_id, id, fence, attempt: attempt.clone(), next, now };
-        let recorded = self.write(|reply| Job::RecordAttempt(Box::new(record), reply)).await;
-        Ok(recorded.map_err(|failed: Failed| PortError::from(failed))??)
-    }
-
-    /// Counts and balances are kept up to date by the one writer, so there are no deltas.
-    async fn fold_deltas(&self, _limit: u32) -> Result<u64, PortError> {
-        Ok(0)
-    }
-
-    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        let found = pooled!(self, |connection| read::waiting(connection, parked_before, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
-        let found = pooled!(self, |connection| money::payouts_in_flight(connection, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
-        pooled!(self, |connection| read::streak(connection, account_id, id))
-    }
-
-    async fn subscription_secrets(
-        &self,
-        after: Option<SubscriptionId>,
-        limit: Limit,
-    ) -> Result<Page<SubscriptionSecrets>, PortError> {
-        let found = pooled!(self, |connection| read::subscription_secrets(connection, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
-        let found = pooled!(self, |connection| read::provisionings(connection, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
-        let found = pooled!(self, |connection| read::given_up(connection, after, limit))?;
-        self.noted_page(found, limit).await
-    }
-
-    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
-        let found = pooled!(self, |connection| read::discards(connection, limit))?;
-        self.note(found.unread).await?;
-        Ok(found.rows)
-    }
-
-    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
-        pooled!(self, |connection| set_aside::list(connection, limit))
-    }
-
-    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
-        pooled!(self, |connection| books::books(connection, account_id, verification))
-    }
-
-    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
-        let now = self.clock.now();
-        Ok(self.write(|reply| Job::Prune(prune, now, reply)).await?)
-    }
-
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
-        let at = self.clock.now();
-        Ok(self.write(|reply| Job::TouchKey((account_id, id), (at, pause), reply)).await?)
-    }
-
-    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
-        pooled!(self, |connection| read::named_uploads(connection, uploads))
-    }
-
-    async fn now(&self) -> Result<Timestamp, PortError> {
-        Ok(self.clock.now())
-    }
-
-    async fn installation(&self) -> Result<InstallationRow, PortError> {
-        pooled!(self, |connection| installation::read(connection))
-    }
-
-    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
-        Ok(self.write(|reply| Job::BeginInstallation(id, reply)).await?)
-    }
-
-    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
-        Ok(self.write(|reply| Job::PutKeyCheck(was, check, reply)).await?)
-    }
-
-    async fn ready(&self) -> Result<(), PortError> {
-        let applied: i64 = pooled!(self, |connection| read::schema_version(connection))?;
-        if applied == layout() { Ok(()) } else { Err(PortError::permanent("the schema is of another version")) }
     }
 }

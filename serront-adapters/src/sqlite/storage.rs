@@ -1,255 +1,178 @@
-//! The storage port, written once for both: the storage by itself, and bound to a host's transaction. They differ in which
-//! connection a read runs on, and in how a change set is applied.
+//! The storage port over SQLite: the storage itself, and the storage bound to a transaction of the host.
+//!
+//! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `lent!`), and in
+//! how they apply a change set.
 
-use async_trait::async_trait;
-use serront_core::accounts::key::KeyRecord;
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{DeliveryRecord, EffectId, EffectRecord};
-use serront_core::changes::idempotency::{Kept, Scope};
-use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::online::exception::{ExceptionStatus, PaymentException};
-use serront_core::online::inbox::InboxRecord;
-use serront_core::online::provisioning::Provisioning;
-use serront_core::orders::audit::AuditRecord;
-use serront_core::orders::order::{OrderNumber, WorkCounts};
-use serront_core::ports::{Clock, CommitError, PortError, Storage};
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, OrderId, PayoutId, ServiceId,
-};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
-use serront_core::primitives::text::Slug;
-use serront_core::shop::catalog::Service;
-use serront_core::snapshots::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, ExceptionSnapshot, FundsSnapshot, OrderKey, OrderSnapshot,
-    PayoutKey, PayoutSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
-};
-use serront_core::snapshots::{
-    DeliveryFilter, DeliveryPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter, OrderRow,
-    PayoutPosition,
-};
+use serront_core::changes::idempotency::Kept;
+use serront_core::forward_port;
+use serront_core::funds::ledger::POSTED_WITHIN;
+use serront_core::ports::Clock;
+use serront_core::ports::signatures::*;
 
 use super::bound::{SqliteTransaction, lent};
-use super::{SqliteStorage, money, pooled, read};
+use super::money::{
+    adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
+};
+use super::read::{
+    account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, key, keys, merchant,
+    order, orders, outcome, provisionings, service, services, session, shop, subscription_secrets, waiting,
+};
+use super::writer::{Job, Record};
+use super::{SqliteStorage, books, installation, layout, pooled, read, set_aside};
+use crate::sql::error::Failed;
 
-/// What was kept under a key counts until its end by the storage's clock.
+/// Leaves out an outcome whose time has ended by the storage's clock.
 fn forget_ended(clock: &dyn Clock, kept: Option<&mut Option<Kept>>) {
     if let Some(kept) = kept {
         kept.take_if(|kept| kept.until <= clock.now());
     }
 }
 
-macro_rules! storage {
-    ($storage:ty, $read:ident) => {
-        #[async_trait]
-        impl Storage for $storage {
-            async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-                {
-                    let mut found = $read!(self, |connection| read::account(connection, id, key))?;
-                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
-                    Ok(found)
-                }
-            }
-
-            async fn service(
-                &self,
-                account_id: AccountId,
-                id: ServiceId,
-                key: Option<Scope>,
-            ) -> Result<Option<ServiceSnapshot>, PortError> {
-                {
-                    let mut found = $read!(self, |connection| read::service(connection, account_id, id, key))?;
-                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
-                    Ok(found)
-                }
-            }
-
-            async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
-                let mut found = $read!(self, |connection| read::shop(connection, slug, scope))?;
-                forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
-                Ok(found)
-            }
-
-            async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
-                {
-                    let mut found = $read!(self, |connection| read::order(connection, key, scope))?;
-                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
-                    Ok(found)
-                }
-            }
-
-            async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-                $read!(self, |connection| read::key(connection, hash))
-            }
-
-            async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-                $read!(self, |connection| read::keys(connection, account_id))
-            }
-
-            async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-                $read!(self, |connection| read::services(connection, account_id))
-            }
-
-            async fn orders(
-                &self,
-                account_id: AccountId,
-                filter: &OrderFilter,
-                after: Option<OrderNumber>,
-                limit: Limit,
-            ) -> Result<Page<OrderRow>, PortError> {
-                $read!(self, |connection| read::orders(connection, account_id, filter, after, limit))
-            }
-
-            async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-                $read!(self, |connection| read::counts(connection, account_id))
-            }
-
-            async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-                $read!(self, |connection| read::audit(connection, account_id, order_id))
-            }
-
-            async fn deliveries(
-                &self,
-                account_id: AccountId,
-                filter: &DeliveryFilter,
-                after: Option<DeliveryPosition>,
-                limit: Limit,
-            ) -> Result<Page<DeliveryRecord>, PortError> {
-                $read!(self, |connection| read::deliveries(connection, account_id, filter, after, limit))
-            }
-
-            async fn delivery(
-                &self,
-                account_id: AccountId,
-                id: DeliveryId,
-            ) -> Result<Option<DeliveryRecord>, PortError> {
-                $read!(self, |connection| read::delivery(connection, account_id, id))
-            }
-
-            async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
-                $read!(self, |connection| read::effect(connection, account_id, id))
-            }
-
-            async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-                $read!(self, |connection| read::merchant(connection, id))
-            }
-
-            async fn checkout(
-                &self,
-                account_id: AccountId,
-                id: CheckoutId,
-            ) -> Result<Option<CheckoutSnapshot>, PortError> {
-                $read!(self, |connection| read::checkout(connection, account_id, id))
-            }
-
-            async fn session(
-                &self,
-                account_id: AccountId,
-                id: &SessionId,
-                event_id: Option<ProviderEventId>,
-            ) -> Result<SessionSnapshot, PortError> {
-                $read!(self, |connection| read::session(connection, account_id, id, event_id))
-            }
-
-            async fn inbox(
-                &self,
-                account_id: AccountId,
-                id: &ProviderEventId,
-            ) -> Result<Option<InboxRecord>, PortError> {
-                $read!(self, |connection| read::inbox(connection, account_id, id))
-            }
-
-            async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-                $read!(self, |connection| money::balance(connection, account_id))
-            }
-
-            async fn entries(
-                &self,
-                account_id: AccountId,
-                filter: &EntryFilter,
-                after: Option<EntryPosition>,
-                limit: Limit,
-            ) -> Result<Page<LedgerEntry>, PortError> {
-                $read!(self, |connection| money::entries(connection, account_id, filter, after, limit))
-            }
-
-            async fn exceptions(
-                &self,
-                account_id: AccountId,
-                status: Option<ExceptionStatus>,
-                after: Option<ExceptionPosition>,
-                limit: Limit,
-            ) -> Result<Page<PaymentException>, PortError> {
-                $read!(self, |connection| money::exceptions(connection, account_id, status, after, limit))
-            }
-
-            async fn exception(
-                &self,
-                account_id: AccountId,
-                id: ExceptionId,
-                key: Option<Scope>,
-            ) -> Result<Option<ExceptionSnapshot>, PortError> {
-                {
-                    let mut found = $read!(self, |connection| money::exception(connection, account_id, id, key))?;
-                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
-                    Ok(found)
-                }
-            }
-
-            async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-                $read!(self, |connection| read::outcome(connection, account_id, id))
-            }
-
-            async fn funds(
-                &self,
-                account_id: AccountId,
-                key: Option<Scope>,
-            ) -> Result<Option<FundsSnapshot>, PortError> {
-                {
-                    let mut found = $read!(self, |connection| money::funds(connection, account_id, key))?;
-                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
-                    Ok(found)
-                }
-            }
-
-            async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-                {
-                    let mut found = $read!(self, |connection| money::payout(connection, key, scope))?;
-                    forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
-                    Ok(found)
-                }
-            }
-
-            async fn payouts(
-                &self,
-                account_id: AccountId,
-                status: Option<PayoutStatus>,
-                after: Option<PayoutPosition>,
-                limit: Limit,
-            ) -> Result<Page<Payout>, PortError> {
-                $read!(self, |connection| money::payouts(connection, account_id, status, after, limit))
-            }
-
-            async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
-                $read!(self, |connection| money::payout_audit(connection, account_id, id))
-            }
-
-            async fn adjustment(
-                &self,
-                account_id: AccountId,
-                key: &AdjustmentKey,
-            ) -> Result<Option<Adjustment>, PortError> {
-                $read!(self, |connection| money::adjustment(connection, account_id, key))
-            }
-
-            async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-                self.apply(change).await
-            }
-        }
+/// The body of a method of the port, on a connection that `$read!` supplies.
+macro_rules! answer {
+    ($read:ident, $this:ident.commit($change:ident)) => { $this.apply($change).await };
+    ($read:ident, $this:ident.account($($argument:ident),*)) => { answer!(@kept $read, $this.account($($argument),*)) };
+    ($read:ident, $this:ident.service($($argument:ident),*)) => { answer!(@kept $read, $this.service($($argument),*)) };
+    ($read:ident, $this:ident.shop($($argument:ident),*)) => { answer!(@kept $read, $this.shop($($argument),*)) };
+    ($read:ident, $this:ident.order($($argument:ident),*)) => { answer!(@kept $read, $this.order($($argument),*)) };
+    ($read:ident, $this:ident.exception($($argument:ident),*)) => { answer!(@kept $read, $this.exception($($argument),*)) };
+    ($read:ident, $this:ident.funds($($argument:ident),*)) => { answer!(@kept $read, $this.funds($($argument),*)) };
+    ($read:ident, $this:ident.payout($($argument:ident),*)) => { answer!(@kept $read, $this.payout($($argument),*)) };
+    ($read:ident, $this:ident.$method:ident($($argument:ident),*)) => {
+        $read!($this, |connection| $method(connection, $($argument),*))
     };
+    // A snapshot with the outcome stored under the caller's idempotency key.
+    (@kept $read:ident, $this:ident.$method:ident($($argument:ident),*)) => {{
+        let mut found = $read!($this, |connection| $method(connection, $($argument),*))?;
+        forget_ended($this.clock(), found.as_mut().map(|found| &mut found.kept));
+        Ok(found)
+    }};
 }
 
-storage!(SqliteStorage, pooled);
-storage!(SqliteTransaction, lent);
+macro_rules! answer_from_pool {
+    ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(pooled, $this.$method($($argument),*)) };
+}
+
+macro_rules! answer_in_transaction {
+    ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(lent, $this.$method($($argument),*)) };
+}
+
+/// Lists across all accounts. Rows that can't be read are put on record and left out.
+macro_rules! list {
+    ($this:ident.set_aside($limit:ident) $_:tt) => { pooled!($this, |connection| set_aside::list(connection, $limit)) };
+    ($this:ident.touch_key($account_id:ident, $id:ident, $pause:ident) $_:tt) => {{
+        let at = $this.clock.now();
+        Ok($this.write(|reply| Job::TouchKey(($account_id, $id), (at, $pause), reply)).await?)
+    }};
+    ($this:ident.waiting($parked_before:ident, $limit:ident) $_:tt) => { list!(@rows $this.waiting($parked_before, $limit)) };
+    ($this:ident.discards($limit:ident) $_:tt) => { list!(@rows $this.discards($limit)) };
+    ($this:ident.$method:ident($after:ident, $limit:ident) $_:tt) => {{
+        let found = pooled!($this, |connection| $method(connection, $after, $limit))?;
+        $this.noted_page(found, $limit).await
+    }};
+    (@rows $this:ident.$method:ident($($argument:ident),*)) => {{
+        let found = pooled!($this, |connection| $method(connection, $($argument),*))?;
+        $this.note(found.unread).await?;
+        Ok(found.rows)
+    }};
+}
+
+forward_port! { impl Storage for SqliteStorage { answer_from_pool! } }
+forward_port! { impl Storage for SqliteTransaction { answer_in_transaction! } }
+forward_port! { impl OperatorReads for SqliteStorage { list! } }
+forward_port! { impl Credentials for SqliteStorage { list! } }
+
+#[async_trait]
+impl Outbox for SqliteStorage {
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        shares: DeliveryShares,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
+        let now = self.clock.now();
+        if let Some(began) = self.looks.begin(now) {
+            let looked: Result<(), Failed> = self.write(|reply| Job::LookAgain(began, now, reply)).await;
+            // If this fails, the next look finds the rows.
+            drop(looked);
+        }
+        Ok(self.write(|reply| Job::TakeDue { lane, now, limit, shares, lease, reply }).await?)
+    }
+
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
+        let now = self.clock.now();
+        pooled!(self, |connection| read::next_due(connection, lane, now))
+    }
+
+    async fn record_attempt(
+        &self,
+        account_id: AccountId,
+        id: EffectId,
+        fence: Fence,
+        attempt: &Attempt,
+        next: NextAttempt,
+    ) -> Result<(), RecordError> {
+        let now = self.clock.now();
+        let record = Record { account: account_id, id, fence, attempt: attempt.clone(), next, now };
+        let recorded = self.write(|reply| Job::RecordAttempt(Box::new(record), reply)).await;
+        Ok(recorded.map_err(|failed: Failed| PortError::from(failed))??)
+    }
+
+    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
+        pooled!(self, |connection| read::streak(connection, account_id, id))
+    }
+}
+
+#[async_trait]
+impl Bookkeeping for SqliteStorage {
+    /// Does nothing: the single writer updates counts and balances directly, so there are no deltas.
+    async fn fold_deltas(&self, _limit: u32) -> Result<u64, PortError> {
+        Ok(0)
+    }
+
+    async fn complete_before(&self) -> Result<Timestamp, PortError> {
+        // Transactions that began before our turn have ended by then, so later reads see them. Later transactions carry later
+        // times.
+        let now = self.clock.now();
+        self.write(Job::Turn).await.map_err(|failed: Failed| PortError::from(failed))?;
+        Ok(now.minus(POSTED_WITHIN))
+    }
+
+    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
+        pooled!(self, |connection| books::books(connection, account_id, verification))
+    }
+}
+
+#[async_trait]
+impl Upkeep for SqliteStorage {
+    async fn ready(&self) -> Result<(), PortError> {
+        let applied: i64 = pooled!(self, |connection| read::schema_version(connection))?;
+        if applied == layout() { Ok(()) } else { Err(PortError::permanent("the schema is of another version")) }
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        Ok(self.clock.now())
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
+        let now = self.clock.now();
+        Ok(self.write(|reply| Job::Prune(prune, now, reply)).await?)
+    }
+
+    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
+        pooled!(self, |connection| read::named_uploads(connection, uploads))
+    }
+
+    async fn installation(&self) -> Result<InstallationRow, PortError> {
+        pooled!(self, |connection| installation::read(connection))
+    }
+
+    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
+        Ok(self.write(|reply| Job::BeginInstallation(id, reply)).await?)
+    }
+
+    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
+        Ok(self.write(|reply| Job::PutKeyCheck(was, check, reply)).await?)
+    }
+}

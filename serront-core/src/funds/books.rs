@@ -1,6 +1,6 @@
 //! The books, verified: every balance recomputed from the entries and compared with what is stored.
 //!
-//! A storage hands over what it holds in pieces, all of one snapshot ([`WorkStorage::books`](crate::ports::WorkStorage::books)); [`Verification`] adds them up
+//! A storage hands over what it holds in pieces, all of one snapshot ([`Bookkeeping::books`](crate::ports::Bookkeeping::books)); [`Verification`] adds them up
 //! and says what differs. It changes nothing: what is wrong in the books is for people to look at.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! Time, ids, secrets and the keys that they are kept under: what the library does not make by itself.
+//! Time, ids, secrets, and the keys that seal secrets: the library makes none of these itself.
 
 use std::time::Duration;
 
@@ -15,60 +15,60 @@ use crate::primitives::time::Timestamp;
 pub trait Clock: Send + Sync {
     /// The present time in UTC.
     ///
-    /// Must not fail; may jump either way (nothing but schedules is derived from it).
+    /// Must not fail. May jump in either direction: only schedules depend on it.
     fn now(&self) -> Timestamp;
 
-    /// Returns once this long has passed. Used between two rounds of a contended commit, and before
-    /// something is sent to the storage again.
+    /// Returns after this duration. Used between two rounds of a contended commit, and before a resend to the storage.
     ///
     /// Must be safe to drop before it returns.
     async fn sleep(&self, duration: Duration);
 }
 
-/// Gives ids.
+/// Makes ids.
 pub trait Ids: Send + Sync {
-    /// A sequence with a seed of its own.
+    /// A new sequence of ids, with its own seed.
     ///
     /// Must put `now`'s milliseconds into the ULID's time and at least 80 unpredictable bits into the rest, so that two
-    /// hosts never give the same id. A test's implementation may count instead.
+    /// hosts never make the same id. An implementation for tests may count instead.
     fn sequence(&self, now: Timestamp) -> IdSequence;
 }
 
-/// Keeps the keys that secrets at rest are sealed under, and seals and opens by them.
+/// Holds the keys for secrets at rest, and seals and opens secrets with them.
 ///
-/// Several hosts on one storage need the same keys. What is sealed is short, and done seldom but for the opening of a
-/// webhook's secret, once for each delivery: neither may wait. Who keeps keys elsewhere fetches them beforehand.
+/// - All hosts on one storage need the same keys.
+/// - Neither sealing nor opening may wait for I/O: each delivery opens its webhook's secret. An implementation that stores its
+///   keys elsewhere must load them in advance.
 pub trait Sealer: Send + Sync {
     /// Seals a secret under the present key, so that it opens for this holder only.
     ///
-    /// Must authenticate: what was changed, or is another holder's, must not open. Must never answer the same text twice; the
-    /// text is printable ASCII, and tells its key from others.
+    /// Must authenticate: a text that was changed, or that belongs to another holder, must not open. Must never return the same
+    /// text twice. The text must be printable ASCII and must identify its key.
     ///
     /// # Errors
-    /// [`PortError`] if there is no key to seal under; whatever needed it is then refused as a whole.
+    /// [`PortError`] if there is no key; the whole command is then refused.
     fn seal(&self, holder: SecretHolder, secret: &str) -> Result<String, PortError>;
 
-    /// Opens what any of the keys sealed for this holder.
+    /// Opens a text that any of the keys sealed for this holder.
     ///
     /// # Errors
-    /// [`PortError`]: transient if its key is not here (it may be once the keys are), permanent if it is not this holder's or
-    /// was changed. Neither the secret nor a key may be in its text.
+    /// [`PortError`]: transient if its key is missing (the key may be added later), permanent if the text belongs to another
+    /// holder or was changed. The error's text must contain neither the secret nor a key.
     fn open(&self, holder: SecretHolder, sealed: &str) -> Result<String, PortError>;
 
-    /// Whether this was sealed under the key that seals at present.
+    /// Whether this was sealed under the present key.
     ///
     /// # Errors
     /// [`PortError`] if there is no such key.
     fn is_present(&self, sealed: &str) -> Result<bool, PortError>;
 }
 
-/// Gives secrets: API keys, access tokens and webhook secrets are made from them.
+/// Draws secret bytes, from which API keys, access tokens and webhook secrets are made.
 pub trait Secrets: Send + Sync {
     /// 192 bits from the operating system's generator.
     ///
     /// Must never repeat and never be predictable; must not be logged.
     ///
     /// # Errors
-    /// [`PortError`] if the generator fails; the command is then refused as a whole.
+    /// [`PortError`] if the generator fails; the whole command is then refused.
     fn draw(&self) -> Result<SecretBytes, PortError>;
 }

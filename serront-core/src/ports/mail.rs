@@ -10,14 +10,14 @@ use crate::ports::PortError;
 pub trait Mailer: Send + Sync {
     /// Sends one message.
     ///
-    /// - `Ok` only once somebody else (a mail server, a disk) is responsible for it.
-    /// - The message's id must become its Message-ID, or its file's name: after an unknown outcome the same message comes
-    ///   again, and a receiver has to be able to tell.
+    /// - Must return `Ok` only after a mail server or a disk has taken responsibility for the message.
+    /// - Must use the message's id as its Message-ID or file name: after an unknown outcome the same message is sent again, and
+    ///   the receiver must be able to recognize it.
     /// - Must not let names or subjects add header lines.
     /// - Must return within 20 s, well inside the dispatcher's lease.
     ///
     /// # Errors
-    /// Transient if it may succeed later, permanent if the recipient or the message is refused for good,
-    /// outcome unknown if the server did not say.
+    /// Transient if it may succeed later, permanent if the server will never accept this recipient or message, outcome unknown
+    /// if the server did not answer.
     async fn send(&self, message: &MailMessage) -> Result<(), PortError>;
 }

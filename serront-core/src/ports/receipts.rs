@@ -1,122 +1,120 @@
-//! The bytes of receipts.
+//! The store for the bytes of receipts.
 
-use async_trait::async_trait;
+use crate::ports::signatures::*;
 
-use crate::ports::PortError;
-use crate::primitives::ids::{AccountId, InstallationId, UploadId};
-use crate::primitives::time::Timestamp;
-
-/// An upload that is there.
+/// A stored upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredReceipt {
-    /// In whose account.
+    /// The account that it belongs to.
     pub account_id: AccountId,
-    /// Which upload.
+    /// The upload.
     pub upload_id: UploadId,
-    /// Since when, by the store's clock.
+    /// When it was stored, by the store's clock.
     pub stored_at: Timestamp,
 }
 
 /// An upload in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QuarantinedReceipt {
-    /// In whose account.
+    /// The account that it belongs to.
     pub account_id: AccountId,
-    /// Which upload.
+    /// The upload.
     pub upload_id: UploadId,
-    /// Since when, as its mover said.
+    /// When it was moved here, by the clock of the host that moved it.
     pub since: Timestamp,
 }
 
-/// Keeps the bytes of receipts. Nothing about them but their account and id.
-///
-/// What nothing names is not deleted but moved into a quarantine first, for "nothing names it" may only mean that the wrong
-/// storage was asked. The store also holds the id of its installation, so that this is seen before anything is moved.
-#[async_trait]
-pub trait Receipts: Send + Sync {
-    /// Stores an upload.
+part! {
+    __receipts!
+    /// Stores the bytes of receipts by account and id, and nothing else about them.
     ///
-    /// - `Ok` only once the bytes survive a crash of this process.
-    /// - All or nothing: a reader never sees a part of them.
-    /// - Idempotent: the same id always comes with the same bytes.
-    ///
-    /// # Errors
-    /// Every kind; the caller then uploads under a new id, and the sweeper removes what was left.
-    async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError>;
+    /// An upload that no payment refers to is first moved into quarantine, because the sweeper may be connected to the wrong
+    /// storage. The store also holds the id of its installation, so that a host notices this before it moves anything.
+    pub trait Receipts {
+        /// Stores an upload.
+        ///
+        /// - Must return `Ok` only after the bytes would survive a crash of this process.
+        /// - Must never let a reader see part of the bytes.
+        /// - Must accept the same upload again: the same id always comes with the same bytes.
+        ///
+        /// # Errors
+        /// Every kind; the caller then uploads under a new id, and the sweeper removes the leftovers.
+        async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError>;
 
-    /// The bytes of an upload, also while it is in quarantine; `None` if it is nowhere.
-    ///
-    /// # Errors
-    /// Every kind.
-    async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError>;
+        /// The bytes of an upload, in quarantine or not. `None` if it is in neither place.
+        ///
+        /// # Errors
+        /// Every kind.
+        async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError>;
 
-    /// Deletes an upload. Deleting a missing one is fine, and a copy in quarantine stays there.
-    ///
-    /// # Errors
-    /// Every kind; the caller tries again.
-    async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
+        /// Deletes an upload, but not a copy in quarantine. Deleting a missing upload succeeds.
+        ///
+        /// # Errors
+        /// Every kind; the caller tries again.
+        async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
 
-    /// Up to `limit` uploads stored before `before`, in ascending order of account and upload, beginning after `after`.
-    ///
-    /// Must in the end list every upload that stays; files that are no upload, and what is in quarantine, are passed over.
-    ///
-    /// # Errors
-    /// Every kind; the sweeper goes on at its next step.
-    async fn list(
-        &self,
-        before: Timestamp,
-        after: Option<(AccountId, UploadId)>,
-        limit: u32,
-    ) -> Result<Vec<StoredReceipt>, PortError>;
+        /// Up to `limit` uploads stored before `before`, in ascending order of account and upload, beginning after `after`.
+        ///
+        /// Repeated calls must list every upload that stays. Other files, and uploads in quarantine, are skipped.
+        ///
+        /// # Errors
+        /// Every kind; the sweeper continues at its next step.
+        async fn list(
+            &self,
+            before: Timestamp,
+            after: Option<(AccountId, UploadId)>,
+            limit: u32,
+        ) -> Result<Vec<StoredReceipt>, PortError>;
 
-    /// Moves an upload into quarantine, since this time. Moving what is not there is fine.
-    ///
-    /// - At no time is the upload in neither place; after a failure it may be in both.
-    ///
-    /// # Errors
-    /// Every kind; the caller tries again.
-    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError>;
+        /// Moves an upload into quarantine and records this time. Moving a missing upload succeeds.
+        ///
+        /// The upload must always be in at least one of the two places; after a failure it may be in both.
+        ///
+        /// # Errors
+        /// Every kind; the caller tries again.
+        async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError>;
 
-    /// Up to `limit` uploads that are in quarantine since before `before`, in ascending order of account and upload, beginning
-    /// after `after`. One that is there twice counts from the later time, and is listed once.
-    ///
-    /// # Errors
-    /// Every kind; the sweeper goes on at its next step.
-    async fn quarantined(
-        &self,
-        before: Timestamp,
-        after: Option<(AccountId, UploadId)>,
-        limit: u32,
-    ) -> Result<Vec<QuarantinedReceipt>, PortError>;
+        /// Up to `limit` uploads moved into quarantine before `before`, in ascending order of account and upload, beginning after
+        /// `after`. An upload that is there twice is listed once, with the later time.
+        ///
+        /// # Errors
+        /// Every kind; the sweeper continues at its next step.
+        async fn quarantined(
+            &self,
+            before: Timestamp,
+            after: Option<(AccountId, UploadId)>,
+            limit: u32,
+        ) -> Result<Vec<QuarantinedReceipt>, PortError>;
 
-    /// Moves an upload out of quarantine, back to where it was. Moving what is not there is fine.
-    ///
-    /// # Errors
-    /// Every kind; the caller tries again.
-    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
+        /// Moves an upload from quarantine back to the stored uploads. Moving a missing upload succeeds.
+        ///
+        /// # Errors
+        /// Every kind; the caller tries again.
+        async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
 
-    /// Deletes an upload from quarantine. Deleting a missing one is fine.
-    ///
-    /// # Errors
-    /// Every kind; the caller tries again.
-    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
+        /// Deletes an upload from quarantine. Deleting a missing upload succeeds.
+        ///
+        /// # Errors
+        /// Every kind; the caller tries again.
+        async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError>;
 
-    /// The id of the installation that the store belongs to, once one was written.
-    ///
-    /// # Errors
-    /// Every kind; permanent if there is something else in its place.
-    async fn installation(&self) -> Result<Option<InstallationId>, PortError>;
+        /// The id of the installation that the store belongs to. `None` if none was written yet.
+        ///
+        /// # Errors
+        /// Every kind; permanent if what is stored in its place is not an id.
+        async fn installation(&self) -> Result<Option<InstallationId>, PortError>;
 
-    /// Writes the installation's id unless there is one, and answers the one that counts. Of several callers at once one's id
-    /// is kept, and all are answered that.
-    ///
-    /// # Errors
-    /// Every kind; calling again is harmless.
-    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
+        /// Writes the installation's id unless there is one, and returns the id that is stored then. If several callers race,
+        /// all of them get the same id.
+        ///
+        /// # Errors
+        /// Every kind; the call can be repeated safely.
+        async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError>;
 
-    /// Writes the installation's id, in place of another one.
-    ///
-    /// # Errors
-    /// Every kind; calling again is harmless.
-    async fn adopt(&self, id: InstallationId) -> Result<(), PortError>;
+        /// Replaces the installation's id.
+        ///
+        /// # Errors
+        /// Every kind; the call can be repeated safely.
+        async fn adopt(&self, id: InstallationId) -> Result<(), PortError>;
+    }
 }

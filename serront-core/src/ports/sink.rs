@@ -1,22 +1,22 @@
-//! The way out to the sellers' systems.
+//! Outgoing webhook requests to the sellers' systems.
 
 use async_trait::async_trait;
 
 use crate::primitives::ids::{DeliveryId, EventId};
 use crate::webhooks::event::EventType;
 
-/// Why an address must not be posted to.
+/// The reason why the library must not post to an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TargetRefused(pub &'static str);
 
-/// Why a target was not found fit.
+/// Why a target was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// It must not be posted to.
+    /// The library must not post to it.
     #[error(transparent)]
     Refused(#[from] TargetRefused),
-    /// Too many are being checked, and nothing is known of this one. Try again shortly.
+    /// Too many checks are running, so this target was not checked. Try again shortly.
     #[error("too many targets are being checked")]
     Busy,
 }
@@ -24,7 +24,7 @@ pub enum TargetError {
 /// One request to a seller's system, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Post {
-    /// Where to.
+    /// The address.
     pub url: String,
     /// `Serront-Signature`.
     pub signature: String,
@@ -36,7 +36,7 @@ pub struct Post {
     pub delivery_id: DeliveryId,
     /// `Serront-Delivery-Attempt`.
     pub attempt: u32,
-    /// The body's exact bytes.
+    /// The exact body.
     pub body: String,
 }
 
@@ -46,22 +46,22 @@ impl std::fmt::Debug for Post {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Posted {
     /// The receiver answered with this status. Only 200–299 is success; a redirect is a failure and is not followed.
     Answered(u16),
-    /// There was no answer, for this reason, told without secrets.
+    /// There was no answer, for this reason. The text contains no secret.
     Failed(String),
 }
 
 /// Posts events to sellers' systems.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Whether this address may be posted to at all: its scheme, and every address that its name resolves to.
+    /// Checks whether the library may post to this address: its scheme, and every IP address that its name resolves to.
     ///
     /// - Must refuse a name that does not resolve.
-    /// - Must take nothing that posts wait for: whoever registers many addresses delays no delivery.
+    /// - Must not use resources that posts wait for, so that registering many addresses delays no delivery.
     ///
     /// # Errors
     /// [`TargetError::Refused`] with a reason that may be shown to the seller; [`TargetError::Busy`].
@@ -69,8 +69,8 @@ pub trait Sink: Send + Sync {
 
     /// Posts once.
     ///
-    /// - Must check the target again, for the very address that the connection is made to.
+    /// - Must check the target again, for the IP address that it connects to.
     /// - Must send the body's bytes unchanged, with the wire contract's headers.
-    /// - Must not follow a redirect, must return within 10 s, and must not read more of the answer than its head.
+    /// - Must not follow a redirect, must return within 10 s, and must read only the head of the answer.
     async fn post(&self, post: &Post) -> Posted;
 }

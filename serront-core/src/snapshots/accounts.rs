@@ -28,10 +28,10 @@ pub struct AccountSnapshot {
 /// What a storage knows about the installation that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InstallationRow {
-    /// Its id. `None` until [`begin_installation`](crate::ports::WorkStorage::begin_installation) has written one.
+    /// Its id. `None` until [`begin_installation`](crate::ports::Upkeep::begin_installation) has written one.
     pub id: Option<InstallationId>,
     /// A known text, sealed under the keys of this installation. `None` until
-    /// [`put_key_check`](crate::ports::WorkStorage::put_key_check) has written one.
+    /// [`put_key_check`](crate::ports::Upkeep::put_key_check) has written one.
     pub key_check: Option<SealedSecret>,
     /// Whether any account exists.
     pub has_accounts: bool,

@@ -14,7 +14,7 @@ pub struct FundsSnapshot {
     pub account: Account,
     /// The amount in flight.
     pub funds: Funds,
-    /// The entries on the seller's balance, summed up as by [`balance`](crate::ports::Storage::balance).
+    /// The entries on the seller's balance, summed up as by [`balance`](crate::ports::FundsReads::balance).
     pub totals: Vec<CodeTotals>,
     /// The default destination of payouts. `None` until the seller has saved one.
     pub bank_account: Option<DefaultBankAccount>,

@@ -1,4 +1,4 @@
-//! Time, ids and secrets that go wrong as told, as far as these ports can.
+//! Faults of time, ids and secrets, as far as these ports can fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,50 +11,16 @@ use serront_core::primitives::ids::IdSequence;
 use serront_core::primitives::time::Timestamp;
 
 use super::outside::wrapper;
-use super::{Call, Fault, Faults, TOLD};
+use super::{Call, FAILURE, Fault, Faults};
 
-/// A clock around another one. It steps when told, and a sleep may take longer; it never fails, for the port can't.
-pub struct FaultyClock<C: ?Sized> {
-    faults: Faults,
-    stepped: AtomicI64,
-    inner: Arc<C>,
-}
-
-impl<C: ?Sized> std::fmt::Debug for FaultyClock<C> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("FaultyClock").field("stepped", &self.stepped).finish_non_exhaustive()
-    }
-}
-
-impl<C: ?Sized> FaultyClock<C> {
-    /// Around this clock, with nothing told yet.
-    #[must_use]
-    pub fn new(inner: Arc<C>) -> Self {
-        Self::told_by(inner, &Faults::default())
-    }
-
-    /// Around this clock, under a plan that others share.
-    #[must_use]
-    pub fn told_by(inner: Arc<C>, faults: &Faults) -> Self {
-        Self { faults: faults.clone(), stepped: AtomicI64::new(0), inner }
-    }
-
-    /// The plan, to tell what is to go wrong.
-    #[must_use]
-    pub fn faults(&self) -> Faults {
-        self.faults.clone()
-    }
-
-    /// The clock within, which never steps.
-    #[must_use]
-    pub fn inner(&self) -> &Arc<C> {
-        &self.inner
-    }
+wrapper! {
+    /// Wraps a clock: it may step, and a sleep may take longer, as its [`Faults`] say. The port can't fail.
+    FaultyClock { stepped: AtomicI64 }
 }
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl<C: Clock + ?Sized> Clock for FaultyClock<C> {
+impl<P: Clock + ?Sized> Clock for FaultyClock<P> {
     fn now(&self) -> Timestamp {
         match self.faults.next_now(Call::Now) {
             Some(Fault::Step(millis)) => {
@@ -69,7 +35,7 @@ impl<C: Clock + ?Sized> Clock for FaultyClock<C> {
 
     async fn sleep(&self, duration: Duration) {
         let (life, fault) = self.faults.next(Call::Sleep).await;
-        // It can't fail: it has slept, as the others would have it.
+        // Sleeping can't fail, so only these faults apply.
         let fault = fault.filter(|fault| {
             matches!(
                 fault,
@@ -81,7 +47,7 @@ impl<C: Clock + ?Sized> Clock for FaultyClock<C> {
 }
 
 wrapper! {
-    /// Ids around others: a sequence may be drawn in vain. They stay unique, and drawing never fails, for the port can't.
+    /// Wraps a source of ids: a sequence may be drawn and not used. Ids stay unique, and drawing never fails.
     FaultyIds
 }
 
@@ -94,7 +60,7 @@ impl<P: Ids + ?Sized> Ids for FaultyIds<P> {
 }
 
 wrapper! {
-    /// Secrets around others, which fail to be drawn as told.
+    /// Wraps a source of secrets: drawing fails as its [`Faults`] say.
     FaultySecrets
 }
 
@@ -102,6 +68,6 @@ wrapper! {
 impl<P: Secrets + ?Sized> Secrets for FaultySecrets<P> {
     fn draw(&self) -> Result<SecretBytes, PortError> {
         let drawn = self.faults.at_once(Call::DrawSecret, || self.inner.draw());
-        drawn.unwrap_or_else(|kind| Err(PortError::new(kind, TOLD)))
+        drawn.unwrap_or_else(|kind| Err(PortError::new(kind, FAILURE)))
     }
 }

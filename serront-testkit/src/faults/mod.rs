@@ -1,32 +1,31 @@
-//! Faults as an API: every port wrapped so that it fails as the test tells it.
+//! Faults as an API: wrappers around every port, which fail as a test says.
 //!
 //! ```text
-//! service ─▶ FaultyStorage, FaultyMailer, … ─▶ Faults: does one strike this call? ─▶ the port within
+//! service ─▶ FaultyStorage, FaultyMailer, … ─▶ Faults: does a fault strike this call? ─▶ the wrapped port
 //!
-//!            FailBefore   never asked, and told so: transient
-//!            LoseRequest  never asked, and nobody knows: outcome unknown
-//!            LoseAnswer   asked and done, and nobody knows: outcome unknown
-//!            Conflict     never asked, a guard is said not to hold
-//!            Busy         never asked, too much is said to be under way
-//!            Delay        asked after a while
-//!            DelayAnswer  asked and done, and told after a while
-//!            Duplicate    asked twice, and told the first answer
-//!            CrashBefore  never asked, and the world stops
-//!            CrashAfter   asked and done, and the world stops
+//!            FailBefore   not called; the caller gets a transient error
+//!            LoseRequest  not called; the caller gets an unknown outcome
+//!            LoseAnswer   called; the caller gets an unknown outcome
+//!            Conflict     not called; the caller gets a conflict
+//!            Busy         not called; the caller gets a busy error
+//!            Delay        called after a pause
+//!            DelayAnswer  called; the caller gets the answer after a pause
+//!            Duplicate    called twice; the caller gets the first answer
+//!            CrashBefore  not called, and the world stops
+//!            CrashAfter   called, and the world stops
 //!            Step         the clock jumps
 //! ```
 //!
-//! All wrappers share one [`Faults`]. What strikes is told beforehand: as a script (the next call fails so, the one after
-//! it so), as a rule that sees each call, or by a seed, from which the same calls always draw the same faults. So a test
-//! that fails once fails again. Time passes by the [`Clock`] port alone.
+//! All wrappers share one [`Faults`], the plan. It is set in advance: as a script for the next calls, as a rule that sees each
+//! call, or as a seed from which the same calls always draw the same faults. So a test that fails once fails again. Time
+//! passes only by the [`Clock`] port.
 //!
-//! When the world *stops*, no call under way is ever answered, and no call made from then on: to everybody outside the
-//! process has died, at that point. [`Faults::stopped`] tells a test, which drops what hangs and calls
-//! [`Faults::restart`], as a supervisor would start the process again. A test's own code can be such a point, too, with
-//! [`Faults::point`].
+//! When the world *stops*, no running or later call returns: to an observer the process has died at that point.
+//! [`Faults::stopped`] returns then; the test drops the hanging futures and calls [`Faults::restart`], as a supervisor
+//! restarts a process. With [`Faults::point`], a test's own code can be such a point too.
 //!
-//! There is no fault that breaks a port's promise: ids stay unique, secrets stay unguessable, what a storage says it has
-//! committed it has committed.
+//! No fault breaks a port's guarantees: ids stay unique, secrets stay unpredictable, and a commit that a storage has confirmed
+//! has landed.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -70,61 +69,61 @@ pub use outside::{FaultyMailer, FaultyPlugipay, FaultyReceipts, FaultySink};
 pub use seed::Rates;
 pub use storage::FaultyStorage;
 
-/// What goes wrong with one call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing happens, and the caller is told that it did not: a transient error.
+    /// The call has no effect and returns a transient error.
     FailBefore,
-    /// Nothing happens, and the caller is not told: outcome unknown.
+    /// The call has no effect and returns an unknown outcome.
     LoseRequest,
-    /// It happens, and the caller is not told: outcome unknown. Whatever the answer was, a refusal included, it is lost.
+    /// The call takes effect and returns an unknown outcome. The answer is lost, even if it was a refusal.
     LoseAnswer,
-    /// A commit answers that a guard does not hold, and nothing happens; one that landed before answers what it answered
-    /// then, as it must. Any other call fails as with [`Fault::FailBefore`].
+    /// A commit has no effect and returns a conflict; one that landed before returns its first result, as the port requires.
+    /// Any other call fails as with [`Fault::FailBefore`].
     Conflict,
-    /// Nothing happens, and the caller is told that too much is under way.
+    /// The call has no effect and returns a busy error.
     Busy,
-    /// It happens after this long, by the clock of the [`Faults`].
+    /// The call takes effect after this pause, by the clock of the [`Faults`].
     Delay(Duration),
-    /// It happens, and the caller is told after this long, by the clock of the [`Faults`].
+    /// The call takes effect and returns after this pause, by the clock of the [`Faults`].
     DelayAnswer(Duration),
-    /// It happens twice, one after the other, as when the network repeats a request. The caller is told the first answer.
+    /// The call takes effect twice in a row, as when the network repeats a request. It returns the first answer.
     Duplicate,
-    /// Nothing happens, and the world stops.
+    /// The call has no effect, and the world stops.
     CrashBefore,
-    /// It happens, and the world stops before the caller is told.
+    /// The call takes effect, and the world stops before it returns.
     CrashAfter,
-    /// The clock jumps by so many milliseconds, either way, and stays there. To every other call nothing happens.
+    /// The clock jumps by this many milliseconds, forwards or backwards, and keeps the difference. No other call is affected.
     Step(i64),
 }
 
-/// What a call is, as far as faults tell calls apart.
+/// The kinds of calls that faults can distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Call {
-    /// Any of a storage's reads. A read's outcome is never unknown, so a lost one fails for now.
+    /// Any read of a storage. A read's outcome is never unknown, so a lost read fails as transient.
     Read,
-    /// [`Storage::commit`](serront_core::ports::Storage::commit).
+    /// [`Commits::commit`](serront_core::ports::Commits::commit).
     Commit,
-    /// [`WorkStorage::take_due`](serront_core::ports::WorkStorage::take_due).
+    /// [`Outbox::take_due`](serront_core::ports::Outbox::take_due).
     TakeDue,
-    /// [`WorkStorage::record_attempt`](serront_core::ports::WorkStorage::record_attempt).
+    /// [`Outbox::record_attempt`](serront_core::ports::Outbox::record_attempt).
     RecordAttempt,
-    /// [`WorkStorage::fold_deltas`](serront_core::ports::WorkStorage::fold_deltas).
+    /// [`Bookkeeping::fold_deltas`](serront_core::ports::Bookkeeping::fold_deltas).
     FoldDeltas,
-    /// [`WorkStorage::prune`](serront_core::ports::WorkStorage::prune).
+    /// [`Upkeep::prune`](serront_core::ports::Upkeep::prune).
     Prune,
-    /// [`WorkStorage::touch_key`](serront_core::ports::WorkStorage::touch_key).
+    /// [`Credentials::touch_key`](serront_core::ports::Credentials::touch_key).
     TouchKey,
-    /// `begin_installation` of [`WorkStorage`](serront_core::ports::WorkStorage) and of
+    /// `begin_installation` of [`Upkeep`](serront_core::ports::Upkeep) and of
     /// [`Receipts`](serront_core::ports::Receipts).
     BeginInstallation,
-    /// [`WorkStorage::put_key_check`](serront_core::ports::WorkStorage::put_key_check).
+    /// [`Upkeep::put_key_check`](serront_core::ports::Upkeep::put_key_check).
     PutKeyCheck,
     /// [`Receipts::put`](serront_core::ports::Receipts::put).
     PutReceipt,
-    /// [`Receipts::get`](serront_core::ports::Receipts::get), and the store's own `installation`.
+    /// [`Receipts::get`](serront_core::ports::Receipts::get), and `installation`.
     GetReceipt,
     /// [`Receipts::delete`](serront_core::ports::Receipts::delete).
     DeleteReceipt,
@@ -140,18 +139,18 @@ pub enum Call {
     AdoptReceipts,
     /// [`Mailer::send`](serront_core::ports::Mailer::send).
     SendMail,
-    /// [`Sink::check_target`](serront_core::ports::Sink::check_target), which is refused or busy.
+    /// [`Sink::check_target`](serront_core::ports::Sink::check_target), which fails as refused or busy.
     CheckTarget,
-    /// [`Sink::post`](serront_core::ports::Sink::post), which knows one way to fail.
+    /// [`Sink::post`](serront_core::ports::Sink::post), which can fail in one way only.
     Post,
     /// [`Plugipay::call`](serront_core::ports::Plugipay::call).
     CallPlugipay,
-    /// [`Clock::now`], which can't fail and can't wait: the clock may step, and the world may stop.
+    /// [`Clock::now`], which can neither fail nor wait: the clock may step, and the world may stop.
     Now,
     /// [`Clock::sleep`], which can't fail: it may take longer, and the world may stop.
     Sleep,
-    /// [`Ids::sequence`](serront_core::ports::Ids::sequence), which can't fail and can't wait: a sequence may be drawn in
-    /// vain, and the world may stop.
+    /// [`Ids::sequence`](serront_core::ports::Ids::sequence), which can neither fail nor wait: a sequence may be drawn and not
+    /// used, and the world may stop.
     DrawIds,
     /// [`Secrets::draw`](serront_core::ports::Secrets::draw), which can't wait.
     DrawSecret,
@@ -159,7 +158,7 @@ pub enum Call {
     Point(&'static str),
 }
 
-/// Sees a call and how many of its kind came before it.
+/// Takes a call and the number of earlier calls of its kind.
 type Rule = dyn FnMut(Call, u64) -> Option<Fault> + Send;
 
 #[derive(Default)]
@@ -169,13 +168,13 @@ struct Plan {
     calls: BTreeMap<Call, u64>,
     struck: Vec<(Call, Fault)>,
     clock: Option<Arc<dyn Clock>>,
-    /// Counts crashes: a call that began in a life before this one is never answered.
+    /// The number of crashes. A call that began before the latest crash never returns.
     life: u64,
     stopped: Option<Call>,
     watching: Vec<Waker>,
 }
 
-/// What is to go wrong, and what did. Clones share one plan.
+/// The plan: the faults to come, and the faults that struck. Clones share one plan.
 #[derive(Clone, Default)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
@@ -194,40 +193,40 @@ impl fmt::Debug for Faults {
 }
 
 impl Faults {
-    /// Nothing told yet. Delays pass by this clock; [`Faults::default`] has none, and its delays only let the others run.
+    /// An empty plan. Pauses pass by this clock; [`Faults::default`] has no clock, and its pauses only yield to other tasks.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let plan = Plan { clock: Some(clock), ..Plan::default() };
         Self { plan: Arc::new(Mutex::new(plan)) }
     }
 
-    /// Lets the next calls of this kind fail, one after the other. Added to what was told before.
+    /// Adds faults for the next calls of this kind, one for each call.
     pub fn script(&self, call: Call, faults: impl IntoIterator<Item = Fault>) {
         locked(&self.plan).scripts.entry(call).or_default().extend(faults);
     }
 
-    /// Asks this rule about every call for which nothing is scripted. It is given the kind of call, and how many of that
-    /// kind came before. Replaces the rule before it. It is asked under the plan's lock, so it must not use these faults.
+    /// Sets the rule for every call without a scripted fault, in place of the previous rule. It takes the kind of call and the
+    /// number of earlier calls of that kind. It runs under the plan's lock, so it must not use these faults.
     pub fn rule(&self, rule: impl FnMut(Call, u64) -> Option<Fault> + Send + 'static) {
         locked(&self.plan).rule = Some(Box::new(rule));
     }
 
-    /// Draws a fault for every call for which nothing is scripted, at these rates. Replaces the rule before it.
+    /// Draws a fault at these rates for every call without a scripted fault, in place of the previous rule.
     ///
-    /// What strikes a call depends on the seed, its kind and how many of that kind came before, and on nothing else: other
-    /// kinds of calls may come in another order.
+    /// A call's fault depends only on the seed, the kind of call and the number of earlier calls of that kind, so the order of
+    /// calls of other kinds does not matter.
     pub fn seed(&self, seed: u64, rates: Rates) {
         self.rule(move |call, before| rates.draw(seed, call, before));
     }
 
-    /// Forgets scripts and rule: nothing fails any more. A world that stopped stays so.
+    /// Deletes scripts and rule, so that no further call fails. A stopped world stays stopped.
     pub fn heal(&self) {
         let mut plan = locked(&self.plan);
         plan.scripts.clear();
         plan.rule = None;
     }
 
-    /// How many calls of this kind there were, those that failed included.
+    /// The number of calls of this kind, including failed ones.
     #[must_use]
     pub fn calls(&self, call: Call) -> u64 {
         locked(&self.plan).calls.get(&call).copied().unwrap_or(0)
@@ -239,18 +238,18 @@ impl Faults {
         locked(&self.plan).struck.clone()
     }
 
-    /// A point in a test's own code at which the world may be told to stop or to wait: *crash here*.
+    /// A point in a test's own code at which a fault can strike: *crash here*.
     pub async fn point(&self, name: &'static str) {
         self.around(Call::Point(name), || async {}, |_| ()).await;
     }
 
-    /// Where the world stopped; `None` while it goes on.
+    /// The call at which the world stopped. `None` while it runs.
     #[must_use]
     pub fn stopped_at(&self) -> Option<Call> {
         locked(&self.plan).stopped
     }
 
-    /// Waits until the world has stopped, and answers where.
+    /// Waits until the world has stopped, and returns the call at which it did.
     pub async fn stopped(&self) -> Call {
         poll_fn(|context| {
             let mut plan = locked(&self.plan);
@@ -265,7 +264,7 @@ impl Faults {
         .await
     }
 
-    /// Lets the world go on, for those who call from now on. What hung before hangs for ever; drop it.
+    /// Restarts the world for new calls. Earlier futures hang forever; drop them.
     pub fn restart(&self) {
         locked(&self.plan).stopped = None;
     }
@@ -279,7 +278,7 @@ impl Faults {
         watching.into_iter().for_each(Waker::wake);
     }
 
-    /// Never answers a call whose world has stopped.
+    /// Never returns if the world has stopped since this life began.
     async fn live(&self, life: u64) {
         let dead = {
             let plan = locked(&self.plan);
@@ -290,7 +289,7 @@ impl Faults {
         }
     }
 
-    /// What strikes the next call of this kind, and in which life of the world that is.
+    /// The present life of the world, and the fault of the next call of this kind.
     async fn next(&self, call: Call) -> (u64, Option<Fault>) {
         if self.stopped_at().is_some() {
             pending::<()>().await;
@@ -300,7 +299,7 @@ impl Faults {
         (life, fault)
     }
 
-    /// The same, for a call that can't wait.
+    /// The fault of the next call of this kind, for a call that can't wait.
     fn next_now(&self, call: Call) -> Option<Fault> {
         let Plan { scripts, rule, calls, struck, .. } = &mut *locked(&self.plan);
         let count = calls.entry(call).or_default();
@@ -320,27 +319,27 @@ impl Faults {
         }
     }
 
-    /// Makes a call as this fault has it. `told` is how the call says that it failed.
+    /// Makes a call with this fault. `failed` turns a kind of failure into the call's answer.
     async fn carry_out<T, F: Future<Output = T>>(
         &self,
         life: u64,
         call: Call,
         fault: Option<Fault>,
         attempt: impl Fn() -> F,
-        told: impl FnOnce(PortErrorKind) -> T,
+        failed: impl FnOnce(PortErrorKind) -> T,
     ) -> T {
         let answer = match fault {
             None | Some(Fault::Step(_)) => attempt().await,
-            Some(Fault::FailBefore | Fault::Conflict) => told(PortErrorKind::Transient),
-            Some(Fault::Busy) => told(PortErrorKind::Busy),
-            Some(Fault::LoseRequest) => told(PortErrorKind::OutcomeUnknown),
+            Some(Fault::FailBefore | Fault::Conflict) => failed(PortErrorKind::Transient),
+            Some(Fault::Busy) => failed(PortErrorKind::Busy),
+            Some(Fault::LoseRequest) => failed(PortErrorKind::OutcomeUnknown),
             Some(Fault::LoseAnswer) => {
                 let _lost = attempt().await;
-                told(PortErrorKind::OutcomeUnknown)
+                failed(PortErrorKind::OutcomeUnknown)
             }
             Some(Fault::Delay(duration)) => {
                 self.wait(duration).await;
-                // What was on its way when the world stopped never arrives.
+                // A request that was under way when the world stopped never arrives.
                 self.live(life).await;
                 attempt().await
             }
@@ -372,15 +371,19 @@ impl Faults {
         &self,
         call: Call,
         attempt: impl Fn() -> F,
-        told: impl FnOnce(PortErrorKind) -> T,
+        failed: impl FnOnce(PortErrorKind) -> T,
     ) -> T {
         let (life, fault) = self.next(call).await;
-        self.carry_out(life, call, fault, attempt, told).await
+        self.carry_out(life, call, fault, attempt, failed).await
     }
 
-    /// A read that may fail. That it is not known whether it happened matters to nobody.
-    async fn read<T, F: Future<Output = Result<T, PortError>>>(&self, read: impl Fn() -> F) -> Result<T, PortError> {
-        self.around(Call::Read, read, refused_read).await
+    /// A read that may fail. A read changes nothing, so its outcome is never unknown.
+    async fn read<T, F: Future<Output = Result<T, PortError>>>(
+        &self,
+        call: Call,
+        read: impl Fn() -> F,
+    ) -> Result<T, PortError> {
+        self.around(call, read, refused_read).await
     }
 
     /// A write that may fail.
@@ -392,7 +395,7 @@ impl Faults {
         self.around(call, write, refused).await
     }
 
-    /// A call that can't wait; the kind of its failure if it fails.
+    /// A call that can't wait, or the kind of its failure.
     fn at_once<T>(&self, call: Call, attempt: impl Fn() -> T) -> Result<T, PortErrorKind> {
         match self.next_now(call) {
             None | Some(Fault::Delay(_) | Fault::DelayAnswer(_) | Fault::Step(_)) => Ok(attempt()),
@@ -408,7 +411,7 @@ impl Faults {
                 let _second = attempt();
                 Ok(answer)
             }
-            // The caller gets its answer and goes no further than to its next call that can wait.
+            // The caller gets its answer; its next call that can wait never returns.
             Some(Fault::CrashBefore | Fault::CrashAfter) => {
                 self.stop(call);
                 Ok(attempt())
@@ -417,10 +420,10 @@ impl Faults {
     }
 }
 
-const TOLD: &str = "told to fail";
+const FAILURE: &str = "a fault of the test";
 
 fn refused<T, E: From<PortError>>(kind: PortErrorKind) -> Result<T, E> {
-    Err(PortError::new(kind, TOLD).into())
+    Err(PortError::new(kind, FAILURE).into())
 }
 
 fn refused_read<T>(kind: PortErrorKind) -> Result<T, PortError> {

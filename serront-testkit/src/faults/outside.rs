@@ -1,25 +1,22 @@
-//! The outside world, failing as told: receipts, mail, sellers' systems, Plugipay.
+//! Faults of the outside world: receipts, mail, sellers' systems, Plugipay.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serront_core::forward_port;
 use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall};
 use serront_core::orders::mail::MailMessage;
-use serront_core::ports::{
-    Mailer, Plugipay, PortError, PortErrorKind, Post, Posted, QuarantinedReceipt, Receipts, Sink, StoredReceipt,
-    TargetError, TargetRefused,
-};
-use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
-use serront_core::primitives::time::Timestamp;
+use serront_core::ports::{Mailer, Plugipay, PortError, PortErrorKind, Post, Posted, Sink, TargetError, TargetRefused};
 
-use super::{Call, Faults, TOLD, refused_read};
+use super::{Call, FAILURE, Faults};
 
-/// Declares a wrapper that is nothing but a port and its faults.
+/// Declares a wrapper that consists of a port and its faults, and of one field more if it needs one.
 macro_rules! wrapper {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident $({ $field:ident: $type:ty })?) => {
         $(#[$doc])*
         pub struct $name<P: ?Sized> {
             faults: Faults,
+            $($field: $type,)?
             inner: Arc<P>,
         }
 
@@ -30,25 +27,25 @@ macro_rules! wrapper {
         }
 
         impl<P: ?Sized> $name<P> {
-            /// Around this port, with nothing told yet.
+            /// Wraps this port with a new, empty plan.
             #[must_use]
             pub fn new(inner: Arc<P>) -> Self {
-                Self::told_by(inner, &Faults::default())
+                Self::with_faults(inner, &Faults::default())
             }
 
-            /// Around this port, under a plan that others share.
+            /// Wraps this port with a plan that other wrappers share.
             #[must_use]
-            pub fn told_by(inner: Arc<P>, faults: &Faults) -> Self {
-                Self { faults: faults.clone(), inner }
+            pub fn with_faults(inner: Arc<P>, faults: &Faults) -> Self {
+                Self { faults: faults.clone(), $($field: <$type>::default(),)? inner }
             }
 
-            /// The plan, to tell what is to fail.
+            /// The plan. Use it to say which calls fail.
             #[must_use]
             pub fn faults(&self) -> Faults {
                 self.faults.clone()
             }
 
-            /// The port within, which never fails.
+            /// The wrapped port, which never fails.
             #[must_use]
             pub fn inner(&self) -> &Arc<P> {
                 &self.inner
@@ -59,70 +56,34 @@ macro_rules! wrapper {
 pub(super) use wrapper;
 
 wrapper! {
-    /// Receipts around others, which fail as told.
+    /// Wraps a receipts' store: calls fail as its [`Faults`] say.
     FaultyReceipts
 }
 
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl<P: Receipts + ?Sized> Receipts for FaultyReceipts<P> {
-    async fn put(&self, account_id: AccountId, upload_id: UploadId, bytes: &[u8]) -> Result<(), PortError> {
-        self.faults.write(Call::PutReceipt, || self.inner.put(account_id, upload_id, bytes)).await
-    }
-
-    async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {
-        self.faults.around(Call::GetReceipt, || self.inner.get(account_id, upload_id), refused_read).await
-    }
-
-    async fn delete(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        self.faults.write(Call::DeleteReceipt, || self.inner.delete(account_id, upload_id)).await
-    }
-
-    async fn list(
-        &self,
-        before: Timestamp,
-        after: Option<(AccountId, UploadId)>,
-        limit: u32,
-    ) -> Result<Vec<StoredReceipt>, PortError> {
-        self.faults.around(Call::ListReceipts, || self.inner.list(before, after, limit), refused_read).await
-    }
-
-    async fn quarantine(&self, account_id: AccountId, upload_id: UploadId, since: Timestamp) -> Result<(), PortError> {
-        self.faults.write(Call::QuarantineReceipt, || self.inner.quarantine(account_id, upload_id, since)).await
-    }
-
-    async fn quarantined(
-        &self,
-        before: Timestamp,
-        after: Option<(AccountId, UploadId)>,
-        limit: u32,
-    ) -> Result<Vec<QuarantinedReceipt>, PortError> {
-        self.faults.around(Call::ListReceipts, || self.inner.quarantined(before, after, limit), refused_read).await
-    }
-
-    async fn restore(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        self.faults.write(Call::RestoreReceipt, || self.inner.restore(account_id, upload_id)).await
-    }
-
-    async fn discard(&self, account_id: AccountId, upload_id: UploadId) -> Result<(), PortError> {
-        self.faults.write(Call::DiscardReceipt, || self.inner.discard(account_id, upload_id)).await
-    }
-
-    async fn installation(&self) -> Result<Option<InstallationId>, PortError> {
-        self.faults.around(Call::GetReceipt, || self.inner.installation(), refused_read).await
-    }
-
-    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
-        self.faults.write(Call::BeginInstallation, || self.inner.begin_installation(id)).await
-    }
-
-    async fn adopt(&self, id: InstallationId) -> Result<(), PortError> {
-        self.faults.write(Call::AdoptReceipts, || self.inner.adopt(id)).await
-    }
+/// The body of every method: the call on the wrapped store, with a fault around it.
+macro_rules! faulty {
+    ($this:ident.put $arguments:tt $_:tt) => { faulty!(write, PutReceipt, $this.put $arguments) };
+    ($this:ident.delete $arguments:tt $_:tt) => { faulty!(write, DeleteReceipt, $this.delete $arguments) };
+    ($this:ident.quarantine $arguments:tt $_:tt) => { faulty!(write, QuarantineReceipt, $this.quarantine $arguments) };
+    ($this:ident.restore $arguments:tt $_:tt) => { faulty!(write, RestoreReceipt, $this.restore $arguments) };
+    ($this:ident.discard $arguments:tt $_:tt) => { faulty!(write, DiscardReceipt, $this.discard $arguments) };
+    ($this:ident.begin_installation $arguments:tt $_:tt) => {
+        faulty!(write, BeginInstallation, $this.begin_installation $arguments)
+    };
+    ($this:ident.adopt $arguments:tt $_:tt) => { faulty!(write, AdoptReceipts, $this.adopt $arguments) };
+    ($this:ident.get $arguments:tt $_:tt) => { faulty!(read, GetReceipt, $this.get $arguments) };
+    ($this:ident.installation $arguments:tt $_:tt) => { faulty!(read, GetReceipt, $this.installation $arguments) };
+    ($this:ident.list $arguments:tt $_:tt) => { faulty!(read, ListReceipts, $this.list $arguments) };
+    ($this:ident.quarantined $arguments:tt $_:tt) => { faulty!(read, ListReceipts, $this.quarantined $arguments) };
+    ($kind:ident, $call:ident, $this:ident.$method:ident($($argument:ident),*)) => {
+        $this.faults.$kind(Call::$call, || $this.inner.$method($($argument),*)).await
+    };
 }
 
+forward_port! { impl<P> Receipts for FaultyReceipts<P> { faulty! } }
+
 wrapper! {
-    /// A mailer around another one, which fails as told.
+    /// Wraps a mailer: calls fail as its [`Faults`] say.
     FaultyMailer
 }
 
@@ -135,8 +96,7 @@ impl<P: Mailer + ?Sized> Mailer for FaultyMailer<P> {
 }
 
 wrapper! {
-    /// A way out to the sellers' systems around another one, which fails as told. A check is refused or busy;
-    /// for a post that fails the port has one word: there was no answer.
+    /// Wraps a sink: calls fail as its [`Faults`] say. A failed check is refused or busy; a failed post has no answer.
     FaultySink
 }
 
@@ -144,22 +104,22 @@ wrapper! {
 #[async_trait]
 impl<P: Sink + ?Sized> Sink for FaultySink<P> {
     async fn check_target(&self, url: &str) -> Result<(), TargetError> {
-        let told = |kind| match kind {
+        let failed = |kind| match kind {
             PortErrorKind::Busy => TargetError::Busy,
             PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => {
-                TargetRefused(TOLD).into()
+                TargetRefused(FAILURE).into()
             }
         };
-        self.faults.around(Call::CheckTarget, || self.inner.check_target(url), |kind| Err(told(kind))).await
+        self.faults.around(Call::CheckTarget, || self.inner.check_target(url), |kind| Err(failed(kind))).await
     }
 
     async fn post(&self, post: &Post) -> Posted {
-        self.faults.around(Call::Post, || self.inner.post(post), |_| Posted::Failed(TOLD.to_owned())).await
+        self.faults.around(Call::Post, || self.inner.post(post), |_| Posted::Failed(FAILURE.to_owned())).await
     }
 }
 
 wrapper! {
-    /// Plugipay around another one, which fails as told.
+    /// Wraps Plugipay: calls fail as its [`Faults`] say.
     FaultyPlugipay
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Call, Fault};
 
-/// How often each fault strikes, in calls of a thousand. A fault that means nothing to a call does not strike it.
+/// The rate of each fault, in calls per thousand. A fault that can't affect a call does not strike it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rates {
@@ -14,7 +14,7 @@ pub struct Rates {
     pub lose_request: u16,
     /// [`Fault::LoseAnswer`].
     pub lose_answer: u16,
-    /// [`Fault::Conflict`], of commits.
+    /// [`Fault::Conflict`], for commits only.
     pub conflict: u16,
     /// [`Fault::Busy`].
     pub busy: u16,
@@ -28,11 +28,11 @@ pub struct Rates {
     pub crash_before: u16,
     /// [`Fault::CrashAfter`].
     pub crash_after: u16,
-    /// [`Fault::Step`], of looks at the clock.
+    /// [`Fault::Step`], for [`Call::Now`] only.
     pub step: u16,
     /// The longest delay.
     pub delay_max: Duration,
-    /// The longest step of the clock, either way.
+    /// The longest step of the clock, forwards or backwards.
     pub step_max: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Rates {
         step_max: Duration::from_secs(60),
     };
 
-    /// Every fault but a crash, each at this rate: a network and its machines on a bad day, with nobody dying.
+    /// Every fault except crashes, each at this rate: a bad network with hosts that stay alive.
     #[must_use]
     pub const fn each(per_thousand: u16) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Rates {
         }
     }
 
-    /// The fault that strikes this call, with so many of its kind before it. The same for ever.
+    /// The fault of this call, given the number of earlier calls of its kind. The same arguments always give the same fault.
     #[must_use]
     pub fn draw(&self, seed: u64, call: Call, before: u64) -> Option<Fault> {
         let drawn = mixed(mixed(mixed(seed) ^ kind_number(call)) ^ before);
@@ -115,7 +115,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(31_536_000_000)
 }
 
-/// Whether a fault changes what becomes of a call, in a way of its own.
+/// Whether a fault affects a call in a way that no other fault does.
 fn means_something(call: Call, fault: Fault) -> bool {
     match fault {
         Fault::Conflict => call == Call::Commit,
@@ -129,7 +129,7 @@ fn means_something(call: Call, fault: Fault) -> bool {
     }
 }
 
-/// A number for each kind of call that stays when kinds are added.
+/// A number for each kind of call, which never changes when kinds are added.
 fn kind_number(call: Call) -> u64 {
     match call {
         Call::Read => 1,

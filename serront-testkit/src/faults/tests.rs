@@ -1,4 +1,4 @@
-//! Each wrapper × each fault, as a table: what the caller is told, and how often the port within was asked.
+//! Each wrapper × each fault, as a table: what the caller gets, and how many calls reach the wrapped port.
 
 use serront_core::accounts::account::{Account, AccountState, Modules};
 use serront_core::accounts::actor::Actor;
@@ -9,7 +9,8 @@ use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMetho
 use serront_core::orders::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    CommitError, Ids, Mailer, Plugipay, Post, Posted, Receipts, RecordError, Secrets, Sink, Storage, WorkStorage,
+    Bookkeeping, CommitError, Commits, Credentials, Ids, Mailer, Outbox, Plugipay, Post, Posted, Receipts, RecordError,
+    Secrets, Sink, Upkeep, WorkStorage,
 };
 use serront_core::primitives::ids::{
     AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, InstallationId, KeyId, MailId, RemovalId, UploadId,
@@ -36,7 +37,7 @@ impl Plugipay for Provider {
     }
 }
 
-/// Every port twice: the wrapper under test, around one that nothing is told and that counts its calls.
+/// Every port wrapped twice: the outer wrapper is under test, the inner one has no faults and counts calls.
 struct Ports {
     faults: Faults,
     within: Faults,
@@ -56,7 +57,7 @@ fn ports() -> Ports {
     let (faults, within) = (Faults::new(time.clone()), Faults::default());
     macro_rules! twice {
         ($wrapper:ident, $port:expr) => {
-            $wrapper::told_by(Arc::new($wrapper::told_by(Arc::new($port), &within)), &faults)
+            $wrapper::with_faults(Arc::new($wrapper::with_faults(Arc::new($port), &within)), &faults)
         };
     }
     Ports {
@@ -65,7 +66,7 @@ fn ports() -> Ports {
         mailer: twice!(FaultyMailer, Mailbox::default()),
         sink: twice!(FaultySink, RecordingSink::default()),
         plugipay: twice!(FaultyPlugipay, Provider),
-        clock: FaultyClock::told_by(Arc::new(FaultyClock::told_by(time.clone(), &within)), &faults),
+        clock: FaultyClock::with_faults(Arc::new(FaultyClock::with_faults(time.clone(), &within)), &faults),
         ids: twice!(FaultyIds, CountingIds::default()),
         secrets: twice!(FaultySecrets, CountingSecrets::default()),
         faults,
@@ -74,17 +75,17 @@ fn ports() -> Ports {
     }
 }
 
-/// What a caller is told.
+/// What a caller gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
-    /// What the port within answered.
+    /// The answer of the wrapped port.
     Fine,
     /// An error of this kind.
     Port(PortErrorKind),
     Conflict,
-    /// By a port that has one word for every failure.
+    /// A failure of a port that does not distinguish kinds.
     Failed,
-    /// Nothing, for ever.
+    /// No answer at all.
     Never,
 }
 
@@ -235,7 +236,7 @@ const FAULTS: [Fault; 11] = [
     Fault::Step(7),
 ];
 
-/// In the order of [`FAULTS`]: what is told, and how often the port within was asked.
+/// For each of [`FAULTS`]: what the caller gets, and how many calls reach the wrapped port.
 type Row = [(Told, u64); 11];
 
 const FINE: (Told, u64) = (Told::Fine, 1);
@@ -267,7 +268,7 @@ async fn each_fault_does_to_each_port_what_it_says() {
                 ports.faults.script(call, [fault]);
                 let told = tokio::select! {
                     biased;
-                    // A call that can't wait answers, and stops the world all the same.
+                    // A call that can't wait returns, and stops the world nevertheless.
                     told = async {
                         let told = make(call, &ports).await;
                         ports.faults.live(0).await;
@@ -281,13 +282,17 @@ async fn each_fault_does_to_each_port_what_it_says() {
                 assert_eq!((told, ports.within.calls(call)), expected, "{call:?} {fault:?}");
                 assert_eq!(ports.faults.struck(), [(call, fault)]);
                 ports.faults.restart();
-                assert_eq!(make(call, &ports).await, Told::Fine, "{call:?} after {fault:?}: nothing more was told");
+                assert_eq!(
+                    make(call, &ports).await,
+                    Told::Fine,
+                    "{call:?} after {fault:?}: only one fault was scripted"
+                );
             }
         }
     }
 }
 
-/// What a table of one row would say of every kind of failure: ids and points can't fail.
+/// Ids and points can't fail, whatever the fault.
 #[tokio::test]
 async fn what_cannot_fail_does_not() {
     for call in [Call::DrawIds, Call::Point("after the upload")] {
@@ -322,7 +327,7 @@ impl Clock for Slept {
 async fn a_delay_passes_by_the_clock_port() {
     let clock = Arc::new(Slept::default());
     let faults = Faults::new(clock.clone());
-    let mailer = FaultyMailer::told_by(Arc::new(Mailbox::default()), &faults);
+    let mailer = FaultyMailer::with_faults(Arc::new(Mailbox::default()), &faults);
     let to = EmailAddress::parse("to", "budi@example.com").unwrap();
     let (id, text) = (MailId::from_ulid(ulid(1)), String::new());
     let message = MailMessage { id, to, to_name: text.clone(), subject: text.clone(), text, html: None };

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::locked;
 
-/// A clock that stands still until it is moved.
+/// A clock that moves only when a test moves it.
 #[derive(Debug)]
 pub struct ManualClock {
     millis: AtomicI64,
@@ -29,12 +29,12 @@ impl ManualClock {
         Self { millis: AtomicI64::new(time.millis()) }
     }
 
-    /// Shows this time from now on, which may be earlier.
+    /// Sets the time, forwards or backwards.
     pub fn set(&self, time: Timestamp) {
         self.millis.store(time.millis(), Ordering::SeqCst);
     }
 
-    /// Goes forward.
+    /// Moves the clock forwards.
     pub fn advance(&self, duration: Duration) {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         self.millis.fetch_add(millis, Ordering::SeqCst);
@@ -54,13 +54,13 @@ impl Clock for ManualClock {
         Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
     }
 
-    /// Advances nothing: it lets the others run, which is what a pause between two rounds is for.
+    /// Yields to other tasks and does not move the clock.
     async fn sleep(&self, _duration: Duration) {
         tokio::task::yield_now().await;
     }
 }
 
-/// Ids that count. Two instances with different starts never give the same id.
+/// Ids that count. Two instances with different starts never make the same id.
 #[derive(Debug)]
 pub struct CountingIds {
     start: u32,
@@ -68,7 +68,7 @@ pub struct CountingIds {
 }
 
 impl CountingIds {
-    /// A source of ids that differ from those of every other start.
+    /// A source whose ids differ from those of every other start.
     #[must_use]
     pub const fn starting_at(start: u32) -> Self {
         Self { start, sequences: AtomicU64::new(0) }
@@ -90,7 +90,7 @@ impl Ids for CountingIds {
     }
 }
 
-/// Secrets that count: predictable, and never the same twice.
+/// Secrets that count: predictable, but never repeated.
 #[derive(Debug)]
 pub struct CountingSecrets {
     start: u64,
@@ -98,7 +98,7 @@ pub struct CountingSecrets {
 }
 
 impl CountingSecrets {
-    /// A source of secrets that differ from those of every other start.
+    /// A source whose secrets differ from those of every other start.
     #[must_use]
     pub const fn starting_at(start: u64) -> Self {
         Self { start, drawn: AtomicU64::new(0) }
@@ -123,14 +123,15 @@ impl Secrets for CountingSecrets {
     }
 }
 
-/// The first of a [`MemorySealer`]'s keys: every one begins with it, so that what one sealed opens for another.
+/// The first key of every [`MemorySealer`], so that each opens what another sealed.
 pub(crate) const FIRST_KEY: u64 = 1;
 
-/// Seals under keys that are numbers, and binds as the port wants it: what is another holder's, or was changed, does not open.
-/// It hides a secret from a test that looks for it, and from nobody else.
+/// Seals under keys that are numbers. A text of another holder, or one that was changed, does not open, as the port requires.
+///
+/// The encryption only prevents a test from finding the secret in plain text; it is not secure.
 #[derive(Debug)]
 pub struct MemorySealer {
-    /// The first seals; all open.
+    /// The first key seals; every key opens.
     keys: Mutex<Vec<u64>>,
     sealed: AtomicU64,
 }
@@ -142,24 +143,24 @@ impl Default for MemorySealer {
 }
 
 impl MemorySealer {
-    /// Seals under another key from now on; those until now still open.
+    /// Adds a new key, which seals. The earlier keys still open.
     pub fn rotate(&self) {
         let mut keys = locked(&self.keys);
         let next = keys.iter().max().copied().unwrap_or(FIRST_KEY) + 1;
         keys.insert(0, next);
     }
 
-    /// Loses every key but the one that seals at present.
+    /// Deletes every key except the present one.
     pub fn forget(&self) {
         locked(&self.keys).truncate(1);
     }
 
-    /// Puts these keys in place of those there are. With none, nothing is sealed or opened.
+    /// Replaces the keys. Without keys, sealing and opening fail.
     pub fn hold(&self, keys: &[u64]) {
         *locked(&self.keys) = keys.to_vec();
     }
 
-    /// One that holds this key and all that can come after it.
+    /// A sealer with this key and 63 following ones, for tests that rotate keys elsewhere.
     #[must_use]
     pub(crate) fn from_key(first: u64) -> Self {
         let sealer = Self::default();
@@ -167,7 +168,7 @@ impl MemorySealer {
         sealer
     }
 
-    /// As many bytes as wanted, each hidden behind the next of a stream that depends on key and nonce.
+    /// XORs the bytes with a stream that depends on key and nonce.
     fn hide(key: u64, nonce: &str, bytes: &[u8]) -> Vec<u8> {
         let stream = (0_u32..)
             .flat_map(|block| Digest256::of(format!("{key}/{nonce}/{block}").as_bytes()).to_string().into_bytes());
@@ -183,7 +184,7 @@ impl Sealer for MemorySealer {
     fn seal(&self, holder: SecretHolder, secret: &str) -> Result<String, PortError> {
         let key = locked(&self.keys).first().copied().ok_or_else(|| PortError::transient("there is no key"))?;
         let count = self.sealed.fetch_add(1, Ordering::SeqCst);
-        // Two sealers of one test count alike; whom and what they seal differs.
+        // Two sealers of one test have the same counts, so holder and secret make the nonce unique.
         let nonce = Digest256::of(format!("{count}/{holder}/{secret}").as_bytes()).to_string();
         let hidden = hex(&Self::hide(key, &nonce, secret.as_bytes()));
         let tag = Self::tag(key, holder, &nonce, &hidden);
@@ -191,12 +192,12 @@ impl Sealer for MemorySealer {
     }
 
     fn open(&self, holder: SecretHolder, sealed: &str) -> Result<String, PortError> {
-        let strange = || PortError::permanent("nothing that was sealed for this holder");
+        let strange = || PortError::permanent("not sealed for this holder");
         let parts: Vec<&str> = sealed.split('.').collect();
         let [key, nonce, hidden, tag] = parts.as_slice() else { return Err(strange()) };
         let key: u64 = key.parse().map_err(|_| strange())?;
         if !locked(&self.keys).contains(&key) {
-            return Err(PortError::transient("its key is not here"));
+            return Err(PortError::transient("its key is missing"));
         }
         if Self::tag(key, holder, nonce, hidden) != *tag {
             return Err(strange());

@@ -1,7 +1,7 @@
-//! Strict adapters in memory: what a real adapter must refuse, these refuse too.
+//! Strict adapters in memory: they refuse everything that a real adapter must refuse.
 //!
-//! They never panic, never block for long, and answer only after at least one turn of the runtime, so that tasks that
-//! run side by side really do interleave between a read and the commit that follows it.
+//! They never panic and never block for long. Each call yields to the runtime at least once, so that concurrent tasks do
+//! interleave between a read and the commit that follows it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ pub use environment::{CountingIds, CountingSecrets, ManualClock, MemorySealer};
 pub use outside::{Mailbox, MemoryReceipts, RecordingSink};
 pub use storage::MemoryStorage;
 
-/// The value in the lock. A test that panicked while holding it must not hide the first failure behind a second.
+/// Locks the mutex, poisoned or not: if a test panicked while it held the lock, a second panic would hide the first.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

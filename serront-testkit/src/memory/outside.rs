@@ -1,4 +1,4 @@
-//! The outside world as a test sees it: mails, posts and receipts, kept for looking at, failing as told.
+//! The outside world in a test: mails, posts and receipts, recorded for inspection, with failures on request.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -27,24 +27,24 @@ impl Failures {
     }
 }
 
-fn told(kind: PortErrorKind) -> PortError {
-    PortError::new(kind, "told to fail")
+fn fail(kind: PortErrorKind) -> PortError {
+    PortError::new(kind, "a failure of the test")
 }
 
-/// Keeps every mail that was sent.
+/// A mailer that records every message.
 #[derive(Debug, Default)]
 pub struct Mailbox {
     inner: Mutex<(Vec<MailMessage>, Failures)>,
 }
 
 impl Mailbox {
-    /// Everything that arrived, in order. A message whose outcome was told as unknown has arrived, and comes again.
+    /// The messages that arrived, in order. One that failed with an unknown outcome has arrived, and is sent again.
     #[must_use]
     pub fn messages(&self) -> Vec<MailMessage> {
         locked(&self.inner).0.clone()
     }
 
-    /// Lets the next `count` mails fail this way. One of unknown outcome arrives all the same: that is the harder case.
+    /// Makes the next `count` mails fail this way. With an unknown outcome the mail arrives, which is the harder case.
     pub fn fail_next(&self, count: usize, kind: PortErrorKind) {
         locked(&self.inner).1.add(count, kind);
     }
@@ -59,7 +59,7 @@ impl Mailer for Mailbox {
         if matches!(failure, None | Some(PortErrorKind::OutcomeUnknown)) {
             messages.push(message.clone());
         }
-        failure.map_or(Ok(()), |kind| Err(told(kind)))
+        failure.map_or(Ok(()), |kind| Err(fail(kind)))
     }
 }
 
@@ -70,25 +70,25 @@ struct SinkState {
     refused: Vec<String>,
 }
 
-/// Keeps every post, and answers as told; 200 if nothing was told.
+/// A sink that records every post. It returns the prepared answers, and 200 after them.
 #[derive(Debug, Default)]
 pub struct RecordingSink {
     inner: Mutex<SinkState>,
 }
 
 impl RecordingSink {
-    /// Everything that was posted, in order.
+    /// The posts, in order.
     #[must_use]
     pub fn posts(&self) -> Vec<Post> {
         locked(&self.inner).posts.clone()
     }
 
-    /// Answers the next posts like this, one after the other.
+    /// Prepares the answers of the next posts, one for each post.
     pub fn answer_next(&self, answers: impl IntoIterator<Item = Posted>) {
         locked(&self.inner).answers.extend(answers);
     }
 
-    /// Refuses this address from now on.
+    /// Makes checks and posts refuse this address.
     pub fn refuse(&self, url: impl Into<String>) {
         locked(&self.inner).refused.push(url.into());
     }
@@ -123,7 +123,7 @@ struct ReceiptsState {
     failures: Failures,
 }
 
-/// Keeps the bytes of receipts.
+/// A store for receipts in memory.
 pub struct MemoryReceipts {
     clock: Arc<dyn Clock>,
     inner: Mutex<ReceiptsState>,
@@ -142,25 +142,24 @@ impl MemoryReceipts {
         Self { clock, inner: Mutex::default() }
     }
 
-    /// What is there, in ascending order.
+    /// The stored uploads, in ascending order.
     #[must_use]
     pub fn uploads(&self) -> Vec<(AccountId, UploadId)> {
         locked(&self.inner).stored.keys().copied().collect()
     }
 
-    /// What is in quarantine, in ascending order.
+    /// The uploads in quarantine, in ascending order.
     #[must_use]
     pub fn quarantined_uploads(&self) -> Vec<(AccountId, UploadId)> {
         locked(&self.inner).quarantined.keys().copied().collect()
     }
 
-    /// Lets the next `count` calls fail this way. What a call that changes something asked for has happened if its outcome is
-    /// unknown.
+    /// Makes the next `count` calls fail this way. With an unknown outcome, a call that changes something takes effect.
     pub fn fail_next(&self, count: usize, kind: PortErrorKind) {
         locked(&self.inner).failures.add(count, kind);
     }
 
-    /// Changes something, or fails as told.
+    /// Changes the state, or fails as prepared.
     async fn change<T>(&self, change: impl FnOnce(&mut ReceiptsState) -> T + Send) -> Result<T, PortError> {
         tokio::task::yield_now().await;
         let mut state = locked(&self.inner);
@@ -170,16 +169,16 @@ impl MemoryReceipts {
                 if kind == PortErrorKind::OutcomeUnknown {
                     change(&mut state);
                 }
-                Err(told(kind))
+                Err(fail(kind))
             }
         }
     }
 
-    /// Reads something, or fails as told.
+    /// Reads the state, or fails as prepared.
     async fn look<T>(&self, look: impl FnOnce(&ReceiptsState) -> T + Send) -> Result<T, PortError> {
         tokio::task::yield_now().await;
         let mut state = locked(&self.inner);
-        state.failures.next().map_or_else(|| Ok(look(&state)), |kind| Err(told(kind)))
+        state.failures.next().map_or_else(|| Ok(look(&state)), |kind| Err(fail(kind)))
     }
 }
 
@@ -196,7 +195,7 @@ impl Receipts for MemoryReceipts {
                 return Err(PortError::permanent("the same upload came with other bytes"));
             }
         }
-        failure.map_or(Ok(()), |kind| Err(told(kind)))
+        failure.map_or(Ok(()), |kind| Err(fail(kind)))
     }
 
     async fn get(&self, account_id: AccountId, upload_id: UploadId) -> Result<Option<Vec<u8>>, PortError> {

@@ -1,7 +1,7 @@
-//! What the memory storage holds, and how a change set changes it. Pure: the lock and the clock are in `storage`.
+//! The state of the memory storage, and how a change set changes it. Pure: the lock and the clock are in `storage`.
 //!
-//! Every map is persistent (two versions share what they have in common), so a commit works on a clone and throws the
-//! clone away if anything fails. That is the whole of its atomicity.
+//! Every map is persistent (two versions share their common parts), so a commit works on a cheap clone and drops it if
+//! anything fails. This makes a commit atomic.
 
 use imbl::{OrdMap, Vector};
 use serront_core::accounts::account::Account;
@@ -39,7 +39,7 @@ use serront_core::shop::storefront::Storefront;
 use serront_core::webhooks::event::EventType;
 use serront_core::webhooks::subscription::{Streak, Subscription};
 
-/// An effect with its bookkeeping.
+/// An effect with its lease and its log.
 #[derive(Debug, Clone)]
 pub(super) struct StoredEffect {
     pub(super) created_at: Timestamp,
@@ -47,14 +47,14 @@ pub(super) struct StoredEffect {
     pub(super) status: EffectStatus,
     pub(super) discarded: bool,
     pub(super) fence: u64,
-    /// Until when a lease holds it; `None` if nobody took it since it was last recorded.
+    /// The end of the latest lease. `None` if the effect was not leased since its last attempt was recorded.
     pub(super) leased_until: Option<Timestamp>,
     pub(super) content: Content,
-    /// The latest of them.
+    /// The latest attempts, at most [`ATTEMPTS_KEPT`].
     pub(super) attempts: Vec<Attempt>,
 }
 
-/// What is to be done, with every marked place filled.
+/// The work to do, with every marked place filled.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
     Mail(Mail),
@@ -64,7 +64,7 @@ pub(super) enum Content {
 }
 
 impl StoredEffect {
-    /// How many attempts there were.
+    /// The number of attempts so far.
     pub(super) fn attempted(&self) -> u32 {
         self.attempts.last().map_or(0, |attempt| attempt.attempt_number)
     }
@@ -87,22 +87,22 @@ impl StoredEffect {
     }
 }
 
-/// What signs for a subscription.
+/// A subscription's secrets.
 #[derive(Debug, Clone)]
 pub(super) struct Secrets {
     pub(super) present: SealedSecret,
-    /// The one before, and until when it counts.
+    /// The previous secret, and the time until which it signs too.
     pub(super) previous: Option<(SealedSecret, Timestamp)>,
 }
 
-/// A name with its holder. Names within an account carry it in their key; names across accounts do not.
+/// The holder of a name. Names within an account have the account in their key; names across accounts do not.
 #[derive(Debug, Clone)]
 pub(super) struct StoredClaim {
     pub(super) holder: AccountId,
     pub(super) kept: Option<Kept>,
 }
 
-/// Everything that is durable.
+/// The durable state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub(super) accounts: OrdMap<AccountId, Account>,
@@ -116,7 +116,7 @@ pub(super) struct State {
     pub(super) keys: OrdMap<(AccountId, KeyId), KeyRecord>,
     pub(super) subscriptions: OrdMap<(AccountId, SubscriptionId), (Subscription, Secrets)>,
     pub(super) streaks: OrdMap<(AccountId, SubscriptionId), Streak>,
-    /// How many whole seconds the last attempt took, if any.
+    /// The duration of the last attempt in whole seconds, if at least one.
     pub(super) took_seconds: OrdMap<(AccountId, SubscriptionId), u64>,
     pub(super) audit: OrdMap<(AccountId, OrderId), Vector<AuditRecord>>,
     pub(super) claims: OrdMap<(Option<AccountId>, ClaimName), StoredClaim>,
@@ -126,9 +126,9 @@ pub(super) struct State {
     pub(super) checkouts: OrdMap<(AccountId, CheckoutId), Checkout>,
     pub(super) sessions: OrdMap<(AccountId, SessionId), SessionName>,
     pub(super) entries: OrdMap<(AccountId, EntryId), LedgerEntry>,
-    /// By code: debits and credits on the seller's balance, as far as they are folded.
+    /// The folded debits and credits on the seller's balance, by code.
     pub(super) balances: OrdMap<(AccountId, EntryCode), (i64, i64)>,
-    /// What commits added to balances and is not folded yet.
+    /// The deltas of balances that are not folded yet.
     pub(super) ledger_deltas: Vector<(AccountId, CodeTotals)>,
     pub(super) funds: OrdMap<AccountId, Funds>,
     pub(super) bank_accounts: OrdMap<AccountId, DefaultBankAccount>,
@@ -137,18 +137,18 @@ pub(super) struct State {
     pub(super) discards: Vector<Discard>,
     pub(super) adjustments: OrdMap<(AccountId, AdjustmentId), Adjustment>,
     pub(super) exceptions: OrdMap<(AccountId, ExceptionId), PaymentException>,
-    /// Its id, and the key check.
+    /// The installation's id and key check.
     pub(super) installation: Option<(InstallationId, Option<SealedSecret>)>,
-    /// In the order in which they came.
+    /// Each notification with its place in the order of arrival.
     pub(super) inbox: OrdMap<(AccountId, ProviderEventId), (u64, InboxRecord)>,
 }
 
-/// A row that is not there, or does not fit: a bug in the decision, so trying again does not help.
+/// A missing or unfit row is a bug in the decision, so trying again does not help.
 fn permanent(what: &'static str) -> CommitError {
     PortError::permanent(what).into()
 }
 
-/// The claim's key: names across accounts have one space, the others one for each account.
+/// The key of a claim. Names across accounts share one space; each account has a space for the other names.
 fn claim_key(account_id: AccountId, name: &ClaimName) -> (Option<AccountId>, ClaimName) {
     let space = match name {
         ClaimName::Confirmation(_)
@@ -195,12 +195,12 @@ impl State {
         self.orders_of(account_id).any(|order| order.service_id == service_id)
     }
 
-    /// Who holds a name, if anybody does.
+    /// The claim of a name, if the name is taken.
     pub(super) fn claim(&self, account_id: AccountId, name: ClaimName) -> Option<&StoredClaim> {
         self.claims.get(&claim_key(account_id, &name))
     }
 
-    /// Who holds a name of the directories across accounts.
+    /// The holder of a name of the directories across accounts.
     pub(super) fn holder(&self, name: ClaimName) -> Option<AccountId> {
         self.claims.get(&(None, name)).map(|claim| claim.holder)
     }
@@ -241,7 +241,7 @@ impl State {
         }
     }
 
-    /// The state after this change set, and what it answers. The order of the steps is the port's.
+    /// The state after this change set, and its result. The port fixes the order of the steps.
     pub(super) fn after(&self, change: &ChangeSet) -> Result<(Self, Committed), CommitError> {
         change.check().map_err(PortError::permanent)?;
         let account_id = change.account_id;
@@ -275,7 +275,7 @@ impl State {
         Ok((next, committed))
     }
 
-    /// Only the holder can give a name up.
+    /// Releases a name, which only its holder can do.
     fn release(&mut self, account_id: AccountId, name: &ClaimName) -> Result<(), CommitError> {
         let key = claim_key(account_id, name);
         match self.claims.get(&key) {
@@ -301,7 +301,7 @@ impl State {
         Ok(())
     }
 
-    /// Keeps the outcomes beside their claims, once the number is known.
+    /// Stores the outcomes with their claims, once the order's number is known.
     fn keep(&mut self, change: &ChangeSet, committed: Committed) -> Result<(), CommitError> {
         for claim in &change.claims {
             let Some(kept) = &claim.kept else { continue };
@@ -405,7 +405,7 @@ impl State {
             }
             Write::ResealSecrets { id, version, secret, previous_secret } => {
                 let row = self.subscriptions.get_mut(&(account_id, *id));
-                let (subscription, secrets) = found(row, "secrets of a missing subscription, sealed anew")?;
+                let (subscription, secrets) = found(row, "new seals of a missing subscription")?;
                 subscription.state.version = *version;
                 secrets.present = secret.clone();
                 secrets.previous = previous_secret.clone().zip(secrets.previous.as_ref().map(|(_, until)| *until));
@@ -500,7 +500,7 @@ impl State {
         Ok(None)
     }
 
-    /// Goes on with a subscription's streak after an attempt, if there is the subscription.
+    /// Updates a subscription's streak and duration after an attempt, if the subscription exists.
     pub(super) fn count_attempt(&mut self, key: (AccountId, SubscriptionId), attempt: &Attempt, now: Timestamp) {
         let took_seconds = attempt.duration_ms / 1_000;
         if took_seconds > 0 && self.subscriptions.contains_key(&key) {
@@ -543,7 +543,7 @@ impl State {
         Ok(())
     }
 
-    /// Moves up to so many deltas into the totals; answers how many.
+    /// Moves up to `limit` deltas into the totals, and returns the number moved.
     pub(super) fn fold(&mut self, limit: usize) -> usize {
         let later = self.ledger_deltas.split_off(limit.min(self.ledger_deltas.len()));
         let deltas = std::mem::replace(&mut self.ledger_deltas, later);
@@ -554,14 +554,14 @@ impl State {
         deltas.len()
     }
 
-    /// The totals with what is not folded into them, by account and code.
+    /// The totals including the deltas that are not folded yet, by account and code.
     pub(super) fn totals(&self) -> OrdMap<(AccountId, EntryCode), (i64, i64)> {
         let mut whole = self.clone();
         whole.fold(usize::MAX);
         whole.balances
     }
 
-    /// The seller's balance by code, in the order of the codes' names.
+    /// The seller's balance by code, ordered by the codes' names.
     pub(super) fn balance_of(&self, account_id: AccountId) -> Vec<CodeTotals> {
         let mut totals: Vec<_> = self
             .totals()
@@ -599,7 +599,7 @@ impl State {
     }
 }
 
-/// A first write without a guard says that there is no such row; one that is there is a conflict.
+/// Inserts a row. An existing row is a conflict.
 fn insert_new<K: Clone + Ord, V: Clone>(map: &mut OrdMap<K, V>, key: K, value: V) -> Result<(), CommitError> {
     match map.insert(key, value) {
         None => Ok(()),
@@ -607,7 +607,7 @@ fn insert_new<K: Clone + Ord, V: Clone>(map: &mut OrdMap<K, V>, key: K, value: V
     }
 }
 
-/// Writes a row as its version says: the first time there is none yet, later there is one.
+/// Inserts a row of the first version, or replaces a row by one of a later version.
 fn put<K: Clone + Ord, V: Clone>(
     map: &mut OrdMap<K, V>,
     key: K,

@@ -1,50 +1,17 @@
 //! The storage behind the simulated network.
 //!
-//! A call is a message that arrives some time later, by itself; what it does there happens at one moment, and its answer
-//! is another message. A commit may arrive twice, or long after whoever sent it has given up. Deltas are folded when a host
-//! asks for it, and now and then right before any other call.
+//! A call is a message that arrives later, even if its caller has given up or died. It takes effect at one moment, and its
+//! answer is another message. A write may arrive twice. Deltas are folded when a host asks for it, and sometimes right before
+//! another call.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use serront_core::accounts::key::KeyRecord;
-use serront_core::accounts::sealed::SealedSecret;
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{Attempt, DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
-use serront_core::changes::idempotency::Scope;
-use serront_core::funds::books::Verification;
-use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
-use serront_core::online::exception::{ExceptionStatus, PaymentException};
-use serront_core::online::inbox::InboxRecord;
-use serront_core::online::provisioning::Provisioning;
-use serront_core::orders::audit::AuditRecord;
-use serront_core::orders::order::{OrderNumber, WorkCounts};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{CommitError, PortError, PortErrorKind, RecordError, Storage, WorkStorage};
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, ExceptionId, InstallationId, KeyId, OrderId, PayoutId, ServiceId,
-    SubscriptionId, UploadId,
-};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
-use serront_core::primitives::text::Slug;
-use serront_core::primitives::time::Timestamp;
-use serront_core::shop::catalog::Service;
-use serront_core::snapshots::set_aside::SetAsides;
-use serront_core::snapshots::{
-    AccountSnapshot, AdjustmentKey, CheckoutSnapshot, Due, ExceptionSnapshot, Fence, FundsSnapshot, InstallationRow,
-    NextAttempt, OrderKey, OrderSnapshot, PayoutKey, PayoutSnapshot, Prune, Pruned, ServiceSnapshot, SessionSnapshot,
-    ShopSnapshot, SubscriptionSecrets,
-};
-use serront_core::snapshots::{
-    DeliveryFilter, DeliveryPosition, EffectPosition, EntryFilter, EntryPosition, ExceptionPosition, OrderFilter,
-    OrderRow, PayoutPosition,
-};
-use serront_core::webhooks::subscription::Streak;
+use serront_core::forward_port;
+use serront_core::ports::signatures::*;
+use serront_core::ports::{PortErrorKind, WorkStorage};
 
 use super::events::Event;
 use super::executor::{answer, at_once};
@@ -54,10 +21,10 @@ use super::random::Random;
 use super::world::World;
 use crate::memory::locked;
 
-/// How long the client side of the storage waits for an answer.
+/// How long a caller waits for an answer.
 const GIVE_UP_MS: u64 = 10_000;
 
-/// The far end of the network.
+/// The far end of the network. Its own methods record what the storage does; it derefs to the storage for all other calls.
 pub(crate) struct Server {
     world: Arc<World>,
     landed: Mutex<BTreeSet<ChangeSetId>>,
@@ -65,14 +32,22 @@ pub(crate) struct Server {
     folding: Mutex<Random>,
 }
 
+impl Deref for Server {
+    type Target = dyn WorkStorage;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.world.storage
+    }
+}
+
 impl Server {
-    /// `folding` says when something is folded that no host asked for.
+    /// `folding` decides when deltas are folded without a host's request.
     pub(crate) fn new(world: Arc<World>, folding: Random) -> Self {
         Self { world, landed: Mutex::default(), sent: Mutex::default(), folding: Mutex::new(folding) }
     }
 
-    fn fold(&self, limit: u32) -> Result<u64, PortError> {
-        let folded = at_once(self.world.storage.fold_deltas(limit))?;
+    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        let folded = self.world.storage.fold_deltas(limit).await?;
         if folded > 0 {
             self.world.line(&format!("fold {folded}"));
             self.world.see(&Event::Folded);
@@ -80,14 +55,14 @@ impl Server {
         Ok(folded)
     }
 
-    /// Folding may happen at any moment, so now and then it happens right before a call, a few deltas at a time.
+    /// Folds a few deltas before some of the calls, because folding may happen at any moment.
     fn fold_now_and_then(&self) {
         let limit = {
             let mut random = locked(&self.folding);
             random.per_mille(40).then(|| random.pick(&[1, 2, 1_000], 1))
         };
         if let Some(limit) = limit {
-            let _ = self.fold(limit);
+            let _ = at_once(self.fold_deltas(limit));
         }
     }
 
@@ -96,11 +71,11 @@ impl Server {
             return Err(CommitError::Conflict);
         }
         let result = at_once(self.world.storage.commit(change));
-        let told = match &result {
+        let text = match &result {
             Ok(committed) => format!("landed {:?}", committed.number.map(|number| number.0)),
             Err(error) => error.to_string(),
         };
-        self.world.line(&format!("commit {} {told}", change.id));
+        self.world.line(&format!("commit {} {text}", change.id));
         match &result {
             Ok(committed) => {
                 if locked(&self.landed).insert(change.id) {
@@ -113,8 +88,14 @@ impl Server {
         result
     }
 
-    fn take_due(&self, lane: Lane, limit: u32, shares: DeliveryShares, lease: Duration) -> Result<Vec<Due>, PortError> {
-        let due = at_once(self.world.storage.take_due(lane, limit, shares, lease))?;
+    async fn take_due(
+        &self,
+        lane: Lane,
+        limit: u32,
+        shares: DeliveryShares,
+        lease: Duration,
+    ) -> Result<Vec<Due>, PortError> {
+        let due = self.world.storage.take_due(lane, limit, shares, lease).await?;
         if !due.is_empty() {
             self.world.line(&format!("take {:?}", due.iter().map(|due| due.id.to_string()).collect::<Vec<_>>()));
             self.world.see(&Event::Said(&format!("{due:?}")));
@@ -123,7 +104,7 @@ impl Server {
         Ok(due)
     }
 
-    fn record_attempt(
+    async fn record_attempt(
         &self,
         account: AccountId,
         id: EffectId,
@@ -131,7 +112,7 @@ impl Server {
         attempt: &Attempt,
         next: NextAttempt,
     ) -> Result<(), RecordError> {
-        let result = at_once(self.world.storage.record_attempt(account, id, fence, attempt, next));
+        let result = self.world.storage.record_attempt(account, id, fence, attempt, next).await;
         self.world.line(&format!("record {id} {} {next:?} {}", attempt.attempt_number, result.is_ok()));
         if result.is_ok() {
             self.world.see(&Event::Said(&format!("{attempt:?}")));
@@ -159,7 +140,7 @@ impl NetStorage {
         locked(&world.network).fate(Link::Storage, world.handle.now())
     }
 
-    /// One call. `PortError` says what the network did to it; what the storage answered is inside.
+    /// Sends one call. The outer result is the network's, the inner one the storage's.
     async fn call<T: Send + 'static>(
         &self,
         fate: Fate,
@@ -200,191 +181,28 @@ impl NetStorage {
         })
     }
 
-    /// A read changes nothing, so its outcome is never unknown: it failed.
+    /// A read. Its outcome never matters, so a lost one counts as failed.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl Fn(&dyn WorkStorage) -> Result<T, PortError> + Send + Sync + 'static,
+        read: impl Fn(&Server) -> Result<T, PortError> + Send + Sync + 'static,
     ) -> Result<T, PortError> {
         let fate = Fate { again_after: None, ..self.fate() };
-        let result = self.call(fate, move |server| read(&*server.world.storage), |_| {}).await;
+        let result = self.call(fate, read, |_| {}).await;
         result.map_err(|error| PortError::new(known(error.kind()), ON_ITS_WAY))?
     }
-}
 
-const fn known(kind: PortErrorKind) -> PortErrorKind {
-    match kind {
-        PortErrorKind::Busy => PortErrorKind::Busy,
-        PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => PortErrorKind::Transient,
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl Storage for NetStorage {
-    async fn account(&self, id: AccountId, key: Option<Scope>) -> Result<Option<AccountSnapshot>, PortError> {
-        self.read(move |storage| at_once(storage.account(id, key))).await
-    }
-
-    async fn service(
+    /// A write, which may arrive a second time.
+    async fn write<T: Send + 'static, E: From<PortError> + Send + 'static>(
         &self,
-        account_id: AccountId,
-        id: ServiceId,
-        key: Option<Scope>,
-    ) -> Result<Option<ServiceSnapshot>, PortError> {
-        self.read(move |storage| at_once(storage.service(account_id, id, key))).await
+        write: impl Fn(&Server) -> Result<T, E> + Clone + Send + Sync + 'static,
+    ) -> Result<T, E> {
+        let again = write.clone();
+        self.call(self.fate(), write, move |server| drop(again(server))).await?
     }
 
-    async fn shop(&self, slug: &Slug, scope: Option<Scope>) -> Result<Option<ShopSnapshot>, PortError> {
-        let slug = slug.clone();
-        self.read(move |storage| at_once(storage.shop(&slug, scope))).await
-    }
-
-    async fn order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
-        self.read(move |storage| at_once(storage.order(key, scope))).await
-    }
-
-    async fn key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
-        self.read(move |storage| at_once(storage.key(hash))).await
-    }
-
-    async fn keys(&self, account_id: AccountId) -> Result<Vec<KeyRecord>, PortError> {
-        self.read(move |storage| at_once(storage.keys(account_id))).await
-    }
-
-    async fn services(&self, account_id: AccountId) -> Result<Vec<Service>, PortError> {
-        self.read(move |storage| at_once(storage.services(account_id))).await
-    }
-
-    async fn orders(
-        &self,
-        account_id: AccountId,
-        filter: &OrderFilter,
-        after: Option<OrderNumber>,
-        limit: Limit,
-    ) -> Result<Page<OrderRow>, PortError> {
-        let filter = filter.clone();
-        self.read(move |storage| at_once(storage.orders(account_id, &filter, after, limit))).await
-    }
-
-    async fn counts(&self, account_id: AccountId) -> Result<WorkCounts, PortError> {
-        self.read(move |storage| at_once(storage.counts(account_id))).await
-    }
-
-    async fn audit(&self, account_id: AccountId, order_id: OrderId) -> Result<Vec<AuditRecord>, PortError> {
-        self.read(move |storage| at_once(storage.audit(account_id, order_id))).await
-    }
-
-    async fn deliveries(
-        &self,
-        account_id: AccountId,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryPosition>,
-        limit: Limit,
-    ) -> Result<Page<DeliveryRecord>, PortError> {
-        let filter = filter.clone();
-        self.read(move |storage| at_once(storage.deliveries(account_id, &filter, after, limit))).await
-    }
-
-    async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
-        self.read(move |storage| at_once(storage.delivery(account_id, id))).await
-    }
-
-    async fn effect(&self, account_id: AccountId, id: EffectId) -> Result<Option<EffectRecord>, PortError> {
-        self.read(move |storage| at_once(storage.effect(account_id, id))).await
-    }
-
-    async fn merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
-        let id = id.clone();
-        self.read(move |storage| at_once(storage.merchant(&id))).await
-    }
-
-    async fn checkout(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<CheckoutSnapshot>, PortError> {
-        self.read(move |storage| at_once(storage.checkout(account_id, id))).await
-    }
-
-    async fn session(
-        &self,
-        account_id: AccountId,
-        id: &SessionId,
-        event_id: Option<ProviderEventId>,
-    ) -> Result<SessionSnapshot, PortError> {
-        let id = id.clone();
-        self.read(move |storage| at_once(storage.session(account_id, &id, event_id.clone()))).await
-    }
-
-    async fn inbox(&self, account_id: AccountId, id: &ProviderEventId) -> Result<Option<InboxRecord>, PortError> {
-        let id = id.clone();
-        self.read(move |storage| at_once(storage.inbox(account_id, &id))).await
-    }
-
-    async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-        self.read(move |storage| at_once(storage.balance(account_id))).await
-    }
-
-    async fn entries(
-        &self,
-        account_id: AccountId,
-        filter: &EntryFilter,
-        after: Option<EntryPosition>,
-        limit: Limit,
-    ) -> Result<Page<LedgerEntry>, PortError> {
-        let filter = filter.clone();
-        self.read(move |storage| at_once(storage.entries(account_id, &filter, after, limit))).await
-    }
-
-    async fn exceptions(
-        &self,
-        account_id: AccountId,
-        status: Option<ExceptionStatus>,
-        after: Option<ExceptionPosition>,
-        limit: Limit,
-    ) -> Result<Page<PaymentException>, PortError> {
-        self.read(move |storage| at_once(storage.exceptions(account_id, status, after, limit))).await
-    }
-
-    async fn exception(
-        &self,
-        account_id: AccountId,
-        id: ExceptionId,
-        key: Option<Scope>,
-    ) -> Result<Option<ExceptionSnapshot>, PortError> {
-        self.read(move |storage| at_once(storage.exception(account_id, id, key))).await
-    }
-
-    async fn funds(&self, account_id: AccountId, key: Option<Scope>) -> Result<Option<FundsSnapshot>, PortError> {
-        self.read(move |storage| at_once(storage.funds(account_id, key))).await
-    }
-
-    async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-        self.read(move |storage| at_once(storage.payout(key, scope))).await
-    }
-
-    async fn payouts(
-        &self,
-        account_id: AccountId,
-        status: Option<PayoutStatus>,
-        after: Option<PayoutPosition>,
-        limit: Limit,
-    ) -> Result<Page<Payout>, PortError> {
-        self.read(move |storage| at_once(storage.payouts(account_id, status, after, limit))).await
-    }
-
-    async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
-        self.read(move |storage| at_once(storage.payout_audit(account_id, id))).await
-    }
-
-    async fn adjustment(&self, account_id: AccountId, key: &AdjustmentKey) -> Result<Option<Adjustment>, PortError> {
-        let key = key.clone();
-        self.read(move |storage| at_once(storage.adjustment(account_id, &key))).await
-    }
-
-    async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {
-        self.read(move |storage| at_once(storage.outcome(account_id, id))).await
-    }
-
-    async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+    async fn send_commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let mut fate = self.fate();
-        // A conflict that is none is told of a first sending only: an earlier one, still on its way, could land after it.
+        // Only a first sending gets a false conflict: an earlier one that is still under way could land after it.
         let first = locked(&self.server.sent).insert(change.id);
         fate.conflict &= first;
         let (change, copy) = (change.clone(), change.clone());
@@ -402,124 +220,39 @@ impl Storage for NetStorage {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl WorkStorage for NetStorage {
-    async fn take_due(
-        &self,
-        lane: Lane,
-        limit: u32,
-        shares: DeliveryShares,
-        lease: Duration,
-    ) -> Result<Vec<Due>, PortError> {
-        let take = move |server: &Server| server.take_due(lane, limit, shares, lease);
-        self.call(self.fate(), take, move |server| drop(take(server))).await?
-    }
-
-    async fn complete_before(&self) -> Result<Timestamp, PortError> {
-        self.read(move |storage| at_once(storage.complete_before())).await
-    }
-
-    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, PortError> {
-        self.read(move |storage| at_once(storage.next_due(lane))).await
-    }
-
-    async fn record_attempt(
-        &self,
-        account_id: AccountId,
-        id: EffectId,
-        fence: Fence,
-        attempt: &Attempt,
-        next: NextAttempt,
-    ) -> Result<(), RecordError> {
-        let (attempt, copy) = (attempt.clone(), attempt.clone());
-        let again = move |server: &Server| drop(server.record_attempt(account_id, id, fence, &copy, next));
-        let record = move |server: &Server| server.record_attempt(account_id, id, fence, &attempt, next);
-        self.call(self.fate(), record, again).await?
-    }
-
-    async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
-        let work = move |server: &Server| server.fold(limit);
-        self.call(self.fate(), work, move |server| drop(work(server))).await?
-    }
-
-    async fn waiting(&self, parked_before: Timestamp, limit: u32) -> Result<Vec<InboxRecord>, PortError> {
-        self.read(move |storage| at_once(storage.waiting(parked_before, limit))).await
-    }
-
-    async fn payouts_in_flight(&self, after: Option<PayoutPosition>, limit: Limit) -> Result<Page<Payout>, PortError> {
-        self.read(move |storage| at_once(storage.payouts_in_flight(after, limit))).await
-    }
-
-    async fn streak(&self, account_id: AccountId, id: SubscriptionId) -> Result<Option<Streak>, PortError> {
-        self.read(move |storage| at_once(storage.streak(account_id, id))).await
-    }
-
-    async fn subscription_secrets(
-        &self,
-        after: Option<SubscriptionId>,
-        limit: Limit,
-    ) -> Result<Page<SubscriptionSecrets>, PortError> {
-        self.read(move |storage| at_once(storage.subscription_secrets(after, limit))).await
-    }
-
-    async fn provisionings(&self, after: Option<AccountId>, limit: Limit) -> Result<Page<Provisioning>, PortError> {
-        self.read(move |storage| at_once(storage.provisionings(after, limit))).await
-    }
-
-    async fn given_up(&self, after: Option<EffectPosition>, limit: Limit) -> Result<Page<EffectRecord>, PortError> {
-        self.read(move |storage| at_once(storage.given_up(after, limit))).await
-    }
-
-    /// All of one moment, as the port wants it: what is read stays here, and only the way there and back is the network's.
-    async fn discards(&self, limit: u32) -> Result<Vec<Discard>, PortError> {
-        self.read(move |storage| at_once(storage.discards(limit))).await
-    }
-
-    async fn set_aside(&self, limit: u32) -> Result<SetAsides, PortError> {
-        self.read(move |storage| at_once(storage.set_aside(limit))).await
-    }
-
-    async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
-        let verification = verification.clone();
-        self.read(move |storage| at_once(storage.books(account_id, &verification))).await
-    }
-
-    async fn prune(&self, prune: Prune) -> Result<Pruned, PortError> {
-        let work = move |server: &Server| at_once(server.world.storage.prune(prune));
-        self.call(self.fate(), work, move |server| drop(work(server))).await?
-    }
-
-    async fn touch_key(&self, account_id: AccountId, id: KeyId, pause: Duration) -> Result<(), PortError> {
-        let work = move |server: &Server| at_once(server.world.storage.touch_key(account_id, id, pause));
-        self.call(self.fate(), work, move |server| drop(work(server))).await?
-    }
-
-    async fn named_uploads(&self, uploads: &[(AccountId, UploadId)]) -> Result<Vec<UploadId>, PortError> {
-        let uploads = uploads.to_vec();
-        self.read(move |storage| at_once(storage.named_uploads(&uploads))).await
-    }
-
-    async fn now(&self) -> Result<Timestamp, PortError> {
-        self.read(move |storage| at_once(storage.now())).await
-    }
-
-    async fn installation(&self) -> Result<InstallationRow, PortError> {
-        self.read(move |storage| at_once(storage.installation())).await
-    }
-
-    async fn begin_installation(&self, id: InstallationId) -> Result<InstallationId, PortError> {
-        let work = move |server: &Server| at_once(server.world.storage.begin_installation(id));
-        self.call(self.fate(), work, move |server| drop(work(server))).await?
-    }
-
-    async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
-        let work = move |server: &Server| at_once(server.world.storage.put_key_check(was.clone(), check.clone()));
-        let again = work.clone();
-        self.call(self.fate(), work, move |server| drop(again(server))).await?
-    }
-
-    async fn ready(&self) -> Result<(), PortError> {
-        self.read(move |storage| at_once(storage.ready())).await
+const fn known(kind: PortErrorKind) -> PortErrorKind {
+    match kind {
+        PortErrorKind::Busy => PortErrorKind::Busy,
+        PortErrorKind::Transient | PortErrorKind::Permanent | PortErrorKind::OutcomeUnknown => PortErrorKind::Transient,
     }
 }
+
+/// The body of every method: the call at the server, sent over the network. What is not named here is a read.
+macro_rules! sent {
+    ($this:ident.commit($change:ident) $_:tt) => { $this.send_commit($change).await };
+    ($this:ident.take_due $arguments:tt $borrowed:tt) => { sent!(@write $this.take_due $arguments $borrowed) };
+    ($this:ident.record_attempt $arguments:tt $borrowed:tt) => { sent!(@write $this.record_attempt $arguments $borrowed) };
+    ($this:ident.fold_deltas $arguments:tt $borrowed:tt) => { sent!(@write $this.fold_deltas $arguments $borrowed) };
+    ($this:ident.prune $arguments:tt $borrowed:tt) => { sent!(@write $this.prune $arguments $borrowed) };
+    ($this:ident.touch_key $arguments:tt $borrowed:tt) => { sent!(@write $this.touch_key $arguments $borrowed) };
+    ($this:ident.begin_installation $arguments:tt $borrowed:tt) => {
+        sent!(@write $this.begin_installation $arguments $borrowed)
+    };
+    ($this:ident.put_key_check $arguments:tt $borrowed:tt) => { sent!(@write $this.put_key_check $arguments $borrowed) };
+    ($this:ident.$method:ident $arguments:tt $borrowed:tt) => {
+        sent!(@call read, $this.$method $arguments $borrowed)
+    };
+    (@write $this:ident.$method:ident $arguments:tt $borrowed:tt) => {
+        sent!(@call write, $this.$method $arguments $borrowed)
+    };
+    // The call outlives its caller, so it owns its arguments.
+    (@call $kind:ident, $this:ident.$method:ident($($argument:ident),*) [$($borrowed:ident: $type:ty,)*]) => {{
+        $(let $borrowed = <$type as ToOwned>::to_owned($borrowed);)*
+        $this.$kind(move |server| {
+            $(let $borrowed = Borrow::<$type>::borrow(&$borrowed);)*
+            at_once(server.$method($(Clone::clone(&$argument)),*))
+        }).await
+    }};
+}
+
+forward_port! { impl WorkStorage for NetStorage { sent! } }

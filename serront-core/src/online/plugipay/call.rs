@@ -23,18 +23,18 @@ impl PlugipayMethod {
     }
 }
 
-/// One call, with the exact bytes that will be signed: a call whose outcome is unknown is sent again byte by byte.
+/// One call, with the exact bytes that will be signed. After an unknown outcome the identical bytes are sent again.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlugipayCall {
-    /// Which method.
+    /// The HTTP method.
     pub method: PlugipayMethod,
     /// Path and query.
     pub path: String,
-    /// For which merchant; `None` for provisioning.
+    /// The merchant for which the call is made. `None` for provisioning.
     pub on_behalf_of: Option<String>,
-    /// Our key towards the provider, on calls that create. Not the caller's idempotency key.
+    /// Our idempotency key for Plugipay, on calls that create something. Not the one that our caller sent.
     pub idempotency_key: Option<String>,
-    /// The body, empty if there is none.
+    /// The body. Empty if the call has none.
     pub body: String,
 }
 
@@ -44,16 +44,16 @@ impl std::fmt::Debug for PlugipayCall {
     }
 }
 
-/// What Plugipay answered.
+/// An answer from Plugipay.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlugipayAnswer {
     /// The envelope's `data`, as JSON text.
     pub data: String,
-    /// Where a list goes on; `None` on its last page and for everything else.
+    /// The cursor of a list's next page. `None` on the last page and for other answers.
     pub cursor: Option<String>,
 }
 
-/// `Debug` does not show the data: it may hold a secret.
+/// `Debug` does not show the data, which may contain a secret.
 impl std::fmt::Debug for PlugipayAnswer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("PlugipayAnswer(…)")

@@ -1,4 +1,4 @@
-//! Planted bugs of a host: in its views, in its use of idempotency keys, in what it sends when.
+//! Planted bugs of a host: in its views, its use of idempotency keys, and the time at which it sends.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use super::Bug;
 use crate::memory::locked;
 use crate::sim::events::{Call, Reply};
 
-/// The bug that this run's hosts have, and what they wrongly remember. They share it, as hosts share a cache.
+/// The bug of this run's hosts, and the state that it needs. The hosts share it, as they would share a cache.
 #[derive(Default)]
 pub(crate) struct HostBugs {
     bug: Option<Bug>,
@@ -19,7 +19,7 @@ pub(crate) struct HostBugs {
     instructions: Mutex<BTreeMap<String, PaymentInstructions>>,
 }
 
-/// Seals nothing.
+/// A sealer that does not seal.
 pub(crate) struct Bare;
 
 impl Sealer for Bare {

@@ -1,32 +1,28 @@
-//! Planted bugs of a storage, or of the way to it, in what concerns balances, payouts and adjustments.
+//! Planted bugs of balances, payouts and adjustments, in the storage or on the way to it.
 
-use serront_core::changes::change::{ChangeSet, ClaimName, Guard, Row, Write};
-use serront_core::funds::ledger::{self, Book, CodeTotals, Direction, SourceType};
-use serront_core::funds::payout::{Payout, PayoutStatus};
-use serront_core::ports::PortError;
-use serront_core::primitives::ids::{AccountId, IdSequence, PayoutId};
+use serront_core::changes::change::{ClaimName, Guard, Row, Write};
+use serront_core::funds::ledger::{self, Book, Direction, EntryCode, SourceType};
+use serront_core::ports::signatures::*;
+use serront_core::primitives::ids::IdSequence;
 use serront_core::primitives::money::Rupiah;
-use serront_core::primitives::page::Limit;
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{FundsSnapshot, PayoutKey};
 use ulid::Ulid;
 
 use super::Bug;
-use super::storage::Planted;
+use super::storage::Defect;
 use crate::memory::locked;
 
-/// How long a torn fold lasts, and for how long a balance is cached.
+/// The duration of a torn fold, and the lifetime of a cached balance.
 const TORN_MS: i64 = 1_000;
 const CACHED_MS: i64 = 60_000;
 
-/// What the bugs wrongly remember of balances.
+/// The state that the bugs of balances need.
 #[derive(Default)]
 pub(super) struct Totals {
-    /// Posted, and not folded yet.
+    /// Posted and not folded yet.
     unfolded: Vec<(AccountId, CodeTotals)>,
-    /// What is told too much of each balance.
+    /// The surplus that is added to each balance.
     surplus: Vec<(AccountId, CodeTotals)>,
-    /// What is told too little, until then.
+    /// The amounts that are missing in each balance, until this time.
     missing: Vec<(Timestamp, AccountId, CodeTotals)>,
     cached: Vec<(Timestamp, AccountId, Vec<CodeTotals>)>,
 }
@@ -45,7 +41,91 @@ fn is_from(source: SourceType, write: &Write) -> bool {
     matches!(write, Write::Post(legs) if legs.iter().all(|leg| leg.source_type == source))
 }
 
-impl Planted {
+impl Defect {
+    pub(super) async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
+        let mut totals = self.inner.balance(account_id).await?;
+        self.spoil_totals(account_id, &mut totals, self.clock.now());
+        if self.is(Bug::BalanceOff) {
+            totals.retain(|of| of.code != EntryCode::ModuleFee);
+        }
+        Ok(totals)
+    }
+
+    pub(super) async fn funds(
+        &self,
+        account_id: AccountId,
+        key: Option<Scope>,
+    ) -> Result<Option<FundsSnapshot>, PortError> {
+        let mut found = self.inner.funds(account_id, key).await?;
+        if let Some(found) = &mut found {
+            self.spoil_funds(found, self.clock.now()).await?;
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn payout(
+        &self,
+        key: PayoutKey,
+        scope: Option<Scope>,
+    ) -> Result<Option<PayoutSnapshot>, PortError> {
+        let seller = matches!(key, PayoutKey::Id(..));
+        let key = match key {
+            PayoutKey::Id(_, id) if self.is(Bug::PayoutByIdAlone) => PayoutKey::Any(id),
+            key => key,
+        };
+        let mut found = self.inner.payout(key, scope).await?;
+        if let Some(found) = &mut found {
+            self.spoil_payout(&mut found.payout, seller).await?;
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn payouts(
+        &self,
+        account_id: AccountId,
+        status: Option<PayoutStatus>,
+        after: Option<PayoutPosition>,
+        limit: Limit,
+    ) -> Result<Page<Payout>, PortError> {
+        let mut page = self.inner.payouts(account_id, status, after, limit).await?;
+        for row in &mut page.rows {
+            self.spoil_payout(row, false).await?;
+        }
+        Ok(page)
+    }
+
+    pub(super) async fn adjustment(
+        &self,
+        account_id: AccountId,
+        key: &AdjustmentKey,
+    ) -> Result<Option<Adjustment>, PortError> {
+        if let (Bug::AdjustedAgain, AdjustmentKey::Reference(_)) = (self.bug, key) {
+            return Ok(None);
+        }
+        self.inner.adjustment(account_id, key).await
+    }
+
+    pub(super) async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
+        self.spoil_folding(self.clock.now());
+        if self.is(Bug::FoldedTwice) {
+            let mut memory = locked(&self.memory);
+            let deltas = std::mem::take(&mut memory.deltas);
+            memory.folded.extend(deltas);
+        }
+        self.inner.fold_deltas(limit).await
+    }
+
+    pub(super) async fn books(
+        &self,
+        account_id: Option<AccountId>,
+        verification: &Verification,
+    ) -> Result<(), PortError> {
+        if self.is(Bug::BooksCutShort) {
+            return Ok(());
+        }
+        self.inner.books(account_id, verification).await
+    }
+
     async fn amount(&self, account: AccountId, id: PayoutId) -> Result<i64, PortError> {
         let found = self.inner.payout(PayoutKey::Id(account, id), None).await?;
         Ok(found.map_or(0, |found| found.payout.amount.get()))
@@ -119,11 +199,11 @@ impl Planted {
             Bug::DisabledForgets => {
                 let off = |write: &Write| matches!(write, Write::UpdateAccount(state) if !state.modules.payment);
                 if change.writes.iter().any(off) {
-                    let until_now = self.inner.balance(account).await?;
+                    let before = self.inner.balance(account).await?;
                     let mut totals = locked(&self.memory);
                     let surplus = &mut totals.totals.surplus;
                     surplus.retain(|(of, _)| *of != account);
-                    for CodeTotals { code, debits, credits } in until_now {
+                    for CodeTotals { code, debits, credits } in before {
                         surplus.push((account, CodeTotals { code, debits: -debits, credits: -credits }));
                     }
                 }
@@ -141,7 +221,7 @@ impl Planted {
         }
     }
 
-    /// What is in flight is moved from whatever it is, so that only what was read of it is stale.
+    /// Applies the change to the present amount in flight, so that the commit lands although its decision is stale.
     async fn without_funds_guard(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         let account = change.account_id;
         let Some(FundsSnapshot { funds: now, .. }) = self.inner.funds(account, None).await? else { return Ok(()) };
@@ -168,7 +248,7 @@ impl Planted {
         Ok(())
     }
 
-    /// What was posted, for the bugs of folding.
+    /// Records the entries that were posted, for the bugs of folding.
     pub(super) fn remember_posted(&self, change: &ChangeSet) {
         let mut memory = locked(&self.memory);
         for write in &change.writes {
@@ -195,7 +275,7 @@ impl Planted {
         }
     }
 
-    /// A balance as it is told.
+    /// Changes the totals of a balance.
     pub(super) fn spoil_totals(&self, account: AccountId, totals: &mut Vec<CodeTotals>, now: Timestamp) {
         let mut memory = locked(&self.memory);
         let Totals { surplus, missing, cached, .. } = &mut memory.totals;
@@ -226,7 +306,7 @@ impl Planted {
         Ok(())
     }
 
-    /// A payout as it is told; `seller` is whether a seller asks.
+    /// Changes a payout that was read. `seller` says whether the seller reads it.
     pub(super) async fn spoil_payout(&self, payout: &mut Payout, seller: bool) -> Result<(), PortError> {
         match self.bug {
             Bug::CancelledInTransit if seller && payout.state.status == PayoutStatus::InTransit => {

@@ -1,21 +1,21 @@
-//! Planted bugs of a storage, or of the way to it, in what concerns online payment.
+//! Planted bugs of online payment, in the storage or on the way to it.
 
 use serde_json::Value;
-use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
-use serront_core::changes::effect::{Effect, EffectId, Errand};
-use serront_core::funds::ledger::{self, EntryCode, LedgerEntry};
+use serront_core::changes::change::{Claim, ClaimName, Guard, Row, Write};
+use serront_core::changes::effect::{Effect, Errand};
+use serront_core::funds::ledger::{self, EntryCode};
 use serront_core::online::checkout::CheckoutStatus;
-use serront_core::online::inbox::{InboxRecord, InboxStatus};
+use serront_core::online::inbox::InboxStatus;
 use serront_core::online::plugipay::EVENTS;
 use serront_core::orders::payment::PaymentStatus;
-use serront_core::ports::PortError;
-use serront_core::primitives::ids::{AccountId, IdSequence};
+use serront_core::ports::signatures::*;
+use serront_core::primitives::ids::IdSequence;
 use serront_core::primitives::money::Rupiah;
-use serront_core::snapshots::{CheckoutSnapshot, DueEffect, SessionSnapshot};
+use serront_core::snapshots::DueEffect;
 use ulid::Ulid;
 
 use super::Bug;
-use super::storage::Planted;
+use super::storage::Defect;
 use crate::memory::locked;
 
 fn gross(legs: &[LedgerEntry]) -> i64 {
@@ -37,8 +37,43 @@ const fn names_settlement(claim: &Claim) -> bool {
     matches!(claim.name, ClaimName::Settlement(_))
 }
 
-impl Planted {
-    pub(super) async fn spoil_money(&self, change: &mut ChangeSet) -> Result<(), PortError> {
+impl Defect {
+    pub(super) async fn checkout(
+        &self,
+        account_id: AccountId,
+        id: CheckoutId,
+    ) -> Result<Option<CheckoutSnapshot>, PortError> {
+        let mut found = self.inner.checkout(account_id, id).await?;
+        found.iter_mut().for_each(|found| self.spoil_checkout(found));
+        Ok(found)
+    }
+
+    pub(super) async fn session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let asked = event_id.is_some();
+        let mut found = self.inner.session(account_id, id, event_id).await?;
+        self.spoil_session(&mut found, asked);
+        Ok(found)
+    }
+
+    pub(super) async fn exception(
+        &self,
+        account_id: AccountId,
+        id: ExceptionId,
+        key: Option<Scope>,
+    ) -> Result<Option<ExceptionSnapshot>, PortError> {
+        let mut found = self.inner.exception(account_id, id, key).await?;
+        if let (true, Some(found)) = (self.is(Bug::ResolvedAgain), &mut found) {
+            found.exception.state.status = ExceptionStatus::Open;
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn spoil_online(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         match self.bug {
             Bug::FeeRoundedTwice => {
                 for write in &mut change.writes {
@@ -93,7 +128,7 @@ impl Planted {
         }
     }
 
-    /// What is read under a session's name; `asked` is whether an event was asked for.
+    /// Changes what was read about a session. `asked` says whether the caller asked for an event.
     pub(super) fn spoil_session(&self, found: &mut SessionSnapshot, asked: bool) {
         let reopens = match self.bug {
             Bug::SettledByEvent => asked && found.event.is_none(),
@@ -107,13 +142,13 @@ impl Planted {
         self.spoil_checkout(checkout);
         let state = &mut checkout.checkout.state;
         if reopens && state.status == CheckoutStatus::Completed {
-            // As if it had ended without money, so that only money changes it.
+            // An expired checkout changes only when money arrives.
             state.status = CheckoutStatus::Expired;
             found.event = None;
         }
     }
 
-    /// An event that is stored does not hold up what it says.
+    /// Removes what would stop an event from being applied twice.
     async fn take_events_again(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         let mut again = Vec::new();
         for write in &change.writes {
@@ -131,14 +166,14 @@ impl Planted {
         Ok(())
     }
 
-    /// An expiry that is told of a session that was paid.
+    /// Applies the expiry of a session that was paid.
     async fn believe_expiry(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         let [_, expired] = EVENTS;
-        let told = change.writes.iter().find_map(|write| match write {
+        let notified = change.writes.iter().find_map(|write| match write {
             Write::InsertInbox(record) if record.event_type == expired => record.session_id.clone(),
             _ => None,
         });
-        let Some(session) = told else { return Ok(()) };
+        let Some(session) = notified else { return Ok(()) };
         let known = self.inner.session(change.account_id, &session, None).await?.checkout;
         let Some(CheckoutSnapshot { order, checkout }) = known else { return Ok(()) };
         if checkout.state.status != CheckoutStatus::Completed {
@@ -156,7 +191,7 @@ impl Planted {
         Ok(())
     }
 
-    /// A settlement of what ended otherwise before: what is left is the notification, if there is one.
+    /// Drops the settlement of a checkout that had ended unpaid, and keeps only its notification.
     async fn ignore_late_money(&self, change: &mut ChangeSet) -> Result<(), PortError> {
         if !change.writes.iter().any(|write| matches!(write, Write::Post(_))) {
             return Ok(());
@@ -177,11 +212,11 @@ impl Planted {
     }
 
     fn book_foreign(&self, change: &mut ChangeSet) {
-        let told = change.writes.iter().find_map(|write| match write {
+        let notified = change.writes.iter().find_map(|write| match write {
             Write::InsertInbox(record) if record.status == InboxStatus::ForeignCurrency => Some(record.clone()),
             _ => None,
         });
-        let Some(InboxRecord { account_id, session_id: Some(session), body, .. }) = told else { return };
+        let Some(InboxRecord { account_id, session_id: Some(session), body, .. }) = notified else { return };
         let body: Value = serde_json::from_str(&body).unwrap_or_default();
         let amount = body.pointer("/data/object/amount").or_else(|| body.get("amount")).and_then(Value::as_i64);
         let Some(amount) = amount.and_then(|amount| Rupiah::new(amount).ok()) else { return };
@@ -190,7 +225,7 @@ impl Planted {
         change.writes.push(Write::Post(legs));
     }
 
-    /// Whether an errand asks after a session that ended unpaid.
+    /// Whether this effect polls a session that ended unpaid.
     pub(super) async fn has_ended_unpaid(&self, account_id: AccountId, id: EffectId) -> Result<bool, PortError> {
         let effect = locked(&self.memory).taken.get(&id).map(|due| due.effect.clone());
         let Some(DueEffect::Errand(Errand::Poll(id))) = effect else { return Ok(false) };
