@@ -53,7 +53,7 @@ impl<S: WorkStorage> Library<S> {
         Ok(Self { storage, policy: Policy::default(), actor: Actor::host(crate::hand::ACTOR)? })
     }
 
-    /// Folds as a host does, until the sender goes; answers how many deltas it were.
+    /// Folds as a host does, until the sender is dropped; answers the number of deltas.
     pub(crate) async fn fold(&self, mut end: oneshot::Receiver<()>) -> Result<u64, Trouble> {
         let mut folder = Folder::new(&*self.storage, self.environment());
         let mut deltas = 0;
@@ -118,8 +118,8 @@ impl<S: WorkStorage> Way for Library<S> {
     }
 }
 
-/// A storage whose first answer about an order is one version behind: what a caller sees whose order is written by
-/// somebody else between its read and its commit. The change set made of it conflicts, for certain and once.
+/// A storage whose first answer about an order is one version behind, as if the order was written between the caller's
+/// read and commit. The change set based on it conflicts exactly once.
 struct StaleOnce<'s, S> {
     storage: &'s S,
     stale: AtomicBool,

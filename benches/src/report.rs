@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON, beside what was wanted.
+//! The measurements compared with the targets, as a table for people and as JSON.
 #![allow(clippy::float_arithmetic, reason = "ratios of measurements; no money is computed here")]
 
 use std::fmt::Write as _;
@@ -38,25 +38,25 @@ struct Figure {
     per_second: f64,
     p50_us: u32,
     p99_us: u32,
-    /// The throughput as a multiple of that of the contender at this place.
+    /// The throughput as a multiple of that of the contender at this index.
     ratio: f64,
     against: usize,
     /// Orders whose rows were counted afterwards.
     checked: i64,
     bytes_each: i64,
-    /// The throughput of what was done for the first time.
+    /// The throughput of first operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     settled_per_second: Option<f64>,
-    /// What a duplicate costs, as a share of what a first delivery costs that contender at `against`.
+    /// A duplicate's cost as a share of a first delivery's cost for the contender at `against`.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_costs: Option<f64>,
-    /// How many deltas of balances the folder folded during the slices.
+    /// Deltas of balances folded during the slices.
     #[serde(skip_serializing_if = "Option::is_none")]
     deltas_folded: Option<u64>,
     slices: Vec<f64>,
 }
 
-/// A figure that was asked for.
+/// A target.
 #[derive(Debug, Serialize)]
 struct Wanted {
     engine: Engine,
@@ -74,13 +74,13 @@ fn median(rates: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.saturating_sub(1)), at(half)) }
 }
 
-/// The latency below which this many thousandths are.
+/// The latency below which this many thousandths of the operations are.
 fn quantile(sorted: &[u32], thousandths: usize) -> u32 {
     let last = sorted.len().saturating_sub(1);
     sorted.get(last * thousandths / 1_000).copied().unwrap_or_default()
 }
 
-/// How many of all were first.
+/// The share of first operations.
 #[allow(clippy::cast_precision_loss, reason = "a share")]
 fn share((all, first): (usize, usize)) -> f64 {
     first as f64 / all.max(1) as f64
@@ -114,7 +114,7 @@ impl Figures {
                     checked: one.checked,
                     bytes_each: one.bytes.checked_div(one.checked).unwrap_or_default(),
                     settled_per_second: settles.then(|| rounded(per_second * first, 0)),
-                    // A delivery takes the mean of a first one and a duplicate, by how many there were of each.
+                    // A delivery's mean time is weighted by the number of first ones and duplicates.
                     duplicate_costs: (settles && first < 1.0)
                         .then(|| rounded((base / per_second - first) / (1.0 - first), 3)),
                     deltas_folded: settles.then_some(one.folded),
@@ -190,7 +190,7 @@ impl Figures {
             }
             Question::Depth => {
                 if let Some(middle) = self.contenders.iter().rev().find(|figure| figure.manner == Manner::Library) {
-                    // What noise leaves of "the same".
+                    // Equal within the noise.
                     want("a page half-way down to the first page".to_owned(), middle.ratio, Some(0.9), None);
                 }
             }
@@ -239,7 +239,7 @@ impl Results {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// `remarks` are what a person wrote about the figures.
+    /// `remarks` are written by people.
     pub(crate) fn markdown(&self, remarks: Option<&str>) -> Result<String, Trouble> {
         let Self { machine, slice_ms, rounds, scenarios, wanted } = self;
         let mut text = String::from("# Results\n\n");
@@ -334,7 +334,7 @@ impl Figures {
     }
 }
 
-/// One scenario's figures, to be shown at once.
+/// One scenario's figures, shown immediately.
 pub(crate) fn shown(scenario: &Scenario, measured: &[Measured]) -> Result<String, Trouble> {
     Figures::of(scenario, measured).lines()
 }
