@@ -341,31 +341,32 @@ pub(crate) fn shown(scenario: &Scenario, measured: &[Measured]) -> Result<String
 
 const ABOUT: &str = "\
 - (a) by hand: on PostgreSQL one statement that reads the order with payment, account, storefront, service and \
-subscriptions, and one written for nothing but this, which checks the version and writes order, payment, claim, audit \
-record, mail, delivery and change set. On SQLite rusqlite with prepared statements on a thread of its own, the read and \
-the writes in one transaction. No library, no other guards; ids from a counter.
-- (b) library: `Local::confirm_payment` and `Local::orders` over its storage, with the system's clock, ids and secrets.
+subscriptions, and one that writes only this, which checks the version and writes order, payment, claim, audit record, \
+mail, delivery and change set. On SQLite rusqlite with prepared statements on a separate thread, the read and the \
+writes in one transaction. No library, no other guards; ids from a counter.
+- (b) library: `Local::confirm_payment` and `Local::orders` over its storage, with the system's clock, ids and \
+secrets.
 - (c) as an ORM: the same rows, statement by statement in a transaction (sqlx).
 - (d) write only: (a)'s write without its read; no correct program, only the limit.
 - (e) in a host's transaction: (b) bound to a transaction that the host opens and commits, one confirmation in each.
 - Settling: (a) reads the merchant's secret, the event, session, checkout and all that a confirmation needs in one \
 statement, verifies the signature itself, and writes order, payment, checkout, three claims, two audit records, mail, \
-delivery, the notification's bytes, four ledger entries, two deltas (on SQLite two balances) and change set in another, \
-which checks the order's version. (b) is `Local::receive_notification`, which reads the merchant, then the session, and \
-commits. Both verify the same signatures, made ahead with a secret for each merchant.
+delivery, the notification's bytes, four ledger entries, two deltas (on SQLite two balances) and change set in \
+another, which checks the order's version. (b) is `Local::receive_notification`, which reads the merchant, then the \
+session, and commits. Both verify the same signatures, made ahead with a secret for each merchant.
 
-Every row that a slice promised was counted after it. `bytes` are those of audit records, effects and notifications, for \
-each confirmation. A database of 1,000 orders is filled anew before every slice, with as many orders as a slice confirms if \
-that is more; of 1,000,000 each order is confirmed once, in an order that jumps all over the table. A conflict is a read \
-that is one version behind: the change set conflicts, and the caller reads and decides again.
+Every row that a slice promised was counted after it. `bytes` are those of audit records, effects and notifications, \
+for each confirmation. A database of 1,000 orders is filled again before every slice, with as many orders as a slice \
+confirms if that is more; of 1,000,000 each order is confirmed once, in an order that jumps all over the table. A \
+conflict is a read that is one version behind: the change set conflicts, and the caller reads and decides again.
 
-Every slice of settling begins with as many merchants as there are, all in the directory, each with the module on and a \
-secret of its own, and with open checkouts for more orders than a slice settles: spread over all merchants, or all of them \
-one merchant's. Each session is settled once. What is counted are deliveries: new ones; each five times, with other \
-deliveries between them, so that a duplicate comes after what it repeats; or each five times at once, by five callers. What \
-a duplicate costs follows from the share of first ones among all deliveries, taking that a first one costs what it costs \
-where all are new. Five at once hold up five callers for one session, so there it is not cost alone: fewer sessions are \
-under way at a time. After every slice the ledger was checked as well: each transaction balances, and each account's \
-balance, with the deltas left, is what its entries come to. On PostgreSQL the folder runs meanwhile, as a host's does; SQLite \
-has nothing to fold.
+Every slice of settling begins with as many merchants as there are, all in the directory, each with the module on and \
+a different secret, and with open checkouts for more orders than a slice settles: spread over all merchants, or all of \
+them one merchant's. Each session is settled once. What is counted are deliveries: new ones; each five times, with \
+other deliveries between them, so that a duplicate comes after what it repeats; or each five times at the same time, \
+by five callers. What a duplicate costs follows from the share of first ones among all deliveries, taking that a first \
+one costs what it costs where all are new. Five at the same time occupy five callers with one session, so this is not \
+cost alone: fewer sessions are in progress. After every slice the ledger was checked as well: each transaction \
+balances, and each account's balance, with the deltas left, is the sum of its entries. On PostgreSQL the folder runs \
+during the slices, as a host's does; SQLite has nothing to fold.
 ";

@@ -234,7 +234,7 @@ async fn payouts(filled: &Arc<Filled>, slice: Duration, rounds: usize) -> Result
     if !report.differences.is_empty() {
         return Err(format!("the books differ: {:?}", report.differences).into());
     }
-    let mut table = String::from("| | payouts per second | to by hand | told `BUSY` |\n|---|--:|--:|--:|\n");
+    let mut table = String::from("| | payouts per second | to by hand | answered `BUSY` |\n|---|--:|--:|--:|\n");
     let rates = rates.into_iter().map(|mut rates| {
         rates.sort_by(f64::total_cmp);
         rates.get(rates.len() / 2).copied().unwrap_or_default()
