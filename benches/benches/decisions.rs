@@ -1,4 +1,4 @@
-//! How long the pure decisions take: no storage, no clock, no randomness; what is left is the library's own thinking.
+//! Measures the pure decisions, without storage, clock and randomness.
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark: a failed assumption ends it")]
 
 use std::hint::black_box;

@@ -1,9 +1,8 @@
 //! Filling a database: the library writes one account with one order, and set-based statements copy them.
 //!
-//! So every value is one that the library itself wrote, and a million orders take seconds. Both engines run the same
-//! statements, but for how each says a padded number, a series and random digits. The directory is not filled, nor
-//! SQLite's index of words: nothing that is measured looks there, and no confirmation writes there. But who is which merchant
-//! at Plugipay is filled in, for every notification asks that.
+//! So the library wrote every value, and a million orders take seconds. Both engines run the same statements except for
+//! padded numbers, series and random digits. The directory and SQLite's index of words are not filled, because no
+//! measured operation reads or writes them. Merchants at Plugipay are filled, because every notification reads them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,28 +18,28 @@ use serront_testkit::world::{Placed, Seller, World};
 use crate::notified::{Named, Posted};
 use crate::stage::{Size, Trouble};
 
-/// How an engine says what the statements need.
+/// An engine's SQL for parts of the statements.
 pub(crate) struct Dialect {
     /// The id of this prefix and number.
     pub(crate) id: fn(prefix: &str, n: &str) -> String,
     /// A relation `g (n)` of the numbers from 0 to below this one.
     pub(crate) series: fn(count: i64) -> String,
-    /// So many random lower-case hexadecimal digits.
+    /// This many random lower-case hexadecimal digits.
     pub(crate) digits: fn(count: usize) -> String,
-    /// The words of the order of the template, `t`, as those of an order of this account.
+    /// The search words of the template's order `t`, for an order of this account.
     pub(crate) words: fn(account: &str) -> String,
-    /// Lists a table's columns that are written.
+    /// Lists a table's writable columns.
     pub(crate) columns: fn(table: &str) -> String,
 }
 
-/// What is copied.
+/// The template to copy.
 pub(crate) struct Template {
     account: AccountId,
-    /// What Plugipay posts once the order is paid, if it can be paid online.
+    /// Plugipay's notification of the order's payment, if it can be paid online.
     pub(crate) posted: Option<Posted>,
 }
 
-/// Makes the account and the order that are copied.
+/// Creates the account and the order to copy.
 pub(crate) async fn template<S: WorkStorage>(storage: Arc<S>, size: Size) -> Result<Template, Trouble> {
     let mut world = World::over(storage, Arc::new(ManualClock::default()));
     let sandbox = Arc::new(Sandbox::new(world.clock.clone()));
@@ -52,7 +51,7 @@ pub(crate) async fn template<S: WorkStorage>(storage: Arc<S>, size: Size) -> Res
     Ok(Template { account: seller.account_id, posted })
 }
 
-/// Has the order's checkout paid, without telling the library of it.
+/// Pays the order's checkout without notifying the library.
 async fn pay<S: WorkStorage>(
     world: &World<S>,
     sandbox: &Sandbox,
@@ -77,13 +76,13 @@ async fn pay<S: WorkStorage>(
             checkout: checkout.to_string(),
             order: placed.id.to_string(),
         },
-        // Copies get a secret of their own in its place, in plain, which both sides can read.
+        // Copies get another secret in plain text, which both sides can read.
         secret: endpoint.secret.as_stored().to_owned(),
         body: notification.body,
     })
 }
 
-/// Tables that are emptied before orders are filled in, each after those that refer to it.
+/// Tables emptied before orders are filled in, each after the tables that refer to it.
 pub(crate) const EMPTIED: [&str; 14] = [
     "sessions",
     "checkouts",
@@ -101,7 +100,7 @@ pub(crate) const EMPTIED: [&str; 14] = [
     "order_numbers",
 ];
 
-/// Tables of which rows are copied: their columns are asked for, so that a new one is copied too.
+/// Tables whose rows are copied. Their columns are read from the database, so that a new one is copied too.
 pub(crate) const COPIED: [&str; 12] = [
     "accounts",
     "storefronts",
@@ -120,7 +119,7 @@ pub(crate) const COPIED: [&str; 12] = [
 /// The columns of the tables to copy.
 pub(crate) type Columns = BTreeMap<&'static str, Vec<String>>;
 
-/// Copies one table's rows: each column as it is, but for those that `changed` says.
+/// Copies one table's rows, with the columns in `changed` replaced.
 fn copy(columns: &Columns, table: &str, from: &str, changed: impl Fn(&str) -> Option<String>) -> Option<String> {
     let columns = columns.get(table).filter(|columns| !columns.is_empty())?;
     let values: Vec<String> =
@@ -136,7 +135,7 @@ pub(crate) fn accounts(dialect: &Dialect, columns: &Columns, template: &Template
         ["accounts", "storefronts", "services", "service_counts", "subscriptions", "provisioning", "directory"]
             .into_iter()
             .filter_map(|table| {
-                // Of the directory only who the merchants are.
+                // Only the merchants of the directory.
                 let kind = if table == "directory" { " AND kind = 'merchant'" } else { "" };
                 let from = format!("(SELECT * FROM {table} WHERE account_id = '{template}'{kind}) t, {series}");
                 copy(columns, table, &from, |column| match column {
@@ -147,18 +146,18 @@ pub(crate) fn accounts(dialect: &Dialect, columns: &Columns, template: &Template
                     "plugipay_account_id" => posted.as_ref().map(|_| id("mer_", "g.n")),
                     "name" if table == "directory" => Some(id("mer_", "g.n")),
                     "state" => posted.as_ref().map(|posted| {
-                        // As `notified::secret` tells it.
+                        // As `notified::secret`.
                         format!("replace(t.state, '{}', {})", posted.secret, id("whsec_", "g.n"))
                     }),
                     _ => None,
                 })
             });
     let templates = [
-        // What the slices' orders are copied from. Its version leaves room for a stale one before it.
+        // The template of the slices' orders. Its version leaves room for an older one.
         "CREATE TABLE template_orders AS SELECT * FROM orders".to_owned(),
         "UPDATE template_orders SET version = 3".to_owned(),
         "CREATE TABLE template_payments AS SELECT * FROM payments".to_owned(),
-        // Empty where nobody pays online.
+        // Empty without online payments.
         "CREATE TABLE template_checkouts AS SELECT * FROM checkouts".to_owned(),
         "CREATE TABLE template_sessions AS SELECT * FROM sessions".to_owned(),
         "CREATE TABLE template_errands AS SELECT * FROM errands".to_owned(),

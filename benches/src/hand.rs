@@ -1,7 +1,7 @@
-//! What the hand-written ways share: what they read, and the ids and bytes of what they write.
+//! Shared parts of the hand-written ways: the rows that they read, and the ids and bytes that they write.
 //!
-//! They are written for this bench's data as a team would write them for its own: typed structs and `serde_json`, no
-//! change set, no guards but the version, and one subscription for each account.
+//! They are written for this bench's data as a team would for its data: typed structs and `serde_json`, no change set,
+//! no guard except the version, and one subscription per account.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,10 +12,10 @@ use ulid::Ulid;
 
 use crate::stage::{Request, Trouble};
 
-/// Who confirms.
+/// The confirming actor.
 pub(crate) const ACTOR: &str = "cashier 7";
 
-/// How an order, its payment and its service are shown to the seller.
+/// The seller's view of an order with its payment and service.
 #[derive(Debug, Clone)]
 #[allow(dead_code, reason = "an answer's fields are made, not looked at")]
 pub(crate) struct Shown {
@@ -43,7 +43,7 @@ pub(crate) struct Shown {
     pub(crate) service_slug: String,
 }
 
-/// The columns of [`Shown`] in its order, without what comes from the service.
+/// The columns of [`Shown`] in its order, without the service's.
 macro_rules! order_columns {
     () => {
         "o.order_id, o.number, o.version, o.status, o.payment_status, o.access_token, o.buyer_name, o.buyer_email, \
@@ -57,13 +57,77 @@ macro_rules! shown_columns {
         concat!($crate::hand::order_columns!(), ", s.name, s.slug")
     };
 }
+/// The single-table statements of a confirmation as an ORM writes them. SQLite and PostgreSQL read the same text.
+macro_rules! write_confirmation {
+    ($transaction:ident, $made:ident, $seen:ident, $request:ident) => {
+        let updated = sqlx::query(
+            "UPDATE orders SET version = version + 1, payment_status = 'payment_confirmed', updated_at = $4 \
+             WHERE order_id = $1 AND account_id = $2 AND version = $3",
+        )
+        .bind(&$request.order_text)
+        .bind(&$request.account_text)
+        .bind($seen.shown.version)
+        .bind($made.at)
+        .execute(&mut *$transaction)
+        .await?;
+        if updated.rows_affected() != 1 {
+            return Err("a conflict".into());
+        }
+        sqlx::query("UPDATE payments SET status = 'payment_confirmed' WHERE payment_id = $1 AND account_id = $2")
+            .bind(&$seen.shown.payment_id)
+            .bind(&$request.account_text)
+            .execute(&mut *$transaction)
+            .await?;
+        sqlx::query("INSERT INTO claims (name, kind, account_id) VALUES ($1, 'confirmation', $2)")
+            .bind(&$seen.shown.payment_id)
+            .bind(&$request.account_text)
+            .execute(&mut *$transaction)
+            .await?;
+        sqlx::query(
+            "INSERT INTO audit (audit_id, account_id, order_id, payment_id, at, actor, act) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind($made.audit)
+        .bind(&$request.account_text)
+        .bind(&$request.order_text)
+        .bind(&$seen.shown.payment_id)
+        .bind($made.at)
+        .bind($made.actor)
+        .bind($made.act)
+        .execute(&mut *$transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO effects (effect_id, account_id, kind, content, subscription_id, event_id, event_type, \
+             created_at, status, due_at) VALUES ($1, $2, 'mail', $3, NULL, NULL, NULL, $4, 'pending', $4), \
+             ($5, $2, 'delivery', $6, $7, $8, $9, $4, 'pending', $4)",
+        )
+        .bind($made.mail)
+        .bind(&$request.account_text)
+        .bind($made.mail_content)
+        .bind($made.at)
+        .bind($made.delivery)
+        .bind($made.body)
+        .bind($made.subscription)
+        .bind($made.event)
+        .bind($crate::hand::EVENT)
+        .execute(&mut *$transaction)
+        .await?;
+        sqlx::query("INSERT INTO change_sets (change_set_id, account_id, at) VALUES ($1, $2, $3)")
+            .bind($made.change_set)
+            .bind(&$request.account_text)
+            .bind($made.at)
+            .execute(&mut *$transaction)
+            .await?;
+    };
+}
 pub(crate) use order_columns;
 pub(crate) use shown_columns;
+pub(crate) use write_confirmation;
 
-/// How many columns that is.
+/// Number of columns of [`Shown`].
 pub(crate) const SHOWN: usize = 22;
 
-/// Reads [`Shown`] from a row, whatever the driver; `$get` is its method for a column by its place.
+/// Reads [`Shown`] from a row of any driver; `$get` is the driver's method for a column by its index.
 macro_rules! shown {
     ($row:expr, $get:ident) => {
         $crate::hand::Shown {
@@ -94,7 +158,7 @@ macro_rules! shown {
 }
 pub(crate) use shown;
 
-/// What is read before an order is confirmed.
+/// The rows read before an order is confirmed.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) shown: Shown,
@@ -104,7 +168,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The same as if it had been read for this request.
+    /// The same, as if it was read for this request.
     pub(crate) fn assumed_for(&self, request: &Request) -> Self {
         let mut seen = self.clone();
         seen.shown.order_id.clone_from(&request.order_text);
@@ -117,7 +181,7 @@ impl Seen {
     }
 }
 
-/// Everything that one confirmation writes, besides the new states.
+/// The rows that one confirmation writes, except the new states.
 #[derive(Debug)]
 pub(crate) struct Confirmation {
     pub(crate) at: i64,
@@ -142,7 +206,7 @@ struct Actor<'a> {
 }
 
 #[derive(Serialize)]
-struct Act<'a> {
+struct AuditAct<'a> {
     kind: &'static str,
     from: &'a str,
     to: &'static str,
@@ -179,10 +243,10 @@ struct Data<'a> {
     quoted_price_idr: i64,
 }
 
-/// Counts, so that ids ascend within a millisecond too.
+/// A counter, so that ids also ascend within a millisecond.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// Ids of one operation: sixteen, from the present time on.
+/// Sixteen ids of one operation, from the present time.
 pub(crate) struct Ids {
     at: u64,
     next: u128,
@@ -201,13 +265,13 @@ impl Ids {
 }
 
 impl Confirmation {
-    /// Decides: what `decide::confirm_payment` would have written, by hand.
+    /// The writes of `decide::confirm_payment`, hand-written.
     pub(crate) fn of(seen: &Seen, request: &Request) -> Result<Self, Trouble> {
         let actor = serde_json::to_string(&Actor { kind: "host", name: ACTOR })?;
         Self::made(seen, &request.account_text, actor, &mut Ids::draw()?)
     }
 
-    /// The same, by whoever this is, as JSON.
+    /// The same for another actor, given as JSON.
     pub(crate) fn made(seen: &Seen, account: &str, actor: String, ids: &mut Ids) -> Result<Self, Trouble> {
         let Seen { shown, seller_name, subscriptions } = seen;
         if shown.payment_status == "payment_confirmed" {
@@ -237,7 +301,8 @@ impl Confirmation {
             service_name: &shown.service_name,
             amount: shown.amount_due,
         };
-        let act = Act { kind: "payment", from: &shown.payment_status, to: "payment_confirmed", proof_sha256: None };
+        let act =
+            AuditAct { kind: "payment", from: &shown.payment_status, to: "payment_confirmed", proof_sha256: None };
         Ok(Self {
             at,
             change_set: ids.next("chg_"),
@@ -264,7 +329,7 @@ fn wants(events: &str) -> bool {
     })
 }
 
-/// Counts by state, as the page shows them above its rows.
+/// Counts by status, as the page shows them above its rows.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Counts {
@@ -283,7 +348,7 @@ impl Counts {
         *requested + *confirmed + *declined + *in_progress + *delivered + *completed + *canceled
     }
 
-    /// Of rows that an ORM read.
+    /// From the rows that an ORM read.
     pub(crate) fn set(&mut self, status: &str, orders: i64) -> Result<(), Trouble> {
         let orders = u64::try_from(orders)?;
         match status {

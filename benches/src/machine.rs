@@ -1,4 +1,4 @@
-//! Where it was measured.
+//! The machine of the measurement.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(crate) struct Machine {
     pub(crate) command: String,
     pub(crate) cores: usize,
     pub(crate) processor: String,
-    /// Appending 8 KiB to a file and waiting until it is on the disk, where the databases are: the median.
+    /// Median time to append 8 KiB to a file on the databases' disk and sync it.
     pub(crate) fsync_us: u128,
     pub(crate) sqlite: String,
     pub(crate) postgres: Vec<(String, String)>,
@@ -28,7 +28,7 @@ fn processor() -> String {
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |model| model.trim().to_owned())
 }
 
-/// How this was called, but for where it writes to.
+/// The command line, without the output folder.
 fn command() -> String {
     let mut told = vec!["cargo run --release -p serront-benches --bin measure --".to_owned()];
     let mut arguments = std::env::args().skip(1);

@@ -1,11 +1,12 @@
-//! Measures the library against hand-written SQL, and writes down what it was.
+//! Measures the library against hand-written SQL, and writes the results.
 //!
 //! ```text
 //! scenario ─▶ stages (filled databases) ─▶ rounds of slices, the contenders in turns ─▶ rows counted ─▶ results
 //! ```
 //!
-//! `measure` alone measures everything, which takes more than half an hour; its options choose a single figure. What it is not:
-//! a load generator. Callers, engine and disk share one machine, so only the ratios within one run mean something elsewhere.
+//! `measure` without options measures everything, which takes more than half an hour; its options choose single
+//! figures. It is not a load generator: callers, engine and disk share one machine, so only ratios within one run are
+//! comparable.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 use std::collections::BTreeMap;
@@ -49,13 +50,13 @@ struct Options {
     /// Only this operation.
     #[arg(long, value_enum)]
     operation: Option<Question>,
-    /// With so many callers at once; several, after commas.
+    /// Number of concurrent callers; several, separated by commas.
     #[arg(long, value_delimiter = ',')]
     callers: Vec<usize>,
-    /// With so many orders stored; several, after commas.
+    /// Number of stored orders; several, separated by commas.
     #[arg(long, value_delimiter = ',')]
     orders: Vec<i64>,
-    /// Only this way, for a profiler: without the others there is nothing to compare with.
+    /// Only this way, for a profiler, without a comparison.
     #[arg(long, value_enum)]
     way: Option<Manner>,
     /// How long a slice counts, in milliseconds.
@@ -64,10 +65,10 @@ struct Options {
     /// How many slices each contender gets.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
-    /// Whether it works at all: few, short slices over few orders. The figures mean nothing.
+    /// A short test run: few, short slices over few orders. Its figures mean nothing.
     #[arg(long)]
     quick: bool,
-    /// The folder for RESULTS.json and RESULTS.md; what its REMARKS.md says goes into the latter.
+    /// The folder for RESULTS.json and RESULTS.md, which includes the folder's REMARKS.md.
     #[arg(long, default_value = "benches")]
     out: PathBuf,
 }
@@ -107,7 +108,7 @@ fn scenarios(options: &Options, engine: Engine) -> Vec<Scenario> {
 
 async fn measure(options: &Options) -> Result<(), Trouble> {
     let timing = if options.quick {
-        // Long enough that a disk which stalls for a moment does not leave a slice empty.
+        // Long enough that a stalled disk does not leave a slice empty.
         let length = Length { warm: Duration::from_millis(20), counted: Duration::from_millis(400) };
         Timing { length, rounds: 1 }
     } else {
@@ -118,7 +119,7 @@ async fn measure(options: &Options) -> Result<(), Trouble> {
     let engines: Vec<Engine> = options.engine.map_or_else(|| Engine::ALL.into(), |engine| vec![engine]);
     let wants_postgres = engines.contains(&Engine::Postgres);
     let given = std::env::var(URL_VARIABLE).ok();
-    // Kept until the end: with it ends the server.
+    // Dropping it stops the server.
     let cluster = if wants_postgres && given.is_none() { Some(Cluster::start()) } else { None };
     let url = given.or_else(|| cluster.as_ref().map(Cluster::url)).unwrap_or_default();
     let connect: Option<PgConnectOptions> = if wants_postgres { Some(url.parse()?) } else { None };

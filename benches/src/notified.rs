@@ -1,6 +1,7 @@
-//! Notifications as Plugipay posts them; and by hand what is made of one.
+//! Notifications as Plugipay posts them, and the hand-written side's processing of one.
 //!
-//! By hand as in [`crate::hand`]: for this bench's data, where each order has one session, which is paid as asked for.
+//! Like [`crate::hand`], it is written for this bench's data: each order has one session, paid with the amount asked
+//! for.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -41,7 +42,7 @@ impl Named {
     }
 }
 
-/// What Plugipay posted of the order that all others are copied from.
+/// Plugipay's notification of the template's order.
 #[derive(Debug, Clone)]
 pub(crate) struct Posted {
     pub(crate) named: Named,
@@ -49,7 +50,7 @@ pub(crate) struct Posted {
     pub(crate) body: String,
 }
 
-/// The secret of the merchant whose account has this number: each has another one.
+/// The secret of the merchant whose account has this number, different for each.
 pub(crate) fn secret(account: i64) -> String {
     id_text("whsec_", account)
 }
@@ -74,7 +75,7 @@ fn unix_seconds() -> Result<i64, Trouble> {
 }
 
 impl Notification {
-    /// What was posted, with this order's names, signed with its merchant's secret.
+    /// The notification with this order's texts, signed with its merchant's secret.
     pub(crate) fn of(posted: &Posted, request: &Request) -> Result<Self, Trouble> {
         let named = Named::of(request);
         let mut body = posted.body.clone();
@@ -91,7 +92,7 @@ impl Notification {
     }
 }
 
-/// What is read of a notification's body.
+/// The parts of a notification's body that are read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Told {
@@ -115,14 +116,14 @@ pub(crate) struct Object {
     pub(crate) currency: String,
 }
 
-/// What is read before a notification is believed, and before it settles a session; all of it at once.
+/// The rows that are read in one query before a notification is verified and settles a session.
 #[derive(Debug, Clone)]
 pub(crate) struct Paid {
     pub(crate) seen: Seen,
     pub(crate) account: String,
     /// The merchant's endpoint, as JSON.
     pub(crate) endpoint: String,
-    /// What became of the event if it was told before.
+    /// The stored status of the event, if it was delivered before.
     pub(crate) event: Option<String>,
     pub(crate) checkout: String,
     pub(crate) checkout_status: String,
@@ -140,7 +141,7 @@ macro_rules! paid_columns {
         )
     };
 }
-/// The tables of [`Paid`], from the merchant in the directory on; `$session` is the argument with the session's id.
+/// The tables of [`Paid`], starting at the merchant; `$session` is the argument with the session's id.
 macro_rules! paid_tables {
     ($session:literal) => {
         concat!(
@@ -158,10 +159,10 @@ macro_rules! paid_tables {
 pub(crate) use paid_columns;
 pub(crate) use paid_tables;
 
-/// How far a notification's time may be off, in seconds.
+/// Largest difference of a notification's time, in seconds.
 const TOLERANCE: i64 = 300;
 
-/// That this was signed with the endpoint's secret, and now.
+/// Checks that this was signed with the endpoint's secret, recently.
 pub(crate) fn verify(notification: &Notification, endpoint: &str) -> Result<(), Trouble> {
     #[derive(Deserialize)]
     struct State {
@@ -182,7 +183,7 @@ pub(crate) fn verify(notification: &Notification, endpoint: &str) -> Result<(), 
     Ok(mac(&endpoint.secret, at, &notification.body)?.verify_slice(&signature)?)
 }
 
-/// The part of an amount that a rate such as `0.003` says, rounded half up to the rupiah.
+/// An amount times a rate such as `0.003`, rounded half up to the rupiah.
 fn share(amount: i64, rate: &str) -> Result<i64, Trouble> {
     let (whole, digits) = rate.split_once('.').unwrap_or((rate, ""));
     let by = 10_i64.pow(u32::try_from(digits.len())?);
@@ -205,11 +206,11 @@ struct Settled<'a> {
     exception: Option<&'a str>,
 }
 
-/// Everything that one settlement writes, besides the new states.
+/// The rows that one settlement writes, except the new states.
 #[derive(Debug)]
 pub(crate) struct Settlement {
     pub(crate) confirmation: Confirmation,
-    /// The second audit record: that the money came.
+    /// The second audit record, of the payment's arrival.
     pub(crate) audit: String,
     pub(crate) act: String,
     pub(crate) transaction: String,
@@ -220,7 +221,7 @@ pub(crate) struct Settlement {
 }
 
 impl Settlement {
-    /// Decides: what `decide::notify` would have written, by hand.
+    /// The writes of `decide::notify`, hand-written.
     pub(crate) fn of(paid: &Paid, told: &Told) -> Result<Self, Trouble> {
         let Object { id: session, amount, currency } = &told.data.object;
         let as_asked = *amount == paid.amount && *amount == paid.seen.shown.amount_due && currency == "IDR";

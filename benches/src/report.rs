@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON, beside what was wanted.
+//! The measurements compared with the targets, as a table for people and as JSON.
 #![allow(clippy::float_arithmetic, reason = "ratios of measurements; no money is computed here")]
 
 use std::fmt::Write as _;
@@ -38,25 +38,25 @@ struct Figure {
     per_second: f64,
     p50_us: u32,
     p99_us: u32,
-    /// The throughput as a multiple of that of the contender at this place.
+    /// The throughput as a multiple of that of the contender at this index.
     ratio: f64,
     against: usize,
     /// Orders whose rows were counted afterwards.
     checked: i64,
     bytes_each: i64,
-    /// The throughput of what was done for the first time.
+    /// The throughput of first operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     settled_per_second: Option<f64>,
-    /// What a duplicate costs, as a share of what a first delivery costs that contender at `against`.
+    /// A duplicate's cost as a share of a first delivery's cost for the contender at `against`.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_costs: Option<f64>,
-    /// How many deltas of balances the folder folded during the slices.
+    /// Deltas of balances folded during the slices.
     #[serde(skip_serializing_if = "Option::is_none")]
     deltas_folded: Option<u64>,
     slices: Vec<f64>,
 }
 
-/// A figure that was asked for.
+/// A target.
 #[derive(Debug, Serialize)]
 struct Wanted {
     engine: Engine,
@@ -74,13 +74,13 @@ fn median(rates: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.saturating_sub(1)), at(half)) }
 }
 
-/// The latency below which this many thousandths are.
+/// The latency below which this many thousandths of the operations are.
 fn quantile(sorted: &[u32], thousandths: usize) -> u32 {
     let last = sorted.len().saturating_sub(1);
     sorted.get(last * thousandths / 1_000).copied().unwrap_or_default()
 }
 
-/// How many of all were first.
+/// The share of first operations.
 #[allow(clippy::cast_precision_loss, reason = "a share")]
 fn share((all, first): (usize, usize)) -> f64 {
     first as f64 / all.max(1) as f64
@@ -114,7 +114,7 @@ impl Figures {
                     checked: one.checked,
                     bytes_each: one.bytes.checked_div(one.checked).unwrap_or_default(),
                     settled_per_second: settles.then(|| rounded(per_second * first, 0)),
-                    // A delivery takes the mean of a first one and a duplicate, by how many there were of each.
+                    // A delivery's mean time is weighted by the number of first ones and duplicates.
                     duplicate_costs: (settles && first < 1.0)
                         .then(|| rounded((base / per_second - first) / (1.0 - first), 3)),
                     deltas_folded: settles.then_some(one.folded),
@@ -190,7 +190,7 @@ impl Figures {
             }
             Question::Depth => {
                 if let Some(middle) = self.contenders.iter().rev().find(|figure| figure.manner == Manner::Library) {
-                    // What noise leaves of "the same".
+                    // Equal within the noise.
                     want("a page half-way down to the first page".to_owned(), middle.ratio, Some(0.9), None);
                 }
             }
@@ -239,7 +239,7 @@ impl Results {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// `remarks` are what a person wrote about the figures.
+    /// `remarks` are written by people.
     pub(crate) fn markdown(&self, remarks: Option<&str>) -> Result<String, Trouble> {
         let Self { machine, slice_ms, rounds, scenarios, wanted } = self;
         let mut text = String::from("# Results\n\n");
@@ -334,38 +334,39 @@ impl Figures {
     }
 }
 
-/// One scenario's figures, to be shown at once.
+/// One scenario's figures, shown immediately.
 pub(crate) fn shown(scenario: &Scenario, measured: &[Measured]) -> Result<String, Trouble> {
     Figures::of(scenario, measured).lines()
 }
 
 const ABOUT: &str = "\
 - (a) by hand: on PostgreSQL one statement that reads the order with payment, account, storefront, service and \
-subscriptions, and one written for nothing but this, which checks the version and writes order, payment, claim, audit \
-record, mail, delivery and change set. On SQLite rusqlite with prepared statements on a thread of its own, the read and \
-the writes in one transaction. No library, no other guards; ids from a counter.
-- (b) library: `Commands::confirm_payment` and `Commands::orders` over its storage, with the system's clock, ids and secrets.
+subscriptions, and one that writes only this, which checks the version and writes order, payment, claim, audit record, \
+mail, delivery and change set. On SQLite rusqlite with prepared statements on a separate thread, the read and the \
+writes in one transaction. No library, no other guards; ids from a counter.
+- (b) library: `Commands::confirm_payment` and `Commands::orders` over its storage, with the system's clock, ids and \
+secrets.
 - (c) as an ORM: the same rows, statement by statement in a transaction (sqlx).
 - (d) write only: (a)'s write without its read; no correct program, only the limit.
 - (e) in a host's transaction: (b) bound to a transaction that the host opens and commits, one confirmation in each.
 - Settling: (a) reads the merchant's secret, the event, session, checkout and all that a confirmation needs in one \
 statement, verifies the signature itself, and writes order, payment, checkout, three claims, two audit records, mail, \
-delivery, the notification's bytes, four ledger entries, two deltas (on SQLite two balances) and change set in another, \
-which checks the order's version. (b) is `Commands::receive_notification`, which reads the merchant, then the session, and \
-commits. Both verify the same signatures, made ahead with a secret for each merchant.
+delivery, the notification's bytes, four ledger entries, two deltas (on SQLite two balances) and change set in \
+another, which checks the order's version. (b) is `Commands::receive_notification`, which reads the merchant, then the \
+session, and commits. Both verify the same signatures, made ahead with a secret for each merchant.
 
-Every row that a slice promised was counted after it. `bytes` are those of audit records, effects and notifications, for \
-each confirmation. A database of 1,000 orders is filled anew before every slice, with as many orders as a slice confirms if \
-that is more; of 1,000,000 each order is confirmed once, in an order that jumps all over the table. A conflict is a read \
-that is one version behind: the change set conflicts, and the caller reads and decides again.
+Every row that a slice promised was counted after it. `bytes` are those of audit records, effects and notifications, \
+for each confirmation. A database of 1,000 orders is filled again before every slice, with as many orders as a slice \
+confirms if that is more; of 1,000,000 each order is confirmed once, in an order that jumps all over the table. A \
+conflict is a read that is one version behind: the change set conflicts, and the caller reads and decides again.
 
-Every slice of settling begins with as many merchants as there are, all in the directory, each with the module on and a \
-secret of its own, and with open checkouts for more orders than a slice settles: spread over all merchants, or all of them \
-one merchant's. Each session is settled once. What is counted are deliveries: new ones; each five times, with other \
-deliveries between them, so that a duplicate comes after what it repeats; or each five times at once, by five callers. What \
-a duplicate costs follows from the share of first ones among all deliveries, taking that a first one costs what it costs \
-where all are new. Five at once hold up five callers for one session, so there it is not cost alone: fewer sessions are \
-under way at a time. After every slice the ledger was checked as well: each transaction balances, and each account's \
-balance, with the deltas left, is what its entries come to. On PostgreSQL the folder runs meanwhile, as a host's does; SQLite \
-has nothing to fold.
+Every slice of settling begins with as many merchants as there are, all in the directory, each with the module on and \
+a different secret, and with open checkouts for more orders than a slice settles: spread over all merchants, or all of \
+them one merchant's. Each session is settled once. What is counted are deliveries: new ones; each five times, with \
+other deliveries between them, so that a duplicate comes after what it repeats; or each five times at the same time, \
+by five callers. What a duplicate costs follows from the share of first ones among all deliveries, taking that a first \
+one costs what it costs where all are new. Five at the same time occupy five callers with one session, so this is not \
+cost alone: fewer sessions are in progress. After every slice the ledger was checked as well: each transaction \
+balances, and each account's balance, with the deltas left, is the sum of its entries. On PostgreSQL the folder runs \
+during the slices, as a host's does; SQLite has nothing to fold.
 ";

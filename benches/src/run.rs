@@ -1,7 +1,7 @@
-//! Running a scenario: its contenders take turns in short slices, in a rotating order, so that whatever drifts meets all
-//! of them alike.
+//! Runs a scenario: its contenders take turns in short slices, in a rotating order, so that drift affects all of them
+//! equally.
 //!
-//! A round of short, uncounted slices comes first. It warms what can be warmed, and tells how many orders a slice needs.
+//! A round of short, uncounted slices comes first. It warms caches, and measures how many orders a slice needs.
 
 #![allow(clippy::float_arithmetic, reason = "rates; no money is computed here")]
 
@@ -22,7 +22,7 @@ pub(crate) struct Timing {
     pub(crate) rounds: usize,
 }
 
-/// What one contender showed.
+/// One contender's measurements.
 #[derive(Debug, Clone)]
 pub(crate) struct Measured {
     pub(crate) contender: Contender,
@@ -30,25 +30,25 @@ pub(crate) struct Measured {
     pub(crate) rates: Vec<f64>,
     /// In microseconds, of all slices, ascending.
     pub(crate) latencies: Vec<u32>,
-    /// How many operations were counted, and how many of them were the first on their orders.
+    /// Number of counted operations, and how many of them were the first on their orders.
     pub(crate) counted: (usize, usize),
     /// Orders that were checked to have everything written.
     pub(crate) checked: i64,
     pub(crate) bytes: i64,
-    /// Deltas that the folder folded meanwhile.
+    /// Deltas folded during the slice.
     pub(crate) folded: u64,
 }
 
-/// Databases by what is in them.
+/// Databases by their contents.
 pub(crate) type Stages = BTreeMap<Size, Arc<dyn Stage>>;
 
 /// How many orders of each large database are used up.
 type Used = BTreeMap<Size, i64>;
 
-/// How far the number of orders for a slice goes beyond what is expected, in percent.
+/// Reserve of a slice's number of orders over the expected one, in percent.
 const MARGIN: i64 = 150;
 
-/// Which of so many requests is done when, and whether for the first time.
+/// The sequence of the requests, each with whether it is the first time.
 fn turns(deliveries: Deliveries, requests: usize, callers: usize) -> Vec<(usize, bool)> {
     let times = 0..deliveries.each();
     match deliveries {
@@ -56,7 +56,7 @@ fn turns(deliveries: Deliveries, requests: usize, callers: usize) -> Vec<(usize,
             (0..requests).flat_map(|at| times.clone().map(move |time| (at, time == 0))).collect()
         }
         Deliveries::Repeated => {
-            // So far apart that the one before is done: nobody meets itself.
+            // Far enough apart that the first delivery is done before its repetition.
             let apart = 2 * callers;
             let last = requests + apart * times.end;
             let due = |step: usize, time: usize| step.checked_sub(apart * time).filter(|at| *at < requests);
@@ -104,7 +104,7 @@ async fn prepare(
         }
         if operation == Operation::Notify {
             let posted = stage.posted().ok_or("a database without merchants")?;
-            // Signed ahead: that is Plugipay's work, not ours.
+            // Signed in advance, because signing is Plugipay's work.
             request.notification = Some(Notification::of(posted, &request)?);
         }
         requests.push(request);
@@ -166,7 +166,7 @@ pub(crate) async fn scenario(scenario: &Scenario, stages: &Stages, timing: Timin
         |contender: &Contender| stages.get(&contender.size(scenario.question)).ok_or("a database that was not filled");
     let mut used = Used::new();
     for (size, stage) in stages {
-        // What an earlier scenario confirmed: its database may hold more orders than a page is expected to tell.
+        // An earlier scenario's database may have more orders than a page is expected to show.
         if stage.written().await?.orders > 0 {
             stage.refill(size.orders).await?;
         }
@@ -228,7 +228,7 @@ mod tests {
                 let (places, first): (Vec<_>, Vec<_>) = places.map(|(place, (_, first))| (place, *first)).unzip();
                 assert_eq!(places.len(), deliveries.each());
                 assert!(first.iter().enumerate().all(|(time, first)| *first == (time == 0)), "{first:?}");
-                // Eight callers are at eight neighbouring places at most.
+                // Eight callers work on at most eight neighbouring requests.
                 let apart = places.windows(2).all(|pair| pair[1] - pair[0] > 8);
                 assert_eq!(apart, deliveries != Deliveries::Together);
             }

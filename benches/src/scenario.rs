@@ -1,4 +1,4 @@
-//! What is measured: scenarios, each a few contenders that are interleaved in one run.
+//! The scenarios to measure, each with a few contenders that are interleaved in one run.
 
 use serde::Serialize;
 
@@ -23,17 +23,17 @@ impl Engine {
     }
 }
 
-/// What is done.
+/// The measured operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Confirm,
     Page,
-    /// Taking a notification that a session was paid.
+    /// Processing a notification of a session's payment.
     Notify,
 }
 
 impl Operation {
-    /// Whether each order can be used for it once.
+    /// Whether each order can be used once only.
     pub(crate) const fn writes(self) -> bool {
         !matches!(self, Self::Page)
     }
@@ -50,7 +50,7 @@ pub(crate) enum Deliveries {
 }
 
 impl Deliveries {
-    /// How often that is.
+    /// Number of deliveries.
     pub(crate) const fn each(self) -> usize {
         match self {
             Self::Once => 1,
@@ -59,7 +59,7 @@ impl Deliveries {
     }
 }
 
-/// What is asked.
+/// The question of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Question {
@@ -67,12 +67,11 @@ pub(crate) enum Question {
     Confirm,
     /// How fast a page of 50 orders is read.
     Page,
-    /// What is lost when 5 % of the change sets conflict.
+    /// How much throughput is lost when 5 % of the change sets conflict.
     Conflicts,
     /// Whether a page's time depends on how deep it is.
     Depth,
-    /// How fast sessions are settled by their notifications, what a duplicate costs, and what it does if one merchant gets
-    /// them all.
+    /// How fast notifications settle sessions, a duplicate's cost, and the effect of one merchant getting all of them.
     Settle,
 }
 
@@ -98,21 +97,21 @@ impl Question {
     }
 }
 
-/// One of those that take turns.
+/// One of the ways that take turns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Contender {
     pub(crate) manner: Manner,
-    /// How many orders are stored where it works.
+    /// Number of orders in its database.
     pub(crate) orders: i64,
     pub(crate) depth: Depth,
-    /// Every so many operations begin with a stale read; 0: none.
+    /// One in this many operations begins with a stale read; 0: none.
     pub(crate) stale_every: usize,
     pub(crate) deliveries: Deliveries,
     /// Whether one merchant gets all of them.
     pub(crate) one_merchant: bool,
-    /// The contender to whose throughput this one's is compared, by its place.
+    /// Index of the contender to compare with.
     pub(crate) against: usize,
-    /// What tells it apart from the same manner's others.
+    /// Distinguishes it from others of the same manner.
     pub(crate) remark: &'static str,
 }
 
@@ -130,12 +129,12 @@ pub(crate) struct Scenario {
 pub(crate) const SMALL: i64 = 1_000;
 /// The number of orders that a large one holds.
 pub(crate) const LARGE: i64 = 1_000_000;
-/// The number of orders that are paid online: one for each of as many merchants. Slices that settle more find more.
+/// Number of orders paid online, one per merchant. Slices that settle more have more.
 pub(crate) const PAID: i64 = 10_000;
 /// The number of orders of the one account whose pages are read at two depths.
 const DEEP: i64 = 100_000;
 
-/// Remarks on those that settle.
+/// Remarks on the settling contenders.
 pub(crate) const REPEATED: &str = "each five times";
 pub(crate) const TOGETHER: &str = "each five times at once";
 pub(crate) const ONE_MERCHANT: &str = "one merchant";
@@ -175,7 +174,7 @@ impl Scenario {
                     contenders.push(Contender::new(Manner::Bound, orders));
                 }
                 if orders > SMALL {
-                    // The same beside it on the small database, in the same run: what does size cost?
+                    // The same on the small database in the same run, to show the cost of size.
                     for (way, against) in [(Manner::Floor, 0), (Manner::Library, 1)] {
                         contenders.push(Contender { against, remark: "1,000 orders", ..Contender::new(way, SMALL) });
                     }
@@ -223,7 +222,7 @@ impl Scenario {
         one
     }
 
-    /// Everything that is wanted.
+    /// Every target.
     pub(crate) fn all(engine: Engine, question: Question) -> Vec<Self> {
         match question {
             Question::Confirm | Question::Page => [(1, SMALL), (32, SMALL), (256, SMALL), (32, LARGE)]
@@ -235,7 +234,7 @@ impl Scenario {
         }
     }
 
-    /// Those with so many callers and orders, if any are named.
+    /// The scenarios with these numbers of callers and orders, if any are given.
     pub(crate) fn chosen(engine: Engine, question: Question, callers: &[usize], orders: &[i64]) -> Vec<Self> {
         let all = Self::all(engine, question);
         if callers.is_empty() && orders.is_empty() {

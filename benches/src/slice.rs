@@ -1,4 +1,4 @@
-//! One slice: so many callers, one way, for a short time.
+//! One slice: a number of callers use one way for a short time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,14 +16,14 @@ pub(crate) struct Length {
     pub(crate) counted: Duration,
 }
 
-/// What one slice showed.
+/// One slice's measurements.
 #[derive(Debug)]
 pub(crate) struct Slice {
     /// Operations that ended in the counted time.
     pub(crate) counted: usize,
-    /// The counted time; shorter if there was nothing left to do.
+    /// The counted time; shorter if all orders were used up.
     pub(crate) time: Duration,
-    /// Of these, the first on their orders; the others did again what had been done.
+    /// Of these, the first on their orders; the others are duplicates.
     pub(crate) counted_first: usize,
     /// The first on their orders of all operations, counted or not.
     pub(crate) performed_first: usize,
@@ -31,18 +31,18 @@ pub(crate) struct Slice {
     pub(crate) latencies: Vec<u32>,
 }
 
-/// What is to be done, and what a page has to tell.
+/// The requests, and the expected page.
 pub(crate) struct Work {
     pub(crate) operation: Operation,
     pub(crate) requests: Vec<Request>,
-    /// Which of them, one after the other, and whether it is the first time.
+    /// Their sequence, each with whether it is the first time.
     pub(crate) turns: Vec<(usize, bool)>,
     pub(crate) expected: Vec<PageSeen>,
 }
 
-/// Whether it was the first time; `None` if nothing was left to do.
+/// Whether it was the first time; `None` if no request is left.
 async fn perform(stage: &dyn Stage, manner: Manner, work: &Work, at: usize) -> Result<Option<bool>, Trouble> {
-    // What writes is done as often as planned; pages can be read again.
+    // Writes are done as often as planned; pages can be read again.
     let at = if work.operation.writes() { at } else { at % work.turns.len() };
     let Some((at, first)) = work.turns.get(at).copied() else { return Ok(None) };
     let request = work.requests.get(at).ok_or("a turn without a request")?;
@@ -82,7 +82,7 @@ pub(crate) async fn run(
                     return Ok::<_, Trouble>((performed_first, counted_first, latencies, last));
                 }
                 let Some(first) = perform(&*stage, manner, &work, next.fetch_add(1, Ordering::Relaxed)).await? else {
-                    // Whoever still works is no longer measured under the full number of callers.
+                    // The remaining callers are no longer measured with the full number of callers.
                     dry.store(true, Ordering::Relaxed);
                     continue;
                 };

@@ -1,12 +1,15 @@
-//! What is measured on: a filled database, the ways to work with it, and the count of what they wrote.
+//! A filled database, the ways to work with it, and the count of the rows that they wrote.
 
 use std::error::Error;
 
 use async_trait::async_trait;
+use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::orders::order::OrderNumber;
+use serront_core::policy::Policy;
+use serront_core::ports::NoKeys;
 use serront_core::primitives::ids::{AccountId, OrderId};
 use serront_core::primitives::page;
-
+use serront_core::service::Environment;
 use tokio::sync::oneshot;
 
 use crate::notified::{Notification, Posted};
@@ -15,7 +18,7 @@ use crate::scenario::Operation;
 /// Why a measurement ended.
 pub(crate) type Trouble = Box<dyn Error + Send + Sync>;
 
-/// How the work is done.
+/// The way of doing the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Manner {
     /// (a) Hand-written SQL: one read and one write.
@@ -24,7 +27,7 @@ pub(crate) enum Manner {
     Library,
     /// (c) Statement by statement in a transaction, as an ORM does it.
     Orm,
-    /// (d) The floor's write without its read: no correct program, only the limit.
+    /// (d) The floor's write without its read: not a correct program, but the upper limit.
     Limit,
     /// (e) The library inside a transaction that the host opens and commits.
     Bound,
@@ -42,7 +45,7 @@ impl Manner {
     }
 }
 
-/// One operation to be done, in all the forms in which the ways want it.
+/// One operation, in all forms that the ways need.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) account: AccountId,
@@ -51,21 +54,21 @@ pub(crate) struct Request {
     pub(crate) order_text: String,
     pub(crate) payment_text: String,
     pub(crate) number: u32,
-    /// A page begins below this order.
+    /// A page starts below this order.
     pub(crate) after: Option<OrderNumber>,
     pub(crate) cursor: Option<String>,
-    /// The first read of the order is one version behind, as if somebody had written it since.
+    /// The first read of the order is one version behind, as if it was written in between.
     pub(crate) stale: bool,
-    /// What Plugipay posts once the order is paid; nothing where nobody pays online.
+    /// Plugipay's notification of the payment; `None` without online payment.
     pub(crate) notification: Option<Notification>,
 }
 
-/// What a page told: compared with what is stored.
+/// A page's contents, to compare with the stored rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PageSeen {
     pub(crate) rows: usize,
     pub(crate) first: u32,
-    /// How many orders the account has, as its counts say.
+    /// Number of the account's orders, according to its counts.
     pub(crate) orders: u64,
 }
 
@@ -78,31 +81,30 @@ pub(crate) trait Way: Send + Sync {
     /// Reads a page of [`PAGE`] orders and the counts that are shown above it.
     async fn page(&self, request: &Request) -> Result<PageSeen, Trouble>;
 
-    /// Takes the notification that the order's session was paid; returns when what it causes is durable. It may have been
-    /// taken before.
+    /// Processes the notification of the session's payment, possibly a duplicate; returns when its effects are durable.
     async fn notify(&self, _request: &Request) -> Result<(), Trouble> {
         Err("takes no notifications".into())
     }
 }
 
-/// Orders on a page. By hand it is read with `LIMIT 51`, a figure in the text, so that a generic plan knows how few it is.
+/// Orders on a page. The hand-written side has `LIMIT 51` as a literal, so that a generic plan knows the small number.
 pub(crate) const PAGE: usize = 50;
 
-/// How many orders are stored, for how many accounts. Order `n` belongs to account `n % sellers`.
+/// Number of stored orders and accounts. Order `n` belongs to account `n % sellers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Size {
     pub(crate) orders: i64,
     pub(crate) accounts: i64,
-    /// How many of the accounts have all the orders.
+    /// Number of accounts with orders.
     pub(crate) sellers: i64,
     /// Whether the accounts are merchants at Plugipay, and each order has an open checkout.
     pub(crate) online: bool,
 }
 
-/// How many merchants the notifications are spread over, if there are as many orders.
+/// Merchants over which the notifications are spread, at most one per order.
 const MERCHANTS: i64 = 10_000;
 
-/// From how many orders on a database is kept between slices instead of being filled anew.
+/// A database with at least this many orders is kept between slices instead of being filled again.
 const KEPT_FROM: i64 = 100_000;
 
 impl Size {
@@ -110,7 +112,7 @@ impl Size {
         Self::among(orders, (orders / 100).clamp(1, 1_000))
     }
 
-    /// So many orders for so many accounts.
+    /// This many orders for this many accounts.
     pub(crate) const fn among(orders: i64, accounts: i64) -> Self {
         Self { orders, accounts, sellers: accounts, online: false }
     }
@@ -170,7 +172,7 @@ pub(crate) fn request(size: Size, total: i64, i: i64, depth: Depth, stale: bool)
     })
 }
 
-/// What a page must tell.
+/// The expected contents of a page.
 pub(crate) fn expected(size: Size, total: i64, request: &Request) -> Result<PageSeen, Trouble> {
     let account = i64::from(request.number - 1);
     let n: i64 = request.order_text.trim_start_matches("ord_01k").parse()?;
@@ -183,7 +185,26 @@ pub(crate) fn expected(size: Size, total: i64, request: &Request) -> Result<Page
     })
 }
 
-/// What operations have left: rows of each kind, rupiah, and bytes.
+/// The environment of the library's commands.
+pub(crate) fn environment(policy: &Policy) -> Environment<'_> {
+    Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy }
+}
+
+/// Conversions of [`Written`] over all its fields, in order of the columns.
+macro_rules! columns {
+    ($($field:ident),+ $(,)?) => {
+        pub(crate) const fn from_columns([$($field),+]: [i64; Self::COLUMNS]) -> Self {
+            Self { $($field),+ }
+        }
+
+        /// The difference since `before`.
+        pub(crate) const fn since(self, before: Self) -> Self {
+            Self { $($field: self.$field - before.$field),+ }
+        }
+    };
+}
+
+/// Rows of each kind, rupiah and bytes written by operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Written {
     /// Confirmed.
@@ -206,11 +227,11 @@ pub(crate) struct Written {
     pub(crate) entries: i64,
     /// Ledger transactions of which debits equal credits, one for each session.
     pub(crate) balanced: i64,
-    /// What the seller's legs come to.
+    /// Sum of the seller's legs.
     pub(crate) earned: i64,
-    /// What the balances and the deltas left come to, of accounts where that is what their legs come to.
+    /// Sum of the balances and remaining deltas, of accounts where it equals the sum of the legs.
     pub(crate) balance: i64,
-    /// In the audit records, the effects and the inbox.
+    /// Bytes of the audit records, the effects and the inbox.
     pub(crate) bytes: i64,
 }
 
@@ -255,73 +276,31 @@ impl Written {
         )
     }
 
-    pub(crate) const fn from_columns(columns: [i64; Self::COLUMNS]) -> Self {
-        let [
-            orders,
-            payments,
-            confirmations,
-            settlements,
-            events,
-            inbox,
-            checkouts,
-            audit,
-            mails,
-            deliveries,
-            change_sets,
-            entries,
-            balanced,
-            earned,
-            balance,
-            bytes,
-        ] = columns;
-        Self {
-            orders,
-            payments,
-            confirmations,
-            settlements,
-            events,
-            inbox,
-            checkouts,
-            audit,
-            mails,
-            deliveries,
-            change_sets,
-            entries,
-            balanced,
-            earned,
-            balance,
-            bytes,
-        }
-    }
+    columns!(
+        orders,
+        payments,
+        confirmations,
+        settlements,
+        events,
+        inbox,
+        checkouts,
+        audit,
+        mails,
+        deliveries,
+        change_sets,
+        entries,
+        balanced,
+        earned,
+        balance,
+        bytes
+    );
 
-    /// What has come since.
-    pub(crate) const fn since(self, before: Self) -> Self {
-        Self {
-            orders: self.orders - before.orders,
-            payments: self.payments - before.payments,
-            confirmations: self.confirmations - before.confirmations,
-            settlements: self.settlements - before.settlements,
-            events: self.events - before.events,
-            inbox: self.inbox - before.inbox,
-            checkouts: self.checkouts - before.checkouts,
-            audit: self.audit - before.audit,
-            mails: self.mails - before.mails,
-            deliveries: self.deliveries - before.deliveries,
-            change_sets: self.change_sets - before.change_sets,
-            entries: self.entries - before.entries,
-            balanced: self.balanced - before.balanced,
-            earned: self.earned - before.earned,
-            balance: self.balance - before.balance,
-            bytes: self.bytes - before.bytes,
-        }
-    }
-
-    /// What so many operations leave, each on an order of its own.
+    /// The rows that this many operations leave, each on a different order.
     const fn of(operation: Operation, done: i64) -> Self {
         let (settled, audit) = match operation {
             Operation::Page => return Self::from_columns([0; Self::COLUMNS]),
             Operation::Confirm => (0, done),
-            // That the money came, and that it confirmed the payment.
+            // One record of the payment's arrival, and one of the confirmation.
             Operation::Notify => (done, 2 * done),
         };
         Self {
@@ -344,7 +323,7 @@ impl Written {
         }
     }
 
-    /// That these operations left exactly what they should.
+    /// Checks that these operations wrote exactly the expected rows.
     pub(crate) fn check(self, operation: Operation, done: i64) -> Result<(), Trouble> {
         let expected = Self { bytes: self.bytes, ..Self::of(operation, done) };
         if self == expected {
@@ -364,7 +343,7 @@ pub(crate) trait Stage: Send + Sync {
 
     fn way(&self, manner: Manner) -> &dyn Way;
 
-    /// Fills it anew with this many orders, none of them confirmed.
+    /// Fills the database again with this many unconfirmed orders.
     async fn refill(&self, total: i64) -> Result<(), Trouble>;
 
     /// Lets the engine finish what it put off: nothing of one slice is left to the next one.

@@ -31,7 +31,7 @@ fn every_scenario_runs_and_is_written_down() {
         ["postgres", "sqlite"].iter().flat_map(|engine| questions.map(|question| (*engine, question))).collect();
     assert_eq!(seen, all);
 
-    // What is wanted of settling is told: a duplicate's cost, and one merchant's throughput.
+    // The targets of settling are shown: a duplicate's cost, and one merchant's throughput.
     let wanted = results["wanted"].as_array().unwrap();
     for engine in ["postgres", "sqlite"] {
         let of_settling = wanted.iter().filter(|wanted| {

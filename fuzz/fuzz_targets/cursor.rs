@@ -1,4 +1,4 @@
-//! Cursors: only what a list answered is taken, whole, and only by the list and account that answered it.
+//! Cursors: accepted only if unchanged, and only by the list and account that created them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

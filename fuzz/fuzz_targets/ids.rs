@@ -1,4 +1,4 @@
-//! Ids and credentials: each has one spelling, and none is two things.
+//! Ids and credentials: each has one spelling and one type.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Money: whole rupiah within bounds and nothing else, shown so that it can be read back, and never wrapped.
+//! Money: only whole rupiah within bounds are accepted, their text can be parsed again, and arithmetic never wraps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

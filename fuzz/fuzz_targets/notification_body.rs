@@ -1,5 +1,5 @@
-//! A notification's bytes: read without a panic, and the merchant that is named before the signature is checked is the one that
-//! the envelope names.
+//! A notification's bytes: parsed without a panic, and the merchant read before the check of the signature is the
+//! envelope's.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,6 +15,6 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(!notification.event_id.as_str().is_empty());
         assert_eq!(Notification::read(text), Ok(notification), "reading is a function");
     }
-    // What else Plugipay answers goes through the same reader.
+    // Plugipay's answers use the same parser.
     let _ = (endpoint(text), endpoints(text), ledger_entries(text));
 });

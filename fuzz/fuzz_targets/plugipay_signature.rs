@@ -1,5 +1,4 @@
-//! A notification's signature header: whatever it says, it is refused unless it was made with the secret, over these bytes, at
-//! that time.
+//! A notification's signature header: refused unless it was made with the secret, over these bytes, at that time.
 #![no_main]
 
 use std::time::Duration;
@@ -14,7 +13,7 @@ fuzz_target!(|input: (&str, &[u8], i64)| {
     let (header, body, millis) = input;
     let secret = EndpointSecret::parse("whsec_fuzz").expect("a secret");
     let now = Timestamp::from_millis(millis);
-    // Nobody guesses a MAC: what is accepted would be a forgery.
+    // A MAC can't be guessed, so an accepted header would be a forgery.
     assert!(verify(Some(header), body, [&secret], now, TOLERANCE).is_err());
     assert!(verify(Some(header), body, [], now, TOLERANCE).is_err());
 });

@@ -1,5 +1,5 @@
-//! Uploaded bytes: taking the picture out of them never panics, never takes another kind than declared, keeps nothing that
-//! follows the picture, and answers a picture that is taken again as it is.
+//! Uploaded bytes: extracting the picture never panics, never accepts another type than declared, keeps no bytes after
+//! the picture, and returns an extracted picture unchanged.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Webhook targets: whatever is accepted is https, without a user, and on a public address, in every spelling that the client's
-//! parser knows.
+//! Webhook targets: an accepted one is https, without a user, and on a public address, in every spelling that the
+//! client's parser accepts.
 #![no_main]
 
 use std::io;
@@ -11,7 +11,7 @@ use serront_adapters::webhooks::{HttpSink, Reach, Resolve, Targets, reach};
 use serront_core::ports::Sink;
 use url::{Host, Url};
 
-/// Every name is at the address that the input begins with.
+/// Every name resolves to the address at the input's start.
 struct At(std::sync::Mutex<IpAddr>);
 
 #[async_trait::async_trait]

@@ -1,5 +1,5 @@
-//! What people type: E.164 numbers, e-mail addresses, slugs, names and idempotency keys. What is taken stays what it is when it is
-//! taken again, and goes into a link, a header or an address without breaking out of it.
+//! Typed texts: E.164 numbers, e-mail addresses, slugs, names and idempotency keys. Parsing an accepted text again
+//! returns the same value, and it can't break out of a link, a header or an address.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

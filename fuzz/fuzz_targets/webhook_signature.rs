@@ -1,5 +1,4 @@
-//! The verifier that receivers use: what was signed is accepted by whoever knows one of the secrets, and nothing else ever is,
-//! whatever the header says.
+//! The verifier for receivers: accepts signed bytes with one of the secrets, and nothing else, for every header.
 #![no_main]
 
 use std::time::Duration;
@@ -18,7 +17,7 @@ const SECRETS: [&str; 2] = [
 fuzz_target!(|input: (&str, &str, &str, u32)| {
     let (header, body, other, seconds) = input;
     let now = Timestamp::from_millis(i64::from(seconds) * 1_000);
-    // Nobody guesses a MAC: what is accepted would be a forgery.
+    // A MAC can't be guessed, so an accepted header would be a forgery.
     assert!(verify(header, body.as_bytes(), &SECRETS, now, TOLERANCE).is_err());
 
     let secrets = SECRETS.map(|text| WebhookSecret::parse(text).expect("a secret"));
@@ -28,7 +27,7 @@ fuzz_target!(|input: (&str, &str, &str, u32)| {
     }
     assert_eq!(verify(&signed, body.as_bytes(), &["whsec_another"], now, TOLERANCE), Err(Unverified::Mismatch));
     if other != body {
-        // Whatever a stranger appends makes no other body fit.
+        // Text appended by an attacker does not make another body valid.
         let longer = format!("{signed},{header}");
         assert!(verify(&longer, other.as_bytes(), &SECRETS, now, TOLERANCE).is_err());
     }

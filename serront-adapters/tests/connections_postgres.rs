@@ -28,10 +28,10 @@ use serront_testkit::world::{Placed, Seller, World};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// Longer than any of these tests: a time that is not to run out.
+/// Longer than any of these tests, so that it never ends.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A bound for what must come to an end at all.
+/// Time limit for calls that must end.
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Everything that an error says.
@@ -183,7 +183,7 @@ async fn a_failover_through_one_address_is_followed() {
     shop.assert_confirmed_once(&placed[0]).await;
     shop.warm(&placed).await;
 
-    // The primary takes no more writes, with all connections open, and the standby does.
+    // The primary becomes read-only with all connections open, and the standby is promoted.
     follow(&at_primary, &at_standby).await;
     writable(&at_primary, false).await;
     control(&standby, Cluster::promote).await;
@@ -194,7 +194,7 @@ async fn a_failover_through_one_address_is_followed() {
     // The reads follow, too.
     assert_eq!(within(shop.world.storage.audit(placed[1].account_id, placed[1].id)).await.unwrap().len(), 2);
 
-    // The same for what writes beside the commits.
+    // The same for writes outside of commits.
     shop.warm(&placed).await;
     writable(&at_standby, false).await;
     writable(&at_primary, true).await;
@@ -231,7 +231,7 @@ async fn of_several_servers_the_one_that_takes_writes_is_found() {
     shop.confirm(&placed[0]).await.unwrap();
     within(shop.world.storage.ready()).await.unwrap();
 
-    // Whoever wants any takes the first that answers.
+    // `any` uses the first server that answers.
     follow(&at_primary, &at_standby).await;
     let ports = [ports[1], ports[2], ports[0]];
     let url = format!("postgres://postgres@{}/postgres?target_session_attrs=any", hosts(ports));
@@ -264,7 +264,7 @@ async fn connections_that_were_dropped_without_a_word_cost_a_request_little_and_
         }
         shop.warm(&placed).await;
         proxy.silence_all();
-        assert!(shop.read(&placed[0]).await, "a read goes on with a fresh connection");
+        assert!(shop.read(&placed[0]).await, "a read continues with a new connection");
         shop.warm(&placed).await;
         proxy.silence_all();
         shop.confirm(&placed[0]).await.unwrap();
@@ -313,7 +313,7 @@ async fn with_database(options: &str, test: impl AsyncFnOnce(&PgPool, String, &s
     run(&outside, format!("DROP DATABASE {database} WITH (FORCE)")).await;
 }
 
-/// #16: callers that hang up left their statements running, 72 of them on 16 connections.
+/// #16: dropped calls left their statements running, 72 of them on 16 connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_that_hang_up_leave_no_more_statements_than_there_are_connections() {
     with_database("", async |outside, url, database| {

@@ -1,5 +1,5 @@
-//! What networks, disks and servers do, and what the PostgreSQL storage makes of it: nothing half done, no wrong answer, and
-//! everything works again afterwards.
+//! Faults of networks, disks and servers under the PostgreSQL storage: no partial change, no wrong answer, and normal
+//! operation afterwards.
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -31,15 +31,15 @@ use serront_testkit::world::{Placed, Seller, World};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// Longer than any of these tests: a time that is not to run out.
+/// Longer than any of these tests, so that it never ends.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A bound for what must come to an end at all.
+/// Time limit for calls that must end.
 const BOUND: Duration = Duration::from_secs(60);
 
 const MOMENTS: [Moment; 3] = [Moment::BeforeRequest, Moment::AfterRequest, Moment::AfterAnswer];
 
-/// A seller's shop in a schema of its own, reached through a proxy.
+/// A seller's shop in a separate schema, behind a proxy.
 struct Shop {
     world: Arc<World<PostgresStorage>>,
     seller: Seller,
@@ -175,7 +175,7 @@ impl Shop {
         holder
     }
 
-    /// Waits until somebody waits for this transaction.
+    /// Waits until another session waits for this transaction.
     async fn until_blocked_by(&self, holder: &Holder) {
         within(async {
             let sql = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))";
@@ -205,7 +205,7 @@ impl Holder {
     }
 }
 
-/// Whoever confirms is named by the order, so that a confirmation can be told by its bytes, and a read can't.
+/// The actor of a confirmation is named after the order, so that its bytes identify confirmations, but not reads.
 fn mark(placed: &Placed) -> String {
     format!("by-{}", placed.id)
 }
@@ -229,7 +229,7 @@ fn is_refused(failure: &Failure) -> bool {
     matches!(failure, Failure::Rejected(rejection) if rejection.code() == Code::InvalidTransition)
 }
 
-/// Confirms all of them at once and answers how each went.
+/// Confirms all of them at the same time and answers each result.
 async fn crowd(shop: &Shop, placed: &[Placed]) -> Vec<Result<(), Failure>> {
     let running = placed.iter().map(|order| {
         let (world, order) = (Arc::clone(&shop.world), order.clone());
@@ -363,7 +363,7 @@ async fn a_server_out_of_reach_fails_for_now_and_works_again() {
     shop.assert_all_confirmed(&placed).await;
 }
 
-/// A network that swallows everything and closes nothing: whoever waits is told in the end, and it works again.
+/// A network that drops all bytes and closes no connection: waiting calls end with an error, and later ones work again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_goes_silent_keeps_nobody_for_ever() {
     let shop = Shop::open_with(|options| {
@@ -388,8 +388,8 @@ async fn a_network_that_goes_silent_keeps_nobody_for_ever() {
     shop.assert_all_confirmed(&placed).await;
 }
 
-/// The one connection is at a statement that takes long. Those behind it are told within their bound, all of
-/// them, also those who share a round.
+/// The only connection runs a long statement. All calls behind it are answered within their time limit, also those that
+/// share a round.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_all_connections_taken_callers_are_told_that_it_is_busy() {
     let shop = Shop::open_with(|options| {
@@ -397,7 +397,7 @@ async fn with_all_connections_taken_callers_are_told_that_it_is_busy() {
         options.acquire_time_max = Duration::from_secs(1);
     })
     .await;
-    // As many as would not be told within the bound if each waited after the other.
+    // More than could be answered within the limit one after the other.
     let placed = shop.place(100).await;
     let change = shop.confirmation(&placed[1]).await;
     shop.before_each_order(&format!(
@@ -505,7 +505,7 @@ async fn a_read_only_server_is_read_and_not_written() {
         let change = shop.confirmation(&placed[0]).await;
         run(outside, format!("ALTER DATABASE {database} SET default_transaction_read_only = on")).await;
         shop.proxy.cut_all();
-        // A connection that is gone may be told once as an unknown outcome, before the next one tells more.
+        // A lost connection may first be reported as an unknown outcome, before the next one gives the reason.
         let answer = kind(within(shop.world.storage.commit(&change)).await);
         assert!(matches!(answer, PortErrorKind::Transient | PortErrorKind::OutcomeUnknown), "{answer:?}");
         assert_eq!(kind(within(shop.world.storage.commit(&change)).await), PortErrorKind::Transient);
@@ -572,7 +572,7 @@ async fn a_serialization_failure_is_tried_again_inside() {
     }
 }
 
-/// What never ends is told as what it is: nothing happened, and it may work later.
+/// A failure that repeats is transient: nothing happened, and it may work later.
 #[tokio::test(flavor = "multi_thread")]
 async fn serialization_failures_without_end_fail_for_now() {
     fails_and_works_again("RAISE EXCEPTION 'told to' USING ERRCODE = '40001';").await;
@@ -602,7 +602,7 @@ async fn a_deadlock_is_tried_again_inside() {
     shop.assert_whole(&placed[0], true).await;
 }
 
-/// One order's row takes for ever. It is told so, and those beside it land.
+/// A write of one order never ends: it is reported, and the writes of other orders land.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_out_of_time_fails_alone() {
     let shop = Shop::open_with(|options| options.statement_time_max = Duration::from_millis(500)).await;
@@ -723,7 +723,7 @@ async fn a_server_restarted_under_load_keeps_what_it_acknowledged() {
     shop.world.storage.close().await;
 }
 
-/// A caller that goes away while its statement waits leaves nothing locked and no connection behind.
+/// A call that is dropped while its statement waits leaves no lock and no connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_goes_away_while_it_waits_gives_its_place_back() {
     let shop = Shop::open_with(|options| options.connections_max = 2).await;

@@ -1,5 +1,5 @@
-//! What disks and other processes do, and what the SQLite storage makes of it: nothing half done, no wrong answer, and
-//! everything works again afterwards.
+//! Faults of disks and other processes under the SQLite storage: no partial change, no wrong answer, and normal
+//! operation afterwards.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -23,13 +23,13 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
-/// Longer than any of these tests: a time that is not to run out.
+/// Longer than any of these tests, so that it never ends.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A bound for what must come to an end at all.
+/// Time limit for calls that must end.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// A seller's shop in a file of its own.
+/// A seller's shop in a separate file.
 struct Shop {
     world: Arc<World<SqliteStorage>>,
     seller: Seller,
@@ -114,7 +114,7 @@ fn is_refused(failure: &Failure) -> bool {
     matches!(failure, Failure::Rejected(rejection) if rejection.code() == Code::InvalidTransition)
 }
 
-/// Confirms all of them at once and answers how each went.
+/// Confirms all of them at the same time and answers each result.
 async fn crowd(world: &Arc<World<SqliteStorage>>, placed: &[Placed]) -> Vec<Result<(), Failure>> {
     let running = placed.iter().map(|order| {
         let (world, order) = (Arc::clone(world), order.clone());
@@ -178,7 +178,7 @@ async fn a_read_only_file_is_read_and_not_written() {
     for order in &placed {
         shop.assert_whole(order, false).await;
     }
-    // No transaction begins there any more, so the way back is to open it anew, as after a mount.
+    // No transaction can begin, so the storage must be opened again, as after a mount.
     shop.world.storage.close().await;
     let shop = shop.reopened().await;
     for answer in crowd(&shop.world, &placed).await {
@@ -187,8 +187,8 @@ async fn a_read_only_file_is_read_and_not_written() {
     shop.assert_all_confirmed(&placed).await;
 }
 
-/// Another process writes and does not end. Everybody is told that it is busy, at once and not one after the other, and
-/// reads go on meanwhile.
+/// Another process holds its write lock. All calls are answered as busy, together and not one after the other, and
+/// reads still work.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_another_process_callers_are_told_that_it_is_busy() {
     let shop = Shop::open().await;

@@ -1,5 +1,5 @@
-//! The key file: what is sealed opens for its own row, under whichever of the keys it was sealed; and what a missing, wrong or
-//! broken file does.
+//! The key file: a sealed secret opens for its row only, under any of the keys; and the errors of a missing, wrong or
+//! broken file.
 #![cfg(all(feature = "keyfile", unix))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -37,7 +37,7 @@ fn a_key_file_is_made_once_for_its_owner_alone() {
     let made = std::fs::read(&path).unwrap();
     KeyFile::create(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), made);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left");
 
     let path = folder.path().join("at-once.key");
     let opened: Vec<String> = std::thread::scope(|scope| {
@@ -85,7 +85,7 @@ fn another_process_learns_of_a_rotation_and_old_keys_open_until_they_are_forgott
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let new = command.seal(holder('0'), SECRET).unwrap();
     assert!(new.starts_with(&id.to_string()));
-    assert_eq!(serving.open(holder('0'), &new).unwrap(), SECRET, "read anew for a key that was not known");
+    assert_eq!(serving.open(holder('0'), &new).unwrap(), SECRET, "the file is read again for an unknown key");
     assert!(serving.seal(holder('0'), SECRET).unwrap().starts_with(&id.to_string()), "and before each sealing");
     assert_eq!((serving.is_present(&old).unwrap(), serving.is_present(&new).unwrap()), (false, true));
     assert_eq!(serving.open(holder('0'), &old).unwrap(), SECRET);
@@ -99,7 +99,7 @@ fn another_process_learns_of_a_rotation_and_old_keys_open_until_they_are_forgott
     assert!(told(&error).contains("is not in it") && told(&error).contains("secrets.key"), "{}", told(&error));
 }
 
-/// A pass that sealed everything anew knows of the key that was the first then (#8).
+/// A resealing pass names the key that was first at that time (#8).
 #[test]
 fn nothing_is_forgotten_for_a_key_that_is_no_longer_the_first() {
     let (_folder, path, keys) = fresh();
@@ -130,7 +130,7 @@ fn rotations_at_once_lose_no_key() {
 fn a_rotated_file_keeps_its_owner_its_mode_and_the_link_to_it() {
     let (folder, path, _) = fresh();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    // Only root may give a file away; everybody else rotates a file of their own.
+    // Only root may change a file's owner; for other users the file keeps its owner.
     let _ = std::os::unix::fs::chown(&path, Some(65_534), Some(65_534));
     let facts = || {
         let seen = std::fs::metadata(&path).unwrap();

@@ -45,7 +45,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(BOUND, future).await.unwrap_or_else(|_| panic!("it does not end"))
 }
 
-/// Two hosts of one schema: one past the proxy, and one that has a way of its own to the server.
+/// Two hosts of one schema: one behind the proxy, and one with a direct connection.
 struct Hosts {
     proxied: Arc<PostgresStorage>,
     world: Arc<World<PostgresStorage>>,
@@ -125,7 +125,7 @@ impl Hosts {
         (done, working)
     }
 
-    /// As when its machine is gone for good: its connections end.
+    /// As if its machine was permanently lost: its connections end.
     fn gone(&self, stopped: &JoinHandle<()>) {
         stopped.abort();
         self.proxy.heal();
@@ -150,7 +150,7 @@ async fn confirm<S: WorkStorage>(world: &World<S>, placed: &Placed) -> Result<()
     within(world.commands().confirm_payment(placed.account_id, placed.id, &host(), None, None)).await.map(drop)
 }
 
-/// A host that stops at whatever word to the server, and keeps its connections, keeps no other from its work.
+/// A host that stops at any request to the server, and keeps its connections, does not block another host.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
     // Without an end by the server's own doing: there is nothing to end.
@@ -164,7 +164,7 @@ async fn a_host_that_stops_while_it_takes_work_holds_no_lane() {
             let stopping = Arc::clone(&hosts.proxied);
             let taking = async move { stopping.take_due(lane, 100, DeliveryShares::UNLIMITED, LEASE).await.map(drop) };
             let (done, stopped) = hosts.stopped_in(stops + 1, taking).await;
-            // What the other one has under its lease comes back when that runs out; what is new is nobody's.
+            // The stopped host's effects return after its lease; new effects are free.
             hosts.queue(&seller).await;
             let took = within(async {
                 loop {
@@ -217,7 +217,7 @@ async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
             let (done, stopped) = hosts.stopped_in(stops + 1, working).await;
             within(async {
                 while hosts.world.storage.fold_deltas(1_000).await.is_err() {}
-                // Whatever became of the other's confirmation, this one is answered.
+                // This confirmation is answered regardless of the other one's outcome.
                 while matches!(confirm(&hosts.world, &placed).await, Err(Failure::Busy | Failure::Port { .. })) {}
                 hosts.world.storage.books(None, &Verification::default()).await.unwrap();
             })
@@ -242,13 +242,13 @@ async fn a_host_that_stops_in_the_middle_of_other_work_holds_nothing() {
     .await;
 }
 
-/// A host's own transaction holds one order of an account, and its next number; two hundred wait for it. Everybody else pays
-/// meanwhile, and those that waited get through when it ends.
+/// A host's own transaction locks one order of an account, and the account's next number; two hundred calls wait for
+/// it. Other accounts are not delayed, and the waiting calls continue when it ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_one_account_takes_no_place_of_anothers() {
     let mut options = PostgresOptions::at(&server_url()).unwrap();
     options.schema = fresh_schema();
-    // Nobody here may wait so long.
+    // Longer than any call here may wait.
     options.acquire_time_max = BOUND;
     options.lock_time_max = BOUND;
     let clock = Arc::new(ManualClock::default());
@@ -330,7 +330,7 @@ async fn records_that_wait_for_a_lock_take_no_connection() {
     for _ in 0..4 {
         confirm(&world, &world.place(&seller, "Budi").await).await.unwrap();
     }
-    // Each goes on with the streak.
+    // Each adds to the streak.
     world.sink.answer_next(std::iter::repeat_n(Posted::Answered(500), 4));
     let shares = DeliveryShares::UNLIMITED;
     let taken = world.storage.take_due(Lane::Deliveries, 10, shares, LEASE).await.unwrap();
@@ -427,8 +427,8 @@ async fn a_restart_of_the_server_sends_no_mail_twice() {
     }
 }
 
-/// A pending migration waits for a table that somebody has locked in short tries: others that come for the table go before it, and
-/// its own wait has an end (#16).
+/// A pending migration waits for a locked table in short tries: other users of the table go first, and its wait is
+/// limited (#16).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_waits_for_a_table_holds_nobody_up() {
     let server: PgConnectOptions = server_url().parse().unwrap();
@@ -468,7 +468,7 @@ async fn a_migration_that_waits_for_a_table_holds_nobody_up() {
         }
     })
     .await;
-    // Who writes meanwhile is not held up by the migration for longer than one of its tries.
+    // The migration delays a concurrent write for at most one of its tries.
     within(sqlx::raw_sql("UPDATE serront.effects SET due_at = due_at").execute(&pool)).await.unwrap();
     assert!(!opening.is_finished());
     holder.rollback().await.unwrap();

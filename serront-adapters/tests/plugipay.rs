@@ -1,4 +1,4 @@
-//! Calling Plugipay over HTTP: the testkit's sandbox, and servers that do whatever servers do.
+//! Calling Plugipay over HTTP: the testkit's sandbox, and servers that misbehave.
 #![cfg(feature = "plugipay")]
 // Helpers outside of `#[test]` functions, which clippy.toml does not reach.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -55,7 +55,7 @@ fn told(answer: &Result<PlugipayAnswer, PortError>) -> String {
     }
 }
 
-// --- A server that does as it is told ---------------------------------------------------------------------------------
+// --- A scripted server ----------------------------------------------------------------------------------------------
 
 #[derive(Debug, Clone)]
 enum Deed {
@@ -581,7 +581,7 @@ async fn a_lost_answer_is_found_again_under_its_key() {
         bench.minted(&format!("{trouble:?}")).await;
     }
     assert_eq!((sandbox.arrived(Route::CreateSession), sandbox.sessions().len()), (4, 2));
-    // Twice: nobody knows, until the same bytes are sent again.
+    // Twice: the outcome is unknown until the same bytes are sent again.
     sandbox.plan(create, Trouble::LoseAnswer);
     sandbox.plan(create, Trouble::LoseAnswer);
     let answer = bench.client.call(&bench.mint("three")).await;

@@ -49,7 +49,7 @@ fn options(pooler: &Pooler) -> PostgresOptions {
     options
 }
 
-/// The settings of each session are in force, and nothing has to be set in PgBouncer but its mode, which is its default.
+/// The settings of each session apply, and PgBouncer needs no setting but its mode, which is the default.
 #[tokio::test(flavor = "multi_thread")]
 async fn session_pooling_works_as_it_is_shipped() {
     let pooler = pooler("").await;
@@ -86,7 +86,7 @@ async fn session_pooling_works_as_it_is_shipped() {
     world.storage.close().await;
 }
 
-/// Sessions' settings and prepared statements would end up at whoever comes next.
+/// Another client would get the session's settings and prepared statements.
 #[tokio::test(flavor = "multi_thread")]
 async fn pooling_by_transaction_or_statement_is_refused_in_plain_words() {
     for settings in [

@@ -1,4 +1,4 @@
-//! The PostgreSQL storage keeps every promise of the storage ports.
+//! The PostgreSQL storage keeps every guarantee of the storage ports.
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
@@ -64,7 +64,7 @@ impl Harness for Postgres {
 
 serront_testkit::storage_conformance!(Postgres::fresh().await);
 
-/// The tables that change sets write can be distributed by account. The directories are what they exist beside.
+/// The tables that change sets write can be distributed by account. The directories are separate from them.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_unique_constraint_includes_the_account() {
     let postgres = Postgres::fresh().await;
@@ -90,7 +90,8 @@ async fn every_unique_constraint_includes_the_account() {
     assert!(rows.len() > 20, "{rows:?}");
 }
 
-/// Hosts that start at once wait for each other; one of the version before leaves a newer layout alone.
+/// Hosts that start at the same time wait for each other; a host of the previous version does not change a newer
+/// layout.
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_that_start_at_once_migrate_once() {
     let mut options = PostgresOptions::at(&server_url()).unwrap();
@@ -119,7 +120,7 @@ async fn a_schema_that_needs_escaping_is_refused() {
     }
 }
 
-/// What nobody but the engine's owner can do: an entry is changed by hand. Its balance and its transaction are told.
+/// An entry is changed directly in the database. The verification reports its balance and its transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_was_tampered_with_is_told() {
     let postgres = Postgres::fresh().await;

@@ -366,7 +366,7 @@ async fn lines_end_in_one_way_whoever_wrote_them() {
     });
     let of_a_template = render(&CarriageReturns, MAIL_ID.parse().unwrap(), &mail);
     assert!(!format!("{}{}{:?}", of_a_template.subject, of_a_template.text, of_a_template.html).contains('\r'));
-    // A host may also hand a message to the mailer by itself.
+    // A host may also call the mailer directly.
     let html = |html: &str| Some(html.to_owned());
     let bare = MailMessage { text: SMUGGLED.to_owned(), html: html(SMUGGLED), ..mail_in(Language::En) };
     let texts = ["\r.\r", ".\r", "a\r.", "\r\r.\r\r", "\n.\n", "日\r.\r本"];

@@ -1,5 +1,5 @@
-//! Mail to a real mail server that somebody else wrote: aiosmtpd, installed into the build folder by the test itself. What arrives is
-//! read by Python's own mail parser, so a third party says what the headers and the parts are.
+//! Mail to a third party's mail server: aiosmtpd, which the test installs into the build folder. Python's mail parser
+//! reads the received mails, so that a third party's code checks the headers and the parts.
 #![cfg(feature = "smtp")]
 // Helpers outside of `#[test]` functions, which clippy.toml does not reach.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -56,7 +56,7 @@ fn python() -> &'static Path {
     })
 }
 
-/// An authority of its own, and a certificate of it for `localhost`.
+/// A new authority, and its certificate for `localhost`.
 struct Certificates {
     folder: TempDir,
     authority: String,
@@ -194,13 +194,13 @@ async fn tls_is_of_an_authority_that_was_named_and_for_the_name_that_was_asked_f
         let arrived = server.next();
         assert_eq!((&arrived["encrypted"], &arrived["authenticated"]), (&json!(true), &json!(true)), "{scheme}");
 
-        // Somebody else's certificate, or an authority that nobody named: no password is told, and the mail waits.
+        // A certificate of another name, or of an unknown authority: no password is sent, and the mail waits.
         assert_eq!(failure(&stranger).await, PortErrorKind::Transient, "{scheme}");
         assert_eq!(failure(&elsewhere).await, PortErrorKind::Transient, "{scheme}");
         // The host's mistake: the mail waits until it is mended.
         assert_eq!(failure(&wrong).await, PortErrorKind::Transient, "{scheme}");
         good.send(&message(Language::En)).await.unwrap();
-        assert_eq!(server.next()["subject"], "Payment of order #7 confirmed", "nothing else arrived meanwhile");
+        assert_eq!(server.next()["subject"], "Payment of order #7 confirmed", "no other mail arrived before");
     }
     for no_authority in ["", "a file", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
         let refused = SmtpMailer::with_authority("smtps://localhost", FROM, no_authority.as_bytes()).unwrap_err();
@@ -229,7 +229,7 @@ async fn an_address_outside_ascii_reaches_a_server_that_takes_it() {
     assert_eq!(server.next()["to"][0], "büdi@example.com");
 }
 
-/// Attempts what is due of a world's effects through this mailer, and answers how many that were.
+/// Attempts a world's due effects through this mailer, and answers their number.
 async fn attempted(world: &World, mailer: &SmtpMailer) -> usize {
     let dispatcher = Dispatcher::new(&*world.storage, mailer, &*world.sink, &*world.receipts, world.environment());
     dispatcher.step(world.clock.now(), 16).await.unwrap().attempted
@@ -394,7 +394,7 @@ async fn an_address_is_one_recipient_whatever_stands_before_its_at() {
     ] {
         let Ok(to) = EmailAddress::parse("to", address) else { continue };
         match server.mailer().send(&MailMessage { to, ..message(Language::En) }).await {
-            // Its own servers will not take most of these. What counts is that they go to nobody else.
+            // The provider refuses most of these. They must not be sent to another recipient.
             Err(refused) => assert_eq!(refused.kind(), PortErrorKind::Permanent, "{address}"),
             Ok(()) => {
                 let arrived = server.next();

@@ -80,7 +80,7 @@ async fn every_unique_constraint_includes_the_account() {
     assert_eq!(without, ["_sqlx_migrations", "directory"]);
 }
 
-/// What nobody but the engine's owner can do: an entry is changed by hand. Its balance and its transaction are told.
+/// An entry is changed directly in the database. The verification reports its balance and its transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_was_tampered_with_is_told() {
     let sqlite = Sqlite::fresh().await;

@@ -13,8 +13,8 @@ use serront_adapters::webhooks::{HttpSink, Reach, Resolve, Targets, reach};
 use serront_core::ports::Sink;
 use tokio::runtime::{Builder, Runtime};
 
-/// What must never be posted to, as the registries list it: IANA's special-purpose and multicast addresses, what is not assigned at
-/// all, and what wraps an IPv4 address. One line each, so that it can be held beside them.
+/// Addresses that must never be posted to, from the registries: IANA's special-purpose and multicast addresses,
+/// unassigned ones, and those that contain an IPv4 address. One per line, to compare them with the registries.
 const SPECIAL_V4: [&str; 18] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -202,8 +202,8 @@ fn wrappings(address: Ipv4Addr) -> [Ipv6Addr; 2] {
     WRAPPING.map(|network| Ipv6Addr::from_bits(network | u128::from(address.to_bits())))
 }
 
-/// Those that hold it and are refused whatever it is: compatible, translated, local NAT64, 6to4, and Teredo, as its server and as
-/// its client.
+/// Addresses that contain this one and are always refused: compatible, translated, local NAT64, 6to4, and Teredo as
+/// server and client.
 fn retired_wrappings(address: Ipv4Addr) -> [Ipv6Addr; 6] {
     let bits = u128::from(address.to_bits());
     [
@@ -238,7 +238,7 @@ fn special_v6() -> impl Strategy<Value = Ipv6Addr> {
     proptest::sample::select(ranges)
         .prop_flat_map(|(first, last)| first..=last)
         .prop_map(Ipv6Addr::from_bits)
-        .prop_filter("leads to an address of its own", |address| wrapped(address.to_bits()).is_none())
+        .prop_filter("does not contain an IPv4 address", |address| wrapped(address.to_bits()).is_none())
 }
 
 proptest! {

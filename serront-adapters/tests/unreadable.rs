@@ -606,8 +606,8 @@ async fn a_sum_beyond_an_integer_fails_the_verification_of_one_account(town: Tow
     assert_eq!((one.accounts, one.entries, one.differences), (1, 4, Vec::new()));
 }
 
-/// On PostgreSQL what is not folded stays where it is, and the folding of everybody else goes on; SQLite adds in place, and
-/// refuses what does not fit.
+/// PostgreSQL keeps the account's deltas unfolded and folds those of other accounts; SQLite adds in place, and refuses
+/// an overflow.
 async fn a_balance_beyond_an_integer_stops_one_account(town: Town) {
     let storage = town.storage();
     let (huge, clean) = (town.world.seller("huge").await, town.world.seller("clean").await);

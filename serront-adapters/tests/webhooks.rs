@@ -214,7 +214,7 @@ async fn no_answer_has_a_short_reason() {
     assert_eq!(sink.post(&unsendable).await, failed("request could not be made"));
 }
 
-/// Each of them is complete, so whoever reads them all is never done, and does nothing else.
+/// Each interim answer is complete, so a client that reads them all never ends.
 #[tokio::test]
 async fn interim_answers_without_end_are_no_valid_answer_and_delay_nobody() {
     let flood = PlainListener::bind("127.0.0.1:0").unwrap();
@@ -275,7 +275,7 @@ impl Resolve for Counting {
 async fn the_connection_goes_to_the_address_that_was_checked_whatever_the_name_says_a_moment_later() {
     let (listener, port) = listen().await;
     let receiver = tokio::spawn(receive_one(listener, b"HTTP/1.1 200 OK\r\n\r\n"));
-    // The same port on another address of this machine: whoever resolves a second time arrives there.
+    // The same port on another address of this machine, where a second resolution would lead.
     let other = PlainListener::bind(("127.0.0.2", port)).unwrap();
     other.set_nonblocking(true).unwrap();
     let answers = scripted(&[&["127.0.0.1"], &["127.0.0.2"]]);
@@ -477,7 +477,7 @@ async fn names_whose_servers_are_silent_delay_no_other_name_hold_no_thread_and_e
     let asked = server.asked().len();
     // A question is repeated within less.
     tokio::time::sleep(Duration::from_millis(800)).await;
-    assert_eq!(server.asked().len(), asked, "nobody asks any more");
+    assert_eq!(server.asked().len(), asked, "no lookup is left");
 }
 
 #[tokio::test]
@@ -511,7 +511,7 @@ async fn registrations_of_silent_names_leave_deliveries_alone_and_those_beyond_a
         let sink = sink.clone();
         checks.spawn(async move { sink.check_target(&format!("http://{SILENT}-{number}.example/")).await });
     }
-    eventually("as many are checked as may be at once", || server.asked().len() >= 64).await;
+    eventually("as many as the limit are checked concurrently", || server.asked().len() >= 64).await;
     let (listener, port) = listen().await;
     let receiver = tokio::spawn(receive_one(listener, b"HTTP/1.1 200 OK\r\n\r\n"));
     assert_eq!(sink.post(&post_to(&format!("http://live.example:{port}/"))).await, Posted::Answered(200));

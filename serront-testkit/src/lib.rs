@@ -1,20 +1,73 @@
-//! What a team needs to test its own adapter or host of Serront's payment library.
+//! Test support for adapters and hosts of Serront's payment library.
 //!
-//! - [`memory`]: strict adapters in memory, for every port that a test has to bring.
-//! - [`conformance`]: the suite that every storage adapter runs, one named test per case, from one list.
-//! - [`faults`]: every port wrapped so that it fails as told, by script, rule or seed.
-//! - [`generators`]: proptest strategies for the domain's types.
-//! - [`golden`]: files compared whole with what a test makes; `UPDATE_GOLDEN=1` writes them.
-//! - `postgres` (feature `postgres`): a private PostgreSQL cluster, gone with the process that started it.
-//! - [`receipts`]: files as buyers upload them, each with what has to become of it.
-//! - `pooler` (feature `postgres`): PgBouncer in front of such a cluster.
-//! - [`sandbox`]: Plugipay in process; with the feature `sandbox` over HTTP too, with a hosted checkout page.
-//! - [`sim`]: a deterministic simulator with an oracle; the binary `sim` runs it.
-//! - `proxy` (feature `proxy`): a TCP proxy that cuts connections as told, for whatever speaks to a server.
-//! - [`world`]: all memory ports as one bundle, so that a test is short.
-//! - `mocks` (feature `mocks`): mockall's mocks of every port.
+//! | you want | use | feature |
+//! |---|---|---|
+//! | to test a host | [`world`], with the adapters of [`memory`]; [`sandbox`] for Plugipay in process | |
+//! | to test an adapter for storage | [`conformance`], then [`sim`] | |
+//! | ports that fail | [`faults`] | |
+//! | random values of the domain | [`generators`]; [`receipts`] has files as buyers upload them | |
+//! | files compared with what a test produces | [`golden`] | |
+//! | mocks of every port | `mocks` | `mocks` |
+//! | Plugipay over HTTP, with a hosted checkout page | `sandbox::SandboxServer` | `sandbox` |
+//! | a private PostgreSQL cluster, and PgBouncer | `postgres`, `pooler` | `postgres` |
+//! | TCP connections that break | `proxy` | `proxy` |
 //!
-//! This crate is test support. It names no adapter, and its memory adapters keep nothing beyond the process.
+//! The crate names no adapter, and its memory adapters keep their state in the process only.
+//!
+//! # To test a host
+//!
+//! [`world::World`] has all ports in memory, and a clock that a test moves.
+//!
+//! ```
+//! use serront_testkit::world::{World, host};
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let world = World::new();
+//! let (_, order) = world.seller_with_order("studio").await;
+//! world.commands().confirm_payment(order.account_id, order.id, &host(), None, None).await.unwrap();
+//! world.dispatch_all().await;
+//! assert_eq!(world.mailbox.messages().len(), 1);
+//! # });
+//! ```
+//!
+//! # To test a storage
+//!
+//! Implement [`conformance::Harness`] for a new, empty store, and call the macro once; it expands to one test per case.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use serront_core::ports::{Clock, WorkStorage};
+//! use serront_core::primitives::time::Timestamp;
+//! use serront_testkit::conformance::Harness;
+//! use serront_testkit::memory::{ManualClock, MemoryStorage};
+//!
+//! /// `MemoryStorage` takes the place of your storage.
+//! struct Fresh(Arc<ManualClock>, MemoryStorage);
+//!
+//! #[async_trait::async_trait]
+//! impl Harness for Fresh {
+//!     fn storage(&self) -> Arc<dyn WorkStorage> {
+//!         Arc::new(self.1.reopen())
+//!     }
+//!     async fn reopen(&self) {}
+//!     fn now(&self) -> Timestamp {
+//!         self.0.now()
+//!     }
+//!     async fn advance(&self, by: Duration) {
+//!         self.0.advance(by);
+//!     }
+//! }
+//!
+//! fn fresh() -> Fresh {
+//!     let clock = Arc::new(ManualClock::default());
+//!     Fresh(clock.clone(), MemoryStorage::new(clock))
+//! }
+//!
+//! serront_testkit::storage_conformance!(fresh());
+//! # fn main() {}
+//! ```
 #![deny(missing_docs)]
 
 pub mod conformance;

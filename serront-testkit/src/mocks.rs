@@ -42,7 +42,7 @@ use serront_core::accounts::sealed::SecretHolder;
 use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall};
 use serront_core::orders::mail::MailMessage;
 use serront_core::port_signatures;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::ports::{Clock, Ids, Mailer, Plugipay, Post, Posted, Sealer, Secrets, Sink, TargetError};
 use serront_core::primitives::ids::IdSequence;
 

@@ -1,9 +1,9 @@
-//! PgBouncer in front of a PostgreSQL, for tests: on a free loopback port, gone when the process that started it is.
+//! PgBouncer in front of a PostgreSQL, for tests: on a free loopback port. It ends with the process that started it.
 //!
-//! It uses the installed program; as root it runs it as the user `postgres`, since it refuses to run as root. Its settings are
-//! its own defaults but for what a test chooses, so that a test shows what people meet.
+//! It uses the installed program, as the user `postgres` if the caller is root, because PgBouncer refuses to run as
+//! root. It keeps PgBouncer's default settings except those that a test chooses, so that a test shows what users meet.
 //!
-//! It is for tests: whoever is on this machine can connect without a password.
+//! For tests only: every user of this machine can connect without a password.
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a failed assumption ends the test")]
 
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use std::process::{Child, Stdio};
 
 use crate::postgres::{command, free_port, is_root};
 
-/// Runs until its input ends, which it does when the process that started it is gone, however it went.
+/// Runs until its input ends, which happens when the process that started it ends for any reason.
 const SCRIPT: &str = r#"
 set -eu
 server_host=$1 server_port=$2 port=$3 settings=$4
@@ -51,18 +51,18 @@ cat >/dev/null
 #[derive(Debug)]
 pub struct Pooler {
     port: u16,
-    // Its input is the pooler's life line: dropping it ends the pooler.
+    // Dropping its input ends the pooler.
     script: Child,
 }
 
 impl Pooler {
-    /// Starts one in front of this server, with these lines in its settings, for example `pool_mode = session`.
+    /// Starts a pooler in front of this server, with extra lines in its settings, for example `pool_mode = session`.
     ///
     /// # Panics
-    /// If PgBouncer is not installed, or does not come up.
+    /// If PgBouncer is not installed or does not start.
     #[must_use]
     pub fn start(server: SocketAddr, settings: &str) -> Self {
-        // The port may be taken between our look and the pooler's start.
+        // Another process may take the port between this check and the pooler's start.
         for _ in 0..5 {
             let port = free_port();
             let mut script = command(is_root(), "sh")
@@ -83,7 +83,7 @@ impl Pooler {
         panic!("PgBouncer did not start (Debian: apt-get install pgbouncer); its log is above");
     }
 
-    /// The address of a database behind it, as a URL.
+    /// The URL of a database behind the pooler.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)

@@ -1,10 +1,10 @@
-//! A private PostgreSQL for tests: a cluster of its own in a temporary folder, on a free loopback port and a socket, gone
-//! when the process that started it is.
+//! A private PostgreSQL cluster for tests, in a temporary folder, on a free loopback port and a socket. It ends with
+//! the process that started it.
 //!
-//! It uses the server's own programs (`initdb`, `pg_ctl`), found on the path or where Debian puts them; as root it runs them
-//! as the user `postgres`, since they refuse to run as root. [`URL_VARIABLE`] names a server to use instead.
+//! It uses the server's programs (`initdb`, `pg_ctl`), found on the path or in Debian's folder. As root it runs them as
+//! the user `postgres`, because they refuse to run as root. [`URL_VARIABLE`] names a server to use instead.
 //!
-//! It is for tests: whoever is on this machine can connect without a password.
+//! For tests only: every user of this machine can connect without a password.
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a failed assumption ends the test")]
 
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The environment variable that names a server to use instead of starting one.
 pub const URL_VARIABLE: &str = "SERRONT_TEST_POSTGRES_URL";
 
-/// Runs until its input ends, which it does when the process that started it is gone, however it went.
+/// Runs until its input ends, which happens when the process that started it ends for any reason.
 const SCRIPT: &str = r#"
 set -eu
 programs=$1 port=$2 primary=$3
@@ -47,7 +47,7 @@ pub struct Cluster {
     folder: PathBuf,
     port: u16,
     as_postgres: bool,
-    // Its input is the cluster's life line: dropping it ends the cluster.
+    // Dropping its input ends the cluster.
     script: Child,
 }
 
@@ -55,16 +55,16 @@ impl Cluster {
     /// Starts a cluster.
     ///
     /// # Panics
-    /// If PostgreSQL's programs are not installed, or the cluster does not come up.
+    /// If PostgreSQL's programs are not installed, or the cluster does not start.
     #[must_use]
     pub fn start() -> Self {
         Self::start_as("")
     }
 
-    /// Starts a standby of this cluster, with all that is in it, which follows it and takes no writes.
+    /// Starts a read-only standby that follows this cluster.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If it does not start.
     #[must_use]
     pub fn standby(&self) -> Self {
         Self::start_as(&self.port.to_string())
@@ -73,7 +73,7 @@ impl Cluster {
     fn start_as(primary: &str) -> Self {
         let programs = programs().expect("PostgreSQL's programs (Debian: apt-get install postgresql)");
         let as_postgres = is_root();
-        // The port may be taken between our look and the server's start.
+        // Another process may take the port between this check and the server's start.
         for _ in 0..5 {
             let port = free_port();
             let mut script = command(as_postgres, "sh")
@@ -96,7 +96,7 @@ impl Cluster {
         panic!("PostgreSQL did not start; its log is above");
     }
 
-    /// The address over TCP, as a URL.
+    /// The URL over TCP.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
@@ -108,29 +108,29 @@ impl Cluster {
         &self.folder
     }
 
-    /// The port, of TCP and in the socket's name.
+    /// The port, over TCP and in the socket's name.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Stops the server in the middle of whatever it does, and starts it again: what a crash looks like to its clients.
+    /// Stops the server without finishing its work and starts it again, which looks like a crash to its clients.
     ///
     /// # Panics
-    /// If it does not come up again.
+    /// If it does not start again.
     pub fn restart(&self) {
         self.restart_in("immediate");
     }
 
-    /// Restarts the server in one of `pg_ctl`'s modes: `fast` ends what is under way, `immediate` is as a crash.
+    /// Restarts the server in one of `pg_ctl`'s modes: `fast` aborts running transactions, `immediate` is like a crash.
     ///
     /// # Panics
-    /// If it does not come up again.
+    /// If it does not start again.
     pub fn restart_in(&self, mode: &str) {
         self.control(&["-m", mode, "restart"]);
     }
 
-    /// Stops the server in the middle of whatever it does, for good.
+    /// Stops the server permanently, without finishing its work.
     ///
     /// # Panics
     /// If it does not stop.
@@ -138,15 +138,15 @@ impl Cluster {
         self.control(&["-m", "immediate", "stop"]);
     }
 
-    /// Makes a standby a primary, which takes writes.
+    /// Promotes a standby to a primary, which accepts writes.
     ///
     /// # Panics
-    /// If it does not become one.
+    /// If the promotion fails.
     pub fn promote(&self) {
         self.control(&["promote"]);
     }
 
-    /// What a statement answers, as `psql` shows it without a frame.
+    /// A statement's result, as unformatted output of `psql`.
     ///
     /// # Panics
     /// If it fails.
@@ -183,18 +183,18 @@ impl Drop for Cluster {
     }
 }
 
-/// The URL of a server for the tests of this process: the given one, or a cluster that is started with the first call and
-/// ends with the process.
+/// The URL of a server for the tests of this process: the one in [`URL_VARIABLE`], or a cluster that starts with the
+/// first call and ends with the process.
 ///
 /// # Panics
-/// If there is no server and none can be started.
+/// If no server is given and none can be started.
 #[must_use]
 pub fn server_url() -> String {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     std::env::var(URL_VARIABLE).unwrap_or_else(|_| CLUSTER.get_or_init(Cluster::start).url())
 }
 
-/// The name of a schema that nobody else has: by process, count and time.
+/// A unique name for a schema, from process, counter and time.
 #[must_use]
 pub fn fresh_schema() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -202,7 +202,7 @@ pub fn fresh_schema() -> String {
     format!("t{since}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Where a program of PostgreSQL's is: `pg_dump`, `psql`.
+/// The path of a program of PostgreSQL: `pg_dump`, `psql`.
 ///
 /// # Panics
 /// If PostgreSQL's programs are not installed.
@@ -216,7 +216,7 @@ pub(crate) fn command(as_postgres: bool, program: &str) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("runuser");
-    // Not a folder that the other user may be kept out of.
+    // The other user may not have access to the current folder.
     command.current_dir("/").args(["-u", "postgres", "--", program]);
     command
 }

@@ -1,19 +1,19 @@
-//! A TCP proxy between an adapter and its server, which cuts connections as told.
+//! A TCP proxy between an adapter and its server that cuts, stalls and redirects connections on command.
 //!
 //! ```text
-//! adapter ─▶ Proxy ─▶ server      cut_all        every connection, at once
-//!                                 cut            one, when a certain request comes by: before it is passed on,
+//! adapter ─▶ Proxy ─▶ server      cut_all        cuts every connection immediately
+//!                                 cut            cuts one connection at a matching request: before it is passed on,
 //!                                                after that, or after the server has answered it
-//!                                 refuse         new connections
-//!                                 stall          nothing passes any more, and nothing is closed
-//!                                 silence_all    every connection, and only those that are open now: for good
-//!                                 lead_to        new connections, to another server
-//!                                 stall_after    the same, once so many requests have arrived
-//!                                 stall_at       the same, once a certain request has arrived
+//!                                 refuse         refuses new connections
+//!                                 stall          passes nothing on, and closes nothing
+//!                                 stall_after    stalls after a number of requests
+//!                                 stall_at       stalls at a matching request
+//!                                 silence_all    passes nothing on over the present connections, permanently
+//!                                 lead_to        leads new connections to another server
 //! ```
 //!
-//! It knows no protocol: a request is told by bytes in it, and what the client sends at once is taken to be one. It runs in
-//! the runtime of the test and ends when it is dropped, with every connection through it.
+//! It knows no protocol: a request is recognized by bytes in it, and all bytes that arrive together count as one
+//! request. It runs in the test's runtime. Dropping it ends it with all its connections.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -31,17 +31,17 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::memory::locked;
 
-/// Most bytes of one request that are looked at together.
+/// Bytes of one request that are searched together.
 const REQUEST_MAX: usize = 1 << 20;
 
-/// When a connection is cut, seen from a request.
+/// When a connection is cut, relative to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Moment {
     /// The request never arrives.
     BeforeRequest,
-    /// The request arrives, and the server works on it while its client already knows that the connection is gone.
+    /// The request arrives; the client's connection is cut while the server processes it.
     AfterRequest,
-    /// The server has done it; its answer is lost.
+    /// The server has processed the request; its answer is lost.
     AfterAnswer,
 }
 
@@ -74,7 +74,7 @@ struct State {
 }
 
 impl State {
-    /// The cut that this request calls for, which is then used up.
+    /// Takes the cut planned for this request.
     fn cut_of(&self, request: &[u8]) -> Option<Moment> {
         let mut told = locked(&self.told);
         let at = told.cuts.iter().position(|cut| contains(request, &cut.mark))?;
@@ -83,7 +83,7 @@ impl State {
         Some(moment)
     }
 
-    /// Counts a request that has arrived. From the one that was named on, nothing passes.
+    /// Counts a request that has arrived, and stalls if it is the one named.
     fn arrived(&self, request: &[u8]) {
         let stalls = {
             let mut told = locked(&self.told);
@@ -97,9 +97,9 @@ impl State {
         }
     }
 
-    /// Returns as soon as something may pass.
+    /// Waits while the proxy is stalled.
     async fn passing(&self) {
-        // Fails only when the sender is gone, and it is in `self`.
+        // Fails only if the sender is dropped, and `self` holds it.
         let _ = self.stalled.subscribe().wait_for(|stalled| !stalled).await;
     }
 }
@@ -108,7 +108,7 @@ fn contains(request: &[u8], mark: &[u8]) -> bool {
     mark.is_empty() || request.windows(mark.len()).any(|window| window == mark)
 }
 
-/// A proxy that runs.
+/// A running proxy.
 pub struct Proxy {
     address: SocketAddr,
     state: Arc<State>,
@@ -122,10 +122,10 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free loopback port and passes everything on to this server.
+    /// Listens on a free loopback port and forwards all connections to this server.
     ///
     /// # Errors
-    /// If there is no port to listen on.
+    /// If no port is free.
     pub async fn start(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -139,75 +139,74 @@ impl Proxy {
         Ok(Self { address, state, accepting })
     }
 
-    /// Where to connect to.
+    /// The proxy's address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts every connection at once, whatever is under way on it. New ones are taken.
+    /// Cuts every connection immediately. New connections are accepted.
     pub fn cut_all(&self) {
         self.state.generation.send_modify(|generation| *generation = generation.wrapping_add(1));
     }
 
-    /// Every connection that is open now is dropped without a word, as by a firewall that forgot it: nothing passes on it any
-    /// more, in neither direction, and neither side hears that it is gone. New ones are taken.
+    /// Silences every open connection, like a firewall that drops its state: nothing passes in either direction, and
+    /// neither side is notified. New connections are accepted.
     pub fn silence_all(&self) {
         self.state.silences.send_modify(|silences| *silences = silences.wrapping_add(1));
     }
 
-    /// New connections lead to this server from now on, as an address does after a failover.
+    /// Leads new connections to this server, as an address does after a failover.
     pub fn lead_to(&self, server: SocketAddr) {
         locked(&self.state.told).server = Some(server);
     }
 
-    /// Cuts the connection on which the next request with these bytes in it comes by. Told several times, it cuts as many
-    /// connections, one request each.
+    /// Cuts the connection of the next request that contains these bytes. Each call of `cut` cuts one connection.
     pub fn cut(&self, moment: Moment, mark: impl Into<Vec<u8>>) {
         locked(&self.state.told).cuts.push_back(Cut { moment, mark: mark.into() });
     }
 
-    /// How many requests have been cut.
+    /// Number of cuts so far.
     #[must_use]
     pub fn cuts(&self) -> u64 {
         locked(&self.state.told).cut
     }
 
-    /// How many connections were taken so far.
+    /// Number of connections accepted so far.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         locked(&self.state.told).accepted
     }
 
-    /// From now on new connections end as soon as they are made, or no longer do.
+    /// Whether new connections are closed immediately.
     pub fn refuse(&self, refusing: bool) {
         locked(&self.state.told).refusing = refusing;
     }
 
-    /// From now on nothing passes, in either direction, or it does again. What was held up is passed on then.
+    /// Whether the proxy is stalled in both directions. After a stall, the held bytes are passed on.
     pub fn stall(&self, stalled: bool) {
         self.state.stalled.send_replace(stalled);
     }
 
-    /// Stalls as soon as so many more requests have arrived, none of which is answered after that: what the server sees of a
-    /// client that stops in the middle of its work.
+    /// Stalls after this many more requests have arrived, without passing on later answers. The server sees a client
+    /// that stops in the middle of its work.
     pub fn stall_after(&self, requests: u64) {
         let mut told = locked(&self.state.told);
         told.stall_at = Some(told.requests.saturating_add(requests));
     }
 
-    /// Stalls as soon as the next request with these bytes in it has arrived, and is not answered after that.
+    /// Stalls after the next request that contains these bytes has arrived, without passing on its answer.
     pub fn stall_at(&self, mark: impl Into<Vec<u8>>) {
         locked(&self.state.told).stall_mark = Some(mark.into());
     }
 
-    /// Whether nothing passes.
+    /// Whether the proxy is stalled.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         *self.state.stalled.borrow()
     }
 
-    /// Forgets all cuts that have not happened, and lets everything pass.
+    /// Removes pending cuts and stalls.
     pub fn heal(&self) {
         {
             let mut told = locked(&self.state.told);
@@ -226,7 +225,7 @@ impl Drop for Proxy {
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
-    // Dropped with this task, and every connection with it.
+    // Aborts every connection when this task is dropped.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
@@ -249,7 +248,7 @@ async fn pass(client: TcpStream, server: SocketAddr, state: Arc<State>) {
     silences.borrow_and_update();
     state.passing().await;
     let Ok(server) = TcpStream::connect(server).await else { return };
-    // What was sent at once is to arrive at once, as it does without a proxy.
+    // Bytes sent together must arrive together, as they do without a proxy.
     let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
@@ -261,7 +260,7 @@ async fn pass(client: TcpStream, server: SocketAddr, state: Arc<State>) {
         _ = &mut requests => {}
         _ = &mut answers => {}
         _ = silences.changed() => {
-            // Both sides stay open, and nobody reads from them.
+            // Both sides stay open without being read.
             let _ = generation.changed().await;
         }
     }
@@ -279,7 +278,7 @@ async fn requests(
         if client.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
-        // What is there already belongs to the same request.
+        // Bytes already received belong to the same request.
         while request.len() < REQUEST_MAX && client.try_read_buf(&mut request).is_ok_and(|read| read > 0) {}
         state.passing().await;
         match state.cut_of(&request) {
@@ -288,7 +287,7 @@ async fn requests(
             Some(Moment::AfterRequest) => return server.write_all(&request).await,
             Some(Moment::AfterAnswer) => withholding.store(true, Ordering::SeqCst),
         }
-        // Counted before it can be answered.
+        // Counted before the server can answer it.
         state.arrived(&request);
         server.write_all(&request).await?;
     }
@@ -318,7 +317,7 @@ async fn answers(
 mod tests {
     use super::*;
 
-    /// Sends every byte back, and remembers what it was sent.
+    /// Echoes and records every byte.
     async fn echo() -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -386,7 +385,7 @@ mod tests {
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert!(ask(&mut stream, b"hello").await.is_some());
         proxy.refuse(true);
-        assert!(ask(&mut stream, b"hello").await.is_some(), "an old one goes on");
+        assert!(ask(&mut stream, b"hello").await.is_some(), "an old connection keeps working");
         proxy.cut_all();
         assert!(ask(&mut stream, b"hello").await.is_none());
         let mut refused = TcpStream::connect(proxy.address()).await.unwrap();

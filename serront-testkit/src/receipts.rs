@@ -1,9 +1,9 @@
-//! Files that buyers upload as receipts, as phones, apps, browsers and attackers write them: one for each class of file, with what a
-//! host has to make of it.
+//! Files that buyers upload as receipts, as phones, apps, browsers and attackers write them: one for each class of
+//! file, with the expected result.
 //!
-//! Six small pictures that every browser shows are in the folder `receipts`; everything else is made from them here. A host's
-//! own tests upload each [`Specimen`], and may compare with what a browser shows: [`Specimen::disagrees`] names the few files about
-//! which a browser and this library disagree, each with its reason.
+//! The folder `receipts` has six small pictures that every browser shows; everything else is derived from them here. A
+//! host's tests upload each [`Specimen`], and may compare the result with a browser's: [`Specimen::disagrees`] gives
+//! the reason for the few files about which a browser and this library disagree.
 #![allow(clippy::expect_used, reason = "test support: a picture that is not as expected ends the test")]
 
 use serront_core::primitives::image::RECEIPT_PIXELS_MAX;
@@ -22,32 +22,32 @@ pub const LOSSLESS_WEBP: &[u8] = include_bytes!("receipts/lossless.webp");
 /// A GIF.
 pub const GIF: &[u8] = include_bytes!("receipts/picture.gif");
 
-/// Half a receipt proves nothing: the buyer is asked for the whole.
+/// A partial receipt proves nothing: the buyer must upload the whole picture.
 const HALF: &str = "a browser shows the part that is there";
-/// What is stored has its end, and is shown.
-const ENDED: &str = "without its end a browser shows nothing of it; what is stored has one";
-/// What is stored states its true size, and is shown.
-const CORRECTED: &str = "a browser shows nothing of a picture that states a wrong size; what is stored is corrected";
+/// The stored file is completed, so that browsers show it.
+const ENDED: &str = "a browser shows nothing of it without its end; the stored file has one";
+/// The stored file states its true size, so that browsers show it.
+const CORRECTED: &str = "a browser shows nothing of a picture that states a wrong size; the stored file is corrected";
 
-/// A file, and what has to become of it.
+/// A file and its expected result.
 #[derive(Debug, Clone)]
 pub struct Specimen {
-    /// What it is.
+    /// Description.
     pub name: String,
     /// Its bytes, as uploaded.
     pub file: Vec<u8>,
-    /// What is stored of it, or why it is refused.
+    /// The bytes to store, or the reason of the refusal.
     pub outcome: Result<(ImageType, Vec<u8>), ImageFault>,
-    /// Why a browser shows it though it is refused, or the other way round; `None` if the two agree.
+    /// Why the browser's result differs from this library's; `None` if the two agree.
     pub disagrees: Option<&'static str>,
 }
 
-/// A file of which this picture is stored.
+/// A file from which this picture is stored.
 fn taken(name: impl Into<String>, kind: ImageType, file: Vec<u8>, stored: &[u8]) -> Specimen {
     Specimen { name: name.into(), file, outcome: Ok((kind, stored.to_vec())), disagrees: None }
 }
 
-/// A file that is stored as it is.
+/// A file that is stored unchanged.
 fn whole(name: &str, kind: ImageType, file: Vec<u8>) -> Specimen {
     let stored = file.clone();
     taken(name, kind, file, &stored)
@@ -71,7 +71,7 @@ pub fn specimens() -> Vec<Specimen> {
     all
 }
 
-/// An archive with nothing in it but a name.
+/// An archive that contains only a name.
 fn archive() -> Vec<u8> {
     let name = b"a.txt";
     let local = [&b"PK\x03\x04\x14\0\0\0\0\0"[..], &[0; 16], &[5, 0, 0, 0], name].concat();
@@ -81,7 +81,7 @@ fn archive() -> Vec<u8> {
     [local, central, end].concat()
 }
 
-/// The beginning of a video, as motion photos carry one.
+/// The beginning of a motion photo's video.
 fn video() -> Vec<u8> {
     [&b"\0\0\0\x18ftypmp42\0\0\0\0isommp42\0\0\x02\0mdat"[..], &[0x21; 504]].concat()
 }
@@ -93,7 +93,7 @@ fn samsung() -> Vec<u8> {
     [&entry[..], table].concat()
 }
 
-/// Each format with each thing that phones and attackers put behind a picture.
+/// Each format with each kind of data that phones and attackers append to a picture.
 fn trailers() -> Vec<Specimen> {
     let pictures = [
         ("JPEG", ImageType::Jpeg, BASELINE_JPEG),
@@ -126,17 +126,17 @@ fn trailers() -> Vec<Specimen> {
     all
 }
 
-/// The bytes before this place, and from it on.
+/// The bytes before and after this position.
 fn halves(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
-    bytes.split_at_checked(at).expect("a place in the file")
+    bytes.split_at_checked(at).expect("a position in the file")
 }
 
-/// Where these bytes stand first.
+/// The first position of these bytes.
 fn place_of(bytes: &[u8], wanted: &[u8]) -> usize {
     bytes.windows(wanted.len()).position(|window| window == wanted).expect("a part of the file")
 }
 
-/// Without so many bytes at its end.
+/// The bytes without the last `by`.
 fn shortened(bytes: &[u8], by: usize) -> &[u8] {
     halves(bytes, bytes.len().saturating_sub(by)).0
 }

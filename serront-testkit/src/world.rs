@@ -1,7 +1,7 @@
-//! All memory ports as one bundle, with a seller, a buyer and an order at hand, so that a test says only what it is
-//! about.
+//! All memory ports in one bundle, with helpers for a seller, a buyer and an order, so that a test contains only its
+//! subject.
 //!
-//! A world is for tests: what a test takes for granted (a seller can be made, an order can be placed) is asserted here.
+//! For tests only: the helpers assert what a test takes for granted (a seller can be created, an order can be placed).
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a failed assumption ends the test")]
 
 use std::fmt;
@@ -32,27 +32,27 @@ use crate::memory::{
     CountingIds, CountingSecrets, Mailbox, ManualClock, MemoryReceipts, MemorySealer, MemoryStorage, RecordingSink,
 };
 
-/// Every port that the service and its periodic halves need, over a storage of one's choice.
+/// Every port that the service and its background loops need, over any storage.
 pub struct World<S: ?Sized = MemoryStorage> {
-    /// Where everything is kept.
+    /// The storage.
     pub storage: Arc<S>,
-    /// The time, for the service and for the memory adapters.
+    /// The clock of the service and of the memory adapters.
     pub clock: Arc<ManualClock>,
-    /// Ids.
+    /// The source of ids.
     pub ids: Arc<CountingIds>,
-    /// Secrets.
+    /// The source of secrets.
     pub secrets: Arc<CountingSecrets>,
-    /// The keys that secrets at rest are sealed under.
+    /// The keys for secrets at rest.
     pub sealer: Arc<MemorySealer>,
-    /// The host's figures.
+    /// The host's policy.
     pub policy: Policy,
-    /// The receipts' bytes.
+    /// The store of receipts.
     pub receipts: Arc<MemoryReceipts>,
     /// The mails sent.
     pub mailbox: Arc<Mailbox>,
     /// The posts made.
     pub sink: Arc<RecordingSink>,
-    /// The provider of online payment, if this installation has one.
+    /// The provider of online payment; `None` for an installation without one.
     pub plugipay: Option<Arc<dyn Plugipay>>,
 }
 
@@ -84,7 +84,7 @@ pub struct Seller {
     pub account_id: AccountId,
     /// The first API key.
     pub key: ApiKey,
-    /// Its record.
+    /// The key's record.
     pub key_id: KeyId,
     /// The storefront's slug.
     pub slug: String,
@@ -92,20 +92,20 @@ pub struct Seller {
     pub service_id: ServiceId,
 }
 
-/// An order as its buyer and its seller hold it.
+/// A placed order.
 #[derive(Debug, Clone)]
 pub struct Placed {
-    /// In whose account.
+    /// The seller's account.
     pub account_id: AccountId,
-    /// Which order.
+    /// The order's id.
     pub id: OrderId,
-    /// Its number.
+    /// The order's number.
     pub number: OrderNumber,
-    /// The buyer's credential.
+    /// The buyer's access token.
     pub token: AccessToken,
 }
 
-/// Under which address a world's installation is reached.
+/// The public URL of a world's installation.
 pub const PUBLIC_URL: &str = "https://seller.example";
 
 /// The slug of the service that every [`Seller`] has.
@@ -153,7 +153,7 @@ pub fn order_input(buyer_name: &str) -> OrderInput {
     }
 }
 
-/// An address and what it wants.
+/// A subscription's URL and event filters.
 #[must_use]
 pub fn subscription_input(url: &str, events: &[&str]) -> SubscriptionInput {
     SubscriptionInput {
@@ -163,14 +163,14 @@ pub fn subscription_input(url: &str, events: &[&str]) -> SubscriptionInput {
     }
 }
 
-/// Somebody whom the host knows.
+/// An actor of the host.
 #[must_use]
 pub fn host() -> Actor {
     Actor::host("tester").expect("a well-formed name")
 }
 
 impl<S: WorkStorage + ?Sized> World<S> {
-    /// Over this storage. The clock is the world's; a storage with a clock of its own keeps that.
+    /// Creates a world over this storage. `clock` is the world's; a storage with another clock keeps that one.
     #[must_use]
     pub fn over(storage: Arc<S>, clock: Arc<ManualClock>) -> Self {
         Self {
@@ -194,7 +194,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
         World { storage, clock, ids, secrets, sealer, policy, receipts, mailbox, sink, plugipay }
     }
 
-    /// What every command is given.
+    /// The environment of the commands.
     #[must_use]
     pub fn environment(&self) -> Environment<'_> {
         Environment {
@@ -206,7 +206,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
         }
     }
 
-    /// The local commands and the reads.
+    /// The commands and reads that need the storage only.
     #[must_use]
     pub fn commands(&self) -> Commands<'_, S> {
         Commands::new(&self.storage, self.environment())
@@ -224,7 +224,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
         WebhookRegistration::new(&self.storage, &self.sink, self.environment())
     }
 
-    /// The commands that wait for the provider.
+    /// The commands that call the provider.
     #[must_use]
     pub fn online(&self) -> OnlinePayments<'_, S> {
         let provider = Provider { plugipay: self.plugipay.as_deref(), public_url: PUBLIC_URL };
@@ -243,13 +243,13 @@ impl<S: WorkStorage + ?Sized> World<S> {
         Dispatcher::new(&self.storage, &self.mailbox, &self.sink, &self.receipts, self.environment())
     }
 
-    /// The sweeper, at its beginning.
+    /// A new sweeper.
     #[must_use]
     pub fn sweeper(&self) -> Sweeper<'_, S, MemoryReceipts> {
         Sweeper::new(&self.storage, &self.receipts, self.environment())
     }
 
-    /// Switches an account's payment module on, as if it had been provisioned before.
+    /// Switches on an account's payment module, as if it was provisioned before.
     pub async fn switch_payment_on(&self, account_id: AccountId) {
         let account = self.storage.account(account_id, None).await.expect("a read").expect("an account").account;
         let (now, version) = (self.clock.now(), account.state.version);
@@ -266,7 +266,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
         self.storage.commit(&change).await.expect("a switch");
     }
 
-    /// When the first of what the dispatcher has to do is due.
+    /// When the dispatcher's next work is due.
     pub async fn next_due(&self) -> Option<Timestamp> {
         let mut first = None;
         for lane in Lane::OUTBOX {
@@ -276,7 +276,7 @@ impl<S: WorkStorage + ?Sized> World<S> {
         first
     }
 
-    /// Attempts effects until none is due, and answers how many attempts that took.
+    /// Attempts effects until none is due, and answers the number of attempts.
     pub async fn dispatch_all(&self) -> usize {
         let mut attempted = 0;
         loop {

@@ -1,4 +1,4 @@
-//! What the dispatcher does with the effects of commits: at least once, on schedule, with the same ids and bytes.
+//! The dispatcher carries out the effects of commits at least once, on schedule, with the same ids and bytes.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::collections::BTreeSet;
@@ -211,7 +211,7 @@ async fn what_is_queued_for_a_subscription_is_given_up_with_it_unsent() {
     }
 }
 
-/// As a commit does that lands beside the pause, or a host of an earlier version.
+/// As a commit concurrent with the pause does, or a host of an earlier version.
 #[tokio::test]
 async fn a_delivery_that_was_queued_for_nobody_is_given_up_unsent() {
     for (gone, reason) in [(true, "the subscription was deleted"), (false, "the subscription is inactive")] {
@@ -298,7 +298,8 @@ async fn what_was_sent_and_not_recorded_is_sent_again_with_the_same_ids_after_it
     assert_eq!((delivery.status, delivery.attempts), (EffectStatus::Succeeded, 1), "the log knows of one attempt");
 }
 
-/// A storage that is away for a while, as when its server restarts: what was sent is recorded when it is back, and sent once (#16).
+/// While the storage is unavailable, for example during a restart, a sent effect is recorded later and not sent again
+/// (#16).
 #[tokio::test]
 async fn a_record_that_failed_is_sent_again_while_the_lease_runs() {
     for fault in [Fault::LoseRequest, Fault::LoseAnswer, Fault::FailBefore, Fault::Busy] {
@@ -321,7 +322,7 @@ async fn a_record_that_failed_is_sent_again_while_the_lease_runs() {
     }
 }
 
-/// What is due in the outbox, under a lease.
+/// Takes the due effects of the outbox.
 async fn taken<S: WorkStorage>(world: &World<S>) -> Vec<Due> {
     let mut taken = Vec::new();
     for lane in Lane::OUTBOX {
@@ -330,8 +331,8 @@ async fn taken<S: WorkStorage>(world: &World<S>) -> Vec<Due> {
     taken
 }
 
-/// A lease that somebody else has now is lost, also after a sending without an answer; and what can't be recorded at all comes to
-/// an end (#16).
+/// A lease that another worker has taken is lost, also after a send without an answer. Recording that always fails ends
+/// (#16).
 #[tokio::test]
 async fn a_record_of_a_lost_lease_is_not_taken_for_landed() {
     let world = faulty();
@@ -339,7 +340,7 @@ async fn a_record_of_a_lost_lease_is_not_taken_for_landed() {
     confirm(&world, &placed).await;
     let [late] = <[_; 1]>::try_from(taken(&world).await).unwrap();
     world.clock.advance(world.policy.outbox.lease);
-    assert_eq!(taken(&world).await.len(), 1, "somebody else has it");
+    assert_eq!(taken(&world).await.len(), 1, "another worker has it");
     world.storage.faults().script(Call::RecordAttempt, [Fault::LoseAnswer]);
     assert!(matches!(world.dispatcher().perform(&late).await, Err(RecordError::LeaseLost(_))));
 
@@ -434,7 +435,7 @@ async fn an_endpoint_that_fails_for_a_day_is_switched_off_and_the_others_are_tol
         let subscriptions = commands.subscriptions(seller.account_id).await.unwrap();
         subscriptions.iter().find(|subscription| subscription.id == failing.id).unwrap().active
     };
-    // The schedule ends after six attempts; by hand it goes on.
+    // The schedule ends after six attempts; a manual retry continues after it.
     let mut attempts = 0;
     while is_active().await {
         world.dispatch_all().await;
@@ -460,7 +461,7 @@ async fn an_endpoint_that_fails_for_a_day_is_switched_off_and_the_others_are_tol
     commands.update_subscription(seller.account_id, failing.id, &again, None).await.unwrap();
     commands.retry_delivery(seller.account_id, delivery.id, None).await.unwrap();
     world.dispatch_all().await;
-    assert!(is_active().await, "the streak began anew");
+    assert!(is_active().await, "a new streak began");
 }
 
 #[tokio::test]
@@ -483,7 +484,7 @@ async fn a_rotated_secret_signs_last_and_the_one_before_for_a_day() {
     signed(world.clock.now(), &[&second.secret]);
 }
 
-/// A key that is missing may come back, so its deliveries wait; what no key opens is given up, where operators see it (#8).
+/// A missing key may return, so its deliveries wait; a secret that no key opens is given up, visible to operators (#8).
 #[tokio::test]
 async fn a_secret_that_can_not_be_opened_waits_for_its_key_or_is_given_up() {
     let world = World::new();
@@ -516,7 +517,7 @@ async fn a_secret_that_can_not_be_opened_waits_for_its_key_or_is_given_up() {
     assert_eq!(world.sink.posts().len(), 0);
 }
 
-/// A host's own words, for one kind of mail.
+/// A host's texts for one kind of mail.
 struct OurWords;
 
 impl MailTemplates for OurWords {

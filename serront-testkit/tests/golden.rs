@@ -45,7 +45,7 @@ fn every_golden_file_is_compared() {
     golden::check_names(folder(), "", &FILES.map(str::to_owned).into());
 }
 
-/// One order through everything that a seller's system is told of.
+/// One order through every event that a seller's system gets.
 #[tokio::test]
 async fn events_are_told_in_these_bytes() {
     let world = World::new();
@@ -99,7 +99,7 @@ async fn mail(language: Language, quote: i64) -> MailMessage {
     <[_; 1]>::try_from(world.mailbox.messages()).map(|[message]| message).unwrap()
 }
 
-/// Text, and HTML where it is asked for, each in a file of its own.
+/// Text, and HTML if present, each in a separate file.
 fn check_mail(name: &str, message: &MailMessage, with_html: bool) {
     let MailMessage { id, to, to_name, subject, text, html } = message;
     check(&format!("{name}.txt"), &format!("id: {id}\nto: {to_name} <{}>\nsubject: {subject}\n\n{text}", to.as_str()));
@@ -120,7 +120,7 @@ async fn mails_read_like_this_in_both_languages() {
     }
 }
 
-/// Nobody but Plugipay looked at the money, and names hold what HTML and the direction of a text are made of.
+/// A mail of an automatic confirmation, with names that contain HTML and direction marks.
 #[test]
 fn mails_of_payments_online_read_like_this() {
     for language in [Language::Id, Language::En] {
@@ -135,7 +135,7 @@ fn mails_of_payments_online_read_like_this() {
             by: ConfirmedBy::Plugipay,
         });
         let message = render(&BuiltInTemplates, "mail_01jtestvect0r0000000000001".parse().unwrap(), &mail);
-        // The name beside the address is the mailer's to defend.
+        // The mailer must make the recipient's name safe.
         let message = MailMessage { to_name: "Budi".to_owned(), ..message };
         check_mail(&format!("mail-payment-confirmed-online-{}", language.as_str()), &message, true);
     }

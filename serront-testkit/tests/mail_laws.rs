@@ -1,4 +1,4 @@
-//! Laws of what the library's mails say, whatever people called themselves.
+//! Laws of the library's mails, for all names of people.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use proptest::collection::vec;

@@ -1,5 +1,5 @@
-//! Online payment through the service, against Plugipay's sandbox in process: what the module's switch provisions, what
-//! presses mint, what notifications and the janitor settle, and what becomes of all that when answers are lost.
+//! Online payment through the service, against Plugipay's sandbox in process: provisioning, sessions, settlement by
+//! notifications and by the janitor, each also with lost answers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::future::Future;
@@ -178,7 +178,7 @@ async fn a_seller_that_was_renamed_between_two_tries_is_provisioned() {
 #[tokio::test]
 async fn a_registration_that_nobody_finishes_is_taken_over() {
     let scene = Scene::bare().await;
-    // Its host is gone in the middle of the call: the future is dropped where it waits.
+    // Its host dies during the call: the waiting future is dropped.
     scene.sandbox.switch(|switches| switches.slowness = Duration::from_secs(3));
     {
         let mut switching = std::pin::pin!(scene.switch(ON));
@@ -284,7 +284,7 @@ async fn a_session_that_failed_since_is_not_answered_again() {
     assert_eq!(scene.pay().await.unwrap(), first, "as it was last heard of, where Plugipay does not answer");
     let second = scene.pay().await.unwrap();
     assert_ne!(second, first);
-    // What was paid meanwhile is booked by the press itself.
+    // The press itself books a payment that arrived in the meantime.
     scene.sandbox.pay(second.as_str());
     scene.world.clock.advance(scene.world.policy.online.poll_first);
     assert_eq!(code(scene.pay().await), Some(Code::InvalidTransition));
@@ -362,7 +362,7 @@ async fn money_that_can_not_confirm_is_booked_and_leaves_an_exception() {
             "quote" => scene.patch(None, Some(800_000)).await,
             _ => {}
         }
-        // Told by the answer to the cancellation, or by a poll; then by the notification.
+        // Learned from the answer to the cancellation, or from a poll, and then from the notification.
         scene.world.clock.advance(scene.world.policy.online.poll_first);
         scene.errands().await;
         assert_eq!(scene.notify(&scene.sandbox.take_notifications()[0]).await.unwrap(), InboxStatus::Applied);

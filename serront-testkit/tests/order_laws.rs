@@ -1,13 +1,13 @@
-//! Whatever is asked of an order, in whatever sequence, and whatever fails meanwhile: the laws of the design hold.
+//! For every sequence of commands on an order and every fault, the laws of the design hold.
 //!
 //! - An order is confirmed at most once, with one event and one mail (rule 1).
 //! - Nothing leaves before its commit, and everything committed leaves (rule 6).
 //! - No public view shows bank details once the payment is confirmed, and the storefront's page never does (rule 7).
 //! - A repeated idempotency key has the same answer and no second effect (rule 9).
 //!
-//! A case plays one random script against the real service over a storage that fails as told, and the same script
-//! against a model. The model knows nothing of the library's types: it edits the JSON that the wire contract shows, by
-//! rules written down here a second time. After each step the two are compared whole.
+//! A case runs one random script against the real service over a storage with planned faults, and against a model. The
+//! model does not use the library's types: it edits the JSON of the wire contract, by independently written rules.
+//! After each step the two are compared completely.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -38,7 +38,7 @@ const EVERYTHING: &str = "https://everything.example/hook";
 const CONFIRMATIONS: &str = "https://confirmations.example/hook";
 const NOTHING: &str = "https://nothing.example/hook";
 
-/// More failed sendings of one change set than the service makes good.
+/// More failed commits of one change set than the service retries.
 const EXHAUSTING: usize = 5;
 /// Fewer than a mail has attempts, so that none is given up.
 const MAIL_FAILURES_MAX: usize = 5;
@@ -72,7 +72,7 @@ fn failing() -> impl Strategy<Value = Fault> {
     proptest::sample::select(vec![Fault::FailBefore, Fault::LoseRequest, Fault::LoseAnswer])
 }
 
-/// Faults that the service makes good: the caller must not notice.
+/// Faults that the service handles without the caller noticing.
 fn absorbed() -> impl Strategy<Value = Vec<Fault>> {
     prop_oneof![1 => Just(vec![]), 1 => vec(prop_oneof![3 => failing(), 1 => Just(Fault::Conflict)], 1..EXHAUSTING)]
 }
@@ -105,7 +105,7 @@ enum Told {
     Done(Value, bool),
     /// This code.
     Refused(&'static str),
-    /// The storage failed in this way; what became of this change set can be asked for.
+    /// The storage failed in this way; this change set's outcome can be read.
     Lost(PortErrorKind, ChangeSetId),
 }
 
@@ -146,7 +146,7 @@ impl Model {
         self.seller["paymentStatus"] == "payment_confirmed"
     }
 
-    /// Only the digest's function is borrowed from the library; which bytes are digested is the model's to say.
+    /// Only the digest's function is the library's; the model decides which bytes are digested.
     fn proof(&self) -> Value {
         self.receipt.as_ref().map_or(Value::Null, |bytes| json!(Digest256::of(bytes).to_string()))
     }
@@ -370,7 +370,7 @@ impl Case {
         }
     }
 
-    /// Plays one step against both, and answers the model as it must be from now on.
+    /// Runs one step against both, and answers the model's next state.
     async fn play(&mut self, step: &Step, before: &Model) -> Model {
         let clock = self.world.clock.clone();
         let mut after = before.clone();
@@ -521,7 +521,8 @@ impl Case {
 }
 
 proptest! {
-    // No file of regressions: a check writes nothing. What fails is printed, shrunk, and belongs into a test of its own.
+    // No file of regressions, because a check writes nothing. A failing script is printed, shrunk, and belongs in a
+    // separate test.
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]

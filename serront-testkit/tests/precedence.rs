@@ -1,10 +1,10 @@
-//! Where several refusals apply, the first of the documented order is told.
+//! Where several refusals apply, the answer is the first in the documented order.
 //!
-//! A row is a command with the flaws that a request of it can have, in the order in which they must be told. For each
-//! row every flaw is tried alone, and every pair of them together: the pair must answer what its first answers alone.
-//! Pairs that can't meet are named with the row.
+//! A row is a command with the flaws that a request of it can have, in the order of their precedence. Each row tries
+//! every flaw alone, and every pair together: the pair must have the answer of its first flaw. Impossible pairs are
+//! named with the row.
 //!
-//! Who calls is settled by the host before a command exists, so it has no row here.
+//! The host authenticates the caller before a command exists, so authentication has no row here.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::sync::Arc;
@@ -31,32 +31,32 @@ use serront_testkit::generators;
 use serront_testkit::sandbox::Sandbox;
 use serront_testkit::world::{self, Placed, Seller, World, host, service_input, storefront_input, subscription_input};
 
-/// What can be wrong with a request.
+/// The flaws of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flaw {
-    /// What it names is not there for this caller.
+    /// The named object does not exist for this caller.
     Missing,
     /// The upload is larger than a receipt may be.
     TooLarge,
     /// The upload is no image.
     NoImage,
-    /// A field is not well formed.
+    /// A field is malformed.
     Malformed,
     /// Its idempotency key was used for another request.
     KeyUsed,
-    /// It was answered before, which is no refusal and has its place in the order all the same.
+    /// The request was answered before, which is not a refusal but has a place in the order.
     Answered,
     /// The plan does not include it.
     Plan,
     /// The plan's limit, or another, is used up.
     Limit,
-    /// This installation lacks what it needs.
+    /// This installation lacks a required part.
     NotConfigured,
     /// The payment is confirmed already.
     Confirmed,
     /// The address must not be posted to.
     Target,
-    /// Somebody else has the name.
+    /// The name is taken.
     NameTaken,
     /// The payment module is off.
     ModuleOff,
@@ -64,13 +64,13 @@ enum Flaw {
     Closed,
     /// There is no quote yet.
     NoQuote,
-    /// It is not known where the money is to go.
+    /// There is no bank account.
     NoBankAccount,
-    /// There is less than that.
+    /// The balance is insufficient.
     NoMoney,
     /// Its next attempt is queued already.
     Queued,
-    /// The subscription that it goes to is inactive.
+    /// The delivery's subscription is inactive.
     Disabled,
 }
 
@@ -104,10 +104,10 @@ impl Flaw {
     }
 }
 
-/// No request meets both: a key was used for this request or for another one.
+/// No request has both flaws: a key was used for this request or for another one.
 const KEYS: (Flaw, Flaw) = (KeyUsed, Answered);
 
-/// Tries every flaw alone and every pair, each in a world of its own.
+/// Tries every flaw alone and every pair, each in a new world.
 async fn check(order: &[Flaw], apart: &[(Flaw, Flaw)], ask: impl AsyncFn(&[Flaw]) -> &'static str) {
     assert_eq!(ask(&[]).await, "done", "nothing is wrong");
     for (index, first) in order.iter().enumerate() {
@@ -165,7 +165,7 @@ impl Scene {
     }
 }
 
-/// Another account's order is as good as none.
+/// Another account's order is treated as missing.
 async fn order_of(scene: &Scene, flaws: &[Flaw]) -> OrderId {
     if flaws.contains(&Missing) { scene.world.seller_with_order("other").await.1.id } else { scene.placed.id }
 }
@@ -245,7 +245,7 @@ async fn put_storefront(flaws: &[Flaw]) -> &'static str {
     }
     if flaws.contains(&Answered) {
         commands.put_storefront(account_id, &input, scene.request).await.unwrap();
-        // The name that was got so is given up, so that somebody else can have it.
+        // The name acquired by this is released, so that another account can take it.
         commands.put_storefront(account_id, &storefront_input("studio"), None).await.unwrap();
     }
     if flaws.contains(&NameTaken) {
@@ -392,7 +392,7 @@ async fn retry_delivery(flaws: &[Flaw]) -> &'static str {
         commands.update_subscription(account_id, subscription, &pause, None).await.unwrap();
     }
     if flaws.contains(&Queued) {
-        // As by somebody's retry that landed beside the pause, which gives up what it sees.
+        // As if a retry landed concurrently with the pause, which gives up only the deliveries that it sees.
         let now = scene.world.clock.now();
         let empty = ChangeSet::new(scene.world.ids.sequence(now).change_set(), account_id, now);
         let change = ChangeSet { writes: vec![Write::Requeue(EffectId::Delivery(delivery))], ..empty };
@@ -555,10 +555,10 @@ async fn fail_payout(flaws: &[Flaw]) -> &'static str {
 #[tokio::test]
 async fn of_two_refusals_of_money_the_first_is_told() {
     check(&[Missing, ModuleOff, NotConfigured, Confirmed, Closed, NoQuote], &[], pay_online).await;
-    // A resolved exception is what a confirmed payment is elsewhere.
+    // A resolved exception takes the place of a confirmed payment.
     let apart = [KEYS, (Answered, Confirmed)];
     check(&[Missing, Malformed, KeyUsed, Answered, Confirmed], &apart, resolve_exception).await;
-    // An account that is not there has no module, has used no key, and has nothing.
+    // A missing account has no module, no used key and no balance.
     let apart = [
         KEYS,
         (ModuleOff, Missing),
@@ -569,7 +569,7 @@ async fn of_two_refusals_of_money_the_first_is_told() {
     ];
     let order = [ModuleOff, Missing, Malformed, KeyUsed, Answered, NoBankAccount, NoMoney];
     check(&order, &apart, request_payout).await;
-    // A payout that has ended is what a confirmed payment is elsewhere.
+    // An ended payout takes the place of a confirmed payment.
     let apart = [KEYS, (Answered, Confirmed), (Missing, KeyUsed), (Missing, Answered)];
     check(&[Missing, Malformed, KeyUsed, Answered, Confirmed], &apart, fail_payout).await;
 }
@@ -580,11 +580,12 @@ async fn of_two_refusals_of_an_order_the_first_is_told() {
     check(&money, &[KEYS], confirm_payment).await;
     check(&money, &[KEYS], patch_order).await;
     check(&[Missing, TooLarge, NoImage, Confirmed], &[], upload_receipt).await;
-    // The service is part of the body: what was answered is answered again, whatever has become of the service since (#16).
+    // The service is part of the body: a repeated request gets the first answer, regardless of the service's present
+    // state (#16).
     check(&[Answered, Missing, Malformed, KeyUsed], &[(Answered, KeyUsed)], place_order).await;
 }
 
-/// An account that is not there has used no key, has no plan, and no limit.
+/// A missing account has no used key, no plan and no limit.
 const NO_ACCOUNT: [(Flaw, Flaw); 7] = [
     (Missing, KeyUsed),
     (Missing, Answered),
@@ -605,13 +606,12 @@ async fn of_two_refusals_of_a_shop_the_first_is_told() {
 #[tokio::test]
 async fn of_two_refusals_of_settings_the_first_is_told() {
     check(&[Missing, Malformed, KeyUsed], &NO_ACCOUNT, create_key).await;
-    // What a name resolves to is no property of the input: the address is asked after last, and never for a repeated
-    // request.
+    // A name's addresses are not part of the input: they are resolved last, and never for a repeated request.
     check(&[Missing, Malformed, KeyUsed, Limit, Target], &NO_ACCOUNT, create_subscription).await;
     check(&[Missing, Malformed, KeyUsed, Answered, Target], &[KEYS], update_subscription).await;
     check(&[Missing, Malformed], &[], update_subscription_locally).await;
     check(&[Missing, KeyUsed, Answered, Queued, Disabled], &[KEYS], retry_delivery).await;
-    // Switches that ask for nothing ask for nothing that a plan could lack.
+    // Empty switches need nothing that a plan could lack.
     let apart = [&NO_ACCOUNT[..], &[(Malformed, Plan), (Malformed, NotConfigured)]].concat();
     check(&[Missing, Malformed, KeyUsed, Answered, Plan, NotConfigured], &apart, switch_modules).await;
 }

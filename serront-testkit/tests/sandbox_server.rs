@@ -1,4 +1,4 @@
-//! The sandbox over HTTP: who gets in, the hosted page, and what it posts.
+//! The sandbox over HTTP: authentication, the hosted page, and its notifications.
 #![cfg(feature = "sandbox")]
 // Helpers outside of `#[test]` functions, which clippy.toml does not reach.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -41,7 +41,7 @@ impl Answer {
     }
 }
 
-/// One request on a connection of its own; `None` if it ends without an answer.
+/// Sends one request on a new connection; `None` if it ends without an answer.
 fn request(server: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect(server.strip_prefix("http://").unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -143,7 +143,7 @@ async fn only_who_signs_these_very_bytes_about_now_gets_in() {
         format!("{} {}", answer.status, answer.json()["error"]["code"].as_str().unwrap())
     };
     let whole = body.as_bytes();
-    // Let in, and then found wanting.
+    // Authenticated, but invalid.
     assert_eq!(told(&good, SESSIONS, whole), "400 VALIDATION_ERROR");
     let seconds = bench.clock.now().unix_seconds();
     let wrong = good[0].1.replace(KEY, "ak_other");
@@ -165,7 +165,7 @@ async fn only_who_signs_these_very_bytes_about_now_gets_in() {
     ] {
         assert_eq!(told(&headers, path, body), expected, "{headers:?}");
     }
-    // Five minutes either way are nothing.
+    // Five minutes of difference are allowed in both directions.
     let late = bench.signed(method, SESSIONS, Some("k"), body);
     for minutes in [5, -10] {
         bench.clock.set(Timestamp::from_millis(bench.clock.now().millis() + minutes * 60_000));
@@ -255,7 +255,7 @@ async fn the_hosted_page_shows_what_is_paid_and_its_buttons_do_what_they_say() {
         assert!(!page.body.contains("<script") && !page.body.contains("<logo>"));
 
         assert_eq!(press(&path, deed, form), (303, Some(to.to_owned())));
-        // Nothing is left to be pressed: back to the page, which says so.
+        // The session is no longer open: redirects back to the page, which says so.
         assert_eq!(press(&path, "pay", ""), (303, Some(path.clone())));
         let kept = bench.server.sandbox().session(session["id"].as_str().unwrap()).unwrap();
         assert_eq!(serde_json::to_value(kept.status).unwrap(), status);
@@ -268,7 +268,7 @@ async fn the_hosted_page_shows_what_is_paid_and_its_buttons_do_what_they_say() {
     assert_eq!(press("/checkout/cs_unknown", "pay", "").0, 404);
 }
 
-/// Answers each request with the next status, and tells of it.
+/// Answers each request with the next status, and reports the request.
 fn receiver(statuses: &'static [u16]) -> (String, mpsc::Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook?x=1", listener.local_addr().unwrap());
@@ -318,7 +318,7 @@ async fn notifications_are_posted_and_posted_again_until_they_are_taken() {
     assert!(first.0.lines().any(|line| line.eq_ignore_ascii_case(&signed)), "{}", first.0);
     assert!(first.0.lines().any(|line| line.eq_ignore_ascii_case("content-type: application/json")), "{}", first.0);
     for seconds in [1, 2] {
-        // The pauses pass on the sandbox's clock; how soon the failure was noted is not ours to say.
+        // The pauses pass on the sandbox's clock; the moment at which the failure is noticed is not controlled.
         until(|| bench.server.sandbox().next_due() == Some(bench.clock.now().plus(Duration::from_secs(seconds)))).await;
         bench.clock.advance(Duration::from_secs(seconds));
         assert_eq!(next().1, first.1);
@@ -343,7 +343,7 @@ async fn until(reached: impl Fn() -> bool) {
 async fn a_stopped_server_is_gone() {
     let bench = Bench::new().await;
     let address = bench.server.url().strip_prefix("http://").unwrap().to_owned();
-    // A connection that nobody uses holds nothing up.
+    // An idle connection does not delay the stop.
     let _idle = TcpStream::connect(&address).unwrap();
     let before = Instant::now();
     bench.server.stop().await;

@@ -128,7 +128,7 @@ async fn a_busy_storage_is_left_alone() {
     assert!(matches!(busy, Err(Failure::Busy)), "{busy:?}");
 }
 
-/// Whoever registers a webhook while too many do is told to come again, not that the address is a bad one.
+/// With too many registrations at the same time the answer is busy, not that the address is invalid.
 #[tokio::test]
 async fn a_sink_that_is_busy_registers_nothing_and_says_so() {
     let (world, _, seller, _) = faulty().await;
@@ -217,8 +217,8 @@ async fn a_bound_storage_lands_and_refuses_as_any_other() {
     assert_eq!(code(bound.claim_payment(&placed.token).await), Some(Code::InvalidTransition));
 }
 
-/// A repeatable command, asked twice under one key and once under the same key with another body. Between the first and
-/// the second asking, what it touched may have changed: the first answer is told all the same.
+/// A repeatable command, sent twice under one key and once under the same key with another body. Its object may change
+/// between the first two requests; the second one still gets the first answer.
 async fn check_repeats<T: Serialize>(
     what: &str,
     ask: impl AsyncFn(&FaultyWorld, &Seller, &Placed, Option<IdempotentRequest>) -> Result<Answer<T>, Failure>,
@@ -253,7 +253,7 @@ async fn change_everything(world: &FaultyWorld, seller: &Seller, placed: &Placed
     let subscription = commands.subscriptions(seller.account_id).await.unwrap()[0].id;
     let input = subscription_input("https://else.example", &["serront.billing.*"]);
     world.webhook_registration().update_subscription(seller.account_id, subscription, &input, None).await.unwrap();
-    // From now on the address of the first asking is none to be posted to: names resolve anew each time.
+    // The first request's address is no longer allowed, because its name now resolves to another one.
     world.sink.refuse("https://two.example");
     let off = ModuleSwitches { payment: Some(false), marketing: None };
     world.online().switch_modules(seller.account_id, off, None).await.unwrap();
@@ -368,7 +368,7 @@ async fn a_slug_that_is_taken_is_a_conflict_and_not_tried_again() {
     assert_eq!(sent_since(&world, before).len(), 1);
 }
 
-/// However often a key is used, its last use is written at most once a minute; and a deleted key opens nothing from then on.
+/// A key's last use is written at most once a minute, and a deleted key stops working immediately.
 #[tokio::test]
 async fn a_keys_last_use_is_written_at_most_once_a_minute() {
     let world = World::new();

@@ -1,15 +1,14 @@
-//! Every interleaving of what can happen to one order at the same time: the real decisions over the real memory storage,
-//! model-checked.
+//! Model-checks every interleaving of concurrent commands on one order: the real decisions over the real memory
+//! storage.
 //!
 //! ```text
 //! a process:  read and decide ─▶ commit ─▶ (call Plugipay ─▶ read and decide ─▶ commit ─▶ unpark …)
-//!             between two steps of one, every other may take any number of its own
+//!             between two steps of one process, others may take any number of steps
 //! ```
 //!
-//! Processes are requests on any number of hosts: they share nothing but the storage. Plugipay's answers may be lost, its
-//! notifications come late, twice, before their session is known, or never. Each state's claims are the rules 1 and 2 of
-//! what must always be true; a *quiet* state, in which nothing is under way and nothing is left for the janitor, has to
-//! have told and booked everything.
+//! Processes are requests on any number of hosts, which share only the storage. Plugipay's answers may be lost, and its
+//! notifications come late, twice, before their session is known, or never. Every state must satisfy rules 1 and 2. In
+//! a *quiet* state, in which no process runs and the janitor has no work, every payment must be booked and reported.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -49,7 +48,7 @@ use serront_testkit::memory::MemoryStorage;
 use serront_testkit::world::{Placed, World, host};
 use stateright::{Checker, Model, Property};
 
-/// The memory storage waits for nobody, so its futures are ready once they were polled a few times.
+/// The memory storage never waits for other tasks, so its futures are ready after a few polls.
 fn at_once<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut poller = Poller::from_waker(Waker::noop());
@@ -60,24 +59,24 @@ fn at_once<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// What can happen, each as often as it is listed in the model.
+/// A request of the model, which happens as often as it is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Request {
     /// The buyer presses "pay online".
     Pay,
-    /// The seller confirms by hand.
+    /// The seller confirms.
     Confirm,
     /// The seller cancels the order.
     Cancel,
     /// The seller sets another quote.
     Quote,
-    /// The janitor attends to a checkout; as often as there is something to do.
+    /// The janitor works on a checkout, as often as it has work.
     Attend(CheckoutId),
-    /// Plugipay posts what it has to tell of its nth session: that it was completed (0) or that it expired (1).
+    /// Plugipay notifies of its nth session: completed (0) or expired (1).
     Notify(usize, usize),
 }
 
-/// Where a process stands.
+/// The next step of a process.
 #[derive(Clone)]
 enum At {
     /// Decided, not committed.
@@ -86,7 +85,7 @@ enum At {
     Call(CheckoutId, Call),
     /// Plugipay answered: to be read, decided and committed.
     Answered(CheckoutId, Answer),
-    /// To try what is parked under this session again.
+    /// To retry the notifications parked under this session.
     Unpark(SessionId),
 }
 
@@ -116,10 +115,10 @@ enum Then {
 #[derive(Clone)]
 struct Process {
     request: Request,
-    /// Numbers the process, so that its ids are its own.
+    /// Number of the process, so that its ids are unique.
     seed: u64,
     at: At,
-    /// All of it, for comparing.
+    /// The complete change, for comparing.
     digest: Digest256,
 }
 
@@ -157,7 +156,7 @@ struct State {
     left: Vec<u8>,
 }
 
-/// What the claims are about.
+/// The facts that the claims use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Facts {
     mails: usize,
@@ -235,7 +234,7 @@ struct Order {
     deliveries: u8,
 }
 
-/// So many requests are under way at once.
+/// Maximum of concurrent requests.
 const HOSTS: usize = 2;
 
 const MERCHANT: &str = "plg_merchant";
@@ -265,7 +264,7 @@ impl Order {
         at_once(world.storage.commit(&change)).unwrap();
         let now = world.clock.now();
         let storage = MemoryStorage::clone(&world.storage);
-        // What came before is not what the claims are about.
+        // The claims do not cover the setup.
         for lane in Lane::OUTBOX {
             let lease = Duration::from_secs(1_000_000);
             at_once(storage.take_due(lane, 1_000, DeliveryShares::UNLIMITED, lease)).unwrap();
@@ -273,8 +272,8 @@ impl Order {
         Self { requests: requests.to_vec(), storage, placed, policy: Policy::default(), now, losses, deliveries }
     }
 
-    /// Ids that depend on who decides and on what was read: the same decision has the same ids however it was come to, so
-    /// that states which differ in nothing else are one.
+    /// Ids that depend on the process and on the data read: the same decision always has the same ids, so that states
+    /// that differ in nothing else are the same.
     fn context(&self, seed: u64, phase: u64, storage: &MemoryStorage) -> Context<'_> {
         let version = self.snapshot(storage).order.state.version;
         let random = (u128::from(seed) * 1_000 + u128::from(version.0)) * 1_000 + u128::from(phase) * 100;
@@ -417,7 +416,7 @@ impl Order {
         Some(Process::new(Request::Notify(nth, kind), seed, decided(decision, Then::Nothing)?))
     }
 
-    /// Takes a process's next step; `None`: it is through.
+    /// Takes a process's next step; `None` if it has finished.
     fn step(&self, state: &mut State, process: Process, lose: bool) -> Option<Process> {
         let Process { request, seed, at, .. } = process;
         let account_id = self.placed.account_id;
@@ -482,10 +481,10 @@ impl Order {
         }
     }
 
-    /// A process whose change set conflicted begins anew from where it read.
+    /// Restarts a process whose change set conflicted from its read.
     fn again(&self, state: &State, request: Request, seed: u64, then: Then) -> Option<Process> {
         match (request, then) {
-            // Whoever was to record a session asks Plugipay once more: the same bytes and key have the same answer.
+            // A process that recorded a session calls Plugipay again: the same bytes and key have the same answer.
             (Request::Pay | Request::Attend(_), Then::Unpark(session)) => {
                 let known = at_once(state.storage.session(self.placed.account_id, &session, None)).unwrap();
                 if known.checkout.is_some() {
@@ -538,7 +537,7 @@ impl Order {
         }
     }
 
-    /// What is left for the janitor: intents, sessions to be called off, sessions of which Plugipay knows more.
+    /// The janitor's work: intents, sessions to cancel, sessions of which Plugipay knows more.
     fn to_attend(&self, state: &State) -> Vec<CheckoutId> {
         let needs = |checkout: &&Checkout| {
             let hosted = state.plugipay.get(&checkout.idempotency_key());
@@ -601,7 +600,7 @@ impl Model for Order {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        // Two hosts, and each has one thing of these under way at a time.
+        // Two hosts, each with one of these in progress at a time.
         let free = state.running.len() < HOSTS;
         for (at, left) in state.left.iter().enumerate() {
             if *left > 0 && free {

@@ -1,5 +1,5 @@
-//! The simulator judges the library, and is judged itself: the same seed tells the same story, nothing is found where
-//! nothing is wrong, and every planted bug is caught by name.
+//! The simulator checks the library, and is checked itself: one seed gives one trace, a correct library has no
+//! violation, and every planted bug is caught by its invariant.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn the_same_seed_gives_the_same_trace_byte_for_byte() {
     }
 }
 
-/// Two threads, each with half of the seeds: a run knows of nothing but its seed.
+/// Two threads, each with half of the seeds: a run depends on its seed only.
 #[test]
 fn three_hundred_seeds_hold() {
     std::thread::scope(|scope| {
@@ -61,7 +61,7 @@ fn a_failing_plan_is_cut_down() {
     let simulation = Simulation::new().with_bug(Bug::MailTwice);
     let violation = simulation.run(0).violation.unwrap();
     let plan = simulation.shrink(0, &violation.invariant);
-    // Somebody orders and somebody confirms; nothing else is needed, and nothing has to go wrong.
+    // An order and its confirmation are enough, without any fault.
     let acts: Vec<_> = plan.lines().skip(1).map(|line| line.split("}: ").nth(1).unwrap_or_default()).collect();
     assert_eq!(acts.len(), 2, "{plan}");
     assert!(acts[0] == "Place" && acts[1].starts_with("Confirm"), "{plan}");

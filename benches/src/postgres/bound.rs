@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serront_adapters::postgres::PostgresStorage;
-use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::accounts::actor::Actor;
 use serront_core::policy::Policy;
-use serront_core::ports::NoKeys;
-use serront_core::service::{Commands, Environment};
+use serront_core::service::Commands;
 use sqlx::postgres::PgPool;
 
-use crate::stage::{PageSeen, Request, Trouble, Way};
+use crate::stage::{PageSeen, Request, Trouble, Way, environment};
 
 pub(super) struct Bound {
     storage: Arc<PostgresStorage>,
@@ -29,17 +27,10 @@ impl Bound {
 #[async_trait]
 impl Way for Bound {
     async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
-        let environment = Environment {
-            clock: &SystemClock,
-            ids: &RandomIds,
-            secrets: &SystemSecrets,
-            sealer: &NoKeys,
-            policy: &self.policy,
-        };
         let mut transaction = self.pool.begin().await?;
         {
             let bound = self.storage.bind(&mut transaction);
-            let commands = Commands::bound(&bound, environment);
+            let commands = Commands::bound(&bound, environment(&self.policy));
             commands.confirm_payment(request.account, request.order, &self.actor, None, None).await?;
         }
         Ok(transaction.commit().await?)

@@ -1,5 +1,5 @@
-//! PostgreSQL as a stage: a schema of its own for each database, one pool for the library and one for everything by hand,
-//! of the same size and with the server's own durability.
+//! PostgreSQL as a stage: a separate schema for each database, one pool for the library and one of the same size for
+//! the hand-written side, with the server's durability settings.
 
 use std::sync::Arc;
 

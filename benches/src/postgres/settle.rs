@@ -109,7 +109,7 @@ pub(super) async fn notify(pool: &PgPool, request: &Request) -> Result<(), Troub
     loop {
         let paid = read(pool, &told).await?;
         verify(notification, &paid.endpoint)?;
-        // Who delivers the same at the same time finds another version, and what it was then told.
+        // A concurrent delivery of the same event finds another version, and the stored event.
         if paid.event.is_some() || write(pool, notification, &told, &paid).await? {
             return Ok(());
         }

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serront_adapters::sqlite::SqliteStorage;
-use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::accounts::actor::Actor;
 use serront_core::policy::Policy;
-use serront_core::ports::NoKeys;
-use serront_core::service::{Commands, Environment};
+use serront_core::service::Commands;
 
-use crate::stage::{PageSeen, Request, Trouble, Way};
+use crate::stage::{PageSeen, Request, Trouble, Way, environment};
 
 /// Longer than any of them takes.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -31,15 +29,8 @@ impl Bound {
 #[async_trait]
 impl Way for Bound {
     async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
-        let environment = Environment {
-            clock: &SystemClock,
-            ids: &RandomIds,
-            secrets: &SystemSecrets,
-            sealer: &NoKeys,
-            policy: &self.policy,
-        };
         let transaction = self.storage.begin(TIME_MAX).await?;
-        Commands::bound(&transaction, environment)
+        Commands::bound(&transaction, environment(&self.policy))
             .confirm_payment(request.account, request.order, &self.actor, None, None)
             .await?;
         Ok(transaction.commit().await?)

@@ -1,6 +1,5 @@
-//! (a) The floor and (d) the limit: rusqlite with its statements prepared, on a thread of its own, since there is one writer
-//! anyway. A confirmation is one job: its read, its writes and its commit follow each other without leaving the thread. So
-//! there is one fsync for each.
+//! (a) The floor and (d) the limit: rusqlite with prepared statements on a separate thread, because SQLite has one
+//! writer. A confirmation is one job: its read, writes and commit run on the thread, with one fsync each.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -73,6 +72,15 @@ fn write(connection: &Connection, request: &Request, seen: &Seen, version: i64) 
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![made.audit, account, order, payment, made.at, made.actor, made.act])?;
+    write_effects(connection, account, &made)?;
+    connection
+        .prepare_cached("INSERT INTO change_sets (change_set_id, account_id, at) VALUES (?1, ?2, ?3)")?
+        .execute(params![made.change_set, account, made.at])?;
+    Ok(true)
+}
+
+/// Writes a confirmation's mail and delivery.
+pub(super) fn write_effects(connection: &Connection, account: &str, made: &Confirmation) -> Result<(), Trouble> {
     connection
         .prepare_cached(
             "INSERT INTO effects (effect_id, account_id, kind, content, subscription_id, event_id, event_type, \
@@ -90,13 +98,10 @@ fn write(connection: &Connection, request: &Request, seen: &Seen, version: i64) 
             made.event,
             EVENT
         ])?;
-    connection
-        .prepare_cached("INSERT INTO change_sets (change_set_id, account_id, at) VALUES (?1, ?2, ?3)")?
-        .execute(params![made.change_set, account, made.at])?;
-    Ok(true)
+    Ok(())
 }
 
-/// What the thread is asked to do.
+/// A request to the thread.
 enum Job {
     Read(Request, oneshot::Sender<Result<Seen, Trouble>>),
     /// With what is assumed to have been read; nothing: read it.
@@ -127,7 +132,7 @@ impl Writer {
         let (jobs, queue) = mpsc::channel();
         std::thread::spawn(move || {
             for job in queue {
-                // Whoever asked may have gone.
+                // The caller may have been dropped.
                 let _ = match job {
                     Job::Read(request, reply) => reply.send(read(&connection, &request)).is_ok(),
                     Job::Notify(request, reply) => reply.send(super::settle::transact(&connection, &request)).is_ok(),

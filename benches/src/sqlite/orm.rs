@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 };
 
 use super::hand::page_seen;
-use crate::hand::{Confirmation, Counts, EVENT, SHOWN, Seen, Shown, order_columns, shown, shown_columns};
+use crate::hand::{Confirmation, Counts, SHOWN, Seen, Shown, order_columns, shown, shown_columns, write_confirmation};
 use crate::stage::{PAGE, PageSeen, Request, Trouble, Way};
 
 const READ: &str = concat!(
@@ -85,64 +85,7 @@ impl Way for Orm {
                 .collect::<Result<_, sqlx::Error>>()?,
         };
         let made = Confirmation::of(&seen, request)?;
-        let updated = sqlx::query(
-            "UPDATE orders SET version = version + 1, payment_status = 'payment_confirmed', updated_at = ?4 \
-             WHERE order_id = ?1 AND account_id = ?2 AND version = ?3",
-        )
-        .bind(&request.order_text)
-        .bind(&request.account_text)
-        .bind(seen.shown.version)
-        .bind(made.at)
-        .execute(&mut *transaction)
-        .await?;
-        if updated.rows_affected() != 1 {
-            return Err("a conflict".into());
-        }
-        sqlx::query("UPDATE payments SET status = 'payment_confirmed' WHERE payment_id = ?1 AND account_id = ?2")
-            .bind(&seen.shown.payment_id)
-            .bind(&request.account_text)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("INSERT INTO claims (name, kind, account_id) VALUES (?1, 'confirmation', ?2)")
-            .bind(&seen.shown.payment_id)
-            .bind(&request.account_text)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(
-            "INSERT INTO audit (audit_id, account_id, order_id, payment_id, at, actor, act) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )
-        .bind(made.audit)
-        .bind(&request.account_text)
-        .bind(&request.order_text)
-        .bind(&seen.shown.payment_id)
-        .bind(made.at)
-        .bind(made.actor)
-        .bind(made.act)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO effects (effect_id, account_id, kind, content, subscription_id, event_id, event_type, \
-             created_at, status, due_at) VALUES (?1, ?2, 'mail', ?3, NULL, NULL, NULL, ?4, 'pending', ?4), \
-             (?5, ?2, 'delivery', ?6, ?7, ?8, ?9, ?4, 'pending', ?4)",
-        )
-        .bind(made.mail)
-        .bind(&request.account_text)
-        .bind(made.mail_content)
-        .bind(made.at)
-        .bind(made.delivery)
-        .bind(made.body)
-        .bind(made.subscription)
-        .bind(made.event)
-        .bind(EVENT)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query("INSERT INTO change_sets (change_set_id, account_id, at) VALUES (?1, ?2, ?3)")
-            .bind(made.change_set)
-            .bind(&request.account_text)
-            .bind(made.at)
-            .execute(&mut *transaction)
-            .await?;
+        write_confirmation!(transaction, made, seen, request);
         transaction.commit().await?;
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::hand::shown_of;
-use crate::hand::{EVENT, SHOWN, Seen, shown_columns};
+use super::hand::{shown_of, write_effects};
+use crate::hand::{SHOWN, Seen, shown_columns};
 use crate::notified::{Notification, Paid, Settlement, Told, paid_columns, paid_tables, verify};
 use crate::stage::{Request, Trouble};
 
@@ -78,23 +78,7 @@ fn write(connection: &Connection, notification: &Notification, told: &Told, paid
              VALUES (?1, ?3, ?4, ?5, ?6, ?7, ?2), (?8, ?3, ?4, ?5, ?6, ?7, ?9)",
         )?
         .execute(params![audit, act, account, order, payment, at, made.actor, made.audit, made.act])?;
-    connection
-        .prepare_cached(
-            "INSERT INTO effects (effect_id, account_id, kind, content, subscription_id, event_id, event_type, \
-             created_at, status, due_at) VALUES (?1, ?2, 'mail', ?3, NULL, NULL, NULL, ?4, 'pending', ?4), \
-             (?5, ?2, 'delivery', ?6, ?7, ?8, ?9, ?4, 'pending', ?4)",
-        )?
-        .execute(params![
-            made.mail,
-            account,
-            made.mail_content,
-            at,
-            made.delivery,
-            made.body,
-            made.subscription,
-            made.event,
-            EVENT
-        ])?;
+    write_effects(connection, account, &made)?;
     connection
         .prepare_cached(
             "INSERT INTO inbox (event_id, account_id, event_type, session_id, body, received_at, status) \

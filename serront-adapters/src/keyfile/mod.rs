@@ -1,13 +1,13 @@
 //! Secrets at rest under the keys of a local file: [`KeyFile`].
 //!
-//! The file holds a key a line, 64 hexadecimal digits each; the first seals, all open. Empty lines, and those that begin with
-//! `#`, are passed over. Hosts on one storage need the same file, shared or copied. A key's id is derived from it and stands
-//! before what it sealed, so that it is found again in whatever line.
+//! The file has one key per line, 64 hexadecimal digits each. The first key seals, all keys open. Empty lines and lines
+//! that start with `#` are ignored. All hosts on one storage need the same file, shared or copied. A key's id is
+//! derived from the key and prefixes each sealed secret, so that the key is found in any line.
 //!
-//! Sealing is XChaCha20-Poly1305 under a random nonce; the holder's name is authenticated with it.
+//! Secrets are sealed with XChaCha20-Poly1305 under a random nonce; the holder's name is authenticated with them.
 //!
-//! What it is not: protection against whoever reads both the storage and this file, so keep it out of the storage's backups.
-//! It is no agent and no key service: the keys are in the process's memory.
+//! It does not protect against an attacker who reads both the storage and this file, so keep the file out of the
+//! storage's backups. It is not a key service: the keys are in the process's memory.
 
 use std::fmt;
 use std::fs::File;
@@ -25,10 +25,10 @@ use serront_core::primitives::digest::{hex, unhex};
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
-/// How many hexadecimal digits of its digest tell a key apart.
+/// Hexadecimal digits of a key's digest that form its id.
 const ID_DIGITS: usize = 16;
 
-/// What is written above the keys.
+/// The comment above the keys.
 const HEADING: &str = "\
 # Keys that secrets at rest are sealed under, one a line. The first one seals, all of them open.
 # Every host on the same database needs the same keys. Without them, the secrets in the database are lost.
@@ -46,32 +46,32 @@ pub enum KeyFileError {
         /// Why.
         source: std::io::Error,
     },
-    /// A line is no key.
-    #[error("{path}: line {line} is no key of 64 hexadecimal digits")]
+    /// A line is not a key.
+    #[error("{path}: line {line} is not a key of 64 hexadecimal digits")]
     Line {
         /// Which file.
         path: PathBuf,
-        /// Counted from one.
+        /// Number of the line, from 1.
         line: usize,
     },
-    /// There is no key.
-    #[error("{path}: there is no key in it")]
+    /// The file has no key.
+    #[error("{path}: the file has no key")]
     Empty {
         /// Which file.
         path: PathBuf,
     },
-    /// The system's generator failed.
-    #[error("the system's generator failed: {0}")]
+    /// The operating system's random generator failed.
+    #[error("the operating system's random generator failed: {0}")]
     Random(getrandom::Error),
-    /// Another key seals by now than the one that everything was sealed under: nothing was removed.
-    #[error("{path}: another key was put before {id} meanwhile")]
+    /// The key that everything was sealed under is no longer the first: nothing was removed.
+    #[error("{path}: another key was added before {id} in the meantime")]
     Rotated {
         /// Which file.
         path: PathBuf,
         /// The key's id.
         id: KeyId,
     },
-    /// The key that sealed something is not in the file.
+    /// The key that sealed a secret is not in the file.
     #[error("{path}: the key {id} is not in it")]
     Missing {
         /// Which file.
@@ -81,7 +81,7 @@ pub enum KeyFileError {
     },
 }
 
-/// What the key's id says: which key of several. It opens nothing.
+/// The id of a key. It is not secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyId(String);
 
@@ -117,7 +117,7 @@ impl Key {
 /// A local file of keys.
 pub struct KeyFile {
     path: PathBuf,
-    /// As last read.
+    /// The keys as last read.
     keys: RwLock<Vec<Key>>,
 }
 
@@ -131,15 +131,15 @@ impl KeyFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`KeyFileError`] if it can't be read, holds something else, or no key.
+    /// [`KeyFileError`] if the file can't be read, has an invalid line, or has no key.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
         let path = path.into();
         let keys = read(&path)?;
         Ok(Self { path, keys: RwLock::new(keys) })
     }
 
-    /// Makes the file with a first key, unless there is one: only its owner may read it, from the first moment. Of several who
-    /// do it at the same time, one makes it.
+    /// Creates the file with a first key, unless it exists. Only its owner may read it, from the first moment. Of
+    /// several processes at the same time, one creates it.
     ///
     /// # Errors
     /// [`KeyFileError`] if it can't be written.
@@ -148,7 +148,7 @@ impl KeyFile {
             return Ok(());
         }
         let fresh = written(path, &[Key::draw()?])?;
-        // A link does not replace what is there.
+        // A hard link does not replace an existing file.
         let linked = std::fs::hard_link(&fresh, path);
         let removed = std::fs::remove_file(&fresh);
         match linked {
@@ -160,7 +160,7 @@ impl KeyFile {
         }
     }
 
-    /// Which key seals at present.
+    /// The id of the key that seals at present.
     ///
     /// # Errors
     /// [`KeyFileError`] if the file can't be read.
@@ -168,10 +168,10 @@ impl KeyFile {
         Ok(self.present()?.id)
     }
 
-    /// Puts a new key before the others: it seals from now on, here and in whatever process has the file open.
+    /// Adds a new key before the others. It seals immediately, here and in every process that uses the file.
     ///
     /// # Errors
-    /// [`KeyFileError`] if the file can't be read or written; then it is as it was.
+    /// [`KeyFileError`] if the file can't be read or written; it is then unchanged.
     pub fn rotate(&self) -> Result<KeyId, KeyFileError> {
         let key = Key::draw()?;
         let id = key.id.clone();
@@ -182,12 +182,12 @@ impl KeyFile {
         Ok(id)
     }
 
-    /// Removes every key but the first, which has to be this one, and answers which. What they sealed can't be opened any more:
-    /// seal everything anew under this one before.
+    /// Removes every key but the first, which must be this one, and answers the removed ids. Secrets sealed under them
+    /// can no longer be opened, so reseal everything first.
     ///
     /// # Errors
-    /// [`KeyFileError::Rotated`] if another key is the first by now, [`KeyFileError`] if the file can't be read or written;
-    /// then it is as it was.
+    /// [`KeyFileError::Rotated`] if another key is now the first, [`KeyFileError`] if the file can't be read or
+    /// written; it is then unchanged.
     pub fn forget_all_but(&self, first: &KeyId) -> Result<Vec<KeyId>, KeyFileError> {
         let forgotten = self.replace(|keys| {
             if keys.first().is_none_or(|key| key.id != *first) {
@@ -198,10 +198,10 @@ impl KeyFile {
         Ok(forgotten.into_iter().map(|key| key.id).collect())
     }
 
-    /// Changes the keys, one process after the other: what one of them wrote, the next one reads.
+    /// Changes the keys under a lock, so that each process reads the changes of the one before.
     fn replace<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T, KeyFileError>) -> Result<T, KeyFileError> {
         let failed = |source| KeyFileError::Io { path: self.path.clone(), source };
-        // A link to the file stays a link.
+        // A symbolic link to the file stays a link.
         let path = std::fs::canonicalize(&self.path).map_err(failed)?;
         let _lock = locked(&path)?;
         let mut keys = read(&path)?;
@@ -210,7 +210,7 @@ impl KeyFile {
         let replaced =
             same_owner(&path, &fresh).and_then(|()| std::fs::rename(&fresh, &path)).and_then(|()| settle(&path));
         if let Err(source) = replaced {
-            // It holds keys; where it was renamed it is not there any more.
+            // The temporary file has keys. After the rename it no longer exists.
             let _ = std::fs::remove_file(&fresh);
             return Err(failed(source));
         }
@@ -218,7 +218,7 @@ impl KeyFile {
         Ok(done)
     }
 
-    /// The key that seals at present. The file is read for it each time, for another process may have put a new one first;
+    /// The key that seals at present. Reads the file each time, because another process may have added a new first key;
     /// sealing is rare.
     fn present(&self) -> Result<Key, KeyFileError> {
         let keys = read(&self.path)?;
@@ -232,7 +232,7 @@ impl KeyFile {
         keys.iter().find(|key| key.id.0 == id).cloned()
     }
 
-    /// The key of this id. One that is not known may have been added meanwhile.
+    /// The key with this id. Reads the file again if the id is unknown, because another process may have added it.
     fn key(&self, id: &str) -> Result<Key, KeyFileError> {
         if let Some(key) = self.known(id) {
             return Ok(key);
@@ -259,7 +259,7 @@ fn read(path: &Path) -> Result<Vec<Key>, KeyFileError> {
     Ok(keys)
 }
 
-/// Writes these keys to a file of its own beside this one, on the disk when it answers.
+/// Writes these keys to a temporary file in the same folder, and syncs it to disk.
 fn written(path: &Path, keys: &[Key]) -> Result<PathBuf, KeyFileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", Key::draw()?.id));
@@ -278,14 +278,14 @@ fn written(path: &Path, keys: &[Key]) -> Result<PathBuf, KeyFileError> {
     Ok(fresh)
 }
 
-/// Holds off every other process that would change this file, until it is dropped. The lock is a file of its own, for the one
-/// with the keys is replaced whole.
+/// Excludes every other process that would change this file, until it is dropped. The lock is a separate file, because
+/// the file with the keys is replaced by a rename.
 fn locked(path: &Path) -> Result<File, KeyFileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lock");
     let beside = path.with_file_name(name);
     let lock = || {
-        // Whoever may read it may lock it: it may be another user's.
+        // Read access is enough for the lock, because the file may belong to another user.
         let file = match File::open(&beside) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 File::options().write(true).create(true).truncate(false).open(&beside)?
@@ -298,7 +298,8 @@ fn locked(path: &Path) -> Result<File, KeyFileError> {
     lock().map_err(|source| KeyFileError::Io { path: beside.clone(), source })
 }
 
-/// Whoever could read the file can read the one that takes its place: the hosts need not run as the user who rotates.
+/// Keeps the file's permissions for its replacement, because the hosts may run as another user than the one who
+/// rotates.
 fn same_owner(path: &Path, fresh: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {
@@ -314,13 +315,13 @@ fn same_owner(path: &Path, fresh: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Returns once the file's name is on the disk: nothing may be sealed under a key that a crash could still take away.
+/// Syncs the file's name to disk: no secret may be sealed under a key that a crash could still remove.
 fn settle(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// What fails for want of a key may pass once the key is there.
+/// A missing key is transient, because the key may be added to the file.
 fn transient(error: KeyFileError) -> PortError {
     PortError::transient(error)
 }

@@ -7,12 +7,12 @@ use serront_core::online::plugipay::PlugipayAnswer;
 
 use super::failure::Failure;
 
-/// Most bytes of an answer that are read: a full page of anything is far below it.
+/// Maximum bytes of an answer that are read; a full page of any list is far smaller.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// Longest code that is taken over into an error.
+/// Longest code that is copied into an error.
 const CODE_BYTES_MAX: usize = 64;
 
-/// The answer's whole body, or why there is none to be had.
+/// The answer's complete body, or why it can't be read.
 pub(super) async fn body(mut answer: Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     loop {
@@ -28,7 +28,7 @@ pub(super) async fn body(mut answer: Response) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// What a success carries. Only what we use is looked at: a `data` there must be, and the rest may be missing.
+/// The contents of a success. Only used fields are read: `data` is required, the others are optional.
 pub(super) fn read(body: Vec<u8>) -> Result<PlugipayAnswer, Failure> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
@@ -47,7 +47,7 @@ pub(super) fn read(body: Vec<u8>) -> Result<PlugipayAnswer, Failure> {
     }
     const NO_ENVELOPE: Failure = Failure::Unreadable("is not Plugipay's envelope");
     let text = String::from_utf8(body).map_err(|_| Failure::Unreadable("is not UTF-8"))?;
-    // A derived reader would take a list of the fields' values, too.
+    // A derived deserializer would also accept an array of the fields' values.
     if !text.trim_start().starts_with('{') {
         return Err(NO_ENVELOPE);
     }
@@ -60,7 +60,7 @@ pub(super) fn read(body: Vec<u8>) -> Result<PlugipayAnswer, Failure> {
     Ok(PlugipayAnswer { data: envelope.data.get().to_owned(), cursor })
 }
 
-/// The code in a refusal, if it looks like one: whatever else the body holds may be anybody's data.
+/// The code in a refusal, if it has a code's form: other parts of the body may be personal data.
 pub(super) fn code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Envelope {

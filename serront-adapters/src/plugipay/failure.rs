@@ -1,4 +1,4 @@
-//! What can go wrong, what it means for the caller, and the one place where it becomes a text.
+//! Failures, their meaning for the caller, and their texts.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ use serront_core::online::plugipay::PlugipayMethod;
 use serront_core::ports::{PortError, PortErrorKind};
 use serront_core::primitives::time::Timestamp;
 
-/// Longest wait that an answer may ask for: one that says more would put a checkout out of sight.
+/// Longest wait that an answer may ask for; a longer one would delay a checkout too much.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
 
 /// The client can't be set up.
@@ -29,7 +29,7 @@ pub enum PlugipaySetupError {
     /// TLS or the HTTP client can't be set up on this machine. The source says why.
     #[error("the connection to Plugipay can't be set up: {what}")]
     Machine {
-        /// Which of the two.
+        /// The part that failed.
         what: &'static str,
         /// Why.
         source: Box<dyn Error + Send + Sync>,
@@ -46,20 +46,20 @@ impl PlugipaySetupError {
     }
 }
 
-/// What became of one sending that brought no answer to hand on.
+/// The failure of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The call can't be written as a request.
+    /// The call can't be written as an HTTP request.
     Unmade,
-    /// Nothing was sent.
+    /// No connection; nothing was sent.
     Unconnected(&'static str),
     /// The connection ended before there was an answer.
     Lost,
-    /// No answer in time, or not all of it.
+    /// No complete answer in time.
     TimedOut,
-    /// Something came that is no answer of Plugipay's.
+    /// The bytes received are not an answer of Plugipay's.
     Unreadable(&'static str),
-    /// A 409 to a call with a key, for another reason than other bytes: another sending of it is under way.
+    /// A 409 to a call with a key, except for different bytes: another attempt of the call is in progress.
     UnderWay { code: Option<String>, retry_after: Option<Duration> },
     /// Any other status but a success.
     Refused { status: u16, code: Option<String>, retry_after: Option<Duration> },
@@ -84,7 +84,7 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 impl Failure {
-    /// A status that is no success, as an answer to a call with or without a key.
+    /// The failure of a non-success status, which depends on whether the call has a key.
     pub(super) fn refused(status: u16, code: Option<String>, retry_after: Option<Duration>, keyed: bool) -> Self {
         let is_mismatch = code.as_deref().is_some_and(|code| code.eq_ignore_ascii_case("idempotency_mismatch"));
         if status == 409 && keyed && !is_mismatch {
@@ -108,7 +108,7 @@ impl Failure {
         if causes(error).any(is_loss) { Self::Lost } else { Self::Unreadable("is not HTTP") }
     }
 
-    /// Whether the same bytes are worth sending once more at once.
+    /// Whether the same bytes may be sent again immediately.
     pub(super) const fn is_worth_repeating(&self) -> bool {
         matches!(self, Self::Unconnected(_) | Self::Lost)
     }
@@ -116,7 +116,7 @@ impl Failure {
     const fn kind(&self, method: PlugipayMethod) -> PortErrorKind {
         let unknown = match method {
             PlugipayMethod::Post => PortErrorKind::OutcomeUnknown,
-            // Asking and deleting again is harmless.
+            // Repeating a read or a deletion is harmless.
             PlugipayMethod::Get | PlugipayMethod::Delete => PortErrorKind::Transient,
         };
         match self {
@@ -128,14 +128,14 @@ impl Failure {
         }
     }
 
-    /// As the port tells it.
+    /// The port's error.
     pub(super) fn told(self, method: PlugipayMethod) -> PortError {
         let kind = self.kind(method);
         self.told_as(kind)
     }
 
-    /// As the port tells it after an earlier sending of the same call: if that one was lost, it may have been carried out,
-    /// whatever this one says.
+    /// The port's error after an earlier attempt of the same call. If that one was lost, it may have been carried out,
+    /// regardless of this failure.
     pub(super) fn told_after(self, earlier: &Self, method: PlugipayMethod) -> PortError {
         let kind = match method {
             PlugipayMethod::Post if *earlier == Self::Lost => PortErrorKind::OutcomeUnknown,
@@ -153,10 +153,10 @@ impl Failure {
     }
 }
 
-/// An error and everything under it.
+/// An error and all its sources.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
-        // An io::Error that wraps another does not name it as its source.
+        // An `io::Error` that wraps another error does not return it as its source.
         Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
         None => error.source(),
     })
@@ -194,11 +194,11 @@ fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a date, which counts from now. At most a day.
+/// The wait of `Retry-After`, given as seconds or as a date. At most a day.
 pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let asked = if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More seconds than a number holds is more than a day, too.
+        // A number of seconds that overflows is also more than a day.
         if text.is_empty() { return None } else { Duration::from_secs(text.parse().unwrap_or(u64::MAX)) }
     } else {
         let date = DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);

@@ -1,40 +1,41 @@
 //! Plugipay: [`PlugipayClient`] signs calls and sends them over HTTP.
 //!
 //! ```text
-//! call ─▶ URL ─▶ signature over what goes out ─▶ POST · GET · DELETE ─▶ envelope ─▶ data, cursor
+//! call ─▶ URL ─▶ signature over the request ────▶ POST · GET · DELETE ─▶ envelope ─▶ data, cursor
 //!                          ▲                             │
 //!                          └── once more, if harmless ◀──┘ no connection, or lost before an answer
 //! ```
 //!
-//! **What is signed** is the request as the server sees it: the path and query of the request line. So a base URL with a path of
-//! its own (`https://gateway.example/plugipay`) has that path signed too; a gateway in between has to pass it on.
+//! **Signature**: covers the request as the server sees it, with the path and query of the request line. If the base
+//! URL has a path (`https://gateway.example/plugipay`), that path is signed too, and a gateway must pass it on.
 //!
-//! **What is repeated**: one second sending of the same bytes under the same key, within the same time-out, and only of what
-//! may be repeated without harm: a GET, a DELETE, or a POST with a key. A POST without one (calling a session off) is sent
-//! once. Nothing is sent again after an answer, whatever it said, nor after a time-out.
+//! **Repetition**: the same bytes are sent at most twice, under the same key, within the same time-out, and only if
+//! that is harmless: a GET, a DELETE, or a POST with a key. A POST without a key (canceling a session) is sent once. A
+//! call is not repeated after any answer or after a time-out.
 //!
-//! **What failures mean**:
+//! **Failures**:
 //!
-//! | what happened | of a POST | of a GET or DELETE |
+//! | what happened | POST | GET or DELETE |
 //! |---|---|---|
 //! | the call can't be written as a request | permanent | permanent |
 //! | no connection (no such name, refused, TLS failed, too slow) | transient | transient |
-//! | the connection was lost, or nothing came in time | outcome unknown | transient |
-//! | 2xx whose body is broken off, over 1 MiB, not UTF-8 or no envelope | outcome unknown | transient |
+//! | the connection was lost, or no answer came in time | outcome unknown | transient |
+//! | 2xx whose body is truncated, over 1 MiB, not UTF-8 or not an envelope | outcome unknown | transient |
 //! | 3xx: no redirect is followed | permanent | permanent |
 //! | 401, 403, 408, 429 | transient | transient |
-//! | 409 to a call with a key, but for `idempotency_mismatch`: another sending is under way | transient | – |
+//! | 409 to a call with a key, except `idempotency_mismatch`: another attempt is in progress | transient | – |
 //! | any other 4xx | permanent | permanent |
-//! | 5xx, and what is no status of HTTP's | outcome unknown | transient |
-//! | whatever failure of a second sending whose first was lost | outcome unknown | as above |
+//! | 5xx, and statuses outside HTTP | outcome unknown | transient |
+//! | any failure of a second attempt after a lost first one | outcome unknown | as above |
 //!
-//! Asking again and deleting again are harmless, so a GET or DELETE leaves nothing unknown. `Retry-After`, in seconds or as a
-//! date, is taken from every answer that is no success. A DELETE may be answered with an empty body.
+//! Repeating a read or a deletion is harmless, so a GET or DELETE never has an unknown outcome. `Retry-After`, in
+//! seconds or as a date, is read from every answer that is not a success. A DELETE may be answered with an empty body.
 //!
-//! **What an error says**: the status, and Plugipay's `error.code` if it looks like one. Never a body, an address or a header.
+//! **Texts of errors**: the status, and Plugipay's `error.code` if it has a code's form. Never a body, an address or a
+//! header.
 //!
-//! What it is not: it decides nothing, keeps nothing, follows no redirect, uses no proxy, and knows no call by name; the core
-//! makes the calls and reads their answers.
+//! The client decides nothing, stores nothing, follows no redirect, uses no proxy, and knows no call by name: the core
+//! builds the calls and reads their answers.
 
 mod envelope;
 mod failure;
@@ -59,11 +60,11 @@ pub use self::failure::PlugipaySetupError;
 
 use self::failure::Failure;
 
-/// A buyer waits for the answer: what takes longer is taken up by the janitor.
+/// A buyer waits for the answer; the janitor continues calls that take longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Leaves most of the time to the answer.
+/// Leaves most of the time for the answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Shorter than servers usually keep a connection that nobody uses, so that few calls meet one that is just closed.
+/// Shorter than servers usually keep idle connections, so that few calls meet one that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const USER_AGENT: &str = concat!("Serront/", env!("CARGO_PKG_VERSION"));
 
@@ -90,7 +91,7 @@ impl fmt::Debug for PlugipayClient {
 }
 
 impl PlugipayClient {
-    /// With this platform key. The base URL may end in a slash or not. Needs a tokio runtime when it is used.
+    /// A client with this platform key. The base URL may end in a slash. Its calls need a tokio runtime.
     ///
     /// # Errors
     /// [`PlugipaySetupError`] if the base URL, the key's id or the secret can't be used, or TLS can't be set up on this
@@ -99,7 +100,7 @@ impl PlugipayClient {
         Self::builder(base_url, key_id, secret, clock).build()
     }
 
-    /// For other time-outs.
+    /// A builder, for other time-outs.
     pub fn builder(base_url: &str, key_id: &str, secret: &str, clock: Arc<dyn Clock>) -> PlugipayClientBuilder {
         PlugipayClientBuilder {
             base_url: base_url.to_owned(),
@@ -111,9 +112,9 @@ impl PlugipayClient {
         }
     }
 
-    /// The request as it goes out now.
+    /// The signed request.
     fn request(&self, call: &PlugipayCall) -> Result<Request, Failure> {
-        // Anything else would continue the host's name.
+        // Any other path would extend the host's name.
         if !call.path.starts_with('/') {
             return Err(Failure::Unmade);
         }
@@ -147,13 +148,13 @@ impl PlugipayClient {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             *request.body_mut() = Some(signed.body.into());
         } else if call.method == PlugipayMethod::Post {
-            // A server may want to know that there is nothing to wait for (RFC 9110, section 8.6).
+            // Tells the server that no body follows (RFC 9110, section 8.6).
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         Ok(request)
     }
 
-    /// One sending, and what came of it.
+    /// One attempt and its result.
     async fn send(&self, call: &PlugipayCall, deadline: Instant) -> Result<PlugipayAnswer, Failure> {
         let mut request = self.request(call)?;
         *request.timeout_mut() = Some(deadline.saturating_duration_since(Instant::now()));
@@ -172,7 +173,7 @@ impl PlugipayClient {
     async fn refused(&self, call: &PlugipayCall, status: u16, answer: Response) -> Failure {
         let told = answer.headers().get(RETRY_AFTER).and_then(|told| told.to_str().ok());
         let retry_after = told.and_then(|told| failure::retry_after(told, self.clock.now()));
-        // The status says what it means; a body that can't be read only takes the code away.
+        // The status decides; an unreadable body only lacks the code.
         let code = envelope::body(answer).await.ok().and_then(|body| envelope::code(&body));
         Failure::refused(status, code, retry_after, call.idempotency_key.is_some())
     }
@@ -182,7 +183,7 @@ fn value(text: &str) -> Result<HeaderValue, Failure> {
     HeaderValue::from_str(text).map_err(|_| Failure::Unmade)
 }
 
-/// Whether sending it twice does what sending it once does.
+/// Whether the call may be sent twice without another effect.
 const fn is_repeatable(call: &PlugipayCall) -> bool {
     match call.method {
         PlugipayMethod::Get | PlugipayMethod::Delete => true,
@@ -228,19 +229,19 @@ impl fmt::Debug for PlugipayClientBuilder {
 }
 
 impl PlugipayClientBuilder {
-    /// Gives up a call after this long instead of 10 s, a second sending included.
+    /// Gives up a call, including its second attempt, after this time instead of 10 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Gives up connecting after this long instead of 3 s.
+    /// Gives up connecting after this time instead of 3 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The client.
+    /// Builds the client.
     ///
     /// # Errors
     /// [`PlugipaySetupError`] if the base URL, the key's id or the secret can't be used, or TLS can't be set up on this
@@ -248,7 +249,7 @@ impl PlugipayClientBuilder {
     pub fn build(self) -> Result<PlugipayClient, PlugipaySetupError> {
         let Self { base_url, key_id, secret, clock, timeout, connect_timeout } = self;
         let (base, encrypted) = base(&base_url)?;
-        // It is written between others into a header.
+        // The id is part of a header with other parameters.
         if key_id.is_empty() || !key_id.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b',') {
             return Err(PlugipaySetupError::KeyId);
         }
@@ -261,7 +262,7 @@ impl PlugipayClientBuilder {
             .redirect(Policy::none())
             .retry(retry::never())
             .referer(false)
-            // Another crate of the host's build may switch these features on; the request must stay the same.
+            // Another crate of the host's build may enable these features; the request must stay the same.
             .no_gzip()
             .no_brotli()
             .no_zstd()
@@ -277,7 +278,7 @@ impl PlugipayClientBuilder {
     }
 }
 
-/// The base URL without a slash at its end, and whether it is reached by TLS.
+/// The base URL without a slash at its end, and whether it uses TLS.
 fn base(text: &str) -> Result<(String, bool), PlugipaySetupError> {
     let url = Url::parse(text).map_err(|_| PlugipaySetupError::BaseUrl)?;
     let encrypted = url.scheme() == "https";
@@ -290,8 +291,8 @@ fn base(text: &str) -> Result<(String, bool), PlugipaySetupError> {
     Ok((url.as_str().trim_end_matches('/').to_owned(), encrypted))
 }
 
-/// The platform's certificates, or none for plain http, which a bare container without certificates can do as well. The
-/// provider is one of our own: a library does not set one for the whole process.
+/// The platform's certificates, or none for plain http, so that it works in a container without certificates. The
+/// crypto provider is passed explicitly, because a library must not set one for the whole process.
 fn tls(encrypted: bool) -> Result<ClientConfig, PlugipaySetupError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

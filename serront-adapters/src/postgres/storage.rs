@@ -5,7 +5,7 @@
 
 use serront_core::forward_port;
 use serront_core::funds::ledger::POSTED_WITHIN;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};

@@ -1,19 +1,19 @@
-//! The one place where the object store's errors become the port's.
+//! Maps the object store's errors to the port's.
 
 use object_store::Error;
 use serront_core::ports::{PortError, PortErrorKind};
 
-/// Its text names no path; the store's own error, which does, stays its source.
+/// Its text names no path; its source, the store's error, does.
 #[derive(Debug, thiserror::Error)]
 #[error("the store of receipts failed")]
 struct StoreFailed(#[source] Error);
 
-/// A failed read, listing or removal: each may simply be done again.
+/// A failed read, listing or removal, which can be repeated.
 pub(super) fn of(error: Error) -> PortError {
     failed(error, PortErrorKind::Transient)
 }
 
-/// A failed upload: a connection lost on the way back leaves it open whether the bytes are there.
+/// A failed upload: after a lost connection it is unknown whether the bytes are stored.
 pub(super) fn of_put(error: Error) -> PortError {
     failed(error, PortErrorKind::OutcomeUnknown)
 }

@@ -1,17 +1,17 @@
-//! The bytes of receipts in an object store: a local folder, or whatever else implements [`ObjectStore`].
+//! The bytes of receipts in an object store: a local folder, or any other [`ObjectStore`].
 //!
 //! ```text
 //! put ─▶ <account id>/<upload id>#1 (hidden) ─▶ fsync ─▶ rename to <account id>/<upload id> ─▶ fsync of the folder
 //! ```
 //!
-//! That is the local folder's way, which `object_store` goes by itself once it is told to; a remote store acknowledges
-//! only what it keeps. Either way nobody sees a part of an upload.
+//! These are the steps in a local folder, which `object_store` takes with `with_fsync(true)`; a remote store
+//! acknowledges only durable objects. In both cases a partial upload is never visible.
 //!
-//! What nothing names is moved to `quarantine/<account id>/<upload id>.<since when>`, by renaming; a store that can't rename
-//! copies and then deletes. The installation's id stands in a small object named `installation`.
+//! Uploads that no payment names are renamed to `quarantine/<account id>/<upload id>.<milliseconds>`; a store without
+//! renaming copies and then deletes. The installation's id is a small object named `installation`.
 //!
-//! What it is not: it neither looks at the bytes nor knows which payment names them, keeps no index, serves nobody, and
-//! deletes nothing by itself.
+//! The store does not inspect the bytes, does not know which payment names them, keeps no index, and deletes only on
+//! request.
 
 mod failure;
 mod local;
@@ -32,7 +32,7 @@ use serront_core::primitives::time::Timestamp;
 
 pub use self::local::FolderUnusable;
 
-/// How many accounts are listed at once. Enough to hide a remote store's latency, few enough to be no burst.
+/// Accounts listed concurrently: enough to hide a remote store's latency, without a burst of requests.
 const ACCOUNTS_AT_ONCE: usize = 8;
 
 /// Receipts in an object store, each under `<account id>/<upload id>`.
@@ -48,15 +48,15 @@ impl fmt::Debug for ObjectReceipts {
 }
 
 impl ObjectReceipts {
-    /// In any object store. It must be durable when it acknowledges: remote stores are,
+    /// Receipts in any object store. An acknowledged object must be durable: remote stores guarantee it,
     /// [`LocalFileSystem`](object_store::local::LocalFileSystem) only with `with_fsync(true)`.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self { store }
     }
 
-    /// In a local folder, which is created if it is missing. It should be this store's alone: foreign files are passed
-    /// over, but `object_store` lists no folder that holds a name outside UTF-8.
+    /// Receipts in a local folder, which is created if it is missing. Use the folder for nothing else: foreign files
+    /// are ignored, but `object_store` can't list a folder with a name outside UTF-8.
     ///
     /// # Errors
     /// [`FolderUnusable`] if the folder can't be created or read.
@@ -77,7 +77,7 @@ impl ObjectReceipts {
         Ok(accounts)
     }
 
-    /// One account's uploads in ascending order, behind `after`.
+    /// One account's uploads after `after`, in ascending order.
     async fn uploads(
         &self,
         account_id: AccountId,
@@ -100,7 +100,7 @@ impl ObjectReceipts {
             })
             .try_collect()
             .await?;
-        // Stores promise no order.
+        // Stores guarantee no order.
         uploads.sort_unstable();
         Ok(uploads)
     }
@@ -124,7 +124,7 @@ impl ObjectReceipts {
         Ok(page)
     }
 
-    /// The bytes that lie there; `None` if there are none.
+    /// The bytes at this path; `None` if the object does not exist.
     async fn bytes(&self, location: &Path) -> Result<Option<Vec<u8>>, Error> {
         let found = async { self.store.get(location).await?.bytes().await };
         match found.await {
@@ -134,7 +134,7 @@ impl ObjectReceipts {
         }
     }
 
-    /// What is in quarantine of one account: each upload with the times since when, latest last.
+    /// One account's uploads in quarantine, each with the times of its moves, latest last.
     async fn quarantined_uploads(&self, account_id: AccountId) -> Result<BTreeMap<UploadId, Vec<Timestamp>>, Error> {
         let folder = path::of_quarantined_account(account_id);
         let mut uploads = BTreeMap::<UploadId, Vec<Timestamp>>::new();
@@ -148,8 +148,8 @@ impl ObjectReceipts {
         Ok(uploads)
     }
 
-    /// Where one upload lies in quarantine, the latest last. As a rule in one place: a store that moves by copying may have been
-    /// stopped in between.
+    /// The paths of one upload in quarantine, the latest last. Usually one: a store that moves by copying may have been
+    /// interrupted.
     async fn in_quarantine(&self, account_id: AccountId, upload_id: UploadId) -> Result<Vec<Path>, Error> {
         let times = self.quarantined_uploads(account_id).await?.remove(&upload_id).unwrap_or_default();
         Ok(times.into_iter().map(|since| path::of_quarantined(account_id, upload_id, since)).collect())
@@ -209,7 +209,7 @@ impl ObjectReceipts {
     }
 }
 
-/// A missing object is fine: another host was faster.
+/// Accepts a missing object, which another host has already moved or deleted.
 fn passing_over(done: Result<(), Error>) -> Result<(), Error> {
     match done {
         Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
@@ -235,7 +235,7 @@ impl Receipts for ObjectReceipts {
             {
                 return Ok(Some(bytes));
             }
-            // It may have been moved back between the two looks.
+            // It may have been moved back between the two reads.
             self.bytes(&place).await
         };
         found.await.map_err(failure::of)

@@ -1,4 +1,4 @@
-//! A connection that nobody reads ahead of.
+//! A connection without read-ahead.
 
 use std::fmt;
 use std::io;
@@ -10,12 +10,13 @@ use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Gives one byte to each read.
+/// Returns one byte per read.
 ///
-/// The mail library reads ahead into a buffer, and keeps it when STARTTLS turns to TLS. Whoever sits on the line could send answers
-/// behind the server's "go on", in the clear, and have them taken for answers from inside TLS: a mail would count as sent that
-/// nobody took. Read like this, the library has no more than the line that it asked for, and what was slipped in behind it breaks
-/// the handshake. A conversation is a few kilobytes, so the many small reads cost nothing that matters.
+/// The mail library reads ahead into a buffer, and keeps the buffer when STARTTLS switches to TLS. An attacker on the
+/// network could send plain-text answers after the server's "go ahead", and the library would take them for answers
+/// inside TLS: a mail would count as sent although no server accepted it. With single bytes the library has only the
+/// line that it asked for, and injected bytes break the handshake. A conversation is a few kilobytes, so the small
+/// reads do not matter.
 pub(super) struct ByteByByte(TcpStream);
 
 impl ByteByByte {

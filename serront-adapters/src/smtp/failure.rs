@@ -1,4 +1,4 @@
-//! What can go wrong, and the one place where it becomes the port's error.
+//! Failures, and their mapping to the port's error.
 
 use std::{fmt, io};
 
@@ -12,13 +12,13 @@ pub enum MailSetupError {
     /// The sender is not `Name <address>` or an address in ASCII.
     #[error("the sender must be written as \"Name <address>\"")]
     Sender,
-    /// The server's address is not understood.
+    /// The server's address is invalid.
     #[error(
         "the mail server must be smtp://[user:password@]host[:port][?tls=none|opportunistic|required] or \
          smtps://[user:password@]host[:port]"
     )]
     ServerUrl,
-    /// There is no certificate in what was given as one.
+    /// The given authority has no certificate.
     #[error("the mail server's authority must be certificates in PEM")]
     Authority,
     /// TLS can't be set up on this machine.
@@ -29,7 +29,7 @@ pub enum MailSetupError {
     Folder(#[source] io::Error),
 }
 
-/// A mail that was not sent. A server's answer is kept as its code only, since its text likes to repeat the recipient.
+/// A mail that was not sent. Keeps only the code of a server's answer, because its text often repeats the recipient.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MailFailure {
     #[error("the message can't be built")]
@@ -48,7 +48,7 @@ pub(super) enum MailFailure {
     WriteTimedOut,
 }
 
-/// What a mail server answered, without its text.
+/// A mail server's answer, without its text.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cause {
     /// 4xx.
@@ -91,7 +91,7 @@ impl From<MailFailure> for PortError {
             | MailFailure::AddressUnsupported
             | MailFailure::Refused(Cause::Never(_))
             | MailFailure::Unanswered(Cause::Never(_)) => Self::permanent(failure),
-            // A wrong password or sender is the host's mistake, which it has as long to mend as its policy goes on trying.
+            // A wrong password or sender is an error of the host, which can be corrected while the policy retries.
             MailFailure::Unreachable(_)
             | MailFailure::Refused(Cause::NotNow(_) | Cause::TimedOut | Cause::ConnectionFailed)
             | MailFailure::Unanswered(Cause::NotNow(_))

@@ -16,12 +16,12 @@ use tokio::time::timeout;
 use super::failure::{MailFailure, MailSetupError};
 use super::message::{self, Sender};
 
-/// Well inside the 20 s that the port allows.
+/// Well below the port's limit of 20 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// More than any number of writers, and of files left behind by crashes, that one mail will see.
+/// More than the writers of one mail, and the files that crashes may leave of it.
 const TEMPORARY_NAMES_MAX: u32 = 1_000;
 
-/// Writes each mail to `<mail id>.eml` in a folder. A mail whose file is there already is left as it is.
+/// Writes each mail to `<mail id>.eml` in a folder. An existing file is left unchanged.
 #[derive(Clone)]
 pub struct MailFiles {
     folder: PathBuf,
@@ -35,10 +35,10 @@ impl fmt::Debug for MailFiles {
 }
 
 impl MailFiles {
-    /// Writes into this folder, which is created if it is missing, from this sender (`Name <address>`).
+    /// Writes mails from this sender (`Name <address>`) into this folder, which is created if it is missing.
     ///
     /// # Errors
-    /// [`MailSetupError`] if the sender is not understood or the folder can't be created.
+    /// [`MailSetupError`] if the sender is invalid or the folder can't be created.
     pub fn new(folder: impl Into<PathBuf>, sender: &str) -> Result<Self, MailSetupError> {
         let folder = folder.into();
         let sender = Sender::parse(sender)?;
@@ -61,7 +61,7 @@ impl Mailer for MailFiles {
     }
 }
 
-/// Writes a file that is either not there or whole, and that stays once this returns.
+/// Writes a file atomically, and durably once this returns.
 fn write(folder: &Path, id: MailId, bytes: &[u8]) -> io::Result<()> {
     let path = folder.join(format!("{id}.eml"));
     if !path.try_exists()? {
@@ -75,13 +75,13 @@ fn write(folder: &Path, id: MailId, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// A file that no other writer has. Hidden and without `.eml`, so that nobody takes it for a mail.
+/// A new file that no other writer uses. Hidden and without `.eml`, so that it does not look like a mail.
 fn create_temporary(folder: &Path, id: MailId) -> io::Result<(PathBuf, File)> {
     for number in 0..TEMPORARY_NAMES_MAX {
         let path = folder.join(format!(".{id}.{}.{number}", process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        // A buyer's mail is nobody else's on this machine.
+        // Other users of this machine must not read a buyer's mail.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(&path) {
@@ -98,7 +98,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Elsewhere a folder can't be opened as a file, and a rename is durable by itself or not at all.
+/// On other systems a folder can't be opened as a file; the rename's durability depends on the system.
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())

@@ -19,14 +19,14 @@ use super::failure::{Cause, MailFailure, MailSetupError};
 use super::message::{self, Sender};
 use super::server::{self, Protection, Server};
 
-/// Well inside the 20 s that the port allows.
+/// Well below the port's limit of 20 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// A server's code for a command that needs a password or TLS first (RFC 4954, RFC 3207).
 const AUTHENTICATION_REQUIRED: u16 = 530;
-/// For the farewell, once the outcome is known.
+/// Time limit for `QUIT`, after the outcome is known.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sends mail by SMTP, over a connection of its own for each mail.
+/// Sends mail by SMTP, with a separate connection for each mail.
 #[derive(Clone)]
 pub struct SmtpMailer {
     server: Server,
@@ -41,7 +41,7 @@ impl fmt::Debug for SmtpMailer {
 }
 
 impl SmtpMailer {
-    /// Sends through this server, from this sender (`Name <address>`).
+    /// Sends mails from this sender (`Name <address>`) through this server.
     ///
     /// | address | protection | port, if not given |
     /// |---|---|---|
@@ -52,25 +52,25 @@ impl SmtpMailer {
     /// | `smtp://user:password@host` | as `required`; as `none` if the host is this machine | |
     /// | `smtp://host` | as `none` | |
     ///
-    /// User and password are percent-encoded. A path, if there is one, is the name that the server is greeted with.
+    /// User and password are percent-encoded. An optional path is the name for the greeting (`EHLO`).
     ///
     /// # Errors
-    /// [`MailSetupError`] if server or sender is not understood, or TLS can't be set up.
+    /// [`MailSetupError`] if the server's address or the sender is invalid, or TLS can't be set up.
     pub fn new(server_url: &str, sender: &str) -> Result<Self, MailSetupError> {
         Ok(Self { server: Server::parse(server_url, &[])?, sender: Sender::parse(sender)?, timeout: TIMEOUT })
     }
 
-    /// The same, with a server whose certificate is of an authority of one's own: `authority_pem` holds that authority's
-    /// certificate, or several, and they are trusted beside the system's.
+    /// The same for a server with a certificate of a private authority: `authority_pem` has one or more certificates,
+    /// which are trusted in addition to the system's.
     ///
     /// # Errors
-    /// As [`SmtpMailer::new`]; [`MailSetupError::Authority`] if there is no certificate in it.
+    /// As [`SmtpMailer::new`]; [`MailSetupError::Authority`] if `authority_pem` has no certificate.
     pub fn with_authority(server_url: &str, sender: &str, authority_pem: &[u8]) -> Result<Self, MailSetupError> {
         let server = Server::parse(server_url, &[server::authority(authority_pem)?])?;
         Ok(Self { server, sender: Sender::parse(sender)?, timeout: TIMEOUT })
     }
 
-    /// Gives up after this long instead of 15 s. The port allows at most 20 s.
+    /// Gives up after this time instead of 15 s. The port allows at most 20 s.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -81,7 +81,7 @@ impl SmtpMailer {
         let Server { host, port, protection, credentials, hello } = &self.server;
         let address = (host.as_str(), *port);
         let mut connection = match protection {
-            // Its own time-out would hold for each address anew; ours holds for all.
+            // The library's time-out would apply to each address separately; ours applies to all together.
             Protection::Wrapped(parameters) => {
                 AsyncSmtpConnection::connect_tokio1(address, None, hello, Some(parameters.clone()), None).await?
             }
@@ -103,7 +103,7 @@ impl SmtpMailer {
         Ok(connection)
     }
 
-    /// Everything before the message's first byte.
+    /// All steps before the message's first byte.
     async fn announce(
         &self,
         connection: &mut AsyncSmtpConnection,
@@ -117,11 +117,11 @@ impl SmtpMailer {
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        // Only such an address makes the message's bytes other than ASCII, and SMTPUTF8 implies 8BITMIME.
+        // Only such an address adds bytes outside ASCII to the message, and SMTPUTF8 implies 8BITMIME.
         if !bytes.is_ascii() {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        // Whether it takes mail of this sender, over such a connection, is not the recipient's doing.
+        // A refusal of the sender or the connection does not depend on the recipient.
         let kept_out = |error| MailFailure::Unreachable(Cause::from(error));
         let refused = |error| {
             let cause = Cause::from(error);
@@ -144,9 +144,9 @@ impl SmtpMailer {
         timeout_at(deadline, self.announce(connection, to, bytes))
             .await
             .unwrap_or(Err(MailFailure::Refused(Cause::TimedOut)))?;
-        // The line end that closes the text is sent with the dot behind it.
+        // The text's last line end is sent together with the dot that follows.
         let text = bytes.strip_suffix(b"\r\n").unwrap_or(bytes);
-        // From here on the server may have taken the mail although we never hear of it.
+        // After this the server may have accepted the mail even if its answer is lost.
         match timeout_at(deadline, connection.message(text)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(MailFailure::Unanswered(error.into())),
@@ -166,7 +166,7 @@ impl Mailer for SmtpMailer {
             .unwrap_or(Err(Cause::TimedOut))
             .map_err(MailFailure::Unreachable)?;
         let outcome = self.converse(&mut connection, deadline, to, &message.formatted()).await;
-        // Good manners only: whatever comes of it, the outcome stands. In the middle of a message it would be text.
+        // Only polite: its result does not change the outcome. In the middle of a message it would be part of the text.
         if !matches!(outcome, Err(MailFailure::Unanswered(_))) {
             let _ = timeout(QUIT_TIMEOUT, connection.abort()).await;
         }

@@ -1,4 +1,4 @@
-//! The message itself, the same for both ways out.
+//! The message, the same for both mailers.
 
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue, MessageId};
@@ -10,7 +10,7 @@ use url::Host;
 
 use super::failure::{MailFailure, MailSetupError};
 
-/// Who the mail is from.
+/// The mail's sender.
 #[derive(Clone)]
 pub(super) struct Sender(Mailbox);
 
@@ -23,10 +23,10 @@ impl Sender {
         }
         let mailbox: Mailbox = text.parse().map_err(|_| MailSetupError::Sender)?;
         let address: &str = mailbox.email.as_ref();
-        // The library's parser stops at what it does not understand; nothing may be left over.
+        // The library's parser stops at invalid text; no text may remain.
         let whole = text.ends_with('>') || text == address;
         // The domain is part of every Message-ID, which is ASCII.
-        // The library reads the header back when it builds a message, so that is tried here, once.
+        // The library parses the header again when it builds a message, so this is tried here once.
         if whole && address.is_ascii() && mailbox.to_string().parse::<Mailbox>().is_ok() {
             Ok(Self(mailbox))
         } else {
@@ -39,10 +39,10 @@ impl Sender {
     }
 }
 
-/// Builds the message. All of it but `Date` follows from the arguments.
+/// Builds the message. Everything except `Date` is determined by the arguments.
 pub(super) fn build(sender: &Sender, mail: &MailMessage) -> Result<Message, MailFailure> {
     let to = recipient(&mail.to).ok_or(MailFailure::Unbuildable)?;
-    // Given, so that the library does not parse names to find the addresses again.
+    // Set explicitly, so that the library does not parse names to find the addresses.
     let envelope =
         Envelope::new(Some(sender.0.email.clone()), vec![to.clone()]).map_err(|_| MailFailure::Unbuildable)?;
     let builder = Message::builder()
@@ -51,32 +51,34 @@ pub(super) fn build(sender: &Sender, mail: &MailMessage) -> Result<Message, Mail
         .to(Mailbox::new(shown_name(&mail.to_name), to))
         .subject(one_line(&mail.subject).trim())
         .header(MessageId::from(format!("<{}@{}>", mail.id, sender.0.email.domain())))
-        // Nobody's holiday notice answers a machine.
+        // Suppresses automatic replies.
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
         .date_now();
-    // The library makes pairs of line feeds, and leaves a carriage return that stands alone: neither does it escape a dot behind
-    // one (RUSTSEC-2026-0561, before 0.11.24).
+    // The library converts line feeds to CRLF but keeps a single carriage return, and does not escape a dot after one
+    // (RUSTSEC-2026-0561, before 0.11.24).
     let text = SinglePart::plain(plain_line_ends(&mail.text));
     let message = match &mail.html {
         None => builder.singlepart(text),
         Some(html) => {
-            // Ours, so that a repeat has the same bytes. Nobody who types a name knows the mail's id.
+            // Fixed, so that a repetition has the same bytes. User input can't contain it, because the mail's id is
+            // unknown.
             let alternatives = MultiPart::alternative().boundary(format!("=_{}", mail.id));
-            // Who understands both takes the last.
+            // Mail programs show the last alternative that they support.
             builder.multipart(alternatives.singlepart(text).singlepart(SinglePart::html(plain_line_ends(html))))
         }
     };
     message.map_err(|_| MailFailure::Unbuildable)
 }
 
-/// The name beside the recipient's address. One that holds an address, or words encoded by hand, is left out: some mail programs
-/// would show, or even take, the one in the name for the real one. So is one of dots and dashes alone, on which some fail.
+/// The name for the recipient's address. A name that contains an address or encoded words is left out, because some
+/// mail programs would show or use it instead of the real address. So is a name of dots and dashes alone, on which some
+/// fail.
 fn shown_name(name: &str) -> Option<String> {
     let name = one_line(name).trim().to_owned();
     Some(name).filter(|name| name.chars().any(char::is_alphanumeric) && !(name.contains('@') || name.contains("=?")))
 }
 
-/// The address as the mail library has it, its domain in ASCII: every server takes that.
+/// The address as the mail library's type, with its domain in ASCII, which every server accepts.
 fn recipient(address: &EmailAddress) -> Option<Address> {
     let parsed: Address = address.as_str().parse().ok()?;
     if parsed.domain().is_ascii() {

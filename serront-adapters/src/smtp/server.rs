@@ -1,4 +1,4 @@
-//! Which mail server, told as one address.
+//! A mail server, given as one address.
 
 use std::net::IpAddr;
 
@@ -35,16 +35,16 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Parses `smtp[s]://[user:password@]host[:port][/hello name][?tls=…]`, as the mail library writes it, with one
-    /// difference: where a password would cross a network in the clear, STARTTLS is required unless `tls=none` says
-    /// otherwise. The authorities are trusted beside the system's.
+    /// Parses `smtp[s]://[user:password@]host[:port][/hello name][?tls=…]` as the mail library does, with one
+    /// difference: if a password would cross a network in plain text, STARTTLS is required unless `tls=none` is given.
+    /// The authorities are trusted in addition to the system's.
     pub(super) fn parse(text: &str, authorities: &[Certificate]) -> Result<Self, MailSetupError> {
         let url = Url::parse(text).map_err(|_| MailSetupError::ServerUrl)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(MailSetupError::ServerUrl)?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let credentials = credentials(&url)?;
         let mut asked = url.query_pairs();
-        // What is mistyped must not mean: in the clear.
+        // A typing error must not disable TLS.
         let tls = match (asked.next(), asked.next(), url.fragment()) {
             (None, None, None) => None,
             (Some((name, value)), None, None) if name == "tls" => Some(value.into_owned()),
@@ -79,10 +79,10 @@ impl Server {
     }
 }
 
-/// The certificates in a PEM file, of which there must be one at least.
+/// The certificates of a PEM file, at least one.
 pub(super) fn authority(pem: &[u8]) -> Result<Certificate, MailSetupError> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    // The mail library takes a file without certificates for one that adds none.
+    // The mail library accepts a file without certificates.
     if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
         return Err(MailSetupError::Authority);
     }

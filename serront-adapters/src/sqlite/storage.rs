@@ -7,7 +7,7 @@ use serront_core::changes::idempotency::Kept;
 use serront_core::forward_port;
 use serront_core::funds::ledger::POSTED_WITHIN;
 use serront_core::ports::Clock;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::bound::{SqliteTransaction, lent};
 use super::money::{

@@ -1,4 +1,4 @@
-//! Ids that no two hosts give twice.
+//! Ids that are unique across hosts.
 
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,9 @@ use ulid::Ulid;
 
 /// Seeds each sequence with the time and 80 bits of the operating system's generator.
 ///
-/// The port has no failing case. Should the generator fail, the 80 bits are made of a mark of this process and a
-/// counter instead: still unique, but no longer unpredictable. That is bearable because ids are names, not secrets, and
-/// [`SystemSecrets`](crate::system::SystemSecrets) refuses in the same situation.
+/// The port can't fail. If the generator fails, the 80 bits are made from a mark of this process and a counter instead:
+/// still unique, but predictable. This is acceptable because ids are not secrets, and
+/// [`SystemSecrets`](crate::system::SystemSecrets) fails in the same situation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RandomIds;
 
@@ -32,18 +32,18 @@ fn random_bits() -> Option<u128> {
     Some(bytes.into_iter().fold(0, |bits, byte| bits << 8 | u128::from(byte)))
 }
 
-/// A sequence counts up from its seed, so two seeds stay this many bits apart.
+/// A sequence counts up from its seed, so seeds keep this many bits of distance.
 const SEQUENCE_BITS: u32 = 16;
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// 32 bits that mark the process and the moment, 32 that count, 16 left to the sequence.
+/// 32 bits that mark the process and the time, a counter of 32 bits, and 16 bits for the sequence.
 fn counted_bits() -> u128 {
     let count = COUNTER.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX);
     u128::from(mark()) << (32 + SEQUENCE_BITS) | u128::from(count) << SEQUENCE_BITS
 }
 
-/// Differs between processes by their id, the nanosecond, and where the system loaded them in memory.
+/// Differs between processes by process id, nanosecond and memory layout.
 fn mark() -> u32 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let place = (&raw const COUNTER).addr();

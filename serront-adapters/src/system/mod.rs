@@ -1,7 +1,7 @@
 //! Time, ids and secrets from the operating system: [`SystemClock`], [`RandomIds`] and [`SystemSecrets`].
 //!
-//! What it is not: a test's clock or a reproducible sequence of ids. It keeps no state but a counter, and it seeds
-//! nothing: every seed and every secret is drawn from the operating system's generator anew.
+//! For tests with a controlled clock and reproducible ids, use `serront_testkit::memory`. This module keeps no state
+//! except a counter, and no random generator: every seed and every secret comes from the operating system.
 
 mod clock;
 mod ids;

@@ -3,14 +3,14 @@
 use serront_core::accounts::key::SecretBytes;
 use serront_core::ports::{PortError, Secrets};
 
-/// Draws from the operating system's generator. There is no fallback: without it, nothing secret is made.
+/// Draws from the operating system's generator. There is no fallback: if it fails, no secret is created.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemSecrets;
 
 impl Secrets for SystemSecrets {
     fn draw(&self) -> Result<SecretBytes, PortError> {
         let mut bytes = SecretBytes::default();
-        // A generator that is not ready yet may be ready for the next request.
+        // The generator may be ready for the next request.
         getrandom::fill(&mut bytes).map_err(PortError::transient)?;
         Ok(bytes)
     }

@@ -1,8 +1,7 @@
-//! One request over a connection of its own, to addresses that were checked.
+//! One request over a separate connection, to checked addresses.
 //!
-//! What it is not: a client of a library's, which would read on as long as an answer's head goes on. Interim answers (1xx) may come
-//! without end, each complete and thrown away, and whoever reads them does nothing else meanwhile. So all that is read of a
-//! connection is bounded, from its first byte.
+//! A library's HTTP client would read interim answers (1xx) without a limit, so that a receiver could keep it busy
+//! forever. Here the bytes read from a connection are limited, from the first byte.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,17 +22,17 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-/// How much is read of one connection: the TLS handshake with its certificates, and an answer's head with every interim one.
+/// Bytes read from one connection: the TLS handshake with its certificates, and the heads of all answers.
 const READ_BYTES_MAX: u64 = 128 * 1024;
-/// How many of a name's addresses are tried. More would make a delivery a way to knock at many doors.
+/// Addresses of a name that are tried. More would let one delivery probe many hosts.
 const ADDRESSES_MAX: usize = 16;
 
-/// What bytes go to and come from, in plain or not.
+/// A byte stream, plain or encrypted.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects to the first of these addresses that lets it, each of which gets an even part of the time that is left.
+/// Connects to the first of these addresses that accepts; each gets an equal part of the remaining time.
 pub(super) async fn connect(addresses: &[IpAddr], port: u16, time: Duration) -> io::Result<Box<dyn Stream>> {
     let begun = Instant::now();
     let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -50,15 +49,15 @@ pub(super) async fn connect(addresses: &[IpAddr], port: u16, time: Duration) -> 
     Err(failed)
 }
 
-/// Ends for its reader after so many bytes.
+/// Limits the bytes that can be read.
 fn bounded(stream: TcpStream) -> Box<dyn Stream> {
-    // Without it a delivery is slower, and nothing else.
+    // A failure here only makes the delivery slower.
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
     Box::new(join(read.take(READ_BYTES_MAX), write))
 }
 
-/// The same, encrypted, to whoever proves to have this name.
+/// The same with TLS, to a server with a valid certificate for this name.
 pub(super) async fn encrypt(
     stream: Box<dyn Stream>,
     name: ServerName<'static>,
@@ -67,14 +66,14 @@ pub(super) async fn encrypt(
     Ok(Box::new(TlsConnector::from(config).connect(name, stream).await?))
 }
 
-/// Sends a request, and answers the status that comes back. What follows the head is not read.
+/// Sends a request and returns the answer's status. The body is not read.
 pub(super) async fn exchange(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> hyper::Result<u16> {
     let (mut sender, connection) =
         http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream)).await?;
     let answer = pin!(sender.send_request(request));
     let answer = match select(answer, pin!(connection)).await {
         Either::Left((answer, _)) => answer,
-        // The connection has ended, and left what it knows.
+        // The connection has ended, and its error is available.
         Either::Right((_, answer)) => answer.await,
     };
     Ok(answer?.status().as_u16())

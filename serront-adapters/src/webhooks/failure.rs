@@ -1,4 +1,4 @@
-//! What can go wrong, and the one place where it becomes a text: short, always the same, without address or secret.
+//! Failures and their texts, which are short and constant, without addresses or secrets.
 
 use std::error::Error;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) fn timed_out() -> String {
     "timed out".to_owned()
 }
 
-/// Why there is no connection.
+/// The text for a failed connection.
 pub(super) fn unconnected(error: &io::Error) -> String {
     text_of_cause(error).unwrap_or_else(|| "connection failed".to_owned())
 }
@@ -44,7 +44,7 @@ pub(super) fn unsendable() -> String {
     "request could not be made".to_owned()
 }
 
-/// Why there was no answer.
+/// The text for a missing answer.
 pub(super) fn unanswered(error: &hyper::Error) -> String {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -61,7 +61,7 @@ fn text_of_cause(error: &(dyn Error + 'static)) -> Option<String> {
         return Some("TLS failed".to_owned());
     }
     let error = error.downcast_ref::<io::Error>()?;
-    // An io::Error that wraps another does not name it as its source.
+    // An `io::Error` that wraps another error does not return it as its source.
     if let Some(inner) = error.get_ref() {
         return text_of_cause(inner);
     }

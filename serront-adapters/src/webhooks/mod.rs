@@ -1,15 +1,15 @@
 //! Webhooks: [`HttpSink`] posts signed events to the sellers' systems.
 //!
 //! ```text
-//! check_target ─▶ address' form ─▶ Resolve ─▶ every address allowed?              (at registration)
-//! post ─▶ address' form ─▶ connection ─▶ Resolve ─▶ every address allowed? ─▶ POST ─▶ status
+//! check_target ─▶ syntax of URL ─▶ Resolve ─▶ every address allowed?              (at registration)
+//! post ─▶ syntax of URL ─▶ connection ─▶ Resolve ─▶ every address allowed? ─▶ POST ─▶ status
 //! ```
 //!
-//! The connection goes to the very addresses that were checked a moment before, so a name that changes its mind between
-//! registration and delivery gains nothing. Every post has a connection of its own, and is checked anew.
+//! The connection uses exactly the addresses that were just checked, so that a name that resolves differently after
+//! registration gains nothing. Every post is checked again, and has a separate connection.
 //!
-//! What it is not: it does not sign (the core does), does not retry, follows no redirect, uses no proxy, keeps no
-//! cookie, never waits for the answer's body, and reads so much of an answer and no more, whatever it begins with.
+//! The sink does not sign (the core does), does not retry, follows no redirect, uses no proxy, keeps no cookies, does
+//! not read the answer's body, and limits the bytes that it reads of an answer.
 
 mod connection;
 mod failure;
@@ -43,15 +43,15 @@ pub use self::target::{Reach, Targets, reach};
 use self::connection::Stream;
 use self::resolve::Guarded;
 
-/// The wire contract's: a 2xx within 10 s is success.
+/// The wire contract's limit: a 2xx within 10 s is a success.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Leaves the rest of the time to the receiver.
+/// Leaves the rest of the time for the receiver.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A name that takes longer to resolve could not be delivered to in time.
+/// A name that takes longer to resolve leaves too little time for the delivery.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many registrations may have a name looked up at once. Deliveries are not among them: they have places of their own.
+/// Concurrent lookups for registrations. Deliveries have separate limits.
 const CHECKS_MAX: usize = 64;
-/// How long a registration waits for its turn.
+/// Time that a registration waits for a free lookup.
 const CHECK_WAIT: Duration = Duration::from_secs(2);
 const SENDER: &str = "Serront-Webhooks/1.0";
 
@@ -73,7 +73,7 @@ impl fmt::Debug for HttpSink {
 }
 
 impl HttpSink {
-    /// With the wire contract's time-outs and the system's resolver. Needs a tokio runtime when it is used.
+    /// A sink with the wire contract's time-outs and the system's resolver. Its calls need a tokio runtime.
     ///
     /// # Errors
     /// [`SinkSetupError`] if TLS can't be set up on this machine.
@@ -81,7 +81,7 @@ impl HttpSink {
         Self::builder(targets).build()
     }
 
-    /// For other time-outs or another resolver.
+    /// A builder, for other time-outs or another resolver.
     pub fn builder(targets: Targets) -> HttpSinkBuilder {
         HttpSinkBuilder {
             targets,
@@ -99,14 +99,14 @@ impl HttpSink {
         connection::exchange(stream, request).await.map_err(|error| failure::unanswered(&error))
     }
 
-    /// A connection to addresses that are checked here.
+    /// Checks the addresses and connects.
     async fn connect(&self, url: &Url) -> Result<Box<dyn Stream>, String> {
         let (addresses, name) = match url.host().ok_or_else(failure::unsendable)? {
             Host::Domain(name) => {
                 let addresses = self.names.lookup(name).await.map_err(|refused| failure::refused(&refused))?;
                 (addresses, ServerName::try_from(name.to_owned()).ok())
             }
-            // These were checked with the form.
+            // Literal addresses were checked with the URL.
             Host::Ipv4(address) => of_address(address.into()),
             Host::Ipv6(address) => of_address(address.into()),
         };
@@ -128,7 +128,7 @@ fn of_address(address: IpAddr) -> (Vec<IpAddr>, Option<ServerName<'static>>) {
     (vec![address], Some(address.into()))
 }
 
-/// What is sent; `None` if it can't be.
+/// The request; `None` if it can't be built.
 fn request(url: &Url, post: &Post) -> Option<Request<Full<Bytes>>> {
     let request = Request::post(&url[Position::BeforePath..Position::AfterQuery])
         .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
@@ -147,7 +147,7 @@ fn request(url: &Url, post: &Post) -> Option<Request<Full<Bytes>>> {
 impl Sink for HttpSink {
     async fn check_target(&self, url: &str) -> Result<(), TargetError> {
         let url = self.targets.parse(url)?;
-        // An address instead of a name was checked with the form.
+        // A literal address was checked with the URL.
         let Some(name) = url.domain() else { return Ok(()) };
         let Ok(Ok(_turn)) = timeout(CHECK_WAIT, self.checks.acquire()).await else {
             return Err(TargetError::Busy);
@@ -182,31 +182,31 @@ impl fmt::Debug for HttpSinkBuilder {
 }
 
 impl HttpSinkBuilder {
-    /// Resolves names with this instead of the system's resolver. What it answers is checked all the same.
+    /// Resolves names with this instead of the system's resolver. Its answers are checked as well.
     pub fn resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
         self.resolver = resolver;
         self
     }
 
-    /// Gives up a post after this long instead of 10 s, which is also the most that the port allows.
+    /// Gives up a post after this time instead of 10 s, which is also the port's limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Gives up connecting after this long instead of 5 s.
+    /// Gives up connecting after this time instead of 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Gives up resolving a name after this long instead of 5 s.
+    /// Gives up resolving a name after this time instead of 5 s.
     pub fn resolve_timeout(mut self, timeout: Duration) -> Self {
         self.resolve_timeout = timeout;
         self
     }
 
-    /// The sink.
+    /// Builds the sink.
     ///
     /// # Errors
     /// [`SinkSetupError`] if TLS can't be set up on this machine.
@@ -218,7 +218,8 @@ impl HttpSinkBuilder {
     }
 }
 
-/// The platform's certificates, and a provider of our own: a library does not set one for the whole process.
+/// The platform's certificates. The crypto provider is passed explicitly, because a library must not set one for the
+/// whole process.
 fn tls(targets: Targets) -> Result<ClientConfig, SinkSetupError> {
     let builder = || {
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -227,7 +228,7 @@ fn tls(targets: Targets) -> Result<ClientConfig, SinkSetupError> {
     };
     let mut config = match (builder()?.with_platform_verifier(), targets) {
         (Ok(builder), _) => builder.with_no_client_auth(),
-        // A bare container has no certificates. In development plain http goes on, and https fails.
+        // A minimal container has no certificates. In development plain http then works, and https fails.
         (Err(_), Targets::Development) => {
             builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }

@@ -1,4 +1,4 @@
-//! Names, and the check of what they resolve to.
+//! Resolution of names, and the check of their addresses.
 
 use std::fmt;
 use std::io;
@@ -19,35 +19,35 @@ use tokio::time::timeout;
 
 use super::target::{NOT_PUBLIC, Targets, UNRESOLVED};
 
-/// Resolves names. A host may bring its own resolver; a test brings one that it controls.
+/// Resolves names. A host may use another resolver; a test uses one that it controls.
 #[async_trait]
 pub trait Resolve: Send + Sync {
     /// Every address of this name.
     ///
-    /// - Must not check anything: the sink checks every address that it is told.
+    /// - Must not check the addresses: the sink checks every one.
     /// - May be dropped before it returns.
     ///
     /// # Errors
-    /// Any; a name that does not resolve is refused, whatever the reason.
+    /// Any error: a name that does not resolve is refused for every reason.
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// How long a name server's answer is waited for, and how often the question is asked again, of the next one. Both tries together
-/// leave time for a connection.
+/// Time limit of one query, and the number of repetitions with the next name server. All tries together leave time for
+/// a connection.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 const REPEATS: usize = 1;
-/// After this long the system's files are read again: name servers move, and nobody restarts a host for that.
+/// The system's files are read again after this time, because name servers change without a restart of the host.
 const FILES_KEPT: Duration = Duration::from_secs(30);
 
-/// Asks the name servers that the system names (`/etc/resolv.conf`), after a look at its hosts file.
+/// Queries the system's name servers (`/etc/resolv.conf`), after its hosts file.
 ///
-/// What it is not: the C library's resolver. A lookup there holds a thread until its time is over, also when nobody waits for it
-/// any more, so a few hundred names whose servers are silent would take the threads of everything else. Here a lookup that is
-/// dropped has ended. Nothing is remembered, so a name is asked for again each time; a name is absolute, so no search domain
-/// is tried; and no other source of names (mDNS, NIS) is known.
+/// It does not use the C library's resolver, whose lookups block a thread until their time-out, even if the caller has
+/// given up: a few hundred names with silent servers would use up the runtime's threads. Here dropping a lookup ends
+/// it. There is no cache. Names are absolute, so no search domain is tried, and other sources of names (mDNS, NIS) are
+/// not supported.
 #[derive(Clone, Default)]
 pub struct SystemResolver {
-    /// Those to ask instead of the system's.
+    /// Name servers to use instead of the system's.
     servers: Option<Arc<[SocketAddr]>>,
     read: Arc<Mutex<Option<(Instant, TokioResolver)>>>,
 }
@@ -59,13 +59,13 @@ impl fmt::Debug for SystemResolver {
 }
 
 impl SystemResolver {
-    /// Asks these name servers instead of those that the system names. The hosts file counts all the same.
+    /// Queries these name servers instead of the system's. The hosts file is still used.
     #[must_use]
     pub fn asking(servers: &[SocketAddr]) -> Self {
         Self { servers: Some(servers.into()), read: Arc::default() }
     }
 
-    /// By what the files said a moment ago. Both are small, and read rarely: no thread has to be found for that.
+    /// The resolver for the system's files. They are small and read rarely, so they are read without another thread.
     fn current(&self) -> io::Result<TokioResolver> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, resolver)) = read.as_ref()
@@ -75,7 +75,7 @@ impl SystemResolver {
         }
         let (config, system) = match &self.servers {
             Some(servers) => (asking(servers), ResolverOpts::default()),
-            // As the C library does where the file is missing or names none.
+            // As the C library does if the file is missing or names no server.
             None => read_system_conf()
                 .unwrap_or_else(|_| (asking(&[(Ipv4Addr::LOCALHOST, 53).into()]), ResolverOpts::default())),
         };
@@ -98,12 +98,12 @@ fn asking(servers: &[SocketAddr]) -> ResolverConfig {
     ResolverConfig::from_parts(None, Vec::new(), servers.iter().map(server).collect())
 }
 
-/// What the system says about how its servers are to be asked, and what has to hold here.
+/// The system's options for queries, with the limits required here.
 fn options(mut options: ResolverOpts) -> ResolverOpts {
     options.timeout = options.timeout.min(ANSWER_TIME_MAX);
     options.attempts = REPEATS;
-    // One after the other: a silent name takes three sockets for each of its two questions, and as many again for each
-    // further server that is asked at once.
+    // One server after the other: a silent name takes three sockets for each of its two queries, and concurrent queries
+    // to more servers would multiply them.
     options.num_concurrent_reqs = 1;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.use_hosts_file = ResolveHosts::Always;
@@ -139,7 +139,7 @@ impl Guarded {
             Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
             Ok(Ok(_) | Err(_)) | Err(_) => return Err(UNRESOLVED),
         };
-        // One bad address spoils the name: which of them a connection takes is not ours to choose.
+        // One forbidden address refuses the whole name, because it is not known which address a connection would use.
         if addresses.iter().all(|address| self.targets.allow(*address)) { Ok(addresses) } else { Err(NOT_PUBLIC) }
     }
 }

@@ -1,4 +1,4 @@
-//! Which addresses may be posted to. Pure: it resolves nothing.
+//! The addresses that may be posted to. Pure: it resolves no names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,50 +12,50 @@ const NO_HTTPS: TargetRefused = TargetRefused("must begin with https://");
 const NO_HTTP: TargetRefused = TargetRefused("must begin with https:// or http://");
 const USERINFO: TargetRefused = TargetRefused("must not hold a user name or password");
 
-/// Whom the sink posts to.
+/// The targets that the sink posts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Targets {
-    /// Public addresses, by https.
+    /// Public addresses, over https.
     Public,
-    /// Those, and this machine as well, by http too. For development only.
+    /// Also this machine, and also over http. For development only.
     Development,
 }
 
-/// How far an address reaches.
+/// The reach of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Routed on the internet.
     Public,
     /// This machine.
     Loopback,
-    /// Anything else, private networks included: never a seller's system. Cloud metadata services live here.
+    /// All others, including private networks and cloud metadata services: never a seller's system.
     Special,
 }
 
-/// Which IPv4 addresses are not public: network, length of its prefix, reach (IANA's special-purpose
-/// registry, and one cloud's own).
+/// IPv4 addresses that are not public: network, prefix length, reach (IANA's special-purpose registry, and one cloud's
+/// address).
 const SPECIAL_V4: [(Ipv4Addr, u32, Reach); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, Reach::Special),          // this network
     (Ipv4Addr::new(10, 0, 0, 0), 8, Reach::Special),         // private
     (Ipv4Addr::new(100, 64, 0, 0), 10, Reach::Special),      // shared by carriers
     (Ipv4Addr::new(127, 0, 0, 0), 8, Reach::Loopback),       // loopback
-    (Ipv4Addr::new(168, 63, 129, 16), 32, Reach::Special), // a public address that Azure answers by itself, per machine
-    (Ipv4Addr::new(169, 254, 0, 0), 16, Reach::Special),   // link-local
-    (Ipv4Addr::new(172, 16, 0, 0), 12, Reach::Special),    // private
-    (Ipv4Addr::new(192, 0, 0, 0), 24, Reach::Special),     // protocol assignments
-    (Ipv4Addr::new(192, 0, 2, 0), 24, Reach::Special),     // documentation
-    (Ipv4Addr::new(192, 88, 99, 0), 24, Reach::Special),   // 6to4 relays, withdrawn
-    (Ipv4Addr::new(192, 168, 0, 0), 16, Reach::Special),   // private
-    (Ipv4Addr::new(198, 18, 0, 0), 15, Reach::Special),    // benchmarking
-    (Ipv4Addr::new(198, 51, 100, 0), 24, Reach::Special),  // documentation
-    (Ipv4Addr::new(203, 0, 113, 0), 24, Reach::Special),   // documentation
-    (Ipv4Addr::new(224, 0, 0, 0), 4, Reach::Special),      // multicast
-    (Ipv4Addr::new(240, 0, 0, 0), 4, Reach::Special),      // reserved
+    (Ipv4Addr::new(168, 63, 129, 16), 32, Reach::Special),   // a public address that Azure answers on every machine
+    (Ipv4Addr::new(169, 254, 0, 0), 16, Reach::Special),     // link-local
+    (Ipv4Addr::new(172, 16, 0, 0), 12, Reach::Special),      // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24, Reach::Special),       // protocol assignments
+    (Ipv4Addr::new(192, 0, 2, 0), 24, Reach::Special),       // documentation
+    (Ipv4Addr::new(192, 88, 99, 0), 24, Reach::Special),     // 6to4 relays, withdrawn
+    (Ipv4Addr::new(192, 168, 0, 0), 16, Reach::Special),     // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15, Reach::Special),      // benchmarking
+    (Ipv4Addr::new(198, 51, 100, 0), 24, Reach::Special),    // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24, Reach::Special),     // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4, Reach::Special),        // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4, Reach::Special),        // reserved
     (Ipv4Addr::new(255, 255, 255, 255), 32, Reach::Special), // broadcast
 ];
 
-/// What is not public although it lies in 2000::/3, the only part of IPv6 that is routed on the internet. Outside of
-/// it are loopback, unique local, link-local, site-local, multicast, discard and every reserved range.
+/// Addresses in 2000::/3, the only part of IPv6 that is routed on the internet, that are not public. Outside of it are
+/// loopback, unique local, link-local, site-local, multicast, discard and every reserved range.
 const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments, with Teredo and benchmarking
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
@@ -75,10 +75,10 @@ fn in_v6(address: Ipv6Addr, (network, prefix): (Ipv6Addr, u32)) -> bool {
     (address.to_bits() ^ network.to_bits()).leading_zeros() >= prefix
 }
 
-/// How far this address reaches.
+/// The reach of this address.
 ///
-/// An IPv4 address wrapped in an IPv6 one (mapped, or behind NAT64's well-known prefix) reaches as far as it does alone:
-/// on a network with IPv6 only, that is how a public IPv4 receiver looks.
+/// An IPv4 address in an IPv6 one (mapped, or with NAT64's well-known prefix) has its own reach, because a public IPv4
+/// receiver looks like this on a network with IPv6 only.
 #[must_use]
 pub fn reach(address: IpAddr) -> Reach {
     match address {
@@ -116,8 +116,8 @@ impl Targets {
         }
     }
 
-    /// Checks the form of a target, and its address if it names one instead of a host. The parser is the HTTP client's
-    /// own, so both see the same host: `0x7f.1`, `2130706433` and `127.0.0.1.` are all 127.0.0.1.
+    /// Checks the syntax of a target, and its address if it has one instead of a name. The HTTP client uses the same
+    /// parser, so both see the same host: `0x7f.1`, `2130706433` and `127.0.0.1.` are all 127.0.0.1.
     pub(super) fn parse(self, text: &str) -> Result<Url, TargetRefused> {
         let url = Url::parse(text).map_err(|_| NO_URL)?;
         match (self, url.scheme()) {
@@ -129,7 +129,7 @@ impl Targets {
             return Err(USERINFO);
         }
         let address = match url.host().ok_or(NO_URL)? {
-            // A final dot makes a name absolute; a name of dots alone is none.
+            // A final dot makes a name absolute; dots alone are not a name.
             Host::Domain(name) if name.trim_end_matches('.').is_empty() => return Err(NO_URL),
             Host::Domain(_) => return Ok(url),
             Host::Ipv4(address) => IpAddr::V4(address),

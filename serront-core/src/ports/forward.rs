@@ -38,7 +38,7 @@
 macro_rules! forward_port {
     (impl$(<$storage:ident>)? $port:ident for $wrapper:ty { $body:ident! }) => {
         const _: () = {
-            use $crate::ports::signatures::*;
+            use $crate::ports::prelude::*;
             $crate::port_signatures! { $port [$crate::forward_port] [@impl [$($storage)?] [$wrapper] $body] }
         };
     };

@@ -38,9 +38,10 @@ mod environment;
 mod forward;
 mod mail;
 mod plugipay;
+pub mod prelude;
 mod receipts;
 mod sealing;
-pub mod signatures;
+mod signatures;
 mod sink;
 mod storage;
 

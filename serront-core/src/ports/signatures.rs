@@ -1,14 +1,10 @@
-//! Every name in the signatures of the storage port and of the receipts' store, for adapters and wrappers:
-//! `use serront_core::ports::signatures::*`. [`forward_port!`](crate::forward_port) imports all of it too.
+//! Every type in the signatures of the storage port and of the receipts' store.
 
 pub use std::time::Duration;
 
 pub use async_trait::async_trait;
 
-pub use super::{
-    AccountReads, Bookkeeping, CommitError, Commits, Credentials, FundsReads, OnlineReads, OperatorReads, OrderReads,
-    Outbox, PortError, QuarantinedReceipt, Receipts, RecordError, ShopReads, StoredReceipt, Upkeep, WebhookReads,
-};
+pub use super::PortError;
 pub use crate::accounts::key::KeyRecord;
 pub use crate::accounts::sealed::SealedSecret;
 pub use crate::changes::change::{ChangeSet, Committed};

@@ -1,31 +1,30 @@
 //! Runs the simulator from the command line: `sim --seeds N --first SEED`, or `sim --bugs`.
 //!
-//! It exits with 1 at the first seed that fails, with 2 if it does not understand what it is asked. Its last line is a
-//! summary.
+//! Exits with 1 at the first seed that fails, and with 2 on invalid arguments. The last line is a summary.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serront_core::policy::Policy;
-use serront_testkit::sim::{Bug, Caught, Outcome, Simulation, bug_table, catch_bugs};
+use serront_testkit::sim::{Bug, Caught, RunReport, Simulation, bug_table, catch_bugs};
 
 const USAGE: &str = "\
 usage: sim [--seeds N] [--first SEED] [--bug NAME] [--trace | --dead-receivers]
        sim --bugs
 
-  --seeds N      how many seeds to run (300)
-  --first SEED   the first of them (0)
-  --bug NAME     with this bug planted
+  --seeds N      number of seeds to run (300)
+  --first SEED   the first seed (0)
+  --bug NAME     plant this bug
   --trace        print the trace of each run
   --dead-receivers
-                 two hundred dead receivers beside live ones, under the contract's own figures
+                 two hundred dead receivers and a few live ones, under the contract's policy
   --bugs         plant each bug in turn, and print what catches it
 ";
 
-/// Within so many seeds each planted bug has to be caught.
+/// Each planted bug must be caught within this many seeds.
 const BUG_SEEDS: u64 = 200;
 
-struct Asked {
+struct Arguments {
     seeds: u64,
     first: u64,
     bug: Option<Bug>,
@@ -34,28 +33,28 @@ struct Asked {
     bugs: bool,
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Asked> {
-    let mut asked = Asked { seeds: 300, first: 0, bug: None, trace: false, dead_receivers: false, bugs: false };
-    while let Some(argument) = arguments.next() {
+fn parse(mut given: impl Iterator<Item = String>) -> Option<Arguments> {
+    let mut arguments = Arguments { seeds: 300, first: 0, bug: None, trace: false, dead_receivers: false, bugs: false };
+    while let Some(argument) = given.next() {
         match argument.as_str() {
-            "--seeds" => asked.seeds = arguments.next()?.parse().ok()?,
-            "--first" => asked.first = arguments.next()?.parse().ok()?,
-            "--bug" => asked.bug = Some(Bug::parse(&arguments.next()?)?),
-            "--trace" => asked.trace = true,
-            "--dead-receivers" => asked.dead_receivers = true,
-            "--bugs" => asked.bugs = true,
+            "--seeds" => arguments.seeds = given.next()?.parse().ok()?,
+            "--first" => arguments.first = given.next()?.parse().ok()?,
+            "--bug" => arguments.bug = Some(Bug::parse(&given.next()?)?),
+            "--trace" => arguments.trace = true,
+            "--dead-receivers" => arguments.dead_receivers = true,
+            "--bugs" => arguments.bugs = true,
             _ => return None,
         }
     }
-    Some(asked)
+    Some(arguments)
 }
 
 fn main() -> ExitCode {
-    let Some(asked) = parse(std::env::args().skip(1)) else {
+    let Some(arguments) = parse(std::env::args().skip(1)) else {
         eprint!("{USAGE}");
         return ExitCode::from(2);
     };
-    if asked.bugs { bugs() } else { seeds(&asked) }
+    if arguments.bugs { bugs() } else { seeds(&arguments) }
 }
 
 fn bugs() -> ExitCode {
@@ -64,43 +63,43 @@ fn bugs() -> ExitCode {
     if caught.iter().all(|caught| caught.by.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn seeds(asked: &Asked) -> ExitCode {
+fn seeds(arguments: &Arguments) -> ExitCode {
     let simulation =
-        if asked.dead_receivers { Simulation::new().with_policy(Policy::default()) } else { Simulation::new() };
-    let simulation = match asked.bug {
+        if arguments.dead_receivers { Simulation::new().with_policy(Policy::default()) } else { Simulation::new() };
+    let simulation = match arguments.bug {
         None => simulation,
         Some(bug) => simulation.with_bug(bug),
     };
     let begin = Instant::now();
     let mut simulated = Duration::ZERO;
-    for seed in asked.first..asked.first.saturating_add(asked.seeds) {
-        let outcome = match (asked.dead_receivers, asked.trace) {
+    for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
+        let report = match (arguments.dead_receivers, arguments.trace) {
             (true, _) => simulation.run_beside_dead_receivers(seed),
             (false, true) => simulation.trace(seed),
             (false, false) => simulation.run(seed),
         };
-        simulated += outcome.simulated;
-        if let Some(trace) = &outcome.trace {
+        simulated += report.simulated;
+        if let Some(trace) = &report.trace {
             print!("{trace}");
         }
-        if outcome.violation.is_some() {
-            explain(&simulation, asked, &outcome);
-            println!("{}, failed at seed {seed}", summary(seed - asked.first + 1, simulated, begin.elapsed()));
+        if report.violation.is_some() {
+            explain(&simulation, arguments, &report);
+            println!("{}, failed at seed {seed}", summary(seed - arguments.first + 1, simulated, begin.elapsed()));
             return ExitCode::FAILURE;
         }
     }
-    println!("{}, nothing found", summary(asked.seeds, simulated, begin.elapsed()));
+    println!("{}, nothing found", summary(arguments.seeds, simulated, begin.elapsed()));
     ExitCode::SUCCESS
 }
 
-fn explain(simulation: &Simulation, asked: &Asked, outcome: &Outcome) {
-    let Some(violation) = &outcome.violation else { return };
-    let planted = asked.bug.map(|bug| format!(" --bug {}", bug.name())).unwrap_or_default();
-    let scene = if asked.dead_receivers { " --dead-receivers" } else { "" };
+fn explain(simulation: &Simulation, arguments: &Arguments, report: &RunReport) {
+    let Some(violation) = &report.violation else { return };
+    let planted = arguments.bug.map(|bug| format!(" --bug {}", bug.name())).unwrap_or_default();
+    let scene = if arguments.dead_receivers { " --dead-receivers" } else { "" };
     println!("{violation}");
-    println!("reproduce: scripts/sim --first {} --seeds 1{planted}{scene}", outcome.seed);
-    if !asked.dead_receivers {
-        println!("{}", simulation.shrink(outcome.seed, &violation.invariant));
+    println!("reproduce: scripts/sim --first {} --seeds 1{planted}{scene}", report.seed);
+    if !arguments.dead_receivers {
+        println!("{}", simulation.shrink(report.seed, &violation.invariant));
     }
 }
 

@@ -12,16 +12,14 @@ use serront_core::snapshots::{DeliveryFilter, OrderFilter};
 use super::Harness;
 use super::bench::{Bench, Landed, exact, landed, limit};
 
-/// Every read method, asked by one account for another's ids.
+/// Every read method finds nothing under another account's ids.
 pub async fn another_accounts_things_read_as_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.world.receipt_uploads().upload(&placed.token, "image/png", samples::PNG).await.unwrap();
     bench.lands(&bench.confirming(&placed, None).await).await;
     let delivery = bench.all_deliveries(seller.account_id, &DeliveryFilter::default()).await.remove(0);
-    let (stranger, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let stranger = bench.opened().await;
     let nobody = bench.context(None).ids.account();
     let storage = bench.storage();
     assert_eq!(storage.account(nobody, None).await.unwrap(), None);
@@ -53,10 +51,9 @@ pub async fn another_accounts_things_read_as_nothing(harness: &impl Harness) {
     assert_eq!(delivery.status, EffectStatus::Pending);
 }
 
-/// Another account's row is not there, so no version guards it and no write reaches it.
+/// Guards and writes do not find another account's row.
 pub async fn another_accounts_rows_are_not_written(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let other = bench.world.seller("other").await;
     let snapshot = bench.snapshot(seller.account_id, placed.id).await;
@@ -91,7 +88,7 @@ pub async fn another_accounts_rows_are_not_written(harness: &impl Harness) {
         let result = landed(&bench.commit(&change).await);
         assert!(!matches!(result, Landed::Yes(_)), "{said}: {result:?}");
     }
-    // A use of the other's key by the wrong account notes nothing.
+    // A key's use is not recorded for the wrong account.
     bench.storage().touch_key(other.account_id, seller.key_id, std::time::Duration::ZERO).await.unwrap();
     assert_eq!(bench.picture(seller.account_id).await, seller_before);
     assert_eq!(bench.picture(other.account_id).await, other_before);

@@ -1,5 +1,5 @@
-//! What the cases share: a world over the harness's storage, change sets made by the real decisions, and a picture of
-//! everything that can be read.
+//! Helpers of the cases: a world over the harness's storage, change sets of the real decisions, and a view of all
+//! readable data.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,13 +11,17 @@ use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Committed, Guar
 use serront_core::changes::effect::{Attempt, Delivery, DeliveryRecord, Effect, EffectId, EffectStatus, Errand, Lane};
 use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{self, Context, Decision, OrderPatch, PlaceOrder};
+use serront_core::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
 use serront_core::orders::audit::AuditRecord;
+use serront_core::orders::exception_kind::ExceptionKind;
 use serront_core::orders::marked::MarkedText;
 use serront_core::orders::order::{Language, OrderInput, WorkCounts};
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{Clock, CommitError, Ids, PortErrorKind, RecordError, Secrets, WorkStorage};
 use serront_core::primitives::ids::{AccountId, DeliveryId, OrderId, SubscriptionId};
+use serront_core::primitives::money::Rupiah;
 use serront_core::primitives::page::Limit;
+use serront_core::primitives::provider::SessionId;
 use serront_core::primitives::tier::Tier;
 use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
@@ -30,10 +34,10 @@ use super::Harness;
 use crate::memory::ManualClock;
 use crate::world::{self, Placed, Seller, World};
 
-/// A lease that no case waits out by accident.
+/// A lease longer than any case waits unintentionally.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 
-/// A world over the harness's storage, on the storage's own time.
+/// A world over the harness's storage, with the storage's time.
 pub(super) struct Bench<'h, H: ?Sized> {
     harness: &'h H,
     pub(super) world: Arc<World<dyn WorkStorage>>,
@@ -45,11 +49,25 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         Self { harness, world: Arc::new(World::over(harness.storage(), clock)) }
     }
 
+    /// A new bench with a seller.
+    pub(super) async fn with_seller(harness: &'h H) -> (Self, Seller) {
+        let bench = Self::new(harness);
+        let seller = bench.world.seller("studio").await;
+        (bench, seller)
+    }
+
+    /// A new bench with a seller and an order.
+    pub(super) async fn with_order(harness: &'h H) -> (Self, Seller, Placed) {
+        let bench = Self::new(harness);
+        let (seller, placed) = bench.world.seller_with_order("studio").await;
+        (bench, seller, placed)
+    }
+
     pub(super) fn storage(&self) -> &dyn WorkStorage {
         &*self.world.storage
     }
 
-    /// Moves the storage's time, and ours with it.
+    /// Moves the storage's time and the world's clock.
     pub(super) async fn advance(&self, by: Duration) {
         self.harness.advance(by).await;
         self.world.clock.set(self.harness.now());
@@ -62,12 +80,12 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
     /// The same bench over the reopened storage.
     pub(super) async fn reopen(self) -> Self {
         let Self { harness, world } = self;
-        let world = Arc::try_unwrap(world).expect("nobody else holds the world");
+        let world = Arc::try_unwrap(world).expect("the only reference to the world");
         harness.reopen().await;
         Self { harness, world: Arc::new(world.with_storage(harness.storage())) }
     }
 
-    /// What a decision is given.
+    /// The context of a decision.
     pub(super) fn context(&self, request: Option<IdempotentRequest>) -> Context<'_> {
         let now = self.now();
         Context { now, ids: self.world.ids.sequence(now), policy: &self.world.policy, request }
@@ -78,18 +96,48 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         ChangeSet::new(self.context(None).ids.change_set(), account_id, self.now())
     }
 
-    /// A change set that claims this name and nothing else.
+    /// A change set that only claims this name.
     pub(super) fn claiming(&self, account_id: AccountId, name: ClaimName) -> ChangeSet {
         ChangeSet { claims: vec![Claim::of(name)], ..self.change(account_id) }
     }
 
-    /// A change set with this guard, and a claim so that it has something to do.
+    /// A change set with this guard, and a claim so that it is not empty.
     pub(super) fn guarded(&self, account_id: AccountId, guard: Guard) -> ChangeSet {
         let marker = serront_core::primitives::ids::PaymentId::from_ulid(self.context(None).ids.next_ulid());
         ChangeSet { guards: vec![guard], ..self.claiming(account_id, ClaimName::Confirmation(marker)) }
     }
 
-    /// A change set that opens an account and nothing else.
+    /// Opens an account with no other rows.
+    pub(super) async fn opened(&self) -> AccountId {
+        let (id, opening) = self.opening();
+        self.lands(&opening).await;
+        id
+    }
+
+    /// Stores an open exception of an order's payment, over 5 rupiah.
+    pub(super) async fn exception(&self, placed: &Placed, kind: ExceptionKind, session: &str) -> PaymentException {
+        let exception = PaymentException {
+            id: self.context(None).ids.exception(),
+            account_id: placed.account_id,
+            kind,
+            order_id: placed.id,
+            session_id: SessionId::parse(session).unwrap(),
+            amount: Rupiah::new(5).unwrap(),
+            created_at: self.now(),
+            state: ExceptionState {
+                version: Version::FIRST,
+                status: ExceptionStatus::Open,
+                note: None,
+                adjustment_id: None,
+                resolved_at: None,
+            },
+        };
+        let writes = vec![Write::InsertException(exception.clone())];
+        self.lands(&ChangeSet { writes, ..self.change(placed.account_id) }).await;
+        exception
+    }
+
+    /// A change set that only opens an account.
     pub(super) fn opening(&self) -> (AccountId, ChangeSet) {
         let id = self.context(None).ids.account();
         let account = Account {
@@ -110,7 +158,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         AccessToken::from_bytes(&self.world.secrets.draw().expect("a secret"))
     }
 
-    /// The change set that places an order, decided and not committed.
+    /// The change set that places an order, not committed.
     pub(super) async fn placing(
         &self,
         seller: &Seller,
@@ -119,7 +167,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         self.placing_of(seller, world::SERVICE_SLUG, request).await
     }
 
-    /// The same, of another of the seller's services.
+    /// The same for another service of the seller.
     pub(super) async fn placing_of(
         &self,
         seller: &Seller,
@@ -142,35 +190,35 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         }
     }
 
-    /// The change set that confirms a payment, decided and not committed.
+    /// The change set that confirms a payment, not committed.
     pub(super) async fn confirming(&self, placed: &Placed, request: Option<IdempotentRequest>) -> ChangeSet {
         let snapshot = self.snapshot(placed.account_id, placed.id).await;
         let decided = decide::confirm_payment(&snapshot, &world::host(), None, &mut self.context(request));
         change_of(decided.expect("a confirmation"))
     }
 
-    /// The same, unless the payment is confirmed already.
+    /// The same; `None` if the payment is already confirmed.
     pub(super) async fn confirming_if_open(&self, placed: &Placed) -> Option<ChangeSet> {
         let snapshot = self.snapshot(placed.account_id, placed.id).await;
         let decided = decide::confirm_payment(&snapshot, &world::host(), None, &mut self.context(None));
         decided.ok().map(change_of)
     }
 
-    /// The change set that sets a quote, decided and not committed.
+    /// The change set that sets a quote, not committed.
     pub(super) async fn quoting(&self, placed: &Placed, quote: i64) -> ChangeSet {
         let snapshot = self.snapshot(placed.account_id, placed.id).await;
         let patch = OrderPatch { quoted_price_idr: Some(quote), status: None };
         change_of(decide::patch_order(&snapshot, patch, &world::host(), &mut self.context(None)).expect("a quote"))
     }
 
-    /// The change set that creates a service, decided and not committed.
+    /// The change set that creates a service, not committed.
     pub(super) async fn creating(&self, account_id: AccountId, slug: &str) -> ChangeSet {
         let snapshot = self.account(account_id).await;
         let input = world::service_input(slug, 5_000);
         change_of(decide::create_service(&snapshot, &input, &mut self.context(None)).expect("a service"))
     }
 
-    /// Commits this many removals, each due immediately: the simplest of all effects.
+    /// Commits this many removals, the simplest kind of effect, due immediately.
     pub(super) async fn queue_removals(&self, account_id: AccountId, count: usize) -> Vec<EffectId> {
         let mut ids = self.context(None).ids;
         let removal = |_| Effect::Removal { id: ids.removal(), upload_id: ids.upload() };
@@ -180,7 +228,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         queued
     }
 
-    /// Commits this many errands that are due at this time: the only effects that say when.
+    /// Commits this many errands, the only kind of effect with a due time.
     pub(super) async fn queue_errands(&self, account_id: AccountId, count: usize, due_at: Timestamp) -> Vec<EffectId> {
         let mut ids = self.context(None).ids;
         let errand = |_| Effect::Errand { id: ids.errand(), errand: Errand::Poll(ids.checkout()), due_at };
@@ -190,7 +238,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         queued
     }
 
-    /// Commits this many deliveries to a subscription, each of an event of its own.
+    /// Commits this many deliveries of different events to a subscription.
     pub(super) async fn queue_deliveries(
         &self,
         account_id: AccountId,
@@ -229,7 +277,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         self.commit(change).await.expect("the change set lands")
     }
 
-    /// Everything that can be read of an account.
+    /// All readable data of an account.
     pub(super) async fn picture(&self, id: AccountId) -> Picture {
         let storage = self.storage();
         let orders = self.all_orders(id, &OrderFilter::default()).await;
@@ -249,7 +297,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         }
     }
 
-    /// Every page of orders, read page by page.
+    /// All orders, read page by page.
     pub(super) async fn all_orders(&self, id: AccountId, filter: &OrderFilter) -> Vec<OrderRow> {
         let (mut rows, mut after) = (Vec::new(), None);
         loop {
@@ -262,7 +310,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         }
     }
 
-    /// Every page of deliveries, read page by page.
+    /// All deliveries, read page by page.
     pub(super) async fn all_deliveries(&self, id: AccountId, filter: &DeliveryFilter) -> Vec<DeliveryRecord> {
         let (mut rows, mut after) = (Vec::new(), None);
         loop {
@@ -275,7 +323,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         }
     }
 
-    /// Takes what is due of the dispatcher's lanes, up to so many of each.
+    /// Takes due work from each of the dispatcher's lanes, up to `limit` per lane.
     pub(super) async fn take(&self, count: u32) -> Vec<Due> {
         let mut taken = Vec::new();
         for lane in Lane::OUTBOX {
@@ -285,7 +333,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
         taken
     }
 
-    /// The one effect that is due.
+    /// The only effect that is due.
     pub(super) async fn take_one(&self) -> Due {
         let mut taken = self.take(100).await;
         assert_eq!(taken.len(), 1, "one effect is due: {taken:?}");
@@ -294,7 +342,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
 
     pub(super) async fn record(&self, due: &Due, next: NextAttempt) -> Result<(), RecordError> {
         let attempt = self.attempt(due, next);
-        // It begins now and ends a little later, by which the storage reckons what comes next.
+        // The attempt ends a little after its start; the storage computes the next attempt from the end.
         let next = match next {
             NextAttempt::At(time) => NextAttempt::At(time.by_clock(self.now(), attempt.ended_at())),
             NextAttempt::Succeeded | NextAttempt::Failed => next,
@@ -320,7 +368,7 @@ impl<'h, H: Harness + ?Sized> Bench<'h, H> {
     }
 }
 
-/// Everything that can be read of an account.
+/// All readable data of an account.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Picture {
     account: Option<AccountSnapshot>,
@@ -348,7 +396,7 @@ pub(super) fn exact(row: Row, version: Version) -> Guard {
     Guard::Exact { row, version }
 }
 
-/// What became of a commit, for comparing with a whole value.
+/// The result of a commit, comparable as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Landed {
     Yes(Committed),
@@ -366,7 +414,7 @@ pub(super) fn landed(result: &Result<Committed, CommitError>) -> Landed {
     }
 }
 
-/// Nothing to number.
+/// A result without an order's number.
 pub(super) const UNNUMBERED: Landed = Landed::Yes(Committed { number: None });
 
 pub(super) fn request(account: AccountId, key: &str, body: &[u8]) -> IdempotentRequest {
@@ -380,7 +428,7 @@ pub(super) fn delivery_id(due: &Due) -> DeliveryId {
     }
 }
 
-/// Runs all of them as tasks, so that they really meet.
+/// Runs the futures as tasks, so that they really run at the same time.
 pub(super) async fn at_once<T: Send + 'static>(
     tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {
@@ -392,7 +440,7 @@ pub(super) async fn at_once<T: Send + 'static>(
     outputs
 }
 
-/// Commits all of them at once.
+/// Commits all change sets at the same time.
 pub(super) async fn commit_at_once(storage: &Arc<dyn WorkStorage>, changes: Vec<ChangeSet>) -> Vec<Landed> {
     at_once(changes.into_iter().map(|change| {
         let storage = Arc::clone(storage);

@@ -1,4 +1,4 @@
-//! Online checkout: checkouts under their orders, the names of sessions, endpoints, notifications.
+//! Online checkout: an order's checkouts, sessions, endpoints, notifications.
 
 use serront_core::accounts::sealed::SealedSecret;
 use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, SessionName, Write};
@@ -41,7 +41,7 @@ fn intent(id: CheckoutId, snapshot: &OrderSnapshot, now: Timestamp) -> Checkout 
     }
 }
 
-/// A change of an order and of what lies under it.
+/// A change of an order and its checkouts.
 async fn under<H: Harness + ?Sized>(bench: &Bench<'_, H>, placed: &Placed, write: Write) -> ChangeSet {
     let snapshot = bench.snapshot(placed.account_id, placed.id).await;
     let mut state = snapshot.order.state.clone();
@@ -57,10 +57,9 @@ fn opened(of: &CheckoutState, session: &str, now: Timestamp) -> CheckoutState {
     CheckoutState { status: CheckoutStatus::Open, session, ..of.clone() }
 }
 
-/// An order's live checkouts come with it, oldest first; ended ones are found by their id.
+/// An order is read with its live checkouts, oldest first; ended ones are found by their id.
 pub async fn live_checkouts_come_with_their_order(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let other = bench.world.place(&seller, "Sari").await;
     let mut ids = bench.context(None).ids;
     let snapshot = bench.snapshot(placed.account_id, placed.id).await;
@@ -98,10 +97,9 @@ pub async fn live_checkouts_come_with_their_order(harness: &impl Harness) {
     assert_eq!(bench.storage().checkout(stranger, ended.id).await.unwrap(), None);
 }
 
-/// A write of a checkout that is not there, or lies under another order, is a bug in the decision and leaves nothing.
+/// A write of a checkout that does not exist or belongs to another order is a bug in the decision, and writes nothing.
 pub async fn a_missing_checkout_is_never_written(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let other = bench.world.place(&seller, "Sari").await;
     let mut ids = bench.context(None).ids;
     let snapshot = bench.snapshot(placed.account_id, placed.id).await;
@@ -144,11 +142,10 @@ fn named(id: &SessionId, version: Version, checkout_id: Option<CheckoutId>) -> (
     (guard, Write::PutSession(SessionName { id: id.clone(), version: version.next(), checkout_id }))
 }
 
-/// A notification of an unknown session and the commit that makes it known write one row, so that one of them sees the
-/// other.
+/// A notification of an unknown session and the commit that creates the session write the same row, so that one of them
+/// sees the other.
 pub async fn parking_and_minting_meet(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (_, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, _, placed) = Bench::with_order(harness).await;
     let account_id = placed.account_id;
     let snapshot = bench.snapshot(account_id, placed.id).await;
     let mut ids = bench.context(None).ids;
@@ -175,10 +172,9 @@ pub async fn parking_and_minting_meet(harness: &impl Harness) {
     }
 }
 
-/// What is known under a session's name is told whole: its checkout, and what is parked, in the order in which it came.
-pub async fn a_sessions_name_tells_what_is_known(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (_, placed) = bench.world.seller_with_order("studio").await;
+/// A session is read with its checkout and its parked notifications, in order of arrival.
+pub async fn a_session_finds_its_checkout_and_parked_notifications(harness: &impl Harness) {
+    let (bench, _, placed) = Bench::with_order(harness).await;
     let account_id = placed.account_id;
     let id = session_id("cs_1");
     let nothing = SessionSnapshot { version: Version::ABSENT, checkout: None, parked: Vec::new(), event: None };
@@ -210,13 +206,11 @@ pub async fn a_sessions_name_tells_what_is_known(harness: &impl Harness) {
     assert_eq!(bench.storage().session(stranger, &id, Some(event_id("evt_b"))).await.unwrap(), nothing);
 }
 
-/// An event is stored once, as its raw bytes; what waits for the operator is listed, oldest first.
+/// An event is stored once, as its raw bytes; events that wait for the operator are listed, oldest first.
 pub async fn a_notification_is_stored_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
-    let (stranger, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
+    let stranger = bench.opened().await;
     let mut records = Vec::new();
     for (event, status) in [
         ("evt_5", InboxStatus::Parked),
@@ -233,7 +227,7 @@ pub async fn a_notification_is_stored_once(harness: &impl Harness) {
         records.push(record);
         bench.advance(std::time::Duration::from_secs(1)).await;
     }
-    // Another account's events are others.
+    // Events are separate for each account.
     let foreign = InboxRecord { session_id: None, ..parked(stranger, "evt_5", "cs_1", bench.now()) };
     bench.lands(&notified(&bench, &foreign)).await;
     let bench = bench.reopen().await;
@@ -251,22 +245,20 @@ pub async fn a_notification_is_stored_once(harness: &impl Harness) {
         .map(|(event, account)| (account, event_id(event)));
     assert_eq!(listed(far, 10).await, all);
     assert_eq!(listed(far, 2).await, all[..2]);
-    assert_eq!(listed(records[0].received_at, 10).await, all[1..3], "young parked ones are not listed");
+    assert_eq!(listed(records[0].received_at, 10).await, all[1..3], "recently parked ones are not listed");
 }
 
 /// A merchant is found by its name at the provider, and belongs to one account.
 pub async fn a_merchant_belongs_to_one_account(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
-    let (stranger, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
+    let stranger = bench.opened().await;
     let merchant = MerchantId::parse("plg_merchant").unwrap();
     assert_eq!(bench.storage().merchant(&merchant).await.unwrap(), None);
     bench.lands(&bench.claiming(account_id, ClaimName::Merchant(merchant.clone()))).await;
     let again = bench.claiming(stranger, ClaimName::Merchant(merchant.clone()));
     assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(ClaimName::Merchant(merchant.clone())));
-    assert_eq!(bench.storage().merchant(&merchant).await.unwrap(), None, "no endpoint is known yet");
+    assert_eq!(bench.storage().merchant(&merchant).await.unwrap(), None, "no endpoint is stored yet");
 
     let secret = |text: &str| SealedSecret::stored(text.to_owned());
     let attempt = EndpointAttempt { id: bench.context(None).ids.change_set(), begun_at: bench.now(), lost: true };
@@ -300,10 +292,9 @@ pub async fn a_merchant_belongs_to_one_account(harness: &impl Harness) {
     assert!(bench.storage().merchant(&merchant).await.unwrap().is_some());
 }
 
-/// A checkout of a closed order is read with it: nothing about the order's state hides it.
+/// A closed order is read with its checkouts: the order's state does not hide them.
 pub async fn checkouts_of_closed_orders_are_read(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (_, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, _, placed) = Bench::with_order(harness).await;
     let snapshot = bench.snapshot(placed.account_id, placed.id).await;
     let checkout = intent(bench.context(None).ids.checkout(), &snapshot, bench.now());
     let mut change = under(&bench, &placed, Write::InsertCheckout(checkout.clone())).await;

@@ -24,7 +24,7 @@ fn slug(text: &str) -> Slug {
     Slug::parse("slug", text).unwrap()
 }
 
-/// One name of each kind; the first five belong to their account, the others to everybody.
+/// One name of each kind; the first five are unique within their account, the others globally.
 fn names<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> [ClaimName; 9] {
     [
         ClaimName::Confirmation(bench.context(None).ids.payment()),
@@ -47,7 +47,7 @@ fn read_back(outcome: &str, until: Timestamp) -> Kept {
     Kept { fingerprint: Digest256::of(b"body"), outcome: outcome.to_owned(), until }
 }
 
-/// A change set that claims a name, with an outcome beside it where its kind wants one.
+/// A change set that claims a name, with an outcome where its kind needs one.
 fn claim<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: AccountId, name: &ClaimName) -> ChangeSet {
     let until = bench.now().plus(Duration::from_secs(60));
     let outcome = matches!(name, ClaimName::Idempotency(_)).then(|| kept("{\"first\":true}", until));
@@ -62,7 +62,7 @@ async fn two_accounts<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (AccountId, 
     (one, two)
 }
 
-/// The second claim of a name is a duplicate, of whatever kind it is.
+/// The second claim of a name of any kind is a duplicate.
 pub async fn each_kind_of_name_is_claimed_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, _) = two_accounts(&bench).await;
@@ -73,7 +73,7 @@ pub async fn each_kind_of_name_is_claimed_once(harness: &impl Harness) {
     }
 }
 
-/// Directories reach across accounts; the other names are each account's own.
+/// Directory names are unique across accounts; the others within their account.
 pub async fn names_across_accounts_and_names_within(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (one, two) = two_accounts(&bench).await;
@@ -93,10 +93,9 @@ pub async fn names_across_accounts_and_names_within(harness: &impl Harness) {
     }
 }
 
-/// The kept outcome comes back with the duplicate and with every read that asks for it, and only in its account.
-pub async fn a_duplicate_tells_what_was_kept(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+/// The kept outcome is answered with the duplicate and with every read of its key, but only in its account.
+pub async fn a_duplicate_answers_the_kept_outcome(harness: &impl Harness) {
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let (other, foreign) = bench.world.seller_with_order("other").await;
     let scope = request(seller.account_id, "key-1", b"body").scope;
     let until = bench.now().plus(Duration::from_secs(60));
@@ -124,19 +123,18 @@ pub async fn a_duplicate_tells_what_was_kept(harness: &impl Harness) {
     assert_eq!(storage.account(seller.account_id, None).await.unwrap().unwrap().kept, None);
     assert_eq!(storage.shop(&slug("studio"), None).await.unwrap().unwrap().kept, None);
     assert_eq!(storage.shop(&slug("other"), Some(scope)).await.unwrap().unwrap().kept, None);
-    // A shop of several services is several rows, and of none it is one.
+    // A shop is one row per service, or one row without services.
     for service in ["second", "third"] {
         bench.lands(&bench.creating(seller.account_id, service).await).await;
     }
     assert_eq!(storage.shop(&slug("studio"), Some(scope)).await.unwrap().unwrap().kept, Some(expected));
 }
 
-/// Of many orders placed at a storefront at once under one key, one is placed; the others answer it, with its number and its
-/// token. The same key at another storefront is another one (#16).
+/// Of many orders placed at one storefront at the same time under one key, one is placed; the others answer its number
+/// and token. The same key at another storefront is independent (#16).
 pub async fn of_many_orders_under_one_key_one_is_placed(harness: &impl Harness) {
     const CROWD: usize = 12;
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let at = |shop: &str| IdempotentRequest::of_shop(&slug(shop), "POST", "/order", "key-1", b"body").ok();
     let mut crowd = JoinSet::new();
     for _ in 0..CROWD {
@@ -161,7 +159,7 @@ pub async fn of_many_orders_under_one_key_one_is_placed(harness: &impl Harness) 
     assert_eq!((placed(seller.account_id).await, placed(other.account_id).await), (1, 1));
 }
 
-/// A kept outcome counts until its time by the storage's clock. After that no read answers it, and the key is free.
+/// A kept outcome expires by the storage's clock. After that no read answers it, and the key is free.
 pub async fn an_expired_outcome_is_replaced(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, _) = two_accounts(&bench).await;
@@ -185,7 +183,7 @@ pub async fn an_expired_outcome_is_replaced(harness: &impl Harness) {
     assert_eq!(landed(&bench.commit(&keeping("4", next_until)).await), Landed::Duplicate(name.clone()));
 }
 
-/// A name given up is free, for others and in the very same change set.
+/// A released name is free for others, and within the same change set.
 pub async fn a_released_name_can_be_claimed_again(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (one, two) = two_accounts(&bench).await;
@@ -199,8 +197,8 @@ pub async fn a_released_name_can_be_claimed_again(harness: &impl Harness) {
     }
 }
 
-/// A change set touches one account: it can't give up a name that another one holds.
-pub async fn only_its_holder_gives_a_name_up(harness: &impl Harness) {
+/// A change set cannot release a name that another account holds.
+pub async fn only_its_holder_releases_a_name(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (one, two) = two_accounts(&bench).await;
     for name in names(&bench) {
@@ -211,8 +209,8 @@ pub async fn only_its_holder_gives_a_name_up(harness: &impl Harness) {
     }
 }
 
-/// In the order in which the change set claims them, whatever their kinds.
-pub async fn of_two_taken_names_the_first_is_told(harness: &impl Harness) {
+/// The order is that of the claims in the change set, regardless of their kinds.
+pub async fn the_first_of_two_taken_names_is_reported(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, _) = two_accounts(&bench).await;
     let taken = names(&bench);
@@ -230,10 +228,9 @@ pub async fn of_two_taken_names_the_first_is_told(harness: &impl Harness) {
     }
 }
 
-/// A key that was deleted opens nothing from the commit on; a second deletion is a conflict.
+/// A deleted key stops working with the commit; a second deletion is a conflict.
 pub async fn a_deleted_key_opens_nothing_and_frees_its_hash(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let hash = ApiKey::parse(seller.key.reveal()).unwrap().hash();
     let record = bench.storage().key(hash).await.unwrap().unwrap();
     assert_eq!((record.id, record.account_id, record.hash), (seller.key_id, seller.account_id, hash));

@@ -1,6 +1,6 @@
-//! Whose clock: what hosts compare is compared in the storage's time, however far off a host's own clock is (#16).
+//! Times are compared in the storage's time, even if a host's clock is wrong (#16).
 //!
-//! The clock of a bench's world stands for a host's, so each case sets it off.
+//! The clock of a bench's world is the host's clock, so each case gives it an offset.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use super::bench::{Bench, LEASE, Landed, UNNUMBERED, landed, request};
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// Further than a key counts.
+/// Longer than a key's lifetime.
 const OFF: Duration = Duration::from_secs(25 * 3_600);
 
-/// A host's clock that is off, either way, when the storage's says `now`.
+/// Host times before and after the storage's `now`.
 fn off(now: Timestamp) -> [Timestamp; 2] {
     [now.minus(OFF), now.plus(OFF)]
 }
 
-/// The storage tells its own time, by which everything here is judged.
-pub async fn the_storage_tells_its_time(harness: &impl Harness) {
+/// The storage answers its time, to which all cases here compare.
+pub async fn the_storage_answers_its_time(harness: &impl Harness) {
     let bench = Bench::new(harness);
     assert_eq!(bench.storage().now().await.unwrap(), harness.now());
     bench.advance(SECOND).await;
@@ -36,11 +36,10 @@ pub async fn the_storage_tells_its_time(harness: &impl Harness) {
     assert_eq!(bench.storage().now().await.unwrap(), harness.now());
 }
 
-/// A key counts for a day of the storage's time, however wrong the clocks of the hosts are that use it first and again.
-pub async fn a_key_counts_as_long_whatever_the_hosts_clocks_say(harness: &impl Harness) {
+/// A key expires after a day of the storage's time, regardless of the clocks of the hosts that use it.
+pub async fn a_keys_lifetime_ignores_the_hosts_clocks(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     for (index, first) in off(harness.now()).into_iter().enumerate() {
         let scope = request(account_id, &format!("key-{index}"), b"body").scope;
         let name = ClaimName::Idempotency(scope);
@@ -69,10 +68,9 @@ pub async fn a_key_counts_as_long_whatever_the_hosts_clocks_say(harness: &impl H
     }
 }
 
-/// By a real command: the second request is answered as the first one was.
+/// With a real command, the second request gets the first one's answer.
 pub async fn a_repeated_key_is_answered_by_hosts_with_other_clocks(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let request = request(seller.account_id, "key-1", b"body");
     let mut replayed = Vec::new();
     let [slow, fast] = off(harness.now());
@@ -86,11 +84,10 @@ pub async fn a_repeated_key_is_answered_by_hosts_with_other_clocks(harness: &imp
     assert_eq!(replayed, [false, true, true, true]);
 }
 
-/// An effect that is due immediately is due now; one that is due in a minute, after a minute of the storage's time.
+/// An effect due immediately is due now; one due in a minute is due after a minute of the storage's time.
 pub async fn effects_are_due_by_the_storages_clock(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     for at in off(harness.now()) {
         let mut ids = bench.context(None).ids;
         let errand = Errand::Poll(ids.checkout());
@@ -104,7 +101,7 @@ pub async fn effects_are_due_by_the_storages_clock(harness: &impl Harness) {
         assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(now.plus(SECOND * 60)));
         let removal = bench.take_one().await;
         assert!(matches!(removal.effect, DueEffect::Removal(_)));
-        // A retry in five seconds: by the clock of the host that made the attempt, which began two seconds before it ended.
+        // A retry five seconds after the end, by the clock of the host, whose attempt took two seconds.
         let attempt = Attempt {
             attempt_number: 1,
             status: EffectStatus::Failed,
@@ -128,7 +125,7 @@ pub async fn effects_are_due_by_the_storages_clock(harness: &impl Harness) {
         let [due] = <[_; 1]>::try_from(take().await).unwrap();
         assert_eq!(due.effect, DueEffect::Errand(errand));
         bench.record(&due, NextAttempt::Succeeded).await.unwrap();
-        // Queued again by hand: due now.
+        // Queued again by an operator, it is due immediately.
         bench.world.clock.set(at);
         bench.lands(&requeueing(&bench, account_id, due.id, at)).await;
         assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), Some(harness.now()));
@@ -147,10 +144,9 @@ fn requeueing<H: Harness + ?Sized>(
     ChangeSet { writes: vec![serront_core::changes::change::Write::Requeue(id)], at, ..bench.change(account_id) }
 }
 
-/// The previous secret signs for a day of the storage's time, however wrong the clock of the host that replaced it is.
-pub async fn a_replaced_secret_signs_as_long_whatever_the_hosts_clock_says(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+/// The previous secret signs for a day of the storage's time, regardless of the clock of the host that rotated it.
+pub async fn a_replaced_secrets_lifetime_ignores_the_hosts_clock(harness: &impl Harness) {
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let signs = async || {
@@ -170,11 +166,10 @@ pub async fn a_replaced_secret_signs_as_long_whatever_the_hosts_clock_says(harne
     }
 }
 
-/// How old something is goes by when it landed, not by when a host says that it did.
+/// A row's age counts from its commit in the storage's time, not from the host's time.
 pub async fn ages_are_by_the_storages_clock(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     for at in off(harness.now()) {
         let mut ids = bench.context(None).ids;
         let effects = vec![Effect::Removal { id: ids.removal(), upload_id: ids.upload() }];

@@ -1,4 +1,4 @@
-//! A change set lands whole, once, or not at all.
+//! A change set lands as a whole and once, or not at all.
 
 use serront_core::changes::change::Row;
 use serront_core::changes::change::{ChangeSet, ClaimName, Committed, Write};
@@ -15,8 +15,7 @@ use super::bench::{Bench, Landed, UNNUMBERED, commit_at_once, exact, landed};
 
 /// A change set that contradicts itself is a permanent failure.
 pub async fn an_inconsistent_change_set_leaves_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let before = bench.picture(seller.account_id).await;
     let (id, _, mut change) = bench.placing(&seller, None).await;
     let again = change.writes.first().cloned().unwrap();
@@ -40,10 +39,9 @@ pub async fn an_inconsistent_change_set_leaves_nothing(harness: &impl Harness) {
     }
 }
 
-/// A guard that does not hold is a conflict, whatever else the change set would have done.
+/// A failing guard is a conflict, regardless of the rest of the change set.
 pub async fn a_failing_guard_leaves_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let (_, token, mut change) = bench.placing(&seller, None).await;
     change.guards.push(exact(Row::Account, Version(99)));
@@ -55,10 +53,9 @@ pub async fn a_failing_guard_leaves_nothing(harness: &impl Harness) {
     assert_eq!(landed(&bench.commit(&claim).await), UNNUMBERED, "the token is still free");
 }
 
-/// A name that is taken undoes the releases and claims before it, too.
+/// A taken name also undoes the releases and claims before it.
 pub async fn a_taken_claim_leaves_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let held = |slug: &str| ClaimName::ServiceSlug(serront_core::primitives::text::Slug::parse("slug", slug).unwrap());
     bench.lands(&bench.claiming(seller.account_id, held("taken"))).await;
     let (_, token, mut change) = bench.placing(&seller, None).await;
@@ -76,13 +73,12 @@ pub async fn a_taken_claim_leaves_nothing(harness: &impl Harness) {
 
 /// A write that fails late undoes the writes, claims and numbers before it.
 pub async fn a_failing_write_leaves_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let (_, token, mut change) = bench.placing(&seller, None).await;
     change.writes.push(Write::DeleteKey(bench.context(None).ids.key()));
     let before = bench.picture(seller.account_id).await;
-    assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict, "a key that is gone is a conflict");
+    assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict, "a deleted key is a conflict");
     assert_eq!(bench.picture(seller.account_id).await, before);
     assert_eq!(bench.storage().outcome(seller.account_id, change.id).await.unwrap(), None);
     change.writes.pop();
@@ -91,10 +87,9 @@ pub async fn a_failing_write_leaves_nothing(harness: &impl Harness) {
     assert!(bench.storage().order(key, None).await.unwrap().is_some());
 }
 
-/// An update or a deletion of what is not there fails, for good or as a conflict, and never makes a row.
+/// An update or deletion of a missing row fails, permanently or as a conflict, and never creates a row.
 pub async fn a_missing_row_is_never_written(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let account_id = seller.account_id;
     let snapshot = bench.snapshot(account_id, placed.id).await;
     let mut ids = bench.context(None).ids;
@@ -133,10 +128,9 @@ pub async fn a_missing_row_is_never_written(harness: &impl Harness) {
     }
 }
 
-/// A first write without a guard says that the row is new. If it is not, that is a conflict.
+/// A first write without a guard requires a new row; an existing row is a conflict.
 pub async fn a_second_first_write_is_a_conflict(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let account = bench.account(seller.account_id).await;
     let snapshot = bench.snapshot(seller.account_id, placed.id).await;
@@ -164,10 +158,9 @@ pub async fn a_second_first_write_is_a_conflict(harness: &impl Harness) {
     }
 }
 
-/// The second sending answers what the first did, number included, though its guards and claims fail by now.
+/// A repeated change set gets the first answer, including its number, although its guards and claims fail now.
 pub async fn a_change_set_lands_once_in_sequence(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let (id, _, placing) = bench.placing(&seller, None).await;
     let first = bench.lands(&placing).await;
     assert_eq!(first, Committed { number: Some(OrderNumber(1)) });
@@ -187,10 +180,9 @@ pub async fn a_change_set_lands_once_in_sequence(harness: &impl Harness) {
     assert_eq!(bench.picture(seller.account_id).await, before);
 }
 
-/// Eight sendings at the same time land once, and all of them answer the same.
+/// Eight commits of one change set at the same time land once, and all get the same answer.
 pub async fn a_change_set_lands_once_side_by_side(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     for number in 1..=5 {
         let (_, _, change) = bench.placing(&seller, None).await;
@@ -204,8 +196,7 @@ pub async fn a_change_set_lands_once_side_by_side(harness: &impl Harness) {
 
 /// A change set that landed before the storage was closed does not land again.
 pub async fn a_change_set_lands_once_across_a_reopen(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let (_, _, change) = bench.placing(&seller, None).await;
     let first = bench.lands(&change).await;
     let before = bench.picture(seller.account_id).await;
@@ -214,10 +205,9 @@ pub async fn a_change_set_lands_once_across_a_reopen(harness: &impl Harness) {
     assert_eq!(bench.picture(seller.account_id).await, before);
 }
 
-/// What became of a change set is kept, in its account only.
+/// A change set's outcome is kept, in its account only.
 pub async fn the_outcome_of_a_change_set_can_be_asked_for(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let other = bench.world.seller("other").await;
     let (_, _, change) = bench.placing(&seller, None).await;
     let outcome = async |account| bench.storage().outcome(account, change.id).await.unwrap();
@@ -227,10 +217,9 @@ pub async fn the_outcome_of_a_change_set_can_be_asked_for(harness: &impl Harness
     assert_eq!(outcome(other.account_id).await, None);
 }
 
-/// Of change sets committed at the same time, those that fail take nothing from those that do not.
-pub async fn failing_neighbours_do_no_harm(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+/// Of change sets committed at the same time, failing ones do not affect the others.
+pub async fn failing_commits_do_not_affect_concurrent_ones(harness: &impl Harness) {
+    let (bench, seller) = Bench::with_seller(harness).await;
     let mut changes = Vec::new();
     for index in 0..16 {
         let (_, _, mut change) = bench.placing(&seller, None).await;

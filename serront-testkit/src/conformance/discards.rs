@@ -1,4 +1,4 @@
-//! What was given up can be discarded: off the operator's list, and on record for good.
+//! Effects that were given up can be discarded: they leave the operator's list, and a permanent record remains.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn operator() -> Actor {
     Actor::host("cashier 7").unwrap()
 }
 
-/// A change set that discards this effect, with a claim beside it that only lands with it.
+/// A change set that discards this effect, with a claim that lands only together with it.
 fn discarding<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: AccountId, effect_id: EffectId) -> ChangeSet {
     let mut ids: IdSequence = bench.context(None).ids;
     let discard =
@@ -37,7 +37,7 @@ async fn all_given_up<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (AccountId, 
     (account_id, effects)
 }
 
-/// Of every kind; its record stays when the effect is pruned, and the storage is opened again.
+/// Holds for every kind. The record stays when the effect is pruned and the storage is reopened.
 pub async fn what_was_discarded_is_off_the_list_and_on_record(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, effects) = all_given_up(&bench).await;
@@ -63,7 +63,7 @@ pub async fn what_was_discarded_is_off_the_list_and_on_record(harness: &impl Har
     assert_eq!(latest.into_iter().map(record).collect::<Vec<_>>(), expected[..1]);
 }
 
-/// Of several at once one lands, and what they did beside it lands with that one alone.
+/// Of several concurrent discards one lands, and only its other writes land.
 pub async fn an_effect_is_discarded_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, effects) = all_given_up(&bench).await;
@@ -76,7 +76,7 @@ pub async fn an_effect_is_discarded_once(harness: &impl Harness) {
     assert_eq!(bench.storage().discards(100).await.unwrap().len(), 4);
 }
 
-/// That takes the mark away, so that it is listed if it is given up again, and can be discarded again.
+/// A retry removes the mark, so that the effect is listed and can be discarded if it is given up again.
 pub async fn what_was_discarded_can_be_tried_again(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, effects) = all_given_up(&bench).await;
@@ -98,7 +98,7 @@ pub async fn what_was_discarded_can_be_tried_again(harness: &impl Harness) {
     assert_eq!(bench.storage().discards(100).await.unwrap().len(), 2 * effects.len());
 }
 
-/// Nothing else can be discarded, nor another account's.
+/// Effects in other states, and those of another account, cannot be discarded.
 pub async fn a_discard_needs_a_reason_and_something_given_up(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, effects) = one_of_each(&bench).await;

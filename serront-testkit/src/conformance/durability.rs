@@ -1,4 +1,4 @@
-//! What was committed is there after the storage was closed, as it was written.
+//! Committed data are unchanged after the storage was closed and opened again.
 
 use std::time::Duration;
 
@@ -37,10 +37,9 @@ use serront_core::webhooks::subscription::{EventFilter, Subscription, Subscripti
 use super::Harness;
 use super::bench::{Bench, Landed, landed, limit, request};
 
-/// Everything that the commands of a busy day wrote, read before and after.
+/// Compares all data of many commands before and after a reopen.
 pub async fn everything_is_there_after_a_reopen(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let account_id = seller.account_id;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let other = bench.world.place(&seller, "Sari").await;
@@ -74,7 +73,7 @@ pub async fn everything_is_there_after_a_reopen(harness: &impl Harness) {
     assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(confirmation));
     assert_eq!(bench.world.place(&seller, "Tono").await.number, OrderNumber(3));
     bench.advance(Duration::from_secs(60)).await;
-    // Two events of status and payment besides the mail, and the order placed just now.
+    // Two events of status and payment, the mail, and the order just placed.
     assert_eq!(bench.world.dispatch_all().await, 4);
 }
 
@@ -89,11 +88,10 @@ fn slug(text: &str) -> Slug {
     Slug::parse("slug", text).unwrap()
 }
 
-/// Every field of what the seller's money goes through, at the edges of what it may hold, compared as a whole.
+/// Every field of payouts and their rows at its limits, compared as a whole.
 pub async fn payouts_come_back_as_they_went(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     let mut ids = bench.context(None).ids;
     let (early, late) = (Timestamp::from_millis(-1), Timestamp::from_millis(253_402_300_799_999));
     let funds = Funds { account_id, version: Version::FIRST, in_flight: Rupiah::MAX };
@@ -213,7 +211,7 @@ pub async fn payouts_come_back_as_they_went(harness: &impl Harness) {
     }
 }
 
-/// Every field of every row, at the edges of what it may hold, compared as a whole.
+/// Every field of every row at its limits, compared as a whole.
 pub async fn values_come_back_as_they_went(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let mut ids = bench.context(None).ids;
@@ -430,7 +428,7 @@ pub async fn values_come_back_as_they_went(harness: &impl Harness) {
                     Target { subscription: subscription.clone(), secret: secret.clone(), previous_secret: None };
                 assert_eq!(target, Some(Box::new(expected)));
             }
-            (DueEffect::Removal(_) | DueEffect::Errand(_), id) => panic!("nobody asked for {id}"),
+            (DueEffect::Removal(_) | DueEffect::Errand(_), id) => panic!("unexpected effect {id}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Crowds, callers that go away, and answers that are lost: nobody is stranded, and nobody pays for another.
+//! Many concurrent calls, dropped calls and lost answers: no call blocks or fails because of another one.
 
 use std::sync::Arc;
 
@@ -31,13 +31,12 @@ async fn confirmations<H: Harness + ?Sized>(bench: &Bench<'_, H>, placed: &Place
     trail.iter().filter(|record| matches!(record.act, Act::Payment { .. })).count()
 }
 
-/// With nobody else around, everything is answered: nothing waits for company.
-pub async fn a_lone_caller_waits_for_nobody(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+/// A single caller is answered without waiting for other calls.
+pub async fn a_single_caller_does_not_wait(harness: &impl Harness) {
+    let (bench, seller) = Bench::with_seller(harness).await;
     for number in 1..=10 {
         let (_, _, change) = bench.placing(&seller, None).await;
-        // One that goes away before it was answered leaves no gap for the next to fall into.
+        // A call dropped before its answer does not block the next one.
         let leaving = tokio::spawn({
             let (storage, change) = (Arc::clone(&bench.world.storage), change.clone());
             async move { storage.commit(&change).await.is_ok() }
@@ -48,10 +47,9 @@ pub async fn a_lone_caller_waits_for_nobody(harness: &impl Harness) {
     }
 }
 
-/// Change sets of all kinds at the same time: each is answered as if it had been alone.
-pub async fn in_a_mixed_crowd_each_fails_for_itself(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+/// Of change sets of all kinds at the same time, each gets the answer that it would get alone.
+pub async fn concurrent_commits_fail_independently(harness: &impl Harness) {
+    let (bench, seller) = Bench::with_seller(harness).await;
     let taken = ClaimName::ServiceSlug(Slug::parse("slug", "taken").unwrap());
     bench.lands(&bench.claiming(seller.account_id, taken.clone())).await;
     for round in 0..4_u32 {
@@ -72,7 +70,7 @@ pub async fn in_a_mixed_crowd_each_fails_for_itself(harness: &impl Harness) {
                     change.writes.push(again);
                     Some(Landed::Port(PortErrorKind::Permanent))
                 }
-                // The same as its neighbour, which lands, as when a caller sends it again while the first is under way.
+                // Repeats the change set before it, which lands, while that one is still being committed.
                 4 => {
                     change = changes.last().cloned().unwrap();
                     None
@@ -98,11 +96,10 @@ pub async fn in_a_mixed_crowd_each_fails_for_itself(harness: &impl Harness) {
     assert_eq!(bench.all_orders(seller.account_id, &OrderFilter::default()).await.len(), 60);
 }
 
-/// Callers go away at any point of their call, first ones and those behind them: everyone else is answered, and what was
-/// left in the middle is there once or not at all.
-pub async fn callers_that_go_away_strand_nobody(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+/// Calls are dropped at any point, first ones and waiting ones: all others are answered, and a dropped change set lands
+/// once or not at all.
+pub async fn dropped_calls_do_not_block_others(harness: &impl Harness) {
+    let (bench, seller) = Bench::with_seller(harness).await;
     let placed = place_many(&bench, &seller, 60).await;
     let mut changes = Vec::new();
     for order in &placed {
@@ -114,7 +111,7 @@ pub async fn callers_that_go_away_strand_nobody(harness: &impl Harness) {
             if index % 3 == 0 {
                 return Some(storage.commit(&change).await.is_ok());
             }
-            // Some are gone at once, some after about as long as a commit takes.
+            // Some are dropped immediately, some after about the duration of a commit.
             let patience = async {
                 for _ in 0..(index * 37) % 401 {
                     tokio::task::yield_now().await;
@@ -129,7 +126,7 @@ pub async fn callers_that_go_away_strand_nobody(harness: &impl Harness) {
     });
     let answers = at_once(crowd).await;
     assert!(answers.iter().flatten().all(|landed| *landed), "{answers:?}");
-    // Reads share their way, too.
+    // Reads are combined as well.
     let reads = placed.iter().cloned().enumerate().map(|(index, order)| {
         let storage = Arc::clone(&bench.world.storage);
         async move {
@@ -149,11 +146,10 @@ pub async fn callers_that_go_away_strand_nobody(harness: &impl Harness) {
     assert_eq!(bench.world.dispatch_all().await, placed.len(), "one mail each");
 }
 
-/// Workers over a storage whose answers and requests are lost, repeated and refused, by a seed: the service answers success
-/// once for each order, or does not know, and in the end each is confirmed once and mailed once.
+/// Workers over a storage whose requests and answers are lost, repeated and refused by a seed: the service answers
+/// success at most once per order, and in the end each order is confirmed once and mailed once.
 pub async fn lost_answers_change_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let placed = place_many(&bench, &seller, 24).await;
     let faulty = Arc::new(FaultyStorage::new(harness.storage()));
@@ -189,7 +185,7 @@ pub async fn lost_answers_change_nothing(harness: &impl Harness) {
         assert_eq!(confirmations(&bench, order).await, 1);
     }
     assert_eq!(bench.world.dispatch_all().await, placed.len(), "one mail each");
-    // Every change set that was sent is known, or is not; sent once more it does not do anything twice.
+    // Sent again, a change set never takes effect twice, whether it landed before or not.
     for change in faulty.sent() {
         let known = bench.storage().outcome(account_id, change.id).await.unwrap();
         match bench.commit(&change).await {

@@ -1,4 +1,4 @@
-//! What a decision relied on still holds when it is committed, or it is not committed.
+//! A decision is committed only if the rows it relied on are unchanged.
 
 use serront_core::changes::change::{ChangeSet, Guard, Row, Write};
 use serront_core::decide::{self, Decision};
@@ -11,10 +11,9 @@ use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, commit_at_once, exact, landed};
 use crate::world;
 
-/// For every kind of row: its version lands, every other one is a conflict.
+/// For every kind of row, its present version lands and every other version is a conflict.
 pub async fn an_exact_guard_wants_its_version(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.lands(&bench.quoting(&placed, 10).await).await;
     let account = bench.account(seller.account_id).await;
@@ -37,11 +36,10 @@ pub async fn an_exact_guard_wants_its_version(harness: &impl Harness) {
     }
 }
 
-/// "There is no such row" is a guard as well.
+/// The absence of a row is a guard as well.
 pub async fn an_absent_guard_wants_no_row(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     let mut ids = bench.context(None).ids;
     let rows =
         [Row::Storefront, Row::Service(ids.service()), Row::Order(ids.order()), Row::Subscription(ids.subscription())];
@@ -53,11 +51,10 @@ pub async fn an_absent_guard_wants_no_row(harness: &impl Harness) {
     }
 }
 
-/// Several first puts of one storefront at the same time: one lands, the others are told to look again.
+/// Of several first puts of one storefront at the same time, one lands and the others conflict.
 pub async fn a_storefront_is_put_first_only_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     let snapshot = bench.account(account_id).await;
     let mut changes = Vec::new();
     for index in 0..6 {
@@ -74,10 +71,9 @@ pub async fn a_storefront_is_put_first_only_once(harness: &impl Harness) {
     assert_eq!(answers, expected);
 }
 
-/// An order guards on its service's row without writing it.
+/// An order guards its service's row without writing it.
 pub async fn a_guard_without_a_write_holds_as_well(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let (_, _, placing) = bench.placing(&seller, None).await;
     let price = serront_core::shop::catalog::ServiceInput { price_idr: Some(Some(1)), ..Default::default() };
     bench.world.commands().update_service(seller.account_id, seller.service_id, &price, None).await.unwrap();
@@ -90,8 +86,7 @@ pub async fn a_guard_without_a_write_holds_as_well(harness: &impl Harness) {
 
 /// Of several changes decided from the same state, one lands.
 pub async fn contradicting_commits_never_both_land(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     for round in 0..5 {
         let mut changes = Vec::new();
         for index in 1..=8 {
@@ -107,10 +102,9 @@ pub async fn contradicting_commits_never_both_land(harness: &impl Harness) {
     }
 }
 
-/// The limit counts what is in the catalog now, not what ever was.
+/// The limit counts the present services, not deleted ones.
 pub async fn services_below_counts_the_catalog(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let below =
         async |limit| landed(&bench.commit(&bench.guarded(seller.account_id, Guard::ServicesBelow(limit))).await);
     assert_eq!(below(1).await, Landed::Conflict);
@@ -121,10 +115,9 @@ pub async fn services_below_counts_the_catalog(harness: &impl Harness) {
     assert_eq!(bench.account(seller.account_id).await.services, 0);
 }
 
-/// Many creators at the last free place: one gets it.
+/// Of many services created for the last free place, one is stored.
 pub async fn the_last_free_place_is_given_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     for free in 1..=3_u32 {
         let limit = bench.account(seller.account_id).await.services + free;
         let mut changes = Vec::new();
@@ -142,10 +135,9 @@ pub async fn the_last_free_place_is_given_once(harness: &impl Harness) {
     }
 }
 
-/// An order of a service and that service's deletion exclude each other, whoever comes first.
+/// An order of a service and the service's deletion exclude each other in either order.
 pub async fn ordering_and_deleting_a_service_never_both_land(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     for round in 0..8 {
         let slug = format!("short-{round}");
         let creating = bench.creating(seller.account_id, &slug).await;
@@ -179,10 +171,9 @@ pub async fn ordering_and_deleting_a_service_never_both_land(harness: &impl Harn
     assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict);
 }
 
-/// Tier, modules and subscriptions move the settings epoch; orders and services do not.
+/// Tier, modules and subscriptions change the settings epoch; orders and services do not.
 pub async fn a_settings_witness_sees_every_change(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let epoch = bench.account(account_id).await.account.state.version;
     let witness = async |version| landed(&bench.commit(&bench.guarded(account_id, Guard::Settings(version))).await);
@@ -194,7 +185,7 @@ pub async fn a_settings_witness_sees_every_change(harness: &impl Harness) {
     assert_eq!(witness(epoch.next()).await, UNNUMBERED);
     let (_, _, placing) = bench.placing(&seller, None).await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
-    assert_eq!(landed(&bench.commit(&placing).await), Landed::Conflict, "it would have told too few subscriptions");
+    assert_eq!(landed(&bench.commit(&placing).await), Landed::Conflict, "it would have missed a subscription");
     let (_, _, unwitnessed) = bench.placing(&seller, None).await;
     bench.lands(&ChangeSet { guards: Vec::new(), ..unwitnessed }).await;
 }

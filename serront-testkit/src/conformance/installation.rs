@@ -1,4 +1,4 @@
-//! The installation's row: the first id that is written stays, and one of several writers replaces a key check (#16).
+//! The installation's row: the first id stays, and one of several writers replaces a key check (#16).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn check(text: &str) -> SealedSecret {
     SealedSecret::stored(format!("sealed:{text}"))
 }
 
-/// Of hosts that start at the same time one's id is kept, and all are answered that one.
+/// Of several hosts that start at the same time, one host's id is kept, and all get it as the answer.
 pub async fn hosts_that_start_at_once_agree_on_an_id(harness: &impl Harness) {
     let bench = Bench::new(harness);
     assert_eq!(bench.storage().installation().await.unwrap(), InstallationRow::default());
@@ -31,11 +31,11 @@ pub async fn hosts_that_start_at_once_agree_on_an_id(harness: &impl Harness) {
     assert_eq!(bench.storage().installation().await.unwrap().id, Some(kept));
 }
 
-/// A key check takes the place of the one that its writer knew, and of no other.
+/// A key check replaces only the one that its writer read.
 pub async fn a_key_check_is_replaced_by_one(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let present = async || bench.storage().installation().await.unwrap().key_check;
-    assert!(!bench.storage().put_key_check(None, check("early")).await.unwrap(), "there is no id to go with");
+    assert!(!bench.storage().put_key_check(None, check("early")).await.unwrap(), "there is no installation yet");
     bench.storage().begin_installation(bench.context(None).ids.installation()).await.unwrap();
     let put_by_all = async |was: Option<SealedSecret>, name: &str| {
         let calls = (0..8).map(|index| {
@@ -57,7 +57,7 @@ pub async fn a_key_check_is_replaced_by_one(harness: &impl Harness) {
     assert_eq!(bench.storage().installation().await.unwrap().key_check, second);
 }
 
-/// The row says whether there is an account, and whether a payment names a receipt.
+/// The row says whether an account exists, and whether a payment names a receipt.
 pub async fn the_row_says_what_is_there(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let there = async || {

@@ -1,4 +1,4 @@
-//! Due work is taken under a lease, and only its holder records what became of it.
+//! Due work is taken under a lease, and only the lease's holder records the attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,10 +23,9 @@ fn lost(result: &Result<(), RecordError>) -> bool {
     matches!(result, Err(RecordError::LeaseLost(_)))
 }
 
-/// Many takers at the same time: every effect goes to one of them.
+/// With many takers at the same time, every effect is given to one of them.
 pub async fn each_effect_is_taken_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let mut queued = bench.queue_removals(seller.account_id, 30).await;
     let takers = (0..8).map(|_| {
         let storage = bench.world.storage.clone();
@@ -51,16 +50,15 @@ pub async fn each_effect_is_taken_once(harness: &impl Harness) {
     assert_eq!(bench.storage().next_due(Lane::Removals).await.unwrap(), None, "everything is under lease");
 }
 
-/// A lease that ran out gives the effect to the next who asks, under a higher fence.
+/// An effect with an expired lease is given to the next taker, under a higher fence.
 pub async fn an_expired_lease_raises_the_fence(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.queue_removals(seller.account_id, 1).await;
     let first = bench.take_one().await;
     bench.advance(LEASE - Duration::from_millis(1)).await;
     assert_eq!(bench.take(10).await, []);
     bench.advance(Duration::from_millis(1)).await;
-    assert!(bench.storage().next_due(Lane::Removals).await.unwrap().is_some(), "a lease that ran out holds nothing");
+    assert!(bench.storage().next_due(Lane::Removals).await.unwrap().is_some(), "an expired lease holds nothing");
     let second = bench.take_one().await;
     assert!(second.fence > first.fence);
     assert_eq!(second, Due { fence: second.fence, ..first });
@@ -69,10 +67,9 @@ pub async fn an_expired_lease_raises_the_fence(harness: &impl Harness) {
     assert!(bench.take_one().await.fence > second.fence);
 }
 
-/// Whoever lost the lease writes nothing, and does not disturb who has it.
+/// A worker without the lease writes nothing, and does not affect the holder.
 pub async fn a_late_record_is_refused(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.queue_deliveries(seller.account_id, subscription_id, 1).await;
     let late = bench.take_one().await;
@@ -88,10 +85,9 @@ pub async fn a_late_record_is_refused(harness: &impl Harness) {
     assert_eq!(record.attempts, [bench.attempt(&present, NextAttempt::Failed)]);
 }
 
-/// A worker that was slow, and that nobody overtook, still has its say.
-pub async fn an_expired_lease_that_nobody_took_can_be_recorded(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+/// A slow worker's record counts if no other worker took the effect.
+pub async fn an_expired_lease_without_a_new_holder_can_be_recorded(harness: &impl Harness) {
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.queue_removals(seller.account_id, 1).await;
     let slow = bench.take_one().await;
     bench.advance(LEASE * 2).await;
@@ -99,10 +95,9 @@ pub async fn an_expired_lease_that_nobody_took_can_be_recorded(harness: &impl Ha
     assert_eq!(bench.take(10).await, []);
 }
 
-/// The same record sent again says that the lease is lost, whatever came next.
+/// A repeated record answers that the lease is lost, regardless of later records.
 pub async fn a_record_lands_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     for next in [NextAttempt::Succeeded, NextAttempt::Failed, NextAttempt::At(bench.now().plus(SECOND))] {
         bench.queue_deliveries(seller.account_id, subscription_id, 1).await;
@@ -119,7 +114,7 @@ pub async fn a_record_lands_once(harness: &impl Harness) {
     }
 }
 
-/// Nobody holds what does not exist, what nobody took, or what belongs to another account.
+/// A record is refused for an effect that does not exist, was not taken, or belongs to another account.
 pub async fn an_unknown_effect_has_no_lease(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
@@ -143,10 +138,9 @@ pub async fn an_unknown_effect_has_no_lease(harness: &impl Harness) {
     assert_eq!(ids(&bench.take(10).await), waiting);
 }
 
-/// Whatever the order in which they were committed.
+/// The order of the commits does not matter.
 pub async fn the_longest_due_comes_first(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let now = bench.now();
     let mut queued = Vec::new();
     for seconds in [3, 9, 1, 7, 5] {
@@ -164,10 +158,9 @@ pub async fn the_longest_due_comes_first(harness: &impl Harness) {
     assert_eq!(take(10).await, expected[2..]);
 }
 
-/// Due by the storage's own clock, to the millisecond.
+/// Effects are due by the storage's clock, to the millisecond.
 pub async fn nothing_is_due_before_its_time(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let take =
         async |limit| bench.storage().take_due(Lane::Errands, limit, DeliveryShares::default(), LEASE).await.unwrap();
     assert_eq!(bench.storage().next_due(Lane::Errands).await.unwrap(), None);
@@ -183,10 +176,9 @@ pub async fn nothing_is_due_before_its_time(harness: &impl Harness) {
     assert_eq!(take(10).await.len(), 1);
 }
 
-/// A retry comes at the time that was recorded, not before, and counts the attempts so far.
+/// A retry is due at the recorded time, not before, and knows the number of attempts.
 pub async fn a_retry_waits_for_its_time(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.queue_removals(seller.account_id, 1).await;
     for attempts in 0..4 {
         let due = bench.take_one().await;
@@ -200,10 +192,9 @@ pub async fn a_retry_waits_for_its_time(harness: &impl Harness) {
     }
 }
 
-/// Attempts in the order in which they were made, whole.
+/// The log has all attempts, complete and in order.
 pub async fn a_log_holds_every_attempt(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.queue_deliveries(seller.account_id, subscription_id, 1).await;
     let id = delivery_id(&bench.take_one().await);
@@ -230,10 +221,9 @@ pub async fn a_log_holds_every_attempt(harness: &impl Harness) {
     assert_eq!(log.iter().map(|attempt| attempt.attempt_number).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
-/// What succeeded or was given up is over, also after a reopen.
+/// Effects that succeeded or were given up are finished, also after a reopen.
 pub async fn finished_effects_are_not_taken_again(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.queue_removals(seller.account_id, 2).await;
     let taken = bench.take(10).await;
     bench.record(&taken[0], NextAttempt::Succeeded).await.unwrap();
@@ -245,10 +235,9 @@ pub async fn finished_effects_are_not_taken_again(harness: &impl Harness) {
     assert_eq!(bench.take(10).await, []);
 }
 
-/// The subscription as it stands when the delivery is taken: changed, paused, or gone.
-pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+/// The target is the subscription at the time of taking: changed, paused, or deleted.
+pub async fn a_target_is_read_when_it_is_taken(harness: &impl Harness) {
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let changed = bench.world.subscribe(&seller, "https://old.example", &["*"]).await;
     let deleted = bench.world.subscribe(&seller, "https://gone.example", &["*"]).await;
@@ -278,16 +267,15 @@ pub async fn a_target_is_told_as_it_stands(harness: &impl Harness) {
             assert_eq!(target.subscription.state.active, id == untouched);
         }
     }
-    // The log of what was queued for the subscription stays.
+    // The log of the subscription's deliveries stays.
     let filter = serront_core::snapshots::DeliveryFilter { subscription_id: Some(deleted), ..Default::default() };
     assert_eq!(bench.all_deliveries(account_id, &filter).await.len(), 1);
 }
 
-/// Errands are due at their own time, in a lane of their own, with the same bookkeeping.
-pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
+/// Errands have due times and a separate lane, with the same leases and logs.
+pub async fn each_lane_is_taken_separately(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     let start = bench.now();
     let due_at = start.plus(Duration::from_secs(60));
     let mut ids = bench.context(None).ids;
@@ -328,5 +316,5 @@ pub async fn each_lane_is_worked_through_on_its_own(harness: &impl Harness) {
     assert_eq!(late.len(), 2);
     bench.advance(SECOND).await;
     let prune = Prune { effects_kept: Duration::ZERO, change_sets_kept: Duration::MAX, limit: 100 };
-    assert_eq!(storage.prune(prune).await.unwrap().effects, 1, "what is pending stays");
+    assert_eq!(storage.prune(prune).await.unwrap().effects, 1, "pending effects stay");
 }

@@ -1,11 +1,11 @@
 //! The storage conformance suite: what [`Storage`](serront_core::ports::Storage) and
-//! [`WorkStorage`] promise, as one named test per promise.
+//! [`WorkStorage`] guarantee, with one named test per guarantee.
 //!
 //! An adapter implements [`Harness`] and calls [`storage_conformance!`](crate::storage_conformance) once, as
 //! `tests/memory_conformance.rs` of this crate does.
 //!
-//! The list of cases is in that macro, so no adapter can forget one; a test of this crate compares the list with the
-//! functions that there are.
+//! The list of cases is in that macro, so that no adapter can omit one. A test of this crate compares the list with the
+//! functions in the files.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -34,7 +34,7 @@ pub mod faults;
 pub mod guards;
 pub mod installation;
 pub mod leases;
-pub mod money;
+pub mod ledger;
 pub mod numbers;
 pub mod pages;
 pub mod payouts;
@@ -46,25 +46,25 @@ pub mod subscriptions;
 pub mod tokens;
 pub mod workers;
 
-/// One fresh, empty durable store, as an adapter's tests bring it.
+/// One new, empty, durable store of an adapter's tests.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// The storage as it is open now.
+    /// The present storage.
     fn storage(&self) -> Arc<dyn WorkStorage>;
 
-    /// Closes the storage and opens the same durable store again. What [`Harness::storage`] answered before is not used
-    /// any more.
+    /// Closes the storage and opens the same durable store again. Earlier results of [`Harness::storage`] are no longer
+    /// used.
     async fn reopen(&self);
 
-    /// The time by the storage's own clock.
+    /// The storage's time.
     fn now(&self) -> Timestamp;
 
-    /// Moves the storage's own clock forward. Nothing else moves it.
+    /// Moves the storage's clock forward. It must not move otherwise.
     async fn advance(&self, by: Duration);
 }
 
-/// Expands to one `#[tokio::test]` for each case of the suite. The expression makes a fresh [`Harness`](crate::conformance::Harness);
-/// it is evaluated once for each test, and may await.
+/// Expands to one `#[tokio::test]` for each case of the suite. The expression creates a
+/// [`Harness`](crate::conformance::Harness); it is evaluated once per test, and may await.
 ///
 /// The crate that calls it needs `tokio` with `macros` and `rt-multi-thread`.
 #[macro_export]
@@ -76,25 +76,25 @@ macro_rules! storage_conformance {
             checkouts::a_merchant_belongs_to_one_account,
             checkouts::a_missing_checkout_is_never_written,
             checkouts::a_notification_is_stored_once,
-            checkouts::a_sessions_name_tells_what_is_known,
+            checkouts::a_session_finds_its_checkout_and_parked_notifications,
             checkouts::checkouts_of_closed_orders_are_read,
             checkouts::live_checkouts_come_with_their_order,
             checkouts::parking_and_minting_meet,
             claims::a_deleted_key_opens_nothing_and_frees_its_hash,
-            claims::a_duplicate_tells_what_was_kept,
+            claims::a_duplicate_answers_the_kept_outcome,
             claims::a_released_name_can_be_claimed_again,
             claims::an_expired_outcome_is_replaced,
             claims::each_kind_of_name_is_claimed_once,
             claims::names_across_accounts_and_names_within,
             claims::of_many_orders_under_one_key_one_is_placed,
-            claims::of_two_taken_names_the_first_is_told,
-            claims::only_its_holder_gives_a_name_up,
-            clocks::a_key_counts_as_long_whatever_the_hosts_clocks_say,
+            claims::the_first_of_two_taken_names_is_reported,
+            claims::only_its_holder_releases_a_name,
+            clocks::a_keys_lifetime_ignores_the_hosts_clocks,
             clocks::a_repeated_key_is_answered_by_hosts_with_other_clocks,
-            clocks::a_replaced_secret_signs_as_long_whatever_the_hosts_clock_says,
+            clocks::a_replaced_secrets_lifetime_ignores_the_hosts_clock,
             clocks::ages_are_by_the_storages_clock,
             clocks::effects_are_due_by_the_storages_clock,
-            clocks::the_storage_tells_its_time,
+            clocks::the_storage_answers_its_time,
             commits::a_change_set_lands_once_across_a_reopen,
             commits::a_change_set_lands_once_in_sequence,
             commits::a_change_set_lands_once_side_by_side,
@@ -104,7 +104,7 @@ macro_rules! storage_conformance {
             commits::a_second_first_write_is_a_conflict,
             commits::a_taken_claim_leaves_nothing,
             commits::an_inconsistent_change_set_leaves_nothing,
-            commits::failing_neighbours_do_no_harm,
+            commits::failing_commits_do_not_affect_concurrent_ones,
             commits::the_outcome_of_a_change_set_can_be_asked_for,
             discards::a_discard_needs_a_reason_and_something_given_up,
             discards::an_effect_is_discarded_once,
@@ -113,9 +113,9 @@ macro_rules! storage_conformance {
             durability::everything_is_there_after_a_reopen,
             durability::payouts_come_back_as_they_went,
             durability::values_come_back_as_they_went,
-            faults::a_lone_caller_waits_for_nobody,
-            faults::callers_that_go_away_strand_nobody,
-            faults::in_a_mixed_crowd_each_fails_for_itself,
+            faults::a_single_caller_does_not_wait,
+            faults::dropped_calls_do_not_block_others,
+            faults::concurrent_commits_fail_independently,
             faults::lost_answers_change_nothing,
             guards::a_guard_without_a_write_holds_as_well,
             guards::a_settings_witness_sees_every_change,
@@ -133,21 +133,21 @@ macro_rules! storage_conformance {
             leases::a_log_holds_every_attempt,
             leases::a_record_lands_once,
             leases::a_retry_waits_for_its_time,
-            leases::a_target_is_told_as_it_stands,
+            leases::a_target_is_read_when_it_is_taken,
             leases::an_expired_lease_raises_the_fence,
-            leases::an_expired_lease_that_nobody_took_can_be_recorded,
+            leases::an_expired_lease_without_a_new_holder_can_be_recorded,
             leases::an_unknown_effect_has_no_lease,
             leases::each_effect_is_taken_once,
-            leases::each_lane_is_worked_through_on_its_own,
+            leases::each_lane_is_taken_separately,
             leases::finished_effects_are_not_taken_again,
             leases::nothing_is_due_before_its_time,
             leases::the_longest_due_comes_first,
-            money::a_settlement_is_booked_once,
-            money::an_unbalanced_transaction_leaves_nothing,
-            money::entries_are_paged_and_filtered,
-            money::exceptions_are_resolved_once,
-            money::folders_side_by_side_count_once,
-            money::settlements_at_once_sum_up,
+            ledger::a_settlement_is_booked_once,
+            ledger::an_unbalanced_transaction_leaves_nothing,
+            ledger::entries_are_paged_and_filtered,
+            ledger::exceptions_are_resolved_once,
+            ledger::folders_side_by_side_count_once,
+            ledger::settlements_at_once_sum_up,
             numbers::counts_are_kept,
             numbers::each_account_counts_for_itself,
             numbers::orders_placed_at_once_are_numbered_without_gaps,
@@ -173,14 +173,14 @@ macro_rules! storage_conformance {
             payouts::entries_between_two_times,
             payouts::operators_have_keys_of_their_own,
             payouts::payouts_are_paged_and_filtered,
-            payouts::the_books_say_what_differs,
+            payouts::a_verification_reports_differences,
             payouts::thirty_requests_at_once_share_what_there_is,
             payouts::what_a_seller_does_lands_while_the_module_is_on,
             payouts::what_is_paid_is_posted_in_the_same_commit,
             payouts::what_was_decided_long_ago_is_not_posted,
             pruning::a_keys_last_use_only_goes_forward,
             pruning::named_uploads_are_those_of_payments,
-            pruning::only_what_is_old_and_finished_goes,
+            pruning::only_old_and_finished_rows_are_pruned,
             pruning::the_limit_of_a_prune_holds,
             retries::a_late_record_of_what_was_queued_again_is_refused,
             retries::a_log_keeps_its_latest_attempts_and_counts_on,
@@ -193,11 +193,11 @@ macro_rules! storage_conformance {
             retries::what_was_given_up_is_listed_page_by_page,
             retries::what_was_queued_again_is_not_pruned,
             secrets::a_secret_at_rest_is_sealed_for_its_row,
-            secrets::secrets_are_sealed_anew_under_another_key,
+            secrets::secrets_are_resealed_under_a_new_key,
             secrets::secrets_of_an_earlier_version_are_read_and_sealed,
-            secrets::secrets_sealed_anew_beside_rotations_stay_the_last,
+            secrets::resealing_during_rotations_keeps_the_last_secret,
             secrets::without_its_key_a_delivery_waits_and_nothing_is_lost,
-            shares::a_hundred_dead_endpoints_delay_nobody,
+            shares::a_hundred_dead_endpoints_delay_no_others,
             shares::a_long_queue_hides_nothing,
             shares::a_subscription_has_so_many_at_once,
             shares::a_subscriptions_deliveries_begin_in_their_order,
@@ -211,7 +211,7 @@ macro_rules! storage_conformance {
             subscriptions::a_failing_subscription_is_switched_off_once,
             subscriptions::attempts_that_fail_at_the_same_time_are_all_counted,
             subscriptions::failed_attempts_in_a_row_are_counted,
-            subscriptions::a_rotated_secret_signs_beside_the_one_before,
+            subscriptions::a_rotated_secret_signs_together_with_the_previous_one,
             subscriptions::a_pause_or_deletion_gives_up_what_is_queued,
             subscriptions::deliveries_are_given_up_only_with_their_subscription,
             tokens::a_new_token_is_claimed,
@@ -236,30 +236,13 @@ macro_rules! storage_conformance {
 mod tests {
     #[test]
     fn the_list_holds_every_case() {
-        let files = [
-            ("accounts", include_str!("accounts.rs")),
-            ("checkouts", include_str!("checkouts.rs")),
-            ("claims", include_str!("claims.rs")),
-            ("clocks", include_str!("clocks.rs")),
-            ("commits", include_str!("commits.rs")),
-            ("discards", include_str!("discards.rs")),
-            ("durability", include_str!("durability.rs")),
-            ("faults", include_str!("faults.rs")),
-            ("guards", include_str!("guards.rs")),
-            ("installation", include_str!("installation.rs")),
-            ("leases", include_str!("leases.rs")),
-            ("money", include_str!("money.rs")),
-            ("numbers", include_str!("numbers.rs")),
-            ("pages", include_str!("pages.rs")),
-            ("payouts", include_str!("payouts.rs")),
-            ("pruning", include_str!("pruning.rs")),
-            ("retries", include_str!("retries.rs")),
-            ("secrets", include_str!("secrets.rs")),
-            ("shares", include_str!("shares.rs")),
-            ("subscriptions", include_str!("subscriptions.rs")),
-            ("tokens", include_str!("tokens.rs")),
-            ("workers", include_str!("workers.rs")),
-        ];
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/conformance");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<(String, String)> = files
+            .map(|file| {
+                (file.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(file).unwrap())
+            })
+            .collect();
         let mut functions: Vec<String> = files
             .iter()
             .flat_map(|(module, text)| text.lines().map(move |line| (module, line)))

@@ -1,4 +1,4 @@
-//! What a commit counts: the orders' numbers, and how many orders are in each state.
+//! Counters of a commit: the orders' numbers, and the number of orders in each status.
 
 use serront_core::changes::change::{Claim, ClaimName, Committed};
 use serront_core::decide::OrderPatch;
@@ -10,10 +10,9 @@ use super::Harness;
 use super::bench::{Bench, Landed, at_once, commit_at_once, request};
 use crate::world;
 
-/// 1 to 24 for 24 orders placed at once, with others among them that fail.
+/// 24 orders placed at the same time, among failing ones, get the numbers 1 to 24.
 pub async fn orders_placed_at_once_are_numbered_without_gaps(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let taken = ClaimName::AccessToken(Digest256::of(b"taken"));
     bench.lands(&bench.claiming(seller.account_id, taken.clone())).await;
     let mut changes = Vec::new();
@@ -55,10 +54,9 @@ pub async fn each_account_counts_for_itself(harness: &impl Harness) {
     }
 }
 
-/// The event's bytes and the kept outcome hold the number that the commit gave.
+/// The event's bytes and the kept outcome contain the number that the commit assigned.
 pub async fn the_number_is_filled_in_everywhere(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.world.place(&seller, "Budi").await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.world.subscribe(&seller, "https://two.example", &["serront.order.*"]).await;
@@ -77,7 +75,7 @@ pub async fn the_number_is_filled_in_everywhere(harness: &impl Harness) {
             serront_core::changes::effect::Effect::Mail { .. }
             | serront_core::changes::effect::Effect::Removal { .. }
             | serront_core::changes::effect::Effect::Errand { .. } => {
-                panic!("an order placed is told by deliveries only")
+                panic!("a placed order has deliveries only")
             }
         })
         .collect();
@@ -96,10 +94,9 @@ pub async fn the_number_is_filled_in_everywhere(harness: &impl Harness) {
     assert_eq!(account.kept.unwrap().outcome, fill(outcome));
 }
 
-/// The counts are those of the orders, through every move and whoever moves at the same time.
+/// The counts equal the orders' statuses after every change, also with concurrent changes.
 pub async fn counts_are_kept(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let counts = async || bench.storage().counts(account_id).await.unwrap();
     assert_eq!(counts().await, WorkCounts::default());
@@ -126,12 +123,12 @@ pub async fn counts_are_kept(harness: &impl Harness) {
     at_once(moving).await;
     let expected = WorkCounts { requested: 3, declined: 3, canceled: 3, completed: 3, ..WorkCounts::default() };
     assert_eq!(counts().await, expected);
-    // A new quote and a confirmed payment move no count.
+    // A new quote and a confirmed payment change no count.
     bench.lands(&bench.quoting(&placed[0], 5).await).await;
     bench.lands(&bench.confirming(&placed[1], None).await).await;
     assert_eq!(counts().await, expected);
     while bench.storage().fold_deltas(5).await.unwrap() > 0 {
-        assert_eq!(counts().await, expected, "folding moves what is kept, not what is counted");
+        assert_eq!(counts().await, expected, "folding does not change the counts");
     }
     let bench = bench.reopen().await;
     assert_eq!(bench.storage().counts(account_id).await.unwrap(), expected);

@@ -22,10 +22,9 @@ fn numbers(rows: &[OrderRow]) -> Vec<u32> {
     rows.iter().map(|row| row.number.0).collect()
 }
 
-/// Keys and subscriptions by age, services by their place and then by age.
+/// Keys and subscriptions are listed by age, services by position and then by age.
 pub async fn lists_come_in_their_order(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let commands = bench.world.commands();
     let mut urls = Vec::new();
     for (index, sort_order) in [3, -1, 0, 3, -1].into_iter().enumerate() {
@@ -55,10 +54,9 @@ pub async fn lists_come_in_their_order(harness: &impl Harness) {
     assert_eq!(told(bench.account(seller.account_id).await.subscriptions), urls);
 }
 
-/// Every order once, newest first, for every length of page.
+/// Every order is listed once, newest first, for every page length.
 pub async fn pages_of_orders_hold_each_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     for _ in 0..12 {
         bench.world.place(&seller, "Budi").await;
     }
@@ -89,10 +87,9 @@ pub async fn pages_of_orders_hold_each_once(harness: &impl Harness) {
     assert_eq!(row, expected);
 }
 
-/// Orders that come while somebody reads page by page do not disturb the pages that follow.
+/// Orders placed between two pages do not affect the later pages.
 pub async fn pages_stay_whole_while_orders_come(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     for _ in 0..11 {
         bench.world.place(&seller, "Budi").await;
     }
@@ -137,7 +134,7 @@ async fn mixed<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (Seller, Vec<Placed
     (seller, placed)
 }
 
-/// Each filter alone and all together, against a look at every row.
+/// Each filter alone and all together, compared with a check of every row.
 pub async fn each_filter_of_orders_selects(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, _) = mixed(&bench).await;
@@ -166,13 +163,12 @@ pub async fn each_filter_of_orders_selects(harness: &impl Harness) {
             }
         }
     }
-    assert!(seen.len() > 4, "the filters tell something apart: {seen:?}");
+    assert!(seen.len() > 4, "the filters distinguish some rows: {seen:?}");
 }
 
-/// Every word has to be somewhere, in whatever case; signs that a query language knows are letters here.
+/// Every word must occur, in any case; characters of query languages have no special meaning.
 pub async fn words_are_found_by_how_they_begin(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let texts = [
         ("Budi Santoso", "budi@example.com", None),
         ("SARI 100%", "sari@example.com", Some("Warna_merah \\ biru")),
@@ -224,12 +220,12 @@ pub async fn words_are_found_by_how_they_begin(harness: &impl Harness) {
     }
     let renamed = ServiceInput { name: Some("Spanduk".to_owned()), ..ServiceInput::default() };
     bench.world.commands().update_service(seller.account_id, seller.service_id, &renamed, None).await.unwrap();
-    assert_eq!(found("spanduk").await, [1, 2, 3, 4], "the service's name is the one that it has now");
+    assert_eq!(found("spanduk").await, [1, 2, 3, 4], "the search uses the service's present name");
     assert_eq!(found("logo").await, [0; 0]);
     assert_eq!(found("spanduk tono").await, [4], "one word of the service, one of the order");
 }
 
-/// An order is found by its number, whole, alone and with other words (#16).
+/// An order is found by its complete number, alone and with other words (#16).
 pub async fn an_order_is_found_by_its_number(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
@@ -279,7 +275,7 @@ pub async fn an_order_is_found_by_its_number(harness: &impl Harness) {
     assert_eq!((numbers(&rest.rows), rest.has_more), (vec![3], false));
 }
 
-/// Another account's orders are not found, and of one's own all pages hold what is.
+/// Another account's orders are not found, and all pages together have every match.
 pub async fn what_is_found_is_paged(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
@@ -300,10 +296,9 @@ pub async fn what_is_found_is_paged(harness: &impl Harness) {
     assert_eq!(bench.all_orders(seller.account_id, &elsewhere).await, []);
 }
 
-/// Each filter alone and all together, against a look at every row.
+/// Each filter alone and all together, compared with a check of every row.
 pub async fn each_filter_of_deliveries_selects(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let one = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let two = bench.world.subscribe(&seller, "https://two.example", &["serront.order.created.v1"]).await;
     for _ in 0..4 {
@@ -350,10 +345,9 @@ pub async fn each_filter_of_deliveries_selects(harness: &impl Harness) {
     }
 }
 
-/// Deliveries that were made in the same millisecond are told apart by their ids.
+/// Deliveries of the same millisecond are ordered by their ids.
 pub async fn deliveries_of_one_moment_are_paged_by_id(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let mut queued = bench.queue_deliveries(seller.account_id, subscription_id, 10).await;
     queued.sort();

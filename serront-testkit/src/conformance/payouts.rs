@@ -1,4 +1,4 @@
-//! Payouts, the funds that all debits meet on, adjustments, and the books.
+//! Payouts, adjustments, the funds' row on which all debits serialize, and verifications of the books.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn transit(reference: &str) -> PayoutStep {
     PayoutStep::MarkInTransit { reference: Some(reference.to_owned()) }
 }
 
-/// An account that has so much.
+/// An account with this balance.
 async fn seller<H: Harness + ?Sized>(bench: &Bench<'_, H>, amount: i64) -> AccountId {
     let commands = bench.world.commands();
     let id = commands.open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
@@ -70,7 +70,7 @@ async fn step<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: PayoutId, step: &Pa
     bench.world.commands().move_payout(PayoutKey::Any(id), step, &host(), None).await.unwrap().value
 }
 
-/// Ledger balance, in flight, available.
+/// Ledger balance, amount in flight, available amount.
 async fn funds<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: AccountId) -> (i64, i64, i64) {
     let PayoutBalanceView { ledger_balance, locked, available, .. } =
         bench.world.commands().payout_balance(id).await.unwrap();
@@ -81,7 +81,7 @@ async fn report<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: Option<AccountId>
     serront_core::service::verify(bench.storage(), id, &Verification::default()).await.unwrap()
 }
 
-/// Everything of a payout's life is there after a reopen, as it was written; a payout of another account is none.
+/// Every state of a payout is stored completely; another account does not find it.
 pub async fn a_payout_is_there_as_it_was_written(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
@@ -119,7 +119,7 @@ pub async fn a_payout_is_there_as_it_was_written(harness: &impl Harness) {
     assert_eq!(funds(&bench, id).await, (6_000, 0, 6_000));
 }
 
-/// An unknown payout is one to nobody, and a missing one is never written.
+/// An unknown payout is not found, and a missing one is never written.
 pub async fn a_missing_payout_is_never_written(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
@@ -135,13 +135,13 @@ pub async fn a_missing_payout_is_never_written(harness: &impl Harness) {
             writes: vec![Write::UpdatePayout(missing, state)],
             ..bench.change(id)
         };
-        assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict, "another account's, or nobody's");
+        assert_eq!(landed(&bench.commit(&change).await), Landed::Conflict, "another account's, or an unknown one");
     }
     assert_eq!(bench.storage().payout(PayoutKey::Any(ids.payout()), None).await.unwrap(), None);
     assert_eq!(bench.storage().payout(PayoutKey::Any(payout.id), None).await.unwrap(), Some(snapshot));
 }
 
-/// Payouts come newest first, as filtered, and what is in flight of all accounts oldest first.
+/// Payouts are listed newest first and filtered; those in flight of all accounts oldest first.
 pub async fn payouts_are_paged_and_filtered(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (id, other) = (seller(&bench, 100_000).await, seller(&bench, 100_000).await);
@@ -158,7 +158,7 @@ pub async fn payouts_are_paged_and_filtered(harness: &impl Harness) {
             step(&bench, payout.id, &act).await;
         }
         expected.push(bench.storage().payout(PayoutKey::Any(payout.id), None).await.unwrap().unwrap().payout);
-        // Some of one moment, some apart.
+        // Some at the same time, some apart.
         if n % 2 == 0 {
             bench.advance(Duration::from_secs(1)).await;
         }
@@ -193,7 +193,7 @@ pub async fn payouts_are_paged_and_filtered(harness: &impl Harness) {
     assert_eq!(rows, in_flight.collect::<Vec<_>>());
 }
 
-/// Of debits decided on one version of the funds, one lands; a settlement beside them moves nothing that they guard on.
+/// Of debits decided on one version of the funds, one lands. A settlement does not change the row that they guard.
 pub async fn debits_meet_on_the_funds(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
@@ -213,11 +213,11 @@ pub async fn debits_meet_on_the_funds(harness: &impl Harness) {
     };
     let changes = std::iter::once(settling).chain(debits).collect();
     let told = commit_at_once(&bench.world.storage, changes).await;
-    assert_eq!(told[0], UNNUMBERED, "the settlement waits for nobody's version");
+    assert_eq!(told[0], UNNUMBERED, "a settlement has no guard on the funds");
     assert_eq!(told[1..].iter().filter(|landed| **landed == UNNUMBERED).count(), 1, "{told:?}");
     assert_eq!(told[1..].iter().filter(|landed| **landed == Landed::Conflict).count(), 3, "{told:?}");
     assert_eq!(funds(&bench, id).await, (10_488, 0, 10_488));
-    // Before the first debit there is no row: of several first ones, one lands as well.
+    // Before the first debit the row does not exist: of several first debits, one lands as well.
     let fresh = seller(&bench, 0).await;
     let snapshot = bench.storage().funds(fresh, None).await.unwrap().unwrap();
     assert_eq!(snapshot.funds, Funds::none(fresh));
@@ -232,14 +232,14 @@ pub async fn debits_meet_on_the_funds(harness: &impl Harness) {
     assert_eq!(bench.storage().funds(nobody, None).await.unwrap(), None);
 }
 
-/// Thirty requests at once for a fifth of the balance each, while sales pour in and are folded: as many are accepted as the
-/// balance covers at the time, none is told to come again, and the rest is refused for want of money.
+/// Thirty concurrent requests for a fifth of the balance each, while sales are posted and folded: as many are accepted
+/// as the balance covers, the rest is refused for insufficient balance, and none has to be repeated.
 pub async fn thirty_requests_at_once_share_what_there_is(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_003).await;
     let world = &bench.world;
     let sales = (0..20).map(|n| {
-        // Each is worth nothing to the seller: what is there stays a matter of the payouts.
+        // The fee equals the sale, so that only payouts change the seller's balance.
         let session = SessionId::parse(&format!("cs_{n}")).unwrap();
         let mut ids = bench.context(None).ids;
         let legs = ledger::sale(id, &session, rupiah(100), rupiah(100), "Order 1", bench.now(), &mut ids);
@@ -270,7 +270,7 @@ pub async fn thirty_requests_at_once_share_what_there_is(harness: &impl Harness)
     assert_eq!(report(&bench, None).await.differences, []);
 }
 
-/// The seller takes a payout back while an operator begins to transfer it: one of the two did it.
+/// Of the seller's cancellation and an operator's transfer at the same time, one succeeds.
 pub async fn cancelling_and_transferring_have_one_winner(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 100_000).await;
@@ -297,7 +297,7 @@ pub async fn cancelling_and_transferring_have_one_winner(harness: &impl Harness)
     assert_eq!(report(&bench, Some(id)).await.differences, []);
 }
 
-/// A payout that is paid is posted, and is in flight no longer, in one commit; the total never changes.
+/// One commit posts a paid payout and ends its time in flight; the total never changes.
 pub async fn what_is_paid_is_posted_in_the_same_commit(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
@@ -318,7 +318,7 @@ pub async fn what_is_paid_is_posted_in_the_same_commit(harness: &impl Harness) {
     assert_eq!(report(&bench, None).await.differences, []);
 }
 
-/// An adjustment is found by its id and by its reference, counts once, and has its reference for itself in its account.
+/// An adjustment is found by its id and its reference, counts once, and its reference is unique in its account.
 pub async fn an_adjustment_counts_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (id, other) = (seller(&bench, 0).await, seller(&bench, 0).await);
@@ -345,14 +345,14 @@ pub async fn an_adjustment_counts_once(harness: &impl Harness) {
     let foreign = bench.storage().adjustment(other, &AdjustmentKey::Id(made.value.id)).await.unwrap();
     assert_eq!(foreign, None);
     assert_eq!((funds(&bench, id).await, funds(&bench, other).await), ((300, 0, 300), (-1, 0, -1)));
-    // The reference is a name: whoever comes with another decision finds it taken.
+    // The reference is a claimed name: a different decision finds it taken.
     let snapshot = bench.storage().funds(id, None).await.unwrap().unwrap();
     let second = decide::adjust(&snapshot, None, &adjustment(5, "R2"), &host(), &mut bench.context(None)).unwrap();
     let told = landed(&bench.commit(&change_of(second)).await);
     assert_eq!(told, Landed::Duplicate(ClaimName::Adjustment("R2".to_owned())));
 }
 
-/// A reference that looks the same is the same, however it was typed or copied (#16).
+/// References that look the same are the same, regardless of how they were typed or copied (#16).
 pub async fn a_reference_is_compared_as_it_looks(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 0).await;
@@ -375,8 +375,8 @@ pub async fn a_reference_is_compared_as_it_looks(harness: &impl Harness) {
     assert_eq!(funds(&bench, id).await, (-703, 0, -703));
 }
 
-/// What is posted carries the time of its decision, so it lands soon after it or not at all; and the ledger is complete before
-/// then (#16).
+/// A posting has the time of its decision, so it lands soon after it or not at all, and the ledger is complete before
+/// that time (#16).
 pub async fn what_was_decided_long_ago_is_not_posted(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 0).await;
@@ -398,16 +398,16 @@ pub async fn what_was_decided_long_ago_is_not_posted(harness: &impl Harness) {
     assert_eq!(
         landed(&bench.commit(&just).await),
         UNNUMBERED,
-        "what has landed is answered as before, whenever it is sent again"
+        "a landed change set gets the same answer whenever it is repeated"
     );
     bench.world.commands().adjust(id, &adjustment(10, "too late"), &host()).await.unwrap();
     let filter = EntryFilter { before: Some(complete), ..EntryFilter::default() };
     let page = bench.storage().entries(id, &filter, None, Limit::EXPORT).await.unwrap();
-    assert_eq!(page.rows.len(), 1, "a new decision carries the present time");
+    assert_eq!(page.rows.len(), 1, "a new decision has the present time");
     assert_eq!(funds(&bench, id).await, (20, 0, 20));
 }
 
-/// The default account is put and changed; a payout that goes there guards on it.
+/// The default account is stored and changed; a payout that uses it guards its version.
 pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
@@ -442,7 +442,7 @@ pub async fn a_payout_goes_to_the_default_account_of_its_moment(harness: &impl H
     assert_eq!(shown.details.bank_account_number.as_deref(), Some("222"));
 }
 
-/// Decided while the module was on and committed after it was switched off, nothing of the seller's lands; what an operator does,
+/// A seller's decision made while the module was on does not land after it was switched off; an operator's decision
 /// does.
 pub async fn what_a_seller_does_lands_while_the_module_is_on(harness: &impl Harness) {
     let bench = Bench::new(harness);
@@ -478,7 +478,7 @@ pub async fn what_a_seller_does_lands_while_the_module_is_on(harness: &impl Harn
     assert_eq!(funds(&bench, id).await, (9_000, 1_000, 8_000));
 }
 
-/// A repeated idempotency key answers the first payout, from the account that it is kept in, for operators too.
+/// A repeated idempotency key answers the first payout, from the account that keeps it, also for operators.
 pub async fn a_repeated_request_asks_for_one_payout(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 10_000).await;
@@ -502,7 +502,7 @@ pub async fn a_repeated_request_asks_for_one_payout(harness: &impl Harness) {
     assert_eq!((first.replayed, again.replayed, &first.value), (false, true, &again.value));
 }
 
-/// Operators' keys live in an account of their own, which the first key opens.
+/// Operators' keys belong to a separate account, which the first key opens.
 pub async fn operators_have_keys_of_their_own(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let world = &bench.world;
@@ -521,7 +521,7 @@ pub async fn operators_have_keys_of_their_own(harness: &impl Harness) {
     assert_eq!(bench.world.commands().authenticate_operator(unknown.reveal()).await.unwrap(), None);
     let seller = bench.world.seller("studio").await;
     assert_eq!(bench.world.commands().authenticate_operator(seller.key.reveal()).await.unwrap(), None);
-    // Nobody's shop: no money gets there, and no plan.
+    // The operators' account has no balance and no plan.
     let commands = bench.world.commands();
     let refused = [
         commands.adjust(AccountId::OPERATORS, &adjustment(5, "R1"), &host()).await.map(drop),
@@ -535,7 +535,7 @@ pub async fn operators_have_keys_of_their_own(harness: &impl Harness) {
     assert_eq!(bench.world.commands().authenticate_operator(made[0].1.reveal()).await.unwrap(), None);
 }
 
-/// Entries between two times: from the first on, before the second.
+/// Entries between two times: the first included, the second excluded.
 pub async fn entries_between_two_times(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let id = seller(&bench, 1).await;
@@ -558,7 +558,7 @@ pub async fn entries_between_two_times(harness: &impl Harness) {
             loop {
                 let page = bench.storage().entries(id, &all, after, limit(2)).await.unwrap();
                 for leg in &page.rows {
-                    // By its source it is found as well, if it lies between the two.
+                    // The filter by source finds it as well.
                     let mine = EntryFilter { source_id: source_id.map(|()| leg.source_id.clone()), ..all.clone() };
                     let found = bench.storage().entries(id, &mine, None, limit(100)).await.unwrap().rows;
                     assert!(found.contains(leg));
@@ -574,8 +574,8 @@ pub async fn entries_between_two_times(harness: &impl Harness) {
     }
 }
 
-/// The books are whole and clean, of one account and of all, folded or not; what is wrong in them is told.
-pub async fn the_books_say_what_differs(harness: &impl Harness) {
+/// A verification of one account or all finds complete and correct books, folded or not, and reports an error in them.
+pub async fn a_verification_reports_differences(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (id, other) = (seller(&bench, 10_000).await, seller(&bench, 5_000).await);
     ask(&bench, id, 4_000).await;
@@ -590,7 +590,7 @@ pub async fn the_books_say_what_differs(harness: &impl Harness) {
     assert_eq!(verification.progress().entries, 6);
     assert_eq!(report(&bench, Some(id)).await, clean(1, 4));
     assert_eq!(report(&bench, Some(bench.context(None).ids.account())).await, clean(0, 0));
-    // The one thing that a change set can get wrong: a sum in flight that is not the payouts'.
+    // The only error that a change set can cause: an amount in flight that differs from the payouts.
     let wrong = Funds { account_id: other, version: Version(2), in_flight: rupiah(7) };
     let change = ChangeSet {
         guards: vec![exact(Row::Funds, Version::FIRST)],
@@ -601,37 +601,18 @@ pub async fn the_books_say_what_differs(harness: &impl Harness) {
     let told = report(&bench, None).await;
     let differs = Difference::InFlight { account_id: other, stored: 7, counted: 0 };
     assert_eq!(told, VerificationReport { differences: vec![differs], ..clean(2, 6) });
-    assert_eq!(report(&bench, Some(id)).await, clean(1, 4), "the other's is the other's");
+    assert_eq!(report(&bench, Some(id)).await, clean(1, 4), "the difference belongs to the other account");
 }
 
-/// The actor who resolved an exception is on the payment's trail, with the adjustment that settled it.
+/// The payment's trail names the actor who resolved an exception, and the adjustment that settled it.
 pub async fn a_resolution_is_on_the_payments_trail(harness: &impl Harness) {
-    use serront_core::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
     use serront_core::orders::audit::Act;
     use serront_core::orders::exception_kind::ExceptionKind;
     use serront_core::service::Resolution;
-    let bench = Bench::new(harness);
-    let (_, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, _, placed) = Bench::with_order(harness).await;
     let account_id = placed.account_id;
     let payment_id = bench.snapshot(account_id, placed.id).await.payment.id;
-    let exception = PaymentException {
-        id: bench.context(None).ids.exception(),
-        account_id,
-        kind: ExceptionKind::AmountMismatch,
-        order_id: placed.id,
-        session_id: SessionId::parse("cs_1").unwrap(),
-        amount: rupiah(5),
-        created_at: bench.now(),
-        state: ExceptionState {
-            version: Version::FIRST,
-            status: ExceptionStatus::Open,
-            note: None,
-            adjustment_id: None,
-            resolved_at: None,
-        },
-    };
-    let writes = vec![Write::InsertException(exception.clone())];
-    bench.lands(&ChangeSet { writes, ..bench.change(account_id) }).await;
+    let exception = bench.exception(&placed, ExceptionKind::AmountMismatch, "cs_1").await;
     let commands = bench.world.commands();
     let settled = commands.adjust(account_id, &adjustment(-5, "refund 1"), &host()).await.unwrap().value.id;
     let other = bench.context(None).ids.adjustment();

@@ -1,4 +1,4 @@
-//! What is old goes, what is needed stays; and the small notes beside the change sets.
+//! Pruning deletes old rows and keeps needed ones. Also covers a key's last use and the uploads named by payments.
 
 use std::time::Duration;
 
@@ -24,15 +24,14 @@ fn keeping<H: Harness + ?Sized>(bench: &Bench<'_, H>, account: AccountId, name: 
     ChangeSet { claims, ..bench.change(account) }
 }
 
-/// No effect and no change set is deleted unless that is asked for.
+/// Cut-offs that delete no effect and no change set.
 fn nothing() -> Prune {
     Prune { effects_kept: Duration::MAX, change_sets_kept: Duration::MAX, limit: 1_000 }
 }
 
-/// Kept outcomes whose time ended, finished effects, and ids of change sets; nothing else.
-pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+/// Deletes expired outcomes, finished effects and ids of change sets, nothing else.
+pub async fn only_old_and_finished_rows_are_pruned(harness: &impl Harness) {
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let account_id = seller.account_id;
     let start = bench.now();
     bench.lands(&bench.confirming(&placed, None).await).await;
@@ -56,7 +55,7 @@ pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
     bench.lands(&young_change).await;
     let storage = bench.storage();
 
-    // A second has passed, so the time of one of the two outcomes has ended.
+    // One of the two outcomes has expired after a second.
     let kept = storage.prune(nothing()).await.unwrap();
     assert_eq!(kept, Pruned { kept: 1, ..Pruned::default() });
     assert_eq!(storage.prune(nothing()).await.unwrap(), Pruned::default());
@@ -77,7 +76,7 @@ pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
         | serront_core::changes::effect::EffectId::Errand(_) => panic!("a delivery"),
     };
     let there = [stays(old[0]).await, stays(old[1]).await, stays(old[2]).await, stays(young[0]).await];
-    assert_eq!(there, [false, true, true, true], "pending ones stay, and finished ones that are young");
+    assert_eq!(there, [false, true, true, true], "pending and recently finished effects stay");
 
     let change_sets = storage.prune(Prune { change_sets_kept: SECOND - MILLISECOND, ..nothing() }).await.unwrap();
     assert!(change_sets.change_sets > 0);
@@ -91,16 +90,15 @@ pub async fn only_what_is_old_and_finished_goes(harness: &impl Harness) {
     let snapshot = bench.snapshot(account_id, placed.id).await;
     let confirmation = ClaimName::Confirmation(snapshot.payment.id);
     let again = bench.claiming(account_id, confirmation.clone());
-    assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(confirmation), "claims stay for good");
+    assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(confirmation), "claims are permanent");
     assert!(storage.key(seller.key.hash()).await.unwrap().is_some());
     assert_eq!(storage.audit(account_id, placed.id).await.unwrap().len(), 2);
 }
 
-/// At most so many of each go at once; the rest goes next time.
+/// One prune deletes at most `limit` rows of each kind; later ones delete the rest.
 pub async fn the_limit_of_a_prune_holds(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     bench.queue_removals(account_id, 5).await;
     for due in bench.take(5).await {
         bench.record(&due, NextAttempt::Succeeded).await.unwrap();
@@ -115,14 +113,13 @@ pub async fn the_limit_of_a_prune_holds(harness: &impl Harness) {
         let Pruned { kept, effects, change_sets } = bench.storage().prune(prune).await.unwrap();
         steps.push((kept, effects, change_sets));
     }
-    // The change sets are the opening, the removals and the three keys.
+    // The change sets: the opening, the removals and the three keys.
     assert_eq!(steps, [(2, 2, 2), (1, 2, 2), (0, 1, 1), (0, 0, 0)]);
 }
 
-/// A use that is too soon after the one noted changes nothing. The time is the storage's.
+/// A use soon after the recorded one changes nothing. The time is the storage's.
 pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let last_use = async || bench.storage().key(seller.key.hash()).await.unwrap().unwrap().last_used_at;
     let touch = async |pause| {
         bench.storage().touch_key(seller.account_id, seller.key_id, pause).await.unwrap();
@@ -148,10 +145,9 @@ pub async fn a_keys_last_use_only_goes_forward(harness: &impl Harness) {
     assert_eq!(bench.storage().keys(seller.account_id).await.unwrap(), []);
 }
 
-/// A receipt that was replaced is named no more.
+/// A replaced receipt is no longer named.
 pub async fn named_uploads_are_those_of_payments(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let uploads = bench.world.receipt_uploads();
     let upload = async |bytes: &[u8], media_type: &str| -> UploadId {
         uploads.upload(&placed.token, media_type, bytes).await.unwrap();

@@ -1,4 +1,4 @@
-//! What was given up is listed for operators, and an effect that is over can be queued again by hand.
+//! Effects that were given up are listed for operators, and finished effects can be queued again on request.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use super::bench::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A change set that queues this effect again, with a claim beside it that only lands with it.
+/// A change set that queues this effect again, with a claim that lands only together with it.
 fn requeueing<H: Harness + ?Sized>(
     bench: &Bench<'_, H>,
     account_id: AccountId,
@@ -45,7 +45,7 @@ async fn queue_errand<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: Acc
     id
 }
 
-/// Everything that is due, of every lane.
+/// All due effects of every lane.
 pub(super) async fn take_all<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> Vec<Due> {
     let mut taken = bench.take(100).await;
     taken.extend(bench.storage().take_due(Lane::Errands, 100, DeliveryShares::UNLIMITED, LEASE).await.unwrap());
@@ -78,7 +78,7 @@ pub(super) async fn one_of_each<H: Harness + ?Sized>(bench: &Bench<'_, H>) -> (A
     (account_id, ids)
 }
 
-/// Of whatever kind, queued, given up or discarded; #16.
+/// Holds for every kind: queued, given up or discarded (#16).
 pub async fn what_can_be_read_is_not_set_aside(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, ids) = one_of_each(&bench).await;
@@ -94,7 +94,7 @@ pub async fn what_can_be_read_is_not_set_aside(harness: &impl Harness) {
     assert_eq!(bench.storage().set_aside(10).await.unwrap(), SetAsides::default());
 }
 
-/// Of whatever kind, and whether it succeeded or was given up: it is due at once, its attempts and its fence go on.
+/// Holds for every kind, succeeded or given up: the effect is due immediately, and its attempts and fence continue.
 pub async fn what_is_over_can_be_queued_again(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, ids) = one_of_each(&bench).await;
@@ -127,14 +127,14 @@ pub async fn what_is_over_can_be_queued_again(harness: &impl Harness) {
             let logged = effect(&bench, account_id, due.id).await;
             let expected = bench.attempt(&again, NextAttempt::At(bench.now()));
             assert_eq!((logged.attempts, logged.last_attempt), (expected.attempt_number, Some(expected)));
-            // Out of the way of the next one, until all are taken again.
+            // Keeps it from being taken together with the next one.
             assert_eq!(take_all(&bench).await.len(), 1);
         }
         bench.advance(LEASE).await;
     }
 }
 
-/// Of whatever kind: the log has a bound, numbers and counts have none, and nobody else's log is touched.
+/// Holds for every kind: the log is bounded, numbers and counts are not, and no other effect's log changes.
 pub async fn a_log_keeps_its_latest_attempts_and_counts_on(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (account_id, ids) = one_of_each(&bench).await;
@@ -165,7 +165,7 @@ pub async fn a_log_keeps_its_latest_attempts_and_counts_on(harness: &impl Harnes
     assert_eq!(effect(&bench, other, others).await.last_attempt.unwrap().attempt_number, 1);
 }
 
-/// What is pending, what is not there and what is another account's is a conflict, and nothing beside it lands.
+/// A pending, missing or foreign effect is a conflict, and no other part of the change set lands.
 pub async fn only_what_is_over_is_queued_again(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
@@ -200,8 +200,8 @@ pub async fn only_what_is_over_is_queued_again(harness: &impl Harness) {
     assert_eq!(bench.storage().effect(account_id, errand).await.unwrap(), None);
 }
 
-/// Of several at once, each with a change set of its own, one queues it. The same change set sent again does not queue it
-/// once more, whatever has become of it since.
+/// Of several concurrent change sets, one queues the effect. The same change set sent again does not queue it a second
+/// time, regardless of the effect's later state.
 pub async fn an_effect_is_queued_again_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
@@ -224,7 +224,7 @@ pub async fn an_effect_is_queued_again_once(harness: &impl Harness) {
     }
 }
 
-/// Whoever held the effect before it was queued again records nothing, neither before it is taken again nor after.
+/// A worker that held the effect before it was queued again records nothing, before and after it is taken again.
 pub async fn a_late_record_of_what_was_queued_again_is_refused(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
@@ -249,7 +249,7 @@ pub async fn a_late_record_of_what_was_queued_again_is_refused(harness: &impl Ha
     assert_eq!((record.attempts, record.last_attempt), (2, Some(expected)));
 }
 
-/// However old it is: it is pending.
+/// Its age does not matter, because it is pending.
 pub async fn what_was_queued_again_is_not_pruned(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
@@ -269,7 +269,7 @@ pub async fn what_was_queued_again_is_not_pruned(harness: &impl Harness) {
     assert_eq!(landed(&bench.commit(&gone).await), Landed::Conflict);
 }
 
-/// Of every account and every kind, newest first, however long the pages; nothing that is pending or has succeeded.
+/// Lists effects of every account and kind, newest first, for every page length; no pending or successful ones.
 pub async fn what_was_given_up_is_listed_page_by_page(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let mut expected = Vec::new();
@@ -327,7 +327,7 @@ pub async fn what_was_given_up_is_listed_page_by_page(harness: &impl Harness) {
     assert_eq!(given_up(&bench, limit(4)).await, expected);
 }
 
-/// Every page of what was given up.
+/// All effects that were given up, page by page.
 pub(super) async fn given_up<H: Harness + ?Sized>(bench: &Bench<'_, H>, size: Limit) -> Vec<EffectRecord> {
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
@@ -350,10 +350,9 @@ pub(super) fn code<T>(result: Result<Answer<T>, Failure>) -> Code {
     }
 }
 
-/// Who queues a delivery again either did so before its subscription was paused, or is told that it is.
+/// A delivery is queued again before its subscription is paused, or the request is refused.
 pub async fn nothing_is_queued_again_for_a_paused_subscription(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let active = |active| SubscriptionInput { active: Some(active), ..SubscriptionInput::default() };
@@ -372,7 +371,7 @@ pub async fn nothing_is_queued_again_for_a_paused_subscription(harness: &impl Ha
         paused.unwrap().unwrap();
         let status = effect(&bench, account_id, due.id).await.status;
         match retried.unwrap() {
-            // Queued before the pause, and given up by it; or beside it, and given up when it is due.
+            // Queued before the pause, which gives it up, or concurrently, and given up when it is due.
             Ok(()) if status == EffectStatus::Pending => {
                 bench.record(&bench.take_one().await, NextAttempt::Failed).await.unwrap();
             }
@@ -399,14 +398,13 @@ pub async fn nothing_is_queued_again_for_a_paused_subscription(harness: &impl Ha
     let snapshot = bench.account(account_id).await;
     let decided = change_of(decide::retry_delivery(&snapshot, &delivery, &mut bench.context(None)).unwrap());
     bench.world.commands().update_subscription(account_id, subscription_id, &active(false), None).await.unwrap();
-    assert_eq!(landed(&bench.commit(&decided).await), Landed::Conflict, "decided before, sent after");
+    assert_eq!(landed(&bench.commit(&decided).await), Landed::Conflict, "decided before the pause, committed after it");
     assert_eq!(effect(&bench, account_id, due.id).await.status, EffectStatus::Failed);
 }
 
-/// Eight requests with one key at the same time: one queues the delivery, all answer the same.
+/// Of eight concurrent requests with one key, one queues the delivery, and all get the same answer.
 pub async fn a_repeated_key_queues_a_delivery_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.queue_deliveries(account_id, subscription_id, 1).await;

@@ -1,4 +1,4 @@
-//! Secrets at rest: a storage holds them sealed, and they are sealed anew while everything else goes on.
+//! Secrets at rest: the storage has them sealed, and they are resealed during normal operation.
 
 use serront_core::accounts::sealed::{SealedSecret, SecretHolder};
 use serront_core::changes::change::{ChangeSet, Row, Write};
@@ -26,7 +26,7 @@ async fn endpoint<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: Account
     page.rows.into_iter().find(|row| row.account_id == account_id).unwrap()
 }
 
-/// Puts an endpoint whose secrets are stored like this.
+/// Stores an endpoint with these sealed secrets.
 async fn put_endpoint<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: AccountId, present: &str, previous: &str) {
     let secret = |text: &str| SealedSecret::stored(text.to_owned());
     let state = ProvisioningState {
@@ -44,7 +44,7 @@ async fn put_endpoint<H: Harness + ?Sized>(bench: &Bench<'_, H>, account_id: Acc
         .await;
 }
 
-/// What is stored of a subscription's secrets is sealed, and opens for its own row only. Both lists tell every row once, page by
+/// A subscription's secrets are stored sealed, and open only for their row. Both lists have every row once, page by
 /// page.
 pub async fn a_secret_at_rest_is_sealed_for_its_row(harness: &impl Harness) {
     let bench = Bench::new(harness);
@@ -90,9 +90,9 @@ pub async fn a_secret_at_rest_is_sealed_for_its_row(harness: &impl Harness) {
     assert!(after < second.rows.first().map(|row| row.account_id));
 }
 
-/// After a rotation of keys every secret is sealed anew, previous ones too, and then opens without the old key. What a
-/// subscription is beside its secrets stays.
-pub async fn secrets_are_sealed_anew_under_another_key(harness: &impl Harness) {
+/// After a rotation of keys every secret is resealed, including previous ones, and then opens without the old key.
+/// Other fields of a subscription stay unchanged.
+pub async fn secrets_are_resealed_under_a_new_key(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
     let input = subscription_input("https://one.example", &["*"]);
@@ -117,7 +117,7 @@ pub async fn secrets_are_sealed_anew_under_another_key(harness: &impl Harness) {
     let mut after = bench.account(account_id).await;
     after.subscriptions[0].state.version = before.0.subscriptions[0].state.version;
     assert_eq!(after, before.0);
-    // The previous one still signs, as long as it would have.
+    // The previous secret still signs until its time ends.
     bench.queue_deliveries(account_id, id, 1).await;
     let due = bench.take_one().await;
     let serront_core::snapshots::DueEffect::Delivery { target: Some(target), .. } = due.effect else {
@@ -126,7 +126,7 @@ pub async fn secrets_are_sealed_anew_under_another_key(harness: &impl Harness) {
     assert_eq!((Some(target.secret), target.previous_secret), (Some(row.secret), row.previous_secret));
 }
 
-/// What was stored in plain is read as it is, and sealed by a pass.
+/// Secrets stored in plain text are read unchanged, and sealed by a pass.
 pub async fn secrets_of_an_earlier_version_are_read_and_sealed(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
@@ -145,8 +145,8 @@ pub async fn secrets_of_an_earlier_version_are_read_and_sealed(harness: &impl Ha
     assert_eq!(state.stored_secrets().map(open).collect::<Vec<_>>(), ["whsec_new", "whsec_old"]);
 }
 
-/// Passes beside rotations of the same secrets: the last secret drawn is the one that is stored, under the present key.
-pub async fn secrets_sealed_anew_beside_rotations_stay_the_last(harness: &impl Harness) {
+/// With resealing passes during rotations of the same secrets, the last secret is stored, under the present key.
+pub async fn resealing_during_rotations_keeps_the_last_secret(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;
     let registration = bench.world.webhook_registration();
@@ -175,8 +175,8 @@ pub async fn secrets_sealed_anew_beside_rotations_stay_the_last(harness: &impl H
     }
 }
 
-/// A host without the key sends nothing, and counts no attempt: the delivery comes again when its lease has run out, until the
-/// key is there.
+/// A host without the key sends nothing and records no attempt: the delivery is taken again after its lease, until the
+/// key is available.
 pub async fn without_its_key_a_delivery_waits_and_nothing_is_lost(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let account_id = bench.world.seller("studio").await.account_id;

@@ -1,4 +1,4 @@
-//! Deliveries are shared out: whoever is slow or dead delays nobody else's.
+//! Shares of deliveries: a slow or dead receiver does not delay the deliveries of others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::bench::{Bench, LEASE, at_once};
 use crate::world::Seller;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Nothing of the conformance suite happens by itself to a subscription with this filter.
+/// No event of these cases matches this filter.
 const QUIET: &[&str] = &["serront.billing.*"];
 
-/// Two to one subscription, and nothing else is kept to.
+/// Shares that only limit a subscription to two deliveries.
 const TWO_EACH: DeliveryShares = DeliveryShares { per_subscription: 2, ..DeliveryShares::UNLIMITED };
 
 fn per_subscription(taken: &[Due]) -> BTreeMap<SubscriptionId, usize> {
@@ -37,7 +37,7 @@ async fn take<H: Harness + ?Sized>(bench: &Bench<'_, H>, limit: u32, shares: Del
     bench.storage().take_due(Lane::Deliveries, limit, shares, LEASE).await.unwrap()
 }
 
-/// This many subscriptions, each with this many deliveries that are due.
+/// This many subscriptions, each with this many due deliveries.
 async fn queues<H: Harness + ?Sized>(
     bench: &Bench<'_, H>,
     seller: &Seller,
@@ -53,7 +53,7 @@ async fn queues<H: Harness + ?Sized>(
     subscriptions
 }
 
-/// Gives these subscriptions a streak, so many failed attempts long. Nothing of theirs may be due.
+/// Gives these subscriptions a streak of failed attempts. None of their deliveries may be due.
 async fn fail<H: Harness + ?Sized>(
     bench: &Bench<'_, H>,
     seller: &Seller,
@@ -70,10 +70,9 @@ async fn fail<H: Harness + ?Sized>(
     }
 }
 
-/// So many deliveries to one subscription are under lease, over all takers; others go past those that wait.
+/// A subscription has a maximum of leased deliveries over all takers; deliveries of others pass the waiting ones.
 pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let slow = queues(&bench, &seller, 1, 20).await[0];
     bench.advance(SECOND).await;
     let quick = queues(&bench, &seller, 1, 3).await[0];
@@ -93,10 +92,9 @@ pub async fn a_subscription_has_so_many_at_once(harness: &impl Harness) {
     assert_eq!(per_subscription(&taken), BTreeMap::from([(slow, 2), (quick, 2)]));
 }
 
-/// However long a queue, and however few are wanted: whoever has fewest under way comes first.
+/// For every queue length and limit, the subscription with the fewest deliveries in progress comes first.
 pub async fn a_long_queue_hides_nothing(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let slow = queues(&bench, &seller, 1, 1_500).await[0];
     bench.advance(SECOND).await;
     let quick = queues(&bench, &seller, 1, 1).await[0];
@@ -104,10 +102,9 @@ pub async fn a_long_queue_hides_nothing(harness: &impl Harness) {
     assert_eq!(per_subscription(&take(&bench, 2, TWO_EACH).await), BTreeMap::from([(slow, 1)]));
 }
 
-/// Among subscriptions that have as much under way, the longest due comes first; within one, always.
+/// Between subscriptions with equally many deliveries in progress, the longest due comes first; within one, always.
 pub async fn a_subscriptions_deliveries_begin_in_their_order(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let (one, other) = {
         let both = queues(&bench, &seller, 2, 0).await;
         (both[0], both[1])
@@ -120,19 +117,19 @@ pub async fn a_subscriptions_deliveries_begin_in_their_order(harness: &impl Harn
     let first = take(&bench, 1, TWO_EACH).await;
     assert_eq!(ids(&first), [queued[0]]);
     assert_eq!(ids(&take(&bench, 10, TWO_EACH).await), [queued[2], queued[1], queued[4]]);
-    // What has to be tried again comes after what happened before that.
+    // A retry comes after earlier deliveries.
     bench.record(&first[0], NextAttempt::At(bench.now())).await.unwrap();
     assert_eq!(ids(&take(&bench, 1, TWO_EACH).await), [queued[3]]);
     bench.advance(LEASE).await;
     assert_eq!(take(&bench, 1, TWO_EACH).await.len(), 1);
 }
 
-/// Beyond its account's share a subscription has one place, and that is nobody else's.
+/// Beyond its account's share each subscription still has one place, which no other one can use.
 pub async fn an_account_keeps_to_its_share(harness: &impl Harness) {
     accounts_shares(harness, 10).await;
 }
 
-/// The same with a thousand that are due: an adapter may look at them in another way.
+/// The same with a thousand due deliveries, for which an adapter may use another query.
 pub async fn an_account_keeps_to_its_share_of_a_thousand(harness: &impl Harness) {
     accounts_shares(harness, 350).await;
 }
@@ -147,19 +144,19 @@ async fn accounts_shares(harness: &impl Harness, waiting: usize) {
     assert_eq!(taken.len(), 5);
     assert!(many.iter().all(|id| (1..=2).contains(&counts[id])), "{counts:?}");
     assert_eq!(take(&bench, 100, shares).await, []);
-    // The first place of a further subscription, and all of another account's.
+    // The first place of another subscription, and all of another account's.
     let late = queues(&bench, &seller, 1, 10).await[0];
     let free = queues(&bench, &other, 1, 10).await[0];
     assert_eq!(per_subscription(&take(&bench, 100, shares).await), BTreeMap::from([(late, 1), (free, 4)]));
     assert_eq!(take(&bench, 100, shares).await, []);
 }
 
-/// Failing subscriptions share what there is for them; of them, who has failed least often comes first. A success ends it.
+/// Failing subscriptions have a common share, in which those with the fewest failures come first. A success ends this.
 pub async fn failing_subscriptions_share_a_part(harness: &impl Harness) {
     failing_shares(harness, 10).await;
 }
 
-/// The same with a thousand that are due.
+/// The same with a thousand due deliveries.
 pub async fn failing_subscriptions_share_a_part_of_a_thousand(harness: &impl Harness) {
     failing_shares(harness, 200).await;
 }
@@ -186,23 +183,22 @@ async fn failing_shares(harness: &impl Harness, waiting: usize) {
     let tried = taken.iter().find(|due| due.account_id == other.account_id).unwrap();
     bench.record(tried, NextAttempt::Succeeded).await.unwrap();
     let counts = per_subscription(&take(&bench, 100, shares).await);
-    assert_eq!(counts[&once], 4, "it fails no more");
-    assert_eq!(counts.values().sum::<usize>(), 5, "its place is another's: {counts:?}");
+    assert_eq!(counts[&once], 4, "it no longer fails");
+    assert_eq!(counts.values().sum::<usize>(), 5, "another one has its place: {counts:?}");
 }
 
-/// Who answers late holds places like who fails, and gets its part of them like it, until it is quick again. It has no streak.
+/// Slow subscriptions have the same common share as failing ones until they are quick again, but no streak.
 pub async fn slow_subscriptions_are_held_back_like_failing_ones(harness: &impl Harness) {
     slow_shares(harness, 10).await;
 }
 
-/// The same with a thousand that are due.
+/// The same with a thousand due deliveries.
 pub async fn slow_subscriptions_among_a_thousand_are_held_back(harness: &impl Harness) {
     slow_shares(harness, 200).await;
 }
 
 async fn slow_shares(harness: &impl Harness, waiting: usize) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let shares =
         DeliveryShares { per_subscription: 4, failing: 3, slow_after: 2 * SECOND, ..DeliveryShares::UNLIMITED };
     let slow = queues(&bench, &seller, 5, 1).await;
@@ -222,8 +218,8 @@ async fn slow_shares(harness: &impl Harness, waiting: usize) {
     let of_slow = |due: &&Due| !per_subscription(std::slice::from_ref(*due)).contains_key(&quick);
     answer(&bench, taken.iter().find(of_slow).unwrap(), 0).await;
     let counts = per_subscription(&take(&bench, 100, shares).await);
-    assert_eq!(counts.values().copied().max(), Some(4), "one is slow no more: {counts:?}");
-    assert_eq!(counts.values().sum::<usize>(), 5, "its place is another's: {counts:?}");
+    assert_eq!(counts.values().copied().max(), Some(4), "one is no longer slow: {counts:?}");
+    assert_eq!(counts.values().sum::<usize>(), 5, "another one has its place: {counts:?}");
 }
 
 async fn take_and_answer<H: Harness + ?Sized>(bench: &Bench<'_, H>, duration_ms: u64) {
@@ -232,16 +228,16 @@ async fn take_and_answer<H: Harness + ?Sized>(bench: &Bench<'_, H>, duration_ms:
     }
 }
 
-/// Records that it was delivered after so long.
+/// Records a successful delivery of this duration.
 async fn answer<H: Harness + ?Sized>(bench: &Bench<'_, H>, due: &Due, duration_ms: u64) {
     let next = NextAttempt::Succeeded;
     let attempt = Attempt { duration_ms, ..bench.attempt(due, next) };
     bench.storage().record_attempt(due.account_id, due.id, due.fence, &attempt, next).await.unwrap();
 }
 
-/// A hundred dead endpoints of one account, with long queues, beside a live one: what happens is under way at once, and of
-/// another account as well.
-pub async fn a_hundred_dead_endpoints_delay_nobody(harness: &impl Harness) {
+/// Events for a live endpoint, and for another account, are taken immediately despite a hundred dead endpoints with
+/// long queues.
+pub async fn a_hundred_dead_endpoints_delay_no_others(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
     let shares = DeliveryShares::default();
@@ -250,7 +246,7 @@ pub async fn a_hundred_dead_endpoints_delay_nobody(harness: &impl Harness) {
     let live = queues(&bench, &seller, 1, 1).await[0];
     let others = queues(&bench, &other, 1, 1).await[0];
     assert_eq!(per_subscription(&take(&bench, 2, shares).await), BTreeMap::from([(live, 1), (others, 1)]));
-    // They have all failed, and go on doing so.
+    // All of them have failed, and keep failing.
     bench.advance(LEASE).await;
     for due in take(&bench, 1_000, DeliveryShares::UNLIMITED).await {
         let next = if dead.iter().any(|id| per_subscription(std::slice::from_ref(&due)).contains_key(id)) {
@@ -267,10 +263,9 @@ pub async fn a_hundred_dead_endpoints_delay_nobody(harness: &impl Harness) {
     assert_eq!(per_subscription(&take(&bench, 2, shares).await), BTreeMap::from([(live, 1), (others, 1)]));
 }
 
-/// What a pause leaves behind is given out too, so that it comes to its end.
+/// Deliveries without a subscription are handed out too, so that they end.
 pub async fn what_has_no_subscription_is_given_out(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let both = queues(&bench, &seller, 2, 0).await;
     let input = SubscriptionInput { active: Some(false), ..SubscriptionInput::default() };
     bench.world.webhook_registration().update_subscription(seller.account_id, both[0], &input, None).await.unwrap();

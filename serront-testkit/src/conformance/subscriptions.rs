@@ -1,4 +1,4 @@
-//! What is queued for a subscription goes with it, and what becomes of its attempts is counted.
+//! A subscription's queued deliveries end with it, and its failed attempts are counted.
 
 use std::time::Duration;
 
@@ -37,11 +37,10 @@ async fn statuses<H: Harness + ?Sized>(
     told
 }
 
-/// What waits, what was tried before and what is under way; nothing that has ended, and nothing of another subscription or
-/// of another kind. Whoever was at it records nothing, and whoever sends it again by hand can.
+/// Gives up waiting, retried and leased deliveries, but no finished ones, and no effects of another subscription or
+/// kind. A worker that held one records nothing, and each can be queued again.
 pub async fn a_pause_or_deletion_gives_up_what_is_queued(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     for deletes in [false, true] {
         let silenced = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
@@ -84,7 +83,7 @@ pub async fn a_pause_or_deletion_gives_up_what_is_queued(harness: &impl Harness)
         }
         if !deletes {
             commands.update_subscription(account_id, silenced, &set(true), None).await.unwrap();
-            assert_eq!(statuses(&bench, account_id, silenced).await, expected, "what was given up stays so");
+            assert_eq!(statuses(&bench, account_id, silenced).await, expected, "deliveries given up stay so");
             commands.retry_delivery(account_id, delivery_id(&held), None).await.unwrap();
             let again = bench.take_one().await;
             assert!(again.fence > held.fence);
@@ -96,10 +95,9 @@ pub async fn a_pause_or_deletion_gives_up_what_is_queued(harness: &impl Harness)
     }
 }
 
-/// It goes with a write of the subscription; without one, nothing of the change set lands.
+/// The change set must also write the subscription; otherwise nothing of it lands.
 pub async fn deliveries_are_given_up_only_with_their_subscription(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let subscription_id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.queue_deliveries(account_id, subscription_id, 1).await;
@@ -108,11 +106,10 @@ pub async fn deliveries_are_given_up_only_with_their_subscription(harness: &impl
     bench.record(&bench.take_one().await, NextAttempt::Succeeded).await.unwrap();
 }
 
-/// Failed attempts add up over all deliveries of a subscription, however they go on; one success ends it, and so does a change
-/// of the subscription. Neither moves a version, and nothing else is counted.
+/// Failed attempts of all deliveries of a subscription are counted together. One success resets the count, and so does
+/// a change of the subscription. Neither changes a version, and nothing else is counted.
 pub async fn failed_attempts_in_a_row_are_counted(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     let other = bench.world.subscribe(&seller, "https://two.example", &["*"]).await;
@@ -134,7 +131,7 @@ pub async fn failed_attempts_in_a_row_are_counted(harness: &impl Harness) {
     bench.queue_deliveries(account_id, other, 1).await;
     bench.record(&bench.take_one().await, NextAttempt::Succeeded).await.unwrap();
     assert_eq!((streak(id).await, streak(other).await), (Some(Streak { failures: 3, since }), None));
-    assert_eq!(bench.account(account_id).await, before, "bookkeeping moves no version");
+    assert_eq!(bench.account(account_id).await, before, "counting changes no version");
     let bench = bench.reopen().await;
     let streak = async |id| bench.storage().streak(account_id, id).await.unwrap();
     assert_eq!(streak(id).await, Some(Streak { failures: 3, since }));
@@ -155,8 +152,7 @@ pub async fn failed_attempts_in_a_row_are_counted(harness: &impl Harness) {
 
 /// Deliveries whose attempts end at the same time are all counted.
 pub async fn attempts_that_fail_at_the_same_time_are_all_counted(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let id = bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.queue_deliveries(account_id, id, 16).await;
@@ -172,11 +168,10 @@ pub async fn attempts_that_fail_at_the_same_time_are_all_counted(harness: &impl 
     assert_eq!(streak, Some(Streak { failures: 16, since: bench.now() }));
 }
 
-/// However many hosts find the streak over at the same time, one switches the subscription off, and its other subscriptions
-/// are told once. What somebody looked after meanwhile stays as it is.
+/// Of many hosts that find the streak long enough at the same time, one switches the subscription off, and the
+/// account's other subscriptions get one event. A subscription that a seller changed in the meantime stays active.
 pub async fn a_failing_subscription_is_switched_off_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let id = bench.world.subscribe(&seller, "https://dead.example", &["*"]).await;
     let other = bench.world.subscribe(&seller, "https://alive.example", &["serront.webhook_subscription.*"]).await;
@@ -196,10 +191,10 @@ pub async fn a_failing_subscription_is_switched_off_once(harness: &impl Harness)
     };
     let policy = bench.world.policy.clone();
     fail(policy.webhooks.switch_off_failures).await;
-    assert_eq!(switch_off().await, 0, "not for long enough");
+    assert_eq!(switch_off().await, 0, "not long enough");
     bench.world.commands().update_subscription(account_id, id, &set(true), None).await.unwrap();
     bench.advance(policy.webhooks.switch_off_after).await;
-    assert_eq!(switch_off().await, 0, "somebody looked after it");
+    assert_eq!(switch_off().await, 0, "the seller changed it");
     fail(1).await;
     bench.advance(policy.webhooks.switch_off_after).await;
     fail(policy.webhooks.switch_off_failures - 2).await;
@@ -209,12 +204,12 @@ pub async fn a_failing_subscription_is_switched_off_once(harness: &impl Harness)
     let epoch = bench.account(account_id).await.account.state.version;
     assert_eq!(switch_off().await, 1);
     let after = bench.account(account_id).await;
-    assert_eq!(after.account.state.version, epoch.next(), "events are decided by which subscriptions there are");
+    assert_eq!(after.account.state.version, epoch.next(), "events depend on the active subscriptions");
     assert!(after.subscriptions.iter().all(|subscription| subscription.state.active == (subscription.id != id)));
     let given_up = statuses(&bench, account_id, id).await;
     assert!(given_up.contains(&(queued, EffectStatus::Failed, 0)));
     let listed = bench.storage().given_up(None, Limit::EXPORT).await.unwrap().rows;
-    assert!(!listed.is_empty() && listed.iter().all(|effect| effect.id != queued), "nobody has to look after it");
+    assert!(!listed.is_empty() && listed.iter().all(|effect| effect.id != queued), "it needs no attention");
     let told = bench.take_one().await;
     let DueEffect::Delivery { event_type, body, target, .. } = &told.effect else { panic!("a delivery") };
     assert_eq!(*event_type, EventType::SubscriptionDisabled);
@@ -232,13 +227,13 @@ pub async fn a_failing_subscription_is_switched_off_once(harness: &impl Harness)
     bench.record(&told, NextAttempt::Succeeded).await.unwrap();
     assert_eq!(switch_off().await, 0);
     bench.world.commands().update_subscription(account_id, id, &set(true), None).await.unwrap();
-    assert_eq!(switch_off().await, 0, "the streak began anew");
+    assert_eq!(switch_off().await, 0, "a new streak began");
     assert_eq!(bench.take(10).await, []);
 }
 
-/// A new secret signs at once, and the one before beside it until its time ends by the storage's clock. The settings epoch and
-/// the streak stay as they are.
-pub async fn a_rotated_secret_signs_beside_the_one_before(harness: &impl Harness) {
+/// A new secret signs immediately, together with the previous one until its time ends by the storage's clock. The
+/// settings epoch and the streak stay unchanged.
+pub async fn a_rotated_secret_signs_together_with_the_previous_one(harness: &impl Harness) {
     let bench = Bench::new(harness);
     let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
     let account_id = seller.account_id;
@@ -284,7 +279,7 @@ pub async fn a_rotated_secret_signs_beside_the_one_before(harness: &impl Harness
     let commands = bench.world.commands();
     let third = commands.rotate_secret(account_id, id, None).await.unwrap().value.secret;
     let fourth = commands.rotate_secret(account_id, id, None).await.unwrap().value.secret;
-    assert_eq!(signs(&bench).await, (Some(third), fourth), "of two rotations the earlier secret is gone");
+    assert_eq!(signs(&bench).await, (Some(third), fourth), "after two rotations the first secret no longer signs");
     let rotations = (0..4).map(|_| {
         let world = bench.world.clone();
         async move { world.commands().rotate_secret(account_id, id, None).await.unwrap().value.secret }

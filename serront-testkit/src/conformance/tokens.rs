@@ -1,4 +1,4 @@
-//! An order's access token, and another one in its place.
+//! Rotation of an order's access token.
 
 use serront_core::accounts::key::AccessToken;
 use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Write};
@@ -25,12 +25,11 @@ async fn opens<H: Harness + ?Sized>(bench: &Bench<'_, H>, token: &AccessToken) -
     bench.storage().order(OrderKey::Token(token.hash()), None).await.unwrap().is_some()
 }
 
-/// The old token opens nothing as soon as the new one is there, whatever state the order is in, and across a reopen; its name
-/// stays claimed. Nothing else of the order changes, and the trail says who did it and when. A repeated key answers the token
-/// of the first request.
+/// The old token stops working when the new one is stored, in every state of the order, also after a reopen; its name
+/// stays claimed. Nothing else of the order changes, and the trail has the actor and the time. A repeated key answers
+/// the token of the first request.
 pub async fn a_rotated_token_opens_nothing_and_is_never_given_again(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let other = bench.world.seller("other").await;
     let (account_id, id) = (seller.account_id, placed.id);
     let (commands, actor) = (bench.world.commands(), world::host());
@@ -71,10 +70,9 @@ pub async fn a_rotated_token_opens_nothing_and_is_never_given_again(harness: &im
     }
 }
 
-/// A new token without its claim would open nothing.
+/// A new token without its claim would not work.
 pub async fn a_new_token_is_claimed(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let snapshot = bench.snapshot(seller.account_id, placed.id).await;
     let decided = decide::rotate_token(&snapshot, bench.token(), &world::host(), &mut bench.context(None));
     let mut change = change_of(decided.unwrap());
@@ -87,10 +85,9 @@ pub async fn a_new_token_is_claimed(harness: &impl Harness) {
     assert!(!opens(&bench, &placed.token).await);
 }
 
-/// What was decided by the old token and comes after the new one is a conflict.
+/// A decision made with the old token and committed after the rotation is a conflict.
 pub async fn what_a_buyer_does_with_an_old_token_never_lands(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let snapshot = bench.storage().order(OrderKey::Token(placed.token.hash()), None).await.unwrap().unwrap();
     let actor = serront_core::accounts::actor::Actor::buyer(&placed.token);
     let claim = change_of(decide::claim_payment(&snapshot, &actor, &mut bench.context(None)).unwrap());
@@ -100,10 +97,9 @@ pub async fn what_a_buyer_does_with_an_old_token_never_lands(harness: &impl Harn
     assert_eq!(refused(commands.claim_payment(&placed.token).await), Code::NotFound);
 }
 
-/// Of several rotations at once each draws a token of its own, and one of them is the order's.
+/// Concurrent rotations create different tokens, and one of them is the order's.
 pub async fn rotations_at_once_leave_one_token(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let (account_id, id) = (seller.account_id, placed.id);
     let rotations =
         (0..4).map(|_| {

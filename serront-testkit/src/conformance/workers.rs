@@ -1,4 +1,4 @@
-//! The service and the dispatcher over this storage, many of them at the same time, with sums that are known.
+//! Many services and dispatchers over one storage at the same time, with known totals.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +17,9 @@ use crate::world;
 const WORKERS: usize = 8;
 const ORDERS: usize = 20;
 
-/// Each of the workers confirms each of the orders: every order is confirmed once, told once and mailed once.
+/// Every worker confirms every order: each order is confirmed once, with one event and one mail.
 pub async fn many_workers_confirm_the_same_orders_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     let account_id = seller.account_id;
     let mut placed = Vec::new();
     for index in 0..ORDERS {
@@ -73,10 +72,9 @@ pub async fn many_workers_confirm_the_same_orders_once(harness: &impl Harness) {
     assert_eq!((mails.len(), ids.len(), names.len()), (ORDERS, ORDERS, ORDERS));
 }
 
-/// Eight requests with one key at the same time: one acts, all answer the same.
+/// Of eight concurrent requests with one key, one takes effect, and all get the same answer.
 pub async fn a_repeated_key_acts_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (seller, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, seller, placed) = Bench::with_order(harness).await;
     let account_id = seller.account_id;
     let keyed = request(account_id, "key-1", b"body");
     let confirming = (0..WORKERS).map(|_| {
@@ -110,10 +108,9 @@ pub async fn a_repeated_key_acts_once(harness: &impl Harness) {
     }
 }
 
-/// Dispatchers of several hosts share the work: everything is sent, nothing twice.
+/// Dispatchers of several hosts share the work: every effect is sent once.
 pub async fn dispatchers_side_by_side_send_everything_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let seller = bench.world.seller("studio").await;
+    let (bench, seller) = Bench::with_seller(harness).await;
     bench.world.subscribe(&seller, "https://one.example", &["*"]).await;
     bench.world.subscribe(&seller, "https://two.example", &["*"]).await;
     for _ in 0..10 {
@@ -125,7 +122,7 @@ pub async fn dispatchers_side_by_side_send_everything_once(harness: &impl Harnes
         async move { world.dispatch_all().await }
     });
     let mut attempted: usize = at_once(dispatchers).await.into_iter().sum();
-    // One may have found nothing to take while another still held the last ones of a subscription.
+    // A dispatcher may have found nothing while another one held a subscription's last deliveries.
     attempted += bench.world.dispatch_all().await;
     assert_eq!(attempted, 10 + 10 * 2 * 2);
     let mut mails = BTreeMap::<_, usize>::new();

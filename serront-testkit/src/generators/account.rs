@@ -17,7 +17,7 @@ pub fn modules() -> impl Strategy<Value = Modules> {
     (any::<bool>(), any::<bool>()).prop_map(|(payment, marketing)| Modules { payment, marketing })
 }
 
-/// What may change of an account. Modules are on only on tiers that have them.
+/// States of accounts. Modules are on only on tiers that have them.
 pub fn account_state() -> impl Strategy<Value = AccountState> {
     (version(), tier(), modules(), proptest::option::of("acc_[a-z0-9]{8}")).prop_map(
         |(version, tier, modules, plugipay_account_id)| {
@@ -37,7 +37,7 @@ pub fn account() -> impl Strategy<Value = Account> {
     })
 }
 
-/// What secrets are made from.
+/// Random bytes for secrets.
 pub fn secret_bytes() -> impl Strategy<Value = SecretBytes> {
     any::<SecretBytes>()
 }

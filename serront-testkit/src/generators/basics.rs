@@ -10,18 +10,18 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
 use ulid::Ulid;
 
-/// Amounts from nothing to the largest, the edges more often than chance would have them.
+/// Amounts from zero to the largest, with the limits more often than by chance.
 pub fn rupiah() -> impl Strategy<Value = Rupiah> {
     amount().prop_map(|amount| Rupiah::new(amount).expect("an amount in range")).boxed()
 }
 
-/// The number of an amount, as input has it.
+/// An amount as a number, as in input.
 pub fn amount() -> impl Strategy<Value = i64> {
     let max = Rupiah::MAX.get();
     prop_oneof![2 => Just(0), 1 => Just(1), 1 => Just(max), 4 => 1_000..10_000_000_i64, 2 => 0..=max].boxed()
 }
 
-/// Numbers just outside what an amount may be, and far outside.
+/// Numbers just outside the range of an amount, and far outside.
 pub fn almost_amount() -> impl Strategy<Value = i64> {
     let max = Rupiah::MAX.get();
     prop_oneof![Just(-1), Just(max + 1), Just(i64::MIN), Just(i64::MAX), i64::MIN..0, max + 1..=i64::MAX]
@@ -45,7 +45,7 @@ pub fn ulid() -> impl Strategy<Value = Ulid> {
         .boxed()
 }
 
-/// Where the ids of one decision begin.
+/// The start of one decision's ids.
 pub fn id_sequence() -> impl Strategy<Value = IdSequence> {
     ulid().prop_map(IdSequence::from_seed)
 }
@@ -92,7 +92,7 @@ pub fn almost_id(prefix: &'static str) -> impl Strategy<Value = String> {
         6 => format!("x{prefix}{body}"),
         // Beyond 128 bits.
         7 => format!("{prefix}8{}", body.chars().skip(1).collect::<String>()),
-        // `u` and `i` are no digits of a ULID, though a decoder may take them for some.
+        // `u` and `i` are not digits of a ULID, but a lenient decoder may accept them.
         _ => {
             let other = if at % 2 == 0 { 'u' } else { 'i' };
             let body: String =

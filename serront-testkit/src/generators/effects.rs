@@ -1,4 +1,4 @@
-//! What leaves the process: subscriptions, events, mails, deliveries and their attempts.
+//! Effects: subscriptions, events, mails, deliveries and their attempts.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ pub fn webhook_url() -> impl Strategy<Value = String> {
     "https://[a-z0-9]{1,10}\\.example(:[1-9][0-9]{3})?(/[a-z0-9_-]{0,12}){0,3}(\\?token=[a-z0-9]{4,20})?"
 }
 
-/// Addresses that must be refused for their form alone.
+/// Addresses that must be refused for their syntax.
 pub fn almost_webhook_url() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
@@ -59,7 +59,7 @@ pub fn almost_webhook_url() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What may change of a subscription.
+/// States of subscriptions.
 pub fn subscription_state() -> impl Strategy<Value = SubscriptionState> {
     (version(), webhook_url(), vec(event_filter(), 1..4), any::<bool>())
         .prop_map(|(version, url, events, active)| SubscriptionState { version, url, events, active })
@@ -92,7 +92,7 @@ pub fn almost_subscription_input() -> impl Strategy<Value = SubscriptionInput> {
     ]
 }
 
-/// What events tell. One that tells of a new order has no number yet.
+/// Events. The event of a new order has no number yet.
 pub fn event_data() -> impl Strategy<Value = EventData> {
     prop_oneof![
         (order_id(), service_id(), slug(), proptest::option::of(name()), rupiah()).prop_map(
@@ -113,7 +113,7 @@ pub fn event_data() -> impl Strategy<Value = EventData> {
     ]
 }
 
-/// What a confirmation says.
+/// Contents of confirmation mails.
 pub fn payment_confirmed() -> impl Strategy<Value = PaymentConfirmed> {
     let by = prop_oneof![Just(ConfirmedBy::Seller), Just(ConfirmedBy::Plugipay)];
     (email_address(), name(), language(), name(), order_number(), name(), rupiah(), by)
@@ -135,7 +135,7 @@ pub fn mail() -> impl Strategy<Value = Mail> {
     payment_confirmed().prop_map(Mail::PaymentConfirmedV1)
 }
 
-/// JSON texts with a marked place for the number, and what a person typed after it.
+/// JSON texts with a marked place for the number, followed by typed text.
 pub fn marked_text() -> impl Strategy<Value = MarkedText> {
     name().prop_map(|name| {
         let typed: String = name.chars().filter(|character| !matches!(character, '"' | '\\')).collect();
@@ -174,12 +174,12 @@ pub fn effect_id() -> impl Strategy<Value = EffectId> {
     ]
 }
 
-/// How far effects have come.
+/// States of effects.
 pub fn effect_status() -> impl Strategy<Value = EffectStatus> {
     proptest::sample::select(EffectStatus::ALL.to_vec())
 }
 
-/// Attempts that are over, whether they succeeded or not.
+/// Finished attempts, successful or not.
 pub fn attempt() -> impl Strategy<Value = Attempt> {
     let outcome = prop_oneof![
         (200..300_u16).prop_map(|code| (EffectStatus::Succeeded, Some(code), None)),

@@ -1,4 +1,4 @@
-//! Idempotency keys, and what pages are asked for.
+//! Idempotency keys, limits and filters of pages.
 
 use proptest::prelude::*;
 use serront_core::changes::idempotency::{IdempotentRequest, KEY_CHARACTERS_MAX, Kept, KeptOutcome};
@@ -28,7 +28,7 @@ pub fn idempotent_request() -> impl Strategy<Value = IdempotentRequest> {
     (digest(), digest()).prop_map(|(scope, fingerprint)| IdempotentRequest { scope, fingerprint })
 }
 
-/// Kept outcomes as a change set carries them. None of them waits for a number.
+/// Kept outcomes as in a change set, without a placeholder for a number.
 pub fn kept_outcome() -> impl Strategy<Value = KeptOutcome> {
     kept().prop_map(|kept| KeptOutcome {
         fingerprint: kept.fingerprint,
@@ -46,12 +46,12 @@ pub fn kept() -> impl Strategy<Value = Kept> {
     })
 }
 
-/// How many rows a page may hold.
+/// Limits of a page's rows.
 pub fn limit() -> impl Strategy<Value = Limit> {
     (1..=LIMIT_MAX).prop_map(|limit| Limit::parse(Some(&limit.to_string())).expect("a limit in range"))
 }
 
-/// Which orders may be wanted.
+/// Filters of orders.
 pub fn order_filter() -> impl Strategy<Value = OrderFilter> {
     (
         proptest::option::of(work_status()),

@@ -1,14 +1,14 @@
 //! Proptest strategies for every type of the domain.
 //!
-//! Two kinds, told apart by their names. A plain name (`slug`, `order_input`) gives values that are valid, the awkward
-//! ones among them: the longest, the shortest, other scripts, text that looks like JSON or SQL. A name that begins with
-//! `almost_` gives input that one thing is wrong with, so that it must be refused.
+//! There are two kinds. A plain name (`slug`, `order_input`) generates valid values, including awkward ones: the
+//! longest, the shortest, other scripts, text that looks like JSON or SQL. A name with the prefix `almost_` generates
+//! input with one error, which must be refused.
 //!
-//! What others are built from is boxed inside, since strategies nest their states in each other and a test thread's stack
-//! is small.
+//! Strategies that others are built from are boxed, because strategies nest their states and a test thread's stack is
+//! small.
 //!
-//! Values that belong together are not always related: a [`payment()`] of its own names an order that is nowhere. Where a
-//! relation matters, the strategy takes what it relates to as an argument.
+//! Values of different strategies are not related: a [`payment()`] names an order that does not exist. Where a relation
+//! matters, the strategy takes the related value as an argument.
 //!
 //! ```
 //! use proptest::prelude::*;
@@ -28,8 +28,8 @@ mod account;
 mod basics;
 mod effects;
 mod idempotency;
-mod money;
 mod orders;
+mod payouts;
 mod receipts;
 mod shop;
 mod text;
@@ -38,8 +38,8 @@ pub use account::*;
 pub use basics::*;
 pub use effects::*;
 pub use idempotency::*;
-pub use money::*;
 pub use orders::*;
+pub use payouts::*;
 pub use receipts::*;
 pub use shop::*;
 pub use text::*;

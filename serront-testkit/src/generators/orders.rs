@@ -1,4 +1,4 @@
-//! Orders, their payments, their audit trail, and what can be asked of them.
+//! Orders, their payments, their audit trail and the commands on them.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub fn payment_status() -> impl Strategy<Value = PaymentStatus> {
     proptest::sample::select(PaymentStatus::ALL.to_vec())
 }
 
-/// What can be done to a payment.
+/// Commands on a payment.
 pub fn payment_act() -> impl Strategy<Value = PaymentAct> {
     proptest::sample::select(PaymentAct::ALL.to_vec())
 }
@@ -56,7 +56,7 @@ pub fn preferred_date() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What a buyer may send for a service without packages.
+/// Valid orders of a service without packages.
 pub fn order_input(service_slug: &str) -> impl Strategy<Value = OrderInput> + use<> {
     let service_slug = service_slug.to_owned();
     (buyer(), proptest::option::of(preferred_date()), optional_prose())
@@ -73,11 +73,11 @@ pub fn order_input(service_slug: &str) -> impl Strategy<Value = OrderInput> + us
         .boxed()
 }
 
-/// What must be refused of a buyer for one field.
+/// Orders that must be refused for one field.
 pub fn almost_order_input(service_slug: &str) -> impl Strategy<Value = OrderInput> + use<> {
     let good = || order_input(service_slug);
     let no_date = proptest::sample::select(vec!["soon", "2026-02-30", "2026-13-01", "22/11/2026", "2026-11-22T09:36"]);
-    // Blank is a name that was left out where it may be.
+    // A blank optional field counts as left out.
     let phone = almost_name().prop_filter("not blank", |phone| !is_blank(phone));
     prop_oneof![
         (good(), almost_name()).prop_map(|(good, buyer_name)| OrderInput { buyer_name, ..good }),
@@ -89,7 +89,7 @@ pub fn almost_order_input(service_slug: &str) -> impl Strategy<Value = OrderInpu
     ]
 }
 
-/// What may change of an order.
+/// States of orders.
 pub fn order_state() -> impl Strategy<Value = OrderState> {
     (version(), work_status(), payment_status(), rupiah(), timestamp())
         .prop_map(|(version, status, payment_status, quoted_price, updated_at)| OrderState {
@@ -130,18 +130,18 @@ pub fn order() -> impl Strategy<Value = Order> {
         .boxed()
 }
 
-/// What may change of a payment.
+/// States of payments.
 pub fn payment_state() -> impl Strategy<Value = PaymentState> {
     (payment_status(), rupiah(), proptest::option::of(receipt()))
         .prop_map(|(status, amount_due, receipt)| PaymentState { status, amount_due, receipt })
 }
 
-/// Payments of some order.
+/// Payments of any order.
 pub fn payment() -> impl Strategy<Value = Payment> {
     (payment_id(), order_id(), payment_state()).prop_map(|(id, order_id, state)| Payment { id, order_id, state })
 }
 
-/// Payments of this order, told the same as the order tells of them.
+/// Payments of this order, consistent with its state.
 pub fn payment_of(order: &Order) -> impl Strategy<Value = Payment> + use<> {
     let (order_id, status, amount_due) = (order.id, order.state.payment_status, order.state.quoted_price);
     (payment_id(), proptest::option::of(receipt())).prop_map(move |(id, receipt)| Payment {
@@ -151,7 +151,7 @@ pub fn payment_of(order: &Order) -> impl Strategy<Value = Payment> + use<> {
     })
 }
 
-/// Who may do things.
+/// Actors.
 pub fn actor() -> impl Strategy<Value = Actor> {
     prop_oneof![
         access_token().prop_map(|token| Actor::buyer(&token)),
@@ -161,7 +161,7 @@ pub fn actor() -> impl Strategy<Value = Actor> {
     ]
 }
 
-/// What can be done, as the audit trail tells it.
+/// Acts of the audit trail.
 pub fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         rupiah().prop_map(|quote| Act::Placed { quote }),
@@ -194,7 +194,7 @@ pub fn audit_record() -> impl Strategy<Value = AuditRecord> {
     )
 }
 
-/// A seller's changes to an order: a state, a quote, or both. Whether the order can go there is another question.
+/// A seller's changes to an order: a status, a quote, or both. The order may not allow them.
 pub fn order_patch() -> impl Strategy<Value = OrderPatch> {
     let quote = || amount().prop_map(Some);
     prop_oneof![
@@ -206,7 +206,7 @@ pub fn order_patch() -> impl Strategy<Value = OrderPatch> {
     .boxed()
 }
 
-/// Changes that must be refused whatever the order: nothing at all, or a quote out of range.
+/// Changes that every order must refuse: an empty change, or a quote out of range.
 pub fn almost_order_patch() -> impl Strategy<Value = OrderPatch> {
     let status = proptest::option::of(work_status());
     prop_oneof![
@@ -216,35 +216,35 @@ pub fn almost_order_patch() -> impl Strategy<Value = OrderPatch> {
     ]
 }
 
-/// Something that the buyer or the seller asks of one order, as a value.
+/// A command of the buyer or the seller on one order, as a value.
 #[derive(Clone, PartialEq, Eq)]
 pub enum OrderCommand {
-    /// The buyer says that the transfer was made.
+    /// The buyer claims the payment.
     Claim,
-    /// The buyer uploads a file as receipt.
+    /// The buyer uploads a receipt.
     Upload {
-        /// The type that it is said to be.
+        /// The declared type.
         declared_type: String,
         /// The file.
         bytes: Vec<u8>,
     },
-    /// The seller has seen the money.
+    /// The seller confirms the payment.
     Confirm {
-        /// What the seller adds.
+        /// The seller's note.
         note: Option<String>,
         /// One of few idempotency keys, so that they repeat.
         key: Option<u8>,
     },
     /// The seller moves the work track, sets the quote, or both.
     Patch {
-        /// How.
+        /// The change.
         patch: OrderPatch,
         /// One of few idempotency keys, so that they repeat.
         key: Option<u8>,
     },
 }
 
-/// Short, and such that it can be pasted into a test: a failing script is read by people.
+/// Short, and valid as Rust code: people read a failing script and paste it into a test.
 impl fmt::Debug for OrderCommand {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -265,9 +265,9 @@ fn repeated_key() -> impl Strategy<Value = Option<u8>> {
     proptest::option::of(0..3_u8)
 }
 
-/// Commands on one order whose input is well formed. Whether the order's state allows them is another question.
+/// Commands on one order with valid input. The order's state may not allow them.
 pub fn order_command() -> impl Strategy<Value = OrderCommand> {
-    // Few notes, so that a repeated key often comes with the same body.
+    // Few notes, so that a repeated key often has the same body.
     let note = proptest::option::of(proptest::sample::select(vec!["seen", "seen twice"]));
     prop_oneof![
         3 => Just(OrderCommand::Claim),
@@ -281,7 +281,7 @@ pub fn order_command() -> impl Strategy<Value = OrderCommand> {
     .boxed()
 }
 
-/// Commands on one order that must be refused for their input, whatever its state.
+/// Commands on one order that must be refused for their input in every state.
 pub fn almost_order_command() -> impl Strategy<Value = OrderCommand> {
     prop_oneof![
         almost_image().prop_map(|(declared_type, bytes)| OrderCommand::Upload { declared_type, bytes }),

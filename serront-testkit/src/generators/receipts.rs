@@ -1,4 +1,4 @@
-//! Receipts: images that are taken, and files that must not be.
+//! Receipts: valid images, and files that must be refused.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -41,7 +41,7 @@ pub fn commented(kind: ImageType, comment: &[u8]) -> Vec<u8> {
     let sample = sample(kind);
     let length = u8::try_from(comment.len()).unwrap_or(u8::MAX);
     let comment = comment.get(..usize::from(length)).unwrap_or_default();
-    // Where the format lets a comment begin: after the PNG's header chunk, after JPEG's first segment, after the GIF's
+    // The format's first position for a comment: after the PNG's header chunk, JPEG's first segment, or the GIF's
     // colour table.
     let (at, block) = match kind {
         ImageType::Png => {
@@ -66,8 +66,8 @@ pub(crate) fn png_checksum(bytes: &[u8]) -> u32 {
 /// Every sample lacks pixels if it is cut before this byte.
 const BEFORE_PIXELS: usize = 30;
 
-/// Uploads that must be refused, as their declared type and bytes: cut short, two kinds at once, of another type than
-/// declared, no image at all, empty. Those that are too large are [`too_large_image`].
+/// Uploads that must be refused, as declared type and bytes: truncated, of two types at the same time, of another type
+/// than declared, not an image, empty. [`too_large_image`] generates those that are too large.
 pub fn almost_image() -> impl Strategy<Value = (String, Vec<u8>)> {
     let declared = |kind: ImageType| kind.media_type().to_owned();
     prop_oneof![
@@ -77,7 +77,7 @@ pub fn almost_image() -> impl Strategy<Value = (String, Vec<u8>)> {
         vec(b'a'..=b'z', 0..40).prop_map(move |comment| {
             let mut bytes = commented(ImageType::Jpeg, &comment);
             bytes.truncate(bytes.len().saturating_sub(2));
-            // Its pixels go on as the end of an archive.
+            // The pixels end as an archive.
             bytes.extend_from_slice(b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
             (declared(ImageType::Jpeg), bytes)
         }),
@@ -110,7 +110,7 @@ pub fn too_large_image() -> Vec<u8> {
     bytes
 }
 
-/// A JPEG of this many bytes whose pixels go on to its end, so that nothing of it is cut off.
+/// A JPEG of this many bytes whose pixels fill it to its end, so that nothing is cut off.
 #[must_use]
 pub fn sized_jpeg(bytes: usize) -> Vec<u8> {
     let (pixels, end) = samples::JPEG.split_at(samples::JPEG.len().saturating_sub(2));
@@ -125,7 +125,7 @@ pub fn checked_image() -> impl Strategy<Value = CheckedImage> {
     image().prop_map(|(kind, bytes)| CheckedImage::check(kind.media_type(), &bytes).expect("a complete image"))
 }
 
-/// What is known of an uploaded receipt.
+/// Metadata of uploaded receipts.
 pub fn receipt() -> impl Strategy<Value = Receipt> {
     (upload_id(), checked_image(), timestamp()).prop_map(|(upload_id, image, uploaded_at)| Receipt {
         upload_id,

@@ -34,7 +34,7 @@ pub fn almost_bank_account() -> impl Strategy<Value = BankAccount> {
     .boxed()
 }
 
-/// Where a buyer is to pay: up to five accounts, or nothing at all.
+/// Payment details for buyers: up to five accounts, or none.
 pub fn payment_settings() -> impl Strategy<Value = PaymentSettings> {
     (vec(bank_account(), 0..=BANK_ACCOUNTS_MAX), optional_prose(), proptest::option::of(whatsapp_number()))
         .prop_map(|(bank_accounts, instructions, whatsapp_number)| PaymentSettings {
@@ -72,7 +72,7 @@ pub fn storefront() -> impl Strategy<Value = Storefront> {
     )
 }
 
-/// What a seller may ask of a storefront.
+/// Valid input for a storefront.
 pub fn storefront_input() -> impl Strategy<Value = StorefrontInput> {
     profile()
         .prop_map(|Profile { slug, display_name, bio, payment, hide_branding, published }| StorefrontInput {
@@ -88,7 +88,7 @@ pub fn storefront_input() -> impl Strategy<Value = StorefrontInput> {
         .boxed()
 }
 
-/// What must be refused of a storefront for one field.
+/// Input for a storefront that must be refused for one field.
 pub fn almost_storefront_input() -> impl Strategy<Value = StorefrontInput> {
     let good = || storefront_input();
     prop_oneof![
@@ -109,7 +109,7 @@ pub fn almost_storefront_input() -> impl Strategy<Value = StorefrontInput> {
     ]
 }
 
-/// Packages, each named for itself; see [`pricing`] for several that differ.
+/// Single packages; [`pricing`] generates several with different names.
 pub fn package() -> impl Strategy<Value = Package> {
     (name(), rupiah(), optional_prose()).prop_map(|(name, price_idr, description)| Package {
         name,
@@ -137,7 +137,7 @@ pub fn pricing() -> impl Strategy<Value = Pricing> {
     .boxed()
 }
 
-/// What a seller says about a service, validated.
+/// A service's validated content.
 pub fn offer() -> impl Strategy<Value = Offer> {
     (slug(), name(), optional_prose(), pricing(), any::<bool>(), any::<i32>())
         .prop_map(|(slug, name, description, pricing, active, sort_order)| Offer {
@@ -165,7 +165,7 @@ pub fn service() -> impl Strategy<Value = Service> {
     )
 }
 
-/// The input that asks for exactly this offer.
+/// The input for exactly this offer.
 #[must_use]
 pub fn service_input_of(offer: &Offer) -> ServiceInput {
     ServiceInput {

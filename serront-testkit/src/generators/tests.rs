@@ -1,4 +1,4 @@
-//! The strategies keep their promise: core takes what is valid, and refuses what almost is.
+//! Checks the strategies: core accepts the valid values and refuses the `almost_` ones.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -6,7 +6,7 @@ use serront_core::primitives::text::{
     EMAIL_BYTES_MAX, EmailAddress, NAME_CHARACTERS_MAX, PROSE_CHARACTERS_MAX, SLUG_CHARACTERS_MAX, Slug, WhatsAppNumber,
 };
 
-/// What has broken other programs: looks like JSON, SQL, a header or markup; other scripts; writing from right to left.
+/// Texts that have broken other programs: they look like JSON, SQL, a header or markup, or use other scripts.
 const AWKWARD: [&str; 12] = [
     "\"number\":null",
     "{\"number\":null}",
@@ -133,7 +133,7 @@ pub fn whatsapp_number() -> impl Strategy<Value = WhatsAppNumber> {
         .boxed()
 }
 
-/// Texts that are not quite a WhatsApp number; those without a `+` would have to be guessed.
+/// Texts that are not quite a WhatsApp number; one without a `+` lacks its country code.
 pub fn almost_whatsapp_number() -> impl Strategy<Value = String> {
     prop_oneof![
         "[1-9][0-9]{7,14}",

@@ -1,4 +1,4 @@
-//! What is answered to each call.
+//! The answer to each call.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct Done {
     #[cfg_attr(not(feature = "sandbox"), allow(dead_code, reason = "only HTTP shows it"))]
     pub(crate) status: u16,
     pub(crate) data: Value,
-    /// Where a list goes on; `None` for what is no list.
+    /// Cursor of a list's next page; `None` if the answer is not a list.
     pub(crate) cursor: Option<Option<String>>,
 }
 
@@ -59,7 +59,7 @@ impl Refusal {
     }
 
     fn not_found() -> Self {
-        Self::new(404, "NOT_FOUND", "there is no such thing")
+        Self::new(404, "NOT_FOUND", "not found")
     }
 
     pub(crate) fn planned(status: u16, code: String) -> Self {
@@ -67,11 +67,11 @@ impl Refusal {
     }
 
     pub(crate) fn outage(retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(503, "SERVICE_UNAVAILABLE", "out of order, as planned") }
+        Self { retry_after: Some(retry_after), ..Self::new(503, "SERVICE_UNAVAILABLE", "planned outage") }
     }
 }
 
-/// What was answered under an idempotency key.
+/// The answer kept under an idempotency key.
 #[derive(Debug)]
 pub(super) struct Kept {
     request: Digest256,
@@ -82,7 +82,7 @@ fn body<T: DeserializeOwned>(call: &PlugipayCall) -> Result<T, Refusal> {
     serde_json::from_str(&call.body).map_err(|error| Refusal::invalid(format!("the body can't be read: {error}")))
 }
 
-/// The part of the path that names the thing.
+/// The path's segment with the id.
 fn named(call: &PlugipayCall) -> String {
     decoded(call.path.split('?').next().unwrap_or_default().split('/').nth(4).unwrap_or_default())
 }
@@ -95,18 +95,18 @@ fn shown(endpoint: &SandboxEndpoint) -> Value {
     })
 }
 
-/// Texts, numbers and times only: rendering them does not fail.
+/// Renders texts, numbers and times, which cannot fail.
 fn rendered(value: impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
 impl State {
-    /// Carries out a call, or gives the answer again that its key already has.
+    /// Carries out a call, or repeats the answer kept under its key.
     pub(super) fn answer(&mut self, call: &PlugipayCall, now: Timestamp) -> Result<Done, Refusal> {
         let Some(route) = Route::of(call.method, &call.path) else { return Err(Refusal::not_found()) };
         let merchant = match (route, &call.on_behalf_of) {
             (Route::CreateWorkspace, _) => None,
-            (_, None) => return Err(Refusal::invalid("a platform key has to say on whose behalf it calls")),
+            (_, None) => return Err(Refusal::invalid("a platform key must name the merchant that it calls for")),
             (_, Some(merchant)) if !self.merchants.contains(merchant) => return Err(Refusal::not_found()),
             (_, Some(merchant)) => Some(merchant.clone()),
         };
@@ -126,7 +126,7 @@ impl State {
         let answer = self.act(route, merchant.as_deref(), call, now)?;
         let mut kept = answer.clone();
         if let (Route::CreateEndpoint, Some(shown)) = (route, kept.data.as_object_mut()) {
-            // Shown once, and that was it.
+            // The secret is shown only once.
             shown.remove("secret");
         }
         self.kept.insert(name, Kept { request, answer: kept });
@@ -140,7 +140,7 @@ impl State {
         call: &PlugipayCall,
         now: Timestamp,
     ) -> Result<Done, Refusal> {
-        // Only provisioning is for nobody, and it does not look.
+        // Only provisioning has no merchant, and it does not use this value.
         let merchant = merchant.unwrap_or_default();
         match route {
             Route::CreateWorkspace => self.create_workspace(call, now),
@@ -175,7 +175,7 @@ impl State {
                     return Err(Refusal::not_found());
                 }
                 if route == Route::CancelSession {
-                    // What has ended stays as it is, and the answer says so.
+                    // A session that has ended stays unchanged, and the answer shows it.
                     self.end(&id, SandboxStatus::Canceled, now);
                 }
                 Ok(Done::found(rendered(self.sessions.get(&id))))
@@ -250,10 +250,10 @@ impl State {
         }
         let events = events.unwrap_or_else(|| vec!["*".to_owned()]);
         if events.is_empty() || events.iter().any(|event| event.is_empty() || event.len() > KEY_BYTES_MAX) {
-            return Err(Refusal::invalid("events must name some"));
+            return Err(Refusal::invalid("events must not be empty"));
         }
         let id = self.id("we");
-        let secret = self.secret().ok_or_else(|| Refusal::new(500, "INTERNAL_ERROR", "no secret could be made"))?;
+        let secret = self.secret().ok_or_else(|| Refusal::new(500, "INTERNAL_ERROR", "no secret could be created"))?;
         let endpoint = SandboxEndpoint {
             id: id.clone(),
             account_id: merchant.to_owned(),

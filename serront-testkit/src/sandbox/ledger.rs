@@ -1,4 +1,4 @@
-//! The ledger of a merchant: two entries for each session that was paid, and what a test posts beside them.
+//! The ledger of a merchant: two entries for each paid session, and the entries that a test posts.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use serront_core::funds::ledger::Direction;
 use serront_core::primitives::time::Timestamp;
 
-/// What the merchant got.
+/// Code of the merchant's side.
 pub(super) const SALE: &str = "sale";
-/// Its counterpart.
+/// Code of the other side.
 pub(super) const CLEARING: &str = "clearing";
-/// What both come from.
+/// Source of both entries.
 pub(super) const SESSION: &str = "checkout_session";
 
 #[derive(Debug, Clone, Serialize)]
@@ -25,27 +25,27 @@ pub(super) struct Entry {
     pub(super) posted_at: Timestamp,
 }
 
-/// What an entry of a merchant's ledger says.
+/// An entry of a merchant's ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxEntry {
-    /// What it stands for, such as `sale` or `refund`.
+    /// Code, such as `sale` or `refund`.
     pub code: String,
-    /// On which side.
+    /// Debit or credit.
     pub direction: Direction,
-    /// How much, in whole units of the currency.
+    /// Amount in whole units of the currency.
     pub amount: i64,
-    /// Such as `IDR`.
+    /// Currency, such as `IDR`.
     pub currency: String,
-    /// What it comes from, such as `checkout_session`.
+    /// Type of the source, such as `checkout_session`.
     pub source_type: String,
-    /// The source's id.
+    /// Id of the source.
     pub source_id: String,
-    /// For people.
+    /// Description for people.
     pub memo: Option<String>,
 }
 
-/// What there is in rupiah under each code. Other currencies are listed, and not added up with them.
+/// Totals in rupiah by code. Entries in other currencies are listed but not added.
 pub(super) fn balances<'e>(entries: impl Iterator<Item = &'e Entry>) -> Value {
     let mut sums: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for entry in entries.map(|entry| &entry.posted).filter(|entry| entry.currency == "IDR") {
@@ -63,7 +63,7 @@ pub(super) fn balances<'e>(entries: impl Iterator<Item = &'e Entry>) -> Value {
         .collect()
 }
 
-/// What could be paid out. The sandbox serves no payouts, so nothing is locked.
+/// The balance available for payouts. The sandbox serves no payouts, so nothing is locked.
 pub(super) fn payout_balance<'e>(entries: impl Iterator<Item = &'e Entry>) -> Value {
     let sales = entries.map(|entry| &entry.posted).filter(|entry| entry.code == SALE && entry.currency == "IDR");
     let balance = sales.fold(0_i64, |sum, entry| sum.saturating_add(entry.amount));

@@ -2,17 +2,18 @@
 //! (section 4) has them.
 //!
 //! ```text
-//! Plugipay port ─────────────────▶ Sandbox ─▶ take_notifications      in process: whoever drives it delivers them
+//! Plugipay port ─────────────────▶ Sandbox ─▶ take_notifications      in process: the test delivers them
 //! HTTP ─▶ SandboxServer ─▶ signature ─▶ │ ─▶ posts them, with retries  the same over HTTP (feature `sandbox`)
 //! browser ─▶ hosted page ───────────────┘
 //! ```
 //!
-//! The same calls at the same times give the same ids and answers. A test plays the buyer with [`Sandbox::pay`] and its
-//! sisters, makes the network bad with [`Sandbox::switch`], and single calls fail with [`Sandbox::plan`].
+//! The same calls at the same times give the same ids and answers. A test plays the buyer with [`Sandbox::pay`] and
+//! related methods, changes the sandbox's behaviour with [`Sandbox::switch`], and lets single calls fail with
+//! [`Sandbox::plan`].
 //!
-//! What it is not: Plugipay. It keeps nothing beyond the process, moves no money, knows one platform key, and serves no payouts but
-//! their balance, for the library asks for none. Where the contract is silent it is strict: amounts have to agree with their items,
-//! and the answer that shows an endpoint's secret is never given twice, not even to the same key.
+//! It is not Plugipay: it keeps all state in memory, moves no money, knows one platform key, and serves no payouts
+//! except their balance, because the library requests none. Where the contract is silent it is strict: amounts must
+//! equal the sum of their items, and an endpoint's secret is shown only once, even for the same idempotency key.
 
 mod api;
 mod ledger;
@@ -60,36 +61,36 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-/// What comes back of a call.
-pub(crate) enum Outcome {
+/// A call's reply.
+pub(crate) enum Reply {
     Answered(Result<Done, Refusal>),
-    /// Nothing does. Whether the call was carried out is nobody's to know.
+    /// The answer is lost. The caller can't know whether the call was carried out.
     Lost,
 }
 
 impl Sandbox {
-    /// An empty sandbox that lives by this clock.
+    /// An empty sandbox that uses this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self::with_prefix(clock, "sandbox")
     }
 
-    /// The same with ids that begin so. Two sandboxes with different prefixes never give the same id or secret.
+    /// An empty sandbox whose ids start with `prefix`. Sandboxes with different prefixes never share an id or a secret.
     #[must_use]
     pub fn with_prefix(clock: Arc<dyn Clock>, prefix: &str) -> Self {
         Self { clock, state: Mutex::new(State::new(prefix)) }
     }
 
-    /// The state, with what has run out by now ended first.
+    /// The state, after ending what has expired.
     fn state(&self) -> (MutexGuard<'_, State>, Timestamp) {
         let now = self.clock.now();
-        // A panic elsewhere left a whole state behind: nothing in here is half done when it could panic.
+        // A panic elsewhere left the state consistent: no method can panic between two changes that belong together.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.end_overdue(now);
         (state, now)
     }
 
-    /// Hosted pages are at this address from now on; those of sessions that there are stay where they were.
+    /// Sets the address of hosted pages for new sessions. Existing sessions keep theirs.
     pub fn serve_pages_at(&self, base_url: &str) {
         base_url.trim_end_matches('/').clone_into(&mut self.state().0.pages_at);
     }
@@ -99,61 +100,62 @@ impl Sandbox {
         change(&mut self.state().0.switches);
     }
 
-    /// How the switches stand.
+    /// The present switches.
     #[must_use]
     pub fn switches(&self) -> Switches {
         self.state().0.switches.clone()
     }
 
-    /// Puts the switches back and forgets the trouble that was planned.
+    /// Resets the switches and removes planned troubles.
     pub fn heal(&self) {
         let (mut state, _) = self.state();
         state.switches = Switches::default();
         state.troubles.clear();
     }
 
-    /// The next call of this route, or the next of any, meets this trouble, once. Told several times, as many calls do.
+    /// Plans a trouble for the next call of this route, or of any route for `None`. Each call of `plan` affects one
+    /// call.
     pub fn plan(&self, route: Option<Route>, trouble: Trouble) {
         self.state().0.troubles.push((route, trouble));
     }
 
-    /// Forgets every idempotency key: a call that is repeated is carried out anew.
+    /// Forgets every idempotency key: a repeated call is carried out again.
     pub fn forget_idempotency_keys(&self) {
         self.state().0.kept.clear();
     }
 
-    /// How many calls of this route have arrived, whatever became of them.
+    /// Number of calls of this route that have arrived, including failed ones.
     #[must_use]
     pub fn arrived(&self, route: Route) -> u64 {
         self.state().0.arrived.get(&route).copied().unwrap_or(0)
     }
 
-    /// Every session, in the order in which they were made.
+    /// Every session, in order of creation.
     #[must_use]
     pub fn sessions(&self) -> Vec<SandboxSession> {
         self.state().0.sessions.values().cloned().collect()
     }
 
-    /// The session of this id.
+    /// The session with this id.
     #[must_use]
     pub fn session(&self, id: &str) -> Option<SandboxSession> {
         self.state().0.sessions.get(id).cloned()
     }
 
-    /// Every endpoint of every merchant, in the order in which they were made.
+    /// Every endpoint of every merchant, in order of creation.
     #[must_use]
     pub fn endpoints(&self) -> Vec<SandboxEndpoint> {
         self.state().0.endpoints.values().cloned().collect()
     }
 
-    /// The merchant's account that stands for this account of ours.
+    /// The merchant's account at Plugipay for an account of the host.
     #[must_use]
     pub fn merchant_of(&self, account_id: &str) -> Option<String> {
         self.state().0.workspaces.get(account_id).map(|workspace| workspace.account_id.clone())
     }
 
-    /// The buyer pays what was asked. Money can follow every other end, so this works for a session that expired or was
-    /// called off, too. Answers whether it changed anything.
+    /// The buyer pays the amount asked. A payment can arrive after any other end, so this also works for an expired or
+    /// canceled session. Answers whether it changed anything.
     pub fn pay(&self, session_id: &str) -> bool {
         let (mut state, now) = self.state();
         state.complete(session_id, None, None, now)
@@ -165,7 +167,7 @@ impl Sandbox {
         state.complete(session_id, Some((amount, currency)), None, now)
     }
 
-    /// The buyer pays on the hosted page, by this method, while it can be paid there.
+    /// The buyer pays on the hosted page by this method, while the session is open.
     #[cfg(feature = "sandbox")]
     pub(crate) fn pay_open(&self, session_id: &str, method: &str) -> bool {
         let (mut state, now) = self.state();
@@ -173,7 +175,7 @@ impl Sandbox {
         is_open && state.complete(session_id, None, Some(method), now)
     }
 
-    /// What a merchant is called.
+    /// A merchant's display name.
     #[cfg(feature = "sandbox")]
     pub(crate) fn seller(&self, merchant: &str) -> String {
         let (state, _) = self.state();
@@ -181,20 +183,20 @@ impl Sandbox {
         workspace.and_then(|workspace| workspace.brand_name.clone()).unwrap_or_else(|| merchant.to_owned())
     }
 
-    /// The payment fails. Answers whether it changed anything: only an open session can fail. Nobody is notified of it.
+    /// The payment fails, without a notification. Answers whether it changed anything: only an open session can fail.
     pub fn fail(&self, session_id: &str) -> bool {
         let (mut state, now) = self.state();
         state.end(session_id, SandboxStatus::Failed, now)
     }
 
-    /// The session runs out before its time. Answers whether it changed anything: only an open session can.
+    /// Expires the session early. Answers whether it changed anything: only an open session can expire.
     pub fn expire(&self, session_id: &str) -> bool {
         let (mut state, now) = self.state();
         state.end(session_id, SandboxStatus::Expired, now)
     }
 
-    /// Posts an entry into a merchant's ledger, beside those of the sessions: a refund, say, or a sale that we never heard of.
-    /// Answers whether there is such a merchant.
+    /// Posts an extra entry to a merchant's ledger, such as a refund or a sale that the host does not know. Answers
+    /// whether the merchant exists.
     pub fn post_entry(&self, merchant: &str, entry: SandboxEntry) -> bool {
         let (mut state, now) = self.state();
         let is_merchant = state.merchants.contains(merchant);
@@ -205,33 +207,34 @@ impl Sandbox {
         is_merchant
     }
 
-    /// Takes the entries of a session out of its merchant's ledger, and answers how many there were: a ledger that lacks
-    /// something.
+    /// Removes a session's entries from its merchant's ledger, to simulate a ledger with missing entries. Answers their
+    /// number.
     pub fn forget_entries(&self, session_id: &str) -> usize {
         self.state().0.forget_entries(session_id)
     }
 
-    /// Takes what is to be posted by now, signed now. What is not delivered may be given back.
+    /// Takes the notifications due by now, signed with the present time. Undelivered ones can be returned with
+    /// [`give_back`](Self::give_back).
     #[must_use]
     pub fn take_notifications(&self) -> Vec<Notification> {
         let (mut state, now) = self.state();
         state.take_notifications(now)
     }
 
-    /// The next attempt at a notification is due this much later.
+    /// Returns an undelivered notification; its next attempt is due after `later`.
     pub fn give_back(&self, notification: Notification, later: Duration) {
         let (mut state, now) = self.state();
         state.give_back(notification, now.plus(later));
     }
 
-    /// When the next notification is due or the next session runs out, if either is to be.
+    /// When the next notification is due or the next session expires; `None` if neither will.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.state().0.next_due()
     }
 
-    /// Carries out a call whose sender is known.
-    pub(crate) fn carry_out(&self, call: &PlugipayCall) -> Outcome {
+    /// Carries out an authenticated call.
+    pub(crate) fn carry_out(&self, call: &PlugipayCall) -> Reply {
         let (mut state, now) = self.state();
         let route = Route::of(call.method, &call.path);
         if let Some(route) = route {
@@ -239,24 +242,24 @@ impl Sandbox {
             *count = count.saturating_add(1);
         }
         if let Some(retry_after) = state.switches.outage {
-            return Outcome::Answered(Err(Refusal::outage(retry_after)));
+            return Reply::Answered(Err(Refusal::outage(retry_after)));
         }
         let planned = state.troubles.iter().position(|(on, _)| on.is_none() || *on == route);
         let answer = match planned.map(|at| state.troubles.remove(at).1) {
-            Some(Trouble::LoseRequest) => return Outcome::Lost,
+            Some(Trouble::LoseRequest) => return Reply::Lost,
             Some(Trouble::LoseAnswer) => {
                 let _lost = state.answer(call, now);
-                return Outcome::Lost;
+                return Reply::Lost;
             }
             Some(Trouble::Refuse { status, code }) => Err(Refusal::planned(status, code)),
             None => state.answer(call, now),
         };
-        if state.switches.lose_answers { Outcome::Lost } else { Outcome::Answered(answer) }
+        if state.switches.lose_answers { Reply::Lost } else { Reply::Answered(answer) }
     }
 }
 
-/// In process nothing is signed, and slowness passes on the sandbox's clock. An outage is told as *transient*, since nothing was
-/// done; over HTTP a client can't know that.
+/// In process nothing is signed, and slowness passes on the sandbox's clock. An outage is *transient*, because nothing
+/// was done; over HTTP a client can't know that.
 #[async_trait]
 impl Plugipay for Sandbox {
     async fn call(&self, call: &PlugipayCall) -> Result<PlugipayAnswer, PortError> {
@@ -269,10 +272,10 @@ impl Plugipay for Sandbox {
             PlugipayMethod::Get | PlugipayMethod::Delete => PortErrorKind::Transient,
         };
         match self.carry_out(call) {
-            Outcome::Answered(Ok(Done { data, cursor, .. })) => {
+            Reply::Answered(Ok(Done { data, cursor, .. })) => {
                 Ok(PlugipayAnswer { data: data.to_string(), cursor: cursor.flatten() })
             }
-            Outcome::Answered(Err(refusal)) => {
+            Reply::Answered(Err(refusal)) => {
                 let kind = match refusal.status {
                     401 | 403 | 408 | 429 | 503 => PortErrorKind::Transient,
                     300..=499 => PortErrorKind::Permanent,
@@ -281,7 +284,7 @@ impl Plugipay for Sandbox {
                 let text = format!("Plugipay answered {} {}", refusal.status, refusal.code);
                 Err(PortError::new(kind, text).with_retry_after(refusal.retry_after))
             }
-            Outcome::Lost => Err(PortError::new(unknown, "the connection to Plugipay was lost")),
+            Reply::Lost => Err(PortError::new(unknown, "the connection to Plugipay was lost")),
         }
     }
 }

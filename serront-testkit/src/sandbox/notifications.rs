@@ -1,4 +1,4 @@
-//! Notifications: queued for every endpoint that wants them, signed when they are taken.
+//! Notifications: queued for every subscribed endpoint, signed when they are taken.
 
 use std::fmt;
 
@@ -10,29 +10,29 @@ use serront_core::webhooks::signature;
 use super::sessions::{SandboxSession, SandboxStatus};
 use super::state::{SandboxEndpoint, State};
 
-/// How often one notification is tried.
+/// Attempts per notification.
 const ATTEMPTS_MAX: u32 = 8;
 
 /// One notification on its way to one endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Of which event. Every copy and every attempt has the same.
+    /// Id of the event, the same for every copy and every attempt.
     pub event_id: String,
-    /// Of which type.
+    /// Type of the event.
     pub event_type: &'static str,
-    /// To which endpoint.
+    /// Id of the endpoint.
     pub endpoint_id: String,
-    /// Where it is posted to.
+    /// The endpoint's URL.
     pub url: String,
-    /// The headers that matter, by name.
+    /// Notification headers, by name.
     pub headers: [(&'static str, String); 2],
     /// The exact body.
     pub body: String,
-    /// The how-manieth attempt this is, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
 }
 
-/// `Debug` shows neither the signature nor what it signs.
+/// `Debug` shows neither the signature nor the body.
 impl fmt::Debug for Notification {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event_id, event_type, endpoint_id, attempt, .. } = self;
@@ -49,11 +49,11 @@ impl Notification {
     }
 }
 
-/// A notification that waits.
+/// A queued notification.
 #[derive(Debug)]
 pub(super) struct Queued {
     due: Timestamp,
-    /// Counts up: what is due at the same time is handed out in the order in which it happened.
+    /// Sequence number: notifications due at the same time are handed out in the order of their events.
     number: u64,
     endpoint_id: String,
     event_id: String,
@@ -71,7 +71,7 @@ impl SandboxEndpoint {
 }
 
 impl State {
-    /// Queues the news of a session that ended, if its end is one that is notified of.
+    /// Queues the notifications of an ended session, if its end has an event.
     pub(super) fn notify(&mut self, session: &SandboxSession, now: Timestamp) {
         let [completed, expired] = EVENTS;
         let event_type = match session.status {
@@ -112,7 +112,7 @@ impl State {
         if self.switches.reorder {
             due.reverse();
         }
-        // What goes to an endpoint that is gone by now goes nowhere.
+        // Notifications to a deleted endpoint are dropped.
         due.into_iter().filter_map(|queued| self.signed(queued, now)).collect()
     }
 

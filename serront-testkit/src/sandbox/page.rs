@@ -1,4 +1,4 @@
-//! The hosted checkout page: plain HTML without a script, small enough for a bad line.
+//! The hosted checkout page: plain HTML without a script, small enough for a slow connection.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serront_core::primitives::money::Rupiah;
 
 use super::sessions::{SandboxSession, SandboxStatus};
 
-/// Runs nothing and loads nothing. Where the forms may lead is left open, since the buyer is sent on to the shop.
+/// Allows no scripts and no loading. `form-action` is not restricted, because the answer redirects to the shop.
 pub(super) const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -23,7 +23,7 @@ label{display:block;padding:.5rem 0}\
 button{font:inherit;width:100%;padding:.75rem;margin:.25rem 0;border-radius:.5rem;border:1px solid;cursor:pointer}\
 .pay{background:#0a6b3d;color:#fff;border-color:#0a6b3d;font-weight:600}";
 
-/// What a method is called.
+/// A method's display name.
 fn method_name(method: &str) -> &str {
     match method {
         "qris" => "QRIS",
@@ -48,7 +48,7 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// `Rp 750.000`; another currency as it comes.
+/// `Rp 750.000`; other currencies without formatting.
 fn money(amount: i64, currency: &str) -> String {
     match Rupiah::new(amount) {
         Ok(rupiah) if currency == "IDR" => rupiah.to_string(),
@@ -65,7 +65,7 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-/// The page of a session that there is not.
+/// The page for an unknown session.
 pub(super) fn missing() -> String {
     page("Checkout", "<h1>There is no such checkout</h1>")
 }
@@ -77,7 +77,7 @@ pub(super) fn checkout(session: &SandboxSession, seller: &str) -> String {
         let (name, quantity) = (escaped(&item.name), item.quantity);
         let total = money(item.unit_amount.saturating_mul(i64::from(quantity)), &session.currency);
         let times = if quantity == 1 { String::new() } else { format!(" × {quantity}") };
-        // Writing to a String does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(rows, "<tr><td>{name}{times}</td><td>{total}</td></tr>");
     }
     let total = money(session.amount, &session.currency);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::api::Refusal;
 
-/// Most rows of a page.
+/// Maximum rows of a page.
 const LIMIT_MAX: usize = 100;
 
-/// Undoes percent-encoding; what is no UTF-8 then is nothing's name.
+/// Decodes percent-encoding; `None` if the result is not UTF-8.
 pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -24,7 +24,7 @@ pub(super) fn decoded(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// What a list was asked for.
+/// The parameters of a list.
 #[derive(Debug, Default)]
 pub(super) struct Query(BTreeMap<String, String>);
 
@@ -44,12 +44,12 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Whether a row with this value is asked for.
+    /// Whether the query includes rows with this value.
     pub(super) fn takes(&self, name: &str, value: &str) -> bool {
         self.get(name).is_none_or(|wanted| wanted == value)
     }
 
-    /// The page that is asked for of these rows, which come oldest first with ids that grow, and where it goes on.
+    /// The requested page of these rows, which are oldest first with growing ids, and the next page's cursor.
     pub(super) fn page<T>(
         &self,
         rows: impl DoubleEndedIterator<Item = T>,

@@ -1,4 +1,4 @@
-//! The sandbox over HTTP, on axum: the API behind its signatures, the hosted page, and the posting of notifications.
+//! The sandbox over HTTP, on axum: the signed API, the hosted page, and the posting of notifications.
 
 use std::fmt;
 use std::io;
@@ -35,25 +35,25 @@ use tokio::task::JoinHandle;
 
 use super::api::{Done, Refusal};
 use super::query::Query;
-use super::{Notification, Outcome, Sandbox, page};
+use super::{Notification, Reply, Sandbox, page};
 
-/// Most bytes of a request's body.
+/// Maximum bytes of a request's body.
 const BODY_BYTES_MAX: usize = 256 * 1024;
-/// How far a request's time may be off, either way, in seconds.
+/// Largest difference of a request's timestamp, in either direction, in seconds.
 const TOLERANCE: u64 = 300;
-/// How often the poster looks for what is due: the sandbox's clock may be one that a test moves.
+/// Interval at which the poster checks for due notifications, because a test may move the sandbox's clock.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long a receiver of notifications may take.
+/// Time limit of a receiver of notifications.
 const POST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first pause before a notification is tried again; it doubles.
+/// First pause before a notification is retried; it doubles each time.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// How long requests may take to finish once the server is to stop.
+/// Time for running requests to finish when the server stops.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A sandbox that is served over HTTP. It ends when it is stopped or dropped.
+/// A sandbox served over HTTP. The server ends when it is stopped or dropped.
 ///
-/// Notifications are posted one after another in the order in which they fall due, over plain http: the sandbox trusts no
-/// certificates, so an https endpoint gets none.
+/// Notifications are posted one after the other, in the order of their due times, over plain http. The sandbox trusts
+/// no certificates, so an https endpoint gets no notifications.
 pub struct SandboxServer {
     url: String,
     sandbox: Arc<Sandbox>,
@@ -76,15 +76,15 @@ struct Shared {
 }
 
 impl SandboxServer {
-    /// Serves a new sandbox here, to whoever signs with this platform key. Port 0 is a free one.
+    /// Serves a new sandbox at this address, for calls signed with this platform key. Port 0 selects a free port.
     ///
     /// # Errors
-    /// If the address can't be listened on, or what posts notifications can't be set up.
+    /// If the server can't listen on the address, or the client for notifications can't be created.
     pub async fn start(listen: SocketAddr, clock: Arc<dyn Clock>, key_id: &str, secret: &str) -> io::Result<Self> {
         Self::serve(listen, Arc::new(Sandbox::new(clock)), key_id, secret).await
     }
 
-    /// Serves this sandbox. Its hosted pages are here from now on.
+    /// Serves this sandbox, including its hosted pages.
     ///
     /// # Errors
     /// As [`SandboxServer::start`].
@@ -108,33 +108,33 @@ impl SandboxServer {
             .into_make_service_with_connect_info::<Line>();
         let served = axum::serve(Lines(listener), router).with_graceful_shutdown(stopped(stopping.clone()));
         let serving = tokio::spawn(async move {
-            // Ends only when it is told to.
+            // Runs until it is stopped.
             let _ = served.await;
         });
         let posting = tokio::spawn(post_due(Arc::clone(&sandbox), client, stopping));
         Ok(Self { url, sandbox, stop, serving, posting })
     }
 
-    /// Where it is, without a slash at the end.
+    /// Base URL, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The sandbox behind it.
+    /// The sandbox behind the server.
     #[must_use]
     pub const fn sandbox(&self) -> &Arc<Sandbox> {
         &self.sandbox
     }
 
-    /// Stops listening, lets requests that run finish within 2 s, and ends. What was not posted is not posted any more.
+    /// Stops listening, gives running requests 2 s to finish, and ends. Remaining notifications are not posted.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let ended = async {
             let _ = (&mut self.serving).await;
             let _ = (&mut self.posting).await;
         };
-        // Whatever takes longer ends as this is dropped.
+        // Dropping the server ends the rest.
         let _ = tokio::time::timeout(FINISH_TIME_MAX, ended).await;
     }
 }
@@ -147,13 +147,11 @@ impl Drop for SandboxServer {
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone stops too.
+    // A dropped sender also stops the server.
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-// --- Connections that can be cut -----------------------------------------------------------------------------------
-
-/// A connection's wire: cut, nothing is written any more, and the client sees the connection end.
+/// A connection that can be cut: afterwards nothing is written, and the client sees the connection end.
 #[derive(Clone, Default)]
 struct Line(Arc<AtomicBool>);
 
@@ -176,7 +174,7 @@ impl Listener for Lines {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Answers are small and wait for nothing to be joined with.
+        // Answers are small; they must not wait to be combined with others.
         let _ = stream.set_nodelay(true);
         (Connection { stream, line: Line::default() }, address)
     }
@@ -215,8 +213,6 @@ impl AsyncWrite for Connection {
     }
 }
 
-// --- The API ---------------------------------------------------------------------------------------------------------
-
 async fn call(State(shared): State<Arc<Shared>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let answer = match to_bytes(body, BODY_BYTES_MAX).await {
@@ -227,8 +223,8 @@ async fn call(State(shared): State<Arc<Shared>>, ConnectInfo(line): ConnectInfo<
                     tokio::time::sleep(slowness).await;
                 }
                 match shared.sandbox.carry_out(&call) {
-                    Outcome::Answered(answer) => answer,
-                    Outcome::Lost => {
+                    Reply::Answered(answer) => answer,
+                    Reply::Lost => {
                         line.cut();
                         return StatusCode::NO_CONTENT.into_response();
                     }
@@ -252,7 +248,7 @@ fn parameter<'h>(authorization: &'h str, name: &str) -> Option<&'h str> {
 }
 
 impl Shared {
-    /// The call, if it is signed by the platform's key over these very bytes, about now.
+    /// The call, if the platform's key signed exactly these bytes, recently.
     fn verified(&self, parts: &Parts, body: &[u8]) -> Result<PlugipayCall, Refusal> {
         let unauthorized = |code, message| Err(Refusal::new(401, code, message));
         let headers = &parts.headers;
@@ -263,7 +259,7 @@ impl Shared {
             return unauthorized("INVALID_SIGNATURE", "the request is not signed");
         };
         if key_id != self.key_id {
-            return unauthorized("INVALID_KEY", "there is no such key");
+            return unauthorized("INVALID_KEY", "unknown key");
         }
         let now = self.sandbox.clock.now().unix_seconds();
         let told = text(headers, "X-Plugipay-Timestamp").and_then(|seconds| seconds.parse::<i64>().ok());
@@ -287,10 +283,10 @@ impl Shared {
             idempotency_key: owned("Idempotency-Key"),
             body,
         };
-        // A plain comparison: there is nothing here that is worth forging.
+        // Not constant-time: the sandbox protects nothing.
         let expected = authorization(&self.key_id, &self.secret, &call, told);
         if parameter(&expected, "signature") != Some(signature) {
-            return unauthorized("INVALID_SIGNATURE", "the signature does not fit");
+            return unauthorized("INVALID_SIGNATURE", "the signature does not match");
         }
         let content_type = text(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         if !call.body.is_empty() && content_type.split(';').next().map(str::trim) != Some("application/json") {
@@ -321,15 +317,13 @@ impl Shared {
         let content = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         let mut response = (status, content, envelope.to_string()).into_response();
         if let Some(wait) = wait {
-            // A part of a second is waited for whole.
+            // Rounded up to whole seconds.
             let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
 }
-
-// --- The hosted page -------------------------------------------------------------------------------------------------
 
 fn html(status: StatusCode, page: String) -> Response {
     let headers = [
@@ -348,7 +342,7 @@ async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Resp
     }
 }
 
-/// What the buyer pressed; then on to the shop, or back to the page if there was nothing to press any more.
+/// Handles the buyer's choice, then redirects to the shop, or back to the page if the session was no longer open.
 async fn act(State(shared): State<Arc<Shared>>, Path((id, deed)): Path<(String, String)>, body: Body) -> Response {
     let sandbox = &shared.sandbox;
     let Some(session) = sandbox.session(&id) else { return html(StatusCode::NOT_FOUND, page::missing()) };
@@ -369,9 +363,7 @@ async fn act(State(shared): State<Arc<Shared>>, Path((id, deed)): Path<(String, 
     }
 }
 
-// --- Notifications -----------------------------------------------------------------------------------------------------
-
-/// Without certificates: rustls has to be given some setting, and the sandbox posts to plain http only.
+/// A client without certificates: rustls needs a configuration, although the sandbox posts over plain http only.
 fn client() -> io::Result<reqwest::Client> {
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

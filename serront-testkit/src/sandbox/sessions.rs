@@ -16,23 +16,23 @@ const EXPIRES_IN_DEFAULT: u64 = 86_400;
 /// 30 days.
 const EXPIRES_IN_MAX: u64 = 2_592_000;
 
-/// How a session stands.
+/// A session's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SandboxStatus {
-    /// Can be paid.
+    /// Payable.
     Open,
     /// Paid.
     Completed,
-    /// Not paid, for good.
+    /// The payment failed permanently.
     Failed,
     /// Not paid in time.
     Expired,
-    /// Called off.
+    /// Canceled by the host.
     Canceled,
 }
 
-/// A thing that is paid for.
+/// An item of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LineItem {
@@ -45,40 +45,40 @@ pub(crate) struct LineItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxSession {
-    /// Its id.
+    /// Id at Plugipay.
     pub id: String,
-    /// Whose it is: the merchant's account at Plugipay.
+    /// The merchant's account at Plugipay.
     pub account_id: String,
-    /// What is asked for; once it is completed, what arrived.
+    /// Amount asked for; after completion, the amount that arrived.
     pub amount: i64,
-    /// In which currency.
+    /// Currency of `amount`.
     pub currency: String,
-    /// How it stands.
+    /// Present status.
     pub status: SandboxStatus,
-    /// What it may be paid with.
+    /// Methods offered.
     pub methods: Vec<String>,
-    /// What it was paid with.
+    /// Method of the payment; `None` until it is paid.
     pub payment_method: Option<String>,
     pub(crate) line_items: Vec<LineItem>,
-    /// Where the buyer goes after paying.
+    /// URL for the buyer after paying.
     pub success_url: String,
-    /// Where the buyer goes after giving up.
+    /// URL for the buyer after giving up.
     pub cancel_url: String,
-    /// Where the buyer pays.
+    /// URL of the hosted page.
     pub hosted_url: String,
-    /// Until when it can be paid.
+    /// End of the time to pay.
     pub expires_at: Timestamp,
-    /// When it was paid.
+    /// Time of the payment; `None` until it is paid.
     pub completed_at: Option<Timestamp>,
-    /// What its maker noted.
+    /// Metadata of the creator.
     pub metadata: BTreeMap<String, String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// Time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// What a session is asked for with.
+/// The body of a request for a session.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewSession {
@@ -111,8 +111,11 @@ impl NewSession {
         let rules = [
             (Rupiah::new(self.amount).is_ok_and(|amount| !amount.is_zero()), "amount must be from 1 to 2^53-1"),
             (self.currency == "IDR", "currency must be IDR"),
-            (!self.methods.is_empty() && distinct.len() == self.methods.len(), "methods must be some, each once"),
-            (self.methods.iter().all(|method| METHODS.contains(&method.as_str())), "methods holds an unknown one"),
+            (
+                !self.methods.is_empty() && distinct.len() == self.methods.len(),
+                "methods must not be empty or repeat one",
+            ),
+            (self.methods.iter().all(|method| METHODS.contains(&method.as_str())), "methods has an unknown method"),
             (is_web_address(&self.success_url), "successUrl must be an address"),
             (is_web_address(&self.cancel_url), "cancelUrl must be an address"),
             (self.line_items.iter().all(is_item), "lineItems must have a name, a quantity and a unitAmount"),
@@ -128,7 +131,7 @@ impl NewSession {
         }
     }
 
-    /// The session, if what was asked for can be one.
+    /// The session, if the request is valid.
     pub(super) fn open(
         self,
         id: String,

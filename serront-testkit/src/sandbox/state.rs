@@ -1,4 +1,4 @@
-//! What the sandbox keeps.
+//! The sandbox's state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,10 +20,10 @@ use super::switches::{Route, Switches, Trouble};
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Workspace {
-    /// The merchant's account here.
+    /// The merchant's account at Plugipay.
     pub(super) account_id: String,
     pub(super) partner: String,
-    /// As it was written: JSON's own number, with which nothing is calculated.
+    /// The JSON number as sent; the sandbox does not calculate with it.
     pub(super) discount_rate: Number,
     pub(super) brand_name: Option<String>,
     pub(super) business_email: Option<String>,
@@ -33,19 +33,19 @@ pub(super) struct Workspace {
 /// A merchant's notification endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SandboxEndpoint {
-    /// Its id.
+    /// Id at Plugipay.
     pub id: String,
-    /// Whose it is: the merchant's account at Plugipay.
+    /// The merchant's account at Plugipay.
     pub account_id: String,
-    /// Where it is.
+    /// URL for notifications.
     pub url: String,
-    /// What it is to hear of.
+    /// Subscribed event types.
     pub events: Vec<String>,
-    /// What its maker noted.
+    /// Description of the creator.
     pub description: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// What its notifications are signed with.
+    /// Secret that signs its notifications.
     pub secret: WebhookSecret,
 }
 
@@ -63,16 +63,16 @@ pub(super) struct State {
     pub(super) switches: Switches,
     pub(super) troubles: Vec<(Option<Route>, Trouble)>,
     pub(super) arrived: BTreeMap<Route, u64>,
-    /// By our account's id.
+    /// By the host's account id.
     pub(super) workspaces: BTreeMap<String, Workspace>,
     pub(super) merchants: BTreeSet<String>,
-    /// Ids grow, so each of these is in the order in which its things were made.
+    /// Ids grow, so each of these maps is in order of creation.
     pub(super) endpoints: BTreeMap<String, SandboxEndpoint>,
     pub(super) sessions: BTreeMap<String, SandboxSession>,
     pub(super) entries: BTreeMap<String, Entry>,
     /// Open sessions by their end.
     pub(super) expiring: BTreeSet<(Timestamp, String)>,
-    /// What was answered, by merchant and idempotency key.
+    /// Kept answers, by merchant and idempotency key.
     pub(super) kept: BTreeMap<(Option<String>, String), Kept>,
     pub(super) queue: Vec<Queued>,
 }
@@ -108,20 +108,20 @@ impl State {
         format!("{kind}_{}{number:010}", self.prefix)
     }
 
-    /// A secret that nobody has to keep: it follows from the prefix and a count.
+    /// A predictable secret, from the prefix and a counter.
     pub(super) fn secret(&mut self) -> Option<WebhookSecret> {
         let digest = Digest256::of(self.id("secret").as_bytes()).to_string();
         WebhookSecret::parse(&format!("whsec_{}", digest.chars().take(48).collect::<String>()))
     }
 
-    /// Ends the sessions whose time is over.
+    /// Expires sessions after their time to pay.
     pub(super) fn end_overdue(&mut self, now: Timestamp) {
         while let Some((_, id)) = self.expiring.first().filter(|(at, _)| *at <= now).cloned() {
             self.end(&id, SandboxStatus::Expired, now);
         }
     }
 
-    /// Ends an open session otherwise than by payment.
+    /// Ends an open session without a payment.
     pub(super) fn end(&mut self, id: &str, status: SandboxStatus, now: Timestamp) -> bool {
         let open = self.sessions.get_mut(id).filter(|session| session.status == SandboxStatus::Open);
         let Some(session) = open else { return false };
@@ -133,7 +133,7 @@ impl State {
         true
     }
 
-    /// The money arrives, whatever state the session is in.
+    /// Completes a session in any state, because a payment can arrive after any end.
     pub(super) fn complete(
         &mut self,
         id: &str,
@@ -179,7 +179,7 @@ impl State {
         self.entries.insert(id.clone(), Entry { id, account_id, tx_id, posted, posted_at });
     }
 
-    /// Takes the entries of a session out of the ledger, and answers how many there were.
+    /// Removes a session's entries from the ledger and answers their number.
     pub(super) fn forget_entries(&mut self, session_id: &str) -> usize {
         let before = self.entries.len();
         self.entries.retain(|_, Entry { posted, .. }| posted.source_type != SESSION || posted.source_id != session_id);

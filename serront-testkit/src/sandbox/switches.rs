@@ -1,27 +1,27 @@
-//! What a test can make go wrong.
+//! The faults that a test can cause.
 
 use std::time::Duration;
 
 use serront_core::online::plugipay::PlugipayMethod;
 
-/// How the sandbox behaves, until it is told otherwise. The default is good weather.
+/// The sandbox's behaviour until the next change. The default has no faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Switches {
-    /// How often each notification is sent. 1 is once.
+    /// Copies sent of each notification; 1 means no duplicates.
     pub copies: u32,
-    /// How long after its event a notification is due.
+    /// Delay of a notification after its event.
     pub notification_delay: Duration,
-    /// What is due at the same look is handed out newest first.
+    /// Notifications taken together are handed out newest first.
     pub reorder: bool,
-    /// What happens now is never notified of.
+    /// New events are never notified.
     pub lose_notifications: bool,
-    /// Calls are carried out, and nothing is answered.
+    /// Calls are carried out, but never answered.
     pub lose_answers: bool,
-    /// Every call is refused with a 503 that asks to wait this long, and nothing is carried out.
+    /// Refuses every call with 503 and this `Retry-After`; nothing is carried out.
     pub outage: Option<Duration>,
-    /// How long every call takes before it is carried out.
+    /// Delay before each call is carried out.
     pub slowness: Duration,
-    /// How many rows a page of a list has if the call does not say.
+    /// Rows of a list's page if the call has no limit.
     pub page_size: usize,
 }
 
@@ -40,23 +40,23 @@ impl Default for Switches {
     }
 }
 
-/// What one call meets.
+/// A fault of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// It never arrives.
+    /// The call never arrives.
     LoseRequest,
-    /// It is carried out, and its answer is lost.
+    /// The call is carried out, and its answer is lost.
     LoseAnswer,
-    /// It is refused, and not carried out.
+    /// The call is refused and not carried out.
     Refuse {
-        /// With this status.
+        /// HTTP status.
         status: u16,
-        /// With this code.
+        /// Error code.
         code: String,
     },
 }
 
-/// What a call is about.
+/// The route of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Route {
     /// `POST /api/v1/admin/workspaces`.
@@ -82,7 +82,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// The route of this method and path, if it is one of them.
+    /// The route of this method and path; `None` if it is unknown.
     #[must_use]
     pub fn of(method: PlugipayMethod, path: &str) -> Option<Self> {
         use PlugipayMethod::{Delete, Get, Post};

@@ -505,7 +505,7 @@ async fn planned_trouble_meets_one_call_of_its_route() {
     assert!(bench.get("/api/v1/webhooks").await.is_ok());
 }
 
-/// A clock that tells how long it was slept on.
+/// A clock that records how long callers slept.
 struct Slept(ManualClock, Mutex<Vec<Duration>>);
 
 #[async_trait]

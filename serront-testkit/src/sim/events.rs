@@ -1,5 +1,5 @@
-//! What can be seen of a run from outside the core: what landed in the storage, what left the process, what was asked and
-//! answered. The invariants and the oracle see these, and nothing else.
+//! What can be observed of a run from outside the core: changes that landed in the storage, effects that left the
+//! process, requests and answers. The invariants and the oracle see nothing else.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use crate::sandbox::{Sandbox, SandboxSession};
 /// A request as its client sends it. Ids, tokens and keys are text here, as on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// The seller's place in the plan, whose things are asked for.
+    /// The plan's index of the seller that the call is about.
     pub(crate) seller: usize,
-    /// The API key, where one is needed.
+    /// The API key; `None` for buyers and the admin.
     pub(crate) bearer: Option<String>,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) verb: Verb,
@@ -36,167 +36,75 @@ impl Call {
     }
 }
 
-/// What is asked for.
+/// The operation requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verb {
-    Place {
-        slug: String,
-        buyer: String,
-        email: String,
-    },
-    Claim {
-        token: String,
-    },
-    Upload {
-        token: String,
-        bytes: Vec<u8>,
-    },
-    View {
-        token: String,
-    },
-    Visit {
-        slug: String,
-    },
-    Confirm {
-        order: String,
-        note: Option<String>,
-    },
-    Patch {
-        order: String,
-        status: Option<&'static str>,
-        quote: Option<i64>,
-    },
-    Read {
-        order: String,
-    },
-    /// The order gets another access token.
-    RotateToken {
-        order: String,
-    },
+    Place { slug: String, buyer: String, email: String },
+    Claim { token: String },
+    Upload { token: String, bytes: Vec<u8> },
+    View { token: String },
+    Visit { slug: String },
+    Confirm { order: String, note: Option<String> },
+    Patch { order: String, status: Option<&'static str>, quote: Option<i64> },
+    Read { order: String },
+    // Rotates the order's access token.
+    RotateToken { order: String },
     List,
-    Receipt {
-        order: String,
-    },
-    PutStorefront {
-        slug: String,
-        variant: u32,
-        hide_branding: bool,
-        published: bool,
-    },
+    Receipt { order: String },
+    PutStorefront { slug: String, variant: u32, hide_branding: bool, published: bool },
     GetStorefront,
-    Reprice {
-        service: String,
-        price: i64,
-    },
-    AddService {
-        slug: String,
-    },
+    Reprice { service: String, price: i64 },
+    AddService { slug: String },
     Services,
-    DropService {
-        service: String,
-    },
-    Subscribe {
-        url: String,
-        events: Vec<&'static str>,
-    },
-    Pause {
-        subscription: String,
-        active: bool,
-    },
-    Unsubscribe {
-        subscription: String,
-    },
+    DropService { service: String },
+    Subscribe { url: String, events: Vec<&'static str> },
+    Pause { subscription: String, active: bool },
+    Unsubscribe { subscription: String },
     Subscriptions,
-    /// The subscription gets a new secret.
-    RotateSecret {
-        subscription: String,
-    },
+    // Rotates the subscription's secret.
+    RotateSecret { subscription: String },
     Deliveries,
-    /// By hand, once more.
-    Redeliver {
-        delivery: String,
-    },
-    /// By an operator: whatever was given up is tried again.
+    // Sends a delivery again.
+    Redeliver { delivery: String },
+    // By an operator: retries every effect that was given up.
     RetryGivenUp,
-    AddKey {
-        name: String,
-    },
-    /// By the admin, who needs no key.
-    RevokeKey {
-        account: String,
-        id: String,
-    },
-    /// By the admin: a device gets a key.
-    IssueKey {
-        account: String,
-    },
-    SwitchPayment {
-        on: bool,
-    },
-    SwitchMarketing {
-        on: bool,
-    },
-    /// By the buyer: pay online.
-    Pay {
-        token: String,
-    },
+    AddKey { name: String },
+    // By the admin, who needs no key.
+    RevokeKey { account: String, id: String },
+    // By the admin: issues a key for a device.
+    IssueKey { account: String },
+    SwitchPayment { on: bool },
+    SwitchMarketing { on: bool },
+    // By the buyer: pays online.
+    Pay { token: String },
     Balance,
     Entries,
     Exceptions,
-    Resolve {
-        exception: String,
-        note: String,
-        adjustment: Option<String>,
-    },
-    /// By the admin: the notification endpoint gets a new secret.
-    Rotate {
-        account: String,
-    },
-    /// By the admin: whatever is parked is tried again.
+    Resolve { exception: String, note: String, adjustment: Option<String> },
+    // By the admin: rotates the secret of the notification endpoint.
+    Rotate { account: String },
+    // By the admin: retries every parked notification.
     RetryParked,
-    /// By the admin: the secrets at rest are sealed anew, under the present key.
+    // By the admin: reseals the secrets at rest under the present key.
     Reseal,
-    /// By the admin: so they are, until there is nothing left to do; then all keys but the present one are forgotten.
+    // By the admin: reseals until nothing is left to do, then forgets all keys but the present one.
     ForgetKeys,
-    SetTier {
-        account: String,
-        tier: &'static str,
-    },
-    /// By the seller, or on the seller's behalf by an operator: so much to the bank account of this variant, or to the
-    /// default one. The note is the request's own, so that a payout tells what asked for it.
-    RequestPayout {
-        account: String,
-        amount: i64,
-        bank: Option<u32>,
-        note: String,
-    },
-    CancelPayout {
-        payout: String,
-    },
-    /// The default bank account becomes the one of this variant; if not `whole`, without its holder.
-    PatchBankAccount {
-        variant: u32,
-        whole: bool,
-    },
+    SetTier { account: String, tier: &'static str },
+    // By the seller, or by an operator on the seller's behalf. `bank` is the bank account's variant; `None` for the
+    // default account. The note is unique, so that a payout names its request.
+    RequestPayout { account: String, amount: i64, bank: Option<u32>, note: String },
+    CancelPayout { payout: String },
+    // Sets the default bank account to this variant, without its holder unless `whole`.
+    PatchBankAccount { variant: u32, whole: bool },
     BankAccount,
     Payouts,
-    Payout {
-        payout: String,
-    },
+    Payout { payout: String },
     PayoutBalance,
-    /// By an operator, unless somebody tries who is none.
-    MovePayout {
-        payout: String,
-        step: Step,
-        text: Option<String>,
-    },
-    /// By an operator.
-    Adjust {
-        account: String,
-        amount: i64,
-        reference: String,
-    },
-    /// By an operator.
+    // By an operator; some sellers try it too.
+    MovePayout { payout: String, step: Step, text: Option<String> },
+    // By an operator.
+    Adjust { account: String, amount: i64, reference: String },
+    // By an operator.
     VerifyBooks,
 }
 
@@ -209,7 +117,6 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// The step's name in its path.
     const fn name(self) -> &'static str {
         match self {
             Self::InTransit => "mark-in-transit",
@@ -220,7 +127,7 @@ impl Step {
 }
 
 impl Verb {
-    /// The method and path that the request has on the wire, which are part of an idempotency key's scope.
+    /// The request's method and path on the wire, which are part of an idempotency key's scope.
     pub(crate) fn route(&self) -> (&'static str, String) {
         match self {
             Self::Confirm { order, .. } => ("POST", format!("/api/v1/orders/{order}/confirm-payment")),
@@ -234,7 +141,24 @@ impl Verb {
         }
     }
 
-    /// The bytes that stand for the body.
+    /// Whether a seller or a buyer needs the payment module for this.
+    pub(crate) const fn uses_payment_module(&self) -> bool {
+        matches!(
+            self,
+            Self::Pay { .. }
+                | Self::Balance
+                | Self::Entries
+                | Self::RequestPayout { .. }
+                | Self::CancelPayout { .. }
+                | Self::PatchBankAccount { .. }
+                | Self::BankAccount
+                | Self::Payouts
+                | Self::Payout { .. }
+                | Self::PayoutBalance
+        )
+    }
+
+    /// Text that stands for the body.
     pub(crate) fn body(&self) -> String {
         match self {
             Self::Confirm { note, .. } => format!("{note:?}"),
@@ -243,107 +167,57 @@ impl Verb {
         }
     }
 
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Place { .. } => "place",
-            Self::Claim { .. } => "claim",
-            Self::Upload { .. } => "upload",
-            Self::View { .. } => "view",
-            Self::Visit { .. } => "visit",
-            Self::Confirm { .. } => "confirm",
-            Self::Patch { .. } => "patch",
-            Self::Read { .. } => "read",
-            Self::RotateToken { .. } => "rotate-token",
-            Self::List => "list",
-            Self::Receipt { .. } => "receipt",
-            Self::PutStorefront { .. } => "put-storefront",
-            Self::GetStorefront => "get-storefront",
-            Self::Reprice { .. } => "reprice",
-            Self::AddService { .. } => "add-service",
-            Self::Services => "services",
-            Self::DropService { .. } => "drop-service",
-            Self::Subscribe { .. } => "subscribe",
-            Self::Pause { .. } => "pause",
-            Self::Unsubscribe { .. } => "unsubscribe",
-            Self::Subscriptions => "subscriptions",
-            Self::RotateSecret { .. } => "rotate-secret",
-            Self::Redeliver { .. } => "redeliver",
-            Self::RetryGivenUp => "retry-given-up",
-            Self::Deliveries => "deliveries",
-            Self::AddKey { .. } => "add-key",
-            Self::RevokeKey { .. } => "revoke-key",
-            Self::IssueKey { .. } => "issue-key",
-            Self::SwitchPayment { .. } => "switch-payment",
-            Self::SwitchMarketing { .. } => "switch-marketing",
-            Self::Pay { .. } => "pay",
-            Self::Balance => "balance",
-            Self::Entries => "entries",
-            Self::Exceptions => "exceptions",
-            Self::Resolve { .. } => "resolve",
-            Self::Rotate { .. } => "rotate",
-            Self::RetryParked => "retry-parked",
-            Self::Reseal => "reseal",
-            Self::ForgetKeys => "forget-keys",
-            Self::SetTier { .. } => "set-tier",
-            Self::RequestPayout { .. } => "request-payout",
-            Self::CancelPayout { .. } => "cancel-payout",
-            Self::PatchBankAccount { .. } => "patch-bank-account",
-            Self::BankAccount => "bank-account",
-            Self::Payouts => "payouts",
-            Self::Payout { .. } => "payout",
-            Self::PayoutBalance => "payout-balance",
-            Self::MovePayout { .. } => "move-payout",
-            Self::Adjust { .. } => "adjust",
-            Self::VerifyBooks => "verify-books",
-        }
+    /// The variant's name.
+    pub(crate) fn name(&self) -> String {
+        format!("{self:?}").chars().take_while(char::is_ascii_alphabetic).collect()
     }
 }
 
-/// What the client is told.
+/// A client's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// It is done, and this is what there is to see.
+    /// Success, with the answer's data.
     Done { data: Value, replayed: bool },
     /// A receipt's bytes.
     Bytes(Vec<u8>),
-    /// It is refused with this code; nothing was changed.
+    /// Refused with this code; nothing was changed.
     Refused(String),
-    /// It did not happen, and the client knows.
+    /// Certainly not done.
     NotDone,
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unknown,
 }
 
-/// A notification as it reaches a host, and what the host makes of it.
+/// A notification as it reaches a host, and the host's answer.
 pub(crate) struct Notified<'a> {
     pub(crate) body: &'a str,
     /// Whether Plugipay sent these bytes under this signature.
     pub(crate) genuine: bool,
     /// The time in its signature.
     pub(crate) signed_at: i64,
-    /// The host's clock when it came and when it was through with it.
+    /// The host's clock at arrival and after processing.
     pub(crate) during: (Timestamp, Timestamp),
-    /// What became of it, or why it was not taken.
+    /// The stored status, or the code of the refusal.
     pub(crate) answer: Result<InboxStatus, &'a str>,
 }
 
-/// One thing seen.
+/// One observation.
 pub(crate) enum Event<'a> {
     /// A change set landed, for the first time.
     Landed { change: &'a ChangeSet, committed: Committed },
-    /// Due work was taken.
+    /// Due work was leased.
     Taken { due: &'a [Due], lease: Duration },
     /// The storage took an attempt into its log.
     Recorded { id: EffectId, fence: Fence, attempt: &'a Attempt, next: NextAttempt },
-    /// A host's call of the storage failed or met a conflict, or a host died: what it was about to do may come to nothing.
+    /// A host's storage call failed or met a conflict, or a host died: its work may stay undone.
     Hindered,
     /// Deltas were folded.
     Folded,
     /// A mail arrived at the mail server.
     Mailed(&'a MailMessage),
-    /// The mail server refused a mail for good.
+    /// The mail server refused a mail permanently.
     MailRefused(MailId),
-    /// A post arrived at its receiver, who answers with this status; `None`: the receiver answers nothing.
+    /// A post arrived at its receiver, which answers with this status; `None`: it does not answer.
     Posted { post: &'a Post, seller: usize, status: Option<u16> },
     /// A receipt's bytes were removed.
     Removed { upload: UploadId },
@@ -351,25 +225,25 @@ pub(crate) enum Event<'a> {
     Quarantined { upload: UploadId },
     /// A receipt was deleted from quarantine.
     Discarded { upload: UploadId },
-    /// A client asks.
-    Asked { id: u64, call: &'a Call },
-    /// The client is told.
-    Told { id: u64, call: &'a Call, reply: &'a Reply },
-    /// The host is through with it, or died over it; what it sent to the storage may still arrive.
+    /// A client sends a request.
+    Requested { id: u64, call: &'a Call },
+    /// The client got its answer, or gave up waiting.
+    Answered { id: u64, call: &'a Call, reply: &'a Reply },
+    /// The host finished the request, or died during it; its storage calls may still arrive.
     Ended { id: u64 },
     /// Plugipay carried out a call, or refused it.
     Called { call: &'a PlugipayCall, answer: &'a Result<PlugipayAnswer, PortError> },
     /// Plugipay forgot every idempotency key.
     KeysForgotten,
-    /// Secrets at rest are sealed under a new key from now on.
+    /// Secrets at rest have a new present key.
     KeyAdded,
-    /// A buyer paid at the hosted page; this much had been asked for.
+    /// A buyer paid at the hosted page; `minted` is the amount that the session asked for.
     Paid { session: &'a SandboxSession, minted: i64 },
-    /// A host is through with a notification.
+    /// A host processed a notification.
     Notified(&'a Notified<'a>),
-    /// Something that a host might write into its log.
+    /// Text that a host might log.
     Said(&'a str),
-    /// A secret came into the world, which must be in no log.
+    /// A secret was created. It must never be logged.
     Secret(&'a str),
 }
 
@@ -381,7 +255,7 @@ pub(crate) struct SellerFacts {
     pub(crate) service: String,
 }
 
-/// What an invariant may look at besides the events.
+/// What an invariant may read in addition to the events.
 pub(crate) struct View<'a> {
     /// True time in milliseconds.
     pub(crate) now: i64,
@@ -390,14 +264,14 @@ pub(crate) struct View<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) policy: &'a Policy,
     pub(crate) sellers: &'a [SellerFacts],
-    /// By how much a host's clock may be off, in milliseconds.
+    /// Largest difference between two clocks, in milliseconds.
     pub(crate) skew_ms: i64,
 }
 
-/// `Err` says what is wrong, in words.
+/// `Err` describes what is wrong.
 pub(crate) type Verdict = Result<(), String>;
 
-/// Something that must always be true.
+/// A condition that must always hold.
 pub(crate) trait Invariant: Send {
     /// Its name in reports and in the table of planted bugs.
     fn name(&self) -> &'static str;
@@ -406,5 +280,7 @@ pub(crate) trait Invariant: Send {
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict;
 
     /// Looks at the world after it has healed and come to rest.
-    fn end(&mut self, view: &View<'_>) -> Verdict;
+    fn end(&mut self, _view: &View<'_>) -> Verdict {
+        Ok(())
+    }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::random::Random;
 use crate::memory::locked;
 
-/// More polls than this in one run: something spins.
+/// A run with more polls than this is stuck in a busy loop.
 const POLLS_MAX: u64 = 20_000_000;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,14 +41,14 @@ struct Inner {
     killed: Vec<Owner>,
     sleepers: BTreeMap<(i64, u64), Waker>,
     next_sleeper: u64,
-    /// After so many more polls of this host's tasks it crashes.
+    /// Polls left until the host crashes.
     fuses: BTreeMap<usize, u64>,
     blown: Vec<usize>,
     blown_waker: Option<Waker>,
     stopped: bool,
 }
 
-/// What tasks hold of the executor: the time, sleeping and spawning.
+/// A task's access to the executor: the time, sleeping and spawning.
 #[derive(Clone, Default)]
 pub(crate) struct Handle {
     inner: Arc<Mutex<Inner>>,
@@ -93,17 +93,17 @@ impl Handle {
         inner.ready.push(id);
     }
 
-    /// Drops everything that this owner does, once the present poll is over.
+    /// Drops this owner's tasks after the present poll.
     pub(crate) fn kill(&self, owner: Owner) {
         locked(&self.inner).killed.push(owner);
     }
 
-    /// Lets this host crash after so many polls of its tasks.
+    /// Lets this host crash after this many polls of its tasks.
     pub(crate) fn light_fuse(&self, host: usize, polls: u64) {
         locked(&self.inner).fuses.insert(host, polls);
     }
 
-    /// The next host whose fuse burned down; its tasks are gone by then.
+    /// The next host whose fuse burned down; its tasks are already dropped.
     pub(crate) async fn next_blown(&self) -> usize {
         std::future::poll_fn(|context| {
             let mut inner = locked(&self.inner);
@@ -182,11 +182,11 @@ impl Drop for Sleep {
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Somebody stopped it.
+    /// A task called `stop`.
     Stopped,
-    /// Nobody is ready and nobody sleeps.
+    /// No task is ready and none sleeps.
     Stuck,
-    /// Too many polls: something spins.
+    /// Too many polls.
     Spinning,
 }
 
@@ -206,7 +206,7 @@ impl Executor {
         self.polls
     }
 
-    /// Runs until somebody stops it.
+    /// Runs until a task stops it, or no task can proceed.
     pub(crate) fn run(&mut self) -> Ended {
         loop {
             self.take_in();
@@ -246,13 +246,13 @@ impl Executor {
             }
             self.tasks.extend(spawned.into_iter().map(|(id, owner, task)| (id, (owner, task))));
             for killed in killed {
-                // What a dropped task does while it is dropped may wake or spawn others; the lock is free for that.
+                // Dropping a task may wake or spawn others, so the lock must not be held.
                 self.tasks.retain(|_, (owner, _)| *owner != Some(killed));
             }
         }
     }
 
-    /// Jumps to the next sleeper's time; `false` if nobody sleeps.
+    /// Jumps to the next sleeper's time; `false` if no task sleeps.
     fn jump(&self) -> bool {
         let due = {
             let mut inner = locked(&self.handle.inner);
@@ -280,7 +280,7 @@ impl Executor {
         }
     }
 
-    /// Burns the host's fuse, if it has one; `true` once it is burned down.
+    /// Burns the host's fuse, if it has one; `true` once it has burned down.
     fn burn(&self, host: usize) -> bool {
         let waker = {
             let mut inner = locked(&self.handle.inner);
@@ -302,7 +302,7 @@ impl Executor {
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        // Tasks hold handles and handles hold what was spawned: without this, a run would never be freed.
+        // Tasks hold handles, and handles hold spawned tasks: without this a run would never be freed.
         loop {
             self.tasks.clear();
             let mut inner = locked(&self.handle.inner);
@@ -331,7 +331,7 @@ impl Poke {
         }
     }
 
-    /// Waits until it is raised, and takes it down.
+    /// Waits until the flag is raised, and lowers it.
     pub(crate) async fn raised(&self) {
         std::future::poll_fn(|context| {
             let (raised, waker) = &mut *locked(&self.0);
@@ -351,13 +351,13 @@ struct Slot<T> {
     waker: Option<Waker>,
 }
 
-/// The end that answers once; dropped without an answer, it tells the other end so.
+/// Answers once. Dropping it without an answer ends the wait of the other end.
 pub(crate) struct Answerer<T>(Arc<Mutex<Slot<T>>>);
 
-/// The end that waits for the answer: `None` if there will be none.
+/// Waits for the answer: `None` if there will be none.
 pub(crate) struct Awaited<T>(Arc<Mutex<Slot<T>>>);
 
-/// A place for one answer.
+/// A channel for one answer.
 pub(crate) fn answer<T>() -> (Answerer<T>, Awaited<T>) {
     let slot = Arc::new(Mutex::new(Slot { value: None, closed: false, waker: None }));
     (Answerer(Arc::clone(&slot)), Awaited(slot))
@@ -403,8 +403,8 @@ impl Wake for Thread {
     }
 }
 
-/// Runs a future to its end where it stands: at one moment of simulated time. An adapter that waits for real threads (a
-/// database driver) is waited for, and nothing else runs meanwhile, so that it can't make a run depend on real time.
+/// Runs a future to its end at one moment of simulated time. While an adapter waits for real threads (a database
+/// driver), no task is polled, so that a run can't depend on real time.
 pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Thread(std::thread::current())));
     let mut context = Context::from_waker(&waker);

@@ -12,14 +12,14 @@ use super::trace::Trace;
 use crate::memory::MemoryReceipts;
 use crate::sandbox::Sandbox;
 
-/// What was found.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which invariant.
+    /// The invariant's name.
     pub invariant: String,
-    /// What is wrong.
+    /// What is wrong, as text.
     pub what: String,
-    /// When, in milliseconds since the beginning.
+    /// Milliseconds of simulated time since the beginning.
     pub at_ms: i64,
 }
 
@@ -62,7 +62,7 @@ impl Judge {
         self.found.as_ref()
     }
 
-    /// From now on nothing is seen any more: the world is being taken down.
+    /// Ignores all later events, which come from tearing the world down.
     pub(crate) const fn close(&mut self) {
         self.closed = true;
     }
@@ -75,7 +75,7 @@ impl Judge {
         self.trace.line(&format!("{since} {line}"));
     }
 
-    /// `false` once something is wrong.
+    /// `false` after a violation.
     pub(crate) fn see(&mut self, event: &Event<'_>, now: i64) -> bool {
         self.ask(now, |invariant, view| invariant.see(event, view))
     }
@@ -84,7 +84,7 @@ impl Judge {
         self.ask(now, |invariant, view| invariant.end(view))
     }
 
-    /// Something else that is wrong, found by the simulator itself.
+    /// Records a violation that the simulator itself found.
     pub(crate) fn accuse(&mut self, now: i64, invariant: &str, what: String) {
         if self.found.is_none() {
             let at_ms = now - self.begin;

@@ -1,33 +1,33 @@
-//! The simulator: the real service, dispatcher, janitor, sweeper and folder in a world of one seed, judged by an oracle.
+//! The simulator: the real service, dispatcher, janitor, sweeper and folder in a simulated world, checked by an oracle.
 //!
 //! ```text
 //! plan (from the seed) ─▶ clients ─▶ network ─▶ hosts ─▶ network ─▶ storage · receipts · mail · receivers · Plugipay
-//!                                                 │ die, start again, clocks off     │
-//!                          oracle ◀── asked, told ┴──── landed, taken, posted ───────┴─▶ invariants
+//!                                                 │ crash, restart, clock offsets    │
+//!                    oracle ◀── requests, answers ┴──── landed, taken, posted ───────┴─▶ invariants
 //! ```
 //!
-//! One thread polls all tasks in an order drawn from the seed, and time jumps to whoever sleeps next: days pass in a
-//! fraction of a second, and the same seed writes the same trace, byte for byte. First chaos, as the plan says: requests
-//! and answers are lost, late or doubled, commits conflict or end unknown, hosts die between any two polls, receivers are
-//! slow or dead. Then everything heals, and the world has to come to rest: every effect at its end, nothing pending, every
-//! acknowledged change there.
+//! One thread polls all tasks in an order drawn from the seed, and time jumps to the next sleeping task: days pass in a
+//! fraction of a second, and the same seed writes the same trace, byte for byte. The plan starts with faults: requests
+//! and answers are lost, late or duplicated, commits conflict or end unknown, hosts crash between any two polls,
+//! receivers are slow or dead. Then everything heals, and the world must come to rest: every effect has ended, nothing
+//! is pending, and every acknowledged change is stored.
 //!
-//! - `plan`: who does what when, and what goes wrong when; what a failing seed is cut down to.
-//! - `plugipay`: the sandbox behind the network, what buyers do at its hosted pages, and its notifications on their way.
-//! - `oracle`: what each command may do and tell, modelled without the core's code, *unknown* being a value.
-//! - `invariants`: the ten rules of the design and what they rest on, one file each.
-//! - `bugs`: planted bugs, which test the tests; `docs/planted-bugs.md` says what catches each.
+//! - `plan`: who does what when, and what goes wrong when. A failing seed is reduced to a smaller plan.
+//! - `plugipay`: the sandbox behind the network, the buyers' actions at its hosted pages, and its notifications.
+//! - `oracle`: what each command may do and answer, modelled without the core's code. *Unknown* is a value in it.
+//! - `invariants`: the ten rules of the design and what they depend on, one file each.
+//! - `bugs`: planted bugs that test the tests; `docs/planted-bugs.md` lists what catches each.
 //!
-//! A scene of its own ([`Simulation::run_beside_dead_receivers`]) asks whether two hundred dead receivers delay a live one.
+//! [`Simulation::run_beside_dead_receivers`] is a separate scene: do two hundred dead receivers delay a live one?
 //!
-//! It does not test an adapter's own concurrency: each call of the storage happens at one moment. That is what
-//! [`conformance`](crate::conformance) is for.
+//! The simulator does not test an adapter's internal concurrency, because each storage call happens at one moment. For
+//! that, see [`conformance`](crate::conformance).
 //!
-//! # Your own storage, your own figures
+//! # With your storage and your policy
 //!
-//! A storage is made anew for each run and given its clock, by which leases run. Every call is waited for where it is made,
-//! so an adapter with threads of its own works too, if its runtime is entered before (`let _entered = runtime.enter();`)
-//! and each run gets an empty database. Nothing else of it may read a real clock.
+//! Each run creates a new storage and passes it the clock that its leases must use. The simulator blocks on every call,
+//! so that an adapter with threads works too, if its runtime is entered first (`let _entered = runtime.enter();`) and
+//! each run gets an empty database. The adapter must not read another clock.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -36,21 +36,20 @@
 //! use serront_testkit::memory::MemoryStorage;
 //! use serront_testkit::sim::{Simulation, calm_policy};
 //!
-//! // What is yours: the figures …
+//! // Your policy …
 //! let minute = Duration::from_secs(60);
 //! let policy = calm_policy().with(|policy| policy.webhooks.retry_after = vec![minute, 10 * minute]);
-//! // … and the storage; `MemoryStorage` stands for it here.
+//! // … and your storage; `MemoryStorage` takes its place here.
 //! let simulation = Simulation::new().with_policy(policy).over(|clock| Arc::new(MemoryStorage::new(clock)));
 //!
 //! for seed in 0..5 {
-//!     let outcome = simulation.run(seed);
-//!     if let Some(violation) = &outcome.violation {
+//!     if let Some(violation) = simulation.run(seed).violation {
 //!         panic!("{violation}\n{}", simulation.shrink(seed, &violation.invariant));
 //!     }
 //! }
 //! ```
 //!
-//! The tests of the tests work there as well: [`Simulation::with_bug`] plants a bug in front of your storage.
+//! [`Simulation::with_bug`] plants a bug in front of your storage, to test that the simulator finds it.
 #![allow(clippy::wildcard_enum_match_arm, reason = "each part looks at the few requests and events that concern it")]
 
 mod bugs;
@@ -86,20 +85,20 @@ use self::plan::Plan;
 use self::run::{Setting, StorageFactory, play};
 use crate::memory::MemoryStorage;
 
-/// What a run of one seed came to.
+/// The result of one seed's run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The seed.
+pub struct RunReport {
+    /// The seed of the run.
     pub seed: u64,
-    /// What was found; `None` if everything held.
+    /// The first violation; `None` if every invariant held.
     pub violation: Option<Violation>,
-    /// How much time passed in the simulated world.
+    /// Time that passed in the simulated world.
     pub simulated: Duration,
-    /// How many times a task was polled.
+    /// Number of polls of tasks.
     pub polls: u64,
     /// A digest over the trace.
     pub digest: u64,
-    /// The trace, if it was asked for.
+    /// The trace; `Some` only from [`Simulation::trace`].
     pub trace: Option<String>,
 }
 
@@ -123,61 +122,52 @@ impl Default for Simulation {
 }
 
 impl Simulation {
-    /// Over the testkit's memory storage and the contract's policy, with nothing planted.
+    /// Uses the testkit's memory storage and [`calm_policy`], without a planted bug.
     #[must_use]
     pub fn new() -> Self {
         Self { policy: calm_policy(), storage: Box::new(|clock| Arc::new(MemoryStorage::new(clock))), bug: None }
     }
 
-    /// Over this storage: fresh and empty for each run, with the clock it is given.
+    /// Uses this storage. The function returns a new, empty storage for each run, which must use the given clock.
     #[must_use]
     pub fn over(self, storage: impl Fn(Arc<dyn Clock>) -> Arc<dyn WorkStorage> + Send + Sync + 'static) -> Self {
         Self { storage: Box::new(storage), ..self }
     }
 
-    /// With these figures.
+    /// Uses this policy.
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
     }
 
-    /// With this bug planted.
+    /// Plants this bug.
     #[must_use]
     pub fn with_bug(self, bug: Bug) -> Self {
         Self { bug: Some(bug), ..self }
     }
 
-    fn play(&self, plan: &Plan, keep_trace: bool) -> Outcome {
-        let setting = Setting { policy: &self.policy, storage: &*self.storage, bug: self.bug, keep_trace };
-        let came = play(plan, &setting);
-        Outcome {
-            seed: plan.seed,
-            violation: came.violation,
-            simulated: Duration::from_millis(u64::try_from(came.simulated_ms).unwrap_or(0)),
-            polls: came.polls,
-            digest: came.digest,
-            trace: came.trace,
-        }
+    fn play(&self, plan: &Plan, keep_trace: bool) -> RunReport {
+        play(plan, &Setting { policy: &self.policy, storage: &*self.storage, bug: self.bug, keep_trace })
     }
 
     /// Runs one seed.
     #[must_use]
-    pub fn run(&self, seed: u64) -> Outcome {
+    pub fn run(&self, seed: u64) -> RunReport {
         self.play(&Plan::draw(seed), false)
     }
 
-    /// Runs another scene than [`run`](Self::run): two accounts with as many receivers as one may have, all dead but one, and a
-    /// third account, on one host and in fair weather, for some hours. Judged is that each event of a live receiver, and each
-    /// mail, is under way within a second of its commit.
+    /// Runs a scene with dead receivers for some hours: two accounts with the maximum number of receivers, all dead but
+    /// one, and a third account, on one host without network faults. It checks that each mail, and each event of a live
+    /// receiver, is on its way within a second of its commit.
     ///
-    /// Meant for the contract's own figures, or a host's: `with_policy(Policy::default())`.
+    /// Meant for the contract's policy, `with_policy(Policy::default())`, or a host's.
     #[must_use]
-    pub fn run_beside_dead_receivers(&self, seed: u64) -> Outcome {
+    pub fn run_beside_dead_receivers(&self, seed: u64) -> RunReport {
         self.play(&Plan::beside_dead_receivers(seed), false)
     }
 
-    /// The smallest plan found that violates the same invariant, as text: parts of the seed's plan are taken out, and
-    /// stay out if it still fails.
+    /// The smallest plan found that violates the same invariant, as text. Removes parts of the seed's plan as long as
+    /// it still fails.
     #[must_use]
     pub fn shrink(&self, seed: u64, invariant: &str) -> String {
         let fails =
@@ -187,12 +177,12 @@ impl Simulation {
 
     /// Runs one seed and keeps its trace.
     #[must_use]
-    pub fn trace(&self, seed: u64) -> Outcome {
+    pub fn trace(&self, seed: u64) -> RunReport {
         self.play(&Plan::draw(seed), true)
     }
 }
 
-/// What a planted bug came to: by what it was caught, and after how many seeds.
+/// What caught a planted bug, and after how many seeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caught {
     /// The bug.
@@ -201,7 +191,7 @@ pub struct Caught {
     pub by: Option<(String, u64)>,
 }
 
-/// Plants each bug in turn and runs seeds from the first one on, up to `seeds` of them, until it is caught.
+/// Plants each bug in turn and runs up to `seeds` seeds, from 0, until it is caught.
 pub fn catch_bugs(seeds: u64) -> impl Iterator<Item = Caught> {
     Bug::ALL.iter().map(move |bug| {
         let simulation = Simulation::new().with_bug(*bug);
@@ -227,9 +217,9 @@ pub fn bug_table(caught: &[Caught]) -> String {
     rows.fold(head.to_owned(), |page, row| page + &row)
 }
 
-/// The contract's policy, with periodic halves that look around less often while nothing happens: a host is woken by its own
-/// commits, so that only what another host left behind waits longer, and days pass in a fraction of a second. Shares of
-/// deliveries are small and subscriptions are switched off soon, so that a few receivers come to it.
+/// The contract's policy with longer idle intervals of the background loops, so that days pass in a fraction of a
+/// second. A host is woken by its own commits; only work left by another host waits longer. Shares of deliveries are
+/// small and subscriptions are switched off soon, so that few receivers are enough to test both.
 #[must_use]
 pub fn calm_policy() -> Policy {
     let minutes = |count: u64| Duration::from_secs(60 * count);
@@ -240,7 +230,7 @@ pub fn calm_policy() -> Policy {
             DeliveryShares { per_subscription: 4, per_account: 5, failing: 2, slow_after: Duration::MAX };
         policy.webhooks.switch_off_failures = 5;
         policy.webhooks.switch_off_after = minutes(120);
-        // Within a run, which lasts some days.
+        // Short enough to end within a run, which lasts some days.
         policy.retention.quarantine_kept = minutes(12 * 60);
     })
 }

@@ -1,27 +1,27 @@
-//! The network: what becomes of each call on its way, drawn from the seed and the plan's weather.
+//! The network: delays, losses and duplicates of each call, drawn from the seed and the plan's weather.
 //!
 //! ```text
 //! caller ── request ─▶ (late · lost · twice) ─▶ callee ── answer ─▶ (late · lost) ─▶ caller
 //! ```
 //!
-//! A request that is on its way belongs to nobody: it arrives also after its caller has given up or died.
+//! A request on its way arrives even after its caller has given up or died.
 
 use super::plan::{Fault, Link, MailServer, Receiver, Trouble, Weather};
 use super::random::Random;
 
-/// What becomes of one call.
+/// What happens to one call.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Fate {
     pub(crate) request_ms: u64,
     pub(crate) answer_ms: u64,
     pub(crate) loses_request: bool,
     pub(crate) loses_answer: bool,
-    /// The same request arrives once more, this much later.
+    /// The same request arrives again, this many milliseconds later.
     pub(crate) again_after: Option<u64>,
-    /// Turned away before anything was done.
+    /// Refused before anything was done.
     pub(crate) refused: bool,
     pub(crate) busy: bool,
-    /// A commit is told that a guard does not hold, though it does.
+    /// A commit is refused as a conflict although its guards hold.
     pub(crate) conflict: bool,
 }
 
@@ -38,7 +38,7 @@ impl Network {
         Self { random, faults, begin, healed: false }
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults.
     pub(crate) const fn heal(&mut self) {
         self.healed = true;
     }
@@ -68,16 +68,10 @@ impl Network {
                     conflict: worst.conflict.max(weather.conflict),
                     delay_ms_max: worst.delay_ms_max.max(weather.delay_ms_max),
                 },
-                Trouble::Storm { .. }
-                | Trouble::Crash { .. }
-                | Trouble::CrashInside { .. }
-                | Trouble::ClockStep { .. }
-                | Trouble::Receivers { .. }
-                | Trouble::Mail { .. }
-                | Trouble::KeysForgotten => worst,
+                _ => worst,
             });
         let random = &mut self.random;
-        // Now and then something takes as long as it can; mostly it is quick.
+        // Most calls are quick; some take up to the maximum delay.
         let delay = |random: &mut Random| {
             let most = if random.per_mille(100) { worst.delay_ms_max } else { worst.delay_ms_max.min(20) };
             random.below(most + 1)
@@ -99,13 +93,7 @@ impl Network {
             Trouble::Receivers { seller: of, hook: at, behave } if *of == seller && at.is_none_or(|at| at == hook) => {
                 Some(*behave)
             }
-            Trouble::Receivers { .. }
-            | Trouble::Storm { .. }
-            | Trouble::Crash { .. }
-            | Trouble::CrashInside { .. }
-            | Trouble::ClockStep { .. }
-            | Trouble::Mail { .. }
-            | Trouble::KeysForgotten => None,
+            _ => None,
         };
         self.present(now).filter_map(behaves).last().unwrap_or(Receiver::Well)
     }
@@ -113,12 +101,7 @@ impl Network {
     pub(crate) fn mail_server(&self, now: i64) -> MailServer {
         let behaves = |trouble: &Trouble| match trouble {
             Trouble::Mail { behave } => Some(*behave),
-            Trouble::Receivers { .. }
-            | Trouble::Storm { .. }
-            | Trouble::Crash { .. }
-            | Trouble::CrashInside { .. }
-            | Trouble::ClockStep { .. }
-            | Trouble::KeysForgotten => None,
+            _ => None,
         };
         self.present(now).filter_map(behaves).last().unwrap_or(MailServer::Well)
     }

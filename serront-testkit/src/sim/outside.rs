@@ -1,4 +1,4 @@
-//! What lies outside the process besides the storage: the mail server, the sellers' receivers, the receipts' store.
+//! What lies outside the process except the storage: the mail server, the sellers' receivers, the store of receipts.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use super::plan::{Link, MailServer, Receiver};
 use super::world::World;
 use crate::memory::locked;
 
-/// What a sink must keep to, by its port.
+/// The time limit of a sink, as its port requires.
 const POST_GIVES_UP_MS: u64 = 10_000;
-/// What a mailer must keep to, by its port.
+/// The time limit of a mailer, as its port requires.
 const MAIL_GIVES_UP_MS: u64 = 20_000;
-/// How long the client side of the receipts' store waits.
+/// The time limit of a call to the store of receipts.
 const RECEIPTS_GIVE_UP_MS: u64 = 10_000;
 
-/// Where a seller's receiver is found.
+/// The URL of a seller's receiver.
 pub(crate) fn hook_url(seller: usize, hook: usize) -> String {
     format!("https://seller-{seller}.example/hook/{hook}")
 }
@@ -34,7 +34,7 @@ fn parse_hook(url: &str) -> Option<(usize, usize)> {
     Some((seller.parse().ok()?, hook.parse().ok()?))
 }
 
-/// One host's way to the mail server.
+/// One host's connection to the mail server.
 #[derive(Clone)]
 pub(crate) struct SimMailer {
     pub(crate) world: Arc<World>,
@@ -79,7 +79,7 @@ impl Mailer for SimMailer {
     }
 }
 
-/// One host's way to the receivers.
+/// One host's connection to the receivers.
 #[derive(Clone)]
 pub(crate) struct SimSink {
     pub(crate) world: Arc<World>,
@@ -100,7 +100,7 @@ impl SimSink {
             (Receiver::Well, 0) => (Some(204), back),
             (Receiver::Well, _) | (Receiver::Flaky, 0 | 1) => (Some(200), back),
             (Receiver::Slow, 0..=2) => (Some(200), 9_000 + back),
-            // It did arrive, and the answer comes too late.
+            // The post arrives, and its answer comes too late.
             (Receiver::Slow, _) => (Some(200), 15_000),
             (Receiver::Broken, _) | (Receiver::Flaky, 2) => (Some(500), back),
             (Receiver::Redirecting, _) | (Receiver::Flaky, 3) => (Some(302), back),
@@ -138,13 +138,13 @@ impl Sink for SimSink {
     }
 }
 
-/// One host's way to the receipts' store.
+/// One host's connection to the store of receipts.
 #[derive(Clone)]
 pub(crate) struct SimReceipts {
     pub(crate) world: Arc<World>,
     /// A planted bug: the list of uploads is always empty, so that nothing is ever swept.
     pub(crate) lists_nothing: bool,
-    /// A planted bug: everything in quarantine is listed, however young.
+    /// A planted bug: receipts in quarantine are listed regardless of their age.
     pub(crate) quarantine_cut_short: bool,
 }
 

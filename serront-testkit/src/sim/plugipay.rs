@@ -1,5 +1,5 @@
-//! Plugipay: the testkit's sandbox behind the simulated network, what buyers do at its hosted pages, and the courier who
-//! carries its notifications to the hosts.
+//! Plugipay: the testkit's sandbox behind the simulated network, the buyers' actions at its hosted pages, and the
+//! courier that carries its notifications to the hosts.
 //!
 //! ```text
 //! host ── call ─▶ (late · lost · twice · refused) ─▶ Sandbox ◀─ pay · fail · expire ── buyer
@@ -24,24 +24,24 @@ use super::clients::Clients;
 use super::events::Event;
 use super::executor::{Poke, answer, at_once};
 use super::network::Fate;
-use super::plan::{Hosted, Link};
+use super::plan::{HostedPageEvent, Link};
 use super::world::World;
 use crate::memory::locked;
 use crate::sandbox::{Notification, Route, Sandbox, SandboxSession, SandboxStatus};
 
 /// How long a host waits for an answer.
 const GIVE_UP_MS: u64 = 20_000;
-/// How long Plugipay asks to be left alone when too much is under way.
+/// The `Retry-After` of a busy Plugipay.
 const RETRY_AFTER: Duration = Duration::from_secs(90);
 /// How long the courier sleeps if nothing is due.
 const IDLE_MS: i64 = 1_800_000;
 
-/// The far end: the sandbox, and what it has refused for good.
+/// Plugipay's side: the sandbox, and its permanent refusals.
 pub(crate) struct Provider {
     pub(crate) sandbox: Arc<Sandbox>,
-    /// Something may be to be delivered.
+    /// Raised when a notification may be due.
     pub(crate) news: Poke,
-    /// By idempotency key: whether its first call was refused. What was refused once is refused again.
+    /// Whether the first call was refused, by idempotency key. Its repetitions get the same answer.
     refused: Mutex<BTreeMap<String, bool>>,
 }
 
@@ -53,7 +53,7 @@ impl Provider {
     fn answer(&self, call: &PlugipayCall, refuse: bool) -> Result<PlugipayAnswer, PortError> {
         let refused = match (Route::of(call.method, &call.path), &call.idempotency_key) {
             (Some(Route::CreateSession), Some(key)) => *locked(&self.refused).entry(key.clone()).or_insert(refuse),
-            // What was paid can't be called off, and some say so with a refusal.
+            // A paid session can't be canceled; some answers say so with a refusal.
             (Some(Route::CancelSession), _) => {
                 let id = call.path.split('/').nth(4).unwrap_or_default();
                 let paid = |session: SandboxSession| session.status == SandboxStatus::Completed;
@@ -65,7 +65,7 @@ impl Provider {
     }
 }
 
-/// One host's way to Plugipay.
+/// One host's connection to Plugipay.
 pub(crate) struct SimPlugipay {
     world: Arc<World>,
     bug: Option<Bug>,
@@ -79,8 +79,8 @@ impl SimPlugipay {
 
     fn arrive(world: &World, call: &PlugipayCall, refuse: bool) -> Result<PlugipayAnswer, PortError> {
         let answer = world.plugipay.answer(call, refuse);
-        let told = if answer.is_ok() { "done" } else { "refused" };
-        world.line(&format!("plugipay {} {} {told}", call.method.as_str(), call.path));
+        let outcome = if answer.is_ok() { "done" } else { "refused" };
+        world.line(&format!("plugipay {} {} {outcome}", call.method.as_str(), call.path));
         world.see(&Event::Called { call, answer: &answer });
         world.see(&Event::Said(&format!("{call:?} {answer:?}")));
         answer
@@ -146,11 +146,11 @@ impl Plugipay for SimPlugipay {
     }
 }
 
-/// What a buyer, or somebody else, does at a merchant's hosted pages.
-pub(crate) fn visit_hosted_page(world: &World, account: AccountId, place: usize, how: Hosted) {
+/// Carries out an event at one of a merchant's hosted pages.
+pub(crate) fn visit_hosted_page(world: &World, account: AccountId, place: usize, how: HostedPageEvent) {
     let sandbox = &world.plugipay.sandbox;
     let Some(merchant) = sandbox.merchant_of(&account.to_string()) else { return };
-    if how == Hosted::Stranger {
+    if how == HostedPageEvent::Stranger {
         pay_a_strangers_session(sandbox, &merchant);
     } else {
         let theirs: Vec<_> = sandbox.sessions().into_iter().filter(|session| session.account_id == merchant).collect();
@@ -160,22 +160,22 @@ pub(crate) fn visit_hosted_page(world: &World, account: AccountId, place: usize,
         };
         let id = session.id.as_str();
         let paid = match how {
-            Hosted::Pay => sandbox.pay(id),
-            Hosted::PayAmount(amount) => sandbox.pay_amount(id, amount, "IDR"),
-            Hosted::PayForeign(amount) => sandbox.pay_amount(id, amount, "USD"),
-            Hosted::Fail => {
+            HostedPageEvent::Pay => sandbox.pay(id),
+            HostedPageEvent::PayAmount(amount) => sandbox.pay_amount(id, amount, "IDR"),
+            HostedPageEvent::PayForeign(amount) => sandbox.pay_amount(id, amount, "USD"),
+            HostedPageEvent::Fail => {
                 sandbox.fail(id);
                 false
             }
-            Hosted::Expire => {
+            HostedPageEvent::Expire => {
                 sandbox.expire(id);
                 false
             }
-            Hosted::ExpireAndPay => {
+            HostedPageEvent::ExpireAndPay => {
                 sandbox.expire(id);
                 sandbox.pay(id)
             }
-            Hosted::Stranger => false,
+            HostedPageEvent::Stranger => false,
         };
         world.line(&format!("hosted page of {id}: {how:?} {paid}"));
         if let (true, Some(now)) = (paid, sandbox.session(id)) {
@@ -185,7 +185,7 @@ pub(crate) fn visit_hosted_page(world: &World, account: AccountId, place: usize,
     world.plugipay.news.raise();
 }
 
-/// A session of the same merchant that is not ours, as another partner would make one.
+/// Creates and pays a session of the same merchant, as another partner would.
 fn pay_a_strangers_session(sandbox: &Sandbox, merchant: &str) {
     let body = r#"{"amount":5000,"currency":"IDR","methods":["qris"],"successUrl":"https://other.example/","cancelUrl":"https://other.example/"}"#;
     let call = PlugipayCall {
@@ -202,7 +202,7 @@ fn pay_a_strangers_session(sandbox: &Sandbox, merchant: &str) {
     }
 }
 
-/// A notification on its way: its bytes, and whether Plugipay sent them so.
+/// A notification on its way: its bytes, and whether Plugipay sent exactly these.
 #[derive(Clone)]
 pub(crate) struct Letter {
     pub(crate) signature: Option<String>,
@@ -216,7 +216,7 @@ impl Letter {
         Self { signature, body: notification.body.clone(), genuine: true }
     }
 
-    /// One that somebody made up after having seen a genuine one.
+    /// A forgery by an attacker who has seen the genuine notification.
     fn forged(notification: &Notification, variant: u64, now: i64) -> Self {
         let Self { signature, body, .. } = Self::genuine(notification);
         let made_up = || {
@@ -296,7 +296,7 @@ impl Courier {
         }
     }
 
-    /// To some host. Answers whether it took it.
+    /// Delivers to a random host. Answers whether the host accepted it.
     async fn hand_over(&self, letter: &Letter) -> bool {
         let World { handle, network, .. } = &*self.world;
         let at = locked(network).random().index(self.hosts);

@@ -1,6 +1,11 @@
-//! The simulator's own generator of random numbers (SplitMix64): small, and the same everywhere.
+//! The simulator's random number generator (SplitMix64): small, and the same on every platform.
 
-/// A stream of random numbers, wholly determined by its seed.
+/// An integer type to draw.
+pub(crate) trait Number: TryFrom<u64> + TryInto<u64> + Default {}
+
+impl<N: TryFrom<u64> + TryInto<u64> + Default> Number for N {}
+
+/// A stream of random numbers, determined by its seed alone.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -9,7 +14,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A stream of its own for one purpose, so that what one part draws does not shift what another one gets.
+    /// A separate stream for one purpose, so that draws of one part do not shift those of another.
     pub(crate) fn of(seed: u64, purpose: &str) -> Self {
         let mixed = purpose
             .bytes()
@@ -27,22 +32,25 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to `bound`, `bound` not included; 0 if there is no such number.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
+    /// From 0 to `bound`, `bound` excluded; 0 if `bound` is not positive.
+    pub(crate) fn below<N: Number>(&mut self, bound: N) -> N {
+        let bound = bound.try_into().unwrap_or(0);
+        N::try_from(self.next().checked_rem(bound).unwrap_or(0)).unwrap_or_default()
     }
 
     pub(crate) fn index(&mut self, length: usize) -> usize {
-        usize::try_from(self.below(u64::try_from(length).unwrap_or(u64::MAX))).unwrap_or(0)
+        self.below(length)
     }
 
-    /// From `low` to `high`, both included.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
-        low.saturating_add(self.below(high.saturating_sub(low).saturating_add(1)))
+    /// From `low` to `high`, both included. Neither is negative.
+    pub(crate) fn between<N: Number>(&mut self, low: N, high: N) -> N {
+        let (low, high) = (low.try_into().unwrap_or(0), high.try_into().unwrap_or(0));
+        let drawn = low.saturating_add(self.below(high.saturating_sub(low).saturating_add(1)));
+        N::try_from(drawn).unwrap_or_default()
     }
 
     pub(crate) fn per_mille(&mut self, chance: u32) -> bool {
-        self.below(1_000) < u64::from(chance)
+        self.below(1_000) < chance
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T], otherwise: T) -> T {

@@ -1,4 +1,4 @@
-//! One run: found the shops, let chaos go on as planned, heal, wait, look around, judge.
+//! One run: open the shops, cause the planned faults, heal, wait, read everything, judge.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,9 +13,8 @@ use super::bugs::host::HostBugs;
 use super::clients::{Clients, DeviceKey};
 use super::events::{Call, Event, Reply, SellerFacts, Verb};
 use super::executor::{Ended, Executor, Handle, Owner, answer};
-use super::host::{Host, Ports, SERVICE};
-use super::invariants;
-use super::judge::{Judge, Violation};
+use super::host::{Host, Ports};
+use super::judge::Judge;
 use super::network::Network;
 use super::outside::{SimMailer, SimReceipts, SimSink, hook_url};
 use super::plan::{Actor, DEVICES, Fault, OPERATORS, Plan, SKEW_MS_MAX, Trouble};
@@ -24,13 +23,14 @@ use super::random::Random;
 use super::storage::{NetStorage, Server};
 use super::trace::Trace;
 use super::world::{SimClock, World};
+use super::{RunReport, invariants};
 use crate::memory::{CountingIds, CountingSecrets, MemoryReceipts, MemorySealer, locked};
 use crate::sandbox::Sandbox;
-use crate::world::service_input;
+use crate::world::{SERVICE_SLUG, service_input};
 
 /// 2026-11-22T09:36:00.000Z, as everywhere in the testkit.
 const BEGIN_MS: i64 = 1_795_340_160_000;
-/// How long the shops are founded, in fair weather.
+/// Time for opening the shops, without faults.
 const FOUNDING_MS: i64 = 60_000;
 
 /// Makes a storage; the clock is the storage's own.
@@ -44,16 +44,7 @@ pub(super) struct Setting<'a> {
     pub(super) keep_trace: bool,
 }
 
-/// What came of a run.
-pub(super) struct Came {
-    pub(super) violation: Option<Violation>,
-    pub(super) simulated_ms: i64,
-    pub(super) polls: u64,
-    pub(super) digest: u64,
-    pub(super) trace: Option<String>,
-}
-
-/// Starts hosts, lets them die, starts them again.
+/// Starts and crashes hosts, and starts them again.
 struct Supervisor {
     world: Arc<World>,
     server: Arc<Server>,
@@ -121,7 +112,7 @@ impl Supervisor {
         }
     }
 
-    /// Brings one trouble about that is not the network's to know.
+    /// Causes a trouble that the network does not handle.
     async fn trouble(&self, begin: i64, fault: Fault) {
         let due = begin.saturating_add(fault.from);
         self.world.handle.sleep_ms(u64::try_from(due - self.world.handle.now()).unwrap_or(0)).await;
@@ -163,15 +154,15 @@ fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// How long after healing everything has come to its end: the longest pause between two attempts, twice, what the sweeper
-/// waits for, and how long the janitor asks after a session, or tries a parked notification, that begins at the very last.
+/// Time after healing within which all work ends: twice the longest pause between two attempts, the sweeper's waiting
+/// time, and the longest polling of a session, or retrying of a parked notification, that starts last.
 fn rest_ms(policy: &Policy) -> i64 {
     let schedules = [&policy.webhooks.retry_after, &policy.outbox.mail_retry_after, &policy.outbox.removal_retry_after];
     let longest = schedules.into_iter().flatten().max().copied().unwrap_or_default();
     let sweeping = policy.retention.orphan_age + 2 * policy.retention.sweep_interval;
     let polling =
         policy.online.session_valid_for + policy.online.poll_after_end_for + policy.online.poll_after_end_pause;
-    // A session of which nobody knows may be told of by its expiry first.
+    // The first notification of an unknown session may be its expiry.
     let unparking = policy.online.session_valid_for + policy.online.unpark_for;
     let errands = polling.max(unparking) + 2 * policy.online.poll_pause_max;
     duration_ms(sweeping.max(2 * longest).max(errands)) + 2 * SKEW_MS_MAX + 3_600_000
@@ -185,14 +176,14 @@ struct Director {
 }
 
 impl Director {
-    /// Opens the shops through the hosts, as everything else is done.
+    /// Opens the shops, through the hosts where clients do so.
     async fn found(&self) -> Result<(), String> {
         let world = &self.world;
         let mut random = Random::of(self.plan.seed, "founding");
         let operators = self.hire().await.map_err(|failure| format!("founding failed: {failure}"))?;
         self.clients.hire(operators);
         for seller in 0..self.plan.sellers {
-            // The account and its service come from nowhere, as an operator's tool would make them.
+            // The account and its service are created directly, as an operator's tool would.
             let clock = SimClock::new(world.handle.clone());
             let start = 900_000 + u32::try_from(seller).unwrap_or(0);
             let (ids, secrets) = (CountingIds::starting_at(start), CountingSecrets::starting_at(start.into()));
@@ -203,7 +194,8 @@ impl Director {
             let name = format!("Studio {seller}");
             let founded = async {
                 let (account, _) = commands.open_account(&name, Tier::Business).await?.value;
-                let service = commands.create_service(account.id, &service_input(SERVICE, 750_000), None).await?.value;
+                let service =
+                    commands.create_service(account.id, &service_input(SERVICE_SLUG, 750_000), None).await?.value;
                 Ok::<_, serront_core::service::Failure>((account.id, service.id.to_string()))
             };
             let (account, service) = founded.await.map_err(|failure| format!("founding failed: {failure}"))?;
@@ -233,7 +225,7 @@ impl Director {
         Ok(())
     }
 
-    /// Operators' keys, as an operator's tool would make them.
+    /// Creates the operators' keys, as an operator's tool would.
     async fn hire(&self) -> Result<Vec<String>, serront_core::service::Failure> {
         let world = &self.world;
         let clock = SimClock::new(world.handle.clone());
@@ -296,13 +288,13 @@ impl Director {
         }
         self.wait_until(begin + plan.chaos_ms).await;
         if plan.crowd.is_some() {
-            // It is about what happens meanwhile: what the dead ones are sent comes to no end here.
+            // Such a run checks only the time up to here: deliveries to dead receivers would go on for days.
             locked(&world.judge).end(world.handle.now());
             world.handle.stop();
             return;
         }
         self.heal();
-        // What is still on its way arrives.
+        // Calls on their way arrive.
         world.handle.sleep_ms(200_000).await;
         self.clients.look_around().await;
         world.handle.sleep_ms(u64::try_from(rest_ms(&world.policy)).unwrap_or(0)).await;
@@ -338,7 +330,7 @@ fn actors(plan: &Plan) -> Vec<Actor> {
 }
 
 /// Plays a plan.
-pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
+pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> RunReport {
     let handle = Handle::default();
     handle.set_now(BEGIN_MS);
     let storage_clock = Arc::new(SimClock::new(handle.clone()));
@@ -383,13 +375,13 @@ pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
     handle.spawn(None, director.direct());
     match executor.run() {
         Ended::Stopped => {}
-        Ended::Stuck => world.accuse("progress", "nobody is ready and nobody sleeps".to_owned()),
-        Ended::Spinning => world.accuse("progress", "something spins".to_owned()),
+        Ended::Stuck => world.accuse("progress", "no task is ready and none sleeps".to_owned()),
+        Ended::Spinning => world.accuse("progress", "a task loops without waiting".to_owned()),
     }
-    // The verdict is in: what is dropped from here on is not judged.
+    // Dropping hosts and tasks must not be judged.
     let polls = executor.polls();
-    let simulated_ms = handle.now() - BEGIN_MS;
-    let (violation, digest, kept) = {
+    let simulated = Duration::from_millis(u64::try_from(handle.now() - BEGIN_MS).unwrap_or(0));
+    let (violation, digest, trace) = {
         let mut judge = locked(&world.judge);
         judge.close();
         let found = judge.found().cloned();
@@ -399,5 +391,5 @@ pub(super) fn play(plan: &Plan, setting: &Setting<'_>) -> Came {
         clients.connect(at, None);
     }
     drop(executor);
-    Came { violation, simulated_ms, polls, digest, trace: kept }
+    RunReport { seed: plan.seed, violation, simulated, polls, digest, trace }
 }

@@ -1,8 +1,8 @@
-//! Cuts a failing plan down: parts are taken out, and stay out if it still fails the same way.
+//! Reduces a failing plan: removes parts as long as the same invariant fails.
 
 use super::plan::Plan;
 
-/// Most runs that are spent on it.
+/// Upper bound of the runs for one reduction.
 const RUNS_MAX: u32 = 600;
 const MINUTE_MS: i64 = 60_000;
 
@@ -26,7 +26,7 @@ impl<F: Fn(&Plan) -> bool> Shrinker<F> {
         fails
     }
 
-    /// Takes out runs of entries, long ones first.
+    /// Removes ranges of entries, long ones first.
     fn cut<T: Clone>(&mut self, entries: impl Fn(&mut Plan) -> &mut Vec<T>) {
         let mut length = entries(&mut self.plan).len();
         while length > 0 {

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use serront_core::forward_port;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::ports::{PortErrorKind, WorkStorage};
 
 use super::events::Event;

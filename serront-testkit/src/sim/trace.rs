@@ -1,6 +1,6 @@
 //! What happened, line by line. Two runs of one seed write the same bytes.
 
-/// The lines, or only their digest if nobody wants to read them.
+/// The lines, or only their digest.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     kept: Option<String>,

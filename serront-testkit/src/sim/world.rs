@@ -1,4 +1,4 @@
-//! The simulated world: everything that outlives a host.
+//! The simulated world: everything that outlives a host's crash.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,22 +15,22 @@ use super::network::Network;
 use super::plugipay::Provider;
 use crate::memory::{MemoryReceipts, MemorySealer, locked};
 
-/// Everything that outlives a host. The hosts' ports and the clients hold it.
+/// See the module's documentation. The hosts' ports and the clients share it.
 pub(crate) struct World {
     pub(crate) handle: Handle,
     pub(crate) network: Mutex<Network>,
     pub(crate) judge: Mutex<Judge>,
-    /// The storage as it is, without a network before it.
+    /// The storage, without the network.
     pub(crate) storage: Arc<dyn WorkStorage>,
     pub(crate) receipts: Arc<MemoryReceipts>,
-    /// The hosts' one file of keys for secrets at rest.
+    /// The keys for secrets at rest, shared by all hosts.
     pub(crate) sealer: MemorySealer,
     pub(crate) plugipay: Provider,
     pub(crate) policy: Policy,
 }
 
 impl World {
-    /// Shows an event to the judge. The first violation ends the run.
+    /// Reports an event to the judge. The first violation ends the run.
     pub(crate) fn see(&self, event: &Event<'_>) {
         if !locked(&self.judge).see(event, self.handle.now()) {
             self.handle.stop();
@@ -47,7 +47,7 @@ impl World {
     }
 }
 
-/// A clock over the executor's time, off by so much.
+/// A clock over the executor's time, with an offset.
 #[derive(Debug, Clone)]
 pub(crate) struct SimClock {
     handle: Handle,

@@ -1,7 +1,7 @@
 //! Accounts and their API keys.
 
 use serront_core::changes::change::ClaimName;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::{MemoryStorage, kept, subscriptions};
 use crate::memory::state::State;

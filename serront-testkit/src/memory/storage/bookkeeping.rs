@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serront_core::funds::books::{BookSums, BooksPiece, FundsSums, Uneven};
 use serront_core::funds::ledger::{Direction, POSTED_WITHIN};
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::MemoryStorage;
 use super::funds::funds;

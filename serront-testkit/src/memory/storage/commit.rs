@@ -1,6 +1,6 @@
 //! Commits.
 
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::MemoryStorage;
 use crate::memory::locked;

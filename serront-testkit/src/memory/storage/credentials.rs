@@ -1,6 +1,6 @@
 //! The use of keys, and sealed secrets.
 
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::MemoryStorage;
 use crate::memory::locked;

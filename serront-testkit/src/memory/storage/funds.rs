@@ -3,7 +3,7 @@
 use serront_core::changes::change::ClaimName;
 use serront_core::funds::balance::Funds;
 use serront_core::funds::ledger::Book;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::ids::{AdjustmentId, EntryId};
 
 use super::{MemoryStorage, kept, newest_first};

@@ -2,7 +2,7 @@
 
 use serront_core::changes::change::ClaimName;
 use serront_core::online::inbox::InboxStatus;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::version::Version;
 
 use super::orders::order_snapshot;

@@ -2,7 +2,7 @@
 
 use serront_core::changes::effect::EffectStatus;
 use serront_core::online::inbox::InboxStatus;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::online::inbox;
 use super::webhooks::effect;

@@ -2,7 +2,7 @@
 
 use serront_core::changes::change::ClaimName;
 use serront_core::orders::order::Order;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::{Lookup, MemoryStorage, kept, subscriptions};
 use crate::memory::state::State;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serront_core::changes::effect::EffectStatus;
 use serront_core::ports::LeaseLost;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::snapshots::{DueEffect, Target};
 
 use super::MemoryStorage;

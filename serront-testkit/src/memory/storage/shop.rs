@@ -1,7 +1,7 @@
 //! Services and storefronts.
 
 use serront_core::changes::change::ClaimName;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::{MemoryStorage, kept, subscriptions};
 use crate::memory::state::State;

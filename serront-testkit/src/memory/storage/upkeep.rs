@@ -1,7 +1,7 @@
 //! The installation, and retention.
 
 use serront_core::changes::effect::EffectStatus;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::MemoryStorage;
 use crate::memory::locked;

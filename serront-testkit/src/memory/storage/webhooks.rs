@@ -1,7 +1,7 @@
 //! Deliveries and other effects.
 
 use serront_core::changes::effect::{DeliveryAddress, EffectStatus};
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::{MemoryStorage, newest_first};
 use crate::memory::state::{Content, StoredEffect};

@@ -4,7 +4,7 @@ use serront_core::changes::change::{ClaimName, Guard, Row, Write};
 use serront_core::changes::effect::Effect;
 use serront_core::orders::mail::{BuiltInTemplates, render};
 use serront_core::ports::PortErrorKind;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::ids::MailId;
 use serront_core::webhooks::event::EventType;
 

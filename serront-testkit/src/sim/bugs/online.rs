@@ -8,7 +8,7 @@ use serront_core::online::checkout::CheckoutStatus;
 use serront_core::online::inbox::InboxStatus;
 use serront_core::online::plugipay::EVENTS;
 use serront_core::orders::payment::PaymentStatus;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::ids::IdSequence;
 use serront_core::primitives::money::Rupiah;
 use serront_core::snapshots::DueEffect;

@@ -1,6 +1,6 @@
 //! Planted bugs of reading orders and keys.
 
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 
 use super::Bug;
 use super::storage::Defect;

@@ -1,7 +1,7 @@
 //! Planted bugs of the outbox and of retention.
 
 use serront_core::changes::effect::EffectStatus;
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::ids::EventId;
 use serront_core::snapshots::DueEffect;
 

@@ -2,7 +2,7 @@
 
 use serront_core::changes::change::{ClaimName, Guard, Row, Write};
 use serront_core::funds::ledger::{self, Book, Direction, EntryCode, SourceType};
-use serront_core::ports::signatures::*;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::ids::IdSequence;
 use serront_core::primitives::money::Rupiah;
 use ulid::Ulid;

@@ -1,4 +1,5 @@
-//! At once: beside dead receivers, each event of a live one is under way within a second of its commit, and so is each mail.
+//! Immediate sending: despite dead receivers, each mail and each event of a live receiver is on its way within a second
+//! of its commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +11,13 @@ use crate::sim::events::{Event, Invariant, Verdict, View};
 use crate::sim::outside::hook_url;
 use crate::sim::plan::Crowd;
 
-/// The contract's second.
+/// The contract's limit.
 const WITHIN_MS: i64 = 1_000;
 
 pub(super) struct AtOnce {
     alive: BTreeSet<String>,
     subscriptions: BTreeSet<SubscriptionId>,
-    /// What has not left yet, and since when.
+    /// Effects that have not left yet, with the time of their commit.
     waiting: BTreeMap<EffectId, i64>,
     left: usize,
 }
@@ -75,7 +76,7 @@ impl Invariant for AtOnce {
     fn end(&mut self, _view: &View<'_>) -> Verdict {
         match self.waiting.keys().next() {
             Some(id) => Err(format!("{id} has not left")),
-            None if self.left == 0 => Err("nothing was to leave".to_owned()),
+            None if self.left == 0 => Err("no effect was committed".to_owned()),
             None => Ok(()),
         }
     }

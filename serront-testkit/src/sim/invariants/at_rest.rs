@@ -1,5 +1,5 @@
-//! At rest: once a pass over the secrets has said that it is done, whatever is stored opens under the key that was the present
-//! one when the pass began, or a later one. None is left that can't be opened.
+//! Secrets at rest: after a resealing pass reports completion, every stored secret opens under the key that was present
+//! when the pass began, or a later one. No secret is left that can't be opened.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::sim::plan::KEYS_SETTLE_MS;
 pub(super) struct AtRest {
     present: u64,
     added_at: Option<i64>,
-    /// The key that surely sealed everything from some time before each pass was asked for.
+    /// The key that certainly sealed everything since before each pass was requested.
     passes: BTreeMap<u64, u64>,
 }
 
@@ -26,7 +26,7 @@ impl Default for AtRest {
     }
 }
 
-/// Whatever is stored has to open under this key, or a later one.
+/// Every stored secret must open under this key, or a later one.
 fn sealed_since(key: u64, view: &View<'_>) -> Verdict {
     let failed = |error: PortError| error.to_string();
     let sealer = MemorySealer::from_key(key);
@@ -42,7 +42,7 @@ fn sealed_since(key: u64, view: &View<'_>) -> Verdict {
     });
     let mut stored = of_subscriptions.chain(of_endpoints);
     match stored.find(|(holder, secret)| secret.open(&sealer, *holder).is_err()) {
-        Some((holder, _)) => Err(format!("what is stored for {holder} is not sealed under key {key}, nor a later one")),
+        Some((holder, _)) => Err(format!("the secret of {holder} is not sealed under key {key} or a later one")),
         None => Ok(()),
     }
 }
@@ -59,17 +59,17 @@ impl Invariant for AtRest {
                 self.added_at = Some(view.now);
                 Ok(())
             }
-            Event::Asked { id, call } if matches!(call.verb, Verb::Reseal | Verb::ForgetKeys) => {
-                // What was sealed under the one before may still be on its way.
+            Event::Requested { id, call } if matches!(call.verb, Verb::Reseal | Verb::ForgetKeys) => {
+                // A secret sealed under the previous key may still be on its way.
                 let settled = self.added_at.is_some_and(|at| view.now - at >= KEYS_SETTLE_MS);
                 self.passes.insert(*id, if settled { self.present } else { FIRST_KEY });
                 Ok(())
             }
-            Event::Told { id, reply: Reply::Done { data, .. }, .. } => {
+            Event::Answered { id, reply: Reply::Done { data, .. }, .. } => {
                 let Some(key) = self.passes.remove(id) else { return Ok(()) };
                 match data.get("unopened").and_then(Value::as_u64) {
                     Some(0) => sealed_since(key, view),
-                    count => Err(format!("{count:?} rows hold secrets that can't be opened")),
+                    count => Err(format!("{count:?} rows have secrets that can't be opened")),
                 }
             }
             _ => Ok(()),

@@ -1,5 +1,5 @@
-//! The audit trail explains the state: folded from the placing on, each record begins where the one before ended, and the
-//! last one ends where the order is.
+//! The audit trail explains the state: each record starts in the state in which the previous one ended, and the last
+//! one ends in the order's state.
 
 use serront_core::changes::change::Write;
 use serront_core::online::exception::ExceptionStatus;
@@ -29,7 +29,7 @@ struct Told {
 fn fold(trail: &[AuditRecord]) -> Result<Told, String> {
     let quote = match trail.first().map(|record| &record.act) {
         Some(Act::Placed { quote }) => *quote,
-        _ => return Err("the trail does not begin with the placing".to_owned()),
+        _ => return Err("the trail does not start with the placing".to_owned()),
     };
     let mut told = Told { status: WorkStatus::Requested, payment: PaymentStatus::Unpaid, quote, receipt: None };
     for record in trail.iter().skip(1) {
@@ -54,14 +54,14 @@ fn fold(trail: &[AuditRecord]) -> Result<Told, String> {
                 told.status = *to;
                 follows
             }
-            // What it does to the payment is a record of its own.
+            // Its effect on the payment has a separate record.
             Act::Settled { .. } => true,
-            // It changes nothing of the order.
+            // Does not change the order.
             Act::Resolved { .. } | Act::TokenRotated { .. } => true,
             _ => false,
         };
         if !follows {
-            return Err(format!("a record does not follow from the one before: {:?}", record.act));
+            return Err(format!("a record does not follow from the previous one: {:?}", record.act));
         }
     }
     Ok(told)
@@ -79,15 +79,15 @@ fn check(view: &View<'_>, account: AccountId, id: OrderId) -> Verdict {
         quote: order.order.state.quoted_price,
         receipt: order.payment.state.receipt.map(|receipt| receipt.sha256),
     };
-    let told = fold(&trail).map_err(|what| format!("order {id}: {what}"))?;
-    if told == state { Ok(()) } else { Err(format!("order {id} is {state:?}, and its trail tells {told:?}")) }
+    let folded = fold(&trail).map_err(|what| format!("order {id}: {what}"))?;
+    if folded == state { Ok(()) } else { Err(format!("order {id} is {state:?}, and its trail ends in {folded:?}")) }
 }
 
-/// An exception that was resolved is on the trail of its order once, with the adjustment that it names.
+/// A resolved exception is on its order's trail once, with the adjustment that it names.
 fn resolved(view: &View<'_>, account: AccountId, id: ExceptionId) -> Verdict {
     let failed = |error: serront_core::ports::PortError| error.to_string();
     let Some(found) = at_once(view.storage.exception(account, id, None)).map_err(failed)? else {
-        return Err(format!("exception {id} is not there"));
+        return Err(format!("exception {id} is not stored"));
     };
     let trail = at_once(view.storage.audit(account, found.exception.order_id)).map_err(failed)?;
     let named = trail.iter().filter_map(|record| match &record.act {

@@ -1,5 +1,5 @@
-//! The books: numbers without gaps, kept counts that are those of the rows, amounts due that are the quotes; and what
-//! other invariants read there.
+//! Orders in the books: numbers without gaps, stored counts that equal the rows, amounts due that equal the quotes.
+//! Other invariants read the orders through this file.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn check(view: &View<'_>, account: AccountId) -> Verdict {
     let mut tally = BTreeMap::<WorkStatus, u64>::new();
     for (row, number) in rows.iter().rev().zip(1..) {
         if row.number.0 != number {
-            return Err(format!("the account's order number {number} is missing: there is {}", row.number));
+            return Err(format!("the account's order number {number} is missing: found {}", row.number));
         }
         if row.order.state.payment_status != row.payment.state.status {
             return Err(format!("order {} and its payment are not in the same state", row.order.id));
@@ -47,7 +47,7 @@ fn check(view: &View<'_>, account: AccountId) -> Verdict {
     for status in WorkStatus::ALL {
         let (kept, counted) = (*counts.of(status), tally.get(&status).copied().unwrap_or(0));
         if kept != counted {
-            return Err(format!("{kept} orders are kept as {}, and there are {counted}", status.as_str()));
+            return Err(format!("{kept} orders are counted as {}, but there are {counted}", status.as_str()));
         }
     }
     Ok(())
@@ -65,7 +65,10 @@ impl Invariant for Books {
                 let row = orders(view, change.account_id)?.into_iter().find(|row| row.order.id == order.id);
                 let stored = row.map(|row| row.number);
                 if stored.is_none() || stored != committed.number {
-                    return Err(format!("order {} has number {stored:?}, told was {:?}", order.id, committed.number));
+                    return Err(format!(
+                        "order {} has number {stored:?}, but its commit answered {:?}",
+                        order.id, committed.number
+                    ));
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! Checkouts: the intent is committed before the call, one session for each intent, at most one that is live and needed for
-//! each payment, and none once the need to pay has ended; what ended unpaid can only be paid, and what was paid stays so.
+//! Checkouts: each intent is committed before its call and gets one session. A payment has at most one live and needed
+//! checkout, and none after the need to pay has ended. A checkout that ended unpaid can only become paid; a paid one
+//! stays paid.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +22,11 @@ use crate::sim::executor::at_once;
 pub(super) struct Checkouts {
     known: BTreeMap<CheckoutId, (AccountId, CheckoutState)>,
     minted: BTreeMap<CheckoutId, String>,
-    /// One intent may have several sessions: Plugipay forgot its key.
+    /// Plugipay forgot its keys, so that one intent may have several sessions.
     keys_forgotten: bool,
 }
 
-/// Where a checkout may go, written down a second time.
+/// The contract's transitions of a checkout, independent of the core's.
 const fn may_go(from: CheckoutStatus, to: CheckoutStatus) -> bool {
     use CheckoutStatus::{Canceled, Completed, Expired, Failed, Intended, Open, Refused};
     matches!(
@@ -53,7 +54,7 @@ impl Checkouts {
         }
         match needed.first() {
             Some(checkout) if !is_due || checkout.amount != due => {
-                Err(format!("{} of order {id} is not called off, and nothing needs it", checkout.id))
+                Err(format!("{} of order {id} is not canceled, and nothing needs it", checkout.id))
             }
             Some(_) | None => Ok(()),
         }
@@ -66,13 +67,13 @@ impl Checkouts {
                     self.known.insert(checkout.id, (change.account_id, checkout.state.clone()));
                 }
                 Write::UpdateCheckout { id, state, .. } => {
-                    let Some((_, before)) = self.known.get_mut(id) else { return Err(format!("{id} is not there")) };
+                    let Some((_, before)) = self.known.get_mut(id) else { return Err(format!("{id} is not stored")) };
                     let gone = before.session.is_some() && before.session != state.session;
                     if !may_go(before.status, state.status) || before.unneeded && !state.unneeded || gone {
                         return Err(format!("{id} went from {before:?} to {state:?}"));
                     }
                     if state.status == CheckoutStatus::Refused && self.minted.contains_key(id) {
-                        return Err(format!("{id} is taken for refused, and there is a session"));
+                        return Err(format!("{id} is stored as refused, but has a session"));
                     }
                     *before = state.clone();
                 }
@@ -90,19 +91,19 @@ impl Checkouts {
         let session: Value = serde_json::from_str(data).unwrap_or_default();
         let text = |pointer: &str| session.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let Ok(id) = text("/metadata/checkoutId").parse::<CheckoutId>() else {
-            return Err("a session was minted that names no checkout".to_owned());
+            return Err("a session was created without a checkout's id".to_owned());
         };
         let Some((_, state)) = self.known.get(&id) else {
-            return Err(format!("a session was minted for {id} before that was committed"));
+            return Err(format!("a session was created for {id} before its commit"));
         };
         if state.status == CheckoutStatus::Refused {
-            return Err(format!("{id} is taken for refused, and a session was minted"));
+            return Err(format!("{id} is stored as refused, and a session was created"));
         }
         let first = self.minted.entry(id).or_insert_with(|| text("/id").to_owned());
         if first == text("/id") || self.keys_forgotten {
             Ok(())
         } else {
-            Err(format!("two sessions were minted for {id}"))
+            Err(format!("two sessions were created for {id}"))
         }
     }
 }
@@ -127,7 +128,7 @@ impl Invariant for Checkouts {
     fn end(&mut self, view: &View<'_>) -> Verdict {
         for (id, (_, state)) in &self.known {
             if state.status.is_live() {
-                return Err(format!("{id} has not come to its end: {state:?}"));
+                return Err(format!("{id} has not ended: {state:?}"));
             }
         }
         for session in view.sandbox.sessions() {
@@ -137,10 +138,11 @@ impl Invariant for Checkouts {
             }
             let Some(name) = SessionId::parse(&session.id) else { continue };
             let known = at_once(view.storage.session(account, &name, None)).map_err(|error| error.to_string())?;
-            // Of a second session nobody here has heard if no notification of it was taken; rule 2 knows which were.
+            // A second session is unknown to the host unless one of its notifications was accepted; rule 2 checks
+            // those.
             let own = |known: CheckoutSnapshot| known.checkout.id == id;
             if !self.keys_forgotten && !known.checkout.is_some_and(own) {
-                return Err(format!("{} was minted, and is not known", session.id));
+                return Err(format!("{} was created, and is not stored", session.id));
             }
         }
         Ok(())

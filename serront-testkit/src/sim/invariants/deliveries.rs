@@ -1,5 +1,6 @@
-//! Deliveries: the same bytes and ids on every attempt, signed for this receiver; success only if the receiver said so;
-//! retries on the schedule, given up only at its end; nothing to who paused or left.
+//! Deliveries: every attempt has the same bytes and ids and is signed for its receiver. Success is recorded only if the
+//! receiver answered so. Retries follow the schedule, and are given up only at its end. Paused and deleted
+//! subscriptions get nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,20 +17,20 @@ use serront_core::webhooks::signature;
 use crate::memory::{FIRST_KEY, MemorySealer};
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
-/// How long an attempt may be under way that was begun before a pause.
+/// Longest duration of an attempt that began before a pause.
 const UNDER_WAY_MS: i64 = 120_000;
 
-/// What signs for a subscription.
+/// A subscription's secrets.
 struct Secrets {
     present: WebhookSecret,
-    /// The one before, until when it counts, and when it was replaced.
+    /// The previous secret, the end of its grace period, and when it was replaced.
     previous: Option<(WebhookSecret, i64, i64)>,
-    /// The one before that, which may have signed what was under way then.
+    /// The secret before that, which may have signed attempts that were on their way when it was replaced.
     earlier: Option<WebhookSecret>,
 }
 
 impl Secrets {
-    /// Every signature that this body may carry now.
+    /// Every signature that this body may have now.
     fn signatures(&self, at: Timestamp, body: &str, now: i64) -> Vec<String> {
         let Some((previous, until, replaced_at)) = &self.previous else {
             return vec![signature::sign(&self.present, at, body)];
@@ -55,13 +56,13 @@ pub(super) struct Deliveries {
     accepted: BTreeSet<DeliveryId>,
     to: BTreeMap<DeliveryId, SubscriptionId>,
     secrets: BTreeMap<SubscriptionId, Secrets>,
-    /// Mails that the server refused for good.
+    /// Mails that the server refused permanently.
     refused: BTreeSet<EffectId>,
-    /// Since when nothing is to be sent there, in true time.
+    /// The time since which a subscription must get nothing, in true time.
     silent: BTreeMap<SubscriptionId, i64>,
 }
 
-/// What a receiver was given, from what was stored of it.
+/// A subscription's secret, opened with the run's first key.
 fn opened(change: &ChangeSet, id: SubscriptionId, secret: &SealedSecret) -> Option<WebhookSecret> {
     let holder = SecretHolder::Subscription(change.account_id, id);
     WebhookSecret::parse(&secret.open(&MemorySealer::from_key(FIRST_KEY), holder).ok()?)
@@ -74,14 +75,14 @@ impl Deliveries {
         let same = (&first.url, first.event_id, first.event_type, &first.body)
             == (&post.url, post.event_id, post.event_type, &post.body);
         if !same {
-            return Err(format!("{id} came again with other bytes or ids"));
+            return Err(format!("{id} was repeated with different bytes or ids"));
         }
         if status.is_some_and(|status| (200..300).contains(&status)) {
             self.accepted.insert(id);
         }
         let Some(subscription) = self.to.get(&id) else { return Ok(()) };
         if self.silent.get(subscription).is_some_and(|since| since + UNDER_WAY_MS < view.now) {
-            return Err(format!("{id} was posted to {subscription}, which wants nothing"));
+            return Err(format!("{id} was posted to {subscription}, which is paused or deleted"));
         }
         let signed = self.secrets.get(subscription).is_some_and(|secrets| {
             let time = post.signature.strip_prefix("t=").and_then(|rest| rest.split(',').next()?.parse::<i64>().ok());
@@ -99,13 +100,13 @@ impl Deliveries {
             EffectId::Mail(_) => &view.policy.outbox.mail_retry_after,
             EffectId::Delivery(_) => &view.policy.webhooks.retry_after,
             EffectId::Removal(_) => &view.policy.outbox.removal_retry_after,
-            // The janitor's, on a schedule of its own.
+            // Errands have a separate schedule.
             EffectId::Errand(_) => return Ok(()),
         };
         if let (EffectId::Delivery(delivery), EffectStatus::Succeeded) = (id, attempt.status)
             && !self.accepted.contains(&delivery)
         {
-            return Err(format!("{delivery} is recorded as delivered, and its receiver never took it"));
+            return Err(format!("{delivery} is recorded as delivered, but its receiver never accepted it"));
         }
         let nth = usize::try_from(attempt.attempt_number).unwrap_or(usize::MAX);
         let pause = schedule.get(nth.saturating_sub(1));
@@ -113,12 +114,12 @@ impl Deliveries {
             (EffectStatus::Succeeded, NextAttempt::Succeeded, _) => Ok(()),
             (EffectStatus::Failed, NextAttempt::At(time), Some(pause)) => {
                 let ended = attempt.attempted_at.plus(std::time::Duration::from_millis(attempt.duration_ms));
-                // A clock that was set in the middle of an attempt moves both ends of it.
+                // A clock that is set during an attempt moves both of its ends.
                 let off = (time.millis() - ended.plus(*pause).millis()).abs();
                 if off <= view.skew_ms { Ok(()) } else { Err(format!("{id} is retried {off} ms off its schedule")) }
             }
             (EffectStatus::Failed, NextAttempt::Failed, None) => Ok(()),
-            // There is nobody to send it to.
+            // Its subscription no longer exists.
             (EffectStatus::Failed, NextAttempt::Failed, Some(_)) if attempt.response_code.is_none() => {
                 let gone = match id {
                     EffectId::Delivery(delivery) => {
@@ -127,10 +128,10 @@ impl Deliveries {
                     EffectId::Mail(_) => self.refused.contains(&id),
                     EffectId::Removal(_) | EffectId::Errand(_) => false,
                 };
-                // Whoever was paused and is active again may have been asked in between.
+                // The pause may have ended since the attempt read the subscription.
                 if gone { Ok(()) } else { Err(format!("{id} was given up before its schedule ended")) }
             }
-            (status, next, _) => Err(format!("{id}: attempt {nth} is {status:?} and goes on as {next:?}")),
+            (status, next, _) => Err(format!("{id}: attempt {nth} is {status:?} and continues as {next:?}")),
         }
     }
 }
@@ -191,7 +192,7 @@ impl Invariant for Deliveries {
     }
 
     fn end(&mut self, view: &View<'_>) -> Verdict {
-        // What the seller's log says of each delivery has to be true of its receiver.
+        // The seller's log of each delivery must match what its receiver got.
         for seller in view.sellers {
             let limit = serront_core::primitives::page::Limit::parse(Some("100")).map_err(|error| error.to_string())?;
             let filter = serront_core::snapshots::DeliveryFilter::default();

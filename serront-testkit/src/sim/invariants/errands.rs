@@ -1,5 +1,5 @@
-//! Errands: each is done with only when there is nothing left to do. A session is asked after until it is paid, or for so long
-//! after it ended; what is called off has ended; what is unparked is not parked.
+//! Errands: each ends only when no work is left. A session is polled until it is paid, or for a period after it ended;
+//! a canceled session has ended; an unparked notification is not parked.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl Errands {
                 let found = at_once(view.storage.checkout(*account, *checkout)).map_err(failed)?;
                 let Some(state) = found.map(|found| found.checkout.state) else { return Ok(()) };
                 if state.status.is_live() {
-                    return Err(format!("{errand:?} is done, and its session is {:?}", state.status));
+                    return Err(format!("{errand:?} is done, but its session is {:?}", state.status));
                 }
                 let over = matches!(state.status, CheckoutStatus::Completed | CheckoutStatus::Refused);
                 let asked_for =
@@ -44,11 +44,11 @@ impl Errands {
                 let found = at_once(view.storage.inbox(*account, event)).map_err(failed)?;
                 let Some(record) = found else { return Ok(()) };
                 let until = record.received_at.plus(view.policy.online.unpark_for).millis();
-                // The last pause may reach over the end.
+                // The last pause may end after the period.
                 let sure =
                     until - i64::try_from(view.policy.online.poll_pause_max.as_millis()).unwrap_or(0) - view.skew_ms;
                 if record.status == InboxStatus::Parked && (next == NextAttempt::Succeeded || view.now < sure) {
-                    return Err(format!("{event} is tried no more, and is parked"));
+                    return Err(format!("{event} is not retried, but is still parked"));
                 }
                 Ok(())
             }
@@ -75,9 +75,5 @@ impl Invariant for Errands {
             Event::Recorded { id, attempt, next, .. } => self.ended(*id, attempt, *next, view),
             _ => Ok(()),
         }
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
-        Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! Events: what happened is told to the active, matching subscriptions of its own account that there were at that moment,
-//! once each, and to nobody else. A subscription is switched off once, after so many failed attempts in a row and not before,
-//! and that is told. It has to be, after a failed attempt with which they are enough and last long enough by every clock there
-//! is, unless something hinders the host.
+//! Events: each event is delivered once to every subscription of its account that was active and matched at that
+//! moment, and to no other. A subscription is switched off once, only after enough failed attempts in a row, and its
+//! account's other subscriptions get an event of it. It must be switched off when the failures are enough and last long
+//! enough by every clock, unless the host is hindered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,32 +12,32 @@ use serront_core::primitives::ids::{AccountId, SubscriptionId};
 
 use crate::sim::events::{Event, Invariant, Verb, Verdict, View};
 
-/// How far a host's view of a streak may be behind while it decides and sends.
+/// Longest delay between a host's reading of a streak and its commit.
 const DECIDING_MS: i64 = 600_000;
-/// An attempt's way into the log takes less time than this, also without the host that sent it.
+/// An attempt reaches the log within this time, even if its host died.
 const ON_ITS_WAY_MS: i64 = 100_000;
-/// Within so long after a failed attempt a host that is not hindered has switched off. Each of its calls is answered within ten
-/// seconds, or it is hindered: the record, two reads, and the commit.
+/// A host that is not hindered switches off within this time after a failed attempt. It makes four calls, the record,
+/// two reads and the commit, and is hindered if one takes more than ten seconds.
 const SWITCHING_MS: i64 = 60_000;
 
 #[derive(Default)]
 pub(super) struct Events {
-    /// Those that somebody asked to pause.
+    /// Subscriptions that a client asked to pause.
     paused: BTreeSet<String>,
     to: BTreeMap<EffectId, SubscriptionId>,
     /// Failed attempts in a row, and when the first of them began.
     streaks: BTreeMap<SubscriptionId, (u32, i64)>,
-    /// When a streak was last long enough to be switched off for.
+    /// When a streak last allowed switching off.
     over: BTreeMap<SubscriptionId, i64>,
-    /// Those that have to be switched off, and since when.
+    /// Subscriptions that must be switched off, and since when.
     overdue: BTreeMap<SubscriptionId, i64>,
     /// When a host was last hindered.
     hindered: Option<i64>,
-    /// What each active subscription wants.
+    /// The filters of each active subscription.
     wanted: BTreeMap<(AccountId, SubscriptionId), (bool, Vec<String>)>,
 }
 
-/// The contract's rule for filters, a second time.
+/// The contract's rule for filters, independent of the core's.
 fn wants(filters: &[String], event_type: &str) -> bool {
     filters.iter().any(|filter| match filter.strip_suffix('*') {
         Some(prefix) => event_type.starts_with(prefix),
@@ -45,7 +45,7 @@ fn wants(filters: &[String], event_type: &str) -> bool {
     })
 }
 
-/// Told of to the account's others.
+/// The event for the account's other subscriptions.
 const DISABLED: &str = "serront.webhook_subscription.disabled.v1";
 
 fn happened(change: &ChangeSet, switched_off: bool) -> Vec<&'static str> {
@@ -74,24 +74,27 @@ fn silenced(change: &ChangeSet) -> impl Iterator<Item = SubscriptionId> {
 }
 
 impl Events {
-    /// Whether it switches a subscription off. Who was switched off and who was paused are written alike: the telling says
-    /// which it was, and that nobody asked for it.
+    /// Checks whether the change switches a subscription off. It stores the same state as a pause; only its event, and
+    /// the lack of a client's request, distinguish the two.
     fn switches_off(&self, change: &ChangeSet, now: i64) -> Result<bool, String> {
         let tells = |effect: &Effect| matches!(effect, Effect::Delivery(of) if of.event_type.as_str() == DISABLED);
         let tells = change.effects.iter().any(tells);
         let silenced: Vec<_> = silenced(change).collect();
         if tells && silenced.len() != 1 {
-            return Err(format!("{} tells of a subscription that it does not switch off", change.id));
+            return Err(format!(
+                "{} has an event of switching off a subscription that it does not switch off",
+                change.id
+            ));
         }
         let Some(id) = silenced.first() else { return Ok(false) };
         if !tells && self.paused.contains(&id.to_string()) {
             return Ok(false);
         }
         if !self.wanted.get(&(change.account_id, *id)).is_some_and(|(active, _)| *active) {
-            return Err(format!("{id} was switched off, and was inactive already"));
+            return Err(format!("{id} was switched off although it was inactive"));
         }
         if self.over.get(id).is_none_or(|over| now - over > DECIDING_MS) {
-            return Err(format!("{id} was switched off, and had not failed for so long"));
+            return Err(format!("{id} was switched off although it had not failed long enough"));
         }
         Ok(true)
     }
@@ -120,7 +123,7 @@ impl Events {
 
     fn switched_off_in_time(&self, now: i64) -> Verdict {
         match self.overdue.iter().find(|(_, since)| now - **since > SWITCHING_MS) {
-            Some((id, _)) => Err(format!("{id} has failed for so long, and was not switched off")),
+            Some((id, _)) => Err(format!("{id} failed long enough, but was not switched off")),
             None => Ok(()),
         }
     }
@@ -137,7 +140,7 @@ impl Events {
                 }
             }
         }
-        let mut told: Vec<_> = change
+        let mut delivered: Vec<_> = change
             .effects
             .iter()
             .filter_map(|effect| match effect {
@@ -146,9 +149,9 @@ impl Events {
             })
             .collect();
         expected.sort_unstable();
-        told.sort_unstable();
-        if expected != told {
-            return Err(format!("{} tells {told:?}, and {expected:?} want to hear", change.id));
+        delivered.sort_unstable();
+        if expected != delivered {
+            return Err(format!("{} has deliveries to {delivered:?}, expected {expected:?}", change.id));
         }
         for write in &change.writes {
             let text = |filters: &[serront_core::webhooks::subscription::EventFilter]| {
@@ -195,7 +198,7 @@ impl Invariant for Events {
                 Ok(())
             }
             Event::Landed { change, .. } => self.landed(change, view.now),
-            Event::Asked { call, .. } => {
+            Event::Requested { call, .. } => {
                 if let Verb::Pause { subscription, active: false } = &call.verb {
                     self.paused.insert(subscription.clone());
                 }

@@ -1,5 +1,6 @@
-//! Leases: no effect is held twice at once, only who holds the present lease writes into the log, nothing is taken before
-//! its time or after its end, and deliveries are shared out, so that nobody's first waits behind somebody else's second.
+//! Leases: no effect has two leases at the same time, and only the holder of the present lease writes to the log.
+//! Nothing is taken before its time or after its end. Deliveries are shared: no subscription's first delivery waits
+//! behind another subscription's second.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +15,10 @@ use crate::sim::events::{Event, Invariant, Verdict, View};
 struct Known {
     account: AccountId,
     subscription: Option<SubscriptionId>,
-    /// Not before then.
+    /// The due time.
     due: i64,
     fence: Option<Fence>,
-    /// By whom it is held, until then.
+    /// The fence and the end of the present lease.
     held_until: Option<i64>,
     attempts: u32,
     finished: bool,
@@ -26,12 +27,12 @@ struct Known {
 #[derive(Default)]
 pub(super) struct Leases {
     known: BTreeMap<EffectId, Known>,
-    /// Those whose last attempt failed.
+    /// Subscriptions whose last attempt failed.
     failing: BTreeSet<SubscriptionId>,
 }
 
 impl Leases {
-    /// What it makes is due by the storage's clock.
+    /// Adds the effects that a commit creates, due by the storage's clock.
     fn landed(&mut self, change: &ChangeSet, now: i64) {
         for write in &change.writes {
             match write {
@@ -68,7 +69,7 @@ impl Leases {
         let now = view.now;
         for Due { id, fence, attempts, .. } in due {
             let Some(known) = self.known.get_mut(id) else {
-                return Err(format!("{id} was taken, and no commit has made it"));
+                return Err(format!("{id} was taken, but no commit created it"));
             };
             if known.finished {
                 return Err(format!("{id} was taken after its end"));
@@ -77,7 +78,7 @@ impl Leases {
                 return Err(format!("{id} was taken {} ms before its time", known.due - now));
             }
             if known.held_until.is_some_and(|until| until > now) {
-                return Err(format!("{id} is held by two leases at once"));
+                return Err(format!("{id} has two leases at the same time"));
             }
             if known.fence.is_some_and(|before| before >= *fence) || known.attempts != *attempts {
                 return Err(format!("{id} was taken under {fence:?} with {attempts} attempts in its log"));
@@ -87,7 +88,7 @@ impl Leases {
         self.shared_out(due, view)
     }
 
-    /// What was taken, together with what is under way, keeps to the shares, and hides nobody's first delivery.
+    /// Deliveries taken and in progress keep to the shares, and delay no subscription's first delivery.
     fn shared_out(&self, taken: &[Due], view: &View<'_>) -> Verdict {
         let shares = &view.policy.webhooks.shares;
         let taken: BTreeSet<_> = taken.iter().map(|due| due.id).collect();
@@ -105,15 +106,15 @@ impl Leases {
             let Some(subscription) = known.subscription else { continue };
             let count = held.get(&subscription).copied().unwrap_or_default();
             if count > shares.per_subscription {
-                return Err(format!("{count} deliveries to {subscription} are under way at once"));
+                return Err(format!("{count} deliveries to {subscription} are in progress"));
             }
             let whole = of_account.get(&known.account).copied().unwrap_or_default();
             let firsts = held.keys().count();
             if count > 1 && whole > shares.per_account.saturating_add(u32::try_from(firsts).unwrap_or(u32::MAX)) {
-                return Err(format!("{whole} deliveries of one account are under way at once"));
+                return Err(format!("{whole} deliveries of one account are in progress"));
             }
             if self.failing.contains(&subscription) && failing > shares.failing {
-                return Err(format!("{failing} deliveries to failing receivers are under way at once"));
+                return Err(format!("{failing} deliveries to failing receivers are in progress"));
             }
             further |= count > 1;
         }
@@ -124,15 +125,17 @@ impl Leases {
             (waits && first).then_some(*id)
         };
         match self.known.iter().find_map(passed_over) {
-            Some(id) if further => Err(format!("{id} waits behind a second delivery to somebody else")),
+            Some(id) if further => Err(format!("{id} waits behind a second delivery of another subscription")),
             _ => Ok(()),
         }
     }
 
     fn recorded(&mut self, id: EffectId, fence: Fence, attempt: &Attempt, next: NextAttempt, now: i64) -> Verdict {
-        let Some(known) = self.known.get_mut(&id) else { return Err(format!("{id} has a log, and no commit made it")) };
+        let Some(known) = self.known.get_mut(&id) else {
+            return Err(format!("{id} has a log, but no commit created it"));
+        };
         if known.fence != Some(fence) || known.held_until.is_none() {
-            return Err(format!("{id}: who had lost the lease wrote into the log"));
+            return Err(format!("{id}: a host without the lease wrote to the log"));
         }
         known.attempts += 1;
         known.held_until = None;
@@ -173,9 +176,5 @@ impl Invariant for Leases {
             Event::Recorded { id, fence, attempt, next, .. } => self.recorded(*id, *fence, attempt, *next, view.now),
             _ => Ok(()),
         }
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
-        Ok(())
     }
 }

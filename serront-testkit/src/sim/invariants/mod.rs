@@ -1,6 +1,4 @@
-//! What must always be true, one file each: the ten rules of the design, and what they rest on.
-//!
-//! A file says what it sees and what it makes of it.
+//! The conditions that must always hold, one file each: the ten rules of the design, and what they depend on.
 
 use super::events::Invariant;
 use super::oracle::Oracle;
@@ -29,7 +27,7 @@ mod rule_08_module_off;
 mod rule_09_idempotency;
 mod rule_10_secrets;
 
-/// Every invariant, the oracle last: what a rule has a name for is reported by that name.
+/// Every invariant. The oracle is last, so that a violated rule is reported by its name.
 pub(super) fn all() -> Vec<Box<dyn Invariant>> {
     vec![
         Box::<rule_01_confirmed_once::ConfirmedOnce>::default(),
@@ -57,7 +55,7 @@ pub(super) fn all() -> Vec<Box<dyn Invariant>> {
     ]
 }
 
-/// What is judged beside a crowd of dead receivers. That world never comes to rest, which most others wait for.
+/// The invariants of a run with a crowd of dead receivers, which never comes to rest, as most invariants require.
 pub(super) fn beside_a_crowd(crowd: &Crowd) -> Vec<Box<dyn Invariant>> {
     vec![Box::new(at_once::AtOnce::new(crowd))]
 }

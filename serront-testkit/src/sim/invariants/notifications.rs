@@ -1,5 +1,5 @@
-//! Notifications: only what Plugipay signed, and not long ago, is taken; what is signed well is refused only for its time;
-//! and in the end nothing is parked whose session is known.
+//! Notifications: accepted only if Plugipay signed them recently. One with a valid signature is refused only for its
+//! age. At the end none is parked whose session is known.
 
 use serront_core::online::inbox::InboxStatus;
 use serront_core::primitives::time::Timestamp;
@@ -15,13 +15,13 @@ fn check(notified: &Notified<'_>, view: &View<'_>) -> Verdict {
     let tolerance = i64::try_from(view.policy.online.notification_tolerance.as_secs()).unwrap_or(i64::MAX);
     let off = |at: &Timestamp| at.unix_seconds().saturating_sub(*signed_at).abs();
     match answer {
-        Ok(_) if !genuine => Err("a notification was taken that Plugipay did not send".to_owned()),
-        // The clock may have been set meanwhile.
+        Ok(_) if !genuine => Err("a notification was accepted that Plugipay did not send".to_owned()),
+        // The clock may have been set during the request.
         Ok(_) if off(from).min(off(until)) > tolerance => {
-            Err(format!("a notification was taken {} s after it was signed", off(from)))
+            Err(format!("a notification was accepted {} s after it was signed", off(from)))
         }
         Err("INVALID_SIGNATURE" | "INTERNAL_ERROR") | Ok(_) => Ok(()),
-        Err(code) => Err(format!("a notification is refused with {code}")),
+        Err(code) => Err(format!("a notification was refused with {code}")),
     }
 }
 
@@ -45,7 +45,7 @@ impl Invariant for Notifications {
             let known =
                 at_once(view.storage.session(record.account_id, session, None)).map_err(|error| error.to_string())?;
             if known.checkout.is_some() {
-                return Err(format!("{} is parked, and {session} is known", record.event_id));
+                return Err(format!("{} is parked, but {session} is known", record.event_id));
             }
         }
         Ok(())

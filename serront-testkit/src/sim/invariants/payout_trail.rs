@@ -1,5 +1,5 @@
-//! A payout's steps explain it: the records begin with the request, each begins where the one before ended, each step is one
-//! of the table's and made by whom it is for, and the last one ends where the payout is.
+//! A payout's records explain its state: they start with the request, each starts where the previous one ended, each
+//! step is allowed by the table for its actor, and the last one ends in the payout's state.
 
 use serront_core::accounts::actor::Actor;
 use serront_core::changes::change::Write;
@@ -36,7 +36,7 @@ fn explains(trail: &[PayoutAudit], payout: &Payout) -> Verdict {
         at = Some(*to);
     }
     let status = payout.state.status;
-    if at == Some(status) { Ok(()) } else { Err(format!("{} is {status:?}, and its trail ends at {at:?}", payout.id)) }
+    if at == Some(status) { Ok(()) } else { Err(format!("{} is {status:?}, but its trail ends at {at:?}", payout.id)) }
 }
 
 fn check(view: &View<'_>, account: AccountId, payout: &Payout) -> Verdict {
@@ -46,7 +46,7 @@ fn check(view: &View<'_>, account: AccountId, payout: &Payout) -> Verdict {
 
 fn check_id(view: &View<'_>, account: AccountId, id: PayoutId) -> Verdict {
     let found = at_once(view.storage.payout(PayoutKey::Id(account, id), None)).map_err(|error| error.to_string())?;
-    found.map_or_else(|| Err(format!("{id} is not there")), |found| check(view, account, &found.payout))
+    found.map_or_else(|| Err(format!("{id} is not stored")), |found| check(view, account, &found.payout))
 }
 
 impl Invariant for PayoutTrail {

@@ -1,5 +1,5 @@
-//! Receipts: one that a payment names is never removed nor put into quarantine; what is deleted from quarantine has been there
-//! for its time; in the end nothing else is left where receipts are served from.
+//! Receipts: one that a payment names is never removed or quarantined. A receipt is deleted from quarantine only after
+//! its time there. At the end the store has no other receipts outside quarantine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use serront_core::primitives::ids::{PaymentId, UploadId};
 use super::books;
 use crate::sim::events::{Event, Invariant, Verdict, View};
 
-/// How long a call may be under way.
+/// Longest duration of a call.
 const UNDER_WAY_MS: i64 = 10 * 60_000;
 
 #[derive(Default)]
 pub(super) struct Receipts {
     named: BTreeMap<PaymentId, UploadId>,
-    /// Since when, by the storage's clock.
+    /// The time of the quarantine, by the storage's clock.
     quarantined: BTreeMap<UploadId, i64>,
 }
 
@@ -37,21 +37,21 @@ impl Invariant for Receipts {
                 Ok(())
             }
             Event::Removed { upload, .. } if self.named.values().any(|named| named == upload) => {
-                Err(format!("{upload} was removed, and a payment names it"))
+                Err(format!("{upload} was removed although a payment names it"))
             }
             Event::Quarantined { upload } => {
                 self.quarantined.insert(*upload, view.now);
                 if self.named.values().any(|named| named == upload) {
-                    return Err(format!("{upload} was put into quarantine, and a payment names it"));
+                    return Err(format!("{upload} was quarantined although a payment names it"));
                 }
                 Ok(())
             }
             Event::Discarded { upload } => {
                 let kept = i64::try_from(view.policy.retention.quarantine_kept.as_millis()).unwrap_or(i64::MAX / 4);
                 let Some(since) = self.quarantined.get(upload) else {
-                    return Err(format!("{upload} was deleted from quarantine, and was never put there"));
+                    return Err(format!("{upload} was deleted from quarantine without having been there"));
                 };
-                // What moves it says since when, shortly before.
+                // The caller sets the time of the quarantine shortly before the move.
                 if view.now - since + UNDER_WAY_MS < kept {
                     return Err(format!("{upload} was deleted after {} ms in quarantine", view.now - since));
                 }
@@ -66,11 +66,11 @@ impl Invariant for Receipts {
         let named: BTreeSet<_> = receipts.map(|receipt| receipt.upload_id).collect();
         let stored: BTreeSet<_> = view.receipts.uploads().into_iter().map(|(_, upload)| upload).collect();
         if let Some(missing) = named.difference(&stored).next() {
-            return Err(format!("{missing} is named by a payment, and its bytes are gone"));
+            return Err(format!("a payment names {missing}, but its bytes are missing"));
         }
         match stored.difference(&named).next() {
             None => Ok(()),
-            Some(orphan) => Err(format!("{orphan} is named by nothing, and is still there")),
+            Some(orphan) => Err(format!("no payment names {orphan}, but it is still stored")),
         }
     }
 }

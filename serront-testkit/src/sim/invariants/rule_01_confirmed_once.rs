@@ -17,9 +17,9 @@ use crate::sim::events::{Event, Invariant, Verdict, View};
 pub(super) struct ConfirmedOnce {
     confirmed: BTreeSet<PaymentId>,
     mails: BTreeMap<String, BTreeMap<MailId, MailMessage>>,
-    /// To whom each mail goes.
+    /// Recipient of each mail.
     to: BTreeMap<EffectId, String>,
-    /// Whose mail server was gone for longer than anybody tries.
+    /// Recipients whose mail was given up.
     given_up: BTreeSet<String>,
 }
 
@@ -69,11 +69,11 @@ impl ConfirmedOnce {
         let arrived = self.mails.entry(message.to.as_str().to_owned()).or_default();
         let first = arrived.entry(message.id).or_insert_with(|| message.clone());
         if first != message {
-            return Err(format!("mail {} came again with other words", message.id));
+            return Err(format!("mail {} was repeated with a different text", message.id));
         }
-        // Every order here has an address of its own.
+        // Every order has a unique address in the simulation.
         if arrived.len() > 1 {
-            return Err("a buyer was told twice, under two ids, that the payment is confirmed".to_owned());
+            return Err("a buyer got two confirmation mails with different ids".to_owned());
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Invariant for ConfirmedOnce {
         match event {
             Event::Landed { change, .. } => self.landed(change),
             Event::Mailed(message) => self.mailed(message),
-            // Whether that was due is looked at where attempts are.
+            // `deliveries` checks whether giving up was due.
             Event::Recorded { id, next: NextAttempt::Failed, .. } => {
                 self.given_up.extend(self.to.get(id).cloned());
                 Ok(())
@@ -104,7 +104,7 @@ impl Invariant for ConfirmedOnce {
             let mails = self.mails.get(email).map_or(0, BTreeMap::len);
             let lost = mails == 0 && self.given_up.contains(email);
             if mails != usize::from(confirmed) && !lost {
-                return Err(format!("order {}: confirmed is {confirmed}, and {mails} mails arrived", row.order.id));
+                return Err(format!("order {}: confirmed is {confirmed}, but {mails} mails arrived", row.order.id));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! Rule 2: every checkout of ours in rupiah that Plugipay told of as completed is in the ledger exactly once, with the
-//! amount that arrived, whatever the order's state; the fee is the noted rate's share of that, rounded once; and money that
-//! does not confirm its order leaves one exception.
+//! Rule 2: every checkout of the host's in rupiah that Plugipay reported as completed is in the ledger exactly once,
+//! with the amount that arrived, in every state of the order. The fee is that amount times the noted rate, rounded
+//! once. A payment that does not confirm its order records one exception.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,27 +22,27 @@ use crate::sim::executor::at_once;
 #[derive(Default)]
 pub(super) struct Settlements {
     posted: BTreeSet<String>,
-    /// How many exceptions each account has.
+    /// Number of exceptions of each account.
     exceptions: BTreeMap<AccountId, usize>,
-    /// Told by a notification that was taken.
+    /// Sessions completed according to an accepted notification.
     told: BTreeSet<String>,
-    /// One intent may have several sessions, of which nobody here can ask after but one. Should another one be paid, though no
-    /// buyer was sent there, what tells of it waits for the operator.
+    /// Plugipay forgot its keys, so that one intent may have several sessions. The host polls only one; a notification
+    /// of another one waits for the operator.
     keys_forgotten: bool,
 }
 
-/// The account whose merchant a session is of.
+/// The account of a session's merchant.
 pub(super) fn account_of(session: &SandboxSession, view: &View<'_>) -> Option<AccountId> {
     let of = |account: &AccountId| view.sandbox.merchant_of(&account.to_string()).as_ref() == Some(&session.account_id);
     view.sellers.iter().map(|seller| seller.account).find(of)
 }
 
-/// The checkout that a session was minted for, if it is one of ours.
+/// The checkout that a session was created for, if it is one of the host's.
 pub(super) fn checkout_of(session: &SandboxSession) -> Option<CheckoutId> {
     session.metadata.get("checkoutId")?.parse().ok()
 }
 
-/// The share, rounded half away from zero, by whole numbers: the rate is the text of a decimal fraction.
+/// The fee, rounded half away from zero, in integer arithmetic: the rate is a decimal fraction as text.
 fn fee(amount: i64, rate: &str) -> Option<i64> {
     let (whole, fraction) = rate.split_once('.').unwrap_or((rate, ""));
     let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
@@ -67,11 +67,13 @@ impl Settlements {
     fn post(&mut self, account: AccountId, legs: &[LedgerEntry], view: &View<'_>) -> Verdict {
         let id = legs.first().map(|leg| leg.source_id.clone()).unwrap_or_default();
         if legs.iter().any(|leg| leg.source_type != SourceType::CheckoutSession || leg.source_id != id) {
-            return Err(format!("a posting through {id} is not of one session"));
+            return Err(format!("a posting through {id} belongs to several sessions"));
         }
-        let Some(session) = view.sandbox.session(&id) else { return Err(format!("{id} is booked, and is no session")) };
+        let Some(session) = view.sandbox.session(&id) else {
+            return Err(format!("{id} is booked, but is not a session"));
+        };
         if session.status != SandboxStatus::Completed || session.currency != "IDR" || checkout_of(&session).is_none() {
-            return Err(format!("{id} is booked, and is {:?} in {}", session.status, session.currency));
+            return Err(format!("{id} is booked, but is {:?} in {}", session.status, session.currency));
         }
         if account_of(&session, view) != Some(account) {
             return Err(format!("{id} is booked in another account"));
@@ -80,7 +82,7 @@ impl Settlements {
             return Err(format!("{id} is booked twice"));
         }
         let rate = view.policy.online.fee.to_string();
-        let fee = fee(session.amount, &rate).ok_or_else(|| format!("no fee can be told at {rate}"))?;
+        let fee = fee(session.amount, &rate).ok_or_else(|| format!("no fee can be computed at {rate}"))?;
         let mut found: Vec<_> = legs.iter().map(|leg| (leg.book, leg.code, leg.direction, leg.amount.get())).collect();
         found.sort_unstable();
         let expected = expected(session.amount, fee);
@@ -125,18 +127,18 @@ impl Settlements {
         let fits = match (ours, session.currency.as_str(), status) {
             (_, _, InboxStatus::Parked) => true,
             (true, "IDR", InboxStatus::Applied) => self.posted.contains(id),
-            // By the time it is told again, it may have been found by asking.
+            // Polling may have found it before the notification was repeated.
             (true, currency, InboxStatus::ForeignCurrency | InboxStatus::Applied) => currency != "IDR",
             _ => false,
         };
         if fits {
             Ok(())
         } else {
-            Err(format!("{id} was told as completed, became {}, and is not booked", status.as_str()))
+            Err(format!("{id} was reported as completed, became {}, and is not booked", status.as_str()))
         }
     }
 
-    /// Whether the janitor had stopped asking when the money came, and no notification told of it.
+    /// Whether polling had stopped when the session was paid, and no notification of it was accepted.
     fn came_too_late(&self, session: &SandboxSession, ended_at: Option<Timestamp>, view: &View<'_>) -> bool {
         let (Some(ended_at), Some(completed_at)) = (ended_at, session.completed_at) else { return false };
         let asked_for = view.policy.online.poll_after_end_for.saturating_sub(view.policy.online.poll_after_end_pause);
@@ -169,7 +171,7 @@ impl Invariant for Settlements {
             let listed = listed.map_err(|error| error.to_string())?.rows.len();
             let recorded = self.exceptions.get(&seller.account).copied().unwrap_or(0);
             if listed != recorded.min(100) {
-                return Err(format!("{recorded} exceptions were recorded, and {listed} are listed"));
+                return Err(format!("{recorded} exceptions were recorded, but {listed} are listed"));
             }
         }
         let all = Timestamp::from_millis(view.now.saturating_mul(2));
@@ -194,7 +196,7 @@ impl Invariant for Settlements {
                 _ => waits(InboxStatus::ForeignCurrency),
             };
             if !kept && !orphaned && !self.came_too_late(&session, ended_at, view) {
-                return Err(format!("{} was paid, and nobody here knows of it", session.id));
+                return Err(format!("{} was paid, and is not booked", session.id));
             }
         }
         Ok(())

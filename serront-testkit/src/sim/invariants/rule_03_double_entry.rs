@@ -1,6 +1,6 @@
-//! Rule 3: debits equal credits in each transaction; a balance is the sum of its entries, also right after something was
-//! folded; a verification of the books sees every entry and finds nothing; an adjustment is posted as its record says; and
-//! what a payment asks for is its order's quote.
+//! Rule 3: debits equal credits in each transaction. A balance is the sum of its entries, also directly after a fold. A
+//! verification of the books reads every entry and finds no error. An adjustment is posted as its record says, and a
+//! payment asks for its order's quote.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ type Totals = BTreeMap<EntryCode, (i64, i64)>;
 #[derive(Default)]
 pub(super) struct DoubleEntry {
     landed: BTreeMap<AccountId, Totals>,
-    /// How many legs each account has, on whatever book.
+    /// Number of legs of each account, over all books.
     legs: BTreeMap<AccountId, u64>,
 }
 
@@ -39,7 +39,7 @@ fn balanced(legs: &[LedgerEntry]) -> Verdict {
     if debits == credits { Ok(()) } else { Err(format!("a transaction of {debits} debits and {credits} credits")) }
 }
 
-/// What is posted as adjustments is what is on record of them.
+/// The posted adjustments equal the recorded ones.
 fn adjusted(change: &ChangeSet) -> Verdict {
     let recorded = change.writes.iter().filter_map(|write| match write {
         Write::InsertAdjustment(made) => Some((made.id.to_string(), made.direction, made.amount)),
@@ -52,7 +52,11 @@ fn adjusted(change: &ChangeSet) -> Verdict {
     let posted = posted.flatten().filter(|leg| leg.source_type == SourceType::Adjustment && leg.book == Book::Seller);
     let posted: Vec<_> = posted.map(|leg| (leg.source_id.clone(), leg.direction, leg.amount)).collect();
     let recorded: Vec<_> = recorded.collect();
-    if posted == recorded { Ok(()) } else { Err(format!("adjusted is {recorded:?}, and posted {posted:?}")) }
+    if posted == recorded {
+        Ok(())
+    } else {
+        Err(format!("{recorded:?} is recorded as adjusted, but {posted:?} is posted"))
+    }
 }
 
 impl DoubleEntry {
@@ -68,13 +72,13 @@ impl DoubleEntry {
     }
 
     fn check(&self, view: &View<'_>, account: AccountId) -> Verdict {
-        let told = at_once(view.storage.balance(account)).map_err(|error| error.to_string())?;
-        let told: Totals = told.into_iter().map(|of| (of.code, (of.debits, of.credits))).collect();
+        let answered = at_once(view.storage.balance(account)).map_err(|error| error.to_string())?;
+        let answered: Totals = answered.into_iter().map(|of| (of.code, (of.debits, of.credits))).collect();
         let expected = self.landed.get(&account).cloned().unwrap_or_default();
-        if told == expected {
+        if answered == expected {
             Ok(())
         } else {
-            Err(format!("the balance is {told:?}, and its entries are {expected:?}"))
+            Err(format!("the balance is {answered:?}, but its entries sum to {expected:?}"))
         }
     }
 
@@ -104,9 +108,11 @@ impl Invariant for DoubleEntry {
         if matches!(event, Event::Folded) {
             return view.sellers.iter().try_for_each(|seller| self.check(view, seller.account));
         }
-        if let Event::Told { call: Call { verb: Verb::VerifyBooks, .. }, reply: Reply::Done { data, .. }, .. } = event {
+        if let Event::Answered { call: Call { verb: Verb::VerifyBooks, .. }, reply: Reply::Done { data, .. }, .. } =
+            event
+        {
             let clean = data.get("differences").and_then(Value::as_array).is_some_and(Vec::is_empty);
-            return if clean { Ok(()) } else { Err(format!("an operator is told {data}")) };
+            return if clean { Ok(()) } else { Err(format!("a verification answered {data}")) };
         }
         let Event::Landed { change, .. } = event else { return Ok(()) };
         adjusted(change)?;
@@ -143,7 +149,7 @@ impl Invariant for DoubleEntry {
             self.verify(view, seller.account)?;
             let (listed, landed) = (Self::listed(view, seller.account)?, self.landed.get(&seller.account));
             if listed != landed.cloned().unwrap_or_default() {
-                return Err(format!("the entries listed come to {listed:?}, and those posted to {landed:?}"));
+                return Err(format!("the listed entries sum to {listed:?}, but the posted ones to {landed:?}"));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! Rule 4: what is available is the balance less the payouts in flight, and not negative after an accepted payout; moving a
-//! payout along changes the balance when it is paid and never else, by its amount; it has one end; its bank account stays the
-//! one that it was asked for with; and a settlement writes none of the funds that payouts meet on.
+//! Rule 4: the available amount is the balance less the payouts in flight, and not negative after an accepted payout. A
+//! payout changes the balance only when it is paid, by its amount, and ends once. Its bank account stays the one of its
+//! request. A settlement does not write the row on which payouts serialize.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +24,11 @@ struct Known {
 #[derive(Default)]
 pub(super) struct Payouts {
     known: BTreeMap<PayoutId, Known>,
-    /// Each account's balance.
+    /// Balance of each account.
     ledger: BTreeMap<AccountId, i64>,
 }
 
-/// Where a payout may go, written down a second time.
+/// The contract's transitions of a payout, independent of the core's.
 pub(super) const fn may_go(from: PayoutStatus, to: PayoutStatus) -> bool {
     use PayoutStatus::{Cancelled, Failed, InTransit, Paid, Pending};
     matches!((from, to), (Pending, InTransit | Cancelled | Failed) | (InTransit, Paid | Failed))
@@ -38,7 +38,7 @@ fn signed(leg: &LedgerEntry) -> i64 {
     if leg.direction == Direction::Credit { leg.amount.get() } else { -leg.amount.get() }
 }
 
-/// What a change set does to payouts and to money.
+/// A change set's effect on payouts and ledger.
 #[derive(Default)]
 struct Seen<'c> {
     requested: bool,
@@ -58,12 +58,12 @@ impl Payouts {
                     let (account, amount, bank) = (payout.account_id, payout.amount.get(), payout.bank.clone());
                     let status = payout.state.status;
                     if status != PayoutStatus::Pending || amount <= 0 {
-                        return Err(format!("{} begins as {} over {amount}", payout.id, status.as_str()));
+                        return Err(format!("{} starts as {} with amount {amount}", payout.id, status.as_str()));
                     }
                     self.known.insert(payout.id, Known { account, amount, bank, status });
                 }
                 Write::UpdatePayout(id, state) => {
-                    let Some(known) = self.known.get_mut(id) else { return Err(format!("{id} was never asked for")) };
+                    let Some(known) = self.known.get_mut(id) else { return Err(format!("{id} was never requested")) };
                     if !may_go(known.status, state.status) {
                         let (from, to) = (known.status.as_str(), state.status.as_str());
                         return Err(format!("{id} went from {from} to {to}"));
@@ -86,7 +86,7 @@ impl Payouts {
         Ok(seen)
     }
 
-    /// What is paid is posted, once, and nothing else of payouts is.
+    /// A paid payout is posted once, and no other payout is posted.
     fn posted(&self, seen: &Seen<'_>) -> Verdict {
         let mut expected = Vec::new();
         for id in &seen.paid {
@@ -99,7 +99,7 @@ impl Payouts {
         found.sort_unstable();
         expected.sort_unstable();
         let coded = seen.posted.iter().all(|leg| leg.code == EntryCode::Payout);
-        if found == expected && coded { Ok(()) } else { Err(format!("posted is {found:?}, and paid {expected:?}")) }
+        if found == expected && coded { Ok(()) } else { Err(format!("{found:?} is posted, but {expected:?} is paid")) }
     }
 
     fn in_flight(&self, account: AccountId) -> impl Iterator<Item = (&PayoutId, &Known)> {
@@ -120,22 +120,24 @@ impl Payouts {
         let Some(snapshot) = at_once(view.storage.funds(account, None)).map_err(failed)? else {
             return Err(format!("{account} has no funds"));
         };
-        let told: i64 = snapshot.totals.iter().map(|of| of.credits - of.debits).sum();
+        let answered: i64 = snapshot.totals.iter().map(|of| of.credits - of.debits).sum();
         let ledger = self.ledger.get(&account).copied().unwrap_or(0);
         let in_flight: i64 = self.in_flight(account).map(|(_, known)| known.amount).sum();
-        if (told, snapshot.funds.in_flight.get()) != (ledger, in_flight) {
+        if (answered, snapshot.funds.in_flight.get()) != (ledger, in_flight) {
             let stored = snapshot.funds.in_flight;
-            return Err(format!("told are {told} and {stored} in flight; there are {ledger} and {in_flight}"));
+            return Err(format!(
+                "{answered} is answered and {stored} stored as in flight; the ledger has {ledger}, and {in_flight} is in flight"
+            ));
         }
         if seen.requested && ledger < in_flight {
-            return Err(format!("a payout was accepted, and {} are available", ledger - in_flight));
+            return Err(format!("a payout was accepted, and {} is available", ledger - in_flight));
         }
         let limit = Limit::parse(Some("100")).map_err(|error| error.to_string())?;
         let listed = at_once(view.storage.payouts_in_flight(None, limit)).map_err(failed)?;
         let listed: BTreeSet<_> =
             listed.rows.iter().filter(|row| row.account_id == account).map(|row| row.id).collect();
         if listed != self.in_flight(account).map(|(id, _)| *id).collect() {
-            return Err(format!("listed as in flight are {listed:?}"));
+            return Err(format!("{listed:?} are listed as in flight"));
         }
         Ok(())
     }
@@ -146,15 +148,15 @@ impl Payouts {
         let rows = at_once(view.storage.payouts(account, None, None, limit)).map_err(failed)?.rows;
         let own = self.known.iter().filter(|(_, known)| known.account == account);
         if own.clone().count() != rows.len() {
-            return Err(format!("{} payouts were asked for, and {} are listed", own.count(), rows.len()));
+            return Err(format!("{} payouts were requested, but {} are listed", own.count(), rows.len()));
         }
         for row in rows {
-            let Some(known) = self.known.get(&row.id) else { return Err(format!("{} was never asked for", row.id)) };
+            let Some(known) = self.known.get(&row.id) else { return Err(format!("{} was never requested", row.id)) };
             if (row.amount.get(), row.state.status) != (known.amount, known.status) {
-                return Err(format!("{} is {} over {}", row.id, row.state.status.as_str(), row.amount));
+                return Err(format!("{} is {} with amount {}", row.id, row.state.status.as_str(), row.amount));
             }
             if row.bank != known.bank {
-                return Err(format!("{} goes to another bank account than it was asked for with", row.id));
+                return Err(format!("{} has another bank account than its request", row.id));
             }
             let source_id = Some(row.id.to_string());
             let filter = EntryFilter { source_type: Some(SourceType::Payout), source_id, ..EntryFilter::default() };
@@ -162,7 +164,7 @@ impl Payouts {
             let posted: i64 = legs.iter().map(signed).sum();
             let expected = if known.status == PayoutStatus::Paid { -known.amount } else { 0 };
             if posted != expected {
-                return Err(format!("{} is {}, and its entries come to {posted}", row.id, known.status.as_str()));
+                return Err(format!("{} is {}, but its entries sum to {posted}", row.id, known.status.as_str()));
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Rule 5: one account's request never reads or changes another's data. Every seller's data carries the seller's mark
-//! here, so that another's is told by looking at it.
+//! Rule 5: one account's request never reads or changes another's data. In the simulation all data carry their seller's
+//! mark, so that another seller's data can be recognized.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::sim::events::{Event, Invariant, Reply, SellerFacts, Verdict, View};
 #[derive(Default)]
 pub(super) struct OneAccount;
 
-/// The marks of one seller's things: account, buyers, bank account, receivers, receipts.
+/// The marks of one seller's data: account, buyers, bank account, receivers, receipts.
 fn marks(seller: usize, facts: &SellerFacts) -> [String; 5] {
     [
         facts.account.to_string(),
@@ -24,7 +24,7 @@ fn foreign(shown: &str, own: usize, view: &View<'_>) -> Verdict {
     let found = others.flat_map(|(seller, facts)| marks(seller, facts)).find(|mark| shown.contains(mark.as_str()));
     match found {
         None => Ok(()),
-        Some(mark) => Err(format!("seller {own} is shown {mark} of another")),
+        Some(mark) => Err(format!("seller {own} sees {mark} of another seller")),
     }
 }
 
@@ -35,7 +35,7 @@ impl Invariant for OneAccount {
 
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
-            Event::Told { call, reply, .. } if call.bearer.is_some() => match reply {
+            Event::Answered { call, reply, .. } if call.bearer.is_some() => match reply {
                 Reply::Done { data, .. } => foreign(&data.to_string(), call.seller, view),
                 Reply::Bytes(bytes) => foreign(&String::from_utf8_lossy(bytes), call.seller, view),
                 Reply::Refused(_) | Reply::NotDone | Reply::Unknown => Ok(()),
@@ -44,15 +44,11 @@ impl Invariant for OneAccount {
                 let body: Value = serde_json::from_str(&post.body).unwrap_or_default();
                 let own = view.sellers.get(*seller).map(|facts| facts.account.to_string());
                 if body.get("accountId").and_then(Value::as_str) != own.as_deref() {
-                    return Err(format!("seller {seller} is posted another account's event"));
+                    return Err(format!("seller {seller} got another account's event"));
                 }
                 foreign(&post.body, *seller, view)
             }
             _ => Ok(()),
         }
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
-        Ok(())
     }
 }

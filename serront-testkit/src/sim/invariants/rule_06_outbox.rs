@@ -1,4 +1,4 @@
-//! Rule 6: nothing leaves the process before its commit; everything committed leaves, across a crash at any point.
+//! Rule 6: no effect leaves the process before its commit; every committed effect leaves, despite a crash at any point.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use serront_core::snapshots::NextAttempt;
 use crate::sim::events::{Event, Invariant, Verdict, View};
 use crate::sim::executor::at_once;
 
-/// What became of an effect.
+/// State of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Pending,
@@ -82,10 +82,10 @@ impl Invariant for Outbox {
                     NextAttempt::Failed => Fate::GivenUp,
                     NextAttempt::At(_) => Fate::Pending,
                 };
-                // Whether an errand was done is looked at where errands are.
+                // `errands` checks whether an errand was done.
                 let leaves = !matches!(id, EffectId::Removal(_) | EffectId::Errand(_));
                 if fate == Fate::Succeeded && leaves && !self.arrived.contains(id) {
-                    return Err(format!("{id} is recorded as done, and never arrived"));
+                    return Err(format!("{id} is recorded as done, but never arrived"));
                 }
                 self.effects.insert(*id, fate);
                 Ok(())
@@ -96,11 +96,11 @@ impl Invariant for Outbox {
 
     fn end(&mut self, view: &View<'_>) -> Verdict {
         if let Some((id, _)) = self.effects.iter().find(|(_, fate)| **fate == Fate::Pending) {
-            return Err(format!("{id} was committed and did not come to its end"));
+            return Err(format!("{id} was committed and did not end"));
         }
         Lane::ALL.into_iter().try_for_each(|lane| match at_once(view.storage.next_due(lane)) {
             Ok(None) => Ok(()),
-            Ok(Some(due)) => Err(format!("something is still pending, due at {due}")),
+            Ok(Some(due)) => Err(format!("an effect is still pending, due at {due}")),
             Err(error) => Err(error.to_string()),
         })
     }

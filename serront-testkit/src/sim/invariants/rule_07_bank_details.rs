@@ -7,7 +7,7 @@ use crate::sim::events::{Event, Invariant, Reply, Verb, Verdict, View};
 #[derive(Default)]
 pub(super) struct BankDetails;
 
-/// What every seller's bank account begins with here, and what its instructions say.
+/// Parts of every seller's bank details in the simulation: account number, bank, instructions.
 const TELLTALES: [&str; 3] = ["7700-", "Bank Contoh", "Tulis nomor pesanan"];
 
 impl Invariant for BankDetails {
@@ -16,7 +16,7 @@ impl Invariant for BankDetails {
     }
 
     fn see(&mut self, event: &Event<'_>, _view: &View<'_>) -> Verdict {
-        let Event::Told { call, reply: Reply::Done { data, .. }, .. } = event else { return Ok(()) };
+        let Event::Answered { call, reply: Reply::Done { data, .. }, .. } = event else { return Ok(()) };
         let public = match &call.verb {
             Verb::Visit { .. } => true,
             Verb::View { .. } | Verb::Claim { .. } => {
@@ -30,12 +30,8 @@ impl Invariant for BankDetails {
         }
         let owed = matches!(call.verb, Verb::View { .. } | Verb::Claim { .. }) && !public;
         if owed && data.get("payment").is_none_or(Value::is_null) {
-            return Err("an unpaid order does not show where to pay".to_owned());
+            return Err("an unpaid order does not show the bank details".to_owned());
         }
-        Ok(())
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
-//! Rule 8: with the module off, online payment, ledger and payouts answer `PAYMENT_MODULE_DISABLED` (the oracle knows when it
-//! is off), but to no operator; on again, balance and history are what they were, and nothing is provisioned a second time.
+//! Rule 8: with the module off, online payment, ledger and payouts answer `PAYMENT_MODULE_DISABLED`, except to
+//! operators (the oracle checks when). After it is on again, balance and history are unchanged, and nothing is
+//! provisioned a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +12,14 @@ use serront_core::primitives::ids::AccountId;
 
 use crate::sim::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};
 
-/// More legs than a page holds are not compared.
+/// Histories longer than a page are not compared.
 const PAGE: usize = 100;
 
 #[derive(Default)]
 pub(super) struct ModuleOff {
-    /// Each account's balance, and how many legs and payouts it has, from the beginning on.
+    /// Balance, number of legs and number of payouts of each account, since the beginning.
     history: BTreeMap<AccountId, Vec<(i64, usize, usize)>>,
-    /// How long the history was when a request was made.
+    /// Length of the history when a request was sent.
     asked: BTreeMap<u64, usize>,
     merchants: BTreeMap<AccountId, String>,
     provisionings: BTreeMap<AccountId, Provisioning>,
@@ -54,7 +55,7 @@ impl ModuleOff {
                 }
                 Write::UpdateAccount(state) => {
                     if state.modules.marketing {
-                        return Err("a module is on that nothing is set up for".to_owned());
+                        return Err("a module is on although it is not provisioned".to_owned());
                     }
                     let before = self.merchants.get(&account);
                     if before.is_some() && before != state.plugipay_account_id.as_ref() {
@@ -117,7 +118,7 @@ impl Invariant for ModuleOff {
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
             Event::Landed { change, .. } => self.landed(change),
-            Event::Asked { id, call } => {
+            Event::Requested { id, call } => {
                 let Some(account) = account(call, view) else { return Ok(()) };
                 if matches!(call.verb, Verb::Rotate { .. }) {
                     self.rotated.insert(account);
@@ -126,17 +127,13 @@ impl Invariant for ModuleOff {
                 self.asked.insert(*id, last);
                 Ok(())
             }
-            Event::Told { id, call, reply: Reply::Done { data, .. } } => self.told(*id, call, data, view),
-            Event::Told { call, reply: Reply::Refused(code), .. }
+            Event::Answered { id, call, reply: Reply::Done { data, .. } } => self.told(*id, call, data, view),
+            Event::Answered { call, reply: Reply::Refused(code), .. }
                 if call.is_operators() && code == "PAYMENT_MODULE_DISABLED" =>
             {
                 Err(format!("an operator's {} is refused", call.verb.name()))
             }
             _ => Ok(()),
         }
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
-        Ok(())
     }
 }

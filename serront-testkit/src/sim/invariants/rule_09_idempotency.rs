@@ -1,5 +1,5 @@
 //! Rule 9: a repeated request with the same idempotency key has the same answer and no second effect, also when the first
-//! answer was lost. A key's time is the storage's, however wrong the hosts' clocks are.
+//! answer was lost. A key's lifetime follows the storage's clock, regardless of the hosts' clocks.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serront_core::primitives::time::Timestamp;
 
 use crate::sim::events::{Call, Event, Invariant, Reply, Verdict, View};
 
-/// A request is under way for at most this long.
+/// Longest duration of a request.
 const REQUEST_MS_MAX: i64 = 40 * 60_000;
 
 struct Answered {
@@ -22,7 +22,7 @@ struct Answered {
 #[derive(Default)]
 pub(super) struct Idempotency {
     answered: BTreeMap<String, Answered>,
-    /// Until when the last change under each key counts, by the storage's clock.
+    /// When each key's last change expires, by the storage's clock.
     landed: BTreeMap<Scope, i64>,
 }
 
@@ -55,9 +55,7 @@ impl Idempotency {
             let until = now.plus(view.policy.commits.idempotency_kept).millis();
             if let Some(before) = self.landed.insert(*scope, until).filter(|before| view.now < *before) {
                 let early = before - view.now;
-                return Err(format!(
-                    "a second change landed under one key, {early} ms before the first ceased to count"
-                ));
+                return Err(format!("a second change landed under one key, {early} ms before the key expired"));
             }
         }
         Ok(())
@@ -71,13 +69,11 @@ impl Invariant for Idempotency {
 
     fn see(&mut self, event: &Event<'_>, view: &View<'_>) -> Verdict {
         match event {
-            Event::Told { call, reply: Reply::Done { data, replayed }, .. } => self.told(call, data, *replayed, view),
+            Event::Answered { call, reply: Reply::Done { data, replayed }, .. } => {
+                self.told(call, data, *replayed, view)
+            }
             Event::Landed { change, .. } => self.landed(change, view),
             _ => Ok(()),
         }
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
-        Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! Rule 10: secrets are in no log, error or debug output. Everything that a host could log (answers, errors, change sets,
-//! due work, as `Debug` shows them) is searched for every secret there is. Those that are used again are stored sealed.
+//! due work, as `Debug` shows them) is searched for every secret. Reusable secrets are stored sealed.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,10 @@ pub(super) struct Secrets {
     known: BTreeSet<String>,
 }
 
-/// What every bank account's number begins with here, and every signature.
+/// Prefixes of every bank account's number and every signature in the simulation.
 const TELLTALES: [&str; 2] = ["7700-0", "v1="];
 
-/// What a change set stores of secrets that are used again.
+/// The sealed secrets that a change set stores.
 fn stored(change: &ChangeSet) -> Vec<(SecretHolder, &SealedSecret)> {
     let account = change.account_id;
     let mut stored = Vec::new();
@@ -56,7 +56,7 @@ impl Invariant for Secrets {
                 for (holder, secret) in stored(change) {
                     match secret.open(&sealer, holder) {
                         Ok(opened) if !secret.as_stored().contains(&opened) => self.known.insert(opened),
-                        Ok(_) | Err(_) => return Err(format!("what is stored for {holder} is not sealed for it")),
+                        Ok(_) | Err(_) => return Err(format!("the secret of {holder} is not sealed for it")),
                     };
                 }
                 self.known.extend(change.writes.iter().filter_map(|write| match write {
@@ -68,17 +68,13 @@ impl Invariant for Secrets {
             Event::Said(text) => {
                 let telltales = TELLTALES.iter().copied().chain(self.known.iter().map(String::as_str));
                 if telltales.into_iter().any(|secret| text.contains(secret)) {
-                    // The secret itself is in the text; that much of it tells where it comes from.
+                    // 400 characters are enough to recognize where the text comes from.
                     let beginning: String = text.chars().take(400).collect();
-                    return Err(format!("a secret is in what could be logged: {beginning}"));
+                    return Err(format!("a secret is in text that could be logged: {beginning}"));
                 }
             }
             _ => {}
         }
-        Ok(())
-    }
-
-    fn end(&mut self, _view: &View<'_>) -> Verdict {
         Ok(())
     }
 }

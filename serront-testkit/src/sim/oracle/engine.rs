@@ -1,34 +1,35 @@
-//! Which histories a model allows: the check that one sequence of the commands, each taking effect at one moment between
-//! its asking and its answer, explains every answer.
+//! Which histories a model allows: checks that one sequence of the commands, each taking effect at one moment between
+//! its request and its answer, explains every answer.
 //!
-//! The engine carries every state that the object may be in, each with the open commands that have taken effect in it
-//! already. An answer keeps only what explains it; when nothing is left, no sequence does. A command without an answer
-//! stays open, so it may have happened, may yet happen or may never: *unknown* is a value.
+//! The engine keeps every state that the object may be in, each with the open commands that have already taken effect
+//! in it. An answer keeps only the states that explain it; when none is left, no sequence does. A command without an
+//! answer stays open, so it may have happened, may yet happen or may never: *unknown* is a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A model of one object.
 pub(super) trait Model {
-    /// All that the object is.
+    /// The object's state.
     type State: Clone + Ord;
-    /// What can be asked.
+    /// A command to the object.
     type Command: Clone;
-    /// What can be told.
-    type Told: Clone + Ord;
+    /// The answer to a command.
+    type Response: Clone + Ord;
 
-    /// What a command may do to a state, and what it then tells. Several, where the model can't know.
-    fn apply(&self, state: &Self::State, command: &Self::Command) -> Vec<(Self::State, Self::Told)>;
+    /// The states and responses that a command may lead to. Several, where the model can't decide.
+    fn apply(&self, state: &Self::State, command: &Self::Command) -> Vec<(Self::State, Self::Response)>;
 }
 
-/// A state, and the open commands that have taken effect in it, with what they tell: nothing, if nobody will hear it.
-type Configuration<M> = (<M as Model>::State, BTreeMap<u64, Option<<M as Model>::Told>>);
+/// A state, and the open commands that have taken effect in it with their responses. `None` for a response that was
+/// lost.
+type Configuration<M> = (<M as Model>::State, BTreeMap<u64, Option<<M as Model>::Response>>);
 
-/// More possibilities than this: the check gives up on the object, and says so.
+/// With more possibilities than this the check gives up on the object.
 const POSSIBILITIES_MAX: usize = 20_000;
 
 struct Open<C> {
     command: C,
-    /// From then on it can't happen any more; `None` while it still can.
+    /// After this time it can't happen; `None` while its answer is expected.
     until: Option<i64>,
 }
 
@@ -46,25 +47,11 @@ impl<M: Model> Engine<M> {
         Self { model, possible, open: BTreeMap::new(), gave_up: false }
     }
 
-    pub(super) fn asked(&mut self, id: u64, command: M::Command) {
+    pub(super) fn requested(&mut self, id: u64, command: M::Command) {
         self.open.insert(id, Open { command, until: None });
     }
 
-    /// The command may still happen until then, and not later.
-    pub(super) fn may_happen_until(&mut self, id: u64, until: i64) {
-        let Some(open) = self.open.get_mut(&id) else { return };
-        open.until = Some(until);
-        // Nobody hears the answer any more, so possibilities that differ in it alone are one.
-        let unheard = |(state, mut done): Configuration<M>| {
-            if let Some(told) = done.get_mut(&id) {
-                *told = None;
-            }
-            (state, done)
-        };
-        self.possible = std::mem::take(&mut self.possible).into_iter().map(unheard).collect();
-    }
-
-    /// Commands whose time is up happened by now, or never will: both stay possible, and then nothing is open any more.
+    /// Closes commands whose time is up: they have happened or never will, and both stay possible.
     fn expire(&mut self, now: i64) {
         let expired: Vec<u64> = self
             .open
@@ -84,7 +71,7 @@ impl<M: Model> Engine<M> {
         }
     }
 
-    /// Everything possible in which this command has happened, with any of the other open ones before it.
+    /// Every possibility in which this command has happened, with any of the other open commands before it.
     fn explore(&mut self, id: u64) -> BTreeSet<Configuration<M>> {
         let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -95,14 +82,14 @@ impl<M: Model> Engine<M> {
                 continue;
             }
             for (other, open) in self.open.iter().filter(|(other, _)| !done.contains_key(other)) {
-                let heard = open.until.is_none();
-                for (next, told) in self.model.apply(&state, &open.command) {
-                    // What nobody hears and what changes nothing might as well not have happened.
-                    if !heard && next == state && *other != id {
+                let expected = open.until.is_none();
+                for (next, response) in self.model.apply(&state, &open.command) {
+                    // A command without an answer and without an effect can be left out.
+                    if !expected && next == state && *other != id {
                         continue;
                     }
                     let mut done = done.clone();
-                    done.insert(*other, heard.then_some(told));
+                    done.insert(*other, expected.then_some(response));
                     let configuration = (next, done);
                     if seen.insert(configuration.clone()) {
                         waiting.push(configuration);
@@ -117,15 +104,8 @@ impl<M: Model> Engine<M> {
         found
     }
 
-    /// The command did not happen, and never will.
-    pub(super) fn did_not_happen(&mut self, id: u64) -> bool {
-        self.open.remove(&id);
-        self.possible.retain(|(_, done)| !done.contains_key(&id));
-        self.gave_up || !self.possible.is_empty()
-    }
-
-    /// The command was answered; `fits` tells whether this answer is the one. `false`: nothing explains it.
-    pub(super) fn told(&mut self, id: u64, now: i64, fits: impl Fn(&M::Told) -> bool) -> bool {
+    /// The command was answered; `fits` compares a response with the answer. `false` if nothing explains it.
+    pub(super) fn answered(&mut self, id: u64, now: i64, fits: impl Fn(&M::Response) -> bool) -> bool {
         self.expire(now);
         if self.gave_up {
             self.open.remove(&id);
@@ -133,7 +113,7 @@ impl<M: Model> Engine<M> {
         }
         let mut explained = BTreeSet::new();
         for (state, mut done) in self.explore(id) {
-            if done.remove(&id).flatten().is_some_and(|told| fits(&told)) {
+            if done.remove(&id).flatten().is_some_and(|response| fits(&response)) {
                 explained.insert((state, done));
             }
         }
@@ -146,12 +126,42 @@ impl<M: Model> Engine<M> {
         self.gave_up
     }
 
-    /// Lets what is open and may have happened happen or not, as if its time were up.
+    /// Closes every command whose answer was lost, as if its time were up.
     pub(super) fn settle(&mut self) {
         self.expire(i64::MAX);
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = &M::State> {
         self.possible.iter().map(|(state, _)| state)
+    }
+}
+
+/// Open commands of an object, independent of its model.
+pub(super) trait Commands {
+    /// The command did not happen, and never will. `false` if an earlier answer needs it.
+    fn did_not_happen(&mut self, id: u64) -> bool;
+
+    /// The command's answer is lost; it may happen until this time.
+    fn may_happen_until(&mut self, id: u64, until: i64);
+}
+
+impl<M: Model> Commands for Engine<M> {
+    fn did_not_happen(&mut self, id: u64) -> bool {
+        self.open.remove(&id);
+        self.possible.retain(|(_, done)| !done.contains_key(&id));
+        self.gave_up || !self.possible.is_empty()
+    }
+
+    fn may_happen_until(&mut self, id: u64, until: i64) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.until = Some(until);
+        // Possibilities that differ only in the lost response are the same.
+        let forget_response = |(state, mut done): Configuration<M>| {
+            if let Some(response) = done.get_mut(&id) {
+                *response = None;
+            }
+            (state, done)
+        };
+        self.possible = std::mem::take(&mut self.possible).into_iter().map(forget_response).collect();
     }
 }

@@ -1,17 +1,18 @@
-//! The model of one seller's money: the balance, the payouts that draw on it, where they go by default, operators'
+//! The model of one seller's funds: the balance, the payouts that draw on it, the default bank account, operators'
 //! adjustments, and the answers kept under idempotency keys.
 //!
-//! What is in flight is added up from the payouts each time; nothing of it is kept beside them.
+//! The amount in flight is summed from the payouts each time, not stored.
 
 use imbl::OrdMap;
 use serde_json::Value;
 
-use super::engine::Model;
-use super::order::Keyed;
+use super::engine::{Commands as _, Engine, Model};
+use super::keyed::{KeptAnswers, KeyLifetime, Keyed};
 use super::text;
-use crate::sim::events::{Step, Verb};
+use crate::sim::events::{Call, Reply, Step, Verb};
+use crate::sim::host::bank_account;
 
-/// What a view shows of a payout, as far as the model knows it.
+/// The part of a payout's view that the model knows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Shown {
     amount: i64,
@@ -19,12 +20,12 @@ pub(super) struct Shown {
     bank: String,
     reference: Option<String>,
     failure: Option<String>,
-    /// Whether an operator has acted on it, and whether it is through.
+    /// Whether `processedAt` and `completedAt` are set.
     at: (bool, bool),
 }
 
 impl Shown {
-    /// Of a view's JSON.
+    /// Reads a view's JSON.
     pub(super) fn of(view: &Value) -> Option<Self> {
         let text = |field: &str| view.get(field).and_then(Value::as_str).map(str::to_owned);
         Some(Self {
@@ -42,7 +43,7 @@ impl Shown {
     }
 }
 
-/// The default bank account: its number, and whether it is whole.
+/// The default bank account: its number, and whether it is complete.
 pub(super) type Default = Option<(String, bool)>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,24 +52,15 @@ enum Answer {
     Bank(Default),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Kept {
-    body: String,
-    answer: Answer,
-    /// When the request that is kept was asked, in true time.
-    asked_at: i64,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct State {
     pub(super) ledger: i64,
-    /// By the note that each was asked for with.
+    /// By the note of each request.
     pub(super) payouts: OrdMap<String, Shown>,
     pub(super) bank: Default,
-    /// By reference: how much.
+    /// Amounts by reference.
     adjustments: OrdMap<String, i64>,
-    /// By route and key.
-    kept: OrdMap<(String, String), Kept>,
+    kept: KeptAnswers<Answer>,
 }
 
 impl State {
@@ -77,7 +69,7 @@ impl State {
     }
 }
 
-/// What moves a payout along.
+/// A step of a payout.
 #[derive(Debug, Clone)]
 pub(super) enum Move {
     Cancel,
@@ -86,29 +78,13 @@ pub(super) enum Move {
 
 #[derive(Debug, Clone)]
 pub(super) enum Command {
-    Request {
-        keyed: Keyed,
-        note: String,
-        amount: i64,
-        /// The bank account's number, if it is not the default one.
-        bank: Option<String>,
-    },
-    Move {
-        keyed: Keyed,
-        /// The note of the payout.
-        note: String,
-        by: Move,
-    },
-    PatchBank {
-        keyed: Keyed,
-        number: String,
-        whole: bool,
-    },
-    Adjust {
-        reference: String,
-        amount: i64,
-    },
-    /// What was settled is in the ledger: this much of it is the seller's.
+    // `bank` is the account's number; `None` for the default account.
+    Request { keyed: Keyed, note: String, amount: i64, bank: Option<String> },
+    // `note` is the payout's.
+    Move { keyed: Keyed, note: String, by: Move },
+    PatchBank { keyed: Keyed, number: String, whole: bool },
+    Adjust { reference: String, amount: i64 },
+    // The seller's share of a settlement enters the ledger.
     Settle(i64),
     Balance,
     Payouts,
@@ -116,8 +92,38 @@ pub(super) enum Command {
     Bank,
 }
 
+impl Command {
+    /// What a call does to its seller's funds; `None` if nothing. `note` finds a payout's note by its id.
+    pub(super) fn of(call: &Call, now: i64, note: impl Fn(&String) -> Option<String>) -> Option<Self> {
+        let keyed = || Keyed::of(call, now);
+        Some(match &call.verb {
+            Verb::RequestPayout { amount, bank, note, .. } => Self::Request {
+                keyed: keyed(),
+                note: note.clone(),
+                amount: *amount,
+                bank: bank.map(|variant| bank_account(call.seller, variant)),
+            },
+            Verb::CancelPayout { payout } => Self::Move { keyed: keyed(), note: note(payout)?, by: Move::Cancel },
+            Verb::MovePayout { payout, step, text } if call.is_operators() => {
+                let by = Move::Operators(*step, text.clone());
+                Self::Move { keyed: keyed(), note: note(payout)?, by }
+            }
+            Verb::PatchBankAccount { variant, whole } => {
+                let number = bank_account(call.seller, *variant);
+                Self::PatchBank { keyed: keyed(), number, whole: *whole }
+            }
+            Verb::Adjust { amount, reference, .. } => Self::Adjust { reference: reference.clone(), amount: *amount },
+            Verb::Balance | Verb::PayoutBalance => Self::Balance,
+            Verb::Payouts => Self::Payouts,
+            Verb::Payout { payout } => Self::Payout(note(payout)?),
+            Verb::BankAccount => Self::Bank,
+            _ => return None,
+        })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Told {
+pub(super) enum Response {
     Payout { note: String, shown: Shown, replayed: bool },
     Bank { bank: Default, replayed: bool },
     Adjusted { amount: i64, replayed: bool },
@@ -127,48 +133,45 @@ pub(super) enum Told {
     Refused(&'static str),
 }
 
-/// Whether these rows are those payouts.
+/// Whether these rows show exactly these payouts.
 pub(super) fn lists(rows: &[Value], payouts: &OrdMap<String, Shown>) -> bool {
     let known =
         |row: &Value| payouts.get(text(row, "note")).is_some_and(|known| Shown::of(row).as_ref() == Some(known));
     rows.len() == payouts.len() && rows.iter().all(known)
 }
 
-/// Whether an answer is the one that the model tells.
-pub(super) fn fits(verb: &Verb, data: &Value, replayed: bool, told: &Told) -> bool {
+/// Whether an answer equals the model's response.
+fn fits(verb: &Verb, data: &Value, replayed: bool, response: &Response) -> bool {
     let number = |field: &str| data.get(field).and_then(Value::as_i64);
-    match (verb, told) {
-        (Verb::Balance, Told::Balance { ledger, .. }) => number("balance") == Some(*ledger),
-        (Verb::PayoutBalance, Told::Balance { ledger, in_flight }) => {
+    match (verb, response) {
+        (Verb::Balance, Response::Balance { ledger, .. }) => number("balance") == Some(*ledger),
+        (Verb::PayoutBalance, Response::Balance { ledger, in_flight }) => {
             let expected = [*ledger, *in_flight, *in_flight, ledger - in_flight].map(Some);
             ["ledgerBalance", "pending", "locked", "available"].map(number) == expected
         }
-        (Verb::Payouts, Told::Payouts(payouts)) => data.as_array().is_some_and(|rows| lists(rows, payouts)),
-        (_, Told::Payout { note, shown, replayed: again }) => {
+        (Verb::Payouts, Response::Payouts(payouts)) => data.as_array().is_some_and(|rows| lists(rows, payouts)),
+        (_, Response::Payout { note, shown, replayed: again }) => {
             note == text(data, "note") && Shown::of(data).as_ref() == Some(shown) && replayed == *again
         }
-        (_, Told::Bank { bank, replayed: again }) => {
+        (_, Response::Bank { bank, replayed: again }) => {
             let (known, whole) = bank.clone().unwrap_or_default();
             let configured = data.get("configured").and_then(Value::as_bool);
             text(data, "bankAccountNumber") == known && configured == Some(whole) && replayed == *again
         }
-        (_, Told::Adjusted { amount, replayed: again }) => {
+        (_, Response::Adjusted { amount, replayed: again }) => {
             let sign = if text(data, "direction") == "credit" { 1 } else { -1 };
-            number("amount").map(|told| sign * told) == Some(*amount) && replayed == *again
+            number("amount").map(|amount| sign * amount) == Some(*amount) && replayed == *again
         }
-        (_, Told::Balance { .. } | Told::Payouts(_) | Told::Settled | Told::Refused(_)) => false,
+        (_, Response::Balance { .. } | Response::Payouts(_) | Response::Settled | Response::Refused(_)) => false,
     }
 }
 
-/// The model, with how long a key counts, and how exactly that is known.
-pub(super) struct FundsModel {
-    pub(super) key_kept_ms: i64,
-    pub(super) slack_ms: i64,
-}
+pub(super) struct FundsModel(pub(super) KeyLifetime);
 
-type Outcome = Result<(State, Answer), &'static str>;
+/// The state after a command and the answer to keep, or the code of the refusal.
+type Effect = Result<(State, Answer), &'static str>;
 
-fn request(state: &State, note: &str, amount: i64, bank: Option<&String>) -> Outcome {
+fn request(state: &State, note: &str, amount: i64, bank: Option<&String>) -> Effect {
     let default = state.bank.as_ref().filter(|(_, whole)| *whole).map(|(number, _)| number);
     let bank = bank.or(default).ok_or("BANK_ACCOUNT_REQUIRED")?.clone();
     if amount > state.ledger - state.in_flight() {
@@ -181,7 +184,7 @@ fn request(state: &State, note: &str, amount: i64, bank: Option<&String>) -> Out
     Ok((next, Answer::Payout(note.to_owned(), shown)))
 }
 
-fn step(state: &State, note: &str, by: &Move) -> Outcome {
+fn step(state: &State, note: &str, by: &Move) -> Effect {
     let Some(before) = state.payouts.get(note) else { return Err("NOT_FOUND") };
     let (mut next, mut shown) = (state.clone(), before.clone());
     let status = match (before.status.as_str(), by) {
@@ -209,10 +212,11 @@ fn step(state: &State, note: &str, by: &Move) -> Outcome {
     Ok((next, Answer::Payout(note.to_owned(), shown)))
 }
 
-fn told(answer: Answer, replayed: bool) -> Told {
+fn respond(answer: Result<(Answer, bool), &'static str>) -> Response {
     match answer {
-        Answer::Payout(note, shown) => Told::Payout { note, shown, replayed },
-        Answer::Bank(bank) => Told::Bank { bank, replayed },
+        Ok((Answer::Payout(note, shown), replayed)) => Response::Payout { note, shown, replayed },
+        Ok((Answer::Bank(bank), replayed)) => Response::Bank { bank, replayed },
+        Err(code) => Response::Refused(code),
     }
 }
 
@@ -220,81 +224,81 @@ impl FundsModel {
     fn keyed(
         &self,
         state: &State,
-        route: String,
+        route: &str,
         keyed: &Keyed,
-        act: impl Fn(&State) -> Outcome,
-    ) -> Vec<(State, Told)> {
-        let mut outcomes = Vec::new();
-        let scope = keyed.key.clone().map(|key| (route, key));
-        let kept = scope.as_ref().and_then(|scope| state.kept.get(scope));
-        let age = kept.map_or(i64::MAX, |kept| keyed.asked_at - kept.asked_at);
-        if let Some(kept) = kept.filter(|_| age < self.key_kept_ms + self.slack_ms) {
-            let told = if kept.body == keyed.body {
-                told(kept.answer.clone(), true)
-            } else {
-                Told::Refused("IDEMPOTENCY_KEY_IN_USE")
-            };
-            outcomes.push((state.clone(), told));
-        }
-        if kept.is_none() || age > self.key_kept_ms - self.slack_ms {
-            outcomes.push(match act(state) {
-                Err(code) => (state.clone(), Told::Refused(code)),
-                Ok((mut next, answer)) => {
-                    if let Some(scope) = scope {
-                        let (body, asked_at) = (keyed.body.clone(), keyed.asked_at);
-                        next.kept.insert(scope, Kept { body, answer: answer.clone(), asked_at });
-                    }
-                    (next, told(answer, false))
-                }
-            });
-        }
-        outcomes
+        effect: impl Fn(&State) -> Effect,
+    ) -> Vec<(State, Response)> {
+        let outcomes = self.0.outcomes((keyed, route), state, |state| &mut state.kept, effect);
+        outcomes.into_iter().map(|(state, answer)| (state, respond(answer))).collect()
     }
 }
 
 impl Model for FundsModel {
     type State = State;
     type Command = Command;
-    type Told = Told;
+    type Response = Response;
 
-    fn apply(&self, state: &State, command: &Command) -> Vec<(State, Told)> {
-        let same = |told| vec![(state.clone(), told)];
+    fn apply(&self, state: &State, command: &Command) -> Vec<(State, Response)> {
+        let same = |response| vec![(state.clone(), response)];
         match command {
             Command::Request { keyed, note, amount, bank } => {
-                self.keyed(state, "request".to_owned(), keyed, |state| request(state, note, *amount, bank.as_ref()))
+                self.keyed(state, "request", keyed, |state| request(state, note, *amount, bank.as_ref()))
             }
-            // It has to be said why, whatever was asked before.
-            Command::Move { by: Move::Operators(Step::Failed, None), .. } => same(Told::Refused("VALIDATION_ERROR")),
+            // A reason is required, even for a repeated key.
+            Command::Move { by: Move::Operators(Step::Failed, None), .. } => {
+                same(Response::Refused("VALIDATION_ERROR"))
+            }
             Command::Move { keyed, note, by } => {
                 let route = match by {
                     Move::Cancel => format!("cancel {note}"),
                     Move::Operators(step, _) => format!("{step:?} {note}"),
                 };
-                self.keyed(state, route, keyed, |state| step(state, note, by))
+                self.keyed(state, &route, keyed, |state| step(state, note, by))
             }
-            Command::PatchBank { keyed, number, whole } => self.keyed(state, "bank".to_owned(), keyed, |state| {
+            Command::PatchBank { keyed, number, whole } => self.keyed(state, "bank", keyed, |state| {
                 let bank = Some((number.clone(), *whole));
                 Ok((State { bank: bank.clone(), ..state.clone() }, Answer::Bank(bank)))
             }),
             Command::Adjust { reference, amount } => match state.adjustments.get(reference) {
-                Some(known) if known == amount => same(Told::Adjusted { amount: *amount, replayed: true }),
-                Some(_) => same(Told::Refused("CONFLICT")),
+                Some(known) if known == amount => same(Response::Adjusted { amount: *amount, replayed: true }),
+                Some(_) => same(Response::Refused("CONFLICT")),
                 None => {
                     let adjustments = state.adjustments.update(reference.clone(), *amount);
                     let next = State { ledger: state.ledger + amount, adjustments, ..state.clone() };
-                    vec![(next, Told::Adjusted { amount: *amount, replayed: false })]
+                    vec![(next, Response::Adjusted { amount: *amount, replayed: false })]
                 }
             },
             Command::Settle(amount) => {
-                vec![(State { ledger: state.ledger + amount, ..state.clone() }, Told::Settled)]
+                vec![(State { ledger: state.ledger + amount, ..state.clone() }, Response::Settled)]
             }
-            Command::Balance => same(Told::Balance { ledger: state.ledger, in_flight: state.in_flight() }),
-            Command::Payouts => same(Told::Payouts(state.payouts.clone())),
+            Command::Balance => same(Response::Balance { ledger: state.ledger, in_flight: state.in_flight() }),
+            Command::Payouts => same(Response::Payouts(state.payouts.clone())),
             Command::Payout(note) => same(match state.payouts.get(note) {
-                Some(shown) => Told::Payout { note: note.clone(), shown: shown.clone(), replayed: false },
-                None => Told::Refused("NOT_FOUND"),
+                Some(shown) => Response::Payout { note: note.clone(), shown: shown.clone(), replayed: false },
+                None => Response::Refused("NOT_FOUND"),
             }),
-            Command::Bank => same(Told::Bank { bank: state.bank.clone(), replayed: false }),
+            Command::Bank => same(Response::Bank { bank: state.bank.clone(), replayed: false }),
         }
+    }
+}
+
+impl Engine<FundsModel> {
+    pub(super) fn explains(&mut self, id: u64, call: &Call, reply: &Reply, now: i64) -> bool {
+        let (data, replayed) = match reply {
+            // The settings refuse sellers, never operators.
+            Reply::Refused(code) if code == "PAYMENT_MODULE_DISABLED" && !call.is_operators() => {
+                return self.did_not_happen(id);
+            }
+            Reply::Refused(code) => {
+                return self.answered(
+                    id,
+                    now,
+                    |response| matches!(response, Response::Refused(expected) if expected == code),
+                );
+            }
+            Reply::Bytes(_) | Reply::NotDone | Reply::Unknown => return false,
+            Reply::Done { data, replayed } => (data, *replayed),
+        };
+        self.answered(id, now, |response| fits(&call.verb, data, replayed, response))
     }
 }

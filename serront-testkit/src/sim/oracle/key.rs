@@ -1,6 +1,7 @@
 //! The model of one API key: it opens its account until it is revoked.
 
-use super::engine::Model;
+use super::engine::{Engine, Model};
+use crate::sim::events::{Call, Reply, Verb};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Command {
@@ -9,9 +10,9 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Told {
-    Open,
-    Shut,
+pub(super) enum Response {
+    Accepted,
+    Unauthorized,
     Revoked,
     NotFound,
 }
@@ -19,17 +20,29 @@ pub(super) enum Told {
 pub(super) struct KeyModel;
 
 impl Model for KeyModel {
-    /// Whether the key is there.
+    /// Whether the key is valid.
     type State = bool;
     type Command = Command;
-    type Told = Told;
+    type Response = Response;
 
-    fn apply(&self, state: &bool, command: &Command) -> Vec<(bool, Told)> {
+    fn apply(&self, state: &bool, command: &Command) -> Vec<(bool, Response)> {
         match (command, *state) {
-            (Command::Use, true) => vec![(true, Told::Open)],
-            (Command::Use, false) => vec![(false, Told::Shut)],
-            (Command::Revoke, true) => vec![(false, Told::Revoked)],
-            (Command::Revoke, false) => vec![(false, Told::NotFound)],
+            (Command::Use, true) => vec![(true, Response::Accepted)],
+            (Command::Use, false) => vec![(false, Response::Unauthorized)],
+            (Command::Revoke, true) => vec![(false, Response::Revoked)],
+            (Command::Revoke, false) => vec![(false, Response::NotFound)],
         }
+    }
+}
+
+impl Engine<KeyModel> {
+    pub(super) fn explains(&mut self, id: u64, call: &Call, reply: &Reply, now: i64) -> bool {
+        let expected = match (&call.verb, reply) {
+            (Verb::RevokeKey { .. }, Reply::Done { .. }) => Response::Revoked,
+            (Verb::RevokeKey { .. }, _) => Response::NotFound,
+            (_, Reply::Refused(code)) if code == "UNAUTHORIZED" => Response::Unauthorized,
+            _ => Response::Accepted,
+        };
+        self.answered(id, now, |response| *response == expected)
     }
 }

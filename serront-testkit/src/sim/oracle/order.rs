@@ -2,25 +2,27 @@
 //!
 //! The rules are those of the wire contract, written down a second time.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::engine::Model;
+use super::keyed::{KeptAnswers, KeyLifetime, Keyed};
+use super::{Order, text};
+use crate::sandbox::SandboxSession;
+use crate::sim::events::{Call, Reply, Verb, View};
 
-/// What a view shows of an order, as far as the model knows it.
+/// The part of an order's view that the model knows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Shown {
     pub(super) status: String,
     pub(super) payment: String,
     pub(super) quote: i64,
     pub(super) proof: bool,
-    /// What opens it to its buyer; empty in the buyer's own view.
+    /// The access token; empty in the buyer's view.
     pub(super) token: String,
 }
 
 impl Shown {
-    /// Of a view's JSON, the seller's or the buyer's.
+    /// Reads a view's JSON, the seller's or the buyer's.
     pub(super) fn of(view: &Value) -> Option<Self> {
         Some(Self {
             status: view.get("status")?.as_str()?.to_owned(),
@@ -31,7 +33,7 @@ impl Shown {
         })
     }
 
-    /// Whether this is what a view shows.
+    /// Whether a view shows this order.
     pub(super) fn is_seen_as(&self, seen: &Self) -> bool {
         let token = if seen.token.is_empty() { String::new() } else { self.token.clone() };
         Self { token, ..self.clone() } == *seen
@@ -41,7 +43,7 @@ impl Shown {
         matches!(self.status.as_str(), "declined" | "canceled")
     }
 
-    /// Whether it could be paid online, as far as the order goes.
+    /// Whether the order's state allows an online payment.
     pub(super) fn is_payable(&self) -> bool {
         !self.is_closed() && self.payment != "payment_confirmed" && self.quote > 0
     }
@@ -53,83 +55,73 @@ impl Shown {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Kept {
-    body: String,
-    answer: Shown,
-    /// When the request that is kept was asked, in true time.
-    asked_at: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct State {
     pub(super) shown: Shown,
     receipt: Option<Vec<u8>>,
-    kept: BTreeMap<(&'static str, String), Kept>,
+    kept: KeptAnswers<Shown>,
 }
 
 impl State {
-    pub(super) const fn new(shown: Shown) -> Self {
-        Self { shown, receipt: None, kept: BTreeMap::new() }
+    pub(super) fn new(shown: Shown) -> Self {
+        Self { shown, receipt: None, kept: KeptAnswers::new() }
     }
-}
-
-/// A request with its idempotency key.
-#[derive(Debug, Clone)]
-pub(super) struct Keyed {
-    pub(super) key: Option<String>,
-    pub(super) body: String,
-    pub(super) asked_at: i64,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Command {
-    /// Somebody does this who has this token.
+    // The command, sent with this access token.
     By(String, Box<Self>),
     Claim,
     Upload(Vec<u8>),
     Confirm(Keyed),
-    Patch {
-        keyed: Keyed,
-        status: Option<&'static str>,
-        quote: Option<i64>,
-    },
+    Patch { keyed: Keyed, status: Option<&'static str>, quote: Option<i64> },
     View,
-    /// Asks for another token. That it is there now is told by `Replace`.
+    // Requests a new token. `Replace` is the moment at which it is stored.
     RotateToken(Keyed),
-    /// From this very moment another token opens the order, and the one before nothing.
+    // Stores a new token; the previous one stops working immediately.
     Replace(String),
     Receipt,
     Pay,
-    /// The money that a buyer paid online becomes known, whenever that is.
-    Settle {
-        arrived: i64,
-        minted: i64,
-    },
+    // Settles an online payment.
+    Settle { arrived: i64, minted: i64 },
+}
+
+impl Command {
+    /// What a call does to its order; `None` if it does nothing to orders.
+    pub(super) fn of(call: &Call, now: i64) -> Option<Self> {
+        let keyed = || Keyed::of(call, now);
+        let by = |token: &str, command| Self::By(token.to_owned(), Box::new(command));
+        Some(match &call.verb {
+            Verb::Claim { token } => by(token, Self::Claim),
+            Verb::Upload { token, bytes } => by(token, Self::Upload(bytes.clone())),
+            Verb::View { token } => by(token, Self::View),
+            Verb::Pay { token } => by(token, Self::Pay),
+            Verb::RotateToken { .. } => Self::RotateToken(keyed()),
+            Verb::Confirm { .. } => Self::Confirm(keyed()),
+            Verb::Patch { status, quote, .. } => Self::Patch { keyed: keyed(), status: *status, quote: *quote },
+            Verb::Read { .. } => Self::View,
+            Verb::Receipt { .. } => Self::Receipt,
+            _ => return None,
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Told {
-    Done {
-        shown: Shown,
-        replayed: bool,
-    },
+pub(super) enum Response {
+    Done { shown: Shown, replayed: bool },
     Bytes(Vec<u8>),
     Refused(&'static str),
-    /// It is to be paid online, and this much.
+    // A session for this amount.
     Paying(i64),
     Replaced,
-    /// What the money did: it confirmed the order, or is an exception of this kind.
+    // `CONFIRMED`, or the kind of the payment's exception.
     Settled(&'static str),
 }
 
-/// What money is told to have done that confirmed its order.
+/// The effect of a payment that confirmed its order.
 pub(super) const CONFIRMED: &str = "confirmed";
 
-/// The model, with how long a key counts, and how exactly that is known.
-pub(super) struct OrderModel {
-    pub(super) key_kept_ms: i64,
-    pub(super) slack_ms: i64,
-}
+pub(super) struct OrderModel(pub(super) KeyLifetime);
 
 const WORK: [(&str, &str); 9] = [
     ("requested", "confirmed"),
@@ -143,9 +135,10 @@ const WORK: [(&str, &str); 9] = [
     ("delivered", "canceled"),
 ];
 
-type Outcome = Result<State, &'static str>;
+/// The state after a command, or the code of its refusal.
+type Effect = Result<State, &'static str>;
 
-fn confirm(state: &State) -> Outcome {
+fn confirm(state: &State) -> Effect {
     if state.shown.payment == "payment_confirmed" {
         return Err("INVALID_TRANSITION");
     }
@@ -154,7 +147,7 @@ fn confirm(state: &State) -> Outcome {
     Ok(next)
 }
 
-fn patch(state: &State, status: Option<&str>, quote: Option<i64>) -> Outcome {
+fn patch(state: &State, status: Option<&str>, quote: Option<i64>) -> Effect {
     if status.is_none() && quote.is_none() {
         return Err("VALIDATION_ERROR");
     }
@@ -178,50 +171,31 @@ impl OrderModel {
     fn keyed(
         &self,
         state: &State,
-        route: &'static str,
+        route: &str,
         keyed: &Keyed,
-        act: impl Fn(&State) -> Outcome,
-    ) -> Vec<(State, Told)> {
-        let mut outcomes = Vec::new();
-        let scope = keyed.key.clone().map(|key| (route, key));
-        let kept = scope.as_ref().and_then(|scope| state.kept.get(scope));
-        let age = kept.map_or(i64::MAX, |kept| keyed.asked_at - kept.asked_at);
-        if let Some(kept) = kept.filter(|_| age < self.key_kept_ms + self.slack_ms) {
-            let told = if kept.body == keyed.body {
-                Told::Done { shown: kept.answer.clone(), replayed: true }
-            } else {
-                Told::Refused("IDEMPOTENCY_KEY_IN_USE")
-            };
-            outcomes.push((state.clone(), told));
-        }
-        if kept.is_none() || age > self.key_kept_ms - self.slack_ms {
-            outcomes.push(match act(state) {
-                Err(code) => (state.clone(), Told::Refused(code)),
-                Ok(mut next) => {
-                    let shown = next.shown.clone();
-                    if let Some(scope) = scope {
-                        let (body, asked_at) = (keyed.body.clone(), keyed.asked_at);
-                        next.kept.insert(scope, Kept { body, answer: shown.clone(), asked_at });
-                    }
-                    (next, Told::Done { shown, replayed: false })
-                }
-            });
-        }
-        outcomes
+        effect: impl Fn(&State) -> Effect,
+    ) -> Vec<(State, Response)> {
+        let effect = |state: &State| effect(state).map(|next| (next.clone(), next.shown));
+        let outcomes = self.0.outcomes((keyed, route), state, |state| &mut state.kept, effect);
+        let respond = |answer| match answer {
+            Ok((shown, replayed)) => Response::Done { shown, replayed },
+            Err(code) => Response::Refused(code),
+        };
+        outcomes.into_iter().map(|(state, answer)| (state, respond(answer))).collect()
     }
 }
 
 impl Model for OrderModel {
     type State = State;
     type Command = Command;
-    type Told = Told;
+    type Response = Response;
 
-    fn apply(&self, state: &State, command: &Command) -> Vec<(State, Told)> {
+    fn apply(&self, state: &State, command: &Command) -> Vec<(State, Response)> {
         let confirmed = state.shown.payment == "payment_confirmed";
-        let refused = |code| vec![(state.clone(), Told::Refused(code))];
+        let refused = |code| vec![(state.clone(), Response::Refused(code))];
         let done = |next: State| {
             let shown = next.shown.clone();
-            vec![(next, Told::Done { shown, replayed: false })]
+            vec![(next, Response::Done { shown, replayed: false })]
         };
         match command {
             Command::By(token, _) if *token != state.shown.token => refused("NOT_FOUND"),
@@ -230,7 +204,7 @@ impl Model for OrderModel {
             Command::Replace(token) => {
                 let mut next = state.clone();
                 next.shown.token.clone_from(token);
-                vec![(next, Told::Replaced)]
+                vec![(next, Response::Replaced)]
             }
             Command::Claim | Command::Upload(_) if confirmed => refused("INVALID_TRANSITION"),
             Command::Claim => {
@@ -250,13 +224,13 @@ impl Model for OrderModel {
             }
             Command::View => done(state.clone()),
             Command::Pay => {
-                let told = match &state.shown {
-                    _ if confirmed => Told::Refused("INVALID_TRANSITION"),
-                    shown if shown.is_closed() => Told::Refused("ORDER_CLOSED"),
-                    shown if shown.quote == 0 => Told::Refused("NO_QUOTE"),
-                    shown => Told::Paying(shown.quote),
+                let response = match &state.shown {
+                    _ if confirmed => Response::Refused("INVALID_TRANSITION"),
+                    shown if shown.is_closed() => Response::Refused("ORDER_CLOSED"),
+                    shown if shown.quote == 0 => Response::Refused("NO_QUOTE"),
+                    shown => Response::Paying(shown.quote),
                 };
-                vec![(state.clone(), told)]
+                vec![(state.clone(), response)]
             }
             Command::Settle { arrived, minted } => {
                 let kind = match &state.shown {
@@ -269,12 +243,91 @@ impl Model for OrderModel {
                 if kind == CONFIRMED {
                     next.shown.payment = "payment_confirmed".to_owned();
                 }
-                vec![(next, Told::Settled(kind))]
+                vec![(next, Response::Settled(kind))]
             }
             Command::Receipt => match &state.receipt {
-                Some(bytes) => vec![(state.clone(), Told::Bytes(bytes.clone()))],
+                Some(bytes) => vec![(state.clone(), Response::Bytes(bytes.clone()))],
                 None => refused("NOT_FOUND"),
             },
         }
+    }
+}
+
+/// The amount that a session asks its buyer for.
+fn amount_asked(session: &SandboxSession) -> i64 {
+    session.line_items.iter().map(|item| item.unit_amount.saturating_mul(i64::from(item.quantity))).sum()
+}
+
+impl Order {
+    /// Whether a possible state of the order explains this answer. An error for what no state could explain.
+    pub(super) fn explains(
+        &mut self,
+        order: &str,
+        (id, call): (u64, &Call),
+        reply: &Reply,
+        view: &View<'_>,
+    ) -> Result<bool, String> {
+        let engine = &mut self.engine;
+        Ok(match reply {
+            Reply::NotDone | Reply::Unknown => true,
+            // The settings or Plugipay refuse, after the order was found.
+            Reply::Refused(code) if ["PAYMENT_MODULE_DISABLED", "PLUGIPAY_ERROR"].contains(&code.as_str()) => {
+                engine.answered(id, view.now, |response| *response != Response::Refused("NOT_FOUND"))
+            }
+            Reply::Done { data, .. } if matches!(call.verb, Verb::Pay { .. }) => {
+                let session = view.sandbox.session(text(data, "checkoutSessionId"));
+                let own = |session: &SandboxSession| session.metadata.get("orderId").is_some_and(|of| of == order);
+                let asked = session.filter(own).map(|session| amount_asked(&session));
+                engine.answered(
+                    id,
+                    view.now,
+                    |response| matches!(response, Response::Paying(quote) if asked == Some(*quote)),
+                )
+            }
+            Reply::Bytes(bytes) => {
+                engine.answered(id, view.now, |response| *response == Response::Bytes(bytes.clone()))
+            }
+            Reply::Refused(code) => engine.answered(
+                id,
+                view.now,
+                |response| matches!(response, Response::Refused(expected) if expected == code),
+            ),
+            Reply::Done { data, replayed } => {
+                let row = match &call.verb {
+                    Verb::List => {
+                        let rows = data.get("orders").and_then(Value::as_array);
+                        rows.into_iter().flatten().find(|row| text(row, "id") == order)
+                    }
+                    _ => Some(data),
+                };
+                // A list shows the hundred newest orders; no run has more.
+                let Some(row) = row else { return Err(format!("order {order} is missing from the list")) };
+                if let Some(number) = row.get("number").and_then(Value::as_i64)
+                    && number != self.number
+                {
+                    return Err(format!("order {order} has number {}, and is shown with {number}", self.number));
+                }
+                let seen = Shown::of(row);
+                let offered = row.get("onlinePayment").and_then(Value::as_bool).unwrap_or(false);
+                if offered && seen.as_ref().is_some_and(|seen| !seen.is_payable()) {
+                    return Err(format!("order {order} is offered for online payment although it is not payable"));
+                }
+                engine.answered(id, view.now, |response| match (response, &seen) {
+                    // An upload's answer shows no order.
+                    (Response::Done { .. }, None) => matches!(call.verb, Verb::Upload { .. }),
+                    (Response::Done { shown, replayed: expected }, Some(seen)) => {
+                        shown.is_seen_as(seen) && expected == replayed
+                    }
+                    (
+                        Response::Bytes(_)
+                        | Response::Replaced
+                        | Response::Refused(_)
+                        | Response::Paying(_)
+                        | Response::Settled(_),
+                        _,
+                    ) => false,
+                })
+            }
+        })
     }
 }

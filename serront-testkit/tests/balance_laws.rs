@@ -1,11 +1,12 @@
-//! Whatever is asked of a seller's money, in whatever sequence: the laws of the balance hold.
+//! For every sequence of payouts, adjustments and folds, the laws of the balance hold.
 //!
-//! - `available` is the ledger's balance less what is in flight; it is not negative after an accepted payout (rule 4).
-//! - Moving a payout along changes the ledger only where it is paid, and the total never.
-//! - A balance is the sum of its entries, whenever it is folded (rule 3).
-//! - An adjustment counts once, however often it is asked for.
+//! - `available` is the ledger's balance less the amount in flight; it is not negative after an accepted payout (rule
+//!   4).
+//! - A payout's step changes the ledger only when it is paid, and never the total.
+//! - A balance is the sum of its entries, folded or not (rule 3).
+//! - An adjustment counts once, even if it is repeated.
 //!
-//! A case plays one random script against the real service, and against a model of six integers and a list.
+//! A case runs one random script against the real service, and against a model of six integers and a list.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::collections::BTreeMap;

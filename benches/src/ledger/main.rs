@@ -1,10 +1,10 @@
-//! Measures the seller's money: whether a look at the balance hangs on how much is in the ledger, what a verification costs, and how
-//! fast payouts are asked for, against hand-written SQL.
+//! Measures balances, verifications and payouts: whether a read of the balance depends on the size of the ledger, the
+//! cost of a verification, and the rate of requests for payouts, compared with hand-written SQL.
 //!
-//! As `measure`, it is no test and no load generator: only ratios within one run mean something elsewhere. After the payouts the
-//! books are verified, and the rows counted.
+//! Like `measure`, it is neither a test nor a load generator: only ratios within one run are comparable. After the
+//! payouts it verifies the books and counts the rows.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
-#![allow(clippy::float_arithmetic, reason = "figures of time, not money")]
+#![allow(clippy::float_arithmetic, reason = "ratios of time; no money is computed here")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ pub(crate) const ACCOUNTS: i64 = 10_000;
 pub(crate) const EACH: i64 = 1_000_000_000;
 const CALLERS: u64 = 32;
 
-/// Measures the seller's money.
+/// Measures balances, verifications and payouts.
 #[derive(Debug, Parser)]
 struct Options {
     /// Entries on the seller's book in the large ledger; each has one on another book.
@@ -61,7 +61,7 @@ struct Options {
     out: Option<PathBuf>,
 }
 
-/// A payout asked for by hand: `false` if somebody else was faster, so that it has to be asked for again.
+/// The hand-written side. `ask` requests a payout; `false` if a concurrent request was faster and it must be repeated.
 #[async_trait::async_trait]
 pub(crate) trait ByHand: Send + Sync {
     async fn ask(&self, account: &str, number: u64) -> Result<bool, Trouble>;
@@ -235,7 +235,7 @@ async fn payouts(filled: &Arc<Filled>, slice: Duration, rounds: usize) -> Result
     if !report.differences.is_empty() {
         return Err(format!("the books differ: {:?}", report.differences).into());
     }
-    let mut table = String::from("| | payouts per second | to by hand | told `BUSY` |\n|---|--:|--:|--:|\n");
+    let mut table = String::from("| | payouts per second | to by hand | answered `BUSY` |\n|---|--:|--:|--:|\n");
     let rates = rates.into_iter().map(|mut rates| {
         rates.sort_by(f64::total_cmp);
         rates.get(rates.len() / 2).copied().unwrap_or_default()
@@ -254,14 +254,14 @@ async fn payouts(filled: &Arc<Filled>, slice: Duration, rounds: usize) -> Result
 async fn measure(options: &Options) -> Result<(), Trouble> {
     let folder = tempfile::tempdir()?;
     let given = std::env::var(URL_VARIABLE).ok();
-    // Kept until the end: with it ends the server.
+    // Dropping it stops the server.
     let cluster = if given.is_none() { Some(Cluster::start()) } else { None };
     let url = given.or_else(|| cluster.as_ref().map(Cluster::url)).unwrap_or_default();
     let slice = Duration::from_millis(options.slice_ms);
     let mut text = format!(
-        "`cargo run --release -p serront-benches --bin money -- --entries {} --slice-ms {} --rounds {}`: {} entries on the \
+        "`cargo run --release -p serront-benches --bin ledger -- --entries {} --slice-ms {} --rounds {}`: {} entries on the \
          seller's book in the large ledger, {BACKLOG} deltas not folded on PostgreSQL, {CALLERS} callers. By hand, a payout is one read and one write \
-         (on SQLite one transaction of a thread of its own) of the same rows.\n",
+         (on SQLite one transaction on a separate thread) of the same rows.\n",
         options.entries, options.slice_ms, options.rounds, options.entries
     );
     for engine in ["PostgreSQL", "SQLite"] {
@@ -291,7 +291,7 @@ async fn main() -> ExitCode {
     match measure(&Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            eprintln!("money: {trouble}");
+            eprintln!("ledger: {trouble}");
             ExitCode::FAILURE
         }
     }

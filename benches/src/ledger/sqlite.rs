@@ -1,19 +1,18 @@
-//! SQLite: a file for each ledger; by hand, rusqlite with prepared statements on a thread of its own, one transaction for each
-//! payout.
+//! SQLite: a file for each ledger. The hand-written side uses rusqlite with prepared statements on a separate thread,
+//! and one transaction per payout.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serront_adapters::sqlite::SqliteStorage;
-use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
+use serront_adapters::system::SystemClock;
 use serront_core::policy::Policy;
-use serront_core::ports::NoKeys;
 use serront_core::primitives::tier::Tier;
-use serront_core::service::{Commands, Environment};
+use serront_core::service::Commands;
 use tokio::sync::oneshot;
 
-use crate::{ACCOUNTS, ByHand, EACH, Filled, Trouble};
+use crate::{ACCOUNTS, ByHand, EACH, Filled, Trouble, environment};
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -50,7 +49,7 @@ impl Hand {
         let job: Job = Box::new(move |connection| {
             let _ = reply.send(work(connection));
         });
-        self.jobs.lock().map_err(|_| "the thread is gone")?.send(job).map_err(|_| "the thread is gone")?;
+        self.jobs.lock().map_err(|_| "the thread has ended")?.send(job).map_err(|_| "the thread has ended")?;
         Ok(answer.await??)
     }
 }
@@ -112,9 +111,7 @@ impl ByHand for Hand {
 pub(crate) async fn filled(path: PathBuf, entries: i64) -> Result<Filled, Trouble> {
     let storage = SqliteStorage::open(&path, Arc::new(SystemClock)).await?;
     let policy = Policy::default();
-    let environment =
-        Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy: &policy };
-    let account = Commands::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
+    let account = Commands::new(&storage, environment(&policy)).open_account("Renata", Tier::Starter).await?.value.0.id;
     let sales = entries;
     let series =
         |count: i64| format!("WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {count} - 1)");

@@ -16,7 +16,7 @@ use serront_core::snapshots::EntryFilter;
 use super::Harness;
 use super::bench::{Bench, Landed, UNNUMBERED, at_once, commit_at_once, exact, landed, limit};
 
-/// A change set that books a session's money, claimed as a settlement is.
+/// A change set that posts a session's payment, with the claim of a settlement.
 fn settling<H: Harness + ?Sized>(
     bench: &Bench<'_, H>,
     account_id: AccountId,
@@ -50,19 +50,17 @@ fn totals(sales: i64, fees: i64) -> Vec<CodeTotals> {
     .collect()
 }
 
-/// A session is booked once, and each account has a balance of its own.
+/// A session is posted once, and accounts have separate balances.
 pub async fn a_settlement_is_booked_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
-    let (stranger, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
+    let stranger = bench.opened().await;
     assert_eq!(bench.storage().balance(account_id).await.unwrap(), []);
     bench.lands(&settling(&bench, account_id, "cs_1", 125_000, 375)).await;
     let taken = ClaimName::Settlement(SessionId::parse("cs_1").unwrap());
     let again = settling(&bench, account_id, "cs_1", 125_000, 375);
     assert_eq!(landed(&bench.commit(&again).await), Landed::Duplicate(taken));
-    // A session's name is the merchant's own.
+    // A session's name is unique per merchant.
     bench.lands(&settling(&bench, stranger, "cs_1", 100, 0)).await;
     for _ in 0..2 {
         assert_eq!(bench.storage().balance(account_id).await.unwrap(), totals(125_000, 375));
@@ -73,11 +71,10 @@ pub async fn a_settlement_is_booked_once(harness: &impl Harness) {
     assert_eq!(bench.storage().balance(account_id).await.unwrap(), totals(125_000, 375));
 }
 
-/// A ledger transaction whose debits are not its credits never lands.
+/// A ledger transaction with unequal debits and credits never lands.
 pub async fn an_unbalanced_transaction_leaves_nothing(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     let mut change = settling(&bench, account_id, "cs_1", 125_000, 375);
     for write in &mut change.writes {
         if let Write::Post(legs) = write {
@@ -88,11 +85,10 @@ pub async fn an_unbalanced_transaction_leaves_nothing(harness: &impl Harness) {
     assert_eq!(bench.storage().balance(account_id).await.unwrap(), []);
 }
 
-/// Many settlements at once, told several times each, while deltas are folded: the balance is the sum, at every look.
+/// With many repeated settlements at the same time, while deltas are folded, every read of the balance is a sum.
 pub async fn settlements_at_once_sum_up(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     let (sessions, times) = (24_i64, 3);
     let changes: Vec<_> = (0..sessions * times)
         .map(|n| settling(&bench, account_id, &format!("cs_{}", n % sessions), 1_000 + n % sessions, 3))
@@ -118,11 +114,10 @@ pub async fn settlements_at_once_sum_up(harness: &impl Harness) {
     assert_eq!(bench.storage().balance(account_id).await.unwrap(), totals(sum, 3 * sessions));
 }
 
-/// Folders side by side count each delta once.
+/// Concurrent folders count each delta once.
 pub async fn folders_side_by_side_count_once(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
     for n in 0..20 {
         bench.lands(&settling(&bench, account_id, &format!("cs_{n}"), 1_000, 3)).await;
     }
@@ -135,19 +130,17 @@ pub async fn folders_side_by_side_count_once(harness: &impl Harness) {
     assert_eq!(bench.storage().balance(account_id).await.unwrap(), totals(20_000, 60));
 }
 
-/// The seller's legs come newest first, whole, each once over the pages, and as filtered.
+/// The seller's legs are listed newest first, complete, once over all pages, and filtered.
 pub async fn entries_are_paged_and_filtered(harness: &impl Harness) {
     let bench = Bench::new(harness);
-    let (account_id, opening) = bench.opening();
-    bench.lands(&opening).await;
-    let (stranger, opening) = bench.opening();
-    bench.lands(&opening).await;
+    let account_id = bench.opened().await;
+    let stranger = bench.opened().await;
     let mut legs = Vec::new();
     for n in 0..6 {
         let change = settling(&bench, account_id, &format!("cs_{n}"), 10_000 + n, if n == 3 { 0 } else { 30 });
         bench.lands(&change).await;
         legs.extend(legs_of(&change).into_iter().filter(|leg| leg.book == Book::Seller));
-        // Some of one moment, some apart.
+        // Some at the same time, some apart.
         if n % 2 == 0 {
             bench.advance(Duration::from_secs(1)).await;
         }
@@ -192,31 +185,13 @@ pub async fn entries_are_paged_and_filtered(harness: &impl Harness) {
     }
 }
 
-/// Exceptions come newest first, as filtered, and each state is written once.
+/// Exceptions are listed newest first and filtered, and each state is written once.
 pub async fn exceptions_are_resolved_once(harness: &impl Harness) {
-    let bench = Bench::new(harness);
-    let (_, placed) = bench.world.seller_with_order("studio").await;
+    let (bench, _, placed) = Bench::with_order(harness).await;
     let account_id = placed.account_id;
     let mut expected = Vec::new();
     for (n, kind) in ExceptionKind::ALL.into_iter().enumerate() {
-        let exception = PaymentException {
-            id: bench.context(None).ids.exception(),
-            account_id,
-            kind,
-            order_id: placed.id,
-            session_id: SessionId::parse(&format!("cs_{n}")).unwrap(),
-            amount: Rupiah::new(5).unwrap(),
-            created_at: bench.now(),
-            state: ExceptionState {
-                version: Version::FIRST,
-                status: ExceptionStatus::Open,
-                note: None,
-                adjustment_id: None,
-                resolved_at: None,
-            },
-        };
-        let writes = vec![Write::InsertException(exception.clone())];
-        bench.lands(&ChangeSet { writes, ..bench.change(account_id) }).await;
+        let exception = bench.exception(&placed, kind, &format!("cs_{n}")).await;
         expected.insert(0, exception);
         bench.advance(Duration::from_secs(1)).await;
     }

@@ -1,4 +1,4 @@
-//! The seller's money: payouts, where they go, operators' adjustments.
+//! Payouts, bank accounts and operators' adjustments.
 
 use proptest::prelude::*;
 use serront_core::decide::AdjustmentInput;
@@ -12,17 +12,17 @@ use super::{
     optional_prose, payout_id, prose, rupiah, timestamp, version,
 };
 
-/// How far a payout can be.
+/// Statuses of payouts.
 pub fn payout_status() -> impl Strategy<Value = PayoutStatus> {
     proptest::sample::select(PayoutStatus::ALL.to_vec())
 }
 
-/// What can move a payout along.
+/// Steps of payouts.
 pub fn payout_act() -> impl Strategy<Value = PayoutAct> {
     proptest::sample::select(PayoutAct::ALL.to_vec())
 }
 
-/// Where a payout goes.
+/// Bank details of payouts.
 pub fn bank_details() -> impl Strategy<Value = BankDetails> {
     (proptest::option::of(name()), name(), account_number(), name())
         .prop_map(|(bank_code, bank_name, bank_account_number, bank_account_holder)| BankDetails {
@@ -34,7 +34,7 @@ pub fn bank_details() -> impl Strategy<Value = BankDetails> {
         .boxed()
 }
 
-/// Where payouts go by default, complete or not.
+/// Default bank accounts, complete or not.
 pub fn default_details() -> impl Strategy<Value = DefaultDetails> {
     let optional = || proptest::option::weighted(0.8, name());
     (optional(), optional(), proptest::option::weighted(0.8, account_number()), optional())
@@ -47,12 +47,12 @@ pub fn default_details() -> impl Strategy<Value = DefaultDetails> {
         .boxed()
 }
 
-/// An amount that can be asked for: more than nothing.
+/// Positive amounts.
 fn positive() -> impl Strategy<Value = i64> {
     amount().prop_map(|amount| amount.max(1))
 }
 
-/// What can be asked of a payout: with bank details, whole, or without.
+/// Requests for payouts, with complete bank details or none.
 pub fn payout_input() -> impl Strategy<Value = PayoutInput> {
     let currency = proptest::option::of(Just("IDR".to_owned()));
     (positive(), currency, proptest::option::of(bank_details()), optional_prose())
@@ -71,7 +71,7 @@ pub fn payout_input() -> impl Strategy<Value = PayoutInput> {
         .boxed()
 }
 
-/// What must be refused of a payout for one field, or for a part of the bank details that is missing.
+/// Requests for payouts that must be refused for one field, or for incomplete bank details.
 pub fn almost_payout_input() -> impl Strategy<Value = PayoutInput> {
     let whole = || {
         (payout_input(), bank_details()).prop_map(|(good, bank)| PayoutInput {
@@ -81,7 +81,7 @@ pub fn almost_payout_input() -> impl Strategy<Value = PayoutInput> {
             ..good
         })
     };
-    // A blank one counts as none.
+    // A blank field counts as left out.
     let bad_name = || almost_name().prop_filter("not blank", |name| !is_blank(name));
     let bad_number = almost_account_number().prop_filter("not blank", |number| !is_blank(number));
     prop_oneof![
@@ -98,7 +98,7 @@ pub fn almost_payout_input() -> impl Strategy<Value = PayoutInput> {
     ]
 }
 
-/// Changes to the default account: each part left out, cleared or given, at least one of them not left out.
+/// Changes to the default account: each part left out, cleared or given, but not all left out.
 pub fn bank_account_input() -> impl Strategy<Value = BankAccountInput> {
     let field = || proptest::option::of(proptest::option::weighted(0.8, name()));
     let number = proptest::option::of(proptest::option::weighted(0.8, account_number()));
@@ -127,7 +127,7 @@ pub fn payout() -> impl Strategy<Value = Payout> {
     )
 }
 
-/// Adjustments, either way.
+/// Adjustments, credits and debits.
 pub fn adjustment_input() -> impl Strategy<Value = AdjustmentInput> {
     (positive(), any::<bool>(), prose(), name())
         .prop_map(|(amount, takes, reason, reference)| AdjustmentInput {
@@ -141,7 +141,7 @@ pub fn adjustment_input() -> impl Strategy<Value = AdjustmentInput> {
 /// Adjustments that must be refused for one field.
 pub fn almost_adjustment_input() -> impl Strategy<Value = AdjustmentInput> {
     let good = || adjustment_input();
-    // Below zero is from the seller, so only what is too large is wrong there.
+    // A negative amount is a debit, so that only too large amounts are invalid.
     let too_large = almost_amount().prop_filter("too large", |amount| {
         amount.checked_abs().is_none_or(|amount| amount > serront_core::primitives::money::Rupiah::MAX.get())
     });

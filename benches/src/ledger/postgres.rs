@@ -1,18 +1,16 @@
-//! PostgreSQL: a schema of its own for each ledger, one pool for the library and one for everything by hand.
+//! PostgreSQL: a separate schema for each ledger, one pool for the library and one for the hand-written side.
 
 use std::sync::Arc;
 
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
-use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::policy::Policy;
-use serront_core::ports::NoKeys;
 use serront_core::primitives::tier::Tier;
-use serront_core::service::{Commands, Environment};
+use serront_core::service::Commands;
 use serront_testkit::postgres::fresh_schema;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use crate::{ACCOUNTS, BACKLOG, ByHand, EACH, Filled, Trouble};
+use crate::{ACCOUNTS, BACKLOG, ByHand, EACH, Filled, Trouble, environment};
 
 const CONNECTIONS: u32 = 16;
 
@@ -73,9 +71,7 @@ pub(crate) async fn filled(url: &str, entries: i64) -> Result<Filled, Trouble> {
     options.connections_max = CONNECTIONS;
     let storage = PostgresStorage::open(options).await?;
     let policy = Policy::default();
-    let environment =
-        Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy: &policy };
-    let account = Commands::new(&storage, environment).open_account("Renata", Tier::Starter).await?.value.0.id;
+    let account = Commands::new(&storage, environment(&policy)).open_account("Renata", Tier::Starter).await?.value.0.id;
     let options = connect.options([("search_path", schema.as_str())]);
     let pool =
         PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false).connect_with(options).await?;

@@ -1,4 +1,4 @@
-//! What everything by hand writes the same.
+//! Values that both hand-written sides store.
 
 pub(crate) const BANK: &str =
     r#"{"bankCode":null,"bankName":"Bank Contoh","bankAccountNumber":"123-456-789","bankAccountHolder":"Renata"}"#;
