@@ -1,5 +1,5 @@
-//! The storage bound to a transaction of the host's own: what the library changes and what the host writes become durable
-//! together, or not at all.
+//! The storage bound to a host's transaction: the library's changes and the host's writes are committed together, or
+//! not at all.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,34 +20,35 @@ use super::commit::{self, Mode, Refusal, Status};
 use super::{PostgresStorage, clock, error, first, read};
 use crate::sql::error::Failed;
 
-/// A storage that reads and commits inside a transaction of the host's own.
+/// A storage that reads and commits inside a host's transaction.
 ///
-/// Give it to [`Local::bound`](serront_core::service::Local::bound). What it commits is durable when the host commits, and
-/// gone when the host rolls back; nothing leaves the process before.
+/// Give it to [`Local::bound`](serront_core::service::Local::bound). Its commits are durable when the host commits, and
+/// undone when the host rolls back. Effects leave the process only after the host's commit.
 ///
-/// - It works at `READ COMMITTED` and above. [`CommitError::Conflict`] means that what was decided on has changed: at
-///   `READ COMMITTED` the host may read and decide again in the same transaction, above it only a new one helps.
-/// - The transaction stays usable after a conflict and after a duplicate: each commit has a savepoint of its own.
-/// - The order in which rows are locked is that of every commit: service counts, accounts, storefronts, services, orders,
-///   subscriptions, sessions, provisioning, exceptions, payouts, bank accounts, funds, keys, effects, errands, released names,
-///   each by key; then order numbers. A host that locks rows of its own always before its calls, or always after them, meets no deadlock with
-///   another such transaction.
-/// - The rows stay locked until the host ends its transaction. Whoever else wants to change the same order waits, up to
-///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and is then told that the storage is busy.
-///   How long the host itself waits for a lock is its own `lock_timeout`.
-/// - At `SERIALIZABLE` a read may fail as transient, and the host's own `COMMIT` with SQLSTATE 40001; a deadlock is a conflict
-///   for the one that is its victim. All three: roll back and begin anew.
-/// - A command whose future is dropped in the middle may or may not have changed something, never half of it. The bound
-///   storage refuses everything afterwards: roll back.
-/// - If the connection is lost, everything in the transaction is gone, and what is tried in it fails as transient. Only
+/// - It works at `READ COMMITTED` and above. [`CommitError::Conflict`] means that rows which the decision relied on
+///   have changed. At `READ COMMITTED` the host may read and decide again in the same transaction, above it only in a
+///   new one.
+/// - The transaction stays usable after a conflict or a duplicate, because each commit has its own savepoint.
+/// - The order in which rows are locked is that of every commit: service counts, accounts, storefronts, services,
+///   orders, subscriptions, sessions, provisioning, exceptions, payouts, bank accounts, funds, keys, effects, errands,
+///   released names, each by key; then order numbers. A host that locks its own rows always before its calls, or always
+///   after them, has no deadlock with another such transaction.
+/// - The rows stay locked until the host ends its transaction. Other changes of the same rows wait, up to
+///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and then fail as busy. The host's own
+///   waits are limited by its `lock_timeout`.
+/// - At `SERIALIZABLE`, a read may fail as transient, and the host's `COMMIT` with SQLSTATE 40001. The victim of a
+///   deadlock gets a conflict. In all three cases, roll back and start a new transaction.
+/// - If a command's future is dropped in the middle, its change set is applied as a whole or not at all. The bound
+///   storage then refuses further use: roll back.
+/// - If the connection is lost, all changes in the transaction are undone, and further use fails as transient. Only
 ///   after the host has sent its `COMMIT` is the outcome unknown.
-/// - What became of a change set whose transaction's end was not heard of can be asked for afterwards, by its id, from the
-///   storage that is not bound.
+/// - If the end of a transaction is unknown, [`Storage::outcome`](serront_core::ports::Storage::outcome) of the storage
+///   that is not bound finds a change set by its id.
 pub struct BoundPostgres<'t> {
     connection: Mutex<&'t mut PgConnection>,
     pub(super) schema: &'t str,
     clock: Option<Arc<dyn Clock>>,
-    /// A commit is under way, or was when its future was dropped.
+    /// A commit is in progress, or was when its future was dropped.
     midway: AtomicBool,
 }
 
@@ -58,8 +59,8 @@ impl std::fmt::Debug for BoundPostgres<'_> {
 }
 
 impl PostgresStorage {
-    /// Binds the storage to a transaction that the host opened, on a connection of the same database and of whatever pool.
-    /// Where no transaction is open, every commit is refused.
+    /// Binds the storage to a transaction that the host opened, on any connection to the same database. If no
+    /// transaction is open, commits fail.
     pub fn bind<'t>(&'t self, connection: &'t mut PgConnection) -> BoundPostgres<'t> {
         BoundPostgres {
             connection: Mutex::new(connection),
@@ -74,7 +75,7 @@ macro_rules! inside {
     ($self:expr, |$connection:ident, $schema:ident| $read:expr) => {{
         let mut locked = $self.entered().await?;
         let ($connection, $schema) = (&mut **locked, $self.schema);
-        $read.await
+        $read.await.map_err($crate::postgres::error::classified)
     }};
 }
 pub(super) use inside;
@@ -132,7 +133,7 @@ impl BoundPostgres<'_> {
 }
 
 impl<'t> BoundPostgres<'t> {
-    /// The storage's time, as an expression for a statement.
+    /// The storage's time, as an SQL expression.
     pub(super) fn now_sql(&self) -> Cow<'static, str> {
         clock::now_sql(self.clock.as_ref())
     }
@@ -146,8 +147,8 @@ impl<'t> BoundPostgres<'t> {
     }
 }
 
-/// Applies a change set in a savepoint, for a race on a unique constraint and a deadlock raise, and the host's transaction
-/// has to survive that. Its name may be the host's too: of several, the one made last is meant.
+/// Applies a change set in a savepoint, so that the host's transaction survives a violated unique constraint or a
+/// deadlock. The host may use the same name: the latest savepoint of a name is the one that counts.
 async fn apply(connection: &mut PgConnection, place: (&str, &str), change: &ChangeSet) -> Result<Status, CommitError> {
     run(connection, "SAVEPOINT serront").await?;
     let applied = commit::apply(connection, place, &[change], Mode::Waiting, None).await;
@@ -158,18 +159,18 @@ async fn apply(connection: &mut PgConnection, place: (&str, &str), change: &Chan
         }
         Err(refusal) => refusal,
     };
-    // If the connection is gone, these fail too, and there is nothing to roll back.
+    // If the connection is lost, these fail too, and there is nothing to roll back.
     let _ = run(connection, "ROLLBACK TO SAVEPOINT serront").await;
     let _ = run(connection, "RELEASE SAVEPOINT serront").await;
     Err(match refusal {
         Refusal::Raced => CommitError::Conflict,
-        Refusal::Failed(Failed::Engine(error)) if error::is_victim(&error) => CommitError::Conflict,
-        // It had not been committed, so it is known what became of it.
+        Refusal::Failed(Failed::Engine(error, _)) if error::is_victim(&error) => CommitError::Conflict,
+        // It was not committed, so its outcome is known.
         Refusal::Failed(Failed::Lost) => Failed::RolledBack.into(),
-        Refusal::Failed(failed) => failed.into(),
+        Refusal::Failed(failed) => error::classified(failed).into(),
     })
 }
 
 async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(), Failed> {
-    Ok(sqlx::query(statement).execute(connection).await.map(drop)?)
+    sqlx::query(statement).execute(connection).await.map(drop).map_err(|failed| error::classified(failed.into()))
 }

@@ -1,5 +1,5 @@
-//! The storage port, written once for both: the storage by itself, and bound to a host's transaction. They differ in which
-//! connection a read runs on, in what concurrent callers share, and in how a change set is applied.
+//! The storage port for [`PostgresStorage`] and [`BoundPostgres`]. They differ in the connection of a read, in what
+//! concurrent callers share, and in how a change set is applied.
 
 use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
@@ -28,7 +28,7 @@ use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 
 use super::bound::{BoundPostgres, inside};
-use super::{PostgresStorage, money, pooled, read};
+use super::{PostgresStorage, funds, pooled, read};
 
 macro_rules! storage {
     ($storage:ty, $read:ident) => {
@@ -147,7 +147,7 @@ macro_rules! storage {
             }
 
             async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-                Ok($read!(self, |connection, schema| money::balance(connection, schema, account_id))?)
+                Ok($read!(self, |connection, schema| funds::balance(connection, schema, account_id))?)
             }
 
             async fn entries(
@@ -157,7 +157,7 @@ macro_rules! storage {
                 after: Option<EntryPosition>,
                 limit: Limit,
             ) -> Result<Page<LedgerEntry>, PortError> {
-                Ok($read!(self, |connection, schema| money::entries(
+                Ok($read!(self, |connection, schema| funds::entries(
                     connection, schema, account_id, filter, after, limit
                 ))?)
             }
@@ -169,7 +169,7 @@ macro_rules! storage {
                 after: Option<ExceptionPosition>,
                 limit: Limit,
             ) -> Result<Page<PaymentException>, PortError> {
-                Ok($read!(self, |connection, schema| money::exceptions(
+                Ok($read!(self, |connection, schema| funds::exceptions(
                     connection, schema, account_id, status, after, limit
                 ))?)
             }
@@ -180,7 +180,7 @@ macro_rules! storage {
                 id: ExceptionId,
                 key: Option<Scope>,
             ) -> Result<Option<ExceptionSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::exception(
+                Ok($read!(self, |connection, schema| funds::exception(
                     connection,
                     (schema, &self.now_sql()),
                     account_id,
@@ -194,7 +194,7 @@ macro_rules! storage {
                 account_id: AccountId,
                 key: Option<Scope>,
             ) -> Result<Option<FundsSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::funds(
+                Ok($read!(self, |connection, schema| funds::funds(
                     connection,
                     (schema, &self.now_sql()),
                     account_id,
@@ -203,7 +203,7 @@ macro_rules! storage {
             }
 
             async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
-                Ok($read!(self, |connection, schema| money::payout(connection, (schema, &self.now_sql()), key, scope))?)
+                Ok($read!(self, |connection, schema| funds::payout(connection, (schema, &self.now_sql()), key, scope))?)
             }
 
             async fn payouts(
@@ -213,13 +213,13 @@ macro_rules! storage {
                 after: Option<PayoutPosition>,
                 limit: Limit,
             ) -> Result<Page<Payout>, PortError> {
-                Ok($read!(self, |connection, schema| money::payouts(
+                Ok($read!(self, |connection, schema| funds::payouts(
                     connection, schema, account_id, status, after, limit
                 ))?)
             }
 
             async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
-                Ok($read!(self, |connection, schema| money::payout_audit(connection, schema, account_id, id))?)
+                Ok($read!(self, |connection, schema| funds::payout_audit(connection, schema, account_id, id))?)
             }
 
             async fn adjustment(
@@ -227,7 +227,7 @@ macro_rules! storage {
                 account_id: AccountId,
                 key: &AdjustmentKey,
             ) -> Result<Option<Adjustment>, PortError> {
-                Ok($read!(self, |connection, schema| money::adjustment(connection, schema, account_id, key))?)
+                Ok($read!(self, |connection, schema| funds::adjustment(connection, schema, account_id, key))?)
             }
 
             async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, PortError> {

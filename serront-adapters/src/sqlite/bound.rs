@@ -1,14 +1,14 @@
-//! A transaction that the host shares with the library: what the library changes and what the host writes become durable
+//! A transaction that the host shares with the library: the library's changes and the host's writes are committed
 //! together, or not at all.
 //!
 //! ```text
-//! begin ─▶ the writer lends its connection ─▶ run · commit · rollback ─▶ the writer goes on
-//!                                          └─▶ out of time: rolled back, and the writer goes on
+//! begin ─▶ the writer lends its connection ─▶ run · commit · rollback ─▶ the writer continues
+//!                                          └─▶ time limit: rolled back ─▶ the writer continues
 //! ```
 //!
-//! The engine may roll a transaction back by itself (a full disk, an interrupted statement), and would then make each
-//! further statement durable alone. So while the connection is lent, a hook refuses every commit but the writer's own, and
-//! another one notes every rollback.
+//! The engine may roll back a transaction when the disk is full or a statement is interrupted. It would then commit
+//! each further statement separately. So while the connection is lent, a hook refuses all commits but the writer's, and
+//! another one records rollbacks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +20,12 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
+use super::error::classified;
 use super::writer::Job;
 use super::{SqliteStorage, commit};
 use crate::sql::error::Failed;
 
-/// The writer's connection. Whoever holds the lock uses it; a loan that is over must not.
+/// The writer's connection. It is used under its lock; a loan that has ended must not use it.
 pub(super) type Shared = Arc<Mutex<SqliteConnection>>;
 
 /// How the host ends its transaction.
@@ -33,33 +34,34 @@ pub(super) enum End {
     Rollback(oneshot::Sender<()>),
 }
 
-/// What the writer lends.
+/// The writer's connection, lent to a host.
 pub(super) struct Loan {
     connection: Shared,
-    /// Nothing can become of it any more: it has ended, the engine rolled it back, or a command was dropped half done.
+    /// It can't be committed any more: it has ended, the engine rolled it back, or a command was cancelled in the
+    /// middle.
     over: Arc<AtomicBool>,
     end: oneshot::Sender<End>,
     deadline: Instant,
 }
 
-/// Longest time of a loan. Nobody should need it; it keeps the sum of times in bounds.
+/// Longest time of a loan. It keeps the sum of times within the clock's range.
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After how many of the engine's instructions a statement of a loan is asked whether its time is over: often enough to be
-/// stopped within a millisecond, seldom enough to cost nothing.
+/// The number of the engine's instructions between two checks of a loan's time limit: a statement is stopped within a
+/// millisecond, and the checks cost nothing measurable.
 const INSTRUCTIONS: i32 = 10_000;
 
-/// Lends the connection to a host's transaction and takes it back, at the latest when the time is over.
+/// Lends the connection to a host's transaction and takes it back, at the latest at the time limit.
 pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot::Sender<Result<Loan, Failed>>) {
     let deadline = Instant::now() + time_max.min(TIME_MAX);
     let over = Arc::new(AtomicBool::new(false));
     let ending = Arc::new(AtomicBool::new(false));
     if let Err(failed) = begin(&mut *connection.lock().await, deadline, &over, &ending).await {
-        let _ = reply.send(Err(failed));
+        let _ = reply.send(Err(classified(failed)));
         return;
     }
     let (end, ended) = oneshot::channel();
-    // If the caller went away meanwhile, the loan is dropped, and that ends it.
+    // If the caller was cancelled, the loan is dropped here, which ends it.
     let _ = reply.send(Ok(Loan { connection: Arc::clone(connection), over: Arc::clone(&over), end, deadline }));
     let ended = tokio::time::timeout_at(deadline, ended).await;
     let mut connection = connection.lock().await;
@@ -71,7 +73,7 @@ pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot
             take_back(&mut connection, &over).await;
             let _ = reply.send(());
         }
-        // Dropped, or out of time.
+        // Dropped, or at the time limit.
         Ok(Err(_)) | Err(_) => take_back(&mut connection, &over).await,
     }
 }
@@ -93,7 +95,7 @@ async fn begin(
 }
 
 async fn commit_loan(connection: &mut SqliteConnection, over: &AtomicBool, ending: &AtomicBool) -> Result<(), Failed> {
-    // Whatever was dropped in the middle of a statement has come to its end when the handle is there.
+    // When the handle is available, a statement whose future was dropped has ended.
     if let Ok(mut handle) = connection.lock_handle().await {
         handle.remove_progress_handler();
     }
@@ -103,18 +105,18 @@ async fn commit_loan(connection: &mut SqliteConnection, over: &AtomicBool, endin
     }
     ending.store(true, Ordering::Release);
     let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
-    // Rolls back what could not be committed.
+    // Rolls back if the commit failed.
     take_back(connection, over).await;
     committed.map(drop).map_err(|_| Failed::Lost)
 }
 
-/// Rolls back what is not committed, and makes the connection the writer's again.
+/// Rolls back uncommitted changes, and returns the connection to the writer.
 async fn take_back(connection: &mut SqliteConnection, over: &AtomicBool) {
     over.store(true, Ordering::Release);
     if let Ok(mut handle) = connection.lock_handle().await {
         handle.remove_progress_handler();
     }
-    // Fails if there is nothing left to roll back.
+    // Fails if there is nothing to roll back.
     let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
     if let Ok(mut handle) = connection.lock_handle().await {
         handle.remove_commit_hook();
@@ -124,19 +126,19 @@ async fn take_back(connection: &mut SqliteConnection, over: &AtomicBool) {
 
 /// A transaction on the storage's one writer.
 ///
-/// Give it to [`Local::bound`](serront_core::service::Local::bound), and run the host's own statements with
-/// [`SqliteTransaction::run`]. What either writes is durable when [`SqliteTransaction::commit`] has answered, and gone if it
-/// is never called; nothing leaves the process before.
+/// Give it to [`Local::bound`](serront_core::service::Local::bound), and run the host's statements with
+/// [`SqliteTransaction::run`]. The writes of both are durable when [`SqliteTransaction::commit`] has returned, and
+/// rolled back if it is not called. Effects leave the process only after the commit.
 ///
-/// - The isolation is that of SQLite: no other writer is there, so what was read stays as it was.
-///   [`CommitError::Conflict`] comes only from a decision on something read before the transaction began.
-/// - Everybody else's changes wait meanwhile, in this process and, up to [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), in others.
-///   So it is bounded in time: when the time given to [`SqliteStorage::begin`] is over, it is rolled back, and whatever is
-///   tried in it fails as transient. A future of the host's that is neither awaited nor dropped meanwhile holds the writer
-///   up.
-/// - A conflict or a duplicate leaves it usable. A command whose future is dropped in the middle does not: what follows
-///   fails as transient, and so does the commit.
-/// - What became of a change set whose commit was not heard of can be asked for afterwards, by its id, from the storage.
+/// - The isolation is that of SQLite: there is no other writer, so rows that were read do not change.
+///   [`CommitError::Conflict`] comes only from a decision on rows that were read before the transaction began.
+/// - Other changes wait until it ends, in this process and, up to [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), in others. So
+///   it has a time limit, which is given to [`SqliteStorage::begin`]: then it is rolled back, and further use fails as
+///   transient. A host's future in it that is neither awaited nor dropped blocks the writer.
+/// - It stays usable after a conflict or a duplicate. If a command's future is dropped in the middle, further use and
+///   the commit fail as transient.
+/// - If the outcome of a commit is unknown, [`Storage::outcome`](serront_core::ports::Storage::outcome) of the storage
+///   finds it by the change set's id.
 pub struct SqliteTransaction {
     loan: Loan,
     clock: Arc<dyn Clock>,
@@ -149,7 +151,7 @@ impl std::fmt::Debug for SqliteTransaction {
 }
 
 impl SqliteStorage {
-    /// Begins a transaction for the host and the library together, which lasts at most this long.
+    /// Begins a transaction for the host and the library together, with a time limit.
     ///
     /// # Errors
     /// [`PortError`] if the storage is closed or another process writes for too long.
@@ -161,30 +163,30 @@ impl SqliteStorage {
 }
 
 impl SqliteTransaction {
-    /// Runs the host's own statements. Tables of the host's may be in the same file.
+    /// Runs the host's statements. The host's tables may be in the same file.
     ///
-    /// The transaction is begun already, and ends by [`SqliteTransaction::commit`] or [`SqliteTransaction::rollback`] only; a
-    /// part that may fail alone is between `SAVEPOINT` and `RELEASE`.
+    /// The transaction has begun already, and only [`SqliteTransaction::commit`] or [`SqliteTransaction::rollback`]
+    /// ends it. Put a part that may fail alone between `SAVEPOINT` and `RELEASE`.
     ///
     /// # Errors
-    /// A transient [`PortError`] if the time is over before the work is done.
+    /// A transient [`PortError`] if the time limit passes before the work is done.
     pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> Result<T, PortError> {
         Ok(self.within(async |connection| Ok(work(connection).await)).await?)
     }
 
-    /// Makes everything durable.
+    /// Commits all changes.
     ///
     /// # Errors
-    /// [`PortError`]: transient if it had been rolled back, since the time was over or the engine gave it up, so that nothing
-    /// is there; *outcome unknown* if the disk failed.
+    /// [`PortError`]: transient if it was rolled back, at the time limit or by the engine, so that nothing was changed;
+    /// *outcome unknown* if the disk failed.
     pub async fn commit(self) -> Result<(), PortError> {
         let (reply, answer) = oneshot::channel();
         self.loan.end.send(End::Commit(reply)).map_err(|_| Failed::RolledBack)?;
-        // The writer may have given up just before it heard of this.
+        // The writer may have rolled back before it received this.
         Ok(answer.await.unwrap_or(Err(Failed::RolledBack))?)
     }
 
-    /// Undoes everything. Dropping the transaction does the same.
+    /// Rolls back all changes. Dropping the transaction does the same.
     pub async fn rollback(self) {
         let (reply, answer) = oneshot::channel();
         if self.loan.end.send(End::Rollback(reply)).is_ok() {
@@ -201,15 +203,15 @@ impl SqliteTransaction {
             if self.loan.over.load(Ordering::Acquire) {
                 return Err(Failed::RolledBack);
             }
-            work(&mut connection).await
+            work(&mut connection).await.map_err(classified)
         })
         .await
         .unwrap_or(Err(Failed::RolledBack))
     }
 }
 
-/// A commit under way. Dropped in the middle it has left half of a change set behind, so nothing may become of the
-/// transaction.
+/// A commit in progress. If it is dropped, part of a change set may be written, so the transaction must not be
+/// committed.
 struct HalfDone<'l>(&'l AtomicBool);
 
 impl HalfDone<'_> {
@@ -238,7 +240,7 @@ macro_rules! lent {
 pub(super) use lent;
 
 impl SqliteTransaction {
-    /// Applies a change set inside the transaction, in a savepoint of its own.
+    /// Applies a change set inside the transaction, in its own savepoint.
     pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let change = change.clone().by_clock_of_storage(self.clock.now());
         let applied = self

@@ -1,5 +1,5 @@
-//! The storage port, written once for both: the storage by itself, and bound to a host's transaction. They differ in which
-//! connection a read runs on, and in how a change set is applied.
+//! The storage port for [`SqliteStorage`] and [`SqliteTransaction`]. They differ in the connection of a read, and in
+//! how a change set is applied.
 
 use async_trait::async_trait;
 use serront_core::audit::AuditRecord;
@@ -28,9 +28,9 @@ use serront_core::receipt::Digest256;
 use serront_core::text::Slug;
 
 use super::bound::{SqliteTransaction, lent};
-use super::{SqliteStorage, money, pooled, read};
+use super::{SqliteStorage, funds, pooled, read};
 
-/// What was kept under a key counts until its end by the storage's clock.
+/// Drops an outcome that has expired by the storage's clock.
 fn forget_ended(clock: &dyn Clock, kept: Option<&mut Option<Kept>>) {
     if let Some(kept) = kept {
         kept.take_if(|kept| kept.until <= clock.now());
@@ -158,7 +158,7 @@ macro_rules! storage {
             }
 
             async fn balance(&self, account_id: AccountId) -> Result<Vec<CodeTotals>, PortError> {
-                $read!(self, |connection| money::balance(connection, account_id))
+                $read!(self, |connection| funds::balance(connection, account_id))
             }
 
             async fn entries(
@@ -168,7 +168,7 @@ macro_rules! storage {
                 after: Option<EntryPosition>,
                 limit: Limit,
             ) -> Result<Page<LedgerEntry>, PortError> {
-                $read!(self, |connection| money::entries(connection, account_id, filter, after, limit))
+                $read!(self, |connection| funds::entries(connection, account_id, filter, after, limit))
             }
 
             async fn exceptions(
@@ -178,7 +178,7 @@ macro_rules! storage {
                 after: Option<ExceptionPosition>,
                 limit: Limit,
             ) -> Result<Page<PaymentException>, PortError> {
-                $read!(self, |connection| money::exceptions(connection, account_id, status, after, limit))
+                $read!(self, |connection| funds::exceptions(connection, account_id, status, after, limit))
             }
 
             async fn exception(
@@ -188,7 +188,7 @@ macro_rules! storage {
                 key: Option<Scope>,
             ) -> Result<Option<ExceptionSnapshot>, PortError> {
                 {
-                    let mut found = $read!(self, |connection| money::exception(connection, account_id, id, key))?;
+                    let mut found = $read!(self, |connection| funds::exception(connection, account_id, id, key))?;
                     forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
                     Ok(found)
                 }
@@ -204,7 +204,7 @@ macro_rules! storage {
                 key: Option<Scope>,
             ) -> Result<Option<FundsSnapshot>, PortError> {
                 {
-                    let mut found = $read!(self, |connection| money::funds(connection, account_id, key))?;
+                    let mut found = $read!(self, |connection| funds::funds(connection, account_id, key))?;
                     forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
                     Ok(found)
                 }
@@ -212,7 +212,7 @@ macro_rules! storage {
 
             async fn payout(&self, key: PayoutKey, scope: Option<Scope>) -> Result<Option<PayoutSnapshot>, PortError> {
                 {
-                    let mut found = $read!(self, |connection| money::payout(connection, key, scope))?;
+                    let mut found = $read!(self, |connection| funds::payout(connection, key, scope))?;
                     forget_ended(self.clock(), found.as_mut().map(|found| &mut found.kept));
                     Ok(found)
                 }
@@ -225,11 +225,11 @@ macro_rules! storage {
                 after: Option<PayoutPosition>,
                 limit: Limit,
             ) -> Result<Page<Payout>, PortError> {
-                $read!(self, |connection| money::payouts(connection, account_id, status, after, limit))
+                $read!(self, |connection| funds::payouts(connection, account_id, status, after, limit))
             }
 
             async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, PortError> {
-                $read!(self, |connection| money::payout_audit(connection, account_id, id))
+                $read!(self, |connection| funds::payout_audit(connection, account_id, id))
             }
 
             async fn adjustment(
@@ -237,7 +237,7 @@ macro_rules! storage {
                 account_id: AccountId,
                 key: &AdjustmentKey,
             ) -> Result<Option<Adjustment>, PortError> {
-                $read!(self, |connection| money::adjustment(connection, account_id, key))
+                $read!(self, |connection| funds::adjustment(connection, account_id, key))
             }
 
             async fn commit(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
