@@ -11,13 +11,11 @@ use serront_core::forward_port;
 use serront_core::online::inbox::InboxStatus;
 use serront_core::orders::order::WorkCounts;
 use serront_core::policy::Policy;
-use serront_core::ports::NoKeys;
-use serront_core::ports::{Clock, OrderReads, PortError, WorkStorage};
+use serront_core::ports::{Clock, NoKeys, OrderReads, PortError, WorkStorage};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::version::Version;
 use serront_core::service::{Commands, Environment};
-use serront_core::snapshots::OrderFilter;
-use serront_core::snapshots::{OrderKey, OrderSnapshot};
+use serront_core::snapshots::{OrderFilter, OrderKey, OrderSnapshot};
 use serront_core::work::fold::Folder;
 use tokio::sync::oneshot;
 

@@ -19,8 +19,7 @@ use serront_core::ports::{
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::page::Limit;
 use serront_core::service::Failure;
-use serront_core::snapshots::OrderFilter;
-use serront_core::snapshots::OrderKey;
+use serront_core::snapshots::{OrderFilter, OrderKey};
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{Cluster, fresh_schema, server_url};
 use serront_testkit::proxy::Proxy;

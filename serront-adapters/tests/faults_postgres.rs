@@ -22,8 +22,7 @@ use serront_core::ports::{
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
-use serront_core::snapshots::OrderFilter;
-use serront_core::snapshots::{OrderKey, OrderSnapshot};
+use serront_core::snapshots::{OrderFilter, OrderKey, OrderSnapshot};
 use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{Cluster, fresh_schema, server_url};
 use serront_testkit::proxy::{Moment, Proxy};

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serront_adapters::plugipay::{PlugipayClient, PlugipaySetupError};
 use serront_core::funds::fee::FeeRate;
-use serront_core::online::plugipay::{self, Minted, Observation, Returns};
-use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::online::plugipay::{
+    self, Minted, Observation, PlugipayAnswer, PlugipayCall, PlugipayMethod, Returns,
+};
 use serront_core::ports::{Clock as _, Plugipay as _, PortError};
 use serront_core::primitives::provider::{MerchantId, SessionId};
 use serront_core::primitives::time::Timestamp;

@@ -6,8 +6,7 @@
 //! the reason for the few files about which a browser and this library disagree.
 #![allow(clippy::expect_used, reason = "test support: a picture that is not as expected ends the test")]
 
-use serront_core::primitives::image::RECEIPT_PIXELS_MAX;
-use serront_core::primitives::image::{ImageFault, ImageType};
+use serront_core::primitives::image::{ImageFault, ImageType, RECEIPT_PIXELS_MAX};
 
 /// A JPEG with one scan.
 pub const BASELINE_JPEG: &[u8] = include_bytes!("receipts/baseline.jpg");

@@ -22,8 +22,7 @@ use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;
 use serront_core::primitives::tier::Tier;
 use serront_core::service::Failure;
-use serront_core::snapshots::EntryFilter;
-use serront_core::snapshots::PayoutKey;
+use serront_core::snapshots::{EntryFilter, PayoutKey};
 use serront_core::views::PayoutView;
 use serront_testkit::world::{World, host};
 

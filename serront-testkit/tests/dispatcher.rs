@@ -16,8 +16,7 @@ use serront_core::ports::{
 };
 use serront_core::primitives::ids::SubscriptionId;
 use serront_core::primitives::page::Limit;
-use serront_core::snapshots::DeliveryFilter;
-use serront_core::snapshots::{Due, OrderKey};
+use serront_core::snapshots::{DeliveryFilter, Due, OrderKey};
 use serront_core::views::{DeliveryView, NewSubscriptionView};
 use serront_core::webhooks::event::EventType;
 use serront_core::webhooks::signature;

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use serront_core::decide::OrderPatch;
 use serront_core::orders::mail::{BuiltInTemplates, ConfirmedBy, Mail, MailMessage, PaymentConfirmed, render};
-use serront_core::orders::order::PricingType;
-use serront_core::orders::order::{Language, OrderInput, OrderNumber, WorkStatus};
+use serront_core::orders::order::{Language, OrderInput, OrderNumber, PricingType, WorkStatus};
 use serront_core::primitives::money::Rupiah;
 use serront_core::primitives::text::EmailAddress;
 use serront_core::shop::catalog::{PackageInput, ServiceInput};

@@ -20,8 +20,7 @@ use serront_core::primitives::provider::SessionId;
 use serront_core::primitives::rejection::Code;
 use serront_core::primitives::tier::Tier;
 use serront_core::service::Failure;
-use serront_core::snapshots::EntryFilter;
-use serront_core::snapshots::OrderKey;
+use serront_core::snapshots::{EntryFilter, OrderKey};
 use serront_testkit::sandbox::{Notification, Route, Sandbox, SandboxStatus, Trouble};
 use serront_testkit::world::{Placed, Seller, World, host, storefront_input};
 

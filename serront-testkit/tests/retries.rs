@@ -11,8 +11,7 @@ use serront_core::ports::{AccountReads, Clock, Ids, OperatorReads, PortErrorKind
 use serront_core::primitives::ids::{DeliveryId, SubscriptionId};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;
-use serront_core::snapshots::AccountSnapshot;
-use serront_core::snapshots::DeliveryFilter;
+use serront_core::snapshots::{AccountSnapshot, DeliveryFilter};
 use serront_core::views::DeliveryView;
 use serront_core::webhooks::event::EventType;
 use serront_core::webhooks::subscription::SubscriptionInput;

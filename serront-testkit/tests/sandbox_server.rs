@@ -5,13 +5,11 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use serront_core::online::plugipay::{EVENTS, authorization};
-use serront_core::online::plugipay::{PlugipayCall, PlugipayMethod};
+use serront_core::online::plugipay::{EVENTS, PlugipayCall, PlugipayMethod, authorization};
 use serront_core::ports::Clock as _;
 use serront_core::primitives::time::Timestamp;
 use serront_core::webhooks::signature;

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_testkit::postgres::fresh_schema;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Executor as _, Row as _};
-
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use tokio::sync::oneshot;
 
 use crate::fill::{self, Columns, Dialect};

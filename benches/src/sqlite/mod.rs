@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use serront_adapters::sqlite::SqliteStorage;
 use serront_adapters::system::SystemClock;
-
 use tokio::sync::oneshot;
 
 use crate::fill::{self, Columns, Dialect};

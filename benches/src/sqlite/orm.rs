@@ -5,11 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::AssertSqlSafe;
-use sqlx::Row as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::hand::page_seen;
 use crate::hand::{Confirmation, Counts, SHOWN, Seen, Shown, order_columns, shown, shown_columns, write_confirmation};

@@ -14,8 +14,7 @@ use serront_adapters::sqlite::{SqliteOptions, SqliteStorage};
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_adapters::webhooks::{HttpSink, Targets};
 use serront_core::policy::Policy;
-use serront_core::ports::NoKeys;
-use serront_core::ports::{Clock, Mailer, Plugipay, WorkStorage};
+use serront_core::ports::{Clock, Mailer, NoKeys, Plugipay, WorkStorage};
 use serront_core::service::{Commands, Environment, Failure};
 use serront_host::{Ports, SessionKey};
 

@@ -10,7 +10,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-
 use std::time::Duration;
 
 use in_process::{Ask, HOOK, House, NOTIFIED, PANIC, Reply, ask, but, buyers_order, payout, service, storefront};

@@ -19,8 +19,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use serront_core::accounts::sealed::SecretHolder;
 use serront_core::ports::{PortError, Sealer};
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::digest::{hex, unhex};
+use serront_core::primitives::digest::{Digest256, hex, unhex};
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;

@@ -1,9 +1,8 @@
 //! Failures, their meaning for the caller, and their texts.
 
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use chrono::{DateTime, Utc};
 use serront_core::online::plugipay::PlugipayMethod;

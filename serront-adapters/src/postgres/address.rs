@@ -1,11 +1,11 @@
-//! The address of a PostgreSQL server, or of several of which one is wanted, as libpq writes it.
+//! Parses the address of one or several PostgreSQL servers, in libpq's syntax.
 //!
 //! ```text
 //! postgres://user:password@one:5432,two:5433/database?target_session_attrs=read-write
 //! postgres:///database?host=one,two&port=5432,5433
 //! ```
 //!
-//! The driver knows one host in an address, so each host gets an address here that is otherwise the same.
+//! The driver accepts one host in an address, so each host gets its own address, which is otherwise the same.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ use url::Url;
 pub enum TargetSession {
     /// The first one that answers.
     Any,
-    /// The first one that answers and takes writes.
+    /// The first one that answers and accepts writes.
     ReadWrite,
 }
 
-/// What an address says.
+/// A parsed address.
 #[derive(Debug)]
 pub(super) struct Address {
     /// At least one, in the order in which they are tried.
     pub(super) servers: Vec<PgConnectOptions>,
     pub(super) target: TargetSession,
-    /// How long one server may take to let us in.
+    /// Time limit of connecting to one server.
     pub(super) connect_time_max: Option<Duration>,
 }
 
@@ -64,7 +64,7 @@ fn authority(authority: &str) -> Result<(&str, Hosts), PortError> {
     Ok((user, hosts))
 }
 
-/// The parameters that are not ours to read, and what ours say.
+/// Separates this library's parameters from the driver's.
 #[derive(Default)]
 struct Parameters {
     others: Vec<(String, String)>,
@@ -91,7 +91,7 @@ fn parameters(url: &Url) -> Result<Parameters, PortError> {
             "connect_timeout" => {
                 let seconds: i64 =
                     value.parse().map_err(|_| refused("connect_timeout has to be a number of seconds"))?;
-                // As libpq: none or less is no limit of the address.
+                // As in libpq, 0 or less is no limit.
                 let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
                 parameters.connect_time_max = seconds.map(Duration::from_secs);
             }
@@ -101,7 +101,7 @@ fn parameters(url: &Url) -> Result<Parameters, PortError> {
     Ok(parameters)
 }
 
-/// Reads an address. Its text is in no error, for it may hold a password.
+/// Parses an address. Errors do not repeat its text, which may have a password.
 pub(super) fn read(address: &str) -> Result<Address, PortError> {
     let no_address = || refused(NO_ADDRESS);
     let (scheme, rest) = address.split_once("://").ok_or_else(no_address)?;
@@ -111,7 +111,7 @@ pub(super) fn read(address: &str) -> Result<Address, PortError> {
     let ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (before, after) = rest.split_at_checked(ends).ok_or_else(no_address)?;
     let (user, mut hosts) = authority(before)?;
-    // With one host for all of them, which each server's own then replaces.
+    // With a placeholder host, which each server's host replaces.
     let mut plain = Url::parse(&format!("{scheme}://{user}localhost{after}")).map_err(|_| no_address())?;
     let parameters = parameters(&plain)?;
     plain.set_query(None);
@@ -148,7 +148,7 @@ pub(super) fn read(address: &str) -> Result<Address, PortError> {
         }
         servers.push(PgConnectOptions::from_url(&url).map_err(|_| no_address())?);
     }
-    // One server is taken as it is: there is no other. Of several, one that takes no writes is of no use to a storage.
+    // A single server is accepted in any state. Of several, the storage needs one that accepts writes.
     let target = if servers.len() > 1 { TargetSession::ReadWrite } else { TargetSession::Any };
     Ok(Address { servers, target: parameters.target.unwrap_or(target), connect_time_max: parameters.connect_time_max })
 }

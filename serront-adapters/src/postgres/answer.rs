@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! sent ─▶ answered
-//!      └▶ 2 s of silence ─▶ another connection asks what the session does ─▶ works: wait on, and ask again later
-//!                                                                        ├▶ waits, and did before: the answer is lost
-//!                                                                        └▶ unknown: wait on
+//!      └▶ 2 s of silence ─▶ another connection asks what the session does ─▶ works: wait, and ask again later
+//!                                                                        ├▶ idle, and was before: the answer is lost
+//!                                                                        └▶ unknown: wait
 //! ```
 //!
-//! Networks drop connections without a word: a firewall that forgot an idle one, a machine that lost its power. The driver
-//! sets no keepalives on its sockets, and a statement may rightly take long. So the server is asked.
+//! Networks drop connections silently: a firewall forgets an idle one, or a machine loses power. The driver sets no
+//! keepalives on its sockets, and a long statement may be working. So another connection asks the server.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -18,22 +18,22 @@ use tokio::time::{Instant, timeout};
 
 use super::servers::{Doing, Servers, Session};
 
-/// After how much silence the server is asked. A storage's statement takes milliseconds.
+/// The silence after which the server is asked. Most statements take milliseconds.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// How much later an answer is taken for lost that the server has given: it may be on its way.
+/// How long an answer that the server has sent may take to arrive before it is considered lost.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Silence {
-    /// The server has given it, or never saw the question: it can be asked again now, on another connection.
+    /// The server has sent it, or never received the statement: it can be sent again now, on another connection.
     Lost,
-    /// It took too long; asked again, it would take as long.
+    /// The time limit has passed; another try would take as long.
     TooLong,
 }
 
-/// Waits for an answer, for a bounded time, and as long as the server works on it.
+/// Waits for an answer while the server works on it, up to a time limit.
 pub(super) async fn wait<T>(
     servers: &Servers,
     session: &Session,
@@ -50,7 +50,7 @@ pub(super) async fn wait<T>(
             return Ok(done);
         }
         let mut asking = pin!(timeout(left(time_max), servers.doing(session)));
-        // The answer may come while the question is under way.
+        // The answer may arrive during the question.
         let asked = std::future::poll_fn(|context| match work.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
             Poll::Pending => asking.as_mut().poll(context).map(Err),
@@ -66,7 +66,7 @@ pub(super) async fn wait<T>(
         if idle && before.as_ref() == Some(&doing) {
             return Err(Silence::Lost);
         }
-        // Less and less often, where it is the server that takes long.
+        // Asks less and less often while the server works.
         pause = if idle { ON_ITS_WAY } else { pause.max(SILENCE).saturating_mul(2) };
         before = Some(doing);
     }

@@ -1,4 +1,4 @@
-//! Which change sets can share a statement: those that contradict each other in nothing.
+//! Chooses change sets that can share a statement: those that do not write what another one reads or writes.
 
 use std::collections::HashSet;
 
@@ -27,14 +27,14 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes a change set in, if it contradicts nothing that is in already.
+    /// Adds a change set if it is compatible with those added before.
     pub(super) fn admit(&mut self, change: &ChangeSet) -> bool {
         let account = change.account_id;
         let mut guarded = Vec::new();
         let mut written = vec![Touched::Set(change.id)];
         for guard in &change.guards {
             match guard {
-                // A row that is locked by somebody else would look as if it was not there.
+                // A row that another transaction has locked would seem absent.
                 Guard::Exact { version: Version::ABSENT, .. } => return false,
                 Guard::Exact { row, .. } => guarded.push(Touched::Row(account, row.clone())),
                 Guard::ServicesBelow(_) => written.push(Touched::Services(account)),
@@ -42,50 +42,19 @@ impl Batch {
             }
         }
         for write in &change.writes {
-            match write {
-                Write::UpdateAccount(_) | Write::InsertAccount(_) => written.push(Touched::Row(account, Row::Account)),
-                Write::PutStorefront(_) => written.push(Touched::Row(account, Row::Storefront)),
-                Write::PutService(service) => written.push(Touched::Row(account, Row::Service(service.id))),
-                Write::DeleteService(id) => written.push(Touched::Row(account, Row::Service(*id))),
-                Write::UpdateOrder { id, .. } | Write::RotateToken { id, .. } => {
-                    written.push(Touched::Row(account, Row::Order(*id)));
-                }
-                Write::UpdatePayment { order_id, .. } => written.push(Touched::Row(account, Row::Order(*order_id))),
-                Write::UpdateSubscription(id, _)
-                | Write::DeleteSubscription(id)
-                | Write::RotateSecret { id, .. }
-                | Write::ResealSecrets { id, .. } => {
-                    written.push(Touched::Row(account, Row::Subscription(*id)));
-                }
-                Write::PutSession(name) => written.push(Touched::Row(account, Row::Session(name.id.clone()))),
-                Write::PutProvisioning(_) => written.push(Touched::Row(account, Row::Provisioning)),
-                Write::UpdateException(id, _) => written.push(Touched::Row(account, Row::Exception(*id))),
-                Write::PutFunds(_) => written.push(Touched::Row(account, Row::Funds)),
-                Write::PutBankAccount(_) => written.push(Touched::Row(account, Row::BankAccount)),
-                Write::UpdatePayout(id, _) => written.push(Touched::Row(account, Row::Payout(*id))),
-                // As the claim that goes with its insertion.
-                Write::UpdateInbox(id, _) => {
-                    written.push(Touched::Name(Some(account), ClaimName::ProviderEvent(id.clone())));
-                }
-                Write::Requeue(id) | Write::Discard(Discard { effect_id: id, .. }) => {
-                    written.push(Touched::Effect(account, *id))
-                }
-                // Two deletions of one key release the same name; a checkout goes with a write of its order, and what is given
-                // up with one of its subscription.
-                Write::InsertOrder(..)
-                | Write::InsertKey(_)
-                | Write::DeleteKey(_)
-                | Write::InsertSubscription(..)
-                | Write::AppendAudit(_)
-                | Write::InsertCheckout(_)
-                | Write::UpdateCheckout { .. }
-                | Write::Post(_)
-                | Write::InsertException(_)
-                | Write::InsertInbox(_)
-                | Write::InsertPayout(_)
-                | Write::AppendPayoutAudit(_)
-                | Write::InsertAdjustment(_)
-                | Write::GiveUpDeliveries(_) => {}
+            let Ok(row) = change.written_row(write) else { return false };
+            written.extend(row.map(|(row, _)| Touched::Row(account, row)));
+            // Of the others, two deletions of one key release the same name; a checkout is written with its order, and
+            // deliveries are given up with their subscription.
+            if let Write::UpdatePayment { order_id, .. } = write {
+                written.push(Touched::Row(account, Row::Order(*order_id)));
+            }
+            if let Write::UpdateInbox(id, _) = write {
+                // As the claim that is made when it is inserted.
+                written.push(Touched::Name(Some(account), ClaimName::ProviderEvent(id.clone())));
+            }
+            if let Write::Requeue(id) | Write::Discard(Discard { effect_id: id, .. }) = write {
+                written.push(Touched::Effect(account, *id));
             }
         }
         for name in change.releases.iter().chain(change.claims.iter().map(|claim| &claim.name)) {

@@ -1,4 +1,4 @@
-//! The books, added up by the server in pieces: blocks of the table, in the order in which they lie on the disk.
+//! Adds up the books in pieces: ranges of blocks of the table.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use serront_core::primitives::ids::AccountId;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::read::Query;
+use crate::sql::books::{funds_statement, piece_statement, take_funds, take_piece, take_totals, totals_statement};
+use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
-use crate::sql::money::{funds_statement, piece_statement, take_funds, take_piece, take_totals, totals_statement};
-use crate::sql::rows::Cells as _;
 
-/// How many blocks a piece has: about a hundred thousand entries.
+/// Blocks in one piece: about 100,000 entries.
 const BLOCKS: i64 = 2_048;
 
-/// A statement's rows, if the server answers in time: the whole may take long, a piece may not.
+/// The rows of a statement within a time limit, which applies to a piece and not to the whole.
 async fn rows(connection: &mut PgConnection, query: Query, time_max: Duration) -> Result<Vec<PgRow>, Failed> {
     tokio::time::timeout(time_max, query.all(connection)).await.unwrap_or(Err(Failed::Lost))
 }
 
-/// Hands the books to a verification, inside a transaction that sees one snapshot.
+/// Reads the books for a verification, inside a transaction that sees one snapshot.
 pub(super) async fn books(
     connection: &mut PgConnection,
     (schema, answer_time_max): (&str, Duration),
@@ -28,13 +28,13 @@ pub(super) async fn books(
 ) -> Result<(), Failed> {
     let condition = if account.is_some() { "account_id = $1" } else { "$1::text IS NULL" };
     let account = account.map(|account| account.to_string());
-    // The first statement takes the snapshot; blocks that are added later hold nothing that it sees.
+    // The first statement takes the snapshot, which sees no rows in blocks that are added later.
     let sql = "SELECT pg_relation_size(c.oid) / current_setting('block_size')::int8 AS blocks, \
                greatest(c.reltuples, 0)::int8 AS entries FROM pg_class c WHERE c.oid = to_regclass('@.ledger_entries')";
     let size = rows(connection, Query::new(schema, sql), answer_time_max).await?;
     let size = size.first().ok_or(Failed::Unreadable("ledger_entries"))?;
     let blocks = size.int("blocks")?;
-    // What the server's statistics know; before they know anything, about what fits.
+    // From the server's statistics; before there are any, as many as fit.
     let expected = match size.int("entries")? {
         0 => blocks.saturating_mul(40),
         entries => entries,

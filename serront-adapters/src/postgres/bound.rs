@@ -66,7 +66,7 @@ macro_rules! inside {
     ($self:expr, |$connection:ident, $schema:ident| $read:expr) => {{
         let mut locked = $self.entered().await?;
         let ($connection, $schema) = (&mut **locked, $self.schema);
-        $read.await
+        $read.await.map_err($crate::postgres::error::classified)
     }};
 }
 pub(super) use inside;
@@ -82,7 +82,7 @@ impl BoundPostgres<'_> {
 }
 
 impl<'t> BoundPostgres<'t> {
-    /// The storage's time, as an expression for a statement.
+    /// The storage's time, as an SQL expression.
     pub(super) fn now_sql(&self) -> Cow<'static, str> {
         clock::now_sql(self.clock.as_ref())
     }
@@ -113,13 +113,13 @@ async fn apply(connection: &mut PgConnection, place: (&str, &str), change: &Chan
     let _ = run(connection, "RELEASE SAVEPOINT serront").await;
     Err(match refusal {
         Refusal::Raced => CommitError::Conflict,
-        Refusal::Failed(Failed::Engine(error)) if error::is_victim(&error) => CommitError::Conflict,
+        Refusal::Failed(Failed::Engine(error, _)) if error::is_victim(&error) => CommitError::Conflict,
         // The host had not committed, so the change set certainly did not land.
         Refusal::Failed(Failed::Lost) => Failed::RolledBack.into(),
-        Refusal::Failed(failed) => failed.into(),
+        Refusal::Failed(failed) => error::classified(failed).into(),
     })
 }
 
 async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(), Failed> {
-    Ok(sqlx::query(statement).execute(connection).await.map(drop)?)
+    sqlx::query(statement).execute(connection).await.map(drop).map_err(|failed| error::classified(failed.into()))
 }

@@ -1,13 +1,13 @@
-//! Coalescing: callers that come while others are at work share the next round trip.
+//! Coalescing: calls that arrive during a round trip share the next one.
 //!
 //! ```text
-//! nobody is at work ─▶ go at once, alone ───────┐
-//! somebody is       ─▶ queue ─▶ whoever ends takes the queue, together, in a task of its own
-//!                            └─▶ a second round beside the first, if the queue is long or the first is slow
+//! no round in progress ─▶ run alone, immediately ─┐
+//! otherwise            ─▶ queue ─▶ the end of a round starts the next one with the queue, in a new task
+//!                               └─▶ a parallel round, if the queue is long or the first round is slow
 //! ```
 //!
-//! A lone caller waits for nobody and changes no thread. A caller that goes away in the middle strands nobody: giving its
-//! slot back is what starts the next round. It is a queue in memory, not a scheduler: it knows no fairness but order.
+//! A single caller does not wait and does not change threads. If a caller is cancelled, dropping its slot starts the
+//! next round, so the others do not wait forever. The queue is in memory and first in, first out.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,54 +19,53 @@ use tokio::sync::oneshot;
 /// Most jobs in one round: bounds the size of a statement and how long its first job waits.
 const ROUND_MAX: usize = 256;
 
-/// How many jobs waiting are reason enough for a second round beside the first: a smaller one would only take the first one's
-/// company away.
+/// The number of queued jobs that starts a parallel round. With fewer, the next round would only be smaller.
 const FULL: usize = 64;
 
-/// How many rounds there are at once while they come quickly: two, so that the server works while one's answers are read.
+/// Most parallel rounds while they are fast: two, so that the server works while answers are read.
 const ROUNDS_FULL: usize = 2;
 
-/// After which time the others go round a round that is still under way.
+/// The time after which a round is slow, and queued jobs start another.
 const SLOW: Duration = Duration::from_millis(20);
 
-/// Most rounds at once.
+/// Most parallel rounds.
 const ROUNDS_MAX: usize = 4;
 
-/// Jobs that can be done together.
+/// Jobs that can share a round trip.
 #[async_trait]
 pub(super) trait Together: Sized + Send + Sync + 'static {
     type Job: Send + 'static;
     type Answer: Send + 'static;
 
-    /// Does all of them and answers each. What has to wait for others it leaves to a task of its own.
+    /// Does all jobs and answers each. Jobs that would wait for a lock are moved to a task.
     async fn together(&self, round: Vec<Waiting<Self>>);
 }
 
-/// A job and who waits for its answer.
+/// A job, and the sender of its answer.
 pub(super) type Waiting<W> = (<W as Together>::Job, oneshot::Sender<<W as Together>::Answer>);
 
 struct Queue<W: Together> {
-    /// How many rounds are under way.
+    /// Rounds in progress.
     rounds: usize,
-    /// When the last of them began.
+    /// When the latest round began.
     began: Instant,
     waiting: Vec<Waiting<W>>,
 }
 
-/// The rounds under way and the queue behind them.
+/// The rounds in progress and the queue.
 pub(super) struct Coalescer<W: Together> {
     work: Arc<W>,
     queue: Mutex<Queue<W>>,
     runtime: Handle,
 }
 
-/// A place at work. Dropping it lets the queue go on.
+/// A round in progress. Dropping it starts the next one.
 pub(super) struct Slot<W: Together>(Arc<Coalescer<W>>);
 
 pub(super) enum Entry<W: Together> {
-    /// Go at once, alone, and drop the slot afterwards.
+    /// Run alone now, and drop the slot afterwards.
     Alone(Slot<W>),
-    /// Others do it; the answer comes here.
+    /// The job is queued; its answer arrives here.
     Queued(oneshot::Receiver<W::Answer>),
 }
 
@@ -80,7 +79,7 @@ impl<W: Together> Coalescer<W> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a lone caller go, or queues its job.
+    /// Lets a single caller run, or queues its job.
     pub(super) fn enter(self: &Arc<Self>, job: impl FnOnce() -> W::Job) -> Entry<W> {
         let mut queue = self.queue();
         if queue.rounds == 0 {
@@ -95,7 +94,7 @@ impl<W: Together> Coalescer<W> {
         if full || slow {
             queue.rounds += 1;
             drop(queue);
-            // Giving a slot back is what starts a round.
+            // Dropping a slot starts a round.
             drop(Slot(Arc::clone(self)));
         }
         Entry::Queued(answer)
@@ -116,7 +115,7 @@ impl<W: Together> Drop for Slot<W> {
         let slot = Self(Arc::clone(&self.0));
         self.0.runtime.spawn(async move {
             slot.0.work.together(round).await;
-            // Dropped last: the next round begins here.
+            // Dropped last, because it starts the next round.
             drop(slot);
         });
     }

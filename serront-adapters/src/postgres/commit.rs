@@ -1,56 +1,56 @@
-//! Applying change sets: one statement, one round trip, for one change set or for many.
+//! Applies one or many change sets in one statement and one round trip.
 //!
 //! ```text
 //! sets ─▶ landed? ─▶ lock guarded rows ─▶ failed? ─▶ taken? ─▶ good ─▶ writes ─▶ a status for each
 //! ```
 //!
 //! The lock order is: service counts, accounts, storefronts, services, orders, subscriptions, sessions, provisioning,
-//! exceptions, payouts, bank accounts, funds, keys, effects, errands, released names, each by key; then order numbers by
-//! account. Nothing raises but a bug and a race on a unique constraint; whoever meets one of these gets the statement rolled
-//! back, whole.
+//! exceptions, payouts, bank accounts, funds, keys, effects, errands, released names, each by key; then order numbers
+//! by account. Only a bug or a race on a unique constraint raises an error, which rolls back the whole statement.
 //!
-//! A statement sees one snapshot, taken before it waited for a lock: a guard is compared with the locked row, which is
-//! always the latest, but what landed meanwhile is found only by the look at `change_sets` that follows a conflict.
+//! A statement sees one snapshot, taken before it waited for locks. A guard is compared with the locked row, which is
+//! the latest version. But a change set that landed after the snapshot is found only by reading `change_sets` again
+//! after a conflict.
 
 use std::time::Duration;
 
 use serront_core::changes::change::{ChangeSet, Committed, Duplicate};
-use serront_core::orders::order::OrderNumber;
 use serront_core::ports::CommitError;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::error::of_write;
 use super::input::Input;
+use crate::sql::cells::Cells as _;
 use crate::sql::error::{Failed, unique_violation};
-use crate::sql::rows::{self, Cells as _};
+use crate::sql::rows;
 
-/// What became of one change set.
+/// The outcome of one change set.
 #[derive(Debug)]
 pub(super) enum Status {
     Committed(Committed),
     Conflict,
     Duplicate(Box<Duplicate>),
-    /// Somebody else holds a row that it guards, or it would have waited for another reason: it goes alone.
+    /// Another transaction has locked a row that it needs: it must be applied alone.
     Alone,
 }
 
-/// How a statement meets rows that somebody else has locked, and what shape it has for that.
+/// How many change sets a statement applies, and what it does about rows that others have locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// For many change sets: passes them over.
+    /// Many change sets; skips locked rows.
     Shared,
-    /// For one: passes them over.
+    /// One change set; skips locked rows.
     Alone,
-    /// For one: waits.
+    /// One change set; waits for locked rows.
     Waiting,
 }
 
-/// Applies change sets that contradict each other in nothing, in one statement. `now` is the storage's time, as an expression:
-/// due times and ends are moved by the difference between it and when each change set was decided.
-/// It waits for a lock for as long as `patience` says; without one, as long as the session does.
+/// Applies compatible change sets in one statement. `now` is the storage's time, as an SQL expression: due times and
+/// expiry times are moved by the difference between it and the time of each decision. `patience` limits the wait for
+/// each lock; without it, the session's limit applies.
 ///
-/// On any error nothing of it is done, unless the connection was lost.
+/// On an error nothing is changed, unless the connection was lost.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     (schema, now): (&str, &str),
@@ -58,7 +58,7 @@ pub(super) async fn apply(
     mode: Mode,
     patience: Option<Duration>,
 ) -> Result<Vec<Status>, Refusal> {
-    let mut input = Input::new();
+    let mut input = Input::default();
     for (n, change) in (0_i64..).zip(changes) {
         input.add(n, change)?;
     }
@@ -77,10 +77,7 @@ pub(super) async fn apply(
 }
 
 fn read(row: &PgRow, change: &ChangeSet) -> Result<Status, Failed> {
-    let number = match row.optional_int("number")? {
-        None => None,
-        Some(number) => Some(OrderNumber(u32::try_from(number).map_err(|_| Failed::Unreadable("number"))?)),
-    };
+    let number = rows::optional_number(row)?;
     if row.flag("landed")? {
         return Ok(Status::Committed(Committed { number }));
     }
@@ -95,10 +92,10 @@ fn read(row: &PgRow, change: &ChangeSet) -> Result<Status, Failed> {
     Ok(Status::Committed(Committed { number }))
 }
 
-/// Why a statement did not run.
+/// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// A unique constraint, the last guard: whoever meets it reads and decides again, alone.
+    /// A unique constraint was violated, which is the last guard: each change set is tried again alone.
     Raced,
     Failed(Failed),
 }

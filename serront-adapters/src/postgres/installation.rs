@@ -1,4 +1,4 @@
-//! The installation's row.
+//! Reads and writes the installation's row.
 
 use serront_core::accounts::sealed::SealedSecret;
 use serront_core::primitives::ids::InstallationId;
@@ -18,7 +18,7 @@ pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<
     installation::row(&sqlx::query(at(schema, INSTALLATION)).fetch_one(connection).await?)
 }
 
-/// Writes the id unless there is one. The row is read by another statement, which sees the id that was first.
+/// Writes the id unless one exists. Another statement then reads the row, so that it sees an id that was written first.
 pub(super) async fn begin(
     connection: &mut PgConnection,
     schema: &str,

@@ -1,5 +1,5 @@
-//! The lock under which one process at a time applies migrations: the driver's own, so that hosts of every version wait for each
-//! other. Not for ever: whoever waits says so, and gives up.
+//! The lock under which one process at a time applies migrations. It is the driver's lock, so that hosts of all
+//! versions wait for each other. The wait is reported and has a time limit.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
 use super::PostgresOptions;
-use super::error::{busy, of_write};
+use super::error::{busy, classified, of_write};
 
-/// How long one try waits. After the first, the caller hears that it waits.
+/// How long one try waits. After the first, `on_migration_wait` is called.
 const TRY: Duration = Duration::from_secs(1);
 
-/// Takes the lock for as long as this connection lives.
+/// Takes the lock until this connection is closed.
 ///
-/// A process that stops while it has the lock loses it: its server ends a session that says nothing for
+/// A process that stops while it has the lock loses it: the server ends a session that is idle for
 /// [`PostgresOptions::idle_transaction_time_max`].
 pub(super) async fn take(connection: &mut PgConnection, options: &PostgresOptions) -> Result<(), PortError> {
     let idle = options.idle_transaction_time_max.as_millis();
@@ -25,7 +25,7 @@ pub(super) async fn take(connection: &mut PgConnection, options: &PostgresOption
     let mut said = false;
     loop {
         let left = options.migration_wait_max.saturating_sub(began.elapsed());
-        // None at all would be no bound.
+        // 0 would mean no limit.
         let patience = left.min(TRY).as_millis().max(1);
         run(
             connection,
@@ -54,8 +54,8 @@ pub(super) async fn take(connection: &mut PgConnection, options: &PostgresOption
     }
 }
 
-/// Applies what is pending. A table that somebody has locked is waited for in short tries: what waits for a lock holds up everybody
-/// who comes after it.
+/// Applies pending migrations. It waits for a locked table in short tries, because a statement that waits for a lock
+/// blocks all later ones.
 pub(super) async fn apply(
     migrator: &Migrator,
     connection: &mut PgConnection,
@@ -65,7 +65,7 @@ pub(super) async fn apply(
     let mut said = false;
     run(connection, &format!("SET lock_timeout = {}", TRY.as_millis())).await?;
     loop {
-        // What `run` takes is implemented for no borrowed connection in a future that changes threads.
+        // `run` does not accept a borrowed connection in a future that is `Send`.
         let error = match migrator.run_direct(None, connection, false).await {
             Ok(()) => return run(connection, "RESET lock_timeout").await,
             Err(error) => error,
@@ -96,5 +96,9 @@ fn cannot(error: &MigrateError) -> PortError {
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), PortError> {
-    Ok(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop).map_err(of_write)?)
+    Ok(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(|error| classified(of_write(error)))?)
 }

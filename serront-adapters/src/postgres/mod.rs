@@ -1,16 +1,16 @@
-//! Storage in PostgreSQL (15 or later): for several hosts, and for a team that has one already.
+//! Storage in PostgreSQL (15 or later), for several hosts or for a team that runs it already.
 //!
 //! ```text
-//! reads   ─▶ one statement each; concurrent ones of the hot kinds share it
-//! commits ─▶ one statement each, one round trip; concurrent ones share it, a failing one fails alone
+//! reads   ─▶ one statement each; concurrent ones of the frequent kinds share it
+//! commits ─▶ one statement each, one round trip; concurrent ones share it, each fails alone
 //! ```
 //!
-//! Everything is in one schema of the host's choice, and every statement names it, so that a host's own search path does
-//! not matter. Commits run at `READ COMMITTED`: what a decision relied on is compared with rows that the statement has
-//! locked, in the order that `commit.rs` documents.
+//! All tables are in one schema, which the host chooses. Every statement names it, so that the search path does not
+//! matter. Commits run at `READ COMMITTED`: guards are compared with rows that the statement has locked, in the order
+//! that `commit.rs` documents.
 //!
-//! What it does not do: it does not change the server's durability (`synchronous_commit` is the host's to set), and it
-//! keeps no transaction open between two statements.
+//! It does not change the server's durability (the host sets `synchronous_commit`), and it keeps no transaction open
+//! between two statements.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -28,7 +28,7 @@ use serront_core::primitives::page::{Limit, Page};
 use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
 use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::{OrderKey, OrderSnapshot, SessionSnapshot};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
@@ -37,15 +37,14 @@ mod answer;
 mod batch;
 mod books;
 mod bound;
-mod cells;
 mod clock;
 mod coalesce;
 mod commit;
 mod error;
+mod funds;
 mod input;
 mod installation;
 mod migration_lock;
-mod money;
 mod read;
 mod rewrite;
 mod servers;
@@ -59,37 +58,24 @@ mod work;
 
 pub use address::TargetSession;
 pub use bound::BoundPostgres;
-pub(crate) use error::{busy, passes};
 
 use crate::sql::connections::{Connections, Lease, Limits};
 use crate::sql::error::Failed;
+use crate::sql::migrations::{self, Step, migrations};
 use crate::sql::set_aside::{Found, Looks, Unread};
 use answer::Silence;
 use coalesce::{Coalescer, Entry};
-use error::Fate;
+use error::{Fate, classified};
 use servers::{Servers, Session};
 use together::{Commits, Keys, Merchants, Orders, Sent, Sessions};
 use waiting::Waiters;
 
-/// The schema, in the order of its versions. What has landed is never edited; a change is a new file, and it only adds, so
-/// that a host of the version before goes on working beside it.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
-    (1, "first", include_str!("migrations/0001_first.sql")),
-    (2, "online", include_str!("migrations/0002_online.sql")),
-    (3, "payouts", include_str!("migrations/0003_payouts.sql")),
-    (4, "given_up", include_str!("migrations/0004_given_up.sql")),
-    (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
-    (6, "outbox", include_str!("migrations/0006_outbox.sql")),
-    (7, "queues", include_str!("migrations/0007_queues.sql")),
-    (8, "slow", include_str!("migrations/0008_slow.sql")),
-    (9, "installation", include_str!("migrations/0009_installation.sql")),
-    (10, "set_aside", include_str!("migrations/0010_set_aside.sql")),
-    (11, "text", include_str!("migrations/0011_text.sql")),
-];
+/// Each only adds to the schema, so that a host of the previous version can run at the same time.
+const MIGRATIONS: &[Step] = &migrations!();
 
 /// The newest migration that this code knows.
 fn layout() -> i64 {
-    MIGRATIONS.map(|(version, _, _)| version).into_iter().max().unwrap_or(0)
+    migrations::layout(MIGRATIONS)
 }
 
 /// The schema if none is chosen.
@@ -98,43 +84,43 @@ pub const SCHEMA_DEFAULT: &str = "serront";
 /// How the storage is opened.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// Where the server is.
+    /// The address of the server.
     pub connect: PgConnectOptions,
-    /// Further servers, tried in this order where the first one does not answer or is not the wanted one.
+    /// Further servers, tried in this order if the first one does not answer or is not the wanted one.
     pub others: Vec<PgConnectOptions>,
     /// Which of these servers is wanted.
     pub target: TargetSession,
-    /// How long one server may take to let us in. Of several each has its share of
-    /// [`PostgresOptions::acquire_time_max`], if that is less.
+    /// Time limit of connecting to one server. With several servers, each has an equal share of
+    /// [`PostgresOptions::acquire_time_max`] if that is less.
     pub connect_time_max: Duration,
-    /// After how long an unused connection is closed: less than firewalls and load balancers keep one that is silent, which
-    /// is 4 to 6 minutes where they are hasty.
+    /// The idle time after which a connection is closed. Some firewalls and load balancers drop silent connections
+    /// after 4 to 6 minutes, so it is less than that.
     pub idle_time_max: Duration,
-    /// After how much idleness a connection is asked whether it is alive before it is used: one in regular use never is.
+    /// The idle time after which a connection is pinged before it is used. One in regular use is not.
     pub ask_after: Duration,
-    /// After how long a connection is closed and another one opened, so that they follow when an address leads elsewhere.
+    /// The age at which a connection is replaced, so that connections follow a changed address.
     pub lifetime_max: Duration,
-    /// The schema for everything; it is made if it is not there.
+    /// The schema of all tables. It is created if it does not exist.
     pub schema: String,
     /// Most connections at the same time.
     pub connections_max: u32,
-    /// How long a caller waits for a connection before it is told that the storage is busy.
+    /// How long a call waits for a connection before it fails as busy.
     pub acquire_time_max: Duration,
-    /// How long a commit waits for a row that somebody else has locked, as a rule a host's own transaction. It waits in memory, and
-    /// tries on a connection from time to time.
+    /// How long a commit waits for a row that another transaction has locked, usually a host's. It waits in memory, and
+    /// uses a connection only for short tries.
     pub lock_time_max: Duration,
-    /// How long one statement may take. The server stops it then; if nothing is heard of that either, for another
-    /// [`PostgresOptions::acquire_time_max`], the connection is given up.
+    /// Time limit of one statement, at which the server cancels it. If there is no answer for another
+    /// [`PostgresOptions::acquire_time_max`], the connection is dropped.
     pub statement_time_max: Duration,
-    /// How long one of the storage's transactions may stand still before the server ends it, so that a host that is frozen in
-    /// the middle of it holds nothing for longer. Less than a millisecond is no limit.
+    /// How long one of the storage's transactions may be idle before the server ends it, so that a frozen host does not
+    /// hold locks for longer. Less than a millisecond means no limit.
     pub idle_transaction_time_max: Duration,
-    /// How long [`PostgresStorage::open`] waits for a process that applies migrations, and how long its own migrations wait for
-    /// tables that somebody has locked.
+    /// How long [`PostgresStorage::open`] waits for a process that applies migrations, and how long its own migrations
+    /// wait for locked tables.
     pub migration_wait_max: Duration,
     /// Called when [`PostgresStorage::open`] has to wait for one of these.
     pub on_migration_wait: Option<Arc<dyn Fn() + Send + Sync>>,
-    /// The storage's own clock, for tests. `None`: the server's, which all hosts share.
+    /// The storage's clock, for tests. `None` means the server's, which all hosts share.
     pub clock: Option<Arc<dyn Clock>>,
 }
 
@@ -147,12 +133,12 @@ impl fmt::Debug for PostgresOptions {
 impl PostgresOptions {
     /// The server at this address, `postgres://user:password@host:port/database`, with this library's defaults.
     ///
-    /// Several servers are written as libpq does: `postgres://user@one:5432,two:5433/database`. Then the one that takes
-    /// writes is wanted, unless `target_session_attrs=any` says otherwise. `connect_timeout` is
+    /// Several servers are written in libpq's syntax: `postgres://user@one:5432,two:5433/database`. Then the one that
+    /// accepts writes is wanted, unless the address has `target_session_attrs=any`. `connect_timeout` is
     /// [`PostgresOptions::connect_time_max`], in seconds.
     ///
     /// # Errors
-    /// [`PortError`] if it is no such address. Its text is not repeated, for it may hold a password.
+    /// [`PortError`] if the address is invalid. The error does not repeat it, because it may have a password.
     pub fn at(url: &str) -> Result<Self, PortError> {
         let address = address::read(url)?;
         let mut servers = address.servers.into_iter();
@@ -164,9 +150,9 @@ impl PostgresOptions {
         Ok(options)
     }
 
-    /// With this library's defaults: schema `serront`, 16 connections, 5 s for a connection or a lock, 30 s for a
-    /// statement, 10 s for a transaction that stands still, 60 s for migrations by another process; a connection is closed
-    /// after 60 s of idleness or 30 min.
+    /// The defaults: schema `serront`, 16 connections, 5 s for a connection or a lock, 30 s for a statement, 10 s for
+    /// an idle transaction, 60 s for migrations by another process. A connection is closed after 60 s of idleness or at
+    /// 30 min of age.
     #[must_use]
     pub fn new(connect: PgConnectOptions) -> Self {
         Self {
@@ -207,28 +193,28 @@ impl fmt::Debug for PostgresStorage {
     }
 }
 
-/// What every statement needs.
+/// What all statements need.
 struct Base {
     connections: Connections<Servers>,
     /// The quoted schema and a dot.
     schema: String,
-    /// Those that wait for rows which somebody else has locked.
+    /// Change sets that wait for rows which another transaction has locked.
     waiters: Waiters,
     lock_time_max: Duration,
-    /// After which time a server that says nothing is given up.
+    /// The time limit of an answer.
     answer_time_max: Duration,
-    /// The storage's own clock; the server's if there is none.
+    /// `None` for the server's.
     clock: Option<Arc<dyn Clock>>,
 }
 
 impl Base {
-    /// The storage's time, as an expression for a statement.
+    /// The storage's time, as an SQL expression.
     fn now_sql(&self) -> Cow<'static, str> {
         clock::now_sql(self.clock.as_ref())
     }
 }
 
-/// A name that needs no escaping in quotes.
+/// Quotes a schema's name, which must not need escaping.
 fn quoted(schema: &str) -> Result<String, PortError> {
     let fits = (1..=63).contains(&schema.len())
         && schema.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
@@ -252,9 +238,9 @@ impl PostgresStorage {
         let schema = quoted(&options.schema)?;
         let millis = |duration: Duration| duration.as_millis().to_string();
         let ending = servers::settings(&[
-            // Nothing is waited for inside a transaction but the database: who takes longer is frozen or gone.
+            // Inside a transaction, a host waits only for the database. One that takes longer is frozen or has stopped.
             ("idle_in_transaction_session_timeout", &millis(options.idle_transaction_time_max)),
-            // The server's end of a connection that is dead closes within a minute.
+            // The server closes a dead connection within a minute.
             ("tcp_keepalives_idle", "30"),
             ("tcp_keepalives_interval", "10"),
             ("tcp_keepalives_count", "3"),
@@ -263,20 +249,20 @@ impl PostgresStorage {
         let limits = servers::settings(&[
             ("lock_timeout", &millis(options.lock_time_max)),
             ("statement_timeout", &millis(options.statement_time_max)),
-            // Every statement here is a few lookups by key: one plan fits all of its arguments, compiling it never
-            // pays, and a plan made while a table was empty must not scan it when it is full.
+            // Each statement is a few lookups by key. One plan fits all arguments, compilation costs more than it
+            // saves, and a plan that was made for an empty table must not scan a full one.
             ("plan_cache_mode", "force_generic_plan"),
             ("jit", "off"),
-            // Whatever the database's default is.
+            // Not the database's defaults.
             ("default_transaction_isolation", "read committed"),
             ("enable_seqscan", "off"),
         ]);
         let hosts: Vec<_> = std::iter::once(options.connect.clone())
             .chain(options.others.clone())
             .map(|host| {
-                // The statements are long, and their times are the host's to measure.
+                // The statements are long, and the host measures their times.
                 let host = host.application_name("serront").disable_statement_logging();
-                // One text for each shape of a commit.
+                // Each shape of a commit has its own text.
                 host.statement_cache_capacity(512)
             })
             .collect();
@@ -293,9 +279,9 @@ impl PostgresStorage {
             drain_max: options.statement_time_max.saturating_add(options.acquire_time_max),
         };
         let connections = Connections::new(servers, limits);
-        // They try on at most half of the connections.
+        // Waiting change sets try on at most half of the connections.
         let waiters = Waiters::new(usize::try_from(options.connections_max / 2).unwrap_or(1));
-        // As for the server, less than a millisecond is no limit.
+        // As on the server, less than a millisecond means no limit.
         let answer_time_max = match options.statement_time_max.as_millis() {
             0 => Duration::MAX,
             _ => options.statement_time_max.saturating_add(options.acquire_time_max),
@@ -314,23 +300,13 @@ impl PostgresStorage {
         })
     }
 
-    /// Closes the connections. What comes later is refused.
+    /// Closes the connections. Later calls fail.
     pub async fn close(&self) {
         self.base.connections.close().await;
     }
 }
 
-/// The migrations, in this schema.
-fn migrations(schema: &str) -> Vec<Migration> {
-    MIGRATIONS
-        .map(|(version, description, sql)| {
-            let sql = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.replace("@.", schema)));
-            Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql, false)
-        })
-        .to_vec()
-}
-
-/// Whether every migration is applied, as it is here. Looks and changes nothing.
+/// Whether all migrations are applied in this version. Changes nothing.
 async fn is_current(connection: &mut PgConnection, schema: &str) -> Result<bool, Failed> {
     let table = format!("{schema}_sqlx_migrations");
     let there = sqlx::query("SELECT to_regclass($1) IS NOT NULL AS there").bind(&table);
@@ -343,28 +319,28 @@ async fn is_current(connection: &mut PgConnection, schema: &str) -> Result<bool,
     for row in rows {
         applied.push((row.try_get::<i64, _>("version")?, row.try_get::<Vec<u8>, _>("checksum")?));
     }
-    Ok(migrations(schema).iter().all(|migration| {
+    Ok(migrations::in_schema(MIGRATIONS, schema).iter().all(|migration| {
         applied.iter().any(|(version, checksum)| *version == migration.version && *checksum == *migration.checksum)
     }))
 }
 
-/// Applies what is pending. Hosts that start at once wait for each other by an advisory lock; one of an older version
-/// finds migrations that it does not know, and leaves them alone. Where nothing is pending, nothing is created either, so a
-/// role that may not create anything can serve.
+/// Applies pending migrations. Hosts that start at the same time wait for each other by an advisory lock. A host of an
+/// older version ignores migrations that it does not know. If none are pending, it creates nothing, so a role without
+/// that privilege can run a host.
 ///
-/// On a connection of its own, without the storage's time-outs: a host that starts waits for the one that migrates.
+/// It uses its own connection without the storage's time-outs, because a host that starts waits for one that migrates.
 async fn migrate(mut connection: PgConnection, options: &PostgresOptions, schema: &str) -> Result<(), PortError> {
-    if !is_current(&mut connection, schema).await? {
+    if !is_current(&mut connection, schema).await.map_err(classified)? {
         migration_lock::take(&mut connection, options).await?;
-        let mut migrator = Migrator::with_migrations(migrations(schema));
+        let mut migrator = Migrator::with_migrations(migrations::in_schema(MIGRATIONS, schema));
         migrator.set_ignore_missing(true);
         migrator.create_schema(format!("\"{}\"", options.schema));
         migrator.dangerous_set_table_name(format!("{schema}_sqlx_migrations"));
         migrator.set_locking(false);
         migration_lock::apply(&migrator, &mut connection, options).await?;
     }
-    rewrite::texts(&mut connection, schema).await?;
-    // With its connection the lock ends.
+    rewrite::texts(&mut connection, schema).await.map_err(classified)?;
+    // Closing the connection releases the lock.
     let _ = connection.close().await;
     Ok(())
 }
@@ -376,7 +352,7 @@ impl Base {
     }
 }
 
-/// Ends a lease by what became of the last statement on it.
+/// Ends a lease according to the result of its last statement.
 fn end<T>(lease: Lease<Servers>, result: &Result<T, Failed>) {
     match result.as_ref().err().map_or(Fate::Keep, error::fate) {
         Fate::Keep => lease.keep(),
@@ -385,7 +361,7 @@ fn end<T>(lease: Lease<Servers>, result: &Result<T, Failed>) {
     }
 }
 
-/// A failure of a statement that there is no answer to. `again` says whether it may be sent again.
+/// The failure of a statement without an answer. `again` says whether it may be sent again.
 fn unanswered(silence: Silence, again: bool) -> Failed {
     match silence {
         Silence::Lost if again => sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()).into(),
@@ -393,9 +369,9 @@ fn unanswered(silence: Silence, again: bool) -> Failed {
     }
 }
 
-/// Runs statements on a connection of the pool, and again on another one where the connection was to blame and nothing was
-/// done: it was dead, or led to a server that takes no writes. `again` says whether they may also be sent again when nobody
-/// knows if they arrived.
+/// Runs statements on a connection of the pool. It tries again on another one if nothing was changed and the connection
+/// was the cause: it was dead, or led to a server that accepts no writes. `again` says whether they may also be sent
+/// again if it is unknown whether they arrived.
 macro_rules! sending {
     ($base:expr, $again:expr, |$connection:ident, $schema:ident| $work:expr) => {{
         let base = &$base;
@@ -420,14 +396,14 @@ macro_rules! sending {
                     attempts += 1;
                     $crate::postgres::pause(attempts).await;
                 }
-                other => break other,
+                other => break other.map_err($crate::postgres::error::classified),
             }
         }
     }};
 }
 use sending;
 
-/// Runs what writes, and says by itself whether it may have arrived.
+/// Runs a write, whose failure says whether it may have arrived.
 macro_rules! writing {
     ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {
         $crate::postgres::sending!($base, false, |$connection, $schema| $work)
@@ -435,7 +411,7 @@ macro_rules! writing {
 }
 use writing;
 
-/// Runs what writes, and does no harm if it arrives twice.
+/// Runs a write that may arrive twice.
 macro_rules! repeating {
     ($base:expr, |$connection:ident, $schema:ident| $work:expr) => {
         $crate::postgres::sending!($base, true, |$connection, $schema| $work)
@@ -443,7 +419,7 @@ macro_rules! repeating {
 }
 use repeating;
 
-/// The same for reads, of which it does not matter whether they arrived.
+/// Runs a read.
 macro_rules! on_connection {
     ($base:expr, |$connection:ident, $schema:ident| $read:expr) => {
         $crate::postgres::sending!($base, true, |$connection, $schema| $read).map_err($crate::postgres::error::of_read)
@@ -451,16 +427,16 @@ macro_rules! on_connection {
 }
 use on_connection;
 
-/// How often a statement that can be sent again is, on another connection, before the caller is told. After a restart of
-/// the server every connection of the pool is dead, and each is found out by one statement.
+/// How often a statement that can be sent again is tried on another connection. After a restart of the server, all
+/// connections of the pool are dead, and one statement finds each of them.
 const RECONNECTS_MAX: u32 = 32;
 
-/// The same for a server that takes no writes: about a second. Whoever commits sends again some times after that, and reads
-/// wait for nothing as long.
+/// The same for a server that accepts no writes: about a second. Commits are sent again several times after that, and
+/// reads do not wait this long.
 const READ_ONLY_ROUNDS_MAX: u32 = 16;
 
-/// Before the next connection is tried: not at all at first, while dead ones are found out, then longer, while a server comes
-/// up again.
+/// Waits before the next connection is tried: not at first, while dead connections are found, then longer, while a
+/// server restarts.
 async fn pause(attempts: u32) {
     tokio::time::sleep(Duration::from_millis(10) * attempts.saturating_sub(2).min(16)).await;
 }
@@ -473,12 +449,12 @@ macro_rules! pooled {
 }
 use pooled;
 
-/// What was found of the one thing that was asked for.
+/// The result of a lookup of one thing.
 fn first<T>(found: Vec<Result<Option<T>, Failed>>) -> Result<Option<T>, Failed> {
     found.into_iter().next().unwrap_or(Ok(None))
 }
 
-/// What concurrent callers share.
+/// Reads and commits that concurrent callers share.
 impl PostgresStorage {
     async fn find_order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
         let found = match self.orders.enter(|| (key, scope)) {
@@ -525,10 +501,10 @@ impl PostgresStorage {
                 match together::commit_at_once(&self.base, change, &mut sent).await {
                     Some(result) => result,
                     None => {
-                        // A slot is for work, not for waiting: those who wait for a host's transaction hold nobody up.
+                        // A change set that waits for a host's transaction must not delay the queue.
                         drop(slot);
-                        // In a task of its own: a caller that goes away leaves a statement behind that waits on, and its
-                        // place among those who wait stays taken as long.
+                        // In a task: if the caller is cancelled, the statement may wait on, and keeps its place among
+                        // the waiting ones until then.
                         let (base, change) = (Arc::clone(&self.base), change.clone());
                         let waiting = tokio::spawn(async move { together::commit_waiting(&base, &change, sent).await });
                         waiting.await.unwrap_or_else(|_| Err(Failed::Lost.into()))
@@ -552,7 +528,7 @@ impl PostgresStorage {
         }
     }
 
-    /// Puts on record what a read left out.
+    /// Records the rows that a read left out.
     async fn note(&self, unread: Vec<Unread>) -> Result<(), PortError> {
         if unread.is_empty() {
             return Ok(());
@@ -561,7 +537,7 @@ impl PostgresStorage {
         Ok(writing!(self.base, |connection, schema| set_aside::record(connection, schema, &unread, now))?)
     }
 
-    /// A page, once what was left out of it is on record.
+    /// Records the rows that a page leaves out, and returns the page.
     async fn noted_page<T: Send>(&self, found: Found<T>, limit: Limit) -> Result<Page<T>, PortError> {
         let (page, unread) = found.page(limit);
         self.note(unread).await?;

@@ -1,13 +1,16 @@
-//! Reads. Each is one statement, so that it sees one snapshot; the hot ones are shared by concurrent callers.
+//! Reads. Each statement sees one snapshot; concurrent callers share the frequent ones.
 
+use serront_core::accounts::account::Account;
 use serront_core::accounts::key::KeyRecord;
 use serront_core::changes::change::Committed;
 use serront_core::changes::effect::{DeliveryRecord, Discard, EffectId, EffectRecord};
 use serront_core::changes::idempotency::Scope;
+use serront_core::online::checkout::Checkout;
 use serront_core::online::inbox::InboxRecord;
 use serront_core::online::provisioning::Provisioning;
 use serront_core::orders::audit::AuditRecord;
-use serront_core::orders::order::{OrderNumber, WorkCounts, WorkStatus};
+use serront_core::orders::order::{Order, OrderNumber, WorkCounts};
+use serront_core::orders::payment::Payment;
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::ids::{
     AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId,
@@ -17,27 +20,24 @@ use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId}
 use serront_core::primitives::text::Slug;
 use serront_core::primitives::time::Timestamp;
 use serront_core::shop::catalog::Service;
+use serront_core::shop::storefront::Storefront;
 use serront_core::snapshots::{
-    AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
-    SubscriptionSecrets,
+    AccountSnapshot, CheckoutSnapshot, DeliveryFilter, DeliveryPosition, EffectPosition, OrderFilter, OrderKey,
+    OrderRow, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot, SubscriptionSecrets,
 };
-use serront_core::snapshots::{DeliveryFilter, DeliveryPosition, EffectPosition, OrderFilter, OrderRow};
-use serront_core::webhooks::subscription::Streak;
+use serront_core::webhooks::subscription::{Streak, Subscription};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe};
 
-use super::statement::{Builder, Cell, Relation};
+use super::statement::{Builder, Relation, Shape};
+use crate::sql::cells::{Cells as _, Read};
 use crate::sql::error::Failed;
 use crate::sql::names::directory;
-use crate::sql::rows::{
-    self, Cells as _, account_columns, inbox_columns, order_columns, provisioning_columns, service_columns,
-    storefront_columns, unapplied,
-};
+use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
 use crate::sql::search::{found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
-use crate::sql::work::{self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets};
-
-type Read<T> = Result<T, Failed>;
+use crate::sql::tables::{Record, joined};
+use crate::sql::work::{self, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets};
 
 /// A statement with its schema filled in and its arguments.
 pub(super) struct Query {
@@ -48,6 +48,11 @@ pub(super) struct Query {
 impl Query {
     pub(super) fn new(schema: &str, sql: &str) -> Self {
         Self { sql: sql.replace("@.", schema), arguments: PgArguments::default() }
+    }
+
+    /// The same, with an SQL expression of the storage's time for `@now`.
+    pub(super) fn at((schema, now): (&str, &str), sql: &str) -> Self {
+        Self::new(schema, &sql.replace("@now", now))
     }
 
     pub(super) fn bind<'q, T>(mut self, value: T) -> Read<Self>
@@ -67,61 +72,74 @@ impl Query {
     }
 }
 
+/// Looks up many things in one statement, and returns what it found for each. `select` writes the query that reads the
+/// relation `wanted`.
+async fn look_up<T>(
+    connection: &mut PgConnection,
+    schema: &str,
+    relation: &Relation,
+    wanted: usize,
+    select: impl FnOnce(&mut Builder),
+    read: impl Fn(&PgRow) -> Read<T>,
+) -> Read<Vec<Read<Option<T>>>> {
+    let mut sql = Builder::new();
+    sql.relation(relation, wanted > 1)?;
+    select(&mut sql);
+    let (sql, arguments) = sql.finish(schema);
+    let mut found: Vec<Read<Option<T>>> = (0..wanted).map(|_| Ok(None)).collect();
+    for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
+        let n = rows::whole::<usize>(&row, "n")?;
+        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = read(&row).map(Some);
+    }
+    Ok(found)
+}
+
 /// The subscriptions of the account of a table's rows, as one text.
 macro_rules! subscriptions_of {
     ($account:literal) => {
-        concat!(
-            "(SELECT json_agg(json_build_array(u.subscription_id, u.created_at, u.version, u.url, u.events, u.active) \
-             ORDER BY u.subscription_id)::text FROM @.subscriptions u WHERE u.account_id = ",
+        joined!(
+            "(SELECT json_agg(json_build_array(",
+            Subscription::SELECT,
+            ") ORDER BY u.subscription_id)::text FROM @.subscriptions u WHERE u.account_id = ",
             $account,
             ") AS subscriptions"
         )
     };
 }
 
-/// A checkout of a table named `h`, as an array.
-macro_rules! checkout_array {
-    () => {
-        "json_build_array(h.checkout_id, h.order_id, h.payment_id, h.amount, h.fee_rate, h.request, h.created_at, \
-         h.status, h.session_id, h.hosted_url, h.expires_at, h.unneeded, h.ended_at)"
-    };
-}
-
 /// The live checkouts of an order in a table named `o`, as one text.
-macro_rules! live_checkouts {
-    () => {
-        concat!(
-            "(SELECT json_agg(",
-            checkout_array!(),
-            " ORDER BY h.created_at, h.checkout_id)::text FROM @.checkouts h WHERE h.order_id = o.order_id \
+const LIVE_CHECKOUTS: &str = joined!(
+    "(SELECT json_agg(json_build_array(",
+    Checkout::SELECT,
+    ") ORDER BY h.created_at, h.checkout_id)::text FROM @.checkouts h WHERE h.order_id = o.order_id \
              AND h.account_id = o.account_id AND h.status IN ('intended', 'open')) AS checkouts"
-        )
-    };
-}
+);
 
-/// Everything of an order's snapshot but what was kept.
-macro_rules! snapshot_columns {
-    () => {
-        concat!(
-            account_columns!(),
-            ", ",
-            storefront_columns!(),
-            ", ",
-            service_columns!(),
-            ", ",
-            order_columns!(),
-            ", ",
-            live_checkouts!(),
-            ", ",
-            subscriptions_of!("o.account_id")
-        )
-    };
-}
+/// The columns of an order's snapshot without a kept outcome.
+const SNAPSHOT: &str = joined!(
+    Account::SELECT,
+    ", ",
+    Storefront::SELECT,
+    ", ",
+    Service::SELECT,
+    ", ",
+    Order::SELECT,
+    ", o.number, ",
+    Payment::SELECT,
+    ", ",
+    LIVE_CHECKOUTS,
+    ", ",
+    subscriptions_of!("o.account_id")
+);
 
-/// Of an order's snapshot where no key was given.
+/// The columns of a kept outcome if no key is given.
 const NOTHING_KEPT: &str = "NULL::text AS fingerprint, NULL::text AS outcome, NULL::int8 AS until";
 
-pub(super) const KEPT: &str = "k.fingerprint, k.outcome, k.until";
+/// Joins the tables of an order's snapshot to a table named `o`, which may have no row.
+const AROUND: &str = " LEFT JOIN @.accounts a ON a.account_id = o.account_id \
+         LEFT JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+         LEFT JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+         LEFT JOIN @.storefronts f ON f.account_id = o.account_id";
 
 pub(super) async fn account(
     connection: &mut PgConnection,
@@ -129,26 +147,23 @@ pub(super) async fn account(
     id: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<AccountSnapshot>> {
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            account_columns!(),
-            ", ",
-            storefront_columns!(),
-            ", ",
-            provisioning_columns!(),
-            ", ",
-            subscriptions_of!("a.account_id"),
-            ", coalesce(c.services, 0) AS services, {KEPT} FROM @.accounts a \
+    let sql = joined!(
+        "SELECT ",
+        Account::SELECT,
+        ", ",
+        Storefront::SELECT,
+        ", ",
+        Provisioning::SELECT,
+        ", ",
+        subscriptions_of!("a.account_id"),
+        ", coalesce(c.services, 0) AS services, k.fingerprint, k.outcome, k.until FROM @.accounts a \
              LEFT JOIN @.storefronts f ON f.account_id = a.account_id \
              LEFT JOIN @.provisioning v ON v.account_id = a.account_id \
              LEFT JOIN @.service_counts c ON c.account_id = a.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 AND k.until > {now} WHERE a.account_id = $1"
-        ),
-        KEPT = KEPT,
-        now = now
+             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 AND k.until > @now \
+         WHERE a.account_id = $1"
     );
-    let query = Query::new(schema, &sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
+    let query = Query::at((schema, now), sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
     query.optional(connection).await?.as_ref().map(rows::account_snapshot).transpose()
 }
 
@@ -159,20 +174,17 @@ pub(super) async fn service(
     id: ServiceId,
     scope: Option<Scope>,
 ) -> Read<Option<ServiceSnapshot>> {
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            account_columns!(),
-            ", ",
-            service_columns!(),
-            ", s.has_orders, {KEPT} FROM @.services s JOIN @.accounts a ON a.account_id = s.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $3 AND k.until > {now} \
+    let sql = joined!(
+        "SELECT ",
+        Account::SELECT,
+        ", ",
+        Service::SELECT,
+        ", s.has_orders, k.fingerprint, k.outcome, k.until FROM @.services s \
+         JOIN @.accounts a ON a.account_id = s.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $3 AND k.until > @now \
              WHERE s.account_id = $1 AND s.service_id = $2"
-        ),
-        KEPT = KEPT,
-        now = now
     );
-    let query = Query::new(schema, &sql)
+    let query = Query::at((schema, now), sql)
         .bind(account.to_string())?
         .bind(id.to_string())?
         .bind(scope.map(|scope| scope.to_string()))?;
@@ -180,13 +192,13 @@ pub(super) async fn service(
 }
 
 pub(super) async fn services(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<Service>> {
-    let sql = concat!(
+    let sql = joined!(
         "SELECT ",
-        service_columns!(),
+        Service::SELECT,
         " FROM @.services s WHERE s.account_id = $1 ORDER BY s.sort_order, s.service_id"
     );
     let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
-    rows.iter().map(rows::service).collect()
+    rows.iter().map(Service::read).collect()
 }
 
 pub(super) async fn shop(
@@ -196,26 +208,22 @@ pub(super) async fn shop(
     scope: Option<Scope>,
 ) -> Read<Option<ShopSnapshot>> {
     // One row for each service, and one without any for an empty catalog.
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            account_columns!(),
-            ", ",
-            storefront_columns!(),
-            ", ",
-            service_columns!(),
-            ", ",
-            subscriptions_of!("d.account_id"),
-            ", {KEPT} FROM @.directory d JOIN @.accounts a ON a.account_id = d.account_id \
+    let sql = joined!(
+        "SELECT ",
+        Account::SELECT,
+        ", ",
+        Storefront::SELECT,
+        ", ",
+        Service::SELECT,
+        ", ",
+        subscriptions_of!("d.account_id"),
+        ", k.fingerprint, k.outcome, k.until FROM @.directory d JOIN @.accounts a ON a.account_id = d.account_id \
              JOIN @.storefronts f ON f.account_id = d.account_id \
              LEFT JOIN @.services s ON s.account_id = d.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = d.account_id AND k.scope = $3 AND k.until > {now} \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = d.account_id AND k.scope = $3 AND k.until > @now \
              WHERE d.kind = $1 AND d.name = $2 ORDER BY s.sort_order, s.service_id"
-        ),
-        KEPT = KEPT,
-        now = now
     );
-    let query = Query::new(schema, &sql)
+    let query = Query::at((schema, now), sql)
         .bind(directory::STOREFRONT_SLUG)?
         .bind(slug.as_str().to_owned())?
         .bind(scope.map(|scope| scope.to_string()))?;
@@ -223,64 +231,55 @@ pub(super) async fn shop(
     rows::shop(&rows)
 }
 
-/// An order to be read, with the idempotency key to look up beside it.
+/// An order to be read, and the idempotency key to look up with it.
 pub(super) type OrderWanted = (OrderKey, Option<Scope>);
 
-/// Reads orders that were all asked for in one way: by id, or by token.
+/// Reads orders, all by id or all by token.
 pub(super) async fn orders_by_key(
     connection: &mut PgConnection,
     (schema, now): (&str, &str),
     wanted: &[OrderWanted],
 ) -> Read<Vec<Read<Option<OrderSnapshot>>>> {
-    let mut found: Vec<Read<Option<OrderSnapshot>>> = wanted.iter().map(|_| Ok(None)).collect();
-    let mut by_id = Relation::new("wanted", &["account_id", "key", "scope"]);
-    let mut by_token = Relation::new("wanted", &["key", "scope"]);
-    for (n, (key, scope)) in (0_i64..).zip(wanted) {
-        let scope = Cell::from(scope.map(|scope| scope.to_string()));
-        match key {
-            OrderKey::Id(account, id) => by_id.push(n, vec![account.to_string().into(), id.to_string().into(), scope]),
-            OrderKey::Token(hash) => by_token.push(n, vec![hash.to_string().into(), scope]),
-        }
-    }
-    for (relation, from) in [
-        (by_id, " JOIN @.orders o ON o.order_id = w.key AND o.account_id = w.account_id"),
+    const BY_ID: &Shape<3> = &Shape("wanted", ["account_id", "key", "scope"]);
+    const BY_TOKEN: &Shape<2> = &Shape("wanted", ["key", "scope"]);
+    let scope = |scope: &Option<Scope>| scope.map(|scope| scope.to_string()).into();
+    let by_id = Relation::of(
+        BY_ID,
+        wanted.iter().filter_map(|(key, kept)| match key {
+            OrderKey::Id(account, id) => Some([account.to_string().into(), id.to_string().into(), scope(kept)]),
+            OrderKey::Token(_) => None,
+        }),
+    );
+    let by_token = Relation::of(
+        BY_TOKEN,
+        wanted.iter().filter_map(|(key, kept)| match key {
+            OrderKey::Token(hash) => Some([hash.to_string().into(), scope(kept)]),
+            OrderKey::Id(..) => None,
+        }),
+    );
+    let (relation, from) = if by_token.is_empty() {
+        (by_id, " JOIN @.orders o ON o.order_id = w.key AND o.account_id = w.account_id")
+    } else {
         (
             by_token,
             " JOIN @.directory d ON d.kind = 'access_token' AND d.name = w.key \
              JOIN @.orders o ON o.access_token_hash = w.key AND o.account_id = d.account_id",
-        ),
-    ] {
-        if relation.is_empty() {
-            continue;
-        }
-        let mut sql = Builder::new();
-        sql.relation(&relation, wanted.len() > 1)?;
-        sql.push(concat!("\nSELECT w.n, ", snapshot_columns!(), ", "))
-            .push(KEPT)
-            .push(" FROM wanted w")
+        )
+    };
+    let select = |sql: &mut Builder| {
+        sql.push(joined!("\nSELECT w.n, ", SNAPSHOT, ", k.fingerprint, k.outcome, k.until FROM wanted w"))
             .push(from)
             .push(
                 " JOIN @.accounts a ON a.account_id = o.account_id \
-             JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-             JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
-             LEFT JOIN @.storefronts f ON f.account_id = o.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope AND k.until > ",
+                 JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+                 JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+                 LEFT JOIN @.storefronts f ON f.account_id = o.account_id \
+                 LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope AND k.until > ",
             )
             .push(now);
-        let (sql, arguments) = sql.finish(schema);
-        for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(&mut *connection).await? {
-            let n = rows::whole::<usize>(&row, "n")?;
-            *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::order_snapshot(&row).map(Some);
-        }
-    }
-    Ok(found)
+    };
+    look_up(connection, schema, &relation, wanted.len(), select, rows::order_snapshot).await
 }
-
-/// The tables around an order in a table named `o`, where there is one.
-const AROUND: &str = " LEFT JOIN @.accounts a ON a.account_id = o.account_id \
-    LEFT JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-    LEFT JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
-    LEFT JOIN @.storefronts f ON f.account_id = o.account_id";
 
 pub(super) async fn checkout(
     connection: &mut PgConnection,
@@ -288,95 +287,83 @@ pub(super) async fn checkout(
     account: AccountId,
     id: CheckoutId,
 ) -> Read<Option<CheckoutSnapshot>> {
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            snapshot_columns!(),
-            ", ",
-            checkout_array!(),
-            "::text AS checkout, {NOTHING_KEPT} FROM @.checkouts h \
-             JOIN @.orders o ON o.order_id = h.order_id AND o.account_id = h.account_id{AROUND} \
+    let sql = joined!(
+        "SELECT ",
+        SNAPSHOT,
+        ", json_build_array(json_build_array(",
+        Checkout::SELECT,
+        "))::text AS checkout, ",
+        NOTHING_KEPT,
+        " FROM @.checkouts h \
+             JOIN @.orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
+        AROUND,
+        " \
              WHERE h.checkout_id = $1 AND h.account_id = $2"
-        ),
-        NOTHING_KEPT = NOTHING_KEPT,
-        AROUND = AROUND
     );
-    let query = Query::new(schema, &sql).bind(id.to_string())?.bind(account.to_string())?;
+    let query = Query::new(schema, sql).bind(id.to_string())?.bind(account.to_string())?;
     let row = query.optional(connection).await?;
     row.as_ref().map(rows::checkout_snapshot).transpose().map(Option::flatten)
 }
 
-/// A session's name to be looked up, with the event to look up beside it.
+/// A session to be looked up, and the event to look up with it.
 pub(super) type SessionWanted = (AccountId, SessionId, Option<ProviderEventId>);
 
-/// Reads what is known under sessions' names.
+/// Reads what is stored for these sessions.
 pub(super) async fn sessions(
     connection: &mut PgConnection,
     schema: &str,
     wanted: &[SessionWanted],
 ) -> Read<Vec<Read<Option<SessionSnapshot>>>> {
-    let mut found: Vec<Read<Option<SessionSnapshot>>> = wanted.iter().map(|_| Ok(None)).collect();
-    let mut relation = Relation::new("wanted", &["account_id", "session_id", "event_id"]);
-    for (n, (account, session, event)) in (0_i64..).zip(wanted) {
-        let event = event.as_ref().map(|event| event.as_str().to_owned());
-        relation.push(n, vec![account.to_string().into(), session.as_str().into(), event.into()]);
-    }
-    let mut sql = Builder::new();
-    sql.relation(&relation, wanted.len() > 1)?;
-    sql.push(concat!(
-        "\nSELECT w.n, coalesce(c.version, 0) AS session_version, \
-         (SELECT json_agg(i.event_id ORDER BY i.received_at, i.event_id)::text FROM @.inbox i \
-         WHERE i.session_id = w.session_id AND i.account_id = w.account_id AND i.status = 'parked' AND ",
-            unapplied!(),
+    const WANTED: &Shape<3> = &Shape("wanted", ["account_id", "session_id", "event_id"]);
+    let relation = Relation::of(
+        WANTED,
+        wanted.iter().map(|(account, session, event)| {
+            let event = event.as_ref().map(|event| event.as_str().to_owned());
+            [account.to_string().into(), session.as_str().into(), event.into()]
+        }),
+    );
+    let select = |sql: &mut Builder| {
+        sql.push(joined!(
+            "\nSELECT w.n, coalesce(c.version, 0) AS session_version, \
+             (SELECT json_agg(i.event_id ORDER BY i.received_at, i.event_id)::text FROM @.inbox i \
+             WHERE i.session_id = w.session_id AND i.account_id = w.account_id AND i.status = 'parked' AND ",
+            UNAPPLIED,
             ") AS parked, \
-         (SELECT i.status FROM @.inbox i WHERE i.event_id = w.event_id AND i.account_id = w.account_id) AS event_status, \
-         CASE WHEN h.checkout_id IS NOT NULL THEN ",
-        checkout_array!(),
-        "::text END AS checkout, ",
-        snapshot_columns!(),
-        ", "
-    ))
-    .push(NOTHING_KEPT)
-    .push(
-        " FROM wanted w LEFT JOIN @.sessions c ON c.session_id = w.session_id AND c.account_id = w.account_id \
-         LEFT JOIN @.checkouts h ON h.checkout_id = c.checkout_id AND h.account_id = c.account_id \
-         LEFT JOIN @.orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
-    )
-    .push(AROUND);
-    let (sql, arguments) = sql.finish(schema);
-    for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
-        let n = rows::whole::<usize>(&row, "n")?;
-        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::session_snapshot(&row).map(Some);
-    }
-    Ok(found)
+             (SELECT i.status FROM @.inbox i WHERE i.event_id = w.event_id AND i.account_id = w.account_id) \
+             AS event_status, CASE WHEN h.checkout_id IS NOT NULL THEN json_build_array(json_build_array(",
+            Checkout::SELECT,
+            "))::text END AS checkout, ",
+            SNAPSHOT,
+            ", ",
+            NOTHING_KEPT,
+            " FROM wanted w LEFT JOIN @.sessions c ON c.session_id = w.session_id AND c.account_id = w.account_id \
+             LEFT JOIN @.checkouts h ON h.checkout_id = c.checkout_id AND h.account_id = c.account_id \
+             LEFT JOIN @.orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
+            AROUND
+        ));
+    };
+    look_up(connection, schema, &relation, wanted.len(), select, rows::session_snapshot).await
 }
 
-/// Reads who these merchants at Plugipay are.
+/// Reads the accounts of these merchants at Plugipay.
 pub(super) async fn merchants(
     connection: &mut PgConnection,
     schema: &str,
     wanted: &[MerchantId],
 ) -> Read<Vec<Read<Option<Provisioning>>>> {
-    let mut found: Vec<Read<Option<Provisioning>>> = wanted.iter().map(|_| Ok(None)).collect();
-    let mut relation = Relation::new("wanted", &["name"]);
-    for (n, id) in (0_i64..).zip(wanted) {
-        relation.push(n, vec![id.as_str().into()]);
-    }
-    let mut sql = Builder::new();
-    sql.relation(&relation, wanted.len() > 1)?;
-    sql.push(concat!(
-        "\nSELECT w.n, ",
-        provisioning_columns!(),
-        " FROM wanted w JOIN @.directory d ON d.kind = 'merchant' AND d.name = w.name \
-         JOIN @.provisioning v ON v.account_id = d.account_id"
-    ));
-    let (sql, arguments) = sql.finish(schema);
-    for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
-        let n = rows::whole::<usize>(&row, "n")?;
-        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::provisioning(&row);
-    }
-    Ok(found)
+    let relation = Relation::of(NAMES, wanted.iter().map(|id| [id.as_str().into()]));
+    let select = |sql: &mut Builder| {
+        sql.push(joined!(
+            "\nSELECT w.n, ",
+            Provisioning::SELECT,
+            " FROM wanted w JOIN @.directory d ON d.kind = 'merchant' AND d.name = w.name \
+             JOIN @.provisioning v ON v.account_id = d.account_id"
+        ));
+    };
+    look_up(connection, schema, &relation, wanted.len(), select, Provisioning::read).await
 }
+
+const NAMES: &Shape<1> = &Shape("wanted", ["name"]);
 
 pub(super) async fn inbox(
     connection: &mut PgConnection,
@@ -384,30 +371,30 @@ pub(super) async fn inbox(
     account: AccountId,
     id: &ProviderEventId,
 ) -> Read<Option<InboxRecord>> {
-    let sql = concat!("SELECT ", inbox_columns!(), " FROM @.inbox i WHERE i.event_id = $1 AND i.account_id = $2");
+    let sql = joined!("SELECT ", InboxRecord::SELECT, " FROM @.inbox i WHERE i.event_id = $1 AND i.account_id = $2");
     let query = Query::new(schema, sql).bind(id.as_str().to_owned())?.bind(account.to_string())?;
-    query.optional(connection).await?.as_ref().map(rows::notification).transpose()
+    query.optional(connection).await?.as_ref().map(InboxRecord::read).transpose()
 }
 
-/// The notifications of every account that wait for the operator.
+/// The notifications of all accounts that wait for the operator.
 pub(super) async fn waiting(
     connection: &mut PgConnection,
     schema: &str,
     parked_before: Timestamp,
     limit: u32,
 ) -> Read<Found<InboxRecord>> {
-    let sql = concat!(
+    let sql = joined!(
         "SELECT ",
-        inbox_columns!(),
+        InboxRecord::SELECT,
         " FROM @.inbox i WHERE ",
-        unapplied!(),
+        UNAPPLIED,
         " AND (i.status <> 'parked' OR i.received_at < $1) ORDER BY i.received_at, i.event_id, i.account_id LIMIT $2"
     );
     let mut wanted = Wanted::rows(limit);
     loop {
         let query = Query::new(schema, sql).bind(parked_before.millis())?.bind(wanted.asked())?;
         let rows = query.all(&mut *connection).await?;
-        let mut found = Found::of(&rows, set_aside::NOTIFICATIONS, rows::notification)?;
+        let mut found = Found::of(&rows, set_aside::NOTIFICATIONS, InboxRecord::read)?;
         if wanted.are_met(rows.len(), &found) {
             found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
             return Ok(found);
@@ -415,37 +402,28 @@ pub(super) async fn waiting(
     }
 }
 
-const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
-
 /// Reads API keys by their hashes.
 pub(super) async fn keys_by_hash(
     connection: &mut PgConnection,
     schema: &str,
     wanted: &[Digest256],
 ) -> Read<Vec<Read<Option<KeyRecord>>>> {
-    let mut found: Vec<Read<Option<KeyRecord>>> = wanted.iter().map(|_| Ok(None)).collect();
-    let mut relation = Relation::new("wanted", &["hash"]);
-    for (n, hash) in (0_i64..).zip(wanted) {
-        relation.push(n, vec![hash.to_string().into()]);
-    }
-    let mut sql = Builder::new();
-    sql.relation(&relation, wanted.len() > 1)?;
-    sql.push("\nSELECT w.n, ").push(KEY_COLUMNS).push(
-        " FROM wanted w JOIN @.directory d ON d.kind = 'key_hash' AND d.name = w.hash \
-         JOIN @.api_keys k ON k.account_id = d.account_id AND k.hash = w.hash",
-    );
-    let (sql, arguments) = sql.finish(schema);
-    for row in sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await? {
-        let n = rows::whole::<usize>(&row, "n")?;
-        *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = rows::key(&row).map(Some);
-    }
-    Ok(found)
+    let relation = Relation::of(NAMES, wanted.iter().map(|hash| [hash.to_string().into()]));
+    let select = |sql: &mut Builder| {
+        sql.push(joined!(
+            "\nSELECT w.n, ",
+            KeyRecord::SELECT,
+            " FROM wanted w JOIN @.directory d ON d.kind = 'key_hash' AND d.name = w.name \
+             JOIN @.api_keys k ON k.account_id = d.account_id AND k.hash = w.name"
+        ));
+    };
+    look_up(connection, schema, &relation, wanted.len(), select, KeyRecord::read).await
 }
 
 pub(super) async fn keys(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<KeyRecord>> {
-    let sql = format!("SELECT {KEY_COLUMNS} FROM @.api_keys k WHERE k.account_id = $1 ORDER BY k.key_id");
-    let rows = Query::new(schema, &sql).bind(account.to_string())?.all(connection).await?;
-    rows.iter().map(rows::key).collect()
+    let sql = joined!("SELECT ", KeyRecord::SELECT, " FROM @.api_keys k WHERE k.account_id = $1 ORDER BY k.key_id");
+    let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
+    rows.iter().map(KeyRecord::read).collect()
 }
 
 /// The names of the account's services, by id.
@@ -463,25 +441,21 @@ async fn numbered(
     numbers: &[OrderNumber],
 ) -> Read<Vec<OrderRow>> {
     let sql = format!(
-        concat!(
-            "SELECT ",
-            order_columns!(),
-            ", ",
-            service_columns!(),
-            " FROM @.orders o JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
-             JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-             WHERE o.account_id = $1 AND o.number IN ({})"
-        ),
+        "SELECT {ORDER_ROW} FROM @.orders o \
+         JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+         JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
+         WHERE o.account_id = $1 AND o.number IN ({})",
         listed(numbers)
     );
     Query::new(schema, &sql).bind(account.to_string())?.all(connection).await?.iter().map(rows::order_row).collect()
 }
 
-/// A page of orders. While words are searched for, the services' names are read first, in a statement of their own: an order
-/// whose service is renamed in between may be found by either name. So are the orders that have a number among the words.
+/// A page of orders. For a search, separate statements first read the services' names and the orders that have a number
+/// among the words. So an order whose service is renamed between them may be found by either name.
 ///
-/// `LIMIT`, `OFFSET 0` and `MATERIALIZED` are fences: whatever the statistics say, first the page is taken from an index, then
-/// each payment by its key. With plain joins PostgreSQL took an account's orders of one service, all of them, for one row.
+/// `LIMIT`, `OFFSET 0` and `MATERIALIZED` are optimization fences: with any statistics, the page is read from an index,
+/// then each payment by its key. With plain joins, PostgreSQL estimated all of an account's orders of one service as
+/// one row.
 pub(super) async fn orders(
     connection: &mut PgConnection,
     schema: &str,
@@ -509,7 +483,7 @@ pub(super) async fn orders(
         if let Some(service) = way.service {
             conditions.push_str(&format!(" AND o.service_id = {}", argument(service)));
         }
-        // The states' names are ours.
+        // The states' names are constants of ours.
         if let Some(status) = way.status {
             conditions.push_str(&format!(" AND o.status = '{}'", status.as_str()));
         }
@@ -519,7 +493,7 @@ pub(super) async fn orders(
         let from = if way.words.is_empty() {
             "@.orders".to_owned()
         } else {
-            // All that is found, by the index of words and no other: `OFFSET 0` keeps the conditions out.
+            // All matches, by the index of words only: `OFFSET 0` keeps the other conditions out.
             let query = marked(account, &way.words).map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & ");
             format!("(SELECT * FROM @.orders WHERE search @@ {}::text::tsquery OFFSET 0)", argument(query))
         };
@@ -527,16 +501,11 @@ pub(super) async fn orders(
     }
     // An order that matches in two ways is found twice.
     let sql = format!(
-        concat!(
-            "WITH catalog AS MATERIALIZED (SELECT * FROM @.services WHERE account_id = $1) SELECT ",
-            order_columns!(),
-            ", ",
-            service_columns!(),
-            " FROM (SELECT DISTINCT ON (number) * FROM ({parts}) every ORDER BY number DESC LIMIT $3) o \
-             CROSS JOIN LATERAL (SELECT * FROM @.payments p WHERE p.order_id = o.order_id AND p.account_id = $1 LIMIT 1) p \
-             JOIN catalog s ON s.service_id = o.service_id ORDER BY o.number DESC"
-        ),
-        parts = parts.join(" UNION ALL ")
+        "WITH catalog AS MATERIALIZED (SELECT * FROM @.services WHERE account_id = $1) SELECT {ORDER_ROW} \
+         FROM (SELECT DISTINCT ON (number) * FROM ({}) every ORDER BY number DESC LIMIT $3) o \
+         CROSS JOIN LATERAL (SELECT * FROM @.payments p WHERE p.order_id = o.order_id AND p.account_id = $1 LIMIT 1) p \
+         JOIN catalog s ON s.service_id = o.service_id ORDER BY o.number DESC",
+        parts.join(" UNION ALL ")
     );
     let mut query =
         Query::new(schema, &sql).bind(account.to_string())?.bind(below)?.bind(i64::from(limit.get()) + 1)?;
@@ -547,18 +516,13 @@ pub(super) async fn orders(
     Ok(Page::cut(rows, limit))
 }
 
-/// The totals and what is not folded into them yet, in one snapshot.
+/// The totals, with the deltas that are not folded yet, in one snapshot.
 pub(super) async fn counts(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<WorkCounts> {
     let sql = "SELECT status, sum(orders)::int8 AS orders FROM (\
                SELECT status, orders FROM @.order_counts WHERE account_id = $1 UNION ALL \
                SELECT status, delta FROM @.order_count_deltas WHERE account_id = $1) every GROUP BY status";
     let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
-    let mut counts = WorkCounts::default();
-    for row in &rows {
-        let status = WorkStatus::parse(row.text("status")?).ok_or(Failed::Unreadable("status"))?;
-        *counts.of(status) = rows::whole(row, "orders")?;
-    }
-    Ok(counts)
+    rows::counts(&rows)
 }
 
 pub(super) async fn audit(
@@ -567,10 +531,13 @@ pub(super) async fn audit(
     account: AccountId,
     order: OrderId,
 ) -> Read<Vec<AuditRecord>> {
-    let sql = "SELECT audit_id, account_id, order_id, payment_id, at, actor, act, note FROM @.audit \
-               WHERE order_id = $1 AND account_id = $2 ORDER BY at, audit_id";
+    let sql = joined!(
+        "SELECT ",
+        AuditRecord::SELECT,
+        " FROM @.audit t WHERE order_id = $1 AND account_id = $2 ORDER BY at, audit_id"
+    );
     let rows = Query::new(schema, sql).bind(order.to_string())?.bind(account.to_string())?.all(connection).await?;
-    rows.iter().map(rows::audit).collect()
+    rows.iter().map(AuditRecord::read).collect()
 }
 
 /// A delivery's columns, with its log as one text.
@@ -650,7 +617,7 @@ pub(super) async fn streak(
     rows.first().map(rows::streak).transpose()
 }
 
-/// Of every account, by id.
+/// The secrets of all accounts, by id.
 pub(super) async fn subscription_secrets(
     connection: &mut PgConnection,
     schema: &str,
@@ -671,16 +638,16 @@ pub(super) async fn subscription_secrets(
     }
 }
 
-/// Of every account, by account.
+/// The endpoints of all accounts, by account.
 pub(super) async fn provisionings(
     connection: &mut PgConnection,
     schema: &str,
     after: Option<AccountId>,
     limit: Limit,
 ) -> Read<Found<Provisioning>> {
-    let sql = concat!(
+    let sql = joined!(
         "SELECT ",
-        provisioning_columns!(),
+        Provisioning::SELECT,
         " FROM @.provisioning v WHERE v.account_id > $1 ORDER BY v.account_id LIMIT $2"
     );
     let after = after.map(|after| after.to_string()).unwrap_or_default();
@@ -688,7 +655,7 @@ pub(super) async fn provisionings(
     loop {
         let query = Query::new(schema, sql).bind(after.clone())?.bind(wanted.asked())?;
         let rows = query.all(&mut *connection).await?;
-        let found = Found::of(&rows, set_aside::ENDPOINTS, rows::endpoint)?;
+        let found = Found::of(&rows, set_aside::ENDPOINTS, Provisioning::read)?;
         if wanted.are_met(rows.len(), &found) {
             return Ok(found);
         }
@@ -696,11 +663,11 @@ pub(super) async fn provisionings(
 }
 
 pub(super) async fn discards(connection: &mut PgConnection, schema: &str, limit: u32) -> Read<Found<Discard>> {
-    let statement = format!("SELECT {DISCARD} FROM @.discards ORDER BY at DESC, audit_id DESC LIMIT $1");
+    let statement = joined!("SELECT ", Discard::SELECT, " FROM @.discards t ORDER BY at DESC, audit_id DESC LIMIT $1");
     let mut wanted = Wanted::rows(limit);
     loop {
-        let rows = Query::new(schema, &statement).bind(wanted.asked())?.all(&mut *connection).await?;
-        let mut found = Found::of(&rows, set_aside::DISCARDS, work::discard)?;
+        let rows = Query::new(schema, statement).bind(wanted.asked())?.all(&mut *connection).await?;
+        let mut found = Found::of(&rows, set_aside::DISCARDS, Discard::read)?;
         if wanted.are_met(rows.len(), &found) {
             found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
             return Ok(found);
@@ -708,7 +675,7 @@ pub(super) async fn discards(connection: &mut PgConnection, schema: &str, limit:
     }
 }
 
-/// Of every account, newest first.
+/// Failed effects of all accounts that are not discarded, newest first.
 pub(super) async fn given_up(
     connection: &mut PgConnection,
     schema: &str,
@@ -727,7 +694,7 @@ pub(super) async fn given_up(
     }
 }
 
-/// What became of these change sets, in their order.
+/// The outcomes of these change sets, in their order; `None` if one has not landed.
 pub(super) async fn outcomes(
     connection: &mut PgConnection,
     schema: &str,
@@ -745,10 +712,7 @@ pub(super) async fn outcomes(
         .await?;
     for row in &rows {
         let n = rows::whole::<usize>(row, "n")?;
-        let number = match row.optional_int("number")? {
-            None => None,
-            Some(_) => Some(rows::number(row)?),
-        };
+        let number = rows::optional_number(row)?;
         *found.get_mut(n).ok_or(Failed::Unreadable("n"))? = Some(Committed { number });
     }
     Ok(found)

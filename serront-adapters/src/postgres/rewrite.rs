@@ -1,13 +1,14 @@
-//! Texts that earlier versions stored, rewritten by the rules of this one when the storage is opened: the words that a search
-//! finds orders by, and the references of adjustments.
+//! Rewrites texts that earlier versions stored by other rules: the words by which a search finds orders, and the
+//! references of adjustments. It runs when the storage is opened.
 //!
-//! It works in pieces, each a short transaction, and stores how far it came; the next start continues there. Hosts of the
-//! previous version can run at the same time; the next start looks at what they wrote.
+//! It works in pieces, each a short transaction, and stores its progress; the next start continues there. Hosts of the
+//! previous version can run at the same time; the next start rewrites what they wrote.
 
 use serront_core::primitives::compare::compared;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+use super::error::{busy, passes};
 use crate::sql::error::Failed;
 use crate::sql::names::ADJUSTMENT;
 use crate::sql::search::indexed_texts;
@@ -15,19 +16,20 @@ use crate::sql::search::indexed_texts;
 /// How many orders one transaction rewrites.
 const PIECE: i64 = 500;
 
-/// Rewrites what earlier versions stored. It stops early if it waits for a row for more than 5 s, so that a start never waits long.
+/// Rewrites what earlier versions stored. It stops early if it waits for a row for more than 5 s, so that a start never
+/// waits long.
 pub(super) async fn texts(connection: &mut PgConnection, schema: &str) -> Result<(), Failed> {
     let outcome = async {
         while orders(connection, schema).await? {}
         references(connection, schema).await
     };
     match outcome.await {
-        Err(Failed::Engine(error)) if super::busy(&error) || super::passes(&error) => Ok(()),
+        Err(Failed::Engine(error, _)) if busy(&error) || passes(&error) => Ok(()),
         outcome => outcome,
     }
 }
 
-/// Rewrites the words of the next orders, and answers whether more may follow. Words of ASCII are as they were.
+/// Rewrites the words of the next orders, and returns whether more may follow. ASCII words do not change.
 async fn orders(connection: &mut PgConnection, schema: &str) -> Result<bool, Failed> {
     let sql = |text: &str| AssertSqlSafe(text.replace("@.", schema));
     let mut transaction = connection.begin().await?;
@@ -46,7 +48,7 @@ async fn orders(connection: &mut PgConnection, schema: &str) -> Result<bool, Fai
     let (mut orders, mut accounts, mut words) = (Vec::new(), Vec::new(), Vec::new());
     for row in &rows {
         let account: String = row.try_get("account_id")?;
-        // What can't be read is not this code's to mend.
+        // Skips rows that can't be read.
         let Ok(parsed) = account.parse() else { continue };
         words.push(indexed_texts(
             parsed,
@@ -78,8 +80,8 @@ async fn orders(connection: &mut PgConnection, schema: &str) -> Result<bool, Fai
     Ok(is_more)
 }
 
-/// Rewrites the references of adjustments as they are compared now. There are few, so all are looked at. Two that have become
-/// the same stay apart, as they were.
+/// Rewrites the references of adjustments to the form in which they are compared now. There are few, so it reads all.
+/// Two that become equal are left as they are.
 async fn references(connection: &mut PgConnection, schema: &str) -> Result<(), Failed> {
     let sql = |text: &str| AssertSqlSafe(text.replace("@.", schema));
     let mut transaction = connection.begin().await?;
@@ -95,7 +97,7 @@ async fn references(connection: &mut PgConnection, schema: &str) -> Result<(), F
         if after == before || after.is_empty() {
             continue;
         }
-        // The claim goes first: it is what keeps the name for one.
+        // The claim is first, because it makes the name unique.
         let claimed = sqlx::query(sql("INSERT INTO @.claims (name, kind, account_id) SELECT $1, $2, $3 \
              WHERE NOT EXISTS (SELECT FROM @.adjustments WHERE reference = $1 AND account_id = $3) ON CONFLICT DO NOTHING"))
         .bind(&after)
@@ -104,7 +106,7 @@ async fn references(connection: &mut PgConnection, schema: &str) -> Result<(), F
         .execute(&mut *transaction)
         .await?;
         if claimed.rows_affected() == 1 {
-            // The old name stays claimed, so that a host of the version before does not book it once more.
+            // The old name stays claimed, so that a host of the previous version does not book it again.
             sqlx::query(sql("UPDATE @.adjustments SET reference = $1 WHERE reference = $2 AND account_id = $3"))
                 .bind(&after)
                 .bind(&before)

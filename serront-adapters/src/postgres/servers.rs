@@ -1,87 +1,89 @@
-//! The servers behind an address: which one is connected to, what is set in each session, and what is asked beside a
+//! The servers of an address: to which one a connection is opened, the settings of each session, and questions about a
 //! session that does not answer.
 //!
 //! ```text
-//! open   ─▶ each host, from the one that answered last ─▶ it takes writes, or any is wanted ─▶ settings by SET
-//! inspect ─▶ at start: the encoding, and whether a pooler hands connections around
-//! ask    ─▶ a connection for this one question ─▶ does that session still work on its statement?
+//! open   ─▶ each host, from the one that answered last ─▶ it accepts writes, or any is wanted ─▶ settings by SET
+//! inspect ─▶ at start: the encoding, and whether a pooler shares connections
+//! ask    ─▶ a connection for one question ─▶ does that session still run its statement?
 //! ```
 //!
-//! Settings go by `SET` and not by the start-up packet, of which poolers take few parameters.
+//! Settings are sent by `SET`, because poolers accept few parameters in the start-up packet.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serront_core::ports::{PortError, PortErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, query::Query};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::address::TargetSession;
+use super::error::classified;
+use crate::sql::cells::Cells as _;
 use crate::sql::connections::{Opened, Opener};
 use crate::sql::error::Failed;
-use crate::sql::rows::Cells as _;
 
-/// Who we are to the server, and what it is. The process alone would be taken over by another one some day.
+/// Identifies the session, and reads properties of the server. A process number alone may be reused.
 const GREETING: &str = "SELECT a.pid::int8 AS process, coalesce(a.backend_start::text, '') AS began, \
      current_setting('transaction_read_only')::bool AS reads_only, current_setting('server_encoding') AS encoding \
      FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_backend_pid()";
 
-/// Whether a session works on a statement, and since when it does or does not.
+/// Whether a session runs a statement, and since when it is in this state.
 const STATE: &str = "SELECT a.state, a.state_change::text AS since FROM pg_catalog.pg_stat_activity a \
      WHERE a.pid = $1::int4 AND coalesce(a.backend_start::text, '') = $2";
 
 const CANCEL: &str = "SELECT pg_cancel_backend(a.pid) FROM pg_catalog.pg_stat_activity a \
      WHERE a.pid = $1::int4 AND coalesce(a.backend_start::text, '') = $2";
 
-/// Before the hosts are tried again where none takes writes: one of them is being promoted, as a rule.
+/// The pause before the hosts are tried again if none accepts writes: usually one is being promoted.
 const PROMOTION_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often they are tried before the caller hears of it: about a second. Whoever commits sends again some times after that.
+/// How often they are tried before the call fails: about a second. A commit is sent again several times after that.
 const PROMOTION_ROUNDS_MAX: u32 = 10;
 
-/// How often two connections look whether they share a server. A pooler that hands connections around shows at the first
-/// look where it is idle; where others use it, at one of several.
+/// How often two connections check whether they share a server process. If a pooler is idle, the first check finds it;
+/// if others use it, one of several does.
 const POOLER_ROUNDS: u32 = 3;
 
-/// The servers that an address names.
+/// The servers of an address.
 pub(super) struct Servers {
     /// In the order of the address.
     hosts: Vec<PgConnectOptions>,
     target: TargetSession,
-    /// Statements that every session begins with.
+    /// The first statements of every session.
     settings: String,
-    /// How long one host may take to let us in.
+    /// Time limit of connecting to one host.
     attempt_time_max: Duration,
     answered_last: AtomicUsize,
-    /// One question at a time: so that they need no more than one connection.
+    /// One question at a time, so that questions use one connection.
     asking: Mutex<()>,
 }
 
-/// What the server knows a connection by.
+/// Identifies a connection to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
-    /// Which of the hosts it is on.
+    /// Index of its host.
     host: usize,
     process: i64,
     began: String,
 }
 
-/// What a session is doing, as another one sees it.
+/// The state of a session, as another one sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Doing {
-    /// It works on a statement.
+    /// It runs a statement.
     Working,
-    /// It waits for one, since then.
+    /// It has been waiting for a statement since this time.
     Waiting(String),
     /// The server knows no such session.
     Gone,
-    /// There was no answer, or the server does not say.
+    /// There was no answer, or the server hides the state.
     Unknown,
 }
 
-/// A connection, and what the server said when it let us in.
+/// A new connection, with the server's properties.
 struct Entered {
     connection: PgConnection,
     session: Session,
@@ -89,7 +91,7 @@ struct Entered {
     encoding: String,
 }
 
-/// `SET` statements for these.
+/// The `SET` statements for these settings.
 pub(super) fn settings(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
 }
@@ -103,13 +105,13 @@ impl Servers {
     ) -> Self {
         let hosts = hosts
             .into_iter()
-            // Poolers refuse that parameter, and no column here is a float.
+            // Poolers refuse this parameter, and no column here is a float.
             .map(|host| host.extra_float_digits(None))
             .collect();
         Self { hosts, target, settings, attempt_time_max, answered_last: AtomicUsize::new(0), asking: Mutex::new(()) }
     }
 
-    /// Connects to one host. With the simple protocol, which prepares nothing: a pooler may be in between.
+    /// Connects to one host. Uses the simple protocol, which prepares no statement, because a pooler may be between.
     async fn enter(&self, host: &PgConnectOptions, settings: &str) -> Result<Entered, Failed> {
         let entering = async {
             let mut connection = host.connect().await?;
@@ -157,14 +159,14 @@ impl Servers {
         Err(Failed::ReadOnly)
     }
 
-    /// A connection with these settings and without the storage's time limits, for the migrations. Refuses what no storage could
-    /// work with.
+    /// Opens a connection for the migrations, with these settings and without the storage's time limits. Fails if the
+    /// storage could not work with the database.
     pub(super) async fn inspect(&self, settings: &str) -> Result<PgConnection, PortError> {
         let mut entered = self.wanted(settings).await.map_err(|failed| {
             if matches!(failed, Failed::Busy) {
                 PortError::new(PortErrorKind::Busy, "the database server does not answer")
             } else {
-                failed.into()
+                classified(failed).into()
             }
         })?;
         if entered.encoding != "UTF8" {
@@ -172,7 +174,7 @@ impl Servers {
             let what = format!("the database's encoding is {encoding}; create it with the encoding UTF8");
             return Err(PortError::permanent(what));
         }
-        if self.hands_around(&mut entered).await? {
+        if self.hands_around(&mut entered).await.map_err(classified)? {
             let what = "a pooler between here and the database gives one connection to several clients in turn \
                         (PgBouncer: pool_mode transaction or statement); it has to be pool_mode = session, or no pooler";
             return Err(PortError::permanent(what));
@@ -180,19 +182,19 @@ impl Servers {
         Ok(entered.connection)
     }
 
-    /// Whether a pooler shares out a server's connections by transaction or by statement: then two clients that are both
-    /// connected have the same process at the server, or one has another than before.
+    /// Whether a pooler assigns the server's connections by transaction or by statement. Then two connected clients
+    /// have the same server process, or one client's process changes.
     async fn hands_around(&self, first: &mut Entered) -> Result<bool, Failed> {
         async fn process(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
             let rows = sqlx::raw_sql("SELECT pg_backend_pid()::int8 AS process").fetch_all(connection).await?;
             rows.first().map(|row| row.int("process")).transpose()
         }
         let host = self.hosts.get(self.answered_last.load(Ordering::Relaxed)).ok_or(Failed::Closed)?;
-        // Where there is no second connection to be had, the first one holds the only one: nobody shares it.
+        // If no second connection is available, the first one has the only one, and does not share it.
         let Ok(mut second) = self.enter(host, "").await else { return Ok(false) };
         let looking = async {
             for _ in 0..POOLER_ROUNDS {
-                // Twice in a row: a pooler that takes its connections in turn gives another one then.
+                // Twice, because a pooler that takes its connections in turn gives another one the second time.
                 for _ in 0..2 {
                     if process(&mut first.connection).await? != Some(first.session.process) {
                         return Ok(true);
@@ -209,7 +211,7 @@ impl Servers {
         found.map_err(|error: sqlx::Error| error.into())
     }
 
-    /// Asks the server of a session something, on a connection for this one question; `None` if there is no answer.
+    /// Sends a query about a session to its server, on a new connection; `None` if there is no answer.
     async fn ask(
         &self,
         session: &Session,
@@ -226,11 +228,11 @@ impl Servers {
         timeout(time_max, asking).await.ok().flatten()
     }
 
-    /// What this session is doing.
+    /// The state of this session.
     pub(super) async fn doing(&self, session: &Session) -> Doing {
         let query = sqlx::query(STATE).bind(session.process).bind(session.began.clone());
         let Some(found) = self.ask(session, query).await else {
-            // Where another host has taken over, one that does not answer is taken for dead.
+            // If another host is in use, one that does not answer is considered dead.
             let is_replaced = self.answered_last.load(Ordering::Relaxed) != session.host;
             return if is_replaced { Doing::Gone } else { Doing::Unknown };
         };
@@ -249,14 +251,14 @@ impl Opener for Servers {
 
     async fn open(&self) -> Result<Opened<PgConnection, Session>, Failed> {
         let Entered { connection, session, reads_only, .. } = self.wanted(&self.settings).await?;
-        // One that takes no writes is used for what reads, and looked for anew by the next caller: after a failover the
-        // address leads elsewhere.
+        // A connection to a read-only server is used for one caller's reads only. After a failover, a new one reaches
+        // another server.
         Ok(Opened { connection, session, lasting: !reads_only })
     }
 
     async fn cancel(&self, session: &Session) {
         let query = sqlx::query(CANCEL).bind(session.process).bind(session.began.clone());
-        // Without an answer its statement goes on until its own time is over.
+        // Without an answer, the statement runs until its time limit.
         let _ = self.ask(session, query).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Rows that can't be read: put on record, listed, and tried again.
+//! Records, lists and tries again rows that can't be read.
 
 use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::set_aside::SetAsides;
@@ -6,8 +6,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::read::Query;
 use super::work::FOLDED;
+use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
-use crate::sql::rows::Cells as _;
 use crate::sql::set_aside::{
     COUNT, LIST, RECORDED, REST, RESTED, Rested, TRIED_MAX, Unread, again_statement, again_to, effects_table, listed,
     put_off_until, reader, rested, still_unread, stranger, strangers,
@@ -16,12 +16,12 @@ use crate::sql::work::{TABLES, TARGET};
 
 type Worked<T> = Result<T, Failed>;
 
-/// Who reads, as it stands in the records.
+/// This reader's version, as the records have it.
 pub(super) fn reads() -> i64 {
     reader(super::layout())
 }
 
-/// How many rows are set aside, and the oldest of them.
+/// The number of rows that are set aside, and the oldest of them.
 pub(super) async fn list(connection: &mut PgConnection, schema: &str, limit: u32) -> Worked<SetAsides> {
     let counted = Query::new(schema, COUNT).optional(&mut *connection).await?;
     let counted = counted.map(|row| row.int("rows")).transpose()?.unwrap_or(0);
@@ -34,14 +34,14 @@ fn texts<'r>(rows: &[&'r Unread], of: impl Fn(&'r Unread) -> &'r str) -> Vec<&'r
     rows.iter().copied().map(of).collect()
 }
 
-/// Puts rows on record that can't be read.
+/// Records rows that can't be read.
 pub(super) async fn record(
     connection: &mut PgConnection,
     schema: &str,
     unread: &[Unread],
     now: Timestamp,
 ) -> Worked<()> {
-    // In one order, so that two hosts never wait for each other.
+    // Sorted, so that two hosts do not deadlock.
     let sql = format!(
         "INSERT INTO @.set_aside AS n (kind, row_id, account_id, what, since, tried_at, tried_by) \
          SELECT o.kind, o.row_id, o.account_id, min(o.what), $5, $5, $6 \
@@ -61,7 +61,7 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// Sets effects aside: on record, and out of the way until they are tried again. What they were leased for is over.
+/// Sets effects aside: records them, postpones them until they are tried again, and ends their leases.
 pub(super) async fn put_off(
     connection: &mut PgConnection,
     schema: &str,
@@ -120,7 +120,7 @@ pub(super) async fn look_again(
     Ok(())
 }
 
-/// Which part of a row still can't be read; `None` if it can be, or no longer exists.
+/// The part of a row that still can't be read; `None` if all can, or the row no longer exists.
 async fn again(
     connection: &mut PgConnection,
     schema: &str,
@@ -132,14 +132,14 @@ async fn again(
     let to = match again_to(&found, row.kind) {
         None => None,
         Some(id) => {
-            let sql = format!("SELECT {TARGET} FROM @.subscriptions WHERE subscription_id = $1 AND account_id = $2");
+            let sql = format!("SELECT {TARGET} FROM @.subscriptions u WHERE subscription_id = $1 AND account_id = $2");
             one(connection, schema, &sql, id, &row.account_id).await?
         }
     };
     still_unread(&found, row.kind, to.as_ref(), now)
 }
 
-/// Whether a sum is within an integer again.
+/// `"sum"` if a sum still overflows an integer, `None` if it fits again.
 async fn sum(connection: &mut PgConnection, schema: &str, row: &Rested) -> Worked<Option<&'static str>> {
     let Some((_, deltas, totals, by, sums)) = FOLDED.into_iter().find(|(kind, ..)| *kind == row.kind) else {
         return Ok(Some("kind"));
@@ -167,7 +167,7 @@ async fn one(connection: &mut PgConnection, schema: &str, sql: &str, id: &str, a
     Query::new(schema, sql).bind(id)?.bind(account)?.optional(connection).await
 }
 
-/// An effect that was put off is due, and the record is deleted.
+/// Makes a postponed effect due, and deletes the record.
 async fn take_up(connection: &mut PgConnection, schema: &str, row: &Rested, now: Timestamp) -> Worked<()> {
     if let Some(table) = effects_table(row.kind) {
         let sql = format!(

@@ -1,5 +1,5 @@
-//! A statement made of relations that it takes in and steps over them: composed of what a commit touches and nothing
-//! else, for every step that finds nothing to do still costs.
+//! Builds a statement from relations, which are its input, and steps that read them. It has only the steps that a
+//! commit needs, because steps without rows cost time too.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,78 +7,115 @@ use std::time::Duration;
 use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
 
+use crate::sql::cells::Cell;
 use crate::sql::error::Failed;
+use crate::sql::tables::Columns;
 
-/// One value of a relation. A column is of one kind in all of its rows.
-#[derive(Debug, Clone)]
-pub(super) enum Cell {
-    Text(Option<String>),
-    Int(Option<i64>),
-    Flag(bool),
-}
+/// The name and the columns of a relation. Its rows have as many cells.
+#[derive(Debug)]
+pub(super) struct Shape<const N: usize>(pub(super) &'static str, pub(super) [&'static str; N]);
 
-impl From<String> for Cell {
-    fn from(text: String) -> Self {
-        Self::Text(Some(text))
-    }
-}
-
-impl From<&str> for Cell {
-    fn from(text: &str) -> Self {
-        Self::Text(Some(text.to_owned()))
-    }
-}
-
-impl From<Option<String>> for Cell {
-    fn from(text: Option<String>) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&Option<String>> for Cell {
-    fn from(text: &Option<String>) -> Self {
-        Self::Text(text.clone())
-    }
-}
-
-impl From<i64> for Cell {
-    fn from(number: i64) -> Self {
-        Self::Int(Some(number))
-    }
-}
-
-impl From<Option<i64>> for Cell {
-    fn from(number: Option<i64>) -> Self {
-        Self::Int(number)
-    }
-}
-
-impl From<bool> for Cell {
-    fn from(flag: bool) -> Self {
-        Self::Flag(flag)
-    }
-}
-
-/// Rows that a statement takes in. Each belongs to the `n`th of the change sets that share the statement.
+/// Rows that are input of a statement. Each belongs to the `n`th of the change sets that share the statement.
 #[derive(Debug)]
 pub(super) struct Relation {
-    pub(super) name: &'static str,
+    /// The prefix of its name: what is done to rows of a table. Empty for other relations.
+    pub(super) verb: &'static str,
+    of: &'static str,
     pub(super) columns: &'static [&'static str],
-    rows: Vec<(i64, Vec<Cell>)>,
+    /// The table of its rows, if they are rows of one.
+    pub(super) table: Option<&'static Columns>,
+    change_sets: Vec<i64>,
+    /// The cells of all rows, row by row.
+    cells: Vec<Cell>,
 }
 
 impl Relation {
-    pub(super) const fn new(name: &'static str, columns: &'static [&'static str]) -> Self {
-        Self { name, columns, rows: Vec::new() }
+    pub(super) const fn new<const N: usize>(shape: &'static Shape<N>) -> Self {
+        let Shape(of, columns) = shape;
+        Self { verb: "", of, columns, table: None, change_sets: Vec::new(), cells: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, n: i64, cells: Vec<Cell>) {
-        debug_assert_eq!(cells.len(), self.columns.len(), "{}", self.name);
-        self.rows.push((n, cells));
+    /// A relation of these rows, numbered in order.
+    pub(super) fn of<const N: usize>(shape: &'static Shape<N>, rows: impl IntoIterator<Item = [Cell; N]>) -> Self {
+        let mut relation = Self::new(shape);
+        for (n, cells) in (0..).zip(rows) {
+            relation.push(n, cells);
+        }
+        relation
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    pub(super) fn name(&self) -> String {
+        format!("{}{}", self.verb, self.of)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.change_sets.is_empty()
+    }
+
+    fn is<const N: usize>(&self, shape: &Shape<N>) -> bool {
+        self.verb.is_empty() && self.of == shape.0
+    }
+
+    fn push(&mut self, n: i64, cells: impl IntoIterator<Item = Cell>) {
+        self.change_sets.push(n);
+        self.cells.extend(cells);
+    }
+}
+
+/// The relations of a statement that have rows.
+#[derive(Debug, Default)]
+pub(super) struct Relations(Vec<Relation>);
+
+impl Relations {
+    /// Adds a row to the relation of this shape.
+    pub(super) fn add<const N: usize>(&mut self, shape: &'static Shape<N>, n: i64, cells: [Cell; N]) {
+        match self.0.iter_mut().find(|relation| relation.is(shape)) {
+            Some(relation) => relation.push(n, cells),
+            None => {
+                let mut relation = Relation::new(shape);
+                relation.push(n, cells);
+                self.0.push(relation);
+            }
+        }
+    }
+
+    /// Adds a row of a table to the relation of this verb and these columns. It has a cell for each of `columns`.
+    pub(super) fn add_row(
+        &mut self,
+        verb: &'static str,
+        table: &'static Columns,
+        columns: &'static [&'static str],
+        n: i64,
+        cells: Vec<Cell>,
+    ) {
+        let of = table.name;
+        match self.0.iter_mut().find(|relation| relation.of == of && relation.verb == verb) {
+            Some(relation) => relation.push(n, cells),
+            None => self.0.push(Relation { verb, of, columns, table: Some(table), change_sets: vec![n], cells }),
+        }
+    }
+
+    pub(super) fn get<const N: usize>(&self, shape: &Shape<N>) -> Option<&Relation> {
+        self.0.iter().find(|relation| relation.is(shape))
+    }
+
+    pub(super) fn has<const N: usize>(&self, shape: &Shape<N>) -> bool {
+        self.get(shape).is_some()
+    }
+
+    /// The relations of this verb, with their tables.
+    pub(super) fn of(&self, verb: &str) -> impl Iterator<Item = (&Relation, &'static Columns)> {
+        let of = self.0.iter().filter(move |relation| relation.verb == verb);
+        of.filter_map(|relation| Some((relation, relation.table?)))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Relation> {
+        self.0.iter()
+    }
+
+    /// Sorts the relations, so that the same relations make the same text in any order of arrival.
+    pub(super) fn sort(&mut self) {
+        self.0.sort_by_key(|relation| (relation.of, relation.verb));
     }
 }
 
@@ -117,21 +154,21 @@ impl Builder {
         self
     }
 
-    /// Bounds how long this statement waits for each lock, once its step `patience` is read. It says so itself, for to set it
-    /// before and to set it back afterwards would be two more round trips.
+    /// Limits how long this statement waits for each lock, once its step `patience` is read. Separate statements before
+    /// and after would be two more round trips.
     pub(super) fn patience(&mut self, patience: Duration) -> Result<(), Failed> {
         self.step("patience (ends)").push("MATERIALIZED (SELECT set_config('lock_timeout', ");
-        // None at all would be no bound.
+        // 0 would mean no limit.
         self.argument(patience.as_millis().clamp(1, 60_000).to_string())?;
         self.push(", true))");
         Ok(())
     }
 
-    /// Takes a relation in: as values where there is one change set, so that the planner sees single rows; as arrays
-    /// where there are many, so that the text does not depend on how many.
+    /// Adds a relation: as values for one change set, so that the planner sees single rows; as arrays for many, so that
+    /// the text does not depend on their number.
     pub(super) fn relation(&mut self, relation: &Relation, many: bool) -> Result<(), Failed> {
         let columns = relation.columns.join(", ");
-        self.step(&format!("{} (n, {columns})", relation.name)).push("NOT MATERIALIZED (");
+        self.step(&format!("{} (n, {columns})", relation.name())).push("NOT MATERIALIZED (");
         if many {
             self.arrays(relation)?
         } else {
@@ -142,13 +179,14 @@ impl Builder {
     }
 
     fn values(&mut self, relation: &Relation) -> Result<(), Failed> {
-        for (at, (n, cells)) in relation.rows.iter().enumerate() {
-            self.push(if at == 0 { "VALUES (" } else { "), (" });
+        let rows = relation.cells.chunks(relation.columns.len());
+        for (place, (n, cells)) in relation.change_sets.iter().zip(rows).enumerate() {
+            self.push(if place == 0 { "VALUES (" } else { "), (" });
             let _ = write!(self.sql, "{n}::int8");
             for cell in cells {
                 self.push(", ");
                 match cell {
-                    Cell::Text(text) => self.argument(text.clone())?,
+                    Cell::Text(text) => self.argument(text.as_deref())?,
                     Cell::Int(number) => self.argument(*number)?,
                     Cell::Flag(flag) => self.argument(*flag)?,
                 }
@@ -160,16 +198,15 @@ impl Builder {
 
     fn arrays(&mut self, relation: &Relation) -> Result<(), Failed> {
         self.push("SELECT * FROM unnest(");
-        self.argument(relation.rows.iter().map(|(n, _)| *n).collect::<Vec<_>>())?;
-        let first = relation.rows.first().map(|(_, cells)| cells.as_slice()).unwrap_or_default();
-        for (column, kind) in first.iter().enumerate() {
+        self.argument(relation.change_sets.as_slice())?;
+        for (column, first) in relation.cells.iter().take(relation.columns.len()).enumerate() {
             self.push(", ");
-            let cells = relation.rows.iter().filter_map(|(_, cells)| cells.get(column));
-            match kind {
+            let cells = relation.cells.iter().skip(column).step_by(relation.columns.len());
+            match first {
                 Cell::Text(_) => self.argument(
                     cells
-                        .map(|cell| if let Cell::Text(text) = cell { text.clone() } else { None })
-                        .collect::<Vec<Option<String>>>(),
+                        .map(|cell| if let Cell::Text(text) = cell { text.as_deref() } else { None })
+                        .collect::<Vec<Option<&str>>>(),
                 )?,
                 Cell::Int(_) => self.argument(
                     cells
@@ -185,7 +222,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The text, with the schema in its places.
+    /// The text with the schema filled in, and the arguments.
     pub(super) fn finish(self, schema: &str) -> (String, PgArguments) {
         (self.sql.replace("@.", schema), self.arguments)
     }

@@ -9,16 +9,16 @@ use serront_core::ports::prelude::*;
 use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
-use super::money::{
-    adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
+use super::funds::{
+    self, adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
 use super::read::{
-    account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, keys, orders,
+    self, account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, keys, orders,
     provisionings, service, services, shop, subscription_secrets, waiting,
 };
 use super::{
-    PostgresStorage, books, end, error, first, installation, layout, money, on_connection, pooled, read, repeating,
-    set_aside, work, writing,
+    PostgresStorage, books, end, error, first, installation, layout, on_connection, pooled, repeating, set_aside, work,
+    writing,
 };
 use crate::sql::error::Failed;
 use crate::sql::set_aside::Found;
@@ -184,7 +184,7 @@ impl Bookkeeping for PostgresStorage {
     async fn complete_before(&self) -> Result<Timestamp, PortError> {
         let now = self.now_sql();
         let (now, open) =
-            on_connection!(self.base, |connection, schema| money::oldest_posting(connection, (schema, &now)))?;
+            on_connection!(self.base, |connection, schema| funds::oldest_posting(connection, (schema, &now)))?;
         let Some(open) = open else {
             // An open transaction has posted, and the server does not show when it began.
             return Ok(Timestamp::from_millis(i64::MIN));
@@ -193,7 +193,7 @@ impl Bookkeeping for PostgresStorage {
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
-        let mut lease = self.base.connections.acquire().await?;
+        let mut lease = self.base.connections.acquire().await.map_err(error::classified)?;
         let time_max = self.base.answer_time_max;
         let reading = async {
             let connection = lease.connection()?;
@@ -205,7 +205,7 @@ impl Bookkeeping for PostgresStorage {
         };
         let read = reading.await;
         end(lease, &read);
-        Ok(read.map_err(error::of_read)?)
+        Ok(read.map_err(error::of_read).map_err(error::classified)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What concurrent callers do together, and what one does alone.
+//! Reads and commits that concurrent callers share, and those that one caller does alone.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,26 +21,26 @@ use super::answer::Silence;
 use super::batch::Batch;
 use super::coalesce::{Together, Waiting};
 use super::commit::{self, Mode, Refusal, Status};
-use super::read::{OrderWanted, SessionWanted};
+use super::read::{self, OrderWanted, SessionWanted};
 use super::waiting::PAUSE;
-use super::{Base, READ_ONLY_ROUNDS_MAX, RECONNECTS_MAX, error, read};
+use super::{Base, READ_ONLY_ROUNDS_MAX, RECONNECTS_MAX, error};
 use crate::sql::error::Failed;
 
-/// How often a statement that the engine gave up for another one is run again.
+/// How often a statement is run again that the server cancelled as a victim.
 const VICTIM_ROUNDS_MAX: u32 = 8;
 
-/// How long a statement that many share waits for a lock which can't be passed over, such as that of an account's next number.
-/// Others write these rows for a moment; if it takes longer, each goes by itself.
+/// How long a shared statement waits for a lock that it can't skip, such as that of an account's next number. Such
+/// locks are usually short; after this time, each change set is applied alone.
 const PATIENCE_SHARED: Duration = Duration::from_millis(100);
 
-/// How long one change set by itself waits so before it gets in line with those that wait.
+/// How long a single change set waits for a lock before it joins [`Waiters`](super::waiting::Waiters).
 const PATIENCE_ALONE: Duration = Duration::from_millis(20);
 
-/// A failure that many share, with nothing done: the engine's own error can't be copied.
+/// A copy of a failure for each of its callers. The engine's error can't be copied; nothing was changed.
 fn shared(failed: &Failed) -> Failed {
     match failed {
-        Failed::Engine(error) if error::busy(error) => Failed::Busy,
-        Failed::Engine(_) | Failed::RolledBack | Failed::Lost => Failed::RolledBack,
+        Failed::Engine(error, _) if error::busy(error) => Failed::Busy,
+        Failed::Engine(..) | Failed::RolledBack | Failed::Lost => Failed::RolledBack,
         Failed::Unreadable(column) => Failed::Unreadable(column),
         Failed::Refused(why) => Failed::Refused(why),
         Failed::Closed => Failed::Closed,
@@ -49,7 +49,7 @@ fn shared(failed: &Failed) -> Failed {
     }
 }
 
-/// What was found of one of many: a row that can't be read fails for who asked for it.
+/// The result for one of many callers: a row that can't be read fails only for its caller.
 pub(super) type Each<T> = Result<Option<T>, Failed>;
 
 /// Orders by key.
@@ -75,7 +75,7 @@ pub(super) async fn sessions(base: &Base, wanted: &[SessionWanted]) -> Result<Ve
 
 fn answer<T>(senders: Vec<oneshot::Sender<T>>, answers: impl IntoIterator<Item = T>) {
     for (sender, answer) in senders.into_iter().zip(answers) {
-        // A caller that went away wants no answer.
+        // The caller may have been cancelled.
         let _ = sender.send(answer);
     }
 }
@@ -97,7 +97,7 @@ impl Together for Orders {
 
     async fn together(&self, round: Vec<Waiting<Self>>) {
         let (jobs, senders): (Vec<_>, Vec<_>) = round.into_iter().unzip();
-        // By id or by token: two statements, and only those that are needed.
+        // One statement for ids and one for tokens, if there are any.
         let (by_id, by_token): (Vec<_>, Vec<_>) =
             jobs.iter().copied().enumerate().partition(|(_, (key, _))| matches!(key, OrderKey::Id(..)));
         let mut answers: Vec<Option<Self::Answer>> = jobs.iter().map(|_| None).collect();
@@ -131,7 +131,7 @@ impl Together for Keys {
     }
 }
 
-/// Reads of merchants: every notification begins with one.
+/// Reads of merchants, one for each notification.
 pub(super) struct Merchants(pub(super) Arc<Base>);
 
 #[async_trait]
@@ -159,23 +159,23 @@ impl Together for Sessions {
     }
 }
 
-/// What is known of the sendings of a change set so far.
+/// The results of sending a change set so far.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sent {
-    /// One got no answer, so it may still land: whatever fails from then on, the outcome is not known.
+    /// One try got no answer and may still land, so a later failure means that the outcome is unknown.
     lost: bool,
-    /// There was no connection, or its server fell silent: whoever comes next would wait as long for the same.
+    /// There was no connection, or the server stopped answering. The next one would wait as long and fail too.
     cut_off: bool,
 }
 
 impl Sent {
     fn failure(self, failed: Failed) -> CommitError {
-        if self.lost { Failed::Lost.into() } else { failed.into() }
+        if self.lost { Failed::Lost.into() } else { error::classified(failed).into() }
     }
 }
 
-/// Runs a statement over these change sets, and again where the engine gave it up or the connection was lost: the ids make
-/// that harmless.
+/// Applies these change sets in one statement. It tries again if the statement was a victim or the connection was lost,
+/// which is safe because of the change sets' ids.
 async fn apply(
     base: &Base,
     changes: &[&ChangeSet],
@@ -205,7 +205,9 @@ async fn apply(
             }
         };
         match result {
-            Err(Refusal::Failed(Failed::Engine(error))) if error::is_victim(&error) && victim < VICTIM_ROUNDS_MAX => {
+            Err(Refusal::Failed(Failed::Engine(error, _)))
+                if error::is_victim(&error) && victim < VICTIM_ROUNDS_MAX =>
+            {
                 lease.keep();
                 victim += 1;
             }
@@ -219,12 +221,12 @@ async fn apply(
                 lost += 1;
                 super::pause(lost).await;
             }
-            Err(Refusal::Failed(Failed::Engine(error))) if error::is_read_only(&error) => {
-                // Nothing was done; a connection opened now may lead to the server that takes writes.
+            Err(Refusal::Failed(Failed::Engine(error, _))) if error::is_read_only(&error) => {
+                // Nothing was changed; a new connection may lead to the server that accepts writes.
                 lease.distrust();
                 if lost >= READ_ONLY_ROUNDS_MAX {
                     sent.cut_off = true;
-                    return Err(Failed::Engine(error).into());
+                    return Err(Failed::from(error).into());
                 }
                 lost += 1;
                 super::pause(lost).await;
@@ -237,14 +239,14 @@ async fn apply(
     }
 }
 
-/// A conflict, unless it was this very change set that moved what it guards: sent before, or beside this one.
+/// A conflict, unless this change set has landed by an earlier or a parallel try.
 async fn unless_landed(base: &Base, change: &ChangeSet, sent: Sent) -> Result<Committed, CommitError> {
     let wanted = [(change.account_id, change.id)];
     let found = super::on_connection!(base, |connection, schema| read::outcomes(connection, schema, &wanted));
     found.map_err(|failed| sent.failure(failed))?.into_iter().next().flatten().ok_or(CommitError::Conflict)
 }
 
-/// One change set by itself; `None` if it did not get a lock in time.
+/// Applies a single change set; `None` if it did not get a lock in time.
 async fn commit(
     base: &Base,
     change: &ChangeSet,
@@ -260,35 +262,35 @@ async fn commit(
             None => Err(sent.failure(Failed::Unreadable("status"))),
         },
         Err(Refusal::Raced) => unless_landed(base, change, *sent).await,
-        Err(Refusal::Failed(Failed::Engine(error))) if error::busy(&error) => return None,
+        Err(Refusal::Failed(Failed::Engine(error, _))) if error::busy(&error) => return None,
         Err(Refusal::Failed(failed)) => Err(sent.failure(failed)),
     })
 }
 
-/// One change set by itself; `None` if somebody else has locked what it needs, so that it would have to wait.
+/// Applies a single change set without waiting; `None` if another transaction has locked a row that it needs.
 pub(super) async fn commit_at_once(
     base: &Base,
     change: &ChangeSet,
     sent: &mut Sent,
 ) -> Option<Result<Committed, CommitError>> {
-    // A row passed over would look as if it was not there.
+    // A skipped row would seem absent.
     let wants_absence =
         change.guards.iter().any(|guard| matches!(guard, Guard::Exact { version: Version::ABSENT, .. }));
     let mode = if wants_absence { Mode::Waiting } else { Mode::Alone };
     commit(base, change, mode, PATIENCE_ALONE, sent).await
 }
 
-/// One change set by itself, once it has what it needs.
+/// Applies a single change set, and waits for the rows that it needs.
 pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet, mut sent: Sent) -> Result<Committed, CommitError> {
     let waiter = base.waiters.join(change.account_id);
-    // Beyond what a clock can show there is no bound.
+    // Without a time limit if it is too large for the clock.
     let until = Instant::now().checked_add(base.lock_time_max);
     loop {
         let turn = match until {
             Some(until) => tokio::time::timeout_at(until, waiter.turn()).await.ok().flatten(),
             None => waiter.turn().await,
         };
-        // A turn that is free is given also when the time is over.
+        // A free turn is given even if no time is left.
         let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
         let Some(turn) = turn.filter(|_| !left.is_zero()) else { return Err(sent.failure(Failed::Busy)) };
         if let Some(result) = commit(base, change, Mode::Waiting, waiter.patience().min(left), &mut sent).await {
@@ -303,14 +305,14 @@ pub(super) async fn commit_waiting(base: &Base, change: &ChangeSet, mut sent: Se
 pub(super) struct Commits(pub(super) Arc<Base>);
 
 impl Commits {
-    /// Where something of its account waits for a lock, the next one may wait for the same, and hold up all that share its
+    /// If a change set of the same account waits for a lock, this one may wait for it too, and would delay all in its
     /// statement.
     fn may_share(&self, change: &ChangeSet) -> bool {
         !self.0.waiters.has(change.account_id)
     }
 
-    /// One of a round by itself; if it has to wait, in a task of its own, and then the others of its account get in line
-    /// behind it. Answers whether the others can go on.
+    /// Applies one change set of a round alone. If it has to wait, it waits in a task, and later ones of its account
+    /// wait too. Returns whether the round can continue.
     async fn alone(&self, (change, sender): Waiting<Self>, mut sent: Sent, held: &mut HashSet<AccountId>) -> bool {
         if !held.contains(&change.account_id) {
             if let Some(result) = commit_at_once(&self.0, &change, &mut sent).await {
@@ -327,7 +329,7 @@ impl Commits {
     }
 }
 
-/// Tells them that they can't be sent now.
+/// Fails these change sets without sending them.
 fn refuse(waiting: impl IntoIterator<Item = Waiting<Commits>>, sent: Sent, failed: &Failed) {
     for (_, sender) in waiting {
         let _ = sender.send(Err(sent.failure(shared(failed))));
@@ -342,7 +344,8 @@ impl Together for Commits {
     async fn together(&self, round: Vec<Waiting<Self>>) {
         let mut left = round;
         let mut held = HashSet::new();
-        // What contradicts another in the round goes into the next statement. One is admitted in each, so it ends.
+        // A change set that is not compatible with the others waits for the next statement. Each admits at least one,
+        // so the loop ends.
         while !left.is_empty() {
             let mut batch = Batch::default();
             let (admitted, mut rest): (Vec<_>, Vec<_>) =
@@ -354,7 +357,7 @@ impl Together for Commits {
                     Ok(statuses) => {
                         for (waiting, status) in admitted.into_iter().zip(statuses) {
                             match status {
-                                // It may be its own first sending that moved the row.
+                                // An earlier try of the same change set may have changed the row.
                                 Status::Alone | Status::Conflict => alone.push(waiting),
                                 status @ (Status::Committed(_) | Status::Duplicate(_)) => {
                                     let _ = waiting.1.send(status.into());
@@ -362,13 +365,14 @@ impl Together for Commits {
                             }
                         }
                     }
-                    // Nobody's fault. If each tried for itself, the last would wait many times as long as the first.
+                    // The whole round fails immediately. If each were tried alone, the last would wait many times as
+                    // long.
                     Err(Refusal::Failed(failed)) if sent.cut_off => {
                         refuse(admitted, sent, &failed);
                         refuse(rest, Sent::default(), &failed);
                         return;
                     }
-                    // One of them made the statement fail: each for itself, so that it fails alone.
+                    // One change set made the statement fail. Each is tried alone, so that only that one fails.
                     Err(_) => alone.extend(admitted),
                 }
             } else if admitted.is_empty() {

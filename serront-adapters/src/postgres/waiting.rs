@@ -1,4 +1,4 @@
-//! Waiting for rows that somebody else has locked, as a rule a host's own transaction.
+//! Waits for rows that another transaction has locked, usually a host's.
 //!
 //! ```text
 //! join ─▶ the account's turn ─▶ a place ─▶ a try, for a moment ─┬─▶ done
@@ -6,11 +6,11 @@
 //!          └────────────────────── a pause ◀─────────────────────┘
 //! ```
 //!
-//! A change set waits in memory and not on a connection. It tries again and again, each time for a moment, until it gets what
-//! it needs or its time is over. Of one account one tries at a time, and the more wait, the shorter is each try: so who
-//! waits for one account's lock takes no place of another's.
+//! A change set waits in memory instead of on a connection. It tries repeatedly, each time briefly, until it gets its
+//! locks or its time limit passes. One change set of an account tries at a time, and tries get shorter as more wait. So
+//! waiting for one account's lock does not take places from other accounts.
 //!
-//! It knows no statement: what a try is, its caller says.
+//! The caller does the tries; this module has no statements.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,13 +19,13 @@ use std::time::Duration;
 use serront_core::primitives::ids::AccountId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// How long one try waits for a lock while few wait. Long enough to get in line for a row that many write for a moment.
+/// How long one try waits for a lock while few wait: long enough to get a row that many write briefly.
 const TRY_MAX: Duration = Duration::from_millis(100);
 
 /// How long one try waits for a lock while many wait.
 const TRY_MIN: Duration = Duration::from_millis(2);
 
-/// Between two tries of a change set, so that others of its account have a turn.
+/// The pause between two tries of a change set, so that others of its account get a turn.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 struct Line {
@@ -39,15 +39,15 @@ struct Lines {
     waiting: usize,
 }
 
-/// All that wait.
+/// All change sets that wait.
 pub(super) struct Waiters {
     lines: Mutex<Lines>,
-    /// On how many connections they may try at once.
+    /// The connections on which they may try at the same time.
     places: Semaphore,
     most: usize,
 }
 
-/// One that waits, until it is dropped.
+/// A waiting change set, until it is dropped.
 pub(super) struct Waiter<'w> {
     of: &'w Waiters,
     account: AccountId,
@@ -70,7 +70,7 @@ impl Waiters {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gets in line behind the others of this account.
+    /// Joins the queue of this account.
     pub(super) fn join(&self, account: AccountId) -> Waiter<'_> {
         let mut lines = self.lines();
         lines.waiting += 1;
@@ -86,7 +86,7 @@ impl Waiters {
 }
 
 impl<'w> Waiter<'w> {
-    /// Waits for a turn. `None` never comes: nothing closes the line.
+    /// Waits for a turn. Never `None`, because the semaphores are not closed.
     pub(super) async fn turn(&self) -> Option<Turn<'w>> {
         let turn = Arc::clone(&self.turn).acquire_owned().await.ok()?;
         let place = self.of.places.acquire().await.ok()?;

@@ -1,4 +1,4 @@
-//! The bookkeeping of dispatcher and janitor: leases, attempts, folding, pruning.
+//! Leases, attempts, folding and pruning, for the dispatcher and the janitor.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::error::of_write;
 use super::set_aside::{WITHIN, reads};
+use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
-use crate::sql::rows::Cells as _;
 use crate::sql::set_aside::{Found, RECORDED, effects, part};
 use crate::sql::work::{
     FENCE_MAX, OVER, TABLES, TARGET, after, chosen_deliveries, due, due_count_statement, forgotten, pending,
@@ -25,7 +25,7 @@ use crate::sql::work::{
 
 type Worked<T> = Result<T, Failed>;
 
-/// The advisory locks of a schema: of those who share out deliveries, and of the folder.
+/// The advisory locks of a schema: for taking deliveries, and for folding.
 const DELIVERIES: i32 = 1;
 const FOLDER: i32 = 2;
 
@@ -33,7 +33,7 @@ fn at(schema: &str, sql: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(sql.replace("@.", schema))
 }
 
-/// The storage's clock: the server's, unless one was given.
+/// The server's time.
 pub(super) async fn now(connection: &mut PgConnection) -> Worked<Timestamp> {
     let row = sqlx::query("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now")
         .fetch_one(connection)
@@ -41,7 +41,7 @@ pub(super) async fn now(connection: &mut PgConnection) -> Worked<Timestamp> {
     Ok(Timestamp::from_millis(row.int("now")?))
 }
 
-/// How many are due, counted up to a few and without a lock.
+/// Counts due effects, up to a few and without a lock.
 pub(super) async fn due_count(connection: &mut PgConnection, schema: &str, lane: Lane, now: Timestamp) -> Worked<i64> {
     let sql = match lane {
         Lane::Deliveries => due_count_statement("@."),
@@ -56,8 +56,8 @@ pub(super) async fn due_count(connection: &mut PgConnection, schema: &str, lane:
     Ok(sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_one(connection).await?.int("due")?)
 }
 
-/// What was put under a lease: of an effect no more than its name, so that the answer fits into what the network holds for a
-/// host that does not read it.
+/// A leased effect, without its content: so the answer fits into network buffers even if a frozen host does not read
+/// it.
 pub(super) struct Leased {
     effect_id: String,
     account_id: String,
@@ -66,11 +66,11 @@ pub(super) struct Leased {
     turn: i64,
 }
 
-/// Puts work under a lease, in one round trip. The server ends the transaction without waiting for this host, which may stop
-/// at any moment: nothing that others wait for is held until the next word from it.
+/// Leases due effects, in one round trip. The server commits without waiting for this host, so a host that stops at any
+/// moment holds no locks.
 ///
-/// Who looks for deliveries does so after the others, so that what one subscription has under way is counted right. In the other lanes hosts
-/// pass over what another one is taking.
+/// Hosts take deliveries one after another, so that the deliveries in progress to a subscription are counted correctly.
+/// In the other lanes, a host skips what another one is taking.
 pub(super) async fn lease_due(
     connection: &mut PgConnection,
     schema: &str,
@@ -91,7 +91,7 @@ pub(super) async fn lease_due(
     let sql = match lane {
         Lane::Mails | Lane::Removals | Lane::Errands => {
             let pending = pending(lane).1;
-            // Where a row was changed by another host, the conditions are looked at again once it is locked.
+            // If another host has changed a row, the conditions are checked again once it is locked.
             format!(
                 "WITH w AS MATERIALIZED (SELECT e.effect_id, e.account_id FROM @.{table} e \
                  WHERE {pending} AND e.due_at <= $1 AND e.lease_until <= $1 ORDER BY e.due_at, e.effect_id LIMIT $2 \
@@ -103,11 +103,11 @@ pub(super) async fn lease_due(
             const FIRST: &str = "CROSS JOIN LATERAL (SELECT f.* FROM @.effects f WHERE f.status = 'pending' \
                                  AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
                                  ORDER BY f.due_at, f.effect_id LIMIT $3) e";
-            // Several statements in one message are one transaction, and each sees what was committed before it began: the
-            // second sees what the host that had the lock before has taken.
+            // Several statements in one message are one transaction, and each sees what was committed before it began.
+            // So the second sees what the previous holder of the lock has taken.
             //
-            // What a commit is giving up, or a late worker is recording or has just recorded, is skipped: it is no longer
-            // due, or comes next time.
+            // Skips effects that a commit is giving up, or whose attempt a late worker is recording: they are no longer
+            // due, or are taken next time.
             format!(
                 "SELECT 1 WHERE pg_advisory_xact_lock(hashtext($0), {DELIVERIES})::text IS NULL; \
                  {}, turns AS (SELECT c.*, row_number() OVER (ORDER BY c.place, c.failures, c.due_at, c.effect_id) AS turn \
@@ -121,7 +121,7 @@ pub(super) async fn lease_due(
             )
         }
     };
-    // A message of several statements takes no arguments. These are numbers, and a name that has no quotes in it.
+    // A message of several statements takes no arguments. These are numbers, and a schema's name without quotes.
     let arguments = [
         format!("'{schema}'"),
         now.millis().to_string(),
@@ -149,14 +149,14 @@ pub(super) async fn lease_due(
     Ok(leased)
 }
 
-/// What there is to do of what was put under a lease, as far as the lease still holds.
+/// Reads the leased effects whose lease still holds.
 pub(super) async fn leased(
     connection: &mut PgConnection,
     schema: &str,
     (lane, now): (Lane, Timestamp),
     leased: &[Leased],
 ) -> Worked<Found<Due>> {
-    // An effect's row is read as it was before its lease.
+    // `due` expects the row as it was before its lease.
     let of_deliveries = match lane {
         Lane::Deliveries => "e.subscription_id, e.event_id, e.event_type",
         Lane::Mails | Lane::Removals | Lane::Errands => "NULL::text AS subscription_id",
@@ -191,7 +191,7 @@ pub(super) async fn leased(
     Ok(found)
 }
 
-/// The subscriptions that deliveries go to, by their ids; of one that can't be read, which part.
+/// The subscriptions of deliveries, by id; an error is the part that can't be read.
 async fn targets(
     connection: &mut PgConnection,
     schema: &str,
@@ -209,7 +209,7 @@ async fn targets(
         return Ok(HashMap::new());
     }
     let sql = format!(
-        "SELECT {TARGET} FROM @.subscriptions WHERE (subscription_id, account_id) IN \
+        "SELECT {TARGET} FROM @.subscriptions u WHERE (subscription_id, account_id) IN \
          (SELECT id, account_id FROM unnest($1::text[], $2::text[]) AS w (id, account_id))"
     );
     let rows = sqlx::query(at(schema, &sql)).bind(ids).bind(accounts).fetch_all(connection).await?;
@@ -224,7 +224,7 @@ async fn targets(
     Ok(targets)
 }
 
-/// When the earliest effect that no lease holds becomes due.
+/// The due time of the earliest effect that is not leased.
 pub(super) async fn next_due(
     connection: &mut PgConnection,
     schema: &str,
@@ -239,16 +239,16 @@ pub(super) async fn next_due(
     row.map(|row| Ok(Timestamp::from_millis(row.int("due_at")?))).transpose()
 }
 
-/// How long a record waits for a subscription that a host's own transaction has locked, before it says that it is busy: its
-/// sender tries again, and waits in memory instead of on a connection.
+/// How long the recording of an attempt waits for a subscription that a host's transaction has locked, before it fails
+/// as busy. The caller then waits in memory instead of on a connection, and tries again.
 const RECORD_PATIENCE_MS: u32 = 250;
-/// The condition by which that is set before anything is waited for.
+/// The condition that sets the time limit before any lock is awaited.
 const PATIENT: &str = " AND (SELECT p.ends FROM patience p) IS NOT NULL";
 
-/// One statement: the log's row is written if the lease still was the one told.
+/// Records an attempt in one statement, if the lease is still that of the fence.
 ///
-/// An attempt at a delivery locks the subscription whose streak it goes on with before it writes the effect, as commits do that
-/// give deliveries up.
+/// An attempt at a delivery locks its subscription before it updates the effect. Commits that give up deliveries use
+/// the same order.
 pub(super) async fn record_attempt(
     connection: &mut PgConnection,
     (schema, now): (&str, &str),
@@ -328,7 +328,8 @@ pub(super) async fn record_attempt(
     Ok(if written == 0 { Err(LeaseLost) } else { Ok(()) })
 }
 
-/// What is folded: its kind, deltas, totals, by what besides the account, and which delta is added to which total.
+/// What is folded: its kind, the tables of deltas and totals, the column of the key besides the account, and pairs of a
+/// delta's column and its total's.
 type Folded = (SetAsideKind, &'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 pub(super) const FOLDED: [Folded; 2] = [
@@ -342,7 +343,7 @@ pub(super) const FOLDED: [Folded; 2] = [
     ),
 ];
 
-/// Folds up to `limit` deltas of each kind, so that a storm of one holds up no other.
+/// Folds up to `limit` deltas of each kind, so that many of one do not delay the other.
 pub(super) async fn fold_deltas(
     connection: &mut PgConnection,
     schema: &str,
@@ -356,9 +357,10 @@ pub(super) async fn fold_deltas(
     u64::try_from(folded).map_err(|_| Failed::Unreadable("folded"))
 }
 
-/// One statement deletes the deltas and adds what it deleted. One folder at a time; who comes second finds nothing.
+/// Deletes deltas and adds them to their totals, in one statement. One host folds at a time; a second one finds
+/// nothing.
 ///
-/// What is beyond an integer with its total stays as it is and is set aside: it is not looked at until it fits.
+/// Deltas that would overflow their total stay, and the total is set aside until the sum fits.
 async fn fold(
     connection: &mut PgConnection,
     schema: &str,
@@ -400,7 +402,7 @@ async fn fold(
     Ok(row.int("folded")?)
 }
 
-/// An age in milliseconds, to be taken from a time.
+/// An age in milliseconds, to subtract from a time.
 fn millis(age: Duration) -> i64 {
     i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
 }
@@ -455,7 +457,7 @@ pub(super) async fn touch_key(
     id: KeyId,
     pause: Duration,
 ) -> Worked<()> {
-    // Who has it locked notes a use as well, or deletes the key.
+    // Another transaction that has locked the key records a use too, or deletes the key.
     let sql = format!(
         "UPDATE @.api_keys k SET last_used_at = {now} FROM (SELECT key_id, account_id FROM @.api_keys \
          WHERE key_id = $1 AND account_id = $2 \

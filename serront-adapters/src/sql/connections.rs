@@ -1,17 +1,17 @@
-//! Connections that are kept open between statements.
+//! A pool of connections.
 //!
 //! ```text
-//! acquire ─▶ idle, and fresh ─────────────────────────▶ lease ─▶ keep       ─▶ idle again, or closed when it is old
-//!         ─▶ idle for long, or doubted ─▶ asked first ─▶       ─▶ lose       ─▶ closed; the idle ones are doubted
-//!         ─▶ none is idle ─▶ opened ─────────────────▶         ─▶ distrust   ─▶ closed, and all that are as old
-//!                                                             └▶ dropped in the middle ─▶ drained in a task, then idle
+//! acquire ─▶ idle for a short time ───────────────────▶ lease ─▶ keep       ─▶ idle again, or closed when it is old
+//!         ─▶ idle for long, or doubted ─▶ pinged ─────▶       ─▶ lose       ─▶ closed; idle ones are doubted
+//!         ─▶ none is idle ─▶ opened ─────────────────▶         ─▶ distrust   ─▶ closed, with all opened before
+//!                                                             └▶ dropped in use ─▶ drained in a task, then idle
 //! ```
 //!
-//! Not the driver's own pool, which asks a connection whether it is alive each time it is given back: a round trip for each
-//! statement. Here only a connection that was idle for long is asked, or one of which there is reason to doubt.
+//! The driver's own pool pings a connection each time it is returned: a round trip for each statement. This one pings
+//! only a connection that was idle for long, or that may be lost.
 //!
-//! The place of a caller that goes away in the middle of a statement stays taken until the statement has ended: so the
-//! server never has more connections than there are places.
+//! If a caller is cancelled in the middle of a statement, its permit is released when the statement has ended. So the
+//! server never has more connections than there are permits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,30 +23,29 @@ use tokio::time::{Instant, timeout};
 
 use super::error::Failed;
 
-/// How long an idle connection may take to answer whether it is alive. A round trip takes milliseconds, and whoever asks has
-/// a request to answer.
+/// Time limit of a ping of an idle connection. A round trip takes milliseconds, and a request is waiting.
 const ALIVE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// How long an abandoned statement may go on before the server is asked to end it. Most end within milliseconds, and need no
-/// second connection for that.
+/// How long an abandoned statement may run before the server is asked to cancel it. Most end within milliseconds;
+/// cancelling needs a second connection.
 const ABANDONED_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// How long closing may take, which sends a farewell and waits for nothing.
+/// Time limit of closing a connection, which sends one message and waits for no answer.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Most failures of abandoned statements that are read before a connection is given up.
+/// Failures of abandoned statements that are read before the connection is closed.
 const DRAINS_MAX: u32 = 64;
 
-/// How one engine's connections are opened.
+/// Opens one engine's connections.
 pub(crate) trait Opener: Send + Sync + 'static {
     type Connection: Connection;
-    /// What the engine knows a connection by.
+    /// Identifies a connection to the engine.
     type Session: Send + Sync + 'static;
 
     /// Opens a connection.
     fn open(&self) -> impl Future<Output = Result<Opened<Self::Connection, Self::Session>, Failed>> + Send;
 
-    /// Asks the engine to end the statement that runs in this session, for a bounded time.
+    /// Asks the engine to cancel the session's statement. Returns within a bounded time.
     fn cancel(&self, session: &Self::Session) -> impl Future<Output = ()> + Send;
 }
 
@@ -54,11 +53,11 @@ pub(crate) trait Opener: Send + Sync + 'static {
 pub(crate) struct Opened<C, S> {
     pub(crate) connection: C,
     pub(crate) session: S,
-    /// Whether it may be used by more than one caller.
+    /// Whether other callers may use it later.
     pub(crate) lasting: bool,
 }
 
-/// How many connections there are, and for how long.
+/// Limits of the number of connections and of their times.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Most connections in use.
@@ -71,11 +70,11 @@ pub(crate) struct Limits {
     pub(crate) asked_after: Duration,
     /// How old one may become.
     pub(crate) lifetime_max: Duration,
-    /// How long a statement may go on that its caller has abandoned, and that the engine was asked to end.
+    /// How long an abandoned statement may run after the engine was asked to cancel it.
     pub(crate) drain_max: Duration,
 }
 
-/// Up to so many connections, opened when they are needed.
+/// Connections up to a limit, opened when they are needed.
 pub(crate) struct Connections<O: Opener>(Arc<Shared<O>>);
 
 struct Shared<O: Opener> {
@@ -89,9 +88,9 @@ struct Shared<O: Opener> {
 struct Pool<O: Opener> {
     /// The longest idle first.
     idle: Vec<Idle<O>>,
-    /// A connection was lost then: those that are idle since before may be lost, too.
+    /// When a connection was last lost: those that were idle at that time may be lost too.
     doubted: Option<Instant>,
-    /// Counts up when all connections are to be closed as soon as nobody uses them.
+    /// Raised to close all connections that are open, each as soon as it is unused.
     era: u64,
     /// How many were opened.
     opened: u64,
@@ -112,18 +111,19 @@ struct Held<O: Opener> {
     lasting: bool,
 }
 
-/// What is known of a connection when its lease ends.
+/// The state of a connection when its lease ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
-    /// Nothing runs on it.
+    /// No statement runs on it.
     Over,
-    /// Something may.
+    /// A statement may be running.
     Midway,
 }
 
-/// A connection in use. It is idle again after [`Lease::keep`]; dropped without it, once the statement on it has ended.
+/// A connection in use. It becomes idle after [`Lease::keep`]; if it is dropped without that, once its statement has
+/// ended.
 pub(crate) struct Lease<O: Opener> {
-    // Both are emptied when it ends.
+    // Both are `None` once it has ended.
     held: Option<Held<O>>,
     place: Option<OwnedSemaphorePermit>,
     of: Arc<Shared<O>>,
@@ -156,7 +156,7 @@ impl<O: Opener> Connections<O> {
                 return Ok(lease);
             }
             if alive.is_err() {
-                // Each of those that are idle for as long would take as much time to find out.
+                // Pinging each of those that were idle for as long would take as long again.
                 self.0.close_idle_since(since);
             }
             place = lease.lose().ok_or(Failed::Closed)?;
@@ -164,7 +164,7 @@ impl<O: Opener> Connections<O> {
         self.open(place, until).await
     }
 
-    /// In a task: a caller that goes away leaves no half-open connection behind, whose place would be free too early.
+    /// In a task, so that a cancelled caller does not release its permit while the connection is half open.
     async fn open(&self, place: OwnedSemaphorePermit, until: Option<Instant>) -> Result<Lease<O>, Failed> {
         let shared = Arc::clone(&self.0);
         let opening = self.0.runtime.spawn(async move {
@@ -176,13 +176,13 @@ impl<O: Opener> Connections<O> {
         opening.await.unwrap_or(Err(Failed::Closed))
     }
 
-    /// None of those that are open is used again: they lead to where none should.
+    /// Closes all connections that are open, since they lead to the wrong server.
     pub(crate) fn distrust(&self) {
         let era = self.0.pool().era;
         self.0.distrust(era);
     }
 
-    /// Refuses everybody from now on, waits for nobody, and closes what is idle.
+    /// Refuses new callers and closes idle connections, without waiting for those in use.
     pub(crate) async fn close(&self) {
         self.0.free.close();
         let idle = std::mem::take(&mut self.0.pool().idle);
@@ -192,7 +192,7 @@ impl<O: Opener> Connections<O> {
     }
 }
 
-/// Bounds a wait. Beyond what a clock can show there is no bound.
+/// Bounds a wait. Without a time limit if it is too large for the clock.
 async fn in_time<T>(until: Option<Instant>, waiting: impl Future<Output = T>) -> Result<T, Failed> {
     match until {
         Some(until) => tokio::time::timeout_at(until, waiting).await.map_err(|_| Failed::Busy),
@@ -205,8 +205,8 @@ impl<O: Opener> Shared<O> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The era of a connection that is opened now, and when it will be too old: not all at the same time, though they were
-    /// opened at the same time.
+    /// The era of a connection that is opened now, and when it will be too old. Connections that are opened together
+    /// expire at different times.
     fn birth(&self) -> (u64, Option<Instant>) {
         let mut pool = self.pool();
         pool.opened = pool.opened.wrapping_add(1);
@@ -215,7 +215,7 @@ impl<O: Opener> Shared<O> {
         (pool.era, Instant::now().checked_add(whole.saturating_sub(earlier)))
     }
 
-    /// The connection that was idle for the shortest time, and whether to ask it if it is alive. Closes what is too old.
+    /// The connection that was idle for the shortest time, and whether to ping it. Closes those that are too old.
     fn next_idle(self: &Arc<Self>) -> Option<(Idle<O>, bool)> {
         let now = Instant::now();
         let mut old = Vec::new();
@@ -239,7 +239,7 @@ impl<O: Opener> Shared<O> {
         Some((idle, doubtful))
     }
 
-    /// Closes those that are idle since then or longer.
+    /// Closes those that have been idle since this time.
     fn close_idle_since(self: &Arc<Self>, since: Instant) {
         let mut pool = self.pool();
         let as_long = pool.idle.partition_point(|idle| idle.since <= since);
@@ -250,7 +250,7 @@ impl<O: Opener> Shared<O> {
         }
     }
 
-    /// Begins a new era, if this one is not over yet: of several that meet the same at the same time only the first does.
+    /// Begins a new era, unless it has begun already: several callers may meet the same failure at the same time.
     fn distrust(&self, era: u64) {
         let mut pool = self.pool();
         if pool.era != era {
@@ -264,7 +264,7 @@ impl<O: Opener> Shared<O> {
         }
     }
 
-    /// Says farewell, and gives the place free afterwards.
+    /// Closes a connection, and releases its permit afterwards.
     fn close(&self, held: Held<O>, place: Option<OwnedSemaphorePermit>) {
         self.runtime.spawn(async move {
             let _ = timeout(CLOSE_TIME_MAX, held.connection.close()).await;
@@ -272,7 +272,7 @@ impl<O: Opener> Shared<O> {
         });
     }
 
-    /// Nothing runs on it any more: idle again, unless it is too old.
+    /// Makes a connection idle, or closes it if it is too old.
     fn give_back(&self, held: Held<O>, place: Option<OwnedSemaphorePermit>) {
         let mut pool = self.pool();
         let since = Instant::now();
@@ -297,12 +297,12 @@ impl<O: Opener> Shared<O> {
     }
 }
 
-/// Reads what is left of abandoned statements. Answers whether the connection can be used again.
+/// Reads the remaining answers of abandoned statements. Returns whether the connection can be used again.
 async fn ended(connection: &mut impl Connection) -> bool {
     for _ in 0..DRAINS_MAX {
         match connection.ping().await {
             Ok(()) => return true,
-            // That statement's end.
+            // The end of that statement.
             Err(sqlx::Error::Database(_)) => {}
             Err(_) => return false,
         }
@@ -317,24 +317,24 @@ impl<O: Opener> Held<O> {
 }
 
 impl<O: Opener> Lease<O> {
-    /// The last statement came to its end: the connection can be used again.
+    /// Returns the connection after its last statement has ended.
     pub(crate) fn keep(mut self) {
         self.used = Use::Over;
     }
 
-    /// The connection is lost. Answers the place.
+    /// Drops a lost connection. Returns the permit.
     pub(crate) fn lose(mut self) -> Option<OwnedSemaphorePermit> {
         self.held = None;
         self.of.pool().doubted = Some(Instant::now());
         self.place.take()
     }
 
-    /// The connection leads to where none should: it is closed, and so are all others that were opened before now.
+    /// Closes the connection and all others that are open, since they lead to the wrong server.
     pub(crate) fn distrust(mut self) {
         if let Some(held) = &self.held {
             self.of.distrust(held.era);
         }
-        // Of another era now: dropping it closes it.
+        // Its era is over, so that dropping it closes it.
         self.used = Use::Over;
     }
 
@@ -342,7 +342,7 @@ impl<O: Opener> Lease<O> {
         Ok(self.parts()?.0)
     }
 
-    /// The connection, and what the engine knows it by.
+    /// The connection and its session.
     pub(crate) fn parts(&mut self) -> Result<(&mut O::Connection, &O::Session), Failed> {
         self.used = Use::Midway;
         let held = self.held.as_mut().ok_or(Failed::Closed)?;

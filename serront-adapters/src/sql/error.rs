@@ -1,64 +1,65 @@
-//! Where the SQL adapters' failures become the ports'.
+//! Failures of the SQL adapters, and how they become failures of the ports.
 
 use serront_core::ports::{CommitError, PortError, PortErrorKind};
 
-/// What can go wrong with a stored row.
+/// Why a statement, or the reading of its rows, failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failed {
-    /// The engine failed.
-    #[error(transparent)]
-    Engine(#[from] sqlx::Error),
-    /// A row holds what this code does not understand. Names the column, never its content.
+    /// The engine failed, and what that means for the caller. An engine classifies its failures before they leave it.
+    #[error("{0}")]
+    Engine(#[source] sqlx::Error, PortErrorKind),
+    /// This code can't read a stored value. Names the column, never its content.
     #[error("a stored {0} can't be read")]
     Unreadable(&'static str),
-    /// A write that can't be: a bug in the caller.
+    /// An invalid write, which is a bug in the caller.
     #[error("{0}")]
     Refused(&'static str),
     /// The storage was closed before the work was handed over.
     #[error("the storage is closed")]
     Closed,
-    /// The writer went away with the work.
+    /// The outcome of the work is unknown.
     #[error("the writer did not say what became of its work")]
     Lost,
-    /// The group of changes that this one was in was rolled back, because of another or of the disk.
+    /// The group of changes with this one was rolled back, because of another change or of the disk.
     #[error("the group of changes was rolled back")]
     RolledBack,
-    /// No server that was reached takes writes. Nothing was done.
+    /// No server that was reached accepts writes. Nothing was changed.
     #[error("the database server takes no writes")]
     ReadOnly,
-    /// Too much is under way: no connection or lock was free in time. Nothing was done.
+    /// No connection or lock was free in time. Nothing was changed.
     #[error("the storage is busy")]
     Busy,
 }
 
-/// What an engine's failure means for the caller.
-fn kind(error: &sqlx::Error) -> PortErrorKind {
-    #[cfg(feature = "sqlite")]
-    if crate::sqlite::is_busy(error) {
-        return PortErrorKind::Busy;
+impl From<sqlx::Error> for Failed {
+    /// With the kind of the driver's own error; the engine knows the server's.
+    fn from(error: sqlx::Error) -> Self {
+        let kind = match error {
+            sqlx::Error::PoolTimedOut => PortErrorKind::Busy,
+            sqlx::Error::Io(_) => PortErrorKind::Transient,
+            _ => PortErrorKind::Permanent,
+        };
+        Self::Engine(error, kind)
     }
-    #[cfg(feature = "sqlite")]
-    if crate::sqlite::passes(error) {
-        return PortErrorKind::Transient;
+}
+
+impl Failed {
+    /// The same failure with the kind that its engine gives it; `None` leaves the kind as it is.
+    pub(crate) fn known_as(self, kind: impl FnOnce(&sqlx::Error) -> Option<PortErrorKind>) -> Self {
+        match self {
+            Self::Engine(error, before) => {
+                let kind = kind(&error).unwrap_or(before);
+                Self::Engine(error, kind)
+            }
+            other => other,
+        }
     }
-    #[cfg(feature = "postgres")]
-    if crate::postgres::busy(error) {
-        return PortErrorKind::Busy;
-    }
-    #[cfg(feature = "postgres")]
-    if crate::postgres::passes(error) {
-        return PortErrorKind::Transient;
-    }
-    if matches!(error, sqlx::Error::PoolTimedOut) {
-        return PortErrorKind::Busy;
-    }
-    if matches!(error, sqlx::Error::Io(_)) { PortErrorKind::Transient } else { PortErrorKind::Permanent }
 }
 
 impl From<Failed> for PortError {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Engine(error) => Self::new(kind(&error), error),
+            Failed::Engine(error, kind) => Self::new(kind, error),
             Failed::Unreadable(_) | Failed::Refused(_) | Failed::Closed => Self::permanent(failed),
             Failed::RolledBack | Failed::ReadOnly => Self::transient(failed),
             Failed::Busy => Self::new(PortErrorKind::Busy, failed),

@@ -1,21 +1,19 @@
-//! The installation's row, as far as it is the same for both engines.
+//! Reads the installation's row.
 
-use serront_core::accounts::sealed::SealedSecret;
 use serront_core::snapshots::InstallationRow;
 
-use super::error::Failed;
-use super::rows::{self, Cells};
+use super::cells::{Cells, Read, Value};
 
-/// The statement that reads it; `@.` stands before the tables' names. It answers a row also where there is none yet.
+/// The statement that reads it; `@.` is replaced by the schema. It returns a row even if the table has none yet.
 pub(crate) const INSTALLATION: &str = "SELECT i.installation_id, i.key_check, \
      EXISTS (SELECT 1 FROM @.accounts) AS has_accounts, \
      EXISTS (SELECT 1 FROM @.payments p WHERE p.receipt_upload_id IS NOT NULL) AS names_receipts \
      FROM (SELECT 1 AS one) o LEFT JOIN @.installation i ON i.one = o.one";
 
-pub(crate) fn row(row: &impl Cells) -> Result<InstallationRow, Failed> {
+pub(crate) fn row(row: &impl Cells) -> Read<InstallationRow> {
     Ok(InstallationRow {
-        id: rows::optional_id(row, "installation_id")?,
-        key_check: row.optional_text("key_check")?.map(|check| SealedSecret::stored(check.to_owned())),
+        id: Value::read(row, "installation_id")?,
+        key_check: Value::read(row, "key_check")?,
         has_accounts: row.flag("has_accounts")?,
         names_receipts: row.flag("names_receipts")?,
     })

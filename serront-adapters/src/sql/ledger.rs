@@ -1,5 +1,4 @@
-//! The ledger, as far as it is the same for both engines: what a posting adds to the seller's totals, and from which parts
-//! of the index a page is merged.
+//! What a posting adds to the seller's totals, and the parts of the index that a page of entries is merged from.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +8,6 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::{EntryFilter, EntryPosition};
 
 use super::error::Failed;
-
-/// The columns of an entry, in the order in which they are written.
-pub(crate) const ENTRY: &[&str] = &[
-    "entry_id",
-    "account_id",
-    "tx_id",
-    "book",
-    "code",
-    "direction",
-    "amount",
-    "source_type",
-    "source_id",
-    "description",
-    "created_at",
-];
 
 /// Sums of one code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,11 +39,11 @@ pub(crate) fn entry_parts(filter: &EntryFilter) -> Vec<(EntryCode, SourceType)> 
     codes.flat_map(|code| sources().map(move |source| (code, source))).collect()
 }
 
-/// Where a page of entries lies in the order of their index: from a time on, and below a time and id. There is one bound on
-/// each side, for of two an engine may begin at the wrong one and skip everything newer, row by row.
+/// The bounds of a page of entries in their index: from a time, and below a time and an id. There is one bound on each
+/// side. With two, an engine may start at the wrong one and skip all newer rows one by one.
 pub(crate) fn entry_bounds(filter: &EntryFilter, after: Option<EntryPosition>) -> (i64, (i64, String)) {
     let from = filter.from.map_or(i64::MIN, Timestamp::millis);
-    // No id is below the empty one.
+    // The empty text is below every id.
     let before = (filter.before.map_or(i64::MAX, Timestamp::millis), String::new());
     let below = match after {
         None => before,

@@ -1,4 +1,4 @@
-//! Where names and enumerations are kept, in words that both engines use.
+//! Where unique names are stored.
 
 use serront_core::changes::change::ClaimName;
 
@@ -11,10 +11,11 @@ pub(crate) mod directory {
     pub(crate) const PAYOUT: &str = "payout";
 }
 
-/// The kind of name that an adjustment's reference is.
+/// The kind of an adjustment's reference.
 pub(crate) const ADJUSTMENT: &str = "adjustment";
 
-/// A name's place: its kind, its text, and whether it is unique across accounts.
+/// Where a name is stored, with its kind and its text. Names in the directory are unique across accounts, the others
+/// within one.
 pub(crate) enum Place {
     Directory(&'static str, String),
     Claim(&'static str, String),
@@ -34,16 +35,5 @@ pub(crate) fn place(name: &ClaimName) -> Place {
         ClaimName::Settlement(session) => Place::Claim("settlement", session.to_string()),
         ClaimName::ProviderEvent(event) => Place::Claim("provider_event", event.to_string()),
         ClaimName::Idempotency(scope) => Place::Kept(scope.to_string()),
-    }
-}
-
-/// The image's name as its type reads itself back.
-pub(crate) const fn image_word(image: serront_core::primitives::image::ImageType) -> &'static str {
-    use serront_core::primitives::image::ImageType;
-    match image {
-        ImageType::Png => "png",
-        ImageType::Jpeg => "jpeg",
-        ImageType::Webp => "webp",
-        ImageType::Gif => "gif",
     }
 }

@@ -1,9 +1,9 @@
-//! In which ways an order can match a search: its service's name has some of the words, its own texts have the rest; or one
-//! word is its number.
+//! The ways in which an order can match a search. Either the service's name has some of the words and the order's texts
+//! have the rest, or one word is the order's number.
 //!
-//! The names of services are not in the index of orders, so that renaming a service reindexes nothing but it. An account
-//! has few services, and those are looked through here. An order's number is not in it either: a search holds few numbers, so
-//! the orders of those are read, and looked at one by one.
+//! The index of orders does not hold the names of services, so that renaming a service does not reindex its orders. An
+//! account has few services, which are searched here. The index does not hold numbers either: a search has few numbers,
+//! so their orders are read and compared one by one.
 
 use std::collections::BTreeSet;
 
@@ -16,20 +16,20 @@ use serront_core::snapshots::{OrderFilter, OrderRow};
 /// One way to match. An order that matches in two ways is found twice.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// Of this service; `None`: of whichever.
+    /// `None` if any service matches.
     pub(crate) service: Option<String>,
-    /// In this state of the work track.
+    /// `None` if any state of work matches.
     pub(crate) status: Option<WorkStatus>,
-    /// In this state of the payment track.
+    /// `None` if any state of payment matches.
     pub(crate) payment_status: Option<PaymentStatus>,
-    /// These words begin words of the order's own texts.
+    /// Each of them is the beginning of a word in the order's texts.
     pub(crate) words: Vec<String>,
-    /// Has one of these numbers; empty: whichever.
+    /// The order has one of these numbers; empty if any number matches.
     pub(crate) numbers: Vec<OrderNumber>,
 }
 
 impl Way {
-    /// The condition on the number, to stand behind others; empty if there is none.
+    /// The condition on the number, to append to others; empty if any number matches.
     pub(crate) fn number_condition(&self) -> String {
         if self.numbers.is_empty() { String::new() } else { format!(" AND o.number IN ({})", listed(&self.numbers)) }
     }
@@ -40,14 +40,14 @@ pub(crate) fn listed(numbers: &[OrderNumber]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Which of the orders that have a number among the words match the whole search.
+/// The orders among these that match the whole search, by number.
 pub(crate) fn found_by_number(filter: &OrderFilter, rows: &[OrderRow]) -> Vec<OrderNumber> {
     let rows = rows.iter().filter(|row| filter.has_words(&row.order, row.number, &row.service.name));
     rows.map(|row| row.number).collect()
 }
 
-/// The states that a page has to be merged from, so that each part is read in order from an index: one part where an index
-/// begins with what is filtered, otherwise one for each value of the state in between.
+/// The states that a page is merged from, so that each part is read in order from an index. There is one part if an
+/// index begins with the filtered columns, otherwise one for each value of the state between them.
 fn states(filter: &OrderFilter, by_service: bool) -> Vec<(Option<WorkStatus>, Option<PaymentStatus>)> {
     match (by_service, filter.status, filter.payment_status) {
         (_, None, None) | (false, None, Some(_)) | (_, Some(_), Some(_)) => {
@@ -58,13 +58,13 @@ fn states(filter: &OrderFilter, by_service: bool) -> Vec<(Option<WorkStatus>, Op
     }
 }
 
-/// The ways to match a filter. `services` are the account's, by id and name, and `numbers` what [`found_by_number`] found; they
-/// are needed only if words are searched for.
+/// The ways to match a filter. `services` are the account's ids and names, and `numbers` the result of
+/// [`found_by_number`]. Both are needed only for a search for words.
 pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)], numbers: &[OrderNumber]) -> Vec<Way> {
     let wanted = filter.service_id.map(|id| id.to_string());
     let mut found = Vec::new();
     let mut add = |service: Option<&String>, words: &[String]| {
-        // A search reads all that it finds, in whatever order.
+        // A search reads all matches, in any order.
         let states = if words.is_empty() {
             states(filter, service.is_some())
         } else {
@@ -100,23 +100,23 @@ pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)], numbers:
     found
 }
 
-/// What stands before each word in the index, so that one account's words are apart from another's.
+/// The prefix of an account's words in the index, which separates them from those of other accounts.
 fn mark(account: AccountId) -> String {
     account.ulid().to_string().to_ascii_lowercase()
 }
 
-/// The words of an order's own texts, as the index holds them, with blanks in between.
+/// The words of an order's texts as the index holds them, separated by spaces.
 pub(crate) fn indexed(order: &Order) -> String {
     let texts = [&order.buyer.name, order.buyer.email.as_str(), order.notes.as_deref().unwrap_or_default()];
     indexed_texts(order.account_id, texts)
 }
 
-/// The same, of an order's texts: the buyer's name and address, and the notes.
+/// The same for given texts: the buyer's name and address, and the notes.
 pub(crate) fn indexed_texts(account: AccountId, texts: [&str; 3]) -> String {
     joined(account, texts.into_iter().flat_map(words_of))
 }
 
-/// The words as earlier versions made them, with the accents in them.
+/// The words as earlier versions stored them, with accents.
 #[cfg(feature = "sqlite")]
 pub(crate) fn indexed_before_folding(account: AccountId, texts: [&str; 3]) -> String {
     const WORD_CHARACTERS_MAX: usize = 64;
@@ -131,7 +131,7 @@ fn joined(account: AccountId, words: impl Iterator<Item = String>) -> String {
     words.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// Words as they are looked for in the index.
+/// Words as they are searched for in the index.
 pub(crate) fn marked(account: AccountId, words: &[String]) -> impl Iterator<Item = String> + '_ {
     let mark = mark(account);
     words.iter().map(move |word| format!("{mark}{word}"))

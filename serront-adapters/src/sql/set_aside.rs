@@ -1,31 +1,33 @@
-//! Rows that can't be read: distinguished from failures of the engine, put on record, and tried again.
+//! Rows that can't be read: they are distinguished from failures of the engine, recorded, and tried again.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use serront_core::changes::effect::EffectId;
+use serront_core::changes::effect::{Discard, EffectId};
+use serront_core::funds::payout::Payout;
+use serront_core::online::inbox::InboxRecord;
+use serront_core::online::provisioning::Provisioning;
 use serront_core::primitives::page::{Limit, Page};
 use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::set_aside::{SetAside, SetAsideKind};
 
+use super::cells::{Cells, Read, Value};
 use super::error::Failed;
-use super::money::{self, payout_columns};
-use super::rows::{self, Cells, inbox_columns, provisioning_columns};
-use super::work::{self, DISCARD, TARGET, due, table_of, target};
+use super::rows;
+use super::tables::Record;
+use super::work::{self, TARGET, due, table_of, target};
 
-type Read<T> = Result<T, Failed>;
-
-/// How long a row rests that was tried in vain, unless a newer version comes.
+/// How long a row rests after a failed try, unless a newer version of this code starts.
 pub(crate) const REST: Duration = Duration::from_secs(5 * 60);
-/// How much later than that an effect that was put off is due. The next try of rows set aside comes before.
+/// How much later than [`REST`] a postponed effect is due, so that the row is tried again before.
 const MARGIN: Duration = Duration::from_secs(60);
-/// How often a process looks whether there is something to try again.
+/// How often a process looks for rows to try again.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How many rows one look tries.
+/// Most rows that one look tries.
 pub(crate) const TRIED_MAX: i64 = 100;
 
-/// Who reads: grows with each version. `layout` is the newest migration that it knows.
+/// The version of this reader, which grows with each release. `layout` is the newest migration that it knows.
 pub(crate) const fn reader(layout: i64) -> i64 {
     const fn number(text: &str) -> i64 {
         match i64::from_str_radix(text, 10) {
@@ -38,20 +40,20 @@ pub(crate) const fn reader(layout: i64) -> i64 {
     ((major * 1_000 + minor) * 1_000 + number(env!("CARGO_PKG_VERSION_PATCH"))) * 1_000 + layout
 }
 
-/// When an effect is due again that was set aside now.
+/// When an effect that is set aside now is due again.
 pub(crate) fn put_off_until(now: Timestamp) -> Timestamp {
     now.plus(REST).plus(MARGIN)
 }
 
-/// Which part of a row can't be read. An engine's failure stays one.
+/// The part of a row that can't be read. Returns the engine's failure if it is one.
 pub(crate) fn part(failed: Failed) -> Read<&'static str> {
     if let Failed::Unreadable(part) = failed {
         return Ok(part);
     }
-    if matches!(failed, Failed::Engine(sqlx::Error::ColumnDecode { .. })) { Ok("text") } else { Err(failed) }
+    if matches!(failed, Failed::Engine(sqlx::Error::ColumnDecode { .. }, _)) { Ok("text") } else { Err(failed) }
 }
 
-/// What rows are, and which of their columns name one.
+/// A kind of rows, and the columns that identify one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Named {
     pub(crate) kind: SetAsideKind,
@@ -82,11 +84,11 @@ pub(crate) struct Unread {
     pub(crate) id: String,
     pub(crate) account_id: String,
     pub(crate) what: &'static str,
-    /// The lease that it was found under, if it was put under one.
+    /// The lease under which it was found; `None` if it was not leased.
     pub(crate) fence: Option<i64>,
 }
 
-/// What a look at many rows found.
+/// The rows that could be read, and those that could not.
 #[derive(Debug)]
 pub(crate) struct Found<T> {
     pub(crate) rows: Vec<T>,
@@ -100,13 +102,13 @@ impl<T> Default for Found<T> {
 }
 
 impl<T> Found<T> {
-    /// Takes in what a row came to.
+    /// Adds a row that was read, or could not be.
     pub(crate) fn add(&mut self, row: &impl Cells, named: Named, read: Read<T>) -> Read<()> {
         match read {
             Ok(value) => self.rows.push(value),
             Err(failed) => {
                 let what = part(failed)?;
-                // A row whose name is no text can't be put on record; it is passed over all the same.
+                // A row without a readable id can't be recorded; it is skipped all the same.
                 if let (Ok(id), Ok(account_id)) = (row.text(named.id), row.text(named.account)) {
                     let (id, account_id) = (id.to_owned(), account_id.to_owned());
                     self.unread.push(Unread { kind: named.kind, id, account_id, what, fence: None });
@@ -116,7 +118,7 @@ impl<T> Found<T> {
         Ok(())
     }
 
-    /// Reads each row for itself.
+    /// Reads each row; one that can't be read does not fail the others.
     pub(crate) fn of<R: Cells>(rows: &[R], named: Named, read: impl Fn(&R) -> Read<T>) -> Read<Self> {
         let mut found = Self::default();
         for row in rows {
@@ -125,13 +127,13 @@ impl<T> Found<T> {
         Ok(found)
     }
 
-    /// As a page, with what was left out of it.
+    /// The page, and the rows that it leaves out.
     pub(crate) fn page(self, limit: Limit) -> (Page<T>, Vec<Unread>) {
         (Page::cut(self.rows, limit), self.unread)
     }
 }
 
-/// How many rows to ask for, so that enough of them can be read.
+/// How many rows to select, so that enough of them can be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     rows: i64,
@@ -152,7 +154,7 @@ impl Wanted {
         self.asked
     }
 
-    /// Whether that was enough, or all there is. If not, more are asked for the next time.
+    /// Whether enough rows could be read, or all were selected. If not, more are selected the next time.
     pub(crate) fn are_met<T>(&mut self, answered: usize, found: &Found<T>) -> bool {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let readable = count(found.rows.len());
@@ -164,7 +166,7 @@ impl Wanted {
     }
 }
 
-/// When a process looks for rows to try again.
+/// The times at which a process looks for rows to try again.
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
     began: OnceLock<i64>,
@@ -172,7 +174,7 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
-    /// If it is time to look: since when this process runs, so that it tries each row once that others have tried before.
+    /// If it is time to look, when this process started: it tries each row once that was last tried before.
     pub(crate) fn begin(&self, now: Timestamp) -> Option<Timestamp> {
         let now = now.millis();
         let began = Timestamp::from_millis(*self.began.get_or_init(|| now));
@@ -180,7 +182,7 @@ impl Looks {
             return self.last.set(AtomicI64::new(now)).is_ok().then_some(began);
         };
         let before = last.load(Ordering::Acquire);
-        // Also where the clock was put back.
+        // Also if the clock was set back.
         if now.abs_diff(before) < u64::try_from(LOOK_EVERY.as_millis()).unwrap_or(u64::MAX) {
             return None;
         }
@@ -188,10 +190,10 @@ impl Looks {
     }
 }
 
-/// The statement that answers how many rows are set aside.
+/// Counts the rows that are set aside.
 pub(crate) const COUNT: &str = "SELECT count(*) AS rows FROM @.set_aside";
 
-/// The statement that lists them: by how many are wanted.
+/// Lists them; $1 is how many.
 pub(crate) const LIST: &str = "SELECT kind, row_id, account_id, what, since, tried_at FROM @.set_aside \
                                ORDER BY since, kind, row_id, account_id LIMIT $1";
 
@@ -202,17 +204,17 @@ pub(crate) fn listed(row: &impl Cells) -> Read<SetAside> {
         id: row.text("row_id")?.to_owned(),
         account_id: row.text("account_id")?.to_owned(),
         what: row.text("what")?.to_owned(),
-        since: rows::time(row, "since")?,
-        tried_at: rows::time(row, "tried_at")?,
+        since: Value::read(row, "since")?,
+        tried_at: Value::read(row, "tried_at")?,
     })
 }
 
-/// What comes after the values of a record, (kind, row_id, account_id, what, since, tried_at, tried_by): the latest word counts.
+/// Follows the values of a record (kind, row_id, account_id, what, since, tried_at, tried_by): the latest try is kept.
 pub(crate) const RECORDED: &str = "ON CONFLICT (kind, row_id, account_id) DO UPDATE SET what = excluded.what, \
      tried_at = excluded.tried_at, tried_by = CASE WHEN excluded.tried_by > n.tried_by THEN excluded.tried_by ELSE n.tried_by END";
 
-/// The statement that finds what to try again: by the time before which it was tried, since when this process runs, who reads,
-/// and how many are wanted.
+/// Finds rows to try again: $1 is the latest time of the last try, $2 when this process started, $3 this reader's
+/// version and $4 how many.
 pub(crate) const RESTED: &str = "SELECT kind, row_id, account_id, tried_at FROM @.set_aside \
      WHERE tried_at <= $1 OR tried_at < $2 OR tried_by < $3 ORDER BY tried_at LIMIT $4";
 
@@ -230,12 +232,13 @@ pub(crate) fn rested(row: &impl Cells) -> Read<Rested> {
         kind: SetAsideKind::parse(row.text("kind")?),
         id: row.text("row_id")?.to_owned(),
         account_id: row.text("account_id")?.to_owned(),
-        tried_at: rows::time(row, "tried_at")?,
+        tried_at: Value::read(row, "tried_at")?,
     })
 }
 
-/// The statements that find what no read of this version looks for, since its state or kind is not known: where it is, what it
-/// is, and the statement; by how many are wanted. The conditions are those of the indexes in the migrations.
+/// The statements that find rows whose state or kind this version does not know, so that no other read finds them: the
+/// kind of rows, what is not known, and the statement; $1 is how many. The conditions are those of the indexes in the
+/// migrations.
 pub(crate) fn strangers() -> [(Named, &'static str, String); 4] {
     let find = |named: Named, what, table: &str, condition: &str| {
         let Named { kind, id, account } = named;
@@ -265,49 +268,40 @@ pub(crate) fn strangers() -> [(Named, &'static str, String); 4] {
     ]
 }
 
-/// What one of them found.
+/// A row that one of them found.
 pub(crate) fn stranger(row: &impl Cells, named: Named, what: &'static str) -> Option<Unread> {
     let (id, account_id) = (row.text(named.id).ok()?.to_owned(), row.text(named.account).ok()?.to_owned());
     Some(Unread { kind: named.kind, id, account_id, what, fence: None })
 }
 
-/// The table of an effect that was set aside; `None` of everything else.
+/// The table of an effect that was set aside; `None` for other kinds.
 pub(crate) fn effects_table(kind: SetAsideKind) -> Option<&'static str> {
     work::TABLES.into_iter().find(|table| effects(table).kind == kind)
 }
 
-/// The statement that reads a row again, by its id and its account's; `None` where that is not one row.
+/// Reads a row again, by its id and its account's; `None` if the kind is not a single row.
 pub(crate) fn again_statement(kind: SetAsideKind) -> Option<String> {
-    let of = |columns: &str, table: &str, id: &str| {
-        Some(format!("SELECT {columns} FROM @.{table} WHERE {id} = $1 AND account_id = $2"))
+    let of = |columns: &str, from: &str, id: &str| {
+        Some(format!("SELECT {columns} FROM @.{from} WHERE {id} = $1 AND account_id = $2"))
     };
     match kind {
         SetAsideKind::Effect => Some(work::whole_statement("@.", work::EFFECTS)),
         SetAsideKind::Errand => Some(work::whole_statement("@.", work::ERRANDS)),
-        SetAsideKind::Discard => of(DISCARD, "discards", "audit_id"),
-        SetAsideKind::Notification => {
-            let columns = inbox_columns!();
-            Some(format!("SELECT {columns} FROM @.inbox i WHERE i.event_id = $1 AND i.account_id = $2"))
-        }
-        SetAsideKind::Payout => {
-            let columns = payout_columns!();
-            Some(format!("SELECT {columns} FROM @.payouts t WHERE t.payout_id = $1 AND t.account_id = $2"))
-        }
-        SetAsideKind::Subscription => of(TARGET, "subscriptions", "subscription_id"),
-        SetAsideKind::Endpoint => {
-            let columns = provisioning_columns!();
-            Some(format!("SELECT {columns} FROM @.provisioning v WHERE v.account_id = $1 AND v.account_id = $2"))
-        }
+        SetAsideKind::Discard => of(Discard::SELECT, "discards t", "audit_id"),
+        SetAsideKind::Notification => of(InboxRecord::SELECT, "inbox i", "event_id"),
+        SetAsideKind::Payout => of(Payout::SELECT, "payouts t", "payout_id"),
+        SetAsideKind::Subscription => of(TARGET, "subscriptions u", "subscription_id"),
+        SetAsideKind::Endpoint => of(Provisioning::SELECT, "provisioning v", "account_id"),
         SetAsideKind::OrderCount | SetAsideKind::Balance | SetAsideKind::Unknown => None,
     }
 }
 
-/// The subscription that a row read again is a delivery to, if it is one.
+/// The subscription of a row that was read again; `None` if it is not a delivery.
 pub(crate) fn again_to(row: &impl Cells, kind: SetAsideKind) -> Option<&str> {
     if kind == SetAsideKind::Effect { row.optional_text("subscription_id").ok().flatten() } else { None }
 }
 
-/// Reads a row again: which part of it still can't be read. `to` is the subscription of a delivery.
+/// The part of a row that still can't be read; `None` if all can. `to` is the subscription of a delivery.
 pub(crate) fn still_unread<R: Cells>(
     row: &R,
     kind: SetAsideKind,
@@ -316,11 +310,11 @@ pub(crate) fn still_unread<R: Cells>(
 ) -> Read<Option<&'static str>> {
     let read = match kind {
         SetAsideKind::Effect | SetAsideKind::Errand => effect(row, kind, to, now),
-        SetAsideKind::Discard => work::discard(row).map(drop),
-        SetAsideKind::Notification => rows::notification(row).map(drop),
-        SetAsideKind::Payout => money::payout(row).map(drop),
+        SetAsideKind::Discard => Discard::read(row).map(drop),
+        SetAsideKind::Notification => InboxRecord::read(row).map(drop),
+        SetAsideKind::Payout => Payout::read(row).map(drop),
         SetAsideKind::Subscription => target(row, now).map(drop).and(work::stored_secrets(row).map(drop)),
-        SetAsideKind::Endpoint => rows::provisioning(row).map(drop),
+        SetAsideKind::Endpoint => Provisioning::read(row).map(drop),
         SetAsideKind::OrderCount | SetAsideKind::Balance | SetAsideKind::Unknown => Err(Failed::Unreadable("kind")),
     };
     read.err().map(part).transpose()

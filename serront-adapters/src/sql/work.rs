@@ -1,30 +1,33 @@
-//! The bookkeeping of dispatcher and janitor, as far as it is the same for both engines: which of the due effects are
-//! taken, what their rows mean, and how an effect is read for its operator.
+//! Statements and rows for the dispatcher and the janitor: which due effects are taken, and how an effect is read for
+//! an operator.
 
 use serront_core::accounts::sealed::SealedSecret;
-use serront_core::changes::effect::{ATTEMPTS_KEPT, Attempt, DeliveryAddress, Discard, EffectId, EffectRecord, Lane};
+use serront_core::changes::effect::{ATTEMPTS_KEPT, Attempt, DeliveryAddress, EffectId, EffectRecord, Lane};
 use serront_core::policy::DeliveryShares;
 use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::EffectPosition;
 use serront_core::snapshots::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
+use serront_core::webhooks::subscription::Subscription;
 
+use super::cells::{Cells, Read, Value};
 use super::error::Failed;
-use super::rows::{self, Cells};
+use super::rows;
 use super::set_aside::{self, Found};
+use super::tables::{Record, joined};
 
 pub(crate) const EFFECTS: &str = "effects";
 pub(crate) const ERRANDS: &str = "errands";
 
-/// Where effects are kept.
+/// The tables of effects.
 pub(crate) const TABLES: [&str; 2] = [EFFECTS, ERRANDS];
 
 /// The largest fence that can be raised.
 pub(crate) const FENCE_MAX: i64 = i64::MAX - 1;
 
-/// The condition on effects that are over, as far as this version knows.
+/// The condition on effects that have ended, in the states that this version knows.
 pub(crate) const OVER: &str = "status IN ('succeeded', 'failed')";
 
-/// The table of a lane: a host of a version that does not know errands does not take any.
+/// The table of a lane. Errands have their own, so that a host of a version without errands takes none.
 pub(crate) const fn table(lane: Lane) -> &'static str {
     match lane {
         Lane::Mails | Lane::Deliveries | Lane::Removals => EFFECTS,
@@ -37,8 +40,8 @@ pub(crate) const fn table_of(id: EffectId) -> &'static str {
     table(id.lane())
 }
 
-/// What is pending in a lane: its table, and the condition on it. The condition's first part is in an index, as is the order by
-/// when it is due.
+/// The table of a lane, and the condition on what is pending in it. An index covers the condition's first part and the
+/// order by due time.
 pub(crate) const fn pending(lane: Lane) -> (&'static str, &'static str) {
     match lane {
         Lane::Mails => (EFFECTS, "kind = 'mail' AND status = 'pending'"),
@@ -48,7 +51,7 @@ pub(crate) const fn pending(lane: Lane) -> (&'static str, &'static str) {
     }
 }
 
-/// The statement that finds what to take of a lane without subscriptions: by the time, and how many are wanted.
+/// Finds what to take of a lane without subscriptions: $1 is the time, $2 how many.
 pub(crate) fn due_statement(schema: &str, lane: Lane) -> String {
     let (table, pending) = pending(lane);
     format!(
@@ -57,10 +60,10 @@ pub(crate) fn due_statement(schema: &str, lane: Lane) -> String {
     )
 }
 
-/// Beyond how many due deliveries not each of them is looked at.
+/// With more due deliveries than this, the statement does not look at each of them.
 pub(crate) const FEW_DUE: i64 = 256;
 
-/// The statement that counts the due deliveries, by the time; it stops counting beyond [`FEW_DUE`].
+/// Counts the due deliveries, up to one more than [`FEW_DUE`]; $1 is the time.
 pub(crate) fn due_count_statement(schema: &str) -> String {
     let (table, pending) = pending(Lane::Deliveries);
     format!(
@@ -69,15 +72,15 @@ pub(crate) fn due_count_statement(schema: &str) -> String {
     )
 }
 
-/// The statement that finds which deliveries to take: by the time, how many are wanted, and the shares (to a subscription, of
-/// an account, to those held back, and from how many seconds on an attempt is a slow one).
+/// Finds the deliveries to take: $1 is the time, $2 how many, $3 to $5 the shares of a subscription, of an account and
+/// of those held back, and $6 the seconds from which an attempt is slow.
 ///
-/// Where few are due it looks at each of them, however many subscriptions have something queued for later. Where many are, it
-/// steps from one queue to the next (an index has them by subscription), and reads the first few of each: what that costs
-/// goes by how many subscriptions have something queued, and not by how long their queues are. `first` joins a queue `q` with
-/// the first $3 of its due effects `e`: each engine has its own way to say that.
+/// If few are due, it looks at each of them, however many subscriptions have deliveries queued for later. If many are
+/// due, it steps from one subscription's queue to the next by an index, and reads the first few of each. The cost then
+/// depends on the number of queues, not on their lengths. `first` joins a queue `q` with the first $3 of its due
+/// effects `e`, in the engine's own syntax.
 ///
-/// A delivery's place is how many its subscription would have under way with it.
+/// A delivery's place is the number of deliveries that its subscription would have in progress with it.
 pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> String {
     let chosen = chosen_deliveries(schema, due, first);
     format!(
@@ -87,7 +90,7 @@ pub(crate) fn due_deliveries_statement(schema: &str, due: i64, first: &str) -> S
     )
 }
 
-/// The beginning of that statement: its steps up to `chosen`, which names the deliveries to take.
+/// The beginning of that statement, up to the step `chosen` with the deliveries to take.
 pub(crate) fn chosen_deliveries(schema: &str, due: i64, first: &str) -> String {
     const HELD_BACK: &str = "s.failures > 0 OR s.took_seconds >= $6";
     const TURN: &str = "place, failures, due_at, effect_id";
@@ -127,8 +130,8 @@ pub(crate) fn chosen_deliveries(schema: &str, due: i64, first: &str) -> String {
     )
 }
 
-/// An effect from its row as it was before the lease, and where it goes if it is a delivery.
-pub(crate) fn due(row: &impl Cells, target: Option<Target>) -> Result<Due, Failed> {
+/// Reads an effect from its row as it was before the lease. `target` is the subscription of a delivery.
+pub(crate) fn due(row: &impl Cells, target: Option<Target>) -> Read<Due> {
     let id: EffectId = rows::id(row, "effect_id")?;
     let content = row.text("content")?;
     let effect = match id {
@@ -136,7 +139,7 @@ pub(crate) fn due(row: &impl Cells, target: Option<Target>) -> Result<Due, Faile
         EffectId::Removal(_) => DueEffect::Removal(content.parse().map_err(|_| Failed::Unreadable("upload"))?),
         EffectId::Delivery(_) => DueEffect::Delivery {
             event_id: rows::id(row, "event_id")?,
-            event_type: rows::event_type(row)?,
+            event_type: Value::read(row, "event_type")?,
             body: content.to_owned(),
             target: target.map(Box::new),
         },
@@ -148,45 +151,43 @@ pub(crate) fn due(row: &impl Cells, target: Option<Target>) -> Result<Due, Faile
     Ok(Due { id, account_id: rows::id(row, "account_id")?, fence, attempts: rows::whole(row, "attempts")?, effect })
 }
 
-/// What is read of a subscription, to post to it.
-pub(crate) const TARGET: &str = "subscription_id, account_id, created_at, version, url, events, active, secret, \
-                                 previous_secret, previous_until";
+/// The columns of a subscription `u` that posting to it needs.
+pub(crate) const TARGET: &str = joined!(Subscription::SELECT, ", u.secret, u.previous_secret, u.previous_until");
 
-/// A subscription with what signs for it at this time.
-pub(crate) fn target(row: &impl Cells, now: Timestamp) -> Result<Target, Failed> {
-    let counts = row.optional_int("previous_until")?.is_some_and(|until| now.millis() < until);
-    let previous = row.optional_text("previous_secret")?.filter(|_| counts);
+/// A subscription with the secrets that sign at this time.
+pub(crate) fn target(row: &impl Cells, now: Timestamp) -> Read<Target> {
+    let counts = Option::<Timestamp>::read(row, "previous_until")?.is_some_and(|until| now < until);
     Ok(Target {
-        subscription: rows::subscription(row)?,
-        secret: SealedSecret::stored(row.text("secret")?.to_owned()),
-        previous_secret: previous.map(|secret| SealedSecret::stored(secret.to_owned())),
+        subscription: Subscription::read(row)?,
+        secret: Value::read(row, "secret")?,
+        previous_secret: SealedSecret::optional(row, "previous_secret")?.filter(|_| counts),
     })
 }
 
-/// What is read of a subscription's secrets.
+/// The columns of a subscription's secrets.
 pub(crate) const SECRETS: &str = "subscription_id, account_id, version, secret, previous_secret";
 
-pub(crate) fn stored_secrets(row: &impl Cells) -> Result<SubscriptionSecrets, Failed> {
+pub(crate) fn stored_secrets(row: &impl Cells) -> Read<SubscriptionSecrets> {
     Ok(SubscriptionSecrets {
         account_id: rows::id(row, "account_id")?,
         id: rows::id(row, "subscription_id")?,
-        version: rows::version(row, "version")?,
-        secret: SealedSecret::stored(row.text("secret")?.to_owned()),
-        previous_secret: row.optional_text("previous_secret")?.map(|secret| SealedSecret::stored(secret.to_owned())),
+        version: Value::read(row, "version")?,
+        secret: Value::read(row, "secret")?,
+        previous_secret: Value::read(row, "previous_secret")?,
     })
 }
 
-/// From how many seconds on an attempt is a slow one.
+/// The seconds from which an attempt is slow.
 pub(crate) fn slow_seconds(shares: DeliveryShares) -> i64 {
     i64::try_from(shares.slow_after.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Up to which number the log forgets its attempts when this one is written; `None` if it keeps them all.
+/// The number up to which attempts are deleted when this one is recorded; `None` if all are kept.
 pub(crate) fn forgotten(attempt: &Attempt) -> Option<u32> {
     attempt.attempt_number.checked_sub(ATTEMPTS_KEPT).filter(|number| *number > 0)
 }
 
-/// The state that an attempt leaves behind, and in how many milliseconds from now the next one is due.
+/// The effect's state after an attempt, and the milliseconds until the next one; `None` if there is none.
 pub(crate) fn after(attempt: &Attempt, next: NextAttempt) -> (&'static str, Option<i64>) {
     match next {
         NextAttempt::Succeeded => ("succeeded", None),
@@ -195,7 +196,7 @@ pub(crate) fn after(attempt: &Attempt, next: NextAttempt) -> (&'static str, Opti
     }
 }
 
-/// What an operator is shown of an effect, but for its last attempt, and the table where it is.
+/// The columns of an effect that an operator sees, without its last attempt, and the table's name as `place`.
 fn shown(table: &str) -> &'static str {
     if table == ERRANDS {
         "effect_id, account_id, status, discarded, created_at, attempts, NULL AS subscription_id, NULL AS event_type, \
@@ -205,7 +206,7 @@ fn shown(table: &str) -> &'static str {
     }
 }
 
-/// The statement that reads everything of one effect: of this table, with its id and its account's in the first places.
+/// Reads all of one effect in this table: $1 is its id, $2 its account's.
 pub(crate) fn whole_statement(schema: &str, table: &str) -> String {
     let more = if table == ERRANDS { "NULL AS kind, NULL AS event_id" } else { "kind, event_id" };
     let columns = shown(table);
@@ -215,8 +216,8 @@ pub(crate) fn whole_statement(schema: &str, table: &str) -> String {
     with_last_attempt(schema, &effect)
 }
 
-/// What those rows of [`given_up_statement`] can be read to, and which not.
-pub(crate) fn given_up<R: Cells>(rows: &[R]) -> Result<Found<EffectRecord>, Failed> {
+/// Reads the rows of [`given_up_statement`].
+pub(crate) fn given_up<R: Cells>(rows: &[R]) -> Read<Found<EffectRecord>> {
     let mut found = Found::default();
     for row in rows {
         found.add(row, set_aside::effects(row.text("place")?), effect(row))?;
@@ -224,8 +225,8 @@ pub(crate) fn given_up<R: Cells>(rows: &[R]) -> Result<Found<EffectRecord>, Fail
     Ok(found)
 }
 
-/// The statement that reads effects with the last attempt of each. `schema` stands before the tables' names, `effects` is what
-/// selects them.
+/// Reads effects with the last attempt of each. `schema` is the prefix of the tables' names, `effects` selects the
+/// effects.
 fn with_last_attempt(schema: &str, effects: &str) -> String {
     format!(
         "SELECT e.*, t.attempt_number, t.status AS attempt_status, t.response_code, t.error, t.duration_ms, \
@@ -234,15 +235,15 @@ fn with_last_attempt(schema: &str, effects: &str) -> String {
     )
 }
 
-/// The statement that reads one effect: of this lane, with its id and its account's in the first places.
+/// Reads one effect of this lane: $1 is its id, $2 its account's.
 pub(crate) fn effect_statement(schema: &str, lane: Lane) -> String {
     let table = table(lane);
     let effect = format!("SELECT {} FROM {schema}{table} WHERE effect_id = $1 AND account_id = $2", shown(table));
     with_last_attempt(schema, &effect)
 }
 
-/// The statement that reads a page of the effects that were given up: merged from one short read for each table. Its places are
-/// those of [`given_up_after`], and how many rows are wanted.
+/// Reads a page of failed effects that are not discarded, merged from one short read of each table. $1 and $2 are the
+/// result of [`given_up_after`], $3 is how many.
 pub(crate) fn given_up_statement(schema: &str) -> String {
     const NEWEST: &str = "ORDER BY created_at DESC, effect_id DESC LIMIT $3";
     let tables = TABLES.map(|table| {
@@ -256,41 +257,26 @@ pub(crate) fn given_up_statement(schema: &str) -> String {
     format!("{} ORDER BY e.created_at DESC, e.effect_id DESC", with_last_attempt(schema, &page))
 }
 
-/// Where a page of the effects that were given up goes on: before this time and this id.
+/// The position below which a page of failed effects starts: a time and an id.
 pub(crate) fn given_up_after(after: Option<EffectPosition>) -> (i64, String) {
     after.map_or((i64::MAX, String::new()), |after| (after.created_at.millis(), after.id.to_string()))
 }
 
-/// What is read of a record of a discarded effect.
-pub(crate) const DISCARD: &str = "audit_id, account_id, effect_id, at, actor, reason";
-
-/// The record of a discarded effect.
-pub(crate) fn discard(row: &impl Cells) -> Result<Discard, Failed> {
-    Ok(Discard {
-        id: rows::id(row, "audit_id")?,
-        account_id: rows::id(row, "account_id")?,
-        effect_id: rows::id(row, "effect_id")?,
-        at: rows::time(row, "at")?,
-        actor: rows::json(row, "actor")?,
-        reason: row.text("reason")?.to_owned(),
-    })
-}
-
 /// An effect with its last attempt.
-pub(crate) fn effect(row: &impl Cells) -> Result<EffectRecord, Failed> {
+pub(crate) fn effect(row: &impl Cells) -> Read<EffectRecord> {
     let delivery = match row.optional_text("subscription_id")? {
         None => None,
         Some(_) => Some(DeliveryAddress {
             subscription_id: rows::id(row, "subscription_id")?,
-            event_type: rows::event_type(row)?,
+            event_type: Value::read(row, "event_type")?,
         }),
     };
     Ok(EffectRecord {
         id: rows::id(row, "effect_id")?,
         account_id: rows::id(row, "account_id")?,
-        status: rows::status(row, "status")?,
+        status: Value::read(row, "status")?,
         discarded: row.flag("discarded")?,
-        created_at: rows::time(row, "created_at")?,
+        created_at: Value::read(row, "created_at")?,
         attempts: rows::whole(row, "attempts")?,
         last_attempt: rows::optional_attempt(row)?,
         delivery,

@@ -1,18 +1,18 @@
-//! The books, added up by the engine in pieces: rows of the table, in the order in which they came.
+//! Adds up the books in pieces: ranges of rows of the table, in the order of insertion.
 
 use serront_core::funds::books::{BooksPiece, Verification};
 use serront_core::primitives::ids::AccountId;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::sql::books::{funds_statement, piece_statement, take_funds, take_piece, take_totals, totals_statement};
+use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
-use crate::sql::money::{funds_statement, piece_statement, take_funds, take_piece, take_totals, totals_statement};
-use crate::sql::rows::Cells as _;
 
-/// How many entries a piece has.
+/// Entries in one piece.
 const ROWS: i64 = 50_000;
 
-/// Hands the books to a verification, in one read transaction.
+/// Reads the books for a verification, in one read transaction.
 pub(super) async fn books(
     connection: &mut SqliteConnection,
     account: Option<AccountId>,
@@ -20,7 +20,7 @@ pub(super) async fn books(
 ) -> Result<(), Failed> {
     let condition = if account.is_some() { "account_id = ?1" } else { "?1 IS NULL" };
     let account = account.map(|account| account.to_string());
-    // Dropped in the middle, the connection is not used again.
+    // If this is dropped before the end, the connection is not used again.
     sqlx::query("BEGIN").execute(&mut *connection).await?;
     let last = sqlx::query("SELECT coalesce(max(rowid), 0) AS last FROM ledger_entries");
     let last = last.fetch_one(&mut *connection).await?.int("last")?;

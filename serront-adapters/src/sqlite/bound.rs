@@ -19,6 +19,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
+use super::error::classified;
 use super::writer::Job;
 use super::{SqliteStorage, commit};
 use crate::sql::error::Failed;
@@ -54,11 +55,11 @@ pub(super) async fn lend(connection: &Shared, time_max: Duration, reply: oneshot
     let over = Arc::new(AtomicBool::new(false));
     let ending = Arc::new(AtomicBool::new(false));
     if let Err(failed) = begin(&mut *connection.lock().await, deadline, &over, &ending).await {
-        let _ = reply.send(Err(failed));
+        let _ = reply.send(Err(classified(failed)));
         return;
     }
     let (end, ended) = oneshot::channel();
-    // If the caller is gone, the loan is dropped, which ends it.
+    // If the caller no longer waits, the loan is dropped, which ends it.
     let _ = reply.send(Ok(Loan { connection: Arc::clone(connection), over: Arc::clone(&over), end, deadline }));
     let ended = tokio::time::timeout_at(deadline, ended).await;
     let mut connection = connection.lock().await;
@@ -170,7 +171,7 @@ impl SqliteTransaction {
         Ok(self.within(async |connection| Ok(work(connection).await)).await?)
     }
 
-    /// Makes everything durable.
+    /// Commits all changes.
     ///
     /// # Errors
     /// [`PortError`]: transient if it was rolled back, at the time limit or by the engine, so that nothing was written; *outcome
@@ -199,7 +200,7 @@ impl SqliteTransaction {
             if self.loan.over.load(Ordering::Acquire) {
                 return Err(Failed::RolledBack);
             }
-            work(&mut connection).await
+            work(&mut connection).await.map_err(classified)
         })
         .await
         .unwrap_or(Err(Failed::RolledBack))

@@ -1,6 +1,6 @@
-//! Applying a change set: one look at everything that it relies on, then one script that writes.
+//! Applies a change set: one statement checks everything that it relies on, then one script writes.
 //!
-//! Nothing can come in between, for there is one writer and it has the file's write lock.
+//! No other write can come between them, because there is one writer and it holds the file's write lock.
 
 use serront_core::changes::change::{ChangeSet, ClaimName, Committed, Duplicate, Guard, Row as Guarded, Write};
 use serront_core::changes::effect::Discard;
@@ -12,12 +12,14 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
 use sqlx::sqlite::SqliteConnection;
 
+use super::error::classified;
 use super::script::Script;
-use super::{read, writes};
+use super::{changes, read};
+use crate::sql::cells::Cells as _;
 use crate::sql::error::{Failed, unique_violation};
 use crate::sql::names::{Place, place};
-use crate::sql::rows::Cells as _;
-use crate::sql::work::table;
+use crate::sql::work::table_of;
+use crate::sql::writes::guarded;
 
 /// Why a change set was not applied.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl From<Failed> for Refusal {
     }
 }
 
-/// A unique constraint is the last guard: whoever meets one reads and decides again.
+/// A unique constraint is the last guard: its violation is a conflict, so the caller reads and decides again.
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         if unique_violation(&error) { Self::Conflict } else { Self::Failed(error.into()) }
@@ -45,20 +47,20 @@ impl From<Refusal> for CommitError {
         match refusal {
             Refusal::Conflict => Self::Conflict,
             Refusal::Duplicate(duplicate) => Self::Duplicate(duplicate),
-            Refusal::Failed(failed) => failed.into(),
+            Refusal::Failed(failed) => classified(failed).into(),
         }
     }
 }
 
 type Applied<T> = Result<T, Refusal>;
 
-/// Applies a change set, all of it or nothing.
+/// Applies a change set as a whole or not at all.
 ///
-/// Its times are the storage's ([`ChangeSet::by_clock_of_storage`]), of a moment at which the transaction had begun.
+/// Its times must be by the storage's clock ([`ChangeSet::by_clock_of_storage`]), read after the transaction began.
 pub(super) async fn apply(connection: &mut SqliteConnection, change: &ChangeSet) -> Applied<Committed> {
     change.check().map_err(|inconsistent| Failed::Refused(inconsistent.0))?;
     let account = change.account_id;
-    let found = look(change).row(connection).await?;
+    let found = look(change).one(connection).await?;
     if let Some(number) = found.optional_int("landed")? {
         return Ok(Committed { number: numbered(number)? });
     }
@@ -78,13 +80,13 @@ pub(super) async fn apply(connection: &mut SqliteConnection, change: &ChangeSet)
         };
         return Err(Refusal::Duplicate(Box::new(Duplicate { claim, kept })));
     }
-    match script(change)?.run(connection).await {
+    match changes::script(change)?.run(connection).await {
         Ok(rows) => {
             let number = rows.first().map(|row| row.int("last_number")).transpose()?;
             Ok(Committed { number: numbered(number.unwrap_or(0))? })
         }
         Err(error) => {
-            // Fails where the engine has rolled everything back already; the error tells the caller which it was.
+            // Fails if the engine has rolled back the transaction already; the caller sees that from the error.
             let mut undo = Script::default();
             undo.add("ROLLBACK TO change").add("RELEASE change");
             let _ = undo.run(connection).await;
@@ -93,13 +95,14 @@ pub(super) async fn apply(connection: &mut SqliteConnection, change: &ChangeSet)
     }
 }
 
-/// 0 stands for no number.
+/// 0 means no number.
 fn numbered(number: i64) -> Result<Option<OrderNumber>, Failed> {
     let number = u32::try_from(number).map_err(|_| Failed::Unreadable("number"))?;
     Ok((number > 0).then_some(OrderNumber(number)))
 }
 
-/// One statement that answers: did it land, do its guards hold, are the rows there that it writes, which name is taken.
+/// The statement that checks whether it was applied already, whether its guards hold, whether the rows that it updates
+/// exist, and which name is taken.
 fn look(change: &ChangeSet) -> Script {
     let account = change.account_id;
     let mut look = Script::default();
@@ -123,7 +126,7 @@ fn look(change: &ChangeSet) -> Script {
                 .bind(account.to_string());
         }
         if let Write::Discard(Discard { effect_id: id, .. }) = write {
-            let table = table(id.lane());
+            let table = table_of(*id);
             look.push(&format!(
                 " AND EXISTS (SELECT 1 FROM {table} WHERE effect_id = ? AND account_id = ? AND status = 'failed' \
                  AND NOT discarded)"
@@ -132,7 +135,7 @@ fn look(change: &ChangeSet) -> Script {
             .bind(account.to_string());
         }
         if let Write::Requeue(id) = write {
-            let table = table(id.lane());
+            let table = table_of(*id);
             look.push(&format!(
                 " AND EXISTS (SELECT 1 FROM {table} WHERE effect_id = ? AND account_id = ? AND status <> 'pending')"
             ))
@@ -164,7 +167,7 @@ fn look(change: &ChangeSet) -> Script {
     }
     look.push(") AS sound, CASE WHEN 0 THEN 0");
     for (at, claim) in change.claims.iter().enumerate() {
-        // A name given up by the same change set is free.
+        // A name that the same change set releases is free.
         if !change.releases.contains(&claim.name) {
             look.push(" WHEN ");
             held(&mut look, account, &place(&claim.name), Some(change.at));
@@ -175,8 +178,8 @@ fn look(change: &ChangeSet) -> Script {
     look
 }
 
-/// A condition: the name is held. With a time it asks for a claim (by whomever, where names are unique across accounts, and
-/// only by an outcome that still counts); without one for a release.
+/// The condition that a name is held. With a time it is for a claim: by any account if names are unique across
+/// accounts, and only by an outcome that has not expired. Without one it is for a release: by this account.
 fn held(look: &mut Script, account: AccountId, place: &Place, at: Option<Timestamp>) {
     match place {
         Place::Directory(kind, name) => {
@@ -222,75 +225,22 @@ fn holds(look: &mut Script, account: AccountId, guard: &Guard, now: Timestamp) {
 }
 
 fn version_is(look: &mut Script, account: AccountId, row: &Guarded, version: Version) {
-    let (of, id) = match row {
-        Guarded::Account => ("accounts WHERE account_id = ?", None),
-        Guarded::Storefront => ("storefronts WHERE account_id = ?", None),
-        Guarded::Service(id) => ("services WHERE account_id = ? AND service_id = ?", Some(id.to_string())),
-        Guarded::Order(id) => ("orders WHERE account_id = ? AND order_id = ?", Some(id.to_string())),
-        Guarded::Subscription(id) => {
-            ("subscriptions WHERE account_id = ? AND subscription_id = ?", Some(id.to_string()))
-        }
-        Guarded::Provisioning => ("provisioning WHERE account_id = ?", None),
-        Guarded::Session(id) => ("sessions WHERE account_id = ? AND session_id = ?", Some(id.to_string())),
-        Guarded::Exception(id) => ("exceptions WHERE account_id = ? AND exception_id = ?", Some(id.to_string())),
-        Guarded::Funds => ("funds WHERE account_id = ?", None),
-        Guarded::BankAccount => ("bank_accounts WHERE account_id = ?", None),
-        Guarded::Payout(id) => ("payouts WHERE account_id = ? AND payout_id = ?", Some(id.to_string())),
-    };
-    look.push(&format!(" AND coalesce((SELECT version FROM {of}), 0) = ?")).bind(account.to_string());
-    if let Some(id) = id {
-        look.bind(id);
+    let (columns, id) = guarded(row);
+    look.push(" AND coalesce((SELECT version FROM ").push(columns.table).push(" WHERE account_id = ?");
+    look.bind(account.to_string());
+    if let (Some(column), Some(id)) = (columns.id(), id) {
+        look.push(" AND ").push(column).push(" = ?").bind(id);
     }
-    look.bind(version.0);
+    look.push("), 0) = ?").bind(version.0);
 }
 
-/// Everything that it writes, in a savepoint. Its one row is the number of a new order.
-fn script(change: &ChangeSet) -> Result<Script, Failed> {
-    let account = change.account_id;
-    let mut script = Script::default();
-    script.add("SAVEPOINT change");
-    if change.places_order() {
-        script
-            .add(
-                "INSERT INTO order_numbers (account_id, last_number) VALUES (?, 1) \
-                 ON CONFLICT (account_id) DO UPDATE SET last_number = last_number + 1 RETURNING last_number",
-            )
-            .bind(account.to_string());
-    }
-    for name in &change.releases {
-        writes::release(&mut script, account, name);
-    }
-    for claim in &change.claims {
-        writes::claim(&mut script, account, claim)?;
-    }
-    for write in &change.writes {
-        writes::write(&mut script, account, write, change.at)?;
-    }
-    writes::balances(&mut script, account, &change.writes)?;
-    for effect in &change.effects {
-        writes::effect(&mut script, account, effect, change.at)?;
-    }
-    script
-        .add("INSERT INTO change_sets (change_set_id, account_id, at, number) VALUES (?, ?, ?, ")
-        .bind(change.id.to_string())
-        .bind(account.to_string())
-        .bind(change.at.millis());
-    if change.places_order() {
-        script.push("(SELECT last_number FROM order_numbers WHERE account_id = ?))").bind(account.to_string());
-    } else {
-        script.push("NULL)");
-    }
-    script.add("RELEASE change");
-    Ok(script)
-}
-
-/// The savepoint around one piece of work in a group.
+/// Begins the savepoint of one job in a group.
 pub(super) async fn savepoint(connection: &mut SqliteConnection) -> Result<(), Failed> {
     sqlx::query("SAVEPOINT work").execute(connection).await?;
     Ok(())
 }
 
-/// Ends the savepoint, keeping the work or undoing it.
+/// Ends the savepoint, and rolls back to it if the job failed.
 pub(super) async fn release_savepoint(connection: &mut SqliteConnection, keep: bool) -> Result<(), Failed> {
     if !keep {
         sqlx::query("ROLLBACK TO work").execute(&mut *connection).await?;

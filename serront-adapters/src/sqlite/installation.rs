@@ -1,4 +1,4 @@
-//! The installation's row.
+//! Reads and writes the installation's row.
 
 use serront_core::accounts::sealed::SealedSecret;
 use serront_core::primitives::ids::InstallationId;
@@ -14,7 +14,7 @@ pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Installati
     installation::row(&sqlx::query(sql).fetch_one(connection).await?)
 }
 
-/// Writes the id unless there is one, and answers the one that counts. In the writer.
+/// Writes the id unless one exists, and returns the stored one. Runs in the writer.
 pub(super) async fn begin(connection: &mut SqliteConnection, id: InstallationId) -> Result<InstallationId, Failed> {
     sqlx::query("INSERT INTO installation (one, installation_id) VALUES (1, ?) ON CONFLICT DO NOTHING")
         .bind(id.to_string())

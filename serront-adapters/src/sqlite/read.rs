@@ -1,13 +1,16 @@
-//! Reads. Each is one statement, or several in one read transaction: a consistent snapshot either way.
+//! Reads. Each is one statement, or several whose rows need not be of one snapshot.
 
+use serront_core::accounts::account::Account;
 use serront_core::accounts::key::KeyRecord;
 use serront_core::changes::change::Committed;
 use serront_core::changes::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
 use serront_core::changes::idempotency::{Kept, Scope};
+use serront_core::online::checkout::Checkout;
 use serront_core::online::inbox::InboxRecord;
 use serront_core::online::provisioning::Provisioning;
 use serront_core::orders::audit::AuditRecord;
-use serront_core::orders::order::{OrderNumber, WorkCounts, WorkStatus};
+use serront_core::orders::order::{Order, OrderNumber, WorkCounts};
+use serront_core::orders::payment::Payment;
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::ids::{
     AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId,
@@ -17,31 +20,26 @@ use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId}
 use serront_core::primitives::text::Slug;
 use serront_core::primitives::time::Timestamp;
 use serront_core::shop::catalog::Service;
+use serront_core::shop::storefront::Storefront;
 use serront_core::snapshots::{
-    AccountSnapshot, CheckoutSnapshot, OrderKey, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot,
-    SubscriptionSecrets,
+    AccountSnapshot, CheckoutSnapshot, DeliveryFilter, DeliveryPosition, EffectPosition, OrderFilter, OrderKey,
+    OrderRow, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot, SubscriptionSecrets,
 };
-use serront_core::snapshots::{DeliveryFilter, DeliveryPosition, EffectPosition, OrderFilter, OrderRow};
-use serront_core::webhooks::subscription::Streak;
+use serront_core::webhooks::subscription::{Streak, Subscription};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 
-use crate::sql::error::Failed;
+use crate::sql::cells::Read;
 use crate::sql::names::directory;
-use crate::sql::rows::{
-    self, account_columns, inbox_columns, order_columns, provisioning_columns, service_columns, storefront_columns,
-    unapplied,
-};
+use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
 use crate::sql::search::{found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
-use crate::sql::work::{
-    self, DISCARD, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets,
-};
+use crate::sql::tables::{Record as _, joined};
+use crate::sql::work::{self, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets};
 
-type Read<T> = Result<T, Failed>;
 type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-/// What is kept under an idempotency key.
+/// The outcome that is stored under an idempotency key.
 pub(super) async fn kept(connection: &mut SqliteConnection, account: AccountId, scope: Scope) -> Read<Option<Kept>> {
     sqlx::query("SELECT fingerprint, outcome, until FROM kept_outcomes WHERE scope = ? AND account_id = ?")
         .bind(scope.to_string())
@@ -56,83 +54,62 @@ pub(super) async fn kept(connection: &mut SqliteConnection, account: AccountId, 
 /// The subscriptions of the account of a table's rows, as one text.
 macro_rules! subscriptions_of {
     ($account:literal) => {
-        concat!(
-            "(SELECT json_group_array(json_array(u.subscription_id, u.created_at, u.version, u.url, u.events, \
-             json(iif(u.active, 'true', 'false')))) FROM (SELECT * FROM subscriptions WHERE account_id = ",
+        joined!(
+            "(SELECT json_group_array(json_array(",
+            Subscription::SELECT,
+            ")) FROM (SELECT * FROM subscriptions WHERE account_id = ",
             $account,
             " ORDER BY subscription_id) u) AS subscriptions"
         )
     };
 }
 
-/// A checkout of a table named `h`, as an array.
-macro_rules! checkout_array {
-    () => {
-        "json_array(h.checkout_id, h.order_id, h.payment_id, h.amount, h.fee_rate, h.request, h.created_at, h.status, \
-         h.session_id, h.hosted_url, h.expires_at, json(iif(h.unneeded, 'true', 'false')), h.ended_at)"
-    };
-}
-
 /// The live checkouts of an order in a table named `o`, as one text.
-macro_rules! live_checkouts {
-    () => {
-        concat!(
-            "(SELECT json_group_array(",
-            checkout_array!(),
-            ") FROM (SELECT * FROM checkouts WHERE order_id = o.order_id AND account_id = o.account_id \
+const LIVE_CHECKOUTS: &str = joined!(
+    "(SELECT json_group_array(json_array(",
+    Checkout::SELECT,
+    ")) FROM (SELECT * FROM checkouts WHERE order_id = o.order_id AND account_id = o.account_id \
              AND status IN ('intended', 'open') ORDER BY created_at, checkout_id) h) AS checkouts"
-        )
-    };
-}
+);
 
-/// Everything of an order's snapshot but what was kept.
-macro_rules! snapshot_columns {
-    () => {
-        concat!(
-            account_columns!(),
-            ", ",
-            storefront_columns!(),
-            ", ",
-            service_columns!(),
-            ", ",
-            order_columns!(),
-            ", ",
-            live_checkouts!(),
-            ", ",
-            subscriptions_of!("o.account_id")
-        )
-    };
-}
+/// The columns of an order's snapshot without a kept outcome.
+const SNAPSHOT: &str = joined!(
+    Account::SELECT,
+    ", ",
+    Storefront::SELECT,
+    ", ",
+    Service::SELECT,
+    ", ",
+    Order::SELECT,
+    ", o.number, ",
+    Payment::SELECT,
+    ", ",
+    LIVE_CHECKOUTS,
+    ", ",
+    subscriptions_of!("o.account_id")
+);
 
-/// The tables around an order in a table named `o`, where there is one.
-macro_rules! around {
-    () => {
-        " LEFT JOIN accounts a ON a.account_id = o.account_id \
+/// Joins the tables of an order's snapshot to a table named `o`, which may have no row.
+const AROUND: &str = " LEFT JOIN accounts a ON a.account_id = o.account_id \
          LEFT JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
          LEFT JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
-         LEFT JOIN storefronts f ON f.account_id = o.account_id"
-    };
-}
+         LEFT JOIN storefronts f ON f.account_id = o.account_id";
 
-/// Of an order's snapshot where no key was given.
-macro_rules! nothing_kept {
-    () => {
-        "NULL AS fingerprint, NULL AS outcome, NULL AS until"
-    };
-}
+/// The columns of a kept outcome if no key is given.
+const NOTHING_KEPT: &str = "NULL AS fingerprint, NULL AS outcome, NULL AS until";
 
 pub(super) async fn account(
     connection: &mut SqliteConnection,
     id: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<AccountSnapshot>> {
-    let row = sqlx::query(concat!(
+    let row = sqlx::query(joined!(
         "SELECT ",
-        account_columns!(),
+        Account::SELECT,
         ", ",
-        storefront_columns!(),
+        Storefront::SELECT,
         ", ",
-        provisioning_columns!(),
+        Provisioning::SELECT,
         ", ",
         subscriptions_of!("a.account_id"),
         ", (SELECT count(*) FROM services s WHERE s.account_id = a.account_id) AS services, \
@@ -153,11 +130,11 @@ pub(super) async fn service(
     id: ServiceId,
     scope: Option<Scope>,
 ) -> Read<Option<ServiceSnapshot>> {
-    let row = sqlx::query(concat!(
+    let row = sqlx::query(joined!(
         "SELECT ",
-        account_columns!(),
+        Account::SELECT,
         ", ",
-        service_columns!(),
+        Service::SELECT,
         ", EXISTS (SELECT 1 FROM orders o WHERE o.account_id = s.account_id AND o.service_id = s.service_id) \
          AS has_orders, k.fingerprint, k.outcome, k.until FROM services s \
          JOIN accounts a ON a.account_id = s.account_id \
@@ -173,16 +150,16 @@ pub(super) async fn service(
 }
 
 pub(super) async fn services(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<Service>> {
-    sqlx::query(concat!(
+    sqlx::query(joined!(
         "SELECT ",
-        service_columns!(),
+        Service::SELECT,
         " FROM services s WHERE s.account_id = ? ORDER BY s.sort_order, s.service_id"
     ))
     .bind(account.to_string())
     .fetch_all(connection)
     .await?
     .iter()
-    .map(rows::service)
+    .map(Service::read)
     .collect()
 }
 
@@ -192,13 +169,13 @@ pub(super) async fn shop(
     scope: Option<Scope>,
 ) -> Read<Option<ShopSnapshot>> {
     // One row for each service, and one without any for an empty catalog.
-    let rows = sqlx::query(concat!(
+    let rows = sqlx::query(joined!(
         "SELECT ",
-        account_columns!(),
+        Account::SELECT,
         ", ",
-        storefront_columns!(),
+        Storefront::SELECT,
         ", ",
-        service_columns!(),
+        Service::SELECT,
         ", ",
         subscriptions_of!("d.account_id"),
         ", k.fingerprint, k.outcome, k.until FROM directory d JOIN accounts a ON a.account_id = d.account_id \
@@ -219,9 +196,9 @@ pub(super) async fn order(
     key: OrderKey,
     scope: Option<Scope>,
 ) -> Read<Option<OrderSnapshot>> {
-    const SELECT: &str = concat!(
+    const SELECT: &str = joined!(
         "SELECT ",
-        snapshot_columns!(),
+        SNAPSHOT,
         ", k.fingerprint, k.outcome, k.until FROM orders o JOIN accounts a ON a.account_id = o.account_id \
          JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
          JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
@@ -256,15 +233,15 @@ pub(super) async fn checkout(
     account: AccountId,
     id: CheckoutId,
 ) -> Read<Option<CheckoutSnapshot>> {
-    let row = sqlx::query(concat!(
+    let row = sqlx::query(joined!(
         "SELECT ",
-        snapshot_columns!(),
-        ", ",
-        checkout_array!(),
-        " AS checkout, ",
-        nothing_kept!(),
+        SNAPSHOT,
+        ", json_array(json_array(",
+        Checkout::SELECT,
+        ")) AS checkout, ",
+        NOTHING_KEPT,
         " FROM checkouts h JOIN orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
-        around!(),
+        AROUND,
         " WHERE h.checkout_id = ? AND h.account_id = ?"
     ))
     .bind(id.to_string())
@@ -281,24 +258,24 @@ pub(super) async fn session(
     id: &SessionId,
     event_id: Option<ProviderEventId>,
 ) -> Read<SessionSnapshot> {
-    let row = sqlx::query(concat!(
+    let row = sqlx::query(joined!(
         "SELECT coalesce(c.version, 0) AS session_version, (SELECT json_group_array(p.event_id) FROM \
          (SELECT event_id FROM inbox i WHERE session_id = w.session_id AND account_id = w.account_id \
          AND status = 'parked' AND ",
-        unapplied!(),
+        UNAPPLIED,
         " ORDER BY received_at, event_id) p) AS parked, \
          (SELECT status FROM inbox WHERE event_id = w.event_id AND account_id = w.account_id) AS event_status, \
-         iif(h.checkout_id IS NULL, NULL, ",
-        checkout_array!(),
-        ") AS checkout, ",
-        snapshot_columns!(),
+         iif(h.checkout_id IS NULL, NULL, json_array(json_array(",
+        Checkout::SELECT,
+        "))) AS checkout, ",
+        SNAPSHOT,
         ", ",
-        nothing_kept!(),
+        NOTHING_KEPT,
         " FROM (SELECT ? AS session_id, ? AS account_id, ? AS event_id) w \
          LEFT JOIN sessions c ON c.session_id = w.session_id AND c.account_id = w.account_id \
          LEFT JOIN checkouts h ON h.checkout_id = c.checkout_id AND h.account_id = c.account_id \
          LEFT JOIN orders o ON o.order_id = h.order_id AND o.account_id = h.account_id",
-        around!()
+        AROUND
     ))
     .bind(id.as_str())
     .bind(account.to_string())
@@ -308,18 +285,18 @@ pub(super) async fn session(
     rows::session_snapshot(&row)
 }
 
-/// Who a merchant at Plugipay is.
+/// The account of a merchant at Plugipay.
 pub(super) async fn merchant(connection: &mut SqliteConnection, id: &MerchantId) -> Read<Option<Provisioning>> {
-    let row = sqlx::query(concat!(
+    let row = sqlx::query(joined!(
         "SELECT ",
-        provisioning_columns!(),
+        Provisioning::SELECT,
         " FROM directory d JOIN provisioning v ON v.account_id = d.account_id WHERE d.kind = ? AND d.name = ?"
     ))
     .bind(directory::MERCHANT)
     .bind(id.as_str())
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(rows::provisioning).transpose().map(Option::flatten)
+    row.as_ref().map(Provisioning::read).transpose()
 }
 
 pub(super) async fn inbox(
@@ -327,34 +304,34 @@ pub(super) async fn inbox(
     account: AccountId,
     id: &ProviderEventId,
 ) -> Read<Option<InboxRecord>> {
-    sqlx::query(concat!("SELECT ", inbox_columns!(), " FROM inbox i WHERE i.event_id = ? AND i.account_id = ?"))
+    sqlx::query(joined!("SELECT ", InboxRecord::SELECT, " FROM inbox i WHERE i.event_id = ? AND i.account_id = ?"))
         .bind(id.as_str())
         .bind(account.to_string())
         .fetch_optional(connection)
         .await?
         .as_ref()
-        .map(rows::notification)
+        .map(InboxRecord::read)
         .transpose()
 }
 
-/// The notifications of every account that wait for the operator.
+/// The notifications of all accounts that wait for the operator.
 pub(super) async fn waiting(
     connection: &mut SqliteConnection,
     parked_before: Timestamp,
     limit: u32,
 ) -> Read<Found<InboxRecord>> {
-    let sql = concat!(
+    let sql = joined!(
         "SELECT ",
-        inbox_columns!(),
+        InboxRecord::SELECT,
         " FROM inbox i WHERE ",
-        unapplied!(),
+        UNAPPLIED,
         " AND (i.status <> 'parked' OR i.received_at < ?) ORDER BY i.received_at, i.event_id, i.account_id LIMIT ?"
     );
     let mut wanted = Wanted::rows(limit);
     loop {
         let query = sqlx::query(sql).bind(parked_before.millis()).bind(wanted.asked());
         let rows = query.fetch_all(&mut *connection).await?;
-        let mut found = Found::of(&rows, set_aside::NOTIFICATIONS, rows::notification)?;
+        let mut found = Found::of(&rows, set_aside::NOTIFICATIONS, InboxRecord::read)?;
         if wanted.are_met(rows.len(), &found) {
             found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
             return Ok(found);
@@ -362,28 +339,28 @@ pub(super) async fn waiting(
     }
 }
 
-const KEY_COLUMNS: &str = "k.key_id, k.account_id, k.name, k.prefix, k.hash, k.created_at, k.last_used_at";
-
 pub(super) async fn key(connection: &mut SqliteConnection, hash: Digest256) -> Read<Option<KeyRecord>> {
-    sqlx::query(AssertSqlSafe(format!(
-        "SELECT {KEY_COLUMNS} FROM directory d JOIN api_keys k ON k.account_id = d.account_id AND k.hash = d.name \
+    sqlx::query(joined!(
+        "SELECT ",
+        KeyRecord::SELECT,
+        " FROM directory d JOIN api_keys k ON k.account_id = d.account_id AND k.hash = d.name \
          WHERE d.kind = ? AND d.name = ?"
-    )))
+    ))
     .bind(directory::KEY_HASH)
     .bind(hash.to_string())
     .fetch_optional(connection)
     .await?
-    .map(|row| rows::key(&row))
+    .map(|row| KeyRecord::read(&row))
     .transpose()
 }
 
 pub(super) async fn keys(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<KeyRecord>> {
-    sqlx::query(AssertSqlSafe(format!("SELECT {KEY_COLUMNS} FROM api_keys k WHERE k.account_id = ? ORDER BY k.key_id")))
+    sqlx::query(joined!("SELECT ", KeyRecord::SELECT, " FROM api_keys k WHERE k.account_id = ? ORDER BY k.key_id"))
         .bind(account.to_string())
         .fetch_all(connection)
         .await?
         .iter()
-        .map(rows::key)
+        .map(KeyRecord::read)
         .collect()
 }
 
@@ -403,15 +380,9 @@ async fn numbered(
     numbers: &[OrderNumber],
 ) -> Read<Vec<OrderRow>> {
     let sql = format!(
-        concat!(
-            "SELECT ",
-            order_columns!(),
-            ", ",
-            service_columns!(),
-            " FROM orders o JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+        "SELECT {ORDER_ROW} FROM orders o JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
              JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-             WHERE o.account_id = ? AND o.number IN ({})"
-        ),
+             WHERE o.account_id = ? AND o.number IN ({})",
         listed(numbers)
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(account.to_string()).fetch_all(connection).await?;
@@ -435,7 +406,7 @@ pub(super) async fn orders(
     let ways = ways(filter, &names, &numbers);
     let mut selects = Vec::new();
     for way in &ways {
-        // What a search finds is looked up from the index of words, in whatever order.
+        // A search looks up its matches in the index of words, in any order.
         let mut select = String::from(if way.words.is_empty() {
             "SELECT o.order_id, o.number FROM orders o WHERE o.account_id = ? AND o.number < ?"
         } else {
@@ -455,17 +426,11 @@ pub(super) async fn orders(
         selects.push(format!("SELECT * FROM ({select} ORDER BY o.number DESC LIMIT ?)"));
     }
     let sql = format!(
-        concat!(
-            "SELECT ",
-            order_columns!(),
-            ", ",
-            service_columns!(),
-            " FROM (SELECT DISTINCT order_id FROM ({}) ORDER BY number DESC LIMIT ?) AS page \
+        "SELECT {ORDER_ROW} FROM (SELECT DISTINCT order_id FROM ({}) ORDER BY number DESC LIMIT ?) AS page \
              JOIN orders o ON o.order_id = page.order_id AND o.account_id = ? \
              JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
              JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-             ORDER BY o.number DESC"
-        ),
+             ORDER BY o.number DESC",
         selects.join(" UNION ALL ")
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -496,12 +461,7 @@ pub(super) async fn counts(connection: &mut SqliteConnection, account: AccountId
         .bind(account.to_string())
         .fetch_all(connection)
         .await?;
-    let mut counts = WorkCounts::default();
-    for row in rows {
-        let status = WorkStatus::parse(row.try_get("status")?).ok_or(Failed::Unreadable("status"))?;
-        *counts.of(status) = rows::whole(&row, "orders")?;
-    }
-    Ok(counts)
+    rows::counts(&rows)
 }
 
 pub(super) async fn audit(
@@ -509,16 +469,17 @@ pub(super) async fn audit(
     account: AccountId,
     order: OrderId,
 ) -> Read<Vec<AuditRecord>> {
-    sqlx::query(
-        "SELECT audit_id, account_id, order_id, payment_id, at, actor, act, note FROM audit \
-         WHERE order_id = ? AND account_id = ? ORDER BY at, audit_id",
-    )
+    sqlx::query(joined!(
+        "SELECT ",
+        AuditRecord::SELECT,
+        " FROM audit t WHERE order_id = ? AND account_id = ? ORDER BY at, audit_id"
+    ))
     .bind(order.to_string())
     .bind(account.to_string())
     .fetch_all(connection)
     .await?
     .iter()
-    .map(rows::audit)
+    .map(AuditRecord::read)
     .collect()
 }
 
@@ -593,7 +554,7 @@ pub(super) async fn effect(
         .transpose()
 }
 
-/// Of every account, newest first.
+/// A subscription's streak of failed attempts; `None` if the last one succeeded.
 pub(super) async fn streak(
     connection: &mut SqliteConnection,
     account: AccountId,
@@ -611,12 +572,12 @@ pub(super) async fn streak(
 }
 
 pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> Read<Found<Discard>> {
-    let statement = format!("SELECT {DISCARD} FROM discards ORDER BY at DESC, audit_id DESC LIMIT ?");
+    let statement = joined!("SELECT ", Discard::SELECT, " FROM discards t ORDER BY at DESC, audit_id DESC LIMIT ?");
     let mut wanted = Wanted::rows(limit);
     loop {
-        let query = sqlx::query(AssertSqlSafe(statement.clone())).bind(wanted.asked());
+        let query = sqlx::query(statement).bind(wanted.asked());
         let rows = query.fetch_all(&mut *connection).await?;
-        let mut found = Found::of(&rows, set_aside::DISCARDS, work::discard)?;
+        let mut found = Found::of(&rows, set_aside::DISCARDS, Discard::read)?;
         if wanted.are_met(rows.len(), &found) {
             found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
             return Ok(found);
@@ -624,7 +585,7 @@ pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> R
     }
 }
 
-/// Of every account, by id.
+/// The secrets of all accounts, by id.
 pub(super) async fn subscription_secrets(
     connection: &mut SqliteConnection,
     after: Option<SubscriptionId>,
@@ -645,15 +606,15 @@ pub(super) async fn subscription_secrets(
     }
 }
 
-/// Of every account, by account.
+/// The endpoints of all accounts, by account.
 pub(super) async fn provisionings(
     connection: &mut SqliteConnection,
     after: Option<AccountId>,
     limit: Limit,
 ) -> Read<Found<Provisioning>> {
-    let sql = concat!(
+    let sql = joined!(
         "SELECT ",
-        provisioning_columns!(),
+        Provisioning::SELECT,
         " FROM provisioning v WHERE v.account_id > ? ORDER BY v.account_id LIMIT ?"
     );
     let mut wanted = Wanted::page(limit);
@@ -663,13 +624,14 @@ pub(super) async fn provisionings(
             .bind(wanted.asked())
             .fetch_all(&mut *connection)
             .await?;
-        let found = Found::of(&rows, set_aside::ENDPOINTS, rows::endpoint)?;
+        let found = Found::of(&rows, set_aside::ENDPOINTS, Provisioning::read)?;
         if wanted.are_met(rows.len(), &found) {
             return Ok(found);
         }
     }
 }
 
+/// Failed effects of all accounts that are not discarded, newest first.
 pub(super) async fn given_up(
     connection: &mut SqliteConnection,
     after: Option<EffectPosition>,
@@ -702,11 +664,7 @@ pub(super) async fn outcome(
         .fetch_optional(connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let number = match row.try_get::<Option<i64>, _>("number")? {
-        None => None,
-        Some(_) => Some(rows::number(&row)?),
-    };
-    Ok(Some(Committed { number }))
+    Ok(Some(Committed { number: rows::optional_number(&row)? }))
 }
 
 pub(super) async fn next_due(connection: &mut SqliteConnection, lane: Lane, now: Timestamp) -> Read<Option<Timestamp>> {

@@ -1,7 +1,7 @@
-//! Texts that earlier versions stored, rewritten by the rules of this one when the storage is opened: the words that a search
-//! finds orders by, and the references of adjustments.
+//! Rewrites texts that earlier versions stored by other rules: the words by which a search finds orders, and the
+//! references of adjustments. It runs when the storage is opened.
 //!
-//! It works in pieces, each a short transaction, and stores how far it came; the next start continues there.
+//! It works in pieces, each a short transaction, and stores its progress; the next start continues there.
 
 use serront_core::primitives::compare::compared;
 use sqlx::sqlite::SqliteConnection;
@@ -20,7 +20,7 @@ pub(super) async fn texts(connection: &mut SqliteConnection) -> Result<(), Faile
     references(connection).await
 }
 
-/// Rewrites the words of the next orders, and answers whether more may follow. Words of ASCII are as they were.
+/// Rewrites the words of the next orders, and returns whether more may follow. ASCII words do not change.
 async fn orders(connection: &mut SqliteConnection) -> Result<bool, Failed> {
     let is_left = sqlx::query("SELECT 1 FROM rewritten WHERE up_to < last").fetch_optional(&mut *connection).await?;
     if is_left.is_none() {
@@ -40,10 +40,10 @@ async fn orders(connection: &mut SqliteConnection) -> Result<bool, Failed> {
     for row in &rows {
         let place: i64 = row.try_get("place")?;
         last = Some(place);
-        // What can't be read is not this code's to mend.
+        // Skips rows that can't be read.
         let Ok(account) = row.try_get::<String, _>("account_id")?.parse() else { continue };
         let texts = [row.try_get("buyer_name")?, row.try_get("buyer_email")?, row.try_get("notes")?];
-        // The index keeps no texts: what it is to forget has to be said as it was said before.
+        // The index does not store the texts: to delete words, it needs the same words as when they were inserted.
         sqlx::query("INSERT INTO order_words (order_words, rowid, words) VALUES ('delete', ?, ?)")
             .bind(place)
             .bind(indexed_before_folding(account, texts))
@@ -64,8 +64,8 @@ async fn orders(connection: &mut SqliteConnection) -> Result<bool, Failed> {
     Ok(is_more)
 }
 
-/// Rewrites the references of adjustments as they are compared now. There are few, so all are looked at. Two that have become
-/// the same stay apart, as they were.
+/// Rewrites the references of adjustments to the form in which they are compared now. There are few, so it reads all.
+/// Two that become equal are left as they are.
 async fn references(connection: &mut SqliteConnection) -> Result<(), Failed> {
     let rows = sqlx::query(
         "SELECT account_id, reference FROM adjustments WHERE length(CAST(reference AS BLOB)) > length(reference) \
@@ -80,7 +80,7 @@ async fn references(connection: &mut SqliteConnection) -> Result<(), Failed> {
             continue;
         }
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        // The claim goes first: it is what keeps the name for one.
+        // The claim is first, because it makes the name unique.
         let claimed = sqlx::query(
             "INSERT INTO claims (name, kind, account_id) SELECT ?1, ?2, ?3 \
              WHERE NOT EXISTS (SELECT 1 FROM adjustments WHERE reference = ?1 AND account_id = ?3) ON CONFLICT DO NOTHING",

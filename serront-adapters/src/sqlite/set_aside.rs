@@ -1,4 +1,4 @@
-//! Rows that can't be read: put on record, listed, and tried again. What writes runs in the writer.
+//! Records, lists and tries again rows that can't be read. What writes runs in the writer.
 
 use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::set_aside::SetAsides;
@@ -6,8 +6,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::ends_transaction;
+use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
-use crate::sql::rows::Cells as _;
 use crate::sql::set_aside::{
     COUNT, LIST, RECORDED, REST, RESTED, Rested, TRIED_MAX, Unread, again_statement, again_to, effects_table, listed,
     put_off_until, reader, rested, still_unread, stranger, strangers,
@@ -24,7 +24,7 @@ fn at(sql: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(sql.replace("@.", ""))
 }
 
-/// How many rows are set aside, and the oldest of them.
+/// The number of rows that are set aside, and the oldest of them.
 pub(super) async fn list(connection: &mut SqliteConnection, limit: u32) -> Worked<SetAsides> {
     let counted = sqlx::query(at(COUNT)).fetch_one(&mut *connection).await?.int("rows")?;
     let rows = sqlx::query(at(LIST)).bind(limit).fetch_all(connection).await?;
@@ -32,7 +32,7 @@ pub(super) async fn list(connection: &mut SqliteConnection, limit: u32) -> Worke
     Ok(SetAsides { count: u64::try_from(counted).unwrap_or(0), rows })
 }
 
-/// Puts rows on record that can't be read.
+/// Records rows that can't be read.
 pub(super) async fn record(connection: &mut SqliteConnection, unread: &[Unread], now: Timestamp) -> Worked<()> {
     let sql = format!(
         "INSERT INTO set_aside AS n (kind, row_id, account_id, what, since, tried_at, tried_by) \
@@ -52,7 +52,7 @@ pub(super) async fn record(connection: &mut SqliteConnection, unread: &[Unread],
     Ok(())
 }
 
-/// Sets effects aside: on record, and out of the way until they are tried again.
+/// Sets effects aside: records them, and postpones them until they are tried again.
 pub(super) async fn put_off(connection: &mut SqliteConnection, unread: &[Unread], now: Timestamp) -> Worked<()> {
     for row in unread {
         let Some(table) = effects_table(row.kind) else { continue };
@@ -68,7 +68,7 @@ pub(super) async fn put_off(connection: &mut SqliteConnection, unread: &[Unread]
     record(connection, unread, now).await
 }
 
-/// Tries rows again that were set aside. A failure is left for the next look, unless it ends the transaction.
+/// Tries rows again that were set aside. A failure is ignored until the next look, unless it ends the transaction.
 pub(super) async fn look_again(connection: &mut SqliteConnection, began: Timestamp, now: Timestamp) -> Worked<()> {
     match try_again(connection, began, now).await {
         Err(failed) if ends_transaction(&failed) => Err(failed),
@@ -101,7 +101,7 @@ async fn try_again(connection: &mut SqliteConnection, began: Timestamp, now: Tim
     Ok(())
 }
 
-/// Which part of a row still can't be read; `None` if it can be, or no longer exists.
+/// The part of a row that still can't be read; `None` if all can, or the row no longer exists.
 async fn again(connection: &mut SqliteConnection, row: &Rested, now: Timestamp) -> Worked<Option<&'static str>> {
     let Some(sql) = again_statement(row.kind) else { return Ok(Some("kind")) };
     let found = one(connection, &sql, &row.id, &row.account_id).await?;
@@ -109,7 +109,7 @@ async fn again(connection: &mut SqliteConnection, row: &Rested, now: Timestamp) 
     let to = match again_to(&found, row.kind) {
         None => None,
         Some(id) => {
-            let sql = format!("SELECT {TARGET} FROM subscriptions WHERE subscription_id = $1 AND account_id = $2");
+            let sql = format!("SELECT {TARGET} FROM subscriptions u WHERE subscription_id = $1 AND account_id = $2");
             one(connection, &sql, id, &row.account_id).await?
         }
     };
@@ -120,7 +120,7 @@ async fn one(connection: &mut SqliteConnection, sql: &str, id: &str, account: &s
     Ok(sqlx::query(at(sql)).bind(id).bind(account).fetch_optional(connection).await?)
 }
 
-/// An effect that was put off is due, and the record is deleted.
+/// Makes a postponed effect due, and deletes the record.
 async fn take_up(connection: &mut SqliteConnection, row: &Rested, now: Timestamp) -> Worked<()> {
     if let Some(table) = effects_table(row.kind) {
         let sql = format!(

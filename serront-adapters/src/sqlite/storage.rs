@@ -10,15 +10,15 @@ use serront_core::ports::Clock;
 use serront_core::ports::prelude::*;
 
 use super::bound::{SqliteTransaction, lent};
-use super::money::{
+use super::funds::{
     adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
 use super::read::{
-    account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, key, keys, merchant,
-    order, orders, outcome, provisionings, service, services, session, shop, subscription_secrets, waiting,
+    self, account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, key, keys,
+    merchant, order, orders, outcome, provisionings, service, services, session, shop, subscription_secrets, waiting,
 };
 use super::writer::{Job, Record};
-use super::{SqliteStorage, books, installation, layout, pooled, read, set_aside};
+use super::{SqliteStorage, books, installation, layout, pooled, set_aside};
 use crate::sql::error::Failed;
 
 /// Leaves out an outcome whose time has ended by the storage's clock.

@@ -1,4 +1,4 @@
-//! The bookkeeping of dispatcher and janitor: leases, attempts, pruning. All of it runs in the writer.
+//! Leases, attempts and pruning, for the dispatcher and the janitor. The writer runs all of it.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::set_aside;
+use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
-use crate::sql::rows::Cells as _;
 use crate::sql::set_aside::{Found, effects};
 use crate::sql::work::{
     FENCE_MAX, OVER, TABLES, TARGET, after, due, due_count_statement, due_deliveries_statement, due_statement,
@@ -46,10 +46,10 @@ async fn due_deliveries(
     Ok(rows)
 }
 
-/// How often it is looked for work where all that was found can't be read.
+/// Most looks for work if none of the rows that were found can be read.
 const ROUNDS_MAX: u32 = 32;
 
-/// Takes work. What can't be read is set aside, and hides nothing that is due after it.
+/// Takes due effects. Effects that can't be read are set aside, so that the ones due after them are found.
 pub(super) async fn take_due(
     connection: &mut SqliteConnection,
     (lane, now): (Lane, Timestamp),
@@ -89,7 +89,7 @@ async fn take(
     Ok(found)
 }
 
-/// Reads an effect, and if it can be read puts it under a lease.
+/// Reads an effect, and leases it if it can be read.
 async fn lease_one(
     connection: &mut SqliteConnection,
     lane: Lane,
@@ -100,7 +100,7 @@ async fn lease_one(
     let to = match row.optional_text("subscription_id")? {
         None => None,
         Some(subscription) => {
-            let sql = format!("SELECT {TARGET} FROM subscriptions WHERE subscription_id = ? AND account_id = ?");
+            let sql = format!("SELECT {TARGET} FROM subscriptions u WHERE subscription_id = ? AND account_id = ?");
             let query = sqlx::query(AssertSqlSafe(sql)).bind(subscription).bind(account);
             query.fetch_optional(&mut *connection).await?
         }
@@ -174,7 +174,7 @@ pub(super) async fn record_attempt(
     Ok(Ok(()))
 }
 
-/// Goes on with the streak of a delivery's subscription, and keeps how long the attempt took.
+/// Updates the streak of failures of a delivery's subscription, and records how long the attempt took.
 async fn count_attempt(
     connection: &mut SqliteConnection,
     account: AccountId,

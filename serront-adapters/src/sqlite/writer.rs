@@ -1,8 +1,8 @@
-//! The one writer: a task with the only connection that writes. Whatever waits when it begins a transaction goes into
-//! it, so the changes of concurrent requests share one fsync; each has a savepoint and a result of its own.
+//! The writer: a task with the only connection that writes. A transaction takes all jobs that are queued when it
+//! begins, so that concurrent requests share one fsync. Each job has its own savepoint and result.
 //!
-//! Nothing is answered before the transaction is on the disk. If the engine gives up the whole transaction (the disk is
-//! full), everyone in it is told that nothing happened; if the commit itself fails, that the outcome is unknown.
+//! Jobs are answered when the transaction is on the disk. If the engine rolls back the whole transaction, for example
+//! because the disk is full, each job fails with nothing changed. If the commit itself fails, each outcome is unknown.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,20 +22,20 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::bound::{self, Loan};
 use super::commit::{self, Refusal};
-use super::error::{ends_transaction, is_busy};
+use super::error::{classified, ends_transaction, is_busy};
 use super::{installation, set_aside, work};
 use crate::sql::error::Failed;
 use crate::sql::set_aside::Unread;
 
-/// Most pieces of work that share a transaction: bounds how long the first of them waits.
+/// Most jobs in one transaction: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
 
-/// How much work may queue before callers wait to hand theirs over.
+/// Most jobs in the queue; further callers wait until there is room.
 pub(super) const QUEUE: usize = 1_024;
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
-/// A piece of work for the writer.
+/// A job for the writer.
 pub(super) enum Job {
     Commit(Box<ChangeSet>, Reply<Committed, Refusal>),
     TakeDue {
@@ -47,17 +47,17 @@ pub(super) enum Job {
         reply: Reply<Vec<Due>, Failed>,
     },
     RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
-    /// Puts rows on record that a read could not read.
+    /// Records rows that can't be read.
     SetAside(Vec<Unread>, Timestamp, Reply<(), Failed>),
-    /// Tries rows again that were set aside: since when this process runs, and the time.
+    /// Tries rows again that were set aside: when this process started, and the time.
     LookAgain(Timestamp, Timestamp, Reply<(), Failed>),
     Prune(Prune, Timestamp, Reply<Pruned, Failed>),
     BeginInstallation(InstallationId, Reply<InstallationId, Failed>),
     PutKeyCheck(Option<SealedSecret>, SealedSecret, Reply<bool, Failed>),
     TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
-    /// Does nothing: when it is answered, no transaction is open that began before.
+    /// Does nothing. When it is answered, all transactions that began before it have ended.
     Turn(Reply<(), Failed>),
-    /// Lends the connection, with a transaction begun, for at most this long.
+    /// Lends the connection, in a new transaction, for at most this time.
     Lend(Duration, Reply<Loan, Failed>),
     Close(oneshot::Sender<()>),
 }
@@ -77,12 +77,12 @@ pub(super) struct Record {
 enum Ended {
     Committed,
     RolledBack,
-    /// It never began: another process writes for too long.
+    /// It did not begin, because another process wrote for too long.
     Busy,
     Unknown,
 }
 
-/// Answers a piece of work once its transaction has ended.
+/// Answers a job once its transaction has ended.
 type Answer = Box<dyn FnOnce(Ended) + Send>;
 
 fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E>, result: Result<T, E>) -> Answer {
@@ -93,7 +93,7 @@ fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E
             Ended::Busy => Err(Failed::Busy.into()),
             Ended::Unknown => Err(Failed::Lost.into()),
         };
-        // A caller that went away wants no answer.
+        // The caller may have been cancelled.
         let _ = reply.send(result);
     })
 }
@@ -108,7 +108,7 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
                 return;
             }
         } else {
-            // Between two loans everybody else has a turn.
+            // Queued jobs run between two loans.
             while group.len() < GROUP_MAX
                 && let Ok(job) = queue.try_recv()
             {
@@ -148,7 +148,7 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
             for (_, reply) in loans {
                 let _ = reply.send(Err(Failed::Closed));
             }
-            // A transaction of a host's that is still held keeps the file open, and can't be used.
+            // A host's transaction that is still held keeps the file open, but can't be used.
             if let Ok(connection) = Arc::try_unwrap(connection) {
                 let _ = connection.into_inner().close().await;
             }
@@ -161,7 +161,7 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
     }
 }
 
-/// Runs a group in one transaction.
+/// Runs a group of jobs in one transaction.
 async fn transact(
     connection: &mut SqliteConnection,
     group: Vec<Job>,
@@ -175,7 +175,7 @@ async fn transact(
         open &= perform(connection, job, clock.now(), open, answers).await;
     }
     if !open {
-        // May fail because the engine has rolled back already; either way nothing of the group is left.
+        // Fails if the engine has rolled back already; the group is rolled back in both cases.
         let _ = sqlx::query("ROLLBACK").execute(connection).await;
         return if busy { Ended::Busy } else { Ended::RolledBack };
     }
@@ -188,8 +188,7 @@ async fn transact(
     }
 }
 
-/// Performs one piece of work in its savepoint; `false` if the transaction is lost. In a lost transaction nothing is
-/// performed any more.
+/// Runs one job in its savepoint; `false` if the engine has ended the transaction. Then no further job is run.
 async fn perform(
     connection: &mut SqliteConnection,
     job: Job,
@@ -197,13 +196,13 @@ async fn perform(
     open: bool,
     answers: &mut Vec<Answer>,
 ) -> bool {
-    /// Whether the result of a piece of work means that the transaction is lost.
+    /// Whether the engine has ended the transaction.
     fn lost<T>(result: &Result<T, Failed>) -> bool {
         result.as_ref().is_err_and(ends_transaction)
     }
-    // A change set has a savepoint of its own.
+    // A change set makes its own savepoint.
     if let Job::Commit(change, reply) = job {
-        // By the time at which it lands: it may have waited for a loan, or in a process that stood still.
+        // Uses the time at which it is applied: it may have waited for a loan, or in a process that was suspended.
         let change = change.by_clock_of_storage(now);
         let result = if open { commit::apply(connection, &change).await } else { Err(Failed::RolledBack.into()) };
         let lost = matches!(&result, Err(Refusal::Failed(failed)) if ends_transaction(failed));
@@ -215,7 +214,7 @@ async fn perform(
         ($reply:expr, $work:expr) => {{
             let result = if begun { $work.await } else { Err(Failed::RolledBack) };
             let state = (result.is_ok(), lost(&result));
-            answers.push(answer($reply, result));
+            answers.push(answer($reply, result.map_err(classified)));
             state
         }};
     }
@@ -238,7 +237,7 @@ async fn perform(
             work!(reply, work::touch_key(connection, account, id, at, pause))
         }
         Job::Turn(reply) => work!(reply, async { Ok(()) }),
-        // Done above, or not part of a group.
+        // Handled above, or not part of a group.
         Job::Commit(..) | Job::Lend(..) | Job::Close(_) => return open,
     };
     begun && !lost && commit::release_savepoint(connection, keep).await.is_ok()

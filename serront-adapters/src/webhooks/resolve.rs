@@ -1,10 +1,9 @@
 //! Resolution of names, and the check of their addresses.
 
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;

@@ -559,7 +559,10 @@ impl ChangeSet {
     }
 
     /// The versioned row that a write touches, and the version that it makes (`None` for a deletion).
-    fn written_row(&self, write: &Write) -> Result<Option<(Row, Option<Version>)>, Inconsistent> {
+    ///
+    /// # Errors
+    /// [`Inconsistent`] if the write is of another account, or a payment of another order.
+    pub fn written_row(&self, write: &Write) -> Result<Option<(Row, Option<Version>)>, Inconsistent> {
         let own = |account: AccountId| {
             (account == self.account_id).then_some(()).ok_or(Inconsistent("a write in another account"))
         };

@@ -6,8 +6,7 @@ use serront_core::orders::order::WorkCounts;
 use serront_core::orders::receipt::samples;
 use serront_core::primitives::ids::UploadId;
 use serront_core::primitives::version::Version;
-use serront_core::snapshots::OrderKey;
-use serront_core::snapshots::{DeliveryFilter, OrderFilter};
+use serront_core::snapshots::{DeliveryFilter, OrderFilter, OrderKey};
 
 use super::Harness;
 use super::bench::{Bench, Landed, exact, landed, limit};

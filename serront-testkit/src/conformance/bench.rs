@@ -26,8 +26,9 @@ use serront_core::primitives::tier::Tier;
 use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
 use serront_core::shop::catalog::Service;
-use serront_core::snapshots::{AccountSnapshot, Due, NextAttempt, OrderKey, OrderSnapshot};
-use serront_core::snapshots::{DeliveryFilter, OrderFilter, OrderRow};
+use serront_core::snapshots::{
+    AccountSnapshot, DeliveryFilter, Due, NextAttempt, OrderFilter, OrderKey, OrderRow, OrderSnapshot,
+};
 use serront_core::webhooks::event::EventType;
 
 use super::Harness;

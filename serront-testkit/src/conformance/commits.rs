@@ -1,7 +1,6 @@
 //! A change set lands as a whole and once, or not at all.
 
-use serront_core::changes::change::Row;
-use serront_core::changes::change::{ChangeSet, ClaimName, Committed, Write};
+use serront_core::changes::change::{ChangeSet, ClaimName, Committed, Row, Write};
 use serront_core::orders::order::OrderNumber;
 use serront_core::orders::payment::{PaymentState, PaymentStatus};
 use serront_core::ports::PortErrorKind;

@@ -10,8 +10,7 @@ use serront_core::primitives::rejection::Code;
 use serront_core::primitives::text::Slug;
 use serront_core::primitives::version::Version;
 use serront_core::service::{Commands, Failure};
-use serront_core::snapshots::OrderFilter;
-use serront_core::snapshots::OrderKey;
+use serront_core::snapshots::{OrderFilter, OrderKey};
 
 use super::Harness;
 use super::bench::{Bench, Landed, at_once, commit_at_once, exact};

@@ -10,8 +10,7 @@ use serront_core::orders::payment::PaymentStatus;
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::search::search_words;
 use serront_core::shop::catalog::ServiceInput;
-use serront_core::snapshots::NextAttempt;
-use serront_core::snapshots::{DeliveryFilter, OrderFilter, OrderRow};
+use serront_core::snapshots::{DeliveryFilter, NextAttempt, OrderFilter, OrderRow};
 use serront_core::webhooks::event::EventType;
 
 use super::Harness;

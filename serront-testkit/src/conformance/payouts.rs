@@ -19,8 +19,7 @@ use serront_core::primitives::rejection::{Code, Rejection};
 use serront_core::primitives::tier::Tier;
 use serront_core::primitives::version::Version;
 use serront_core::service::Failure;
-use serront_core::snapshots::EntryFilter;
-use serront_core::snapshots::{AdjustmentKey, PayoutKey};
+use serront_core::snapshots::{AdjustmentKey, EntryFilter, PayoutKey};
 use serront_core::views::{PayoutBalanceView, PayoutView};
 
 use super::Harness;

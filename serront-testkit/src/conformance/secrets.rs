@@ -8,8 +8,7 @@ use serront_core::primitives::page::Limit;
 use serront_core::primitives::provider::EndpointId;
 use serront_core::primitives::version::Version;
 use serront_core::service::Resealed;
-use serront_core::snapshots::DeliveryFilter;
-use serront_core::snapshots::{NextAttempt, SubscriptionSecrets};
+use serront_core::snapshots::{DeliveryFilter, NextAttempt, SubscriptionSecrets};
 use serront_core::work::dispatch::Dispatcher;
 
 use super::Harness;

@@ -11,8 +11,7 @@ use serront_core::primitives::ids::{AccountId, SubscriptionId};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Code;
 use serront_core::service::Failure;
-use serront_core::snapshots::DeliveryFilter;
-use serront_core::snapshots::{DueEffect, NextAttempt, Target};
+use serront_core::snapshots::{DeliveryFilter, DueEffect, NextAttempt, Target};
 use serront_core::webhooks::event::EventType;
 use serront_core::webhooks::subscription::{Streak, SubscriptionInput};
 

@@ -292,7 +292,7 @@ async fn each_fault_does_to_each_port_what_it_says() {
     }
 }
 
-/// Ids and points can't fail, whatever the fault.
+/// Ids and points can't fail, so no fault changes their answer.
 #[tokio::test]
 async fn what_cannot_fail_does_not() {
     for call in [Call::DrawIds, Call::Point("after the upload")] {
@@ -349,7 +349,7 @@ async fn a_stepped_clock_stays_stepped() {
     assert_eq!(ports.time.now(), before);
 }
 
-/// A crash ends everything that is under way, whatever port it is at; what begins after a restart goes on.
+/// A crash ends every call under way, at every port; calls that begin after a restart succeed.
 #[tokio::test]
 async fn a_stopped_world_answers_nobody() {
     let ports = Arc::new(ports());

@@ -1,13 +1,12 @@
 //! The sandbox over HTTP, on axum: the signed API, the hosted page, and the posting of notifications.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,8 +24,7 @@ use reqwest::redirect::Policy;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
-use serront_core::online::plugipay::authorization;
-use serront_core::online::plugipay::{PlugipayCall, PlugipayMethod};
+use serront_core::online::plugipay::{PlugipayCall, PlugipayMethod, authorization};
 use serront_core::ports::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};

@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use serront_core::funds::ledger::Direction;
-use serront_core::online::plugipay::{self, EVENTS, EndpointSecret};
-use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
+use serront_core::online::plugipay::{self, EVENTS, EndpointSecret, PlugipayAnswer, PlugipayCall, PlugipayMethod};
 use serront_core::ports::{Clock as _, Plugipay as _, PortErrorKind};
 use serront_core::primitives::provider::{MerchantId, SessionId};
 use serront_core::webhooks::signature;

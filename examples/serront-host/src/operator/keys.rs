@@ -3,10 +3,10 @@
 use serde_json::json;
 use serront_core::primitives::ids::AccountId;
 
+use crate::adapters;
 use crate::commands::OperatorKeyCommand;
-use crate::console::Fatal;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 pub(crate) async fn key(settings: &Settings, command: OperatorKeyCommand) -> Result<(), Fatal> {
     let lines = adapters::with_commands(settings, async |commands| match command {

@@ -13,10 +13,10 @@ use serront_core::service::{Commands, Failure};
 use serront_core::views::AdjustmentView;
 
 use super::reconcile::reconcile;
+use crate::adapters;
 use crate::commands::{By, LedgerCommand};
-use crate::console::Fatal;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 /// How often the progress bar is updated.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

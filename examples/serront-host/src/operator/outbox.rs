@@ -7,10 +7,10 @@ use serront_core::ports::{PortError, WorkStorage};
 use serront_core::primitives::page::Limit;
 use serront_core::service::Commands;
 
+use crate::adapters;
 use crate::commands::OutboxCommand;
-use crate::console::Fatal;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 pub(crate) async fn outbox(settings: &Settings, command: OutboxCommand) -> Result<(), Fatal> {
     let lines: Vec<Value> = adapters::with_storage(settings, async |storage| {

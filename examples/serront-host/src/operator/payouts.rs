@@ -6,10 +6,10 @@ use serront_core::funds::payout::{Payout, PayoutInput};
 use serront_core::primitives::page::Limit;
 use serront_core::views::PayoutView;
 
+use crate::adapters;
 use crate::commands::{PayoutCommand, PayoutRequestArguments};
-use crate::console::Fatal;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 pub(crate) async fn payout(settings: &Settings, command: PayoutCommand) -> Result<(), Fatal> {
     match command {

@@ -10,10 +10,10 @@ use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::provider::ProviderEventId;
 use serront_core::service::{Commands, Environment, OnlinePayments, Provider};
 
+use crate::adapters;
 use crate::commands::{InboxCommand, PlugipayCommand};
-use crate::console::Fatal;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 /// How long the janitor retries a parked notification before the operator sees it.
 const PARKED_FOR: Duration = Duration::from_secs(24 * 3_600);

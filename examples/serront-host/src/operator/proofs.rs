@@ -5,10 +5,10 @@ use serront_adapters::proofs::ObjectReceipts;
 use serront_core::policy::Policy;
 use serront_core::work::installation;
 
+use crate::adapters;
 use crate::commands::ProofsCommand;
-use crate::console::Fatal;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 pub(crate) async fn proofs(settings: &Settings, command: ProofsCommand) -> Result<(), Fatal> {
     let ProofsCommand::Adopt = command;

@@ -19,9 +19,9 @@ use serront_core::primitives::rejection::Rejection;
 use serront_core::service::{Failure, OnlinePayments, Provider};
 
 use super::journal::Journal;
-use crate::console::Fatal;
+use crate::adapters;
+use crate::console::{self, Fatal};
 use crate::settings::{PlugipayAccess, Settings};
-use crate::{adapters, console};
 
 /// How often the progress line moves while nothing arrives.
 const TICK: Duration = Duration::from_millis(200);

@@ -6,10 +6,10 @@ use serront_core::policy::Policy;
 use serront_core::ports::WorkStorage;
 use serront_core::service::{Commands, Environment, Resealed};
 
+use crate::adapters;
 use crate::commands::SecretsCommand;
-use crate::console::Fatal;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 /// Most passes until one has nothing to reseal. Secrets made in between are sealed with the newest key, so the second pass
 /// finds few.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use serront_core::snapshots::set_aside::SetAside;
 
-use crate::console::Fatal;
+use crate::adapters;
+use crate::console::{self, Fatal};
 use crate::settings::Settings;
-use crate::{adapters, console};
 
 pub(crate) async fn set_aside(settings: &Settings, limit: u32) -> Result<(), Fatal> {
     let found = adapters::with_storage(settings, async |storage| Ok(storage.set_aside(limit).await?)).await?;

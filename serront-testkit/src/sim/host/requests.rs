@@ -14,11 +14,9 @@ use serront_core::ports::{Clock as _, Ids as _, PortError};
 use serront_core::primitives::ids::{AccountId, KeyId};
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;
-use serront_core::service::verify;
-use serront_core::service::{Answer, Failure, Resealed, Resolution, WebhookRegistration};
+use serront_core::service::{Answer, Failure, Resealed, Resolution, WebhookRegistration, verify};
 use serront_core::shop::catalog::ServiceInput;
-use serront_core::snapshots::PayoutKey;
-use serront_core::snapshots::{DeliveryFilter, EntryFilter, OrderFilter};
+use serront_core::snapshots::{DeliveryFilter, EntryFilter, OrderFilter, PayoutKey};
 use serront_core::views::{AdjustmentView, ShopView};
 use serront_core::webhooks::subscription::SubscriptionInput;
 

@@ -18,8 +18,7 @@ use crate::pages::layout::Section;
 use crate::pages::parts::{Tone, alert, hidden, notice, pill};
 use crate::pages::say::{Say, rupiah};
 use crate::pages::session::Seller;
-use crate::pages::visit::Shown;
-use crate::pages::visit::Trouble;
+use crate::pages::visit::{Shown, Trouble};
 use crate::query::Query;
 use crate::state::Host;
 

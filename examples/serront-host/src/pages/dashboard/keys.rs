@@ -20,8 +20,7 @@ use crate::body::Intake;
 use crate::pages::layout::Section;
 use crate::pages::parts::{Field, Tone, alert, facts, hidden, more, notice, once, pill};
 use crate::pages::session::{self, Seller};
-use crate::pages::visit::Shown;
-use crate::pages::visit::{Trouble, Visit};
+use crate::pages::visit::{Shown, Trouble, Visit};
 use crate::query::Query;
 use crate::state::Host;
 

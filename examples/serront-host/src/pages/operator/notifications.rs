@@ -14,8 +14,7 @@ use crate::body::Intake;
 use crate::pages::parts::{Tone, hidden, pill};
 use crate::pages::say::Say;
 use crate::pages::session::Staff;
-use crate::pages::visit::Shown;
-use crate::pages::visit::Turn;
+use crate::pages::visit::{Shown, Turn};
 use crate::problem::Problem;
 
 /// How long the janitor retries a parked notification before the operator sees it.

@@ -19,8 +19,7 @@ use crate::pages::parts::{
 };
 use crate::pages::say::Say;
 use crate::pages::session::Staff;
-use crate::pages::visit::Shown;
-use crate::pages::visit::{Trouble, Visit};
+use crate::pages::visit::{Shown, Trouble, Visit};
 use crate::query::Query;
 use crate::state::Host;
 

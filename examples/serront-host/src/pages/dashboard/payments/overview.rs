@@ -15,9 +15,9 @@ use serront_core::service::{ExceptionsPage, Resolution};
 use serront_core::snapshots::EntryFilter;
 use serront_core::views::PayoutBalanceView;
 
-use super::entries::{ENTRIES_ON_A_PAGE, Wanted};
+use super::entries::{self, ENTRIES_ON_A_PAGE, Wanted};
 use super::form::{PATH, Place, Refused, is_on};
-use super::{chart, entries, exceptions, payouts};
+use super::{chart, exceptions, payouts};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::pages::layout::Section;

@@ -8,9 +8,9 @@ use serront_core::primitives::text::trimmed;
 use serront_core::webhooks::event::EventType;
 use serront_core::webhooks::subscription::{FILTERS_MAX, SubscriptionInput};
 
-use super::deliveries::Wanted;
-use super::subscription::{PATH, shown};
-use super::{deliveries, events, subscription};
+use super::deliveries::{self, Wanted};
+use super::events;
+use super::subscription::{self, PATH, shown};
 use crate::auth::Id;
 use crate::body::Intake;
 use crate::pages::dashboard::settings::{Part, not_made};

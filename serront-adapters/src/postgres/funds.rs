@@ -1,42 +1,44 @@
-//! Reads of the money: the ledger, exceptions, payouts and what they need. Each is one statement, so that it sees one
+//! Reads of the ledger, exceptions, funds, payouts and adjustments. Each is one statement, so that it sees one
 //! snapshot.
 
 use std::time::Duration;
 
+use serront_core::accounts::account::Account;
 use serront_core::changes::idempotency::Scope;
+use serront_core::funds::balance::Funds;
 use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{Payout, PayoutAudit, PayoutStatus};
+use serront_core::funds::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
 use serront_core::online::exception::{ExceptionStatus, PaymentException};
 use serront_core::primitives::ids::{AccountId, ExceptionId, PayoutId};
 use serront_core::primitives::page::{Limit, Page};
 use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
 use serront_core::snapshots::{EntryFilter, EntryPosition, ExceptionPosition, PayoutPosition};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 
-use super::read::{KEPT, Query};
+use super::read::Query;
+use crate::sql::cells::{Cells as _, Read};
 use crate::sql::error::Failed;
-use crate::sql::ledger::{ENTRY, entry_bounds, entry_parts};
-use crate::sql::money::{self, IN_FLIGHT, exception_columns, payout_columns};
+use crate::sql::ledger::{entry_bounds, entry_parts};
 use crate::sql::names::directory;
-use crate::sql::rows::{Cells as _, account_columns};
+use crate::sql::pages::{self, asked, page, states};
+use crate::sql::rows::{self, IN_FLIGHT};
 use crate::sql::set_aside::{self, Found, Wanted};
+use crate::sql::tables::{Record, joined};
 
-type Read<T> = Result<T, Failed>;
-
-/// The totals and what is not folded into them yet, in one snapshot.
+/// The totals, with the deltas that are not folded yet, in one snapshot.
 pub(super) async fn balance(connection: &mut PgConnection, schema: &str, account: AccountId) -> Read<Vec<CodeTotals>> {
     let sql = "SELECT code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM (\
                SELECT code, debits, credits FROM @.ledger_balances WHERE account_id = $1 UNION ALL \
                SELECT code, debits, credits FROM @.ledger_deltas WHERE account_id = $1) every GROUP BY code ORDER BY code";
     let rows = Query::new(schema, sql).bind(account.to_string())?.all(connection).await?;
-    rows.iter().map(money::totals).collect()
+    rows.iter().map(rows::totals).collect()
 }
 
-/// The storage's time, and for how long the oldest transaction has been open that posted something; `None` if that can't be seen.
+/// The storage's time, and how long the oldest transaction that posted has been open; `None` if that is hidden.
 ///
-/// Who posts holds a lock on the table until it ends, prepared transactions too; who reads holds another. When a session of another
-/// role began its transaction is hidden from this one, unless it is a member of `pg_read_all_stats`.
+/// A transaction that posts holds a lock on the table until it ends, also a prepared one; readers hold another lock.
+/// The server hides the start of other roles' transactions unless this role is a member of `pg_read_all_stats`.
 pub(super) async fn oldest_posting(
     connection: &mut PgConnection,
     (schema, now): (&str, &str),
@@ -54,7 +56,7 @@ pub(super) async fn oldest_posting(
     Ok((Timestamp::from_millis(row.int("now")?), (!row.flag("hidden")?).then_some(open)))
 }
 
-/// A page of the legs on the seller's balance.
+/// A page of the entries in the seller's book.
 pub(super) async fn entries(
     connection: &mut PgConnection,
     schema: &str,
@@ -65,17 +67,17 @@ pub(super) async fn entries(
 ) -> Read<Page<LedgerEntry>> {
     // $1 account, $2 limit, $3 from when, $4 and $5 below what, $6 the source.
     let between = "created_at >= $3 AND (created_at, entry_id) < ($4, $5)";
-    let columns = ENTRY.join(", ");
+    let columns = LedgerEntry::SELECT;
     let newest = "ORDER BY created_at DESC, entry_id DESC LIMIT $2";
-    // The names of codes and kinds are ours.
+    // These names are constants of ours.
     let parts = entry_parts(filter)
         .into_iter()
         .map(|(code, source_type)| format!("code = '{}' AND source_type = '{}'", code.as_str(), source_type.as_str()));
     let sql = if filter.source_id.is_some() {
-        // All of one source, by its index and no other.
+        // All entries of one source, by the index of sources only.
         let any: Vec<_> = parts.map(|part| format!("({part})")).collect();
         format!(
-            "SELECT {columns} FROM (SELECT {columns} FROM @.ledger_entries WHERE source_id = $6 \
+            "SELECT * FROM (SELECT {columns} FROM @.ledger_entries e WHERE source_id = $6 \
              AND account_id = $1 AND book = 'seller' OFFSET 0) every WHERE ({}) AND {between} {newest}",
             any.join(" OR ")
         )
@@ -83,50 +85,39 @@ pub(super) async fn entries(
         let parts: Vec<_> = parts
             .map(|part| {
                 format!(
-                    "(SELECT {columns} FROM @.ledger_entries WHERE account_id = $1 AND book = 'seller' AND {part} \
+                    "(SELECT {columns} FROM @.ledger_entries e WHERE account_id = $1 AND book = 'seller' AND {part} \
                      AND {between} {newest})"
                 )
             })
             .collect();
-        format!("SELECT {columns} FROM ({}) every {newest}", parts.join(" UNION ALL "))
+        format!("SELECT * FROM ({}) every {newest}", parts.join(" UNION ALL "))
     };
     let (from, (millis, id)) = entry_bounds(filter, after);
-    let query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+    let query = Query::new(schema, &sql).bind(account.to_string())?.bind(asked(limit))?;
     let mut query = query.bind(from)?.bind(millis)?.bind(id)?;
     if let Some(source) = &filter.source_id {
         query = query.bind(source.clone())?;
     }
     let rows = query.all(connection).await?;
-    Ok(Page::cut(rows.iter().map(money::entry).collect::<Read<Vec<_>>>()?, limit))
+    page(&rows, limit)
 }
 
-/// A page of one account's rows, newest first, merged from a short read of each of these states. `table` is its name and its
-/// columns' prefix.
-async fn by_status(
+/// A page of one account's rows in some states.
+async fn by_state<T: Record>(
     connection: &mut PgConnection,
     schema: &str,
-    (table, columns, id): (&str, &str, &str),
+    table: &str,
     account: AccountId,
     states: impl Iterator<Item = &'static str>,
     after: Option<(Timestamp, String)>,
     limit: Limit,
-) -> Read<Vec<PgRow>> {
-    let position = if after.is_some() { format!(" AND (created_at, {id}) < ($3, $4)") } else { String::new() };
-    let newest = format!("ORDER BY created_at DESC, {id} DESC LIMIT $2");
-    // The states' names are ours.
-    let parts: Vec<_> = states
-        .map(|status| {
-            format!(
-                "(SELECT {columns} FROM @.{table} WHERE account_id = $1 AND status = '{status}'{position} {newest})"
-            )
-        })
-        .collect();
-    let sql = format!("SELECT * FROM ({}) every {newest}", parts.join(" UNION ALL "));
-    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(i64::from(limit.get()) + 1)?;
+) -> Read<Page<T>> {
+    let sql = pages::by_state::<T>(table, states, &after);
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(asked(limit))?;
     if let Some((created_at, id)) = after {
         query = query.bind(created_at.millis())?.bind(id)?;
     }
-    query.all(connection).await
+    page(&query.all(connection).await?, limit)
 }
 
 pub(super) async fn exceptions(
@@ -137,12 +128,9 @@ pub(super) async fn exceptions(
     after: Option<ExceptionPosition>,
     limit: Limit,
 ) -> Read<Page<PaymentException>> {
-    let of = ("exceptions x", exception_columns!(), "exception_id");
-    let states = ExceptionStatus::ALL.into_iter().filter(|state| status.is_none_or(|wanted| wanted == *state));
-    let states = states.map(ExceptionStatus::as_str);
+    let states = states(ExceptionStatus::ALL, status, ExceptionStatus::as_str);
     let after = after.map(|after| (after.created_at, after.id.to_string()));
-    let rows = by_status(connection, schema, of, account, states, after, limit).await?;
-    Ok(Page::cut(rows.iter().map(money::exception).collect::<Read<Vec<_>>>()?, limit))
+    by_state(connection, schema, "exceptions x", account, states, after, limit).await
 }
 
 pub(super) async fn exception(
@@ -152,50 +140,47 @@ pub(super) async fn exception(
     id: ExceptionId,
     scope: Option<Scope>,
 ) -> Read<Option<ExceptionSnapshot>> {
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            exception_columns!(),
-            ", p.payment_id, {KEPT} FROM @.exceptions x \
+    let sql = joined!(
+        "SELECT ",
+        PaymentException::SELECT,
+        ", p.payment_id, k.fingerprint, k.outcome, k.until FROM @.exceptions x \
              JOIN @.payments p ON p.order_id = x.order_id AND p.account_id = x.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = x.account_id AND k.scope = $3 AND k.until > {now} \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = x.account_id AND k.scope = $3 AND k.until > @now \
              WHERE x.exception_id = $1 AND x.account_id = $2"
-        ),
-        KEPT = KEPT,
-        now = now
     );
-    let query = Query::new(schema, &sql)
+    let query = Query::at((schema, now), sql)
         .bind(id.to_string())?
         .bind(account.to_string())?
         .bind(scope.map(|scope| scope.to_string()))?;
-    query.optional(connection).await?.as_ref().map(money::exception_snapshot).transpose()
+    query.optional(connection).await?.as_ref().map(rows::exception_snapshot).transpose()
 }
 
-/// The funds, the totals with what is not folded into them yet, and the default account.
+/// The funds, the totals with the deltas that are not folded yet, and the default account.
 pub(super) async fn funds(
     connection: &mut PgConnection,
     (schema, now): (&str, &str),
     account: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<FundsSnapshot>> {
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            account_columns!(),
-            ", f.version AS funds_version, f.in_flight, b.version AS bank_version, b.details, \
-         (SELECT json_agg(json_build_array(c.code, c.debits, c.credits) ORDER BY c.code)::text FROM \
+    let sql = joined!(
+        "SELECT ",
+        Account::SELECT,
+        ", ",
+        Funds::SELECT,
+        ", ",
+        DefaultBankAccount::SELECT,
+        ", (SELECT json_agg(json_build_array(c.code, c.debits, c.credits) ORDER BY c.code)::text FROM \
          (SELECT code, sum(debits)::int8 AS debits, sum(credits)::int8 AS credits FROM \
          (SELECT code, debits, credits FROM @.ledger_balances WHERE account_id = $1 UNION ALL \
          SELECT code, debits, credits FROM @.ledger_deltas WHERE account_id = $1) every GROUP BY code) c) AS totals, \
-         {KEPT} FROM @.accounts a LEFT JOIN @.funds f ON f.account_id = a.account_id \
+         k.fingerprint, k.outcome, k.until FROM @.accounts a \
+         LEFT JOIN @.funds funds ON funds.account_id = a.account_id \
          LEFT JOIN @.bank_accounts b ON b.account_id = a.account_id \
-         LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 AND k.until > {now} WHERE a.account_id = $1"
-        ),
-        KEPT = KEPT,
-        now = now
+         LEFT JOIN @.kept_outcomes k ON k.account_id = a.account_id AND k.scope = $2 AND k.until > @now \
+         WHERE a.account_id = $1"
     );
-    let query = Query::new(schema, &sql).bind(account.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
-    query.optional(connection).await?.as_ref().map(money::funds_snapshot).transpose()
+    let query = Query::at((schema, now), sql).bind(account.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
+    query.optional(connection).await?.as_ref().map(rows::funds_snapshot).transpose()
 }
 
 pub(super) async fn payout(
@@ -204,36 +189,28 @@ pub(super) async fn payout(
     key: PayoutKey,
     scope: Option<Scope>,
 ) -> Read<Option<PayoutSnapshot>> {
+    // Without an account, the directory knows whose it is.
     let (id, account) = match key {
         PayoutKey::Id(account, id) => (id, Some(account.to_string())),
         PayoutKey::Any(id) => (id, None),
     };
-    let of = match account {
-        Some(_) => "$3".to_owned(),
-        // The directory is who knows whose it is.
-        None => format!("(SELECT account_id FROM @.directory WHERE kind = '{}' AND name = $1)", directory::PAYOUT),
-    };
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            payout_columns!(),
-            ", ",
-            account_columns!(),
-            ", f.version AS funds_version, f.in_flight, {KEPT} FROM @.payouts t \
+    let sql = joined!(
+        "SELECT ",
+        Payout::SELECT,
+        ", ",
+        Account::SELECT,
+        ", ",
+        Funds::SELECT,
+        ", k.fingerprint, k.outcome, k.until FROM @.payouts t \
              JOIN @.accounts a ON a.account_id = t.account_id \
-             LEFT JOIN @.funds f ON f.account_id = t.account_id \
-             LEFT JOIN @.kept_outcomes k ON k.account_id = t.account_id AND k.scope = $2 AND k.until > {now} \
-             WHERE t.payout_id = $1 AND t.account_id = {of}"
-        ),
-        KEPT = KEPT,
-        now = now,
-        of = of
+             LEFT JOIN @.funds funds ON funds.account_id = t.account_id \
+             LEFT JOIN @.kept_outcomes k ON k.account_id = t.account_id AND k.scope = $2 AND k.until > @now \
+             WHERE t.payout_id = $1 \
+         AND t.account_id = coalesce($3, (SELECT account_id FROM @.directory WHERE kind = $4 AND name = $1))"
     );
-    let mut query = Query::new(schema, &sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
-    if let Some(account) = account {
-        query = query.bind(account)?;
-    }
-    query.optional(connection).await?.as_ref().map(money::payout_snapshot).transpose()
+    let query = Query::at((schema, now), sql).bind(id.to_string())?.bind(scope.map(|scope| scope.to_string()))?;
+    let query = query.bind(account)?.bind(directory::PAYOUT)?;
+    query.optional(connection).await?.as_ref().map(rows::payout_snapshot).transpose()
 }
 
 pub(super) async fn payouts(
@@ -244,15 +221,12 @@ pub(super) async fn payouts(
     after: Option<PayoutPosition>,
     limit: Limit,
 ) -> Read<Page<Payout>> {
-    let of = ("payouts t", payout_columns!(), "payout_id");
-    let states = PayoutStatus::ALL.into_iter().filter(|state| status.is_none_or(|wanted| wanted == *state));
-    let states = states.map(PayoutStatus::as_str);
+    let states = states(PayoutStatus::ALL, status, PayoutStatus::as_str);
     let after = after.map(|after| (after.created_at, after.id.to_string()));
-    let rows = by_status(connection, schema, of, account, states, after, limit).await?;
-    Ok(Page::cut(rows.iter().map(money::payout).collect::<Read<Vec<_>>>()?, limit))
+    by_state(connection, schema, "payouts t", account, states, after, limit).await
 }
 
-/// Of every account, oldest first.
+/// The payouts of all accounts, oldest first.
 pub(super) async fn payouts_in_flight(
     connection: &mut PgConnection,
     schema: &str,
@@ -260,14 +234,9 @@ pub(super) async fn payouts_in_flight(
     limit: Limit,
 ) -> Read<Found<Payout>> {
     let position = if after.is_some() { " AND (t.created_at, t.payout_id) > ($2, $3)" } else { "" };
+    let columns = Payout::SELECT;
     let sql = format!(
-        concat!(
-            "SELECT ",
-            payout_columns!(),
-            " FROM @.payouts t WHERE t.{IN_FLIGHT}{position} ORDER BY t.created_at, t.payout_id LIMIT $1"
-        ),
-        IN_FLIGHT = IN_FLIGHT,
-        position = position
+        "SELECT {columns} FROM @.payouts t WHERE t.{IN_FLIGHT}{position} ORDER BY t.created_at, t.payout_id LIMIT $1"
     );
     let mut wanted = Wanted::page(limit);
     loop {
@@ -276,7 +245,7 @@ pub(super) async fn payouts_in_flight(
             query = query.bind(after.created_at.millis())?.bind(after.id.to_string())?;
         }
         let rows = query.all(&mut *connection).await?;
-        let found = Found::of(&rows, set_aside::PAYOUTS, money::payout)?;
+        let found = Found::of(&rows, set_aside::PAYOUTS, Payout::read)?;
         if wanted.are_met(rows.len(), &found) {
             return Ok(found);
         }
@@ -289,10 +258,13 @@ pub(super) async fn payout_audit(
     account: AccountId,
     id: PayoutId,
 ) -> Read<Vec<PayoutAudit>> {
-    let sql = "SELECT audit_id, account_id, payout_id, at, actor, from_status, to_status, note FROM @.payout_audit \
-               WHERE payout_id = $1 AND account_id = $2 ORDER BY at, audit_id";
+    let sql = joined!(
+        "SELECT ",
+        PayoutAudit::SELECT,
+        " FROM @.payout_audit t WHERE payout_id = $1 AND account_id = $2 ORDER BY at, audit_id"
+    );
     let rows = Query::new(schema, sql).bind(id.to_string())?.bind(account.to_string())?.all(connection).await?;
-    rows.iter().map(money::payout_audit).collect()
+    rows.iter().map(PayoutAudit::read).collect()
 }
 
 pub(super) async fn adjustment(
@@ -305,10 +277,8 @@ pub(super) async fn adjustment(
         AdjustmentKey::Id(id) => ("adjustment_id", id.to_string()),
         AdjustmentKey::Reference(reference) => ("reference", reference.clone()),
     };
-    let sql = format!(
-        "SELECT adjustment_id, account_id, direction, amount, reason, reference, actor, created_at \
-         FROM @.adjustments WHERE {column} = $1 AND account_id = $2"
-    );
+    let columns = Adjustment::SELECT;
+    let sql = format!("SELECT {columns} FROM @.adjustments t WHERE {column} = $1 AND account_id = $2");
     let query = Query::new(schema, &sql).bind(name)?.bind(account.to_string())?;
-    query.optional(connection).await?.as_ref().map(money::adjustment).transpose()
+    query.optional(connection).await?.as_ref().map(Adjustment::read).transpose()
 }
