@@ -1,4 +1,4 @@
-//! Policies: the figures that a host may set, as values, grouped by subject.
+//! Policy: the figures that a host can set, grouped by subject.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::funds::fee::FeeRate;
 use crate::primitives::time::Timestamp;
 use crate::webhooks::subscription::Streak;
 
-/// The library's adjustable figures. [`Policy::default`] is what the wire contract says.
+/// The library's adjustable figures. [`Policy::default`] has the wire contract's values.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::webhooks::subscription::Streak;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// How a command is decided again and sent again.
+    /// Rounds after a conflict, and resends after an unknown outcome.
     pub commits: CommitPolicy,
-    /// How mails and removals are attempted, and how much one host does at once.
+    /// Attempts at mails and removals, leases, and how many effects one host attempts concurrently.
     pub outbox: OutboxPolicy,
     /// Deliveries to subscriptions, and their secrets.
     pub webhooks: WebhookPolicy,
@@ -32,25 +32,26 @@ pub struct Policy {
     pub retention: RetentionPolicy,
     /// How often deltas are folded into their totals.
     pub folding: FoldingPolicy,
-    /// How far a host's clock may be off the storage's.
+    /// How far a host's clock may differ from the storage's.
     pub clock: ClockPolicy,
-    /// How often a key's last use is written.
+    /// The shortest time between two updates of a key's last use.
     pub key_touch_interval: Duration,
 }
 
-/// How a command is decided again and sent again.
+/// Rounds after a conflict, and resends after an unknown outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommitPolicy {
-    /// How often a command is decided anew after a conflict before it answers `BUSY`.
+    /// How often a command is decided before it fails with `Busy`, if each commit conflicts.
     pub rounds_max: u32,
-    /// The longest pause before the second round; it doubles up to `round_pause_max`, with jitter.
+    /// The longest pause before the second round. The limit doubles each round, up to `round_pause_max`; jitter picks a
+    /// pause below it.
     pub round_pause_first: Duration,
     /// The longest pause between two rounds.
     pub round_pause_max: Duration,
-    /// How often the identical change set is sent again after an unknown or transient failure.
+    /// How often the identical change set is resent after an unknown or transient failure.
     pub resend_max: u32,
-    /// How long an idempotency key counts.
+    /// How long an idempotency key is remembered.
     pub idempotency_kept: Duration,
 }
 
@@ -66,20 +67,21 @@ impl Default for CommitPolicy {
     }
 }
 
-/// How mails and removals are attempted, and how much one host does at once.
+/// Attempts at mails and removals, leases, and how many effects one host attempts concurrently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutboxPolicy {
-    /// The pauses between the attempts at a mail. Mail servers that greylist ask for about ten minutes, so the first pauses are short.
+    /// The pauses between the attempts at a mail. The first ones are short because greylisting servers accept a mail
+    /// after about ten minutes.
     pub mail_retry_after: Vec<Duration>,
-    /// Those for the removal of receipts; what is given up is found by the sweeper.
+    /// The pauses between the attempts at removing a receipt. The sweeper deletes what is given up.
     pub removal_retry_after: Vec<Duration>,
-    /// How long a worker owns what it took. Longer than the longest attempt (10 s), and short enough that the work of a
-    /// host that died is taken up within 60 s.
+    /// How long a worker owns an effect that it took. Longer than the longest attempt (10 s), and short enough that
+    /// another host takes over a dead host's work within 60 s.
     pub lease: Duration,
-    /// How many effects of each lane one host has under way at once.
+    /// How many effects of each lane one host attempts concurrently.
     pub places: Places,
-    /// How long an idle dispatcher waits before it looks again, for work that another host left behind.
+    /// How long an idle dispatcher waits before it looks for work again, such as a dead host's.
     pub idle_pause: Duration,
 }
 
@@ -99,15 +101,16 @@ impl Default for OutboxPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebhookPolicy {
-    /// The pauses after the first, second, … failed attempt at a webhook; after the last one it has failed.
+    /// The pauses after the first, second, … failed attempt at a delivery. When they are used up, the delivery has
+    /// failed.
     pub retry_after: Vec<Duration>,
-    /// How many failed attempts in a row, of whichever of its deliveries, switch a subscription off.
+    /// How many failed attempts in a row, over all its deliveries, switch a subscription off.
     pub switch_off_failures: u32,
-    /// How long these must go on at least.
+    /// The shortest time that such a streak lasts before it switches a subscription off.
     pub switch_off_after: Duration,
-    /// How long a subscription's replaced secret still signs beside the new one.
+    /// How long a subscription's previous secret still signs together with the new one.
     pub secret_kept: Duration,
-    /// How the deliveries that are under way at once are shared out.
+    /// How concurrent deliveries are shared among subscriptions and accounts.
     pub shares: DeliveryShares,
 }
 
@@ -127,28 +130,28 @@ impl Default for WebhookPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OnlinePolicy {
-    /// The fee on what is paid online; noted with each checkout when it begins.
+    /// The fee on online payments. Each checkout keeps the rate of when it began.
     pub fee: FeeRate,
-    /// How long a janitor owns an errand: longer than calls usually take. Two janitors at one errand do no harm.
+    /// How long a janitor owns an errand: longer than calls usually take. Two janitors with one errand do no harm.
     pub errand_lease: Duration,
     /// How long a buyer has to pay a session.
     pub session_valid_for: Duration,
-    /// How long after a checkout began it is first asked after. The pauses double from there.
+    /// When a checkout is first polled, after it began. The pauses double from there.
     pub poll_first: Duration,
     /// The longest pause between two polls of a checkout that has not ended.
     pub poll_pause_max: Duration,
-    /// How long an ended checkout is still asked after: money can follow every other end.
+    /// How long a checkout is still polled after it ended unpaid, because money can still arrive.
     pub poll_after_end_for: Duration,
     /// The pause between two polls of an ended checkout.
     pub poll_after_end_pause: Duration,
-    /// How long a parked notification is tried again; after that only by hand.
+    /// How long the janitor retries a parked notification. Later only a manual retry applies it.
     pub unpark_for: Duration,
-    /// How far a notification's time may be off, either way.
+    /// How far a notification's time may differ from the host's, either way.
     pub notification_tolerance: Duration,
     /// How long a replaced endpoint's secret is still accepted.
     pub endpoint_secret_kept: Duration,
-    /// How long a registration under way is left alone before somebody else begins anew: longer than one call. An earlier
-    /// one that goes on all the same finds itself replaced, and removes what it made.
+    /// How long a registration may take before another one replaces it: longer than one call. A replaced registration
+    /// that still finishes notices it, and removes its endpoint.
     pub endpoint_patience: Duration,
 }
 
@@ -174,13 +177,13 @@ impl Default for OnlinePolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetentionPolicy {
-    /// How old an upload that no payment names must be before the sweeper moves it into quarantine.
+    /// The age at which the sweeper moves an upload that no payment names into quarantine.
     pub orphan_age: Duration,
     /// How long an upload stays in quarantine before the sweeper deletes it. Long enough to notice a wrong database.
     pub quarantine_kept: Duration,
-    /// How long finished effects, with the buyers' data in them, are kept.
+    /// How long finished effects are kept. They contain buyers' data.
     pub effects_kept: Duration,
-    /// How long the ids of change sets are kept. Longer than anybody asks after an outcome.
+    /// How long the ids of change sets are kept, for a caller that asks whether one was committed.
     pub change_sets_kept: Duration,
     /// How often the sweeper runs.
     pub sweep_interval: Duration,
@@ -202,10 +205,10 @@ impl Default for RetentionPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FoldingPolicy {
-    /// How often the folder runs while little happens.
+    /// The longest time between two runs of the folder.
     pub interval: Duration,
-    /// About how many deltas of counts and balances may wait to be folded, over all accounts: what a read adds up at most. The
-    /// folder comes as often as that takes.
+    /// About how many deltas of counts and balances may wait to be folded, over all accounts. A read adds up at most
+    /// that many, so the folder runs more often while many commits arrive.
     pub backlog: u32,
 }
 
@@ -215,16 +218,16 @@ impl Default for FoldingPolicy {
     }
 }
 
-/// How far a host's clock may be off the storage's.
+/// How far a host's clock may differ from the storage's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClockPolicy {
-    /// How far a host's clock may be off the storage's before it says so. Ordinary clocks are kept to within a second, so this is
-    /// one that nothing sets right any more.
+    /// A host whose clock differs by more logs a warning. Synchronized clocks stay within a second, so a larger
+    /// difference means that synchronization has stopped.
     pub skew_warned: Duration,
-    /// How far a host's clock may be off the storage's before it refuses to start. What hosts compare is the storage's time, but
-    /// what people are shown, signatures' times and sessions' ends are the host's: beyond this they are misleading, and receivers
-    /// that allow for 5 minutes refuse what is signed.
+    /// A host whose clock differs by more refuses to start. Hosts compare the storage's times, but displayed times,
+    /// signatures' times and sessions' ends come from the host's clock. Beyond this they mislead, and receivers with a
+    /// tolerance of 5 minutes reject signatures.
     pub skew_max: Duration,
 }
 
@@ -234,14 +237,14 @@ impl Default for ClockPolicy {
     }
 }
 
-/// How many effects one host has under way at once, by lane: what one lane waits for takes no place of another's.
+/// How many effects one host attempts concurrently, by lane: a lane that waits takes no place of another lane.
 ///
-/// Each takes a file descriptor while it runs.
+/// Each effect uses a file descriptor while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
     /// Mails.
     pub mails: u32,
-    /// Deliveries. Far more than the shares of any two accounts together.
+    /// Deliveries. Far more than two accounts' shares together, so two accounts can't fill a host.
     pub deliveries: u32,
     /// Removals of receipts.
     pub removals: u32,
@@ -250,7 +253,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Those of one lane.
+    /// The places of one lane.
     #[must_use]
     pub const fn of(&self, lane: Lane) -> u32 {
         match lane {
@@ -268,24 +271,24 @@ impl Default for Places {
     }
 }
 
-/// How many deliveries may be under way at once, over all hosts, so that no endpoint delays another's.
+/// How many deliveries may run concurrently, over all hosts, so that no endpoint delays another's deliveries.
 ///
-/// The first place of each subscription is nobody else's: only the share of the failing ones, and a host that is full, keep
-/// it waiting.
+/// Each subscription has one place that no other subscription takes. It waits only if its receiver is failing and the
+/// share of failing ones is used up, or if the host has no free place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryShares {
-    /// To one subscription.
+    /// Concurrent deliveries to one subscription.
     pub per_subscription: u32,
-    /// Of one account, before each of its subscriptions has to do with one at a time.
+    /// Concurrent deliveries of one account. Beyond this, each of its subscriptions gets one at a time.
     pub per_account: u32,
-    /// To all subscriptions together that are held back: whose last attempt failed, or was a slow one.
+    /// Concurrent deliveries to all failing subscriptions together: those whose last attempt failed or was slow.
     pub failing: u32,
-    /// From how long on an attempt is a slow one, in whole seconds, however it ended.
+    /// The duration from which an attempt counts as slow, in whole seconds, whether it succeeded or not.
     pub slow_after: Duration,
 }
 
 impl DeliveryShares {
-    /// No share is kept to.
+    /// Deliveries are not limited.
     pub const UNLIMITED: Self =
         Self { per_subscription: u32::MAX, per_account: u32::MAX, failing: u32::MAX, slow_after: Duration::MAX };
 }
@@ -301,7 +304,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Policy {
-    /// The same policy with this change.
+    /// Applies a change and returns the policy.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);

@@ -1,4 +1,4 @@
-//! A change set that contradicts itself is refused, whatever the contradiction.
+//! A change set that contradicts itself is refused, and the contradiction is named.
 
 use serront_core::accounts::account::{Account, AccountState, Modules};
 use serront_core::accounts::actor::Actor;

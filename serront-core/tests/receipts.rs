@@ -1,5 +1,5 @@
-//! Receipts as phones and apps write them: each of these files was refused by the rule of purity that held before, and a browser
-//! shows its picture (#16).
+//! Receipts as phones and apps write them. A browser shows each of these pictures, and an earlier, stricter check
+//! refused the files (#16).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
@@ -8,7 +8,8 @@ use std::path::Path;
 use serront_core::orders::receipt::Picture;
 use serront_core::primitives::image::ImageType;
 
-/// The files, their kinds, and how many bytes at their end are not the picture's (fewer than none: an added end).
+/// The files, their types, and how many bytes at their end do not belong to the picture (negative: bytes that are
+/// added).
 const FILES: [(&str, ImageType, isize); 18] = [
     ("ff_padding_after_eoi.jpg", ImageType::Jpeg, 512),
     ("google_motion_mp4.jpg", ImageType::Jpeg, 432),
@@ -31,7 +32,7 @@ const FILES: [(&str, ImageType, isize); 18] = [
 ];
 
 #[test]
-fn each_file_is_taken_and_its_picture_alone_is_kept() {
+fn each_file_is_accepted_and_only_its_picture_is_kept() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/receipts");
     let count = fs::read_dir(&folder).unwrap().count();
     assert_eq!(count, FILES.len(), "every file of the folder is named here");
@@ -41,7 +42,7 @@ fn each_file_is_taken_and_its_picture_alone_is_kept() {
         assert_eq!(picture.image_type(), kind, "{name}");
         let length = file.len().checked_add_signed(-cut_off).unwrap();
         assert_eq!(picture.bytes().len(), length, "{name}");
-        // The size that a container states is the only thing inside a picture that is ever corrected.
+        // Inside a picture, only the size that its container states is ever corrected.
         let from = if name == "riffsize_total.webp" { 8 } else { 0 };
         let shared = length.min(file.len());
         assert!(picture.bytes()[from..shared] == file[from..shared], "{name} is changed");

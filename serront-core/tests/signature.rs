@@ -1,4 +1,4 @@
-//! Signatures, checked against an implementation that shares nothing with ours: Python's own `hmac`.
+//! Signatures, checked against an independent implementation: Python's `hmac`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which clippy.toml does not reach")]
 
 use std::io::Write;
@@ -15,7 +15,7 @@ fn now() -> Timestamp {
     Timestamp::from_millis(1_767_225_600_999)
 }
 
-/// Runs a script with these arguments and the body as its input, and answers what it prints.
+/// Runs a script with these arguments and the body as its input, and returns its output.
 fn python(script: &str, arguments: &[&str]) -> String {
     let mut child = Command::new("python3")
         .args(["-c", script])
@@ -37,7 +37,7 @@ signed = seconds.encode() + b'.' + sys.stdin.buffer.read()
 print(f't={seconds},v1=' + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest())
 ";
 
-/// As receivers were written before secrets could be rotated: the last `v1=` is the one that counts.
+/// A receiver from before secrets could be rotated: it reads the last `v1=`.
 const LAST: &str = "
 import hashlib, hmac, sys
 secret, header = sys.argv[1:]
@@ -48,7 +48,7 @@ print(hmac.compare_digest(expected, fields['v1']))
 ";
 
 #[test]
-fn another_implementation_signs_the_same_and_believes_what_we_sign() {
+fn another_implementation_makes_the_same_signature_and_we_verify_it() {
     let secret = WebhookSecret::from_bytes(&[7; 24]);
     let theirs = python(SIGN, &[secret.reveal(), "1767225600"]);
     assert_eq!(theirs, sign(&secret, now(), BODY));
@@ -58,7 +58,7 @@ fn another_implementation_signs_the_same_and_believes_what_we_sign() {
 }
 
 #[test]
-fn a_receiver_that_reads_the_last_signature_knows_the_new_secret_only() {
+fn a_receiver_that_reads_the_last_signature_verifies_with_the_new_secret_only() {
     let [old, new] = [[1; 24], [2; 24]].map(|bytes| WebhookSecret::from_bytes(&bytes));
     let header = sign_with([&old, &new], now(), BODY);
     assert_eq!(python(LAST, &[new.reveal(), &header]), "True");

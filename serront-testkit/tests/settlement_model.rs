@@ -409,8 +409,7 @@ impl Order {
             status: InboxStatus::Parked,
         };
         let decision =
-            decide::notify(record, Some((&observation, &snapshot)), &mut self.context(seed, 0, &state.storage))
-                .unwrap();
+            decide::notify(record, Some((&observation, &snapshot)), &mut self.context(seed, 0, &state.storage));
         let nth = state.plugipay.values().filter(|other| other.id < hosted.id).count();
         Some(Process::new(Request::Notify(nth, kind), seed, decided(decision, Then::Nothing)?))
     }
@@ -456,7 +455,7 @@ impl Order {
                 let observation = notification.observed.unwrap().unwrap();
                 let snapshot = at_once(state.storage.session(account_id, &session, Some(event_id.clone()))).unwrap();
                 let context = &mut self.context(seed, 3, &state.storage);
-                decided(decide::unpark(&event_id, &observation, &snapshot, context).unwrap(), Then::Unpark(session))?
+                decided(decide::unpark(&event_id, &observation, &snapshot, context), Then::Unpark(session))?
             }
         };
         Some(Process::new(request, seed, next))
@@ -470,12 +469,12 @@ impl Order {
                 let session_id = minted.session.id.clone();
                 let name = at_once(state.storage.session(account_id, &session_id, None)).unwrap();
                 let context = &mut self.context(seed, 1, &state.storage);
-                let decision = decide::record_session(&snapshot, &name, &minted, context).unwrap();
+                let decision = decide::record_session(&snapshot, &name, &minted, context);
                 Some(decided(decision, Then::Unpark(session_id.clone())).unwrap_or(At::Unpark(session_id)))
             }
             Answer::Observed(observation) => {
                 let context = &mut self.context(seed, 2, &state.storage);
-                decided(decide::observe(&snapshot, &observation, context).unwrap(), Then::Nothing)
+                decided(decide::observe(&snapshot, &observation, context), Then::Nothing)
             }
         }
     }

@@ -42,8 +42,7 @@ impl Batch {
             }
         }
         for write in &change.writes {
-            let Ok(row) = change.written_row(write) else { return false };
-            written.extend(row.map(|(row, _)| Touched::Row(account, row)));
+            written.extend(write.row().map(|(row, _)| Touched::Row(account, row)));
             // Of the others, two deletions of one key release the same name; a checkout is written with its order, and
             // deliveries are given up with their subscription.
             if let Write::UpdatePayment { order_id, .. } = write {

@@ -1,4 +1,4 @@
-//! The account: one seller, its plan, its modules, and the settings epoch that witness guards look at.
+//! The account: one seller, with a plan, modules, and the settings epoch that witness guards check.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,38 +7,35 @@ use crate::primitives::tier::Tier;
 use crate::primitives::time::Timestamp;
 use crate::primitives::version::Version;
 
-/// The optional modules and their switches.
+/// The optional modules; `true` means switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Modules {
     /// Online payment at Plugipay.
     pub payment: bool,
-    /// Marketing: out of scope, always off.
+    /// Marketing: not implemented, always `false`.
     pub marketing: bool,
 }
 
 /// A seller's account.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Account {
-    /// Which account.
     pub id: AccountId,
-    /// The seller's name, for the operator.
+    /// The seller's name, shown to operators.
     pub name: String,
-    /// When it was opened.
     pub created_at: Timestamp,
-    /// What may change.
     pub state: AccountState,
 }
 
-/// The part of an account that may change.
+/// The mutable part of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct AccountState {
-    /// How often the settings were written: the account's *settings epoch*. Tier, modules and subscriptions share it;
-    /// numbering, counts and delivery streaks never move it.
+    /// The *settings epoch*: changes of tier, modules and subscriptions increment it; order numbers, counts and
+    /// delivery streaks do not.
     pub version: Version,
-    /// The plan.
     pub tier: Tier,
-    /// The modules' switches.
     pub modules: Modules,
-    /// The merchant's account at Plugipay, once provisioned.
+    /// The merchant's account id at Plugipay; `None` until provisioned.
     pub plugipay_account_id: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Actors: who did what an audit record reports.
+//! Actors: who did what an audit record describes.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,46 +8,46 @@ use crate::primitives::provider::ProviderEventId;
 use crate::primitives::rejection::Invalid;
 use crate::primitives::text;
 
-/// Who did it.
+/// Who performed an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Actor {
-    /// Whoever held the order's access token, told apart by the first eight digits of its hash.
+    /// A holder of the order's access token.
     Buyer {
-        /// The hash's first eight digits.
+        /// The first eight digits of the token's hash.
         token: String,
     },
-    /// Whoever held this API key.
+    /// A holder of an API key.
     Key {
-        /// Which key.
+        /// The key's record.
         id: KeyId,
     },
-    /// Whoever held this operator's key.
+    /// A holder of an operator key.
     Operator {
-        /// Which key.
+        /// The key's record.
         id: KeyId,
     },
-    /// Plugipay told of it.
+    /// Plugipay, by a notification or an answer.
     Plugipay {
-        /// In this notification; `None` if it was asked.
+        /// The notification's event; `None` if Plugipay answered a call.
         event_id: Option<ProviderEventId>,
     },
-    /// Somebody whom the embedding host knows, by the host's own name for them.
+    /// A user or process of the embedding host.
     Host {
-        /// The host's name for them, 1–100 characters.
+        /// The host's name for it, 1–100 characters.
         name: String,
     },
 }
 
 impl Actor {
-    /// The holder of this token.
+    /// A holder of this token.
     #[must_use]
     pub fn buyer(token: &AccessToken) -> Self {
-        Self::Buyer { token: told_apart(token) }
+        Self::Buyer { token: token_fingerprint(token) }
     }
 
-    /// Somebody whom the host knows by this name.
+    /// A user or process of the host.
     ///
     /// # Errors
     /// [`Invalid`] if the name is not 1–100 characters.
@@ -56,7 +56,7 @@ impl Actor {
     }
 }
 
-/// What tells a token apart from others without opening anything: the first eight digits of its hash.
-pub(crate) fn told_apart(token: &AccessToken) -> String {
+/// Identifies a token in records without revealing it: the first eight digits of its hash.
+pub(crate) fn token_fingerprint(token: &AccessToken) -> String {
     token.hash().to_string().chars().take(8).collect()
 }

@@ -1,14 +1,13 @@
-//! Credentials: API keys, access tokens and webhook secrets. None of them shows itself in `Debug`.
-
-use std::fmt;
+//! Credentials: API keys, access tokens and webhook secrets. `Debug` hides all of them.
 
 use serde::{Deserialize, Serialize};
 
-use crate::primitives::digest::Digest256;
+use crate::primitives::digest::{Digest256, hex};
 use crate::primitives::ids::{AccountId, KeyId};
+use crate::primitives::macros::redacted_debug;
 use crate::primitives::time::Timestamp;
 
-/// 192 bits from the host's generator of secrets.
+/// 192 bits from the host's secret generator.
 pub type SecretBytes = [u8; 24];
 
 const HEX_LENGTH: usize = 48;
@@ -25,36 +24,32 @@ macro_rules! credential {
         pub struct $name(String);
 
         impl $name {
-            /// Made from fresh secret bytes.
+            /// Encodes fresh secret bytes.
             #[must_use]
             pub fn from_bytes(bytes: &SecretBytes) -> Self {
-                Self(format!(concat!($prefix, "{}"), crate::primitives::digest::hex(bytes)))
+                Self(format!(concat!($prefix, "{}"), hex(bytes)))
             }
 
-            /// Parses one, strictly.
+            /// Parses the prefix and 48 lowercase hexadecimal digits; `None` for any other text.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 text.strip_prefix($prefix).filter(|rest| is_hex48(rest)).map(|_| Self(text.to_owned()))
             }
 
-            /// The secret text itself. Never log it.
+            /// The secret text. Never log it.
             #[must_use]
             pub fn reveal(&self) -> &str {
                 &self.0
             }
 
-            /// Its SHA-256, under which it is looked up.
+            /// Its SHA-256, the key for lookups.
             #[must_use]
             pub fn hash(&self) -> Digest256 {
                 Digest256::of(self.0.as_bytes())
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
+        redacted_debug!($name);
     };
 }
 
@@ -63,11 +58,11 @@ credential! {
     ApiKey, "sk_live_"
 }
 credential! {
-    /// An operator's key: `sk_op_` and 48 hexadecimal digits. Stored only as its hash.
+    /// An operator key: `sk_op_` and 48 hexadecimal digits. Stored only as its hash.
     OperatorKey, "sk_op_"
 }
 credential! {
-    /// A buyer's access token: 48 hexadecimal digits (192 bits), the only credential of a public order.
+    /// A buyer's access token: 48 hexadecimal digits, the only credential for an order's public pages.
     AccessToken, ""
 }
 credential! {
@@ -76,7 +71,7 @@ credential! {
 }
 
 impl ApiKey {
-    /// What is shown of a key: `sk_live_` and its first four digits.
+    /// The part that may be shown: `sk_live_` and its first four digits.
     #[must_use]
     pub fn prefix(&self) -> String {
         self.0.chars().take("sk_live_".len() + 4).collect()
@@ -84,38 +79,35 @@ impl ApiKey {
 }
 
 impl OperatorKey {
-    /// What is shown of a key: `sk_op_` and its first four digits.
+    /// The part that may be shown: `sk_op_` and its first four digits.
     #[must_use]
     pub fn prefix(&self) -> String {
         self.0.chars().take("sk_op_".len() + 4).collect()
     }
 }
 
-/// What is stored of an API key.
+/// A stored API key or operator key, without the key itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct KeyRecord {
-    /// Which key.
     pub id: KeyId,
-    /// Whose.
     pub account_id: AccountId,
-    /// The seller's name for it.
+    /// The owner's label for the key.
     pub name: String,
-    /// What may be shown of it.
+    /// The part of the key that may be shown.
     pub prefix: String,
-    /// Under which it is found.
+    /// SHA-256 of the key, for lookups.
     pub hash: Digest256,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last used, to the minute.
+    /// To the minute; `None` if it was never used.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Who calls, as told by a valid key.
+/// The account and key of an authenticated request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct Caller {
-    /// For which account.
     pub account_id: AccountId,
-    /// With which key.
     pub key_id: KeyId,
 }
 
@@ -124,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_strict_and_silent() {
+    fn credentials_parse_strictly_and_debug_hides_them() {
         let key = ApiKey::from_bytes(&[0xab; 24]);
         assert_eq!(key.reveal(), format!("sk_live_{}", "ab".repeat(24)));
         assert_eq!(key.prefix(), "sk_live_abab");

@@ -1,6 +1,6 @@
-//! Accounts: the account, its API keys, who acts in it, and its secrets at rest.
+//! Accounts: the account itself, its API keys, the actors in audit records, and secrets at rest.
 //!
-//! What an account sells is in [`shop`](crate::shop); what it is owed is in [`orders`](crate::orders).
+//! What an account sells is in [`shop`](crate::shop); its orders and payments are in [`orders`](crate::orders).
 
 pub mod account;
 pub mod actor;

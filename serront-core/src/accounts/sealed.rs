@@ -1,7 +1,7 @@
-//! Secrets at rest: those that are used again, and so can't be kept as a hash.
+//! Secrets at rest that are needed in plain text later, so a hash is not enough.
 //!
-//! The service half seals them before a decision sees them and opens them where they are used, by the
-//! [`Sealer`] that the host brings. A storage holds a [`SealedSecret`], and no key.
+//! The service seals them before a decision sees them and opens them where they are used, with the host's
+//! [`Sealer`](crate::ports::Sealer). A storage holds a [`SealedSecret`], never a key.
 
 use std::fmt;
 
@@ -9,22 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::key::WebhookSecret;
 use crate::primitives::ids::{AccountId, InstallationId, SubscriptionId};
+use crate::primitives::macros::redacted_debug;
 
-/// What every sealed text begins with. A secret that was written before there were keys does not.
+/// The prefix of every sealed text. Secrets stored by versions without sealing lack it.
 pub(crate) const SEALED: &str = "sealed:";
 
-/// Which row a secret belongs to. A sealed secret opens for its own holder and for no other.
+/// The row that a secret belongs to. A sealed secret can be opened for its holder only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretHolder {
-    /// A webhook subscription: its secret, and the one before.
+    /// A webhook subscription: its current and previous secret.
     Subscription(AccountId, SubscriptionId),
-    /// The account's notification endpoint at Plugipay: its secret, and that of the one before.
+    /// The account's notification endpoint at Plugipay: its secret and the previous endpoint's.
     Endpoint(AccountId),
-    /// The installation's row: a known text, by which a host with other keys is recognized.
+    /// The installation: a known text, which reveals a host with other keys.
     Installation(InstallationId),
 }
 
-/// The text that a [`Sealer`] binds a secret to. It never changes, or nothing that is stored could be opened.
+/// The text that a [`Sealer`](crate::ports::Sealer) binds a secret to. It must never change: stored secrets would not
+/// open.
 impl fmt::Display for SecretHolder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -35,42 +37,38 @@ impl fmt::Display for SecretHolder {
     }
 }
 
-/// A secret as a storage holds it: sealed; or in plain, if it was stored by a version that did not seal. `Debug` shows neither.
+/// A stored secret: sealed, or in plain text if stored by a version without sealing. `Debug` hides both.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SealedSecret(String);
 
 impl SealedSecret {
-    /// As it was stored.
+    /// Wraps the stored text.
     #[must_use]
     pub const fn stored(text: String) -> Self {
         Self(text)
     }
 
-    /// What is stored.
+    /// The stored text.
     #[must_use]
     pub fn as_stored(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is sealed; if not, it is in plain.
+    /// Whether the text is sealed; otherwise it is plain text.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         self.0.starts_with(SEALED)
     }
 }
 
-impl fmt::Debug for SealedSecret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SealedSecret(…)")
-    }
-}
+redacted_debug!(SealedSecret);
 
-/// A new webhook secret: as it is shown this once, and as it is stored.
+/// A new webhook secret, in two forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreshSecret {
-    /// To be shown.
+    /// Plain text for the response. It is shown only once.
     pub shown: WebhookSecret,
-    /// To be stored.
+    /// For the storage.
     pub sealed: SealedSecret,
 }

@@ -1,7 +1,7 @@
-//! The change set: what a decision wants done, as a value that a storage applies all or not at all.
+//! The change set: what a decision wants done, as a value that a storage applies completely or not at all.
 //!
-//! [`Guard`], [`Write`], [`ClaimName`] and [`Effect`] are exhaustive on purpose: an adapter that does not know a kind
-//! can't apply half of a change, so a new kind has to be a compile error for it.
+//! [`Guard`], [`Write`], [`ClaimName`] and [`Effect`] are exhaustive enums on purpose. An adapter that ignored a kind
+//! that it does not know would apply half of a change, so a new kind is a compile error for it.
 
 use std::collections::BTreeSet;
 
@@ -47,12 +47,12 @@ pub enum Row {
     Subscription(SubscriptionId),
     /// The account's notification endpoint at Plugipay.
     Provisioning,
-    /// A session's name within the account: the row on which a notification of a session that is not known yet and the
-    /// commit that makes it known meet.
+    /// A session's name within the account. A notification of an unknown session and the commit that records that
+    /// session both write this row, so one of them sees the other.
     Session(SessionId),
     /// An exception.
     Exception(ExceptionId),
-    /// What all debits of the account write: only they move its version.
+    /// The account's payouts in flight. Every debit of the account writes this row, and nothing else does.
     Funds,
     /// The account that payouts go to by default.
     BankAccount,
@@ -63,172 +63,125 @@ pub enum Row {
 /// What the decision relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
-    /// *Exact*: the row is at this version, and stays there until the commit is done. [`Version::ABSENT`]: there is no
-    /// such row. A row guarded and not written is locked against its writers all the same.
-    Exact {
-        /// Which row.
-        row: Row,
-        /// At which version.
-        version: Version,
-    },
-    /// *Exact*: the catalog holds fewer services than this. Two commits with this guard never both pass on the last
-    /// free place.
+    /// *Exact*: the row has this version, and keeps it until the commit is done. [`Version::ABSENT`]: there is no such
+    /// row. A storage locks a guarded row against other writers even if this change set does not write it.
+    #[allow(missing_docs, reason = "described at the variant")]
+    Exact { row: Row, version: Version },
+    /// *Exact*: the catalog holds fewer services than this. Of two concurrent commits that would both take the last
+    /// free place, one fails.
     ServicesBelow(u32),
-    /// *Exact*: no order names this service. Goes with a guard on the service's own row, which placing an order
-    /// guards as well, so the two meet there.
+    /// *Exact*: no order refers to this service. Always comes with a guard on the service's own row. Placing an order
+    /// guards that row too, so the two conflict there.
     NoOrdersOf(ServiceId),
-    /// *Witness*: the account's settings epoch is this. Checked without a lock: it says "decided before that change".
+    /// *Witness*: the account's settings epoch has this value. Checked without a lock: the decision was made before any
+    /// later change of the settings.
     Settings(Version),
     /// *Exact*: it was decided at this time, and by the storage's own clock that is at most
-    /// [`POSTED_WITHIN`](crate::funds::ledger::POSTED_WITHIN) ago. Goes with what is posted to the ledger, whose entries carry the time of
-    /// the decision: so a decision that a host made before it was frozen is made again, and no entry appears among those that
-    /// were read long ago.
+    /// [`POSTED_WITHIN`](crate::funds::ledger::POSTED_WITHIN) ago. Comes with every posting to the ledger, whose
+    /// entries carry the time of the decision. A host that stalled between deciding and committing has to decide again,
+    /// so no entry appears in a part of the ledger that was read long ago.
     Fresh(Timestamp),
 }
 
-/// A new state of something. Each writes one row, whole.
+/// A new state of something. Each writes one row, whole, except where its doc says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a field's type names it; what a type does not say is said at the variant")]
 pub enum Write {
-    /// A new account.
+    /// Inserts an account.
     InsertAccount(Account),
-    /// New settings of the account.
+    /// Updates the account's settings.
     UpdateAccount(AccountState),
-    /// The account's storefront, first or again, as its version says.
+    /// Inserts or updates the account's storefront, as its version says.
     PutStorefront(Storefront),
-    /// A service, first or again, as its version says.
+    /// Inserts or updates a service, as its version says.
     PutService(Service),
-    /// A service goes.
+    /// Deletes a service.
     DeleteService(ServiceId),
-    /// A new order and its payment. The storage gives the order the account's next number.
+    /// Inserts an order and its payment. The storage gives the order the account's next number.
     InsertOrder(Order, Payment),
-    /// A new state of an order.
-    UpdateOrder {
-        /// Which order.
-        id: OrderId,
-        /// The state of its work track until now, for the counts that are kept.
-        was: WorkStatus,
-        /// The new state.
-        state: OrderState,
-    },
-    /// A new state of a payment. Covered by the guard on its order.
-    UpdatePayment {
-        /// Which payment.
-        id: PaymentId,
-        /// Under which order.
-        order_id: OrderId,
-        /// The new state.
-        state: PaymentState,
-    },
-    /// A new API key.
+    /// Updates an order. `was` is its work status before, for the counts of orders by status.
+    UpdateOrder { id: OrderId, was: WorkStatus, state: OrderState },
+    /// Updates a payment. Covered by the guard on its order.
+    UpdatePayment { id: PaymentId, order_id: OrderId, state: PaymentState },
+    /// Inserts an API key.
     InsertKey(KeyRecord),
-    /// An API key goes. `Conflict` if it is gone already.
+    /// Deletes an API key. `Conflict` if there is no such key.
     DeleteKey(KeyId),
-    /// A new subscription, with its secret.
+    /// Inserts a subscription and its secret.
     InsertSubscription(Subscription, SealedSecret),
-    /// A new state of a subscription. Its streak of failed attempts begins anew.
+    /// Updates a subscription, and resets its count of failed attempts in a row.
     UpdateSubscription(SubscriptionId, SubscriptionState),
-    /// A subscription goes.
+    /// Deletes a subscription.
     DeleteSubscription(SubscriptionId),
-    /// A new secret of a subscription. The one until now becomes its previous one, and whatever was that is gone.
-    RotateSecret {
-        /// Which subscription.
-        id: SubscriptionId,
-        /// Its next version.
-        version: Version,
-        /// The new secret.
-        secret: SealedSecret,
-        /// Until when the one until now signs too.
-        previous_until: Timestamp,
-    },
-    /// The same secrets of a subscription, sealed anew. Until when the previous one signs too stays.
-    ResealSecrets {
-        /// Which subscription.
-        id: SubscriptionId,
-        /// Its next version.
-        version: Version,
-        /// The present secret.
-        secret: SealedSecret,
-        /// The one before.
-        previous_secret: Option<SealedSecret>,
-    },
-    /// A new access token of an order. The one until now opens nothing any more; its name stays claimed, so that no order
-    /// gets it again. Goes with a claim of the new one.
-    RotateToken {
-        /// Which order.
-        id: OrderId,
-        /// Its next version.
-        version: Version,
-        /// The new token.
-        access_token: AccessToken,
-        /// When.
-        updated_at: Timestamp,
-    },
-    /// A record for the audit trail.
+    /// Gives a subscription a new secret. The current one becomes the previous one, and signs too until
+    /// `previous_until`. An older previous secret is dropped.
+    RotateSecret { id: SubscriptionId, version: Version, secret: SealedSecret, previous_until: Timestamp },
+    /// Replaces the sealed form of a subscription's secrets; the secrets themselves and the end of the previous one
+    /// stay.
+    ResealSecrets { id: SubscriptionId, version: Version, secret: SealedSecret, previous_secret: Option<SealedSecret> },
+    /// Gives an order a new access token. The previous token stops working immediately; its name stays claimed, so no
+    /// order gets it again. Comes with a claim of the new token.
+    RotateToken { id: OrderId, version: Version, access_token: AccessToken, updated_at: Timestamp },
+    /// Appends a record to the audit trail.
     AppendAudit(AuditRecord),
-    /// A new checkout. Goes with a write of its order, whose version covers it.
+    /// Inserts a checkout. Comes with a write of its order, whose version covers it.
     InsertCheckout(Checkout),
-    /// A new state of a checkout. Goes with a write of its order, whose version covers it.
-    UpdateCheckout {
-        /// Which checkout.
-        id: CheckoutId,
-        /// Under which order.
-        order_id: OrderId,
-        /// The new state.
-        state: CheckoutState,
-    },
-    /// A session's name, first or again, as its version says.
+    /// Updates a checkout. Comes with a write of its order, whose version covers it.
+    UpdateCheckout { id: CheckoutId, order_id: OrderId, state: CheckoutState },
+    /// Inserts or updates a session's name, as its version says.
     PutSession(SessionName),
-    /// The account's endpoint, first or again, as its version says.
+    /// Inserts or updates the account's endpoint, as its version says.
     PutProvisioning(Provisioning),
-    /// A ledger transaction: its legs, balanced.
+    /// Posts a ledger transaction: legs that balance.
     Post(Vec<LedgerEntry>),
-    /// A new exception.
+    /// Inserts an exception.
     InsertException(PaymentException),
-    /// A new state of an exception.
+    /// Updates an exception.
     UpdateException(ExceptionId, ExceptionState),
-    /// A notification. Goes with a claim of its event's id.
+    /// Inserts a notification. Comes with a claim of its event's id.
     InsertInbox(InboxRecord),
-    /// What became of a notification that was parked.
+    /// Updates the status of a parked notification.
     UpdateInbox(ProviderEventId, InboxStatus),
-    /// The account's payouts in flight, first or again, as its version says.
+    /// Inserts or updates the account's payouts in flight, as the version says.
     PutFunds(Funds),
-    /// The account that payouts go to by default, first or again, as its version says.
+    /// Inserts or updates the account that payouts go to by default, as its version says.
     PutBankAccount(DefaultBankAccount),
-    /// A new payout. Goes with a write of the account's funds, and with a claim of its id.
+    /// Inserts a payout. Comes with a write of the account's funds and a claim of the payout's id.
     InsertPayout(Payout),
-    /// A new state of a payout. Goes with a write of the account's funds, unless its money stays in flight.
+    /// Updates a payout. Comes with a write of the account's funds, unless the payout stays in flight.
     UpdatePayout(PayoutId, PayoutState),
-    /// A record of a payout's step.
+    /// Appends a record of a payout's step.
     AppendPayoutAudit(PayoutAudit),
-    /// An adjustment. Goes with a claim of its reference.
+    /// Inserts an adjustment. Comes with a claim of its reference.
     InsertAdjustment(Adjustment),
-    /// An effect that succeeded or was given up is pending again: due at once, under no lease. Its
-    /// attempts stay, and so does its fence: whoever held it before can't record. `Conflict` if it is pending, or not there.
+    /// Makes an effect that succeeded or was given up pending again, due immediately and without a lease. Its attempts
+    /// and its fence stay, so an earlier lease holder can't record an attempt. `Conflict` if it is pending or there is
+    /// none.
     Requeue(EffectId),
-    /// An effect that was given up is taken off the list of those, and why is on record for good. It stays given up, so that
-    /// [`Write::Requeue`] brings it back. `Conflict` if it is not given up, is discarded already, or is not there.
+    /// Takes an effect that was given up off the operators' list, and records why. The effect stays given up, so
+    /// [`Write::Requeue`] still brings it back. `Conflict` unless it is given up and not yet discarded.
     Discard(Discard),
-    /// Every delivery that is pending to this subscription is given up, and discarded without a record: it is the seller's
-    /// doing, and not for operators to mend. Their attempts stay; so do their fences, but no lease:
-    /// who holds one can't record, so nothing makes them pending again but [`Write::Requeue`]. Goes with a write of the
-    /// subscription. What is queued by a commit at the same time may be missed; the dispatcher gives that up when it is due.
+    /// Gives up every pending delivery to this subscription, and discards them without a record: the seller caused it,
+    /// so no operator has to act. Their attempts and fences stay, their leases end: a lease holder can't record, so
+    /// only [`Write::Requeue`] makes them pending again. Comes with a write of the subscription. A delivery that a
+    /// concurrent commit queues may be missed; the dispatcher gives it up when it is due.
     GiveUpDeliveries(SubscriptionId),
 }
 
 /// A session's name within the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionName {
-    /// Which session.
+    /// The session's id at Plugipay.
     pub id: SessionId,
-    /// How often it was written.
+    /// The row's version, from 1.
     pub version: Version,
-    /// Which checkout it was minted for; `None` while only notifications name it.
+    /// The checkout that it was minted for; `None` while only notifications name it.
     pub checkout_id: Option<CheckoutId>,
 }
 
 impl Write {
-    /// Whether it changes or deletes a versioned row, so that there has to be one.
-    const fn wants_row(&self) -> bool {
+    /// Whether it changes or deletes a versioned row, which therefore has to exist.
+    const fn needs_row(&self) -> bool {
         matches!(
             self,
             Self::UpdateAccount(_)
@@ -244,7 +197,7 @@ impl Write {
         )
     }
 
-    /// Whether the write makes a row under a new id, so that there is no version before to guard on.
+    /// Whether it inserts a row under a new id, so that there is no earlier version to guard.
     const fn may_be_first(&self) -> bool {
         matches!(
             self,
@@ -255,6 +208,94 @@ impl Write {
                 | Self::InsertException(_)
                 | Self::InsertPayout(_)
         )
+    }
+
+    /// The account that the written row states; `None` if it states none.
+    const fn account_id(&self) -> Option<AccountId> {
+        Some(match self {
+            Self::InsertAccount(Account { id, .. }) => *id,
+            Self::PutStorefront(Storefront { account_id, .. })
+            | Self::PutService(Service { account_id, .. })
+            | Self::InsertOrder(Order { account_id, .. }, _)
+            | Self::InsertKey(KeyRecord { account_id, .. })
+            | Self::InsertSubscription(Subscription { account_id, .. }, _)
+            | Self::AppendAudit(AuditRecord { account_id, .. })
+            | Self::InsertCheckout(Checkout { account_id, .. })
+            | Self::PutProvisioning(Provisioning { account_id, .. })
+            | Self::InsertException(PaymentException { account_id, .. })
+            | Self::InsertInbox(InboxRecord { account_id, .. })
+            | Self::PutFunds(Funds { account_id, .. })
+            | Self::PutBankAccount(DefaultBankAccount { account_id, .. })
+            | Self::InsertPayout(Payout { account_id, .. })
+            | Self::AppendPayoutAudit(PayoutAudit { account_id, .. })
+            | Self::InsertAdjustment(Adjustment { account_id, .. })
+            | Self::Discard(Discard { account_id, .. }) => *account_id,
+            Self::UpdateAccount(_)
+            | Self::DeleteService(_)
+            | Self::UpdateOrder { .. }
+            | Self::UpdatePayment { .. }
+            | Self::DeleteKey(_)
+            | Self::UpdateSubscription(..)
+            | Self::DeleteSubscription(_)
+            | Self::RotateSecret { .. }
+            | Self::ResealSecrets { .. }
+            | Self::RotateToken { .. }
+            | Self::UpdateCheckout { .. }
+            | Self::PutSession(_)
+            | Self::Post(_)
+            | Self::UpdateException(..)
+            | Self::UpdateInbox(..)
+            | Self::UpdatePayout(..)
+            | Self::Requeue(_)
+            | Self::GiveUpDeliveries(_) => return None,
+        })
+    }
+
+    /// The versioned row that it writes, and the row's version afterwards (`None` if it deletes the row).
+    #[must_use]
+    pub fn row(&self) -> Option<(Row, Option<Version>)> {
+        let (row, version) = match self {
+            Self::InsertAccount(Account { state, .. }) | Self::UpdateAccount(state) => (Row::Account, state.version),
+            Self::PutStorefront(storefront) => (Row::Storefront, storefront.version),
+            Self::PutService(service) => (Row::Service(service.id), service.version),
+            Self::DeleteService(id) => return Some((Row::Service(*id), None)),
+            Self::InsertOrder(Order { id, state, .. }, _) | Self::UpdateOrder { id, state, .. } => {
+                (Row::Order(*id), state.version)
+            }
+            Self::InsertSubscription(Subscription { id, state, .. }, _) | Self::UpdateSubscription(id, state) => {
+                (Row::Subscription(*id), state.version)
+            }
+            Self::DeleteSubscription(id) => return Some((Row::Subscription(*id), None)),
+            Self::RotateSecret { id, version, .. } | Self::ResealSecrets { id, version, .. } => {
+                (Row::Subscription(*id), *version)
+            }
+            Self::RotateToken { id, version, .. } => (Row::Order(*id), *version),
+            Self::PutSession(name) => (Row::Session(name.id.clone()), name.version),
+            Self::PutProvisioning(provisioning) => (Row::Provisioning, provisioning.version),
+            Self::InsertException(PaymentException { id, state, .. }) | Self::UpdateException(id, state) => {
+                (Row::Exception(*id), state.version)
+            }
+            Self::PutFunds(funds) => (Row::Funds, funds.version),
+            Self::PutBankAccount(bank_account) => (Row::BankAccount, bank_account.version),
+            Self::InsertPayout(Payout { id, state, .. }) | Self::UpdatePayout(id, state) => {
+                (Row::Payout(*id), state.version)
+            }
+            Self::UpdatePayment { .. }
+            | Self::InsertKey(_)
+            | Self::DeleteKey(_)
+            | Self::AppendAudit(_)
+            | Self::InsertCheckout(_)
+            | Self::UpdateCheckout { .. }
+            | Self::Post(_)
+            | Self::InsertInbox(_)
+            | Self::UpdateInbox(..)
+            | Self::AppendPayoutAudit(_)
+            | Self::InsertAdjustment(_)
+            | Self::Requeue(_)
+            | Self::Discard(_)
+            | Self::GiveUpDeliveries(_) => return None,
+        };
+        Some((row, Some(version)))
     }
 }
 
@@ -269,11 +310,11 @@ pub enum ClaimName {
     Idempotency(Scope),
     /// Within the account: this session's settlement.
     Settlement(SessionId),
-    /// Within the account: an event that Plugipay notified of.
+    /// Within the account: the event of one of Plugipay's notifications.
     ProviderEvent(ProviderEventId),
     /// Within the account: an adjustment, by its reference in the operator's books.
     Adjustment(String),
-    /// Across accounts: a payout, so that an operator finds it.
+    /// Across accounts: a payout, so that an operator finds it by its id alone.
     Payout(PayoutId),
     /// Across accounts: a storefront's slug.
     StorefrontSlug(Slug),
@@ -285,17 +326,17 @@ pub enum ClaimName {
     Merchant(MerchantId),
 }
 
-/// A claim of a name, with the outcome kept beside it where it is an idempotency key.
+/// A claim of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The name.
     pub name: ClaimName,
-    /// Given for [`ClaimName::Idempotency`], and only there.
+    /// The outcome to repeat: required for [`ClaimName::Idempotency`], `None` for every other name.
     pub kept: Option<KeptOutcome>,
 }
 
 impl Claim {
-    /// A claim with nothing kept beside it.
+    /// A claim without an outcome.
     #[must_use]
     pub const fn of(name: ClaimName) -> Self {
         Self { name, kept: None }
@@ -305,26 +346,27 @@ impl Claim {
 /// What a decision wants done: all of it, in one atomic commit, in one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeSet {
-    /// Sending the same change set twice lands once: its id is a claim, tested before the guards.
+    /// Makes a commit repeatable: a storage tests this id as a claim before the guards, so a resent change set has no
+    /// effect.
     pub id: ChangeSetId,
     /// The only account touched.
     pub account_id: AccountId,
-    /// When it was decided, by the clock of the host that decided it. What the storage compares later is moved to its own clock by
-    /// [`ChangeSet::by_clock_of_storage`].
+    /// When it was decided, by the deciding host's clock. [`ChangeSet::by_clock_of_storage`] converts what the storage
+    /// compares later.
     pub at: Timestamp,
     /// What it relied on.
     pub guards: Vec<Guard>,
     /// What it writes.
     pub writes: Vec<Write>,
-    /// Names given up, before the claims are made. `Conflict` if the account does not hold one of them.
+    /// Names given up before the claims are made. `Conflict` if the account does not hold one of them.
     pub releases: Vec<ClaimName>,
     /// Names that must be unique.
     pub claims: Vec<Claim>,
-    /// What leaves the process afterwards.
+    /// What is done outside after the commit.
     pub effects: Vec<Effect>,
 }
 
-/// A change set that landed.
+/// A committed change set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// The number given to the order, if the change set placed one.
@@ -334,9 +376,9 @@ pub struct Committed {
 /// A name that was claimed before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicate {
-    /// Which name.
+    /// The name.
     pub claim: ClaimName,
-    /// What was kept beside it.
+    /// The outcome of the first request, if the name is an idempotency key that still counts.
     pub kept: Option<Kept>,
 }
 
@@ -344,6 +386,11 @@ pub struct Duplicate {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the change set contradicts itself: {0}")]
 pub struct Inconsistent(pub &'static str);
+
+/// Fails with this contradiction unless the condition holds.
+fn ensure(holds: bool, contradiction: &'static str) -> Result<(), Inconsistent> {
+    if holds { Ok(()) } else { Err(Inconsistent(contradiction)) }
+}
 
 impl ChangeSet {
     /// An empty change set.
@@ -361,11 +408,11 @@ impl ChangeSet {
         }
     }
 
-    /// The same change set, as if it was decided now by the storage's clock: with the ends and due times in it moved by the
-    /// difference between that clock and [`ChangeSet::at`].
+    /// The same change set by the storage's clock: its ends and due times move by the difference between `now`, the
+    /// storage's time, and [`ChangeSet::at`].
     ///
-    /// Hosts' clocks differ, so what hosts compare has to be of one clock: until when a kept outcome or a previous secret
-    /// counts, when an effect was made and when it is due. Times for people stay as they are.
+    /// Hosts' clocks differ, so the times that hosts compare must come from one clock: the end of a kept outcome or a
+    /// previous secret, and when an effect was made and is due. Times that people read stay as they are.
     #[must_use]
     pub fn by_clock_of_storage(mut self, now: Timestamp) -> Self {
         let decided = std::mem::replace(&mut self.at, now);
@@ -387,7 +434,7 @@ impl ChangeSet {
         self
     }
 
-    /// Whether it places an order, so that the storage has a number to give.
+    /// Whether it places an order, so that the storage has to assign a number.
     #[must_use]
     pub fn places_order(&self) -> bool {
         self.writes.iter().any(|write| matches!(write, Write::InsertOrder(..)))
@@ -404,33 +451,34 @@ impl ChangeSet {
         })
     }
 
-    /// Whether it holds together. A storage calls this first and refuses what does not.
+    fn claims(&self, name: &ClaimName) -> bool {
+        self.claims.iter().any(|claim| claim.name == *name)
+    }
+
+    /// Whether it is consistent. A storage calls this first, and refuses an inconsistent change set.
     ///
     /// # Errors
-    /// [`Inconsistent`]: a versioned row written without an exact guard on the version before, or changed though the guard
-    /// says that it is not there; two guards, writes or
-    /// claims of one thing; another account's row; at most one new order; a marked place without a new order; a kept
-    /// outcome beside anything but an idempotency key.
+    /// [`Inconsistent`]: a versioned row written without an exact guard on the version before, or changed although the
+    /// guard says that there is none; two guards, writes or claims of one thing; another account's row; more than one
+    /// new order; a marked place without a new order; a kept outcome with any claim but an idempotency key; a write
+    /// without the write or claim that its doc says it comes with.
     pub fn check(&self) -> Result<(), Inconsistent> {
         let mut guarded = BTreeSet::new();
         for guard in &self.guards {
-            if let Guard::Exact { row, .. } = guard
-                && !guarded.insert(row)
-            {
-                return Err(Inconsistent("two guards on one row"));
+            if let Guard::Exact { row, .. } = guard {
+                ensure(guarded.insert(row), "two guards on one row")?;
             }
         }
         let mut written = BTreeSet::new();
         let mut orders = 0;
         for write in &self.writes {
-            if let Some((row, version)) = self.written_row(write)? {
-                if !written.insert(row.clone()) {
-                    return Err(Inconsistent("two writes of one row"));
-                }
-                if write.wants_row() && self.guarded(&row) == Some(Version::ABSENT) {
-                    return Err(Inconsistent("a write of a row that is not there"));
-                }
-                match (self.guarded(&row), version) {
+            ensure(write.account_id().is_none_or(|id| id == self.account_id), "a write in another account")?;
+            if let Some((row, version)) = write.row() {
+                ensure(written.insert(row.clone()), "two writes of one row")?;
+                let guarded = self.guarded(&row);
+                let missing = write.needs_row() && guarded == Some(Version::ABSENT);
+                ensure(!missing, "a write of a row that is not there")?;
+                match (guarded, version) {
                     (Some(_), None) => {}
                     (Some(before), Some(version)) if before.next() == version => {}
                     (None, Some(Version::FIRST)) if write.may_be_first() => {}
@@ -439,225 +487,88 @@ impl ChangeSet {
                     }
                 }
             }
-            orders += u32::from(matches!(write, Write::InsertOrder(..)));
-        }
-        for write in &self.writes {
-            if let Write::UpdatePayment { order_id, .. } = write
-                && self.guarded(&Row::Order(*order_id)).is_none_or(|version| version == Version::ABSENT)
-            {
-                return Err(Inconsistent("a payment written without a guard on its order"));
+            if let Write::InsertOrder(order, payment) = write {
+                ensure(payment.order_id == order.id, "a payment under another order")?;
+                orders += 1;
             }
         }
         for write in &self.writes {
-            if let Write::GiveUpDeliveries(id) = write
-                && !written.contains(&Row::Subscription(*id))
-            {
-                return Err(Inconsistent("deliveries given up without a write of their subscription"));
-            }
-            if let Write::RotateToken { access_token, .. } = write
-                && !self.claims.iter().any(|claim| claim.name == ClaimName::AccessToken(access_token.hash()))
-            {
-                return Err(Inconsistent("an access token that is not claimed"));
-            }
+            self.check_companions(write, &written)?;
         }
         self.check_checkouts(&written)?;
-        self.check_debits(&written)?;
-        if orders > 1 {
-            return Err(Inconsistent("two new orders"));
-        }
+        ensure(orders <= 1, "two new orders")?;
         let mut claimed = BTreeSet::new();
-        for claim in &self.claims {
-            if !claimed.insert(&claim.name) {
-                return Err(Inconsistent("one name claimed twice"));
-            }
-            if claim.kept.is_some() != matches!(claim.name, ClaimName::Idempotency(_)) {
-                return Err(Inconsistent("an outcome is kept beside idempotency keys, and only there"));
-            }
-            if orders == 0 && claim.kept.as_ref().is_some_and(|kept| kept.outcome.is_marked()) {
-                return Err(Inconsistent("a marked place without a new order"));
-            }
+        for Claim { name, kept } in &self.claims {
+            ensure(claimed.insert(name), "one name claimed twice")?;
+            let is_key = matches!(name, ClaimName::Idempotency(_));
+            ensure(kept.is_some() == is_key, "an outcome is kept beside idempotency keys, and only there")?;
+            let marked = kept.as_ref().is_some_and(|kept| kept.outcome.is_marked());
+            ensure(orders > 0 || !marked, "a marked place without a new order")?;
         }
         let mut effects = BTreeSet::new();
         for write in &self.writes {
-            if let Write::Requeue(id) | Write::Discard(Discard { effect_id: id, .. }) = write
-                && !effects.insert(*id)
-            {
-                return Err(Inconsistent("two effects of one id"));
+            if let Write::Requeue(id) | Write::Discard(Discard { effect_id: id, .. }) = write {
+                ensure(effects.insert(*id), "two effects of one id")?;
             }
         }
         for effect in &self.effects {
-            if !effects.insert(effect.id()) {
-                return Err(Inconsistent("two effects of one id"));
-            }
-            if let Effect::Delivery(delivery) = effect
-                && orders == 0
-                && delivery.body.is_marked()
-            {
-                return Err(Inconsistent("a marked place without a new order"));
+            ensure(effects.insert(effect.id()), "two effects of one id")?;
+            if let Effect::Delivery(delivery) = effect {
+                ensure(orders > 0 || !delivery.body.is_marked(), "a marked place without a new order")?;
             }
         }
         Ok(())
     }
 
-    /// What online checkout adds to [`ChangeSet::check`].
+    /// Checks the guard, the write or the claim that a write has to come with.
+    fn check_companions(&self, write: &Write, written: &BTreeSet<Row>) -> Result<(), Inconsistent> {
+        if let Write::UpdatePayment { order_id, .. } = write {
+            let order = self.guarded(&Row::Order(*order_id)).filter(|version| *version != Version::ABSENT);
+            ensure(order.is_some(), "a payment written without a guard on its order")?;
+        }
+        if let Write::GiveUpDeliveries(id) = write {
+            let subscription = written.contains(&Row::Subscription(*id));
+            ensure(subscription, "deliveries given up without a write of their subscription")?;
+        }
+        if let Write::RotateToken { access_token, .. } = write {
+            let name = ClaimName::AccessToken(access_token.hash());
+            ensure(self.claims(&name), "an access token that is not claimed")?;
+        }
+        if let Write::InsertInbox(InboxRecord { event_id, .. }) = write {
+            let name = ClaimName::ProviderEvent(event_id.clone());
+            ensure(self.claims(&name), "a notification without a claim of its event")?;
+        }
+        if let Write::Post(legs) = write {
+            ensure(ledger::is_balanced(self.account_id, legs), "a ledger transaction that does not balance")?;
+        }
+        // Each debit of an account conflicts with the others on its funds.
+        let ends = matches!(write, Write::UpdatePayout(_, state) if !state.status.is_in_flight());
+        let posts = matches!(write, Write::Post(legs)
+            if legs.iter().any(|leg| leg.source_type != SourceType::CheckoutSession));
+        let debits = ends || posts || matches!(write, Write::InsertPayout(_) | Write::InsertAdjustment(_));
+        ensure(!debits || written.contains(&Row::Funds), "a debit without the account's funds")?;
+        if let Write::InsertPayout(payout) = write {
+            ensure(self.claims(&ClaimName::Payout(payout.id)), "a payout that no operator finds")?;
+        }
+        if let Write::InsertAdjustment(Adjustment { reference, .. }) = write {
+            let name = ClaimName::Adjustment(reference.clone());
+            ensure(self.claims(&name), "an adjustment without a claim of its reference")?;
+        }
+        Ok(())
+    }
+
+    /// Checks that each checkout is written once, and together with its order.
     fn check_checkouts(&self, written: &BTreeSet<Row>) -> Result<(), Inconsistent> {
         let mut checkouts = BTreeSet::new();
-        let claims_event = |event: &ProviderEventId| {
-            self.claims.iter().any(|claim| matches!(&claim.name, ClaimName::ProviderEvent(id) if id == event))
-        };
         for write in &self.writes {
             if let Write::InsertCheckout(Checkout { id, order_id, .. }) | Write::UpdateCheckout { id, order_id, .. } =
                 write
             {
-                if !checkouts.insert(*id) {
-                    return Err(Inconsistent("two writes of one checkout"));
-                }
-                if !written.contains(&Row::Order(*order_id)) {
-                    return Err(Inconsistent("a checkout written without its order"));
-                }
-            }
-            if let Write::Post(legs) = write
-                && !ledger::is_balanced(self.account_id, legs)
-            {
-                return Err(Inconsistent("a ledger transaction that does not balance"));
-            }
-            if let Write::InsertInbox(record) = write
-                && !claims_event(&record.event_id)
-            {
-                return Err(Inconsistent("a notification without a claim of its event"));
+                ensure(checkouts.insert(*id), "two writes of one checkout")?;
+                ensure(written.contains(&Row::Order(*order_id)), "a checkout written without its order")?;
             }
         }
         Ok(())
-    }
-
-    /// What debits add to [`ChangeSet::check`]: each meets the account's others on its funds.
-    fn check_debits(&self, written: &BTreeSet<Row>) -> Result<(), Inconsistent> {
-        let debits = written.contains(&Row::Funds);
-        for write in &self.writes {
-            let ends = matches!(write, Write::UpdatePayout(_, state) if !state.status.is_in_flight());
-            let posts = matches!(write, Write::Post(legs)
-                if legs.iter().any(|leg| leg.source_type != SourceType::CheckoutSession));
-            let wants_funds = ends || posts || matches!(write, Write::InsertPayout(_) | Write::InsertAdjustment(_));
-            if wants_funds && !debits {
-                return Err(Inconsistent("a debit without the account's funds"));
-            }
-            if let Write::InsertPayout(payout) = write
-                && !self.claims.iter().any(|claim| claim.name == ClaimName::Payout(payout.id))
-            {
-                return Err(Inconsistent("a payout that no operator finds"));
-            }
-            if let Write::InsertAdjustment(Adjustment { reference, .. }) = write
-                && !self
-                    .claims
-                    .iter()
-                    .any(|claim| matches!(&claim.name, ClaimName::Adjustment(name) if name == reference))
-            {
-                return Err(Inconsistent("an adjustment without a claim of its reference"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The versioned row that a write touches, and the version that it makes (`None` for a deletion).
-    ///
-    /// # Errors
-    /// [`Inconsistent`] if the write is of another account, or a payment of another order.
-    pub fn written_row(&self, write: &Write) -> Result<Option<(Row, Option<Version>)>, Inconsistent> {
-        let own = |account: AccountId| {
-            (account == self.account_id).then_some(()).ok_or(Inconsistent("a write in another account"))
-        };
-        Ok(match write {
-            Write::InsertAccount(account) => {
-                own(account.id)?;
-                Some((Row::Account, Some(account.state.version)))
-            }
-            Write::UpdateAccount(state) => Some((Row::Account, Some(state.version))),
-            Write::PutStorefront(storefront) => {
-                own(storefront.account_id)?;
-                Some((Row::Storefront, Some(storefront.version)))
-            }
-            Write::PutService(service) => {
-                own(service.account_id)?;
-                Some((Row::Service(service.id), Some(service.version)))
-            }
-            Write::DeleteService(id) => Some((Row::Service(*id), None)),
-            Write::InsertOrder(order, payment) => {
-                own(order.account_id)?;
-                if payment.order_id != order.id {
-                    return Err(Inconsistent("a payment under another order"));
-                }
-                Some((Row::Order(order.id), Some(order.state.version)))
-            }
-            Write::UpdateOrder { id, state, .. } => Some((Row::Order(*id), Some(state.version))),
-            Write::InsertSubscription(subscription, _) => {
-                own(subscription.account_id)?;
-                Some((Row::Subscription(subscription.id), Some(subscription.state.version)))
-            }
-            Write::UpdateSubscription(id, state) => Some((Row::Subscription(*id), Some(state.version))),
-            Write::DeleteSubscription(id) => Some((Row::Subscription(*id), None)),
-            Write::RotateSecret { id, version, .. } | Write::ResealSecrets { id, version, .. } => {
-                Some((Row::Subscription(*id), Some(*version)))
-            }
-            Write::RotateToken { id, version, .. } => Some((Row::Order(*id), Some(*version))),
-            Write::InsertKey(key) => {
-                own(key.account_id)?;
-                None
-            }
-            Write::AppendAudit(record) => {
-                own(record.account_id)?;
-                None
-            }
-            Write::InsertCheckout(checkout) => {
-                own(checkout.account_id)?;
-                None
-            }
-            Write::PutSession(name) => Some((Row::Session(name.id.clone()), Some(name.version))),
-            Write::PutProvisioning(provisioning) => {
-                own(provisioning.account_id)?;
-                Some((Row::Provisioning, Some(provisioning.version)))
-            }
-            Write::InsertException(exception) => {
-                own(exception.account_id)?;
-                Some((Row::Exception(exception.id), Some(exception.state.version)))
-            }
-            Write::UpdateException(id, state) => Some((Row::Exception(*id), Some(state.version))),
-            Write::InsertInbox(record) => {
-                own(record.account_id)?;
-                None
-            }
-            Write::PutFunds(funds) => {
-                own(funds.account_id)?;
-                Some((Row::Funds, Some(funds.version)))
-            }
-            Write::PutBankAccount(bank_account) => {
-                own(bank_account.account_id)?;
-                Some((Row::BankAccount, Some(bank_account.version)))
-            }
-            Write::InsertPayout(payout) => {
-                own(payout.account_id)?;
-                Some((Row::Payout(payout.id), Some(payout.state.version)))
-            }
-            Write::UpdatePayout(id, state) => Some((Row::Payout(*id), Some(state.version))),
-            Write::AppendPayoutAudit(record) => {
-                own(record.account_id)?;
-                None
-            }
-            Write::InsertAdjustment(adjustment) => {
-                own(adjustment.account_id)?;
-                None
-            }
-            Write::Discard(discard) => {
-                own(discard.account_id)?;
-                None
-            }
-            Write::UpdatePayment { .. }
-            | Write::DeleteKey(_)
-            | Write::UpdateCheckout { .. }
-            | Write::Post(_)
-            | Write::UpdateInbox(..)
-            | Write::Requeue(_)
-            | Write::GiveUpDeliveries(_) => None,
-        })
     }
 }
 
@@ -671,7 +582,7 @@ mod tests {
     use crate::primitives::money::Rupiah;
 
     #[test]
-    fn every_debit_meets_the_others_on_the_funds() {
+    fn every_debit_writes_the_funds() {
         let mut ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));
         let (account_id, now, amount) = (ids.account(), Timestamp::from_millis(0), Rupiah::new(5).unwrap());
         let state = |status, version| PayoutState {
@@ -710,16 +621,16 @@ mod tests {
             created_at: now,
         };
         let claim = Claim::of(ClaimName::Adjustment("R1".into()));
-        let moved = |status| Write::UpdatePayout(id, state(status, 2));
+        let moved_to = |status| Write::UpdatePayout(id, state(status, 2));
         let on_payout = || Guard::Exact { row: Row::Payout(id), version: Version(1) };
         let posting = Write::Post(adjustment.transaction(&mut ids));
         let rows = [
             ("a request", vec![Write::InsertPayout(payout.clone())], vec![], vec![Claim::of(ClaimName::Payout(id))]),
             ("unfindable", vec![Write::InsertPayout(payout)], vec![], vec![]),
-            ("in transit", vec![moved(PayoutStatus::InTransit)], vec![on_payout()], vec![]),
-            ("paid", vec![moved(PayoutStatus::Paid)], vec![on_payout()], vec![]),
-            ("cancelled", vec![moved(PayoutStatus::Cancelled)], vec![on_payout()], vec![]),
-            ("unguarded", vec![moved(PayoutStatus::InTransit)], vec![], vec![]),
+            ("in transit", vec![moved_to(PayoutStatus::InTransit)], vec![on_payout()], vec![]),
+            ("paid", vec![moved_to(PayoutStatus::Paid)], vec![on_payout()], vec![]),
+            ("cancelled", vec![moved_to(PayoutStatus::Cancelled)], vec![on_payout()], vec![]),
+            ("unguarded", vec![moved_to(PayoutStatus::InTransit)], vec![], vec![]),
             ("a posting", vec![posting], vec![], vec![]),
             ("an adjustment", vec![Write::InsertAdjustment(adjustment.clone())], vec![], vec![claim]),
             ("unclaimed", vec![Write::InsertAdjustment(adjustment)], vec![], vec![]),
@@ -732,8 +643,8 @@ mod tests {
                 let mut debiting = alone.clone();
                 debiting.guards.push(Guard::Exact { row: Row::Funds, version: Version::ABSENT });
                 debiting.writes.push(Write::PutFunds(funds));
-                let told = |change: &ChangeSet| if change.check().is_ok() { "fits" } else { "-" };
-                format!("{name}: {} alone, {} with the funds", told(&alone), told(&debiting))
+                let verdict = |change: &ChangeSet| if change.check().is_ok() { "fits" } else { "-" };
+                format!("{name}: {} alone, {} with the funds", verdict(&alone), verdict(&debiting))
             })
             .collect();
         let expected = [

@@ -1,4 +1,4 @@
-//! The deliveries of an event.
+//! The deliveries that an event causes.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::primitives::time::Timestamp;
 use crate::webhooks::event::{EventData, EventType};
 use crate::webhooks::subscription::Subscription;
 
-/// The deliveries of one event, one for each active, matching subscription, all with the same bytes.
+/// One delivery of an event for each active subscription that wants its type, all with the same bytes.
 pub(crate) fn deliveries(
     account_id: AccountId,
     data: &EventData,
@@ -20,7 +20,7 @@ pub(crate) fn deliveries(
     let event_id = ids.event();
     let event_type = data.event_type();
     let body = Body { id: event_id, r#type: event_type, occurred_at: now, account_id, data };
-    // Strings, numbers and enums only: rendering them does not fail.
+    // Rendering strings, numbers and enums does not fail.
     let body = MarkedText::from_json(serde_json::to_string(&body).unwrap_or_default());
     subscriptions
         .iter()

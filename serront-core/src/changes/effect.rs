@@ -1,4 +1,4 @@
-//! Effects: everything that has to leave the process after a commit, stored in that commit.
+//! Effects: what is to be done outside the process after a commit, stored in that commit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,32 +16,25 @@ use crate::primitives::provider::ProviderEventId;
 use crate::primitives::time::Timestamp;
 use crate::webhooks::event::EventType;
 
-/// Something that has to leave the process.
+/// Something to do outside the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types of the ids name them")]
 pub enum Effect {
     /// A mail to a buyer.
     Mail {
-        /// Names the mail's file and its Message-ID.
+        /// Also names the mail's file and its Message-ID.
         id: MailId,
-        /// What it says, typed and versioned.
         mail: Mail,
     },
-    /// One event on its way to one subscription.
+    /// A delivery of one event to one subscription.
     Delivery(Delivery),
-    /// A receipt's bytes that nothing names any more.
-    Removal {
-        /// Which removal.
-        id: RemovalId,
-        /// Which upload.
-        upload_id: UploadId,
-    },
+    /// The deletion of a receipt's bytes that no payment names any longer.
+    Removal { id: RemovalId, upload_id: UploadId },
     /// Something to do at Plugipay, for the janitor.
     Errand {
-        /// Which errand.
         id: ErrandId,
-        /// What is to be done.
         errand: Errand,
-        /// Not before then, by the clock of the host that decided.
+        /// The earliest time to do it, by the clock of the host that decided.
         due_at: Timestamp,
     },
 }
@@ -50,47 +43,43 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "of", rename_all = "snake_case")]
 pub enum Errand {
-    /// Ask after this checkout until it ends, and for a while after.
+    /// Ask Plugipay for this checkout's state until it ends, and for a while afterwards.
     Poll(CheckoutId),
-    /// Call this checkout off.
+    /// Cancel this checkout's session.
     Cancel(CheckoutId),
-    /// Try this parked notification again.
+    /// Apply this parked notification, if its session is known by now.
     Unpark(ProviderEventId),
 }
 
-/// Who takes an effect: each lane is worked through on its own, with places of its own, so that a receiver or a provider that
-/// hangs holds back no mail.
+/// A queue of effects. Each lane has its own places, so a receiver or a provider that hangs delays no mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Mails: the dispatcher's, as the next two are.
+    /// Mails; the dispatcher takes them.
     Mails,
-    /// Deliveries of events.
+    /// Deliveries of events; the dispatcher takes them.
     Deliveries,
-    /// Removals of receipts.
+    /// Removals of receipts; the dispatcher takes them.
     Removals,
-    /// Errands: the janitor's.
+    /// Errands; the janitor takes them.
     Errands,
 }
 
 impl Lane {
     /// Every lane.
     pub const ALL: [Self; 4] = [Self::Mails, Self::Deliveries, Self::Removals, Self::Errands];
-    /// The dispatcher's.
+    /// The lanes that the dispatcher takes from.
     pub const OUTBOX: [Self; 3] = [Self::Mails, Self::Deliveries, Self::Removals];
 }
 
-/// One event on its way to one subscription, with its bytes.
+/// A delivery of one event to one subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types of the ids name them")]
 pub struct Delivery {
-    /// Which delivery.
     pub id: DeliveryId,
-    /// To which subscription.
     pub subscription_id: SubscriptionId,
-    /// Which event.
     pub event_id: EventId,
-    /// Of which type.
     pub event_type: EventType,
-    /// The body, the same bytes on every attempt and for every subscription.
+    /// The same bytes in every attempt and for every subscription.
     pub body: MarkedText,
 }
 
@@ -106,7 +95,7 @@ impl Effect {
         }
     }
 
-    /// When it is due, in a commit that was decided at this time.
+    /// When it is due if it was decided at this time.
     #[must_use]
     pub const fn due_at(&self, decided: Timestamp) -> Timestamp {
         match self {
@@ -116,7 +105,7 @@ impl Effect {
     }
 }
 
-/// The id of an effect, of whatever kind; its prefix tells the kind.
+/// The id of an effect; its prefix says which kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EffectId {
     /// A mail.
@@ -130,7 +119,7 @@ pub enum EffectId {
 }
 
 impl EffectId {
-    /// Who takes it.
+    /// The lane that holds the effect.
     #[must_use]
     pub const fn lane(self) -> Lane {
         match self {
@@ -165,11 +154,11 @@ impl FromStr for EffectId {
     }
 }
 
-/// How far an effect has come.
+/// The state of an effect, or the result of one attempt at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EffectStatus {
-    /// Waits for its next attempt, or is under way.
+    /// Waits for its next attempt, or is being attempted.
     Pending,
     /// Done.
     Succeeded,
@@ -181,7 +170,7 @@ impl EffectStatus {
     /// Every state.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
 
-    /// The state's name on the wire.
+    /// Its name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -198,105 +187,94 @@ impl EffectStatus {
     }
 }
 
-/// One attempt at an effect, as kept in its log.
+/// One attempt at an effect, as its log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// 1, 2, …
+    /// Counted from 1.
     pub attempt_number: u32,
-    /// `succeeded` or `failed`: this attempt, not the effect.
+    /// The result of this attempt, not the effect's state: succeeded or failed.
     pub status: EffectStatus,
-    /// The receiver's HTTP status, if it answered.
+    /// The receiver's HTTP status; `None` if it did not answer, or if this is no delivery.
     pub response_code: Option<u16>,
-    /// Why it failed, without secrets.
+    /// Why it failed, without secrets; `None` if it succeeded.
     pub error: Option<String>,
-    /// How long it took, in milliseconds.
+    /// How long it took.
     pub duration_ms: u64,
-    /// When it began.
+    /// When it began, by the clock of the host that made it.
     pub attempted_at: Timestamp,
-    /// When the next one is due, if there is one, by the clock of the host that made this one.
+    /// When the next attempt is due, by the clock of the host that made this one; `None` if there is none.
     pub next_retry_at: Option<Timestamp>,
 }
 
 impl Attempt {
-    /// When it ended, by the clock of the host that made it. What comes next is reckoned from there.
+    /// When it ended, by the clock of the host that made it. The pause before the next attempt starts here.
     #[must_use]
     pub fn ended_at(&self) -> Timestamp {
         self.attempted_at.plus(std::time::Duration::from_millis(self.duration_ms))
     }
 }
 
-/// A delivery with its log, as the seller sees it.
+/// A delivery and its log, as the seller sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types of the ids name them")]
 pub struct DeliveryRecord {
-    /// Which delivery.
     pub id: DeliveryId,
-    /// To which subscription.
     pub subscription_id: SubscriptionId,
-    /// Which event.
     pub event_id: EventId,
-    /// Of which type.
     pub event_type: EventType,
     /// The bytes sent.
     pub body: String,
-    /// How far it has come.
     pub status: EffectStatus,
-    /// When it was made, by the storage's clock.
+    /// By the storage's clock.
     pub created_at: Timestamp,
-    /// When the next attempt is due, while it is pending.
+    /// When the next attempt is due; `None` unless it is pending.
     pub next_attempt_at: Option<Timestamp>,
-    /// The attempts so far, oldest first; of more than [`ATTEMPTS_KEPT`] the latest.
+    /// The latest attempts, at most [`ATTEMPTS_KEPT`], oldest first.
     pub attempts: Vec<Attempt>,
 }
 
-/// How many attempts an effect's log keeps. Whoever tries again by hand may do so without end, and the log is answered whole.
+/// How many attempts an effect's log keeps. Manual retries have no limit, and reads answer the whole log.
 pub const ATTEMPTS_KEPT: u32 = 50;
 
-/// An effect of whatever kind as an operator sees it: how far it has come, and nothing of what it carries, for that may be a
-/// buyer's.
+/// An effect as an operator sees it. It leaves out the content, which may hold a buyer's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types of the ids name them")]
 pub struct EffectRecord {
-    /// Which effect; its prefix tells the kind.
     pub id: EffectId,
-    /// Whose.
     pub account_id: AccountId,
-    /// How far it has come.
     pub status: EffectStatus,
-    /// When it was made.
+    /// By the storage's clock.
     pub created_at: Timestamp,
-    /// Whether nobody has to look after it although it was given up: an operator discarded it, or its subscription was paused,
-    /// switched off or deleted.
+    /// Whether it was given up and needs no operator: one discarded it, or its subscription was paused, switched off or
+    /// deleted.
     pub discarded: bool,
-    /// How many attempts there were.
+    /// How many attempts were made.
     pub attempts: u32,
-    /// The last of them.
+    /// `None` before the first attempt.
     pub last_attempt: Option<Attempt>,
-    /// Of a delivery, and of nothing else.
+    /// `None` unless it is a delivery.
     pub delivery: Option<DeliveryAddress>,
 }
 
-/// The record of an effect that was given up and that an operator wants no more of. It stays when the effect is pruned.
+/// The record of an operator who discarded an effect that was given up. It stays when the effect is pruned.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types of the ids name them")]
 pub struct Discard {
-    /// Which record.
     pub id: AuditId,
-    /// In whose account.
     pub account_id: AccountId,
-    /// Which effect.
     pub effect_id: EffectId,
-    /// When.
+    /// By the clock of the host that decided.
     pub at: Timestamp,
-    /// Who.
     pub actor: Actor,
-    /// Why.
+    /// Up to 2,000 characters.
     pub reason: String,
 }
 
-/// Where a delivery goes, and of what type its event is.
+/// A delivery's subscription and the type of its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types name the fields")]
 pub struct DeliveryAddress {
-    /// To which subscription.
     pub subscription_id: SubscriptionId,
-    /// Of which type.
     pub event_type: EventType,
 }

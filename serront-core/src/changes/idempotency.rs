@@ -1,6 +1,7 @@
-//! The caller's idempotency key: a claim in the same commit as what it guards, with the outcome kept beside it.
+//! The caller's idempotency key: a claim in the same commit as the change that it protects. The claim keeps the
+//! outcome.
 //!
-//! Not to be mixed up with the key that we send to a provider, or with the delivery id that a receiver sees.
+//! Two other keys are different things: the one that we send to a provider, and the delivery id that a receiver sees.
 
 use std::fmt;
 
@@ -14,10 +15,10 @@ use crate::primitives::rejection::{Invalid, Rejection};
 use crate::primitives::text::Slug;
 use crate::primitives::time::Timestamp;
 
-/// Longest key, in characters.
+/// The longest key, in characters.
 pub const KEY_CHARACTERS_MAX: usize = 255;
 
-/// The version of the kept outcomes' layout.
+/// The version of the layout of kept outcomes. An outcome of another version is not read.
 const OUTCOME_VERSION: u32 = 1;
 
 /// What makes two requests "the same key": a digest over account or storefront, method, path and key.
@@ -26,14 +27,14 @@ pub type Scope = Digest256;
 /// A request that carries an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotentRequest {
-    /// Which key this is.
+    /// Identifies the key.
     pub scope: Scope,
-    /// The digest of the body.
+    /// The digest of the request's body.
     pub fingerprint: Digest256,
 }
 
 impl IdempotentRequest {
-    /// Of these parts. The path is the request's own, without its query.
+    /// The request of an account's API key or of its host. `path` is the request's path without the query.
     ///
     /// # Errors
     /// [`Invalid`] unless the key is 1–255 characters from `!` to `~`.
@@ -41,8 +42,8 @@ impl IdempotentRequest {
         Self::of(&account, method, path, key, body)
     }
 
-    /// The same for a caller without a key at a storefront. Its slug stands where the account's id stands otherwise; no slug
-    /// holds an underscore, so none is an account's id.
+    /// The request of a buyer at a storefront, who has no account. The slug takes the place of the account's id. No
+    /// slug contains an underscore and every account id does, so the two never collide.
     ///
     /// # Errors
     /// As [`IdempotentRequest::new`].
@@ -55,31 +56,31 @@ impl IdempotentRequest {
         if !fits {
             return Err(Invalid::new("Idempotency-Key", "must be 1 to 255 characters from ! to ~"));
         }
-        // A line break is in none of the parts, so no two different lists of parts join to the same text.
+        // No part contains a line break, so different parts never join to the same text.
         let scope = Digest256::of(format!("{holder}\n{method}\n{path}\n{key}").as_bytes());
         Ok(Self { scope, fingerprint: Digest256::of(body) })
     }
 }
 
-/// What is kept beside an idempotency claim. `Debug` does not show the outcome: it may hold a token or a bank account.
+/// What an idempotency claim keeps. `Debug` leaves out the outcome, which may hold a token or a bank account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeptOutcome {
-    /// The first request's body.
+    /// The digest of the first request's body.
     pub fingerprint: Digest256,
-    /// The outcome, typed and versioned, as JSON.
+    /// The outcome with its kind and layout version, as JSON.
     pub outcome: MarkedText,
-    /// Until when it counts, by the clock of the host that decided. After this the claim is ignored.
+    /// When the claim expires, by the clock of the host that decided. After this the claim is ignored.
     pub until: Timestamp,
 }
 
-/// A kept outcome as read back. `Debug` does not show the outcome: it may hold a token or a bank account.
+/// A kept outcome as a storage reads it. `Debug` leaves out the outcome, which may hold a token or a bank account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// The first request's body.
+    /// The digest of the first request's body.
     pub fingerprint: Digest256,
-    /// The outcome as JSON, with its number filled in.
+    /// The outcome as JSON, with the order's number filled in.
     pub outcome: String,
-    /// Until when it counts, by the storage's clock. A storage answers it only while it counts.
+    /// When it expires, by the storage's clock. A storage answers it only until then.
     pub until: Timestamp,
 }
 
@@ -102,18 +103,18 @@ struct Envelope<T> {
     data: Option<T>,
 }
 
-/// An outcome that can be kept and answered again.
+/// An outcome that can be kept, and answered again to a repeated request.
 pub trait Outcome: Serialize + DeserializeOwned {
     /// Its name in the kept text.
     const KIND: &'static str;
-    /// `false` for what shows a secret: such an outcome is never written down, and a repeated key is refused.
+    /// `false` for an outcome that shows a secret: it is never stored, and a repeated key is refused.
     const REPEATABLE: bool = true;
 }
 
-/// Renders an outcome to be kept.
+/// Renders an outcome so that a claim can keep it.
 ///
 /// # Errors
-/// [`Rejection::IdempotencyKeyInUse`] if it can't be written down, which no outcome of this crate causes.
+/// [`Rejection::IdempotencyKeyInUse`] if it can't be rendered as JSON, which no outcome of this crate causes.
 pub fn keep<T: Outcome>(request: &IdempotentRequest, outcome: &T, until: Timestamp) -> Result<KeptOutcome, Rejection> {
     let data = T::REPEATABLE.then_some(outcome);
     let json = serde_json::to_string(&Envelope { v: OUTCOME_VERSION, kind: T::KIND.to_owned(), data })
@@ -121,11 +122,12 @@ pub fn keep<T: Outcome>(request: &IdempotentRequest, outcome: &T, until: Timesta
     Ok(KeptOutcome { fingerprint: request.fingerprint, outcome: MarkedText::from_json(json), until })
 }
 
-/// The outcome to answer again, if this request was answered before. Whether it still counts is the storage's to say, by its
-/// own clock: the hosts' clocks differ.
+/// The outcome to answer again; `None` if there is no key or this is its first request. `kept` is what the storage
+/// answered; the storage leaves out what has expired, by its own clock.
 ///
 /// # Errors
-/// [`Rejection::IdempotencyKeyInUse`] if the key was used with another body, or if the outcome showed a secret.
+/// [`Rejection::IdempotencyKeyInUse`] if the key was used with another body, or if the outcome showed a secret or was
+/// kept by a version with another layout.
 pub fn replay<T: Outcome>(request: Option<&IdempotentRequest>, kept: Option<&Kept>) -> Result<Option<T>, Rejection> {
     let (Some(request), Some(kept)) = (request, kept) else {
         return Ok(None);
@@ -175,7 +177,7 @@ mod tests {
         assert!(replay::<Plain>(Some(&request(b"2")), Some(&first)).is_err());
         assert!(replay::<Secret>(Some(&request(b"1")), Some(&kept(&Secret(3)))).is_err());
         assert!(!kept(&Secret(3)).outcome.contains('3'));
-        // An outcome holds tokens and bank accounts; what is debugged may be logged.
+        // An outcome may hold a token or a bank account, and debug output may be logged.
         assert!(!format!("{first:?}").contains("plain"));
     }
 
@@ -186,7 +188,7 @@ mod tests {
             assert!(IdempotentRequest::new(account, "POST", "/a", bad, b"").is_err(), "{bad:?}");
         }
         assert!(IdempotentRequest::new(account, "POST", "/a", &"~".repeat(255), b"").is_ok());
-        // A storefront's key is no account's, nor another storefront's (#16).
+        // A storefront's scope differs from an account's and from another storefront's (#16).
         let at = |slug: &str| IdempotentRequest::of_shop(&Slug::parse("slug", slug).unwrap(), "POST", "/a", "k", b"1");
         let scopes = [at("studio").unwrap().scope, at("other").unwrap().scope, request(b"1").scope];
         assert!(scopes[0] != scopes[1] && scopes[1] != scopes[2] && scopes[0] != scopes[2]);

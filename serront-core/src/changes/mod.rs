@@ -1,7 +1,8 @@
-//! Changes: what a decision answers. A [`ChangeSet`](change::ChangeSet) holds guards, writes, claims and effects, as values.
+//! Changes: what a decision returns. A [`ChangeSet`](change::ChangeSet) holds guards, writes, claims and effects as
+//! values.
 //!
-//! It decides nothing and stores nothing: [`decide`](crate::decide) makes change sets, a
-//! [`Storage`](crate::ports::Storage) commits them.
+//! Nothing here decides or stores: [`decide`](crate::decide) makes change sets, and a
+//! [`Storage`](crate::ports::Storage) commits them. Adapters match over these enums.
 
 pub mod change;
 mod deliveries;

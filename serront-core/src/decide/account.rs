@@ -13,7 +13,7 @@ use crate::primitives::version::Version;
 use crate::snapshots::AccountSnapshot;
 use crate::views::{KeyView, NewKeyView};
 
-/// Adds a key's record to a change set: its name, what is shown of it, and its hash.
+/// Adds a key to a change set: its name, the prefix that people see, and its hash.
 fn insert_key(
     change: &mut ChangeSet,
     account_id: AccountId,
@@ -28,7 +28,6 @@ fn insert_key(
     shown
 }
 
-/// Adds an API key to a change set.
 fn add_key(
     change: &mut ChangeSet,
     account_id: AccountId,
@@ -39,7 +38,7 @@ fn add_key(
     NewKeyView { shown: insert_key(change, account_id, (name, key.prefix(), key.hash()), context), key }
 }
 
-/// An account as it begins: no module, nothing at Plugipay.
+/// A new account: no module is on, and nothing is provisioned at Plugipay.
 fn new_account(id: AccountId, name: String, tier: Tier, context: &Context<'_>) -> Account {
     let state = AccountState { version: Version::FIRST, tier, modules: Modules::default(), plugipay_account_id: None };
     Account { id, name, created_at: context.now, state }
@@ -62,7 +61,7 @@ pub fn open_account(
     Ok(Decision::Change(Box::new(change), (account, key)))
 }
 
-/// Makes an operator's key, which is shown this once; the first one opens the operators' own account.
+/// Creates an operator's key, and the operators' account if this is the first one. The key is never shown again.
 ///
 /// # Errors
 /// [`Rejection::Invalid`] for the name.
@@ -83,7 +82,7 @@ pub fn create_operator_key(
     Ok(Decision::Change(Box::new(change), (shown, key)))
 }
 
-/// A change of the account's settings, which moves the settings epoch.
+/// Begins a change of the account's settings, which advances the settings epoch.
 pub(super) fn settings_change(account: &Account, context: &mut Context<'_>) -> (ChangeSet, AccountState) {
     let mut change = context.change_set(account.id);
     change.guards.push(Guard::Exact { row: Row::Account, version: account.state.version });
@@ -91,18 +90,12 @@ pub(super) fn settings_change(account: &Account, context: &mut Context<'_>) -> (
     (change, state)
 }
 
-/// Puts the account on another tier. A downgrade to one without modules switches them off, and keeps what they hold.
-///
-/// # Errors
-/// None; the type leaves room for them.
-pub fn set_tier(
-    snapshot: &AccountSnapshot,
-    tier: Tier,
-    context: &mut Context<'_>,
-) -> Result<Decision<Account>, Rejection> {
+/// Moves the account to another tier. A tier without modules switches them off, and keeps their data.
+#[must_use]
+pub fn set_tier(snapshot: &AccountSnapshot, tier: Tier, context: &mut Context<'_>) -> Decision<Account> {
     let account = &snapshot.account;
     if account.state.tier == tier {
-        return Ok(Decision::Unchanged(account.clone()));
+        return Decision::Unchanged(account.clone());
     }
     let (mut change, mut state) = settings_change(account, context);
     state.tier = tier;
@@ -110,10 +103,10 @@ pub fn set_tier(
         state.modules = Modules::default();
     }
     change.writes.push(Write::UpdateAccount(state.clone()));
-    Ok(Decision::Change(Box::new(change), Account { state, ..account.clone() }))
+    Decision::Change(Box::new(change), Account { state, ..account.clone() })
 }
 
-/// Makes an API key, which is shown this once.
+/// Creates an API key. It is never shown again.
 ///
 /// # Errors
 /// [`Rejection::Invalid`] for the name, then [`Rejection::IdempotencyKeyInUse`].
@@ -132,13 +125,11 @@ pub fn create_key(
     context.conclude(change, view)
 }
 
-/// Deletes an API key; from the commit on it opens nothing.
-///
-/// # Errors
-/// None; the type leaves room for them.
-pub fn delete_key(key: &KeyRecord, context: &mut Context<'_>) -> Result<Decision<()>, Rejection> {
+/// Deletes an API key. It stops working with the commit.
+#[must_use]
+pub fn delete_key(key: &KeyRecord, context: &mut Context<'_>) -> Decision<()> {
     let mut change = context.change_set(key.account_id);
     change.releases.push(ClaimName::KeyHash(key.hash));
     change.writes.push(Write::DeleteKey(key.id));
-    Ok(Decision::Change(Box::new(change), ()))
+    Decision::Change(Box::new(change), ())
 }

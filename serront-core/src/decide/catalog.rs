@@ -1,4 +1,4 @@
-//! Decisions about services. They need the account, and for an existing service that service and whether it has orders.
+//! Decisions about services. They need the account, or an existing service and whether it has orders.
 
 use super::{Context, Decision};
 use crate::changes::change::{Claim, ClaimName, Guard, Row, Write};
@@ -8,11 +8,11 @@ use crate::shop::catalog::{Service, ServiceInput};
 use crate::snapshots::{AccountSnapshot, ServiceSnapshot};
 use crate::views::ServiceView;
 
-/// Creates a service. That the tier has room for it is an exact guard too, for those who create at the same time.
+/// Creates a service. An exact guard keeps concurrent commands from exceeding the tier's limit together.
 ///
 /// # Errors
-/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::LimitReached`]. A slug that another
-/// service has shows at the commit.
+/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::LimitReached`]. If another service has
+/// the slug, the commit fails.
 pub fn create_service(
     snapshot: &AccountSnapshot,
     input: &ServiceInput,
@@ -46,7 +46,7 @@ pub fn create_service(
 /// Changes a service.
 ///
 /// # Errors
-/// [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`]. A slug that another service has shows at the commit.
+/// [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`]. If another service has the slug, the commit fails.
 pub fn update_service(
     snapshot: &ServiceSnapshot,
     input: &ServiceInput,
@@ -72,10 +72,10 @@ pub fn update_service(
     context.conclude(change, view)
 }
 
-/// Deletes a service that no order names.
+/// Deletes a service without orders.
 ///
 /// # Errors
-/// [`Rejection::Conflict`] if an order names it.
+/// [`Rejection::Conflict`] if it has orders.
 pub fn delete_service(snapshot: &ServiceSnapshot, context: &mut Context<'_>) -> Result<Decision<()>, Rejection> {
     if snapshot.has_orders {
         return Err(Rejection::Conflict("the service has orders; deactivate it instead"));

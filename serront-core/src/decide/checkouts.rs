@@ -1,9 +1,9 @@
-//! Decisions about online checkout: beginning one, what the minting call answered, and what is observed of a session.
+//! Decisions about online checkout: beginning one, recording Plugipay's session, and applying what Plugipay reports.
 
 use super::edit::Edit;
 use super::{Context, Decision};
 use crate::accounts::actor::Actor;
-use crate::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, SessionName, Write};
+use crate::changes::change::{Claim, ClaimName, Guard, Row, SessionName, Write};
 use crate::changes::effect::{Effect, Errand};
 use crate::funds::ledger;
 use crate::online::checkout::{Checkout, CheckoutState, CheckoutStatus, Session};
@@ -20,23 +20,23 @@ use crate::primitives::version::Version;
 use crate::snapshots::{CheckoutSnapshot, OrderSnapshot, SessionSnapshot};
 use crate::views::{CheckoutView, offers_online_payment};
 
-/// What a press of "pay online" comes to.
+/// What to do when a buyer presses "pay online".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// There is a session that can be paid.
+    /// Send the buyer to this session.
     Session(CheckoutView),
-    /// There is a session that could be paid when it was last heard of, which is a while ago: ask first.
+    /// This session was payable when it was opened, some time ago: ask Plugipay for its state first.
     Known(Box<Checkout>, CheckoutView),
-    /// The session is to be minted, for this merchant, with this checkout's bytes and key.
+    /// Have Plugipay mint the session for this merchant, with this checkout's request and key.
     Mint(MerchantId, Box<Checkout>),
 }
 
-/// Begins to pay an order online, or goes on with what was begun: an open session for the same quote is answered again, an
-/// intent whose outcome is not known is sent again.
+/// Begins to pay an order online. It answers an open session for the same amount again, and resends an intent whose
+/// outcome is unknown.
 ///
 /// # Errors
-/// In this order: [`Rejection::PaymentModuleDisabled`], [`Rejection::NotConfigured`], [`Rejection::InvalidTransition`] once
-/// the payment is confirmed, [`Rejection::OrderClosed`], [`Rejection::NoQuote`].
+/// In this order: [`Rejection::PaymentModuleDisabled`], [`Rejection::NotConfigured`], [`Rejection::InvalidTransition`]
+/// once the payment is confirmed, [`Rejection::OrderClosed`], [`Rejection::NoQuote`].
 pub fn begin_checkout(
     snapshot: &OrderSnapshot,
     returns: &Returns,
@@ -88,36 +88,34 @@ pub fn begin_checkout(
         state: CheckoutState { status: CheckoutStatus::Intended, session: None, unneeded: false, ended_at: None },
     };
     let mut edit = Edit::begin(snapshot, context);
-    // One open session for each payment: what is past its time by our clock may still be payable by theirs.
-    edit.end_need_to_pay(context, None);
+    // A payment has one open session. A session that has expired by our clock may still be payable by Plugipay's.
+    edit.cancel_checkouts(context, None);
     edit.change.guards.push(Guard::Settings(account.state.version));
     edit.insert_checkout(context, checkout.clone());
     let (change, _) = edit.finish();
     Ok(Decision::Change(Box::new(change), Begun::Mint(merchant, Box::new(checkout))))
 }
 
-/// Records the session that the minting call answered. If the need to pay has ended meanwhile, it is called off.
+/// Records the session that Plugipay minted. If the payment is no longer needed, it also cancels the session.
 ///
-/// `name` is what is known under the session's name: both this commit and a notification that came before it write that row,
-/// so that neither misses the other. The parked notifications in it are to be tried again afterwards.
-///
-/// # Errors
-/// Those of [`observe`].
+/// `name` is what is stored under the session's name. This commit and a notification that arrived earlier both write
+/// that row, so neither misses the other. The caller applies the parked notifications in it afterwards.
+#[must_use]
 pub fn record_session(
     snapshot: &CheckoutSnapshot,
     name: &SessionSnapshot,
     minted: &Minted,
     context: &mut Context<'_>,
-) -> Result<Decision<()>, Rejection> {
+) -> Decision<()> {
     if name.checkout.is_some() {
-        return Ok(Decision::Unchanged(()));
+        return Decision::Unchanged(());
     }
     let Minted { session, observation } = minted;
     let mut snapshot = snapshot.clone();
     let first = snapshot.checkout.state.status == CheckoutStatus::Intended;
     if !first {
-        // The key was forgotten at Plugipay, and a second session minted for one intent. Nobody was sent there; it is kept
-        // in sight under a checkout of its own, and called off.
+        // Plugipay forgot the key and minted a second session for one intent. No buyer was sent to it. A separate
+        // checkout records it, and it is canceled.
         let state = CheckoutState { status: CheckoutStatus::Intended, session: None, unneeded: true, ended_at: None };
         snapshot.checkout = Checkout { id: context.ids.checkout(), state, ..snapshot.checkout };
     }
@@ -134,28 +132,22 @@ pub fn record_session(
         edit.errand(context, Errand::Cancel(checkout.id), context.now);
     }
     let opened = Checkout { state: opened, ..checkout.clone() };
-    let Applied { state, unbookable } = apply(&mut edit, &opened, observation, None, context)?;
+    let Applied { state, unbookable } = apply(&mut edit, &opened, observation, None, context);
     let state = state.unwrap_or_else(|| opened.state.clone());
     if first {
         edit.update_checkout(checkout.id, state);
     } else {
         edit.insert_checkout(context, Checkout { state, ..opened });
     }
-    let (mut change, _) = edit.finish();
-    if let Some(status) = unbookable {
-        keep_unbookable(&mut change, checkout, observation, status);
-    }
-    Ok(Decision::Change(Box::new(change), ()))
+    finish(edit, checkout, observation, unbookable)
 }
 
-/// Ends an intent whose bytes Plugipay refused: there is no session, and there will be none.
-///
-/// # Errors
-/// None; the type leaves room for them.
-pub fn refuse_session(snapshot: &CheckoutSnapshot, context: &mut Context<'_>) -> Result<Decision<()>, Rejection> {
+/// Ends an intent that Plugipay refused: there is no session, and there will be none.
+#[must_use]
+pub fn refuse_session(snapshot: &CheckoutSnapshot, context: &mut Context<'_>) -> Decision<()> {
     let CheckoutSnapshot { order, checkout } = snapshot;
     if checkout.state.status != CheckoutStatus::Intended {
-        return Ok(Decision::Unchanged(()));
+        return Decision::Unchanged(());
     }
     let mut edit = Edit::begin(order, context);
     let ended_at = Some(context.now);
@@ -163,35 +155,32 @@ pub fn refuse_session(snapshot: &CheckoutSnapshot, context: &mut Context<'_>) ->
         checkout.id,
         CheckoutState { status: CheckoutStatus::Refused, ended_at, ..checkout.state.clone() },
     );
-    let (change, _) = edit.finish();
-    Ok(Decision::Change(Box::new(change), ()))
+    Decision::Change(Box::new(edit.finish().0), ())
 }
 
-/// What Plugipay answered when asked about a checkout's session, or to call it off.
-///
-/// # Errors
-/// None; the type leaves room for them.
-pub fn observe(
-    snapshot: &CheckoutSnapshot,
-    observation: &Observation,
-    context: &mut Context<'_>,
-) -> Result<Decision<()>, Rejection> {
+/// Applies what Plugipay answered when it was asked for a session's state, or to cancel the session.
+#[must_use]
+pub fn observe(snapshot: &CheckoutSnapshot, observation: &Observation, context: &mut Context<'_>) -> Decision<()> {
     let CheckoutSnapshot { order, checkout } = snapshot;
     let mut edit = Edit::begin(order, context);
-    let Applied { state, unbookable } = apply(&mut edit, checkout, observation, None, context)?;
-    let Some(state) = state else { return Ok(Decision::Unchanged(())) };
+    let Applied { state, unbookable } = apply(&mut edit, checkout, observation, None, context);
+    let Some(state) = state else { return Decision::Unchanged(()) };
     edit.update_checkout(checkout.id, state);
-    let (mut change, _) = edit.finish();
-    if let Some(status) = unbookable {
-        keep_unbookable(&mut change, checkout, observation, status);
-    }
-    Ok(Decision::Change(Box::new(change), ()))
+    finish(edit, checkout, observation, unbookable)
 }
 
-/// Keeps what was seen and can't be booked for the operator, as if a notification had told of it: none did.
-fn keep_unbookable(change: &mut ChangeSet, checkout: &Checkout, observation: &Observation, status: InboxStatus) {
+/// Ends a decision about an answer of Plugipay. Money that can't be booked goes to the inbox, where an operator sees
+/// it, as if a notification had reported it.
+fn finish(
+    edit: Edit<'_>,
+    checkout: &Checkout,
+    observation: &Observation,
+    unbookable: Option<InboxStatus>,
+) -> Decision<()> {
+    let (mut change, _) = edit.finish();
+    let event_id = ProviderEventId::parse(&format!("asked-{}", checkout.id));
+    let Some((status, event_id)) = unbookable.zip(event_id) else { return Decision::Change(Box::new(change), ()) };
     let Observation { session_id, amount, currency, .. } = observation;
-    let Some(event_id) = ProviderEventId::parse(&format!("asked-{}", checkout.id)) else { return };
     change.claims.push(Claim::of(ClaimName::ProviderEvent(event_id.clone())));
     change.writes.push(Write::InsertInbox(InboxRecord {
         account_id: checkout.account_id,
@@ -202,38 +191,38 @@ fn keep_unbookable(change: &mut ChangeSet, checkout: &Checkout, observation: &Ob
         received_at: change.at,
         status,
     }));
+    Decision::Change(Box::new(change), ())
 }
 
-/// A notification that was verified, and has not been stored: stored, with what it causes, once.
+/// Stores a verified notification and applies it, once for each event id.
 ///
-/// `snapshot` is what is known of the session that it names, if it is of a type that we know and readable.
-///
-/// # Errors
-/// None; the type leaves room for them.
+/// `observed` is what it reports, and what is known of the session that it names; `None` if it is of an unknown type or
+/// unreadable.
+#[must_use]
 pub fn notify(
     record: InboxRecord,
     observed: Option<(&Observation, &SessionSnapshot)>,
     context: &mut Context<'_>,
-) -> Result<Decision<InboxStatus>, Rejection> {
+) -> Decision<InboxStatus> {
     let claim = Claim::of(ClaimName::ProviderEvent(record.event_id.clone()));
     let Some((observation, snapshot)) = observed else {
         let mut change = context.change_set(record.account_id);
         let status = record.status;
         change.claims.push(claim);
         change.writes.push(Write::InsertInbox(record));
-        return Ok(Decision::Change(Box::new(change), status));
+        return Decision::Change(Box::new(change), status);
     };
     if let Some(status) = snapshot.event {
-        return Ok(Decision::Unchanged(status));
+        return Decision::Unchanged(status);
     }
     let Some(CheckoutSnapshot { order, checkout }) = &snapshot.checkout else {
-        return Ok(park(record, observation, snapshot, claim, context));
+        return park(record, observation, snapshot, claim, context);
     };
     let mut edit = Edit::begin(order, context);
-    let Applied { state, unbookable } = apply(&mut edit, checkout, observation, Some(&record.event_id), context)?;
+    let Applied { state, unbookable } = apply(&mut edit, checkout, observation, Some(&record.event_id), context);
     let status = unbookable.unwrap_or(InboxStatus::Applied);
     let mut change = match state {
-        // What changes nothing relies on nothing.
+        // It changes nothing, so it needs no guards.
         None => context.change_set(record.account_id),
         Some(state) => {
             edit.update_checkout(checkout.id, state);
@@ -242,9 +231,10 @@ pub fn notify(
     };
     change.claims.push(claim);
     change.writes.push(Write::InsertInbox(InboxRecord { status, ..record }));
-    Ok(Decision::Change(Box::new(change), status))
+    Decision::Change(Box::new(change), status)
 }
 
+/// Stores a notification of an unknown session, to be applied when the session is known.
 fn park(
     record: InboxRecord,
     observation: &Observation,
@@ -267,65 +257,63 @@ fn park(
     Decision::Change(Box::new(change), InboxStatus::Parked)
 }
 
-/// Tries a parked notification again. While its session is not known, nothing changes.
-///
-/// # Errors
-/// None; the type leaves room for them.
+/// Applies a parked notification. While its session is unknown, nothing changes.
+#[must_use]
 pub fn unpark(
     event_id: &ProviderEventId,
     observation: &Observation,
     snapshot: &SessionSnapshot,
     context: &mut Context<'_>,
-) -> Result<Decision<InboxStatus>, Rejection> {
+) -> Decision<InboxStatus> {
     match (&snapshot.checkout, snapshot.event) {
         (Some(CheckoutSnapshot { order, checkout }), Some(InboxStatus::Parked)) => {
             let mut edit = Edit::begin(order, context);
-            let Applied { state, unbookable } = apply(&mut edit, checkout, observation, Some(event_id), context)?;
+            let Applied { state, unbookable } = apply(&mut edit, checkout, observation, Some(event_id), context);
             let status = unbookable.unwrap_or(InboxStatus::Applied);
             edit.update_checkout(checkout.id, state.unwrap_or_else(|| checkout.state.clone()));
             let (mut change, _) = edit.finish();
             change.writes.push(Write::UpdateInbox(event_id.clone(), status));
-            Ok(Decision::Change(Box::new(change), status))
+            Decision::Change(Box::new(change), status)
         }
-        (_, status) => Ok(Decision::Unchanged(status.unwrap_or(InboxStatus::Parked))),
+        (_, status) => Decision::Unchanged(status.unwrap_or(InboxStatus::Parked)),
     }
 }
 
-/// What an observation came to.
+/// The effect of an observation.
 struct Applied {
-    /// The checkout's new state, still to be written; `None` if it changes nothing.
+    /// The checkout's new state, which the caller writes; `None` if nothing changes.
     state: Option<CheckoutState>,
-    /// Why what was paid can't be booked: another currency, or no amount. The operator looks after it.
+    /// Why the money can't be booked: another currency, or no amount. An operator handles it.
     unbookable: Option<InboxStatus>,
 }
 
-/// Moves a checkout as observed. Money that arrived is booked, with the amount that arrived, once for each session; it
-/// confirms its order, or leaves an exception.
+/// Moves a checkout to the observed state. Money that arrived is booked once for each session, with the amount that
+/// arrived. It confirms its order, or opens an exception.
 fn apply(
     edit: &mut Edit<'_>,
     checkout: &Checkout,
     observation: &Observation,
     event_id: Option<&ProviderEventId>,
     context: &mut Context<'_>,
-) -> Result<Applied, Rejection> {
+) -> Applied {
     let before = checkout.state.status;
     let to = before.observe(observation.status);
     if to == before {
-        return Ok(Applied { state: None, unbookable: None });
+        return Applied { state: None, unbookable: None };
     }
     let ended_at = if to.is_live() { None } else { checkout.state.ended_at.or(Some(context.now)) };
     let state = Some(CheckoutState { status: to, ended_at, ..checkout.state.clone() });
     if to != CheckoutStatus::Completed {
-        return Ok(Applied { state, unbookable: None });
+        return Applied { state, unbookable: None };
     }
     if observation.currency != CURRENCY {
-        return Ok(Applied { state, unbookable: Some(InboxStatus::ForeignCurrency) });
+        return Applied { state, unbookable: Some(InboxStatus::ForeignCurrency) };
     }
     let Some(arrived) = Rupiah::new(observation.amount).ok().filter(|amount| !amount.is_zero()) else {
-        return Ok(Applied { state, unbookable: Some(InboxStatus::Unreadable) });
+        return Applied { state, unbookable: Some(InboxStatus::Unreadable) };
     };
-    settle(edit, checkout, &observation.session_id, arrived, event_id, context)?;
-    Ok(Applied { state, unbookable: None })
+    settle(edit, checkout, &observation.session_id, arrived, event_id, context);
+    Applied { state, unbookable: None }
 }
 
 fn settle(
@@ -335,7 +323,7 @@ fn settle(
     arrived: Rupiah,
     event_id: Option<&ProviderEventId>,
     context: &mut Context<'_>,
-) -> Result<(), Rejection> {
+) {
     let OrderSnapshot { account, order, number, payment, .. } = edit.before;
     let fee = checkout.fee_rate.of(arrived);
     let description = format!("Order {number}");
@@ -349,8 +337,8 @@ fn settle(
     edit.audit(context, &actor, Act::Settled { session_id: session_id.clone(), amount: arrived, fee, exception }, None);
     match exception {
         None => {
-            edit.confirm(context, &actor, None)?;
-            edit.end_need_to_pay(context, Some(checkout.id));
+            edit.confirm(context, &actor, None);
+            edit.cancel_checkouts(context, Some(checkout.id));
         }
         Some(kind) => {
             let exception = PaymentException {
@@ -372,7 +360,6 @@ fn settle(
             edit.change.writes.push(Write::InsertException(exception));
         }
     }
-    Ok(())
 }
 
 impl From<&Session> for CheckoutView {

@@ -1,4 +1,4 @@
-//! A change of one order, and of what lies under it, being put together.
+//! Builds a change of one order, its payment and its checkouts.
 
 use super::Context;
 use crate::accounts::actor::Actor;
@@ -9,14 +9,13 @@ use crate::online::checkout::{Checkout, CheckoutState};
 use crate::orders::audit::{Act, AuditRecord};
 use crate::orders::mail::{ConfirmedBy, Mail, PaymentConfirmed};
 use crate::orders::order::OrderState;
-use crate::orders::payment::{PaymentAct, PaymentState};
+use crate::orders::payment::{PaymentState, PaymentStatus};
 use crate::primitives::ids::CheckoutId;
-use crate::primitives::rejection::Rejection;
 use crate::primitives::time::Timestamp;
 use crate::snapshots::OrderSnapshot;
 use crate::webhooks::event::EventData;
 
-/// A change of one order under way: the snapshot as it will be, and the change set that makes it so.
+/// A change of one order: the snapshots before and after it, and the change set so far.
 pub(super) struct Edit<'a> {
     pub(super) before: &'a OrderSnapshot,
     pub(super) after: OrderSnapshot,
@@ -33,46 +32,39 @@ impl<'a> Edit<'a> {
         Self { before, after, change, payment_touched: false }
     }
 
-    /// Makes a checkout under the order.
+    /// Inserts a checkout of the order, and has the janitor poll it.
     pub(super) fn insert_checkout(&mut self, context: &mut Context<'_>, checkout: Checkout) {
         self.errand(context, Errand::Poll(checkout.id), context.now.plus(context.policy.online.poll_first));
         self.change.writes.push(Write::InsertCheckout(checkout));
     }
 
-    /// Writes a checkout's new state.
     pub(super) fn update_checkout(&mut self, id: CheckoutId, state: CheckoutState) {
         self.change.writes.push(Write::UpdateCheckout { id, order_id: self.before.order.id, state });
     }
 
-    /// Has the janitor do something.
     pub(super) fn errand(&mut self, context: &mut Context<'_>, errand: Errand, due_at: Timestamp) {
         self.change.effects.push(Effect::Errand { id: context.ids.errand(), errand, due_at });
     }
 
-    /// Has every live checkout but one called off: there is nothing to pay any more, or no longer that.
-    pub(super) fn end_need_to_pay(&mut self, context: &mut Context<'_>, but: Option<CheckoutId>) {
-        let mut called_off = Vec::new();
+    /// Cancels every checkout except this one, because nothing is due any longer, or another amount.
+    pub(super) fn cancel_checkouts(&mut self, context: &mut Context<'_>, except: Option<CheckoutId>) {
+        let mut canceled = Vec::new();
         for Checkout { id, state, .. } in &mut self.after.checkouts {
-            if !state.unneeded && Some(*id) != but {
+            if !state.unneeded && Some(*id) != except {
                 state.unneeded = true;
-                called_off.push((*id, state.clone()));
+                canceled.push((*id, state.clone()));
             }
         }
-        for (id, state) in called_off {
+        for (id, state) in canceled {
             self.update_checkout(id, state);
             self.errand(context, Errand::Cancel(id), context.now);
         }
     }
 
-    /// Confirms the payment for good, with one mail and one event. The claim on the confirmation is the last guard of
-    /// "at most once", beside the guard on the order's row.
-    pub(super) fn confirm(
-        &mut self,
-        context: &mut Context<'_>,
-        actor: &Actor,
-        note: Option<&str>,
-    ) -> Result<(), Rejection> {
-        self.go(context, actor, PaymentAct::Confirm, note)?;
+    /// Confirms the payment, with one mail and one event. The caller has checked that the payment is not confirmed yet.
+    /// The claim of the confirmation and the guard on the order's row each ensure that this happens at most once.
+    pub(super) fn confirm(&mut self, context: &mut Context<'_>, actor: &Actor, note: Option<&str>) {
+        self.move_payment(context, actor, PaymentStatus::PaymentConfirmed, note);
         let snapshot = self.before;
         self.change.claims.push(Claim::of(ClaimName::Confirmation(snapshot.payment.id)));
         let order = &snapshot.order;
@@ -104,7 +96,6 @@ impl<'a> Edit<'a> {
             quoted_price_idr: order.state.quoted_price,
         };
         self.emit(context, &confirmed);
-        Ok(())
     }
 
     pub(super) fn payment(&mut self) -> &mut PaymentState {
@@ -112,7 +103,7 @@ impl<'a> Edit<'a> {
         &mut self.after.payment.state
     }
 
-    /// Records what was done. What is recorded is a change of the order that its readers see; a checkout alone is not.
+    /// Records what was done, and sets the order's `updated_at`. A change of a checkout alone is not recorded.
     pub(super) fn audit(&mut self, context: &mut Context<'_>, actor: &Actor, act: Act, note: Option<&str>) {
         self.after.order.state.updated_at = context.now;
         self.change.writes.push(Write::AppendAudit(AuditRecord {
@@ -127,7 +118,7 @@ impl<'a> Edit<'a> {
         }));
     }
 
-    /// Emits an event to the subscriptions in the snapshot, witnessed by the settings epoch.
+    /// Emits an event to the subscriptions in the snapshot, and guards the settings epoch.
     pub(super) fn emit(&mut self, context: &mut Context<'_>, data: &EventData) {
         let account = &self.before.account;
         let witness = Guard::Settings(account.state.version);
@@ -139,28 +130,26 @@ impl<'a> Edit<'a> {
         self.change.effects.extend(deliveries);
     }
 
-    /// Moves the payment along its track, and the order's summary of it with it.
-    pub(super) fn go(
+    /// Moves the payment to this status, which its track allows, and updates the status on its order.
+    pub(super) fn move_payment(
         &mut self,
         context: &mut Context<'_>,
         actor: &Actor,
-        act: PaymentAct,
+        to: PaymentStatus,
         note: Option<&str>,
-    ) -> Result<(), Rejection> {
+    ) {
         let from = self.before.payment.state.status;
-        let to = from.apply(act)?;
         self.payment().status = to;
         self.after.order.state.payment_status = to;
         let proof_sha256 = self.before.payment.state.receipt.as_ref().map(|receipt| receipt.sha256);
         self.audit(context, actor, Act::Payment { from, to, proof_sha256 }, note);
-        Ok(())
     }
 
     pub(super) fn finish(self) -> (ChangeSet, OrderSnapshot) {
         let Self { before, after, mut change, payment_touched } = self;
         let id = before.order.id;
         let (state, access_token) = (after.order.state.clone(), &after.order.access_token);
-        // One write of one row: another token comes with no other change.
+        // A change set writes a row once. A new token never comes with another change of the order.
         change.writes.push(if *access_token == before.order.access_token {
             Write::UpdateOrder { id, was: before.order.state.status, state }
         } else {

@@ -1,8 +1,7 @@
-//! Decisions about effects: sending one again by hand, which did not get through or has to go out once more; or wanting no more
-//! of one that was given up.
+//! Decisions about effects: retrying one manually, or discarding one that was given up.
 //!
-//! They continue the count of attempts. If the schedule is used up, the attempt by hand is the only one: an effect whose
-//! attempt fails then is given up again at once.
+//! A manual retry continues the count of attempts. If the schedule is used up and the attempt fails, the effect is
+//! given up again immediately.
 
 use super::{Context, Decision};
 use crate::accounts::actor::Actor;
@@ -14,8 +13,8 @@ use crate::primitives::text;
 use crate::snapshots::AccountSnapshot;
 use crate::views::DeliveryView;
 
-/// The change that queues an effect again. A delivery needs a subscription that is active, which the settings epoch
-/// witnesses: nothing is queued after the subscription was paused that was decided before.
+/// Queues an effect again. A delivery needs an active subscription. A guard on the settings epoch ensures that the
+/// subscription is not paused between the decision and the commit.
 fn requeue(
     snapshot: &AccountSnapshot,
     id: EffectId,
@@ -37,7 +36,7 @@ fn requeue(
     Ok(change)
 }
 
-/// Sends a delivery again, whether it was given up or got through.
+/// Sends a delivery again, whether it succeeded or was given up.
 ///
 /// # Errors
 /// In this order: [`Rejection::IdempotencyKeyInUse`], [`Rejection::AlreadyQueued`], [`Rejection::EndpointDisabled`].
@@ -59,8 +58,8 @@ pub fn retry_delivery(
     context.conclude(change, DeliveryView::from(&queued))
 }
 
-/// Tries an effect again that was given up: an operator's, of whatever kind it is. What got through stays as it is, for a
-/// second mail would be one too many.
+/// Retries an effect of any kind that was given up; for operators. It refuses one that succeeded, because a buyer must
+/// not receive a mail twice.
 ///
 /// # Errors
 /// In this order: [`Rejection::NotFound`] for one that succeeded, [`Rejection::AlreadyQueued`],
@@ -77,12 +76,12 @@ pub fn retry_effect(
     Ok(Decision::Change(Box::new(change), queued))
 }
 
-/// Takes an effect that was given up off the operator's list, and puts on record who wants no more of it, and why. It can still
-/// be tried again, which undoes that.
+/// Takes an effect that was given up off the operators' list, and records who discarded it and why. A retry undoes
+/// this.
 ///
 /// # Errors
-/// In this order: [`Rejection::Invalid`] for a reason that says nothing or is too long; [`Rejection::NotFound`] for one that
-/// succeeded or is discarded already, [`Rejection::AlreadyQueued`].
+/// In this order: [`Rejection::Invalid`] for a reason that is blank or too long; [`Rejection::NotFound`] for one that
+/// succeeded or is already discarded, [`Rejection::AlreadyQueued`].
 pub fn discard_effect(
     effect: &EffectRecord,
     reason: &str,

@@ -1,4 +1,4 @@
-//! Decisions about exceptions: resolving one with a note, and the adjustment that settled it.
+//! The decision about exceptions: resolving one with a note, and with the adjustment that settled it.
 
 use super::{Context, Decision};
 use crate::accounts::actor::Actor;
@@ -11,11 +11,11 @@ use crate::primitives::text;
 use crate::snapshots::ExceptionSnapshot;
 use crate::views::ExceptionView;
 
-/// Resolves an exception; it stays on record, and on its payment's audit trail.
+/// Resolves an exception. It stays on record, and its payment's audit trail shows the resolution.
 ///
 /// # Errors
-/// [`Rejection::Invalid`] for the note, [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`] if it was
-/// resolved before.
+/// [`Rejection::Invalid`] for the note, [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`] if it
+/// was resolved before.
 pub fn resolve_exception(
     snapshot: &ExceptionSnapshot,
     note: Option<&str>,

@@ -1,23 +1,23 @@
-//! The decisions: pure functions from what is known and what is asked to a change set or a rejection.
+//! The decisions: pure functions that turn a snapshot and a command into a change set or a rejection.
 //!
-//! Every decision has the same shape: a snapshot that a storage read at once, the command, and a [`Context`] with the
-//! time and the ids. None of them waits, none names a port, and the same arguments always decide the same.
+//! Every decision takes a snapshot that a storage read consistently, the command, and a [`Context`] with the time and
+//! ids. None of them waits or names a port, and equal arguments give equal decisions.
 //!
-//! | file | needs loaded | decides |
+//! | file | needs this of [`snapshots`](crate::snapshots) | decides |
 //! |---|---|---|
-//! | `orders` | an [`OrderSnapshot`](crate::snapshots::OrderSnapshot) or [`ShopSnapshot`](crate::snapshots::ShopSnapshot) | place, claim, receipt, confirm, quote, work track, another token |
-//! | `storefront` | an [`AccountSnapshot`](crate::snapshots::AccountSnapshot) | the profile and where to pay |
-//! | `catalog` | an account or [`ServiceSnapshot`](crate::snapshots::ServiceSnapshot) | services |
-//! | `checkouts` | an order snapshot, a [`CheckoutSnapshot`](crate::snapshots::CheckoutSnapshot) or a [`SessionSnapshot`](crate::snapshots::SessionSnapshot) | begin, mint, observe, settle, notifications |
-//! | `exceptions` | an [`ExceptionSnapshot`](crate::snapshots::ExceptionSnapshot), the adjustment that is named | resolving one |
+//! | `orders` | an order or a shop snapshot | place, claim, receipt, confirm, quote, work track, a new token |
+//! | `storefront` | an account snapshot | the profile and the payment instructions |
+//! | `catalog` | an account or a service snapshot | services |
+//! | `checkouts` | an order, a checkout or a session snapshot | begin, mint, observe, settle, notifications |
+//! | `exceptions` | an exception snapshot, the adjustment that settled it | resolving one |
 //! | `modules` | an account snapshot | the modules' switches, provisioning |
-//! | `payouts` | a [`FundsSnapshot`](crate::snapshots::FundsSnapshot) or [`PayoutSnapshot`](crate::snapshots::PayoutSnapshot) | payouts, where they go, adjustments |
+//! | `payouts` | a funds or a payout snapshot | payouts, the default bank account, adjustments |
 //! | `account` | an account snapshot | opening, tier, API keys, operators' keys |
 //! | `subscriptions` | an account snapshot | webhook subscriptions |
-//! | `secrets` | [`SubscriptionSecrets`](crate::snapshots::SubscriptionSecrets), a [`Provisioning`](crate::online::provisioning::Provisioning) | secrets at rest, sealed anew |
-//! | `effects` | an account snapshot, the delivery or effect that is named | sending one again by hand |
+//! | `secrets` | a subscription's secrets, or the provisioning | sealing secrets at rest again |
+//! | `effects` | an account snapshot, the delivery or effect | manual retries, discarding |
 //!
-//! What the decisions leave out: they check no credentials (the service does, before it reads), and they send nothing.
+//! Decisions check no credentials (the service does, before it reads), and they send nothing.
 
 use crate::changes::change::{ChangeSet, Claim, ClaimName};
 use crate::changes::idempotency::{self, IdempotentRequest, Kept, Outcome};
@@ -58,32 +58,32 @@ pub use subscriptions::{
     create_subscription, delete_subscription, rotate_secret, switch_off_subscription, update_subscription,
 };
 
-/// What a decision is given besides the snapshot and the command.
+/// What a decision needs besides the snapshot and the command.
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// The time.
+    /// The host's time.
     pub now: Timestamp,
     /// As many ids as it needs.
     pub ids: IdSequence,
     /// The host's figures.
     pub policy: &'a Policy,
-    /// The caller's idempotency key, if it sent one.
+    /// `None` if the caller sent no idempotency key.
     pub request: Option<IdempotentRequest>,
 }
 
-/// What was decided, with the outcome that the caller sees once it is committed.
+/// What was decided, and the outcome that the caller sees after the commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision<T> {
-    /// Commit this.
+    /// A change set to commit.
     Change(Box<ChangeSet>, T),
-    /// Nothing is to be done.
+    /// Nothing has to change.
     Unchanged(T),
-    /// It was done before, under the same idempotency key.
+    /// The outcome of the first request with the same idempotency key.
     Replayed(T),
 }
 
 impl<T> Decision<T> {
-    /// The same with another outcome.
+    /// Converts the outcome.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Decision<U> {
         match self {
             Self::Change(change, value) => Decision::Change(change, f(value)),
@@ -98,16 +98,16 @@ impl Context<'_> {
         ChangeSet::new(self.ids.change_set(), account_id, self.now)
     }
 
-    /// The outcome of the same request, if it was answered before.
+    /// The outcome of the first request with the same key, if there was one.
     fn replay<T: Outcome>(&self, kept: Option<&Kept>) -> Result<Option<Decision<T>>, Rejection> {
         Ok(idempotency::replay(self.request.as_ref(), kept)?.map(Decision::Replayed))
     }
 
-    /// Ends a decision: the outcome is kept beside the idempotency key, if there is one.
+    /// Ends a decision: a claim of the idempotency key, if there is one, keeps the outcome.
     fn conclude<T: Outcome>(&self, mut change: ChangeSet, outcome: T) -> Result<Decision<T>, Rejection> {
         if let Some(request) = &self.request {
             let until = self.now.plus(self.policy.commits.idempotency_kept);
-            // First: of several names that are taken, this one has the answer.
+            // First, because if several names are taken, this one's holder has the answer.
             let kept = Some(idempotency::keep(request, &outcome, until)?);
             change.claims.insert(0, Claim { name: ClaimName::Idempotency(request.scope), kept });
         }

@@ -1,4 +1,4 @@
-//! Decisions about modules: their switches, and the provisioning that the first "on" needs.
+//! Decisions about modules: their switches, and the provisioning before the payment module is first switched on.
 
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ use crate::primitives::version::Version;
 use crate::snapshots::AccountSnapshot;
 use crate::views::ModulesView;
 
-/// Which modules are to be on or off. What is left out stays.
+/// Which modules to switch on or off; `None` leaves a module as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub struct ModuleSwitches {
     /// Online payment.
@@ -26,17 +26,17 @@ pub struct ModuleSwitches {
     pub marketing: Option<bool>,
 }
 
-/// What a press of a module's switch comes to.
+/// What to do when a seller switches modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Switched {
-    /// It is done.
+    /// The switches are set like this.
     Done(ModulesView),
-    /// The merchant is to be provisioned first.
+    /// Provision the merchant first, then decide again.
     Provision,
 }
 
-/// Switches modules. Off only flips the flag; on needs a tier with modules, an installation that has the module, and for
-/// payment a merchant with an endpoint.
+/// Switches modules. "Off" only clears the flag. "On" needs a tier with modules, an installation that has the module,
+/// and for payment a merchant with an endpoint.
 ///
 /// # Errors
 /// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], [`Rejection::UpgradeRequired`], then
@@ -82,7 +82,7 @@ pub fn switch_modules(
     Ok(context.conclude(change, view)?.map(Switched::Done))
 }
 
-/// The merchant of an account, once known.
+/// The account's merchant at Plugipay; `None` before it is provisioned.
 #[must_use]
 pub fn merchant(account: &Account) -> Option<MerchantId> {
     account.state.plugipay_account_id.as_deref().and_then(MerchantId::parse)
@@ -93,76 +93,63 @@ fn is_provisioned(snapshot: &AccountSnapshot) -> bool {
     merchant(&snapshot.account).is_some() && endpoint.is_some()
 }
 
-/// Records the workspace that Plugipay made, or had.
-///
-/// # Errors
-/// None; the type leaves room for them.
-pub fn record_workspace(
-    snapshot: &AccountSnapshot,
-    merchant: &MerchantId,
-    context: &mut Context<'_>,
-) -> Result<Decision<()>, Rejection> {
+/// Records the workspace that Plugipay created, or already had.
+#[must_use]
+pub fn record_workspace(snapshot: &AccountSnapshot, merchant: &MerchantId, context: &mut Context<'_>) -> Decision<()> {
     let account = &snapshot.account;
     if account.state.plugipay_account_id.is_some() {
-        return Ok(Decision::Unchanged(()));
+        return Decision::Unchanged(());
     }
     let (mut change, mut state) = settings_change(account, context);
     state.plugipay_account_id = Some(merchant.as_str().to_owned());
     change.claims.push(Claim::of(ClaimName::Merchant(merchant.clone())));
     change.writes.push(Write::UpdateAccount(state));
-    Ok(Decision::Change(Box::new(change), ()))
+    Decision::Change(Box::new(change), ())
 }
 
-/// What the registration of an endpoint is to do next.
+/// The next step of registering an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
     /// There is an endpoint.
     Done,
-    /// Somebody else's registration is under way: wait for it.
+    /// Wait for another caller's registration.
     Wait,
-    /// Make the call under this attempt's key. If an earlier one's answer was lost, its endpoint is deleted first: every
-    /// one of ours that is not `keep`.
+    /// Register an endpoint with this attempt's key.
     Register {
-        /// This attempt.
+        /// The key of the call.
         attempt: ChangeSetId,
-        /// An earlier attempt's answer was lost.
+        /// Whether an earlier attempt's answer was lost. Then first delete every endpoint of ours except `keep`.
         orphans: bool,
-        /// The endpoint that is registered until now, if one is to be replaced.
+        /// The endpoint that this one replaces; `None` if there is none.
         keep: Option<EndpointId>,
     },
 }
 
-/// What is to be registered.
+/// What to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// An endpoint, if there is none.
     Any,
-    /// Another one than this, with a new secret.
+    /// An endpoint with a new secret, in place of this one.
     Another(Option<EndpointId>),
 }
 
-fn put(
-    snapshot: &AccountSnapshot,
-    state: ProvisioningState,
-    context: &mut Context<'_>,
-) -> crate::changes::change::ChangeSet {
+fn put<T>(snapshot: &AccountSnapshot, state: ProvisioningState, outcome: T, context: &mut Context<'_>) -> Decision<T> {
     let account_id = snapshot.account.id;
     let version = snapshot.provisioning.as_ref().map_or(Version::ABSENT, |provisioning| provisioning.version);
     let mut change = context.change_set(account_id);
     change.guards.push(Guard::Exact { row: Row::Provisioning, version });
     change.writes.push(Write::PutProvisioning(Provisioning { account_id, version: version.next(), state }));
-    change
+    Decision::Change(Box::new(change), outcome)
 }
 
-/// Begins the registration of an endpoint: the attempt is written down before the call is made.
-///
-/// # Errors
-/// None; the type leaves room for them.
+/// Begins to register an endpoint. The attempt is committed before the call.
+#[must_use]
 pub fn begin_registration(
     snapshot: &AccountSnapshot,
     wanted: &Wanted,
     context: &mut Context<'_>,
-) -> Result<Decision<Registration>, Rejection> {
+) -> Decision<Registration> {
     let known = snapshot.provisioning.as_ref();
     let mut state = known.map(|provisioning| provisioning.state.clone()).unwrap_or_default();
     let satisfied = match wanted {
@@ -170,64 +157,58 @@ pub fn begin_registration(
         Wanted::Another(than) => state.endpoint.as_ref().is_some_and(|endpoint| Some(&endpoint.id) != than.as_ref()),
     };
     if satisfied {
-        return Ok(Decision::Unchanged(Registration::Done));
+        return Decision::Unchanged(Registration::Done);
     }
     let patience = context.policy.online.endpoint_patience;
     if state.attempt.as_ref().is_some_and(|attempt| !attempt.lost && context.now.apart(attempt.begun_at) < patience) {
-        return Ok(Decision::Unchanged(Registration::Wait));
+        return Decision::Unchanged(Registration::Wait);
     }
     let orphans = state.attempt.is_some();
     let attempt = context.ids.change_set();
     state.attempt = Some(EndpointAttempt { id: attempt, begun_at: context.now, lost: false });
     let keep = state.endpoint.as_ref().map(|endpoint| endpoint.id.clone());
-    let change = put(snapshot, state, context);
-    Ok(Decision::Change(Box::new(change), Registration::Register { attempt, orphans, keep }))
+    put(snapshot, state, Registration::Register { attempt, orphans, keep }, context)
 }
 
-/// Ends an attempt with the endpoint that was answered; the secret of the one before stays accepted for a while.
+/// Ends an attempt with the endpoint that Plugipay answered. The previous endpoint's secret stays accepted for a while.
 ///
-/// Answers whether the attempt was still the present one. If it was not, its endpoint is an orphan.
-///
-/// # Errors
-/// None; the type leaves room for them.
+/// Returns `false` if another attempt has replaced this one. Its endpoint is then an orphan.
+#[must_use]
 pub fn record_endpoint(
     snapshot: &AccountSnapshot,
     attempt: ChangeSetId,
     id: &EndpointId,
     secret: &SealedSecret,
     context: &mut Context<'_>,
-) -> Result<Decision<bool>, Rejection> {
+) -> Decision<bool> {
     let Some(mut state) = present(snapshot, attempt) else {
-        return Ok(Decision::Unchanged(false));
+        return Decision::Unchanged(false);
     };
     if let Some(replaced) = state.endpoint.replace(Endpoint { id: id.clone(), secret: secret.clone() }) {
         let until = context.now.plus(context.policy.online.endpoint_secret_kept);
         state.previous = Some(Previous { secret: replaced.secret, until });
     }
     state.attempt = None;
-    let change = put(snapshot, state, context);
-    Ok(Decision::Change(Box::new(change), true))
+    put(snapshot, state, true, context)
 }
 
-/// Ends an attempt without an endpoint. If nothing was made there, it is as if it had not begun; otherwise the next one
-/// looks for what was.
-///
-/// # Errors
-/// None; the type leaves room for them.
+/// Ends an attempt without an endpoint. `lost` says that Plugipay may have created one; then the next attempt looks for
+/// it and deletes it.
+#[must_use]
 pub fn give_up_registration(
     snapshot: &AccountSnapshot,
     attempt: ChangeSetId,
     lost: bool,
     context: &mut Context<'_>,
-) -> Result<Decision<()>, Rejection> {
+) -> Decision<()> {
     let Some(mut state) = present(snapshot, attempt) else {
-        return Ok(Decision::Unchanged(()));
+        return Decision::Unchanged(());
     };
     state.attempt = state.attempt.filter(|_| lost).map(|attempt| EndpointAttempt { lost, ..attempt });
-    let change = put(snapshot, state, context);
-    Ok(Decision::Change(Box::new(change), ()))
+    put(snapshot, state, (), context)
 }
 
+/// The provisioning, if this attempt is still the latest.
 fn present(snapshot: &AccountSnapshot, attempt: ChangeSetId) -> Option<ProvisioningState> {
     let state = &snapshot.provisioning.as_ref()?.state;
     state.attempt.as_ref().is_some_and(|present| present.id == attempt).then(|| state.clone())

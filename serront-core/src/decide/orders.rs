@@ -1,4 +1,4 @@
-//! Decisions about an order: placing it, and everything that its buyer and its seller can do with it.
+//! Decisions about an order: placing it, and what its buyer and its seller can do with it.
 
 use serde::Deserialize;
 
@@ -23,25 +23,25 @@ use crate::snapshots::{OrderSnapshot, ShopSnapshot};
 use crate::views::{BuyerOrder, KeptPlacedOrder, PlacedOrder, SellerOrder};
 use crate::webhooks::event::EventData;
 
-/// A buyer's order with what the service drew for it.
+/// A buyer's order, not yet validated.
 #[derive(Debug, Clone)]
 pub struct PlaceOrder<'a> {
     /// What the buyer typed.
     pub input: &'a OrderInput,
     /// The language of the buyer's mails.
     pub language: Language,
-    /// The buyer's credential from now on.
+    /// A freshly drawn token, the buyer's credential for this order.
     pub access_token: AccessToken,
 }
 
-/// Places an order. The storage gives it its number; until then the event and the outcome hold a marked place.
+/// Places an order. The storage assigns its number; until then the event and the outcome have a marked place for it.
 ///
-/// Guards on the service's row (its price, and that it is not deleted meanwhile) and witnesses the settings epoch.
+/// Guards the service's row, which has the price and must not be deleted before the commit, and the settings epoch.
 ///
 /// # Errors
 /// [`Rejection::NotFound`] if the storefront is not published or has no such active service, then
-/// [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`]. A request that was answered before is answered again
-/// whatever has become of the service since.
+/// [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`]. A repeated request gets its first answer even if
+/// the service has changed or was deleted.
 pub fn place_order(
     snapshot: &ShopSnapshot,
     command: &PlaceOrder<'_>,
@@ -136,16 +136,18 @@ pub fn claim_payment(
     context: &mut Context<'_>,
 ) -> Result<Decision<BuyerOrder>, Rejection> {
     let from = snapshot.payment.state.status;
-    if from.apply(PaymentAct::Claim)? == from {
+    let to = from.apply(PaymentAct::Claim)?;
+    if to == from {
         return Ok(Decision::Unchanged(snapshot.into()));
     }
     let mut edit = Edit::begin(snapshot, context);
-    edit.go(context, actor, PaymentAct::Claim, None)?;
+    edit.move_payment(context, actor, to, None);
     let (change, after) = edit.finish();
     Ok(Decision::Change(Box::new(change), (&after).into()))
 }
 
-/// The buyer's receipt, stored under `upload_id` already; it replaces an earlier one, whose bytes are then removed.
+/// Attaches the buyer's receipt, whose bytes are already stored under `upload_id`. It replaces an earlier receipt,
+/// whose bytes are then removed.
 ///
 /// # Errors
 /// [`Rejection::InvalidTransition`] once the payment is confirmed.
@@ -170,9 +172,7 @@ pub fn attach_receipt(
     Ok(Decision::Change(Box::new(change), after.payment.id))
 }
 
-/// The seller has seen the money: the payment is confirmed for good, and one mail and one event go out.
-///
-/// The claim on the payment's confirmation is the last guard of "at most once", beside the guard on the order's row.
+/// The seller confirms that the money arrived. The commit sends the buyer one mail and the subscriptions one event.
 ///
 /// # Errors
 /// [`Rejection::Invalid`] for the note, [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`] once
@@ -187,9 +187,10 @@ pub fn confirm_payment(
     if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
         return Ok(replayed);
     }
+    snapshot.payment.state.status.apply(PaymentAct::Confirm)?;
     let mut edit = Edit::begin(snapshot, context);
-    edit.confirm(context, actor, note.as_deref())?;
-    edit.end_need_to_pay(context, None);
+    edit.confirm(context, actor, note.as_deref());
+    edit.cancel_checkouts(context, None);
     let (change, after) = edit.finish();
     context.conclude(change, (&after).into())
 }
@@ -198,17 +199,17 @@ pub fn confirm_payment(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderPatch {
-    /// The next state of the work track.
+    /// The next state of the work track; `None` leaves it.
     #[serde(default)]
     pub status: Option<WorkStatus>,
-    /// A new quote, in rupiah; 0 takes it back.
+    /// A new quote in whole rupiah; 0 withdraws the quote, `None` leaves it.
     #[serde(default)]
     pub quoted_price_idr: Option<i64>,
 }
 
-/// Moves the work track, sets the quote, or both; if one of them is refused, neither happens.
+/// Moves the work track, sets the quote, or both. If one of them is refused, nothing changes.
 ///
-/// The two tracks do not gate each other: a quote is possible in every work status, until the payment is confirmed.
+/// The two are independent: a quote is possible in every work status until the payment is confirmed.
 ///
 /// # Errors
 /// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::InvalidTransition`].
@@ -233,7 +234,7 @@ pub fn patch_order(
         edit.payment().amount_due = to;
         edit.audit(context, actor, Act::Quote { from, to }, None);
         if to != from {
-            edit.end_need_to_pay(context, None);
+            edit.cancel_checkouts(context, None);
         }
     }
     if let Some(to) = patch.status {
@@ -243,17 +244,17 @@ pub fn patch_order(
         let (order_id, number) = (snapshot.order.id, snapshot.number);
         edit.emit(context, &EventData::OrderStatusChanged { order_id, number, from, to });
         if to.is_closed() {
-            edit.end_need_to_pay(context, None);
+            edit.cancel_checkouts(context, None);
         }
     }
     let (change, after) = edit.finish();
     context.conclude(change, (&after).into())
 }
 
-/// The seller gives the order another access token, in whatever state it is: the one until now opens nothing from then on.
+/// Gives the order a new access token, in every state of the order. The previous token stops working with the commit.
 ///
-/// The need to pay has not ended by it, so a session that was minted stays open, and what is paid through it confirms the order;
-/// its buyer comes back to an address that is gone, where the page says so.
+/// An open checkout stays open, and a payment through it confirms the order. Its buyer returns to the order page of the
+/// previous token, which says that the address has changed.
 ///
 /// # Errors
 /// [`Rejection::IdempotencyKeyInUse`].

@@ -1,7 +1,8 @@
-//! Decisions about the seller's money on its way out: payouts, the account that they go to, and operators' adjustments.
+//! Decisions about payouts, the bank account that they go to by default, and operators' adjustments.
 //!
-//! Every one that takes from what is available writes the account's funds, under an exact guard on their version, so two of
-//! them never spend the same rupiah. Settlements write nothing there, so a storm of them starves none of these.
+//! Every decision that reduces what is available writes the account's funds, under an exact guard on their version. So
+//! two of them never spend the same rupiah. Settlements do not write that row, so many settlements never delay a
+//! payout.
 
 use serde::Deserialize;
 
@@ -24,7 +25,7 @@ use crate::primitives::version::Version;
 use crate::snapshots::{FundsSnapshot, PayoutSnapshot};
 use crate::views::{BankAccountView, PayoutView};
 
-/// Writes the account's funds: the row that all its debits meet on.
+/// Writes the account's funds, the row on which concurrent debits conflict.
 fn debit(change: &mut ChangeSet, funds: &Funds, in_flight: Rupiah) {
     change.guards.push(Guard::Exact { row: Row::Funds, version: funds.version });
     change.writes.push(Write::PutFunds(funds.with(in_flight)));
@@ -50,7 +51,7 @@ fn record(
     }));
 }
 
-/// Where a payout goes: as given, or the default account, which then may not change before the commit.
+/// Where a payout goes: the given account, or the default one, which must not change before the commit.
 fn destination(
     change: &mut ChangeSet,
     given: Option<BankDetails>,
@@ -65,18 +66,17 @@ fn destination(
     Ok(bank)
 }
 
-/// On whose behalf a payout is asked for.
+/// Who requests a payout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
-    /// The seller's: the payment module has to be on.
+    /// The seller, while the payment module is on.
     Seller,
-    /// An operator's, in every state of the module.
+    /// An operator, whether the module is on or off.
     Operator,
 }
 
-/// The seller's side of the money is there while the module is on: witnessed, so that nothing is committed after it was
-/// switched off that was decided before.
-fn witness_module(account: &Account, change: &mut ChangeSet) -> Result<(), Rejection> {
+/// Requires the payment module to be on, until the commit is done.
+fn require_module(account: &Account, change: &mut ChangeSet) -> Result<(), Rejection> {
     if !account.state.modules.payment {
         return Err(Rejection::PaymentModuleDisabled);
     }
@@ -84,7 +84,7 @@ fn witness_module(account: &Account, change: &mut ChangeSet) -> Result<(), Rejec
     Ok(())
 }
 
-/// Asks for a payout.
+/// Requests a payout.
 ///
 /// # Errors
 /// In this order: [`Rejection::PaymentModuleDisabled`] for a seller, [`Rejection::Invalid`],
@@ -99,14 +99,14 @@ pub fn request_payout(
     let account_id = account.id;
     let mut change = context.change_set(account_id);
     if requester == Requester::Seller {
-        witness_module(account, &mut change)?;
+        require_module(account, &mut change)?;
     }
     let PayoutRequest { amount, bank, note } = input.validate()?;
     if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
         return Ok(replayed);
     }
     let bank = destination(&mut change, bank, bank_account.as_ref())?;
-    // Sums too large to be told are nothing that can be drawn on.
+    // If the sums overflow, nothing is available.
     let balance = Balance::of(totals, funds).unwrap_or(Balance { ledger: 0, in_flight: funds.in_flight });
     let insufficient = Rejection::InsufficientBalance { available: balance.available() };
     let in_flight = funds.in_flight.checked_add(amount).filter(|_| balance.covers(amount)).ok_or(insufficient)?;
@@ -134,26 +134,18 @@ pub fn request_payout(
     context.conclude(change, PayoutView::from(&payout))
 }
 
-/// A step of a payout, with what comes with it.
+/// A step of a payout and its text, which has up to 2,000 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each text is described at its variant")]
 pub enum PayoutStep {
-    /// The seller takes it back.
+    /// The seller cancels it.
     Cancel,
-    /// An operator begins to transfer it.
-    MarkInTransit {
-        /// The transfer's reference at the bank, up to 2,000 characters.
-        reference: Option<String>,
-    },
-    /// An operator has transferred it.
-    MarkPaid {
-        /// The transfer's reference at the bank; left out, the one given before stays.
-        reference: Option<String>,
-    },
-    /// An operator could not transfer it.
-    MarkFailed {
-        /// Why, up to 2,000 characters. Required.
-        failure_reason: Option<String>,
-    },
+    /// An operator begins to transfer it, with the transfer's reference at the bank.
+    MarkInTransit { reference: Option<String> },
+    /// An operator has transferred it, with the transfer's reference at the bank; `None` keeps the earlier one.
+    MarkPaid { reference: Option<String> },
+    /// An operator could not transfer it. The reason is required.
+    MarkFailed { failure_reason: Option<String> },
 }
 
 impl PayoutStep {
@@ -166,7 +158,7 @@ impl PayoutStep {
         }
     }
 
-    /// The text that comes with it, validated.
+    /// Validates the step's text.
     ///
     /// # Errors
     /// [`Invalid`] naming `reference` or `failureReason`.
@@ -183,12 +175,12 @@ impl PayoutStep {
     }
 }
 
-/// Moves a payout along its table. What is paid is posted; what is cancelled or failed is available again. Cancelling is the
-/// seller's; the other steps are operators', in every state of the module.
+/// Moves a payout to its next state. A paid payout is posted to the ledger; a cancelled or failed one is available
+/// again. Sellers cancel while the module is on; operators take the other steps whether it is on or off.
 ///
 /// # Errors
-/// In this order: [`Rejection::PaymentModuleDisabled`] where it is cancelled; [`Rejection::Invalid`] for the text that comes with it, [`Rejection::IdempotencyKeyInUse`],
-/// [`Rejection::InvalidTransition`].
+/// In this order: [`Rejection::PaymentModuleDisabled`] for [`PayoutStep::Cancel`]; [`Rejection::Invalid`] for the text,
+/// [`Rejection::IdempotencyKeyInUse`], [`Rejection::InvalidTransition`].
 pub fn move_payout(
     snapshot: &PayoutSnapshot,
     step: &PayoutStep,
@@ -198,7 +190,7 @@ pub fn move_payout(
     let PayoutSnapshot { account, payout, funds, .. } = snapshot;
     let mut change = context.change_set(payout.account_id);
     if *step == PayoutStep::Cancel {
-        witness_module(account, &mut change)?;
+        require_module(account, &mut change)?;
     }
     let text = step.text()?;
     if let Some(replayed) = context.replay(snapshot.kept.as_ref())? {
@@ -214,7 +206,7 @@ pub fn move_payout(
     };
     change.guards.push(Guard::Exact { row: Row::Payout(payout.id), version: payout.state.version });
     if !to.is_in_flight() {
-        // In flight is the sum of these very payouts: it holds at least this one.
+        // The amount in flight is the sum of these payouts, so it includes this one.
         debit(&mut change, funds, funds.in_flight.checked_sub(payout.amount).unwrap_or(Rupiah::ZERO));
     }
     match to {
@@ -244,7 +236,8 @@ pub fn move_payout(
 /// Changes the account that payouts go to by default.
 ///
 /// # Errors
-/// [`Rejection::PaymentModuleDisabled`], then [`Rejection::Invalid`] naming the field, then [`Rejection::IdempotencyKeyInUse`].
+/// [`Rejection::PaymentModuleDisabled`], then [`Rejection::Invalid`] naming the field, then
+/// [`Rejection::IdempotencyKeyInUse`].
 pub fn patch_bank_account(
     snapshot: &FundsSnapshot,
     input: &BankAccountInput,
@@ -252,7 +245,7 @@ pub fn patch_bank_account(
 ) -> Result<Decision<BankAccountView>, Rejection> {
     let FundsSnapshot { account, funds: Funds { account_id, .. }, bank_account, .. } = snapshot;
     let mut change = context.change_set(*account_id);
-    witness_module(account, &mut change)?;
+    require_module(account, &mut change)?;
     let none = DefaultDetails::default();
     let before = bank_account.as_ref().map_or(&none, |account| &account.details);
     let details = input.validate(before)?;
@@ -274,19 +267,19 @@ pub fn patch_bank_account(
 /// An adjustment, not yet validated.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AdjustmentInput {
-    /// Whole rupiah: above zero to the seller, below zero from the seller.
+    /// In whole rupiah: positive credits the seller, negative debits the seller.
     pub amount: i64,
-    /// Why, 1–2,000 characters. The seller sees it.
+    /// 1–2,000 characters. The seller sees it.
     pub reason: String,
-    /// What it is about in the operator's books, 1–100 characters: no two adjustments of an account have the same. It is
-    /// kept as it is [compared], so a reference that only looks the same is the same.
+    /// The entry in the operator's books, 1–100 characters, unique in the account. It is kept in its [compared] form,
+    /// so references that look the same are the same.
     pub reference: String,
 }
 
-/// Corrects a seller's balance. The same adjustment under the same reference again answers the first one.
+/// Corrects a seller's balance. Repeating an adjustment with the same reference answers the first one.
 ///
 /// # Errors
-/// In this order: [`Rejection::Invalid`]; [`Rejection::Conflict`] if the reference stands for another adjustment.
+/// In this order: [`Rejection::Invalid`]; [`Rejection::Conflict`] if the reference belongs to another adjustment.
 pub fn adjust(
     snapshot: &FundsSnapshot,
     known: Option<&Adjustment>,
@@ -331,7 +324,8 @@ fn validate(
         amount,
         reason: text::optional_prose("reason", Some(&input.reason))?
             .ok_or_else(|| Invalid::new("reason", "must say why"))?,
-        // Looked at before it is made comparable, so that what a name must not hold is refused and not left out.
+        // Validated before `compared`, which would drop characters that a name must not contain instead of refusing
+        // them.
         reference: text::name("reference", &compared(&text::name("reference", &input.reference)?))?,
         actor: actor.clone(),
         created_at: context.now,

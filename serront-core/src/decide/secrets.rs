@@ -1,4 +1,4 @@
-//! Decisions about secrets at rest: the same secret, sealed anew.
+//! Decisions about secrets at rest: sealing the same secrets again.
 
 use super::{Context, Decision};
 use crate::accounts::sealed::SealedSecret;
@@ -6,7 +6,8 @@ use crate::changes::change::{Guard, Row, Write};
 use crate::online::provisioning::{Provisioning, ProvisioningState};
 use crate::snapshots::SubscriptionSecrets;
 
-/// Puts a subscription's secrets in place of themselves, sealed anew. The settings epoch stays: no event is decided by a secret.
+/// Replaces the sealed form of a subscription's secrets. The settings epoch stays, because events do not depend on
+/// secrets.
 #[must_use]
 pub fn reseal_subscription(
     before: &SubscriptionSecrets,
@@ -20,7 +21,7 @@ pub fn reseal_subscription(
     Decision::Change(Box::new(change), ())
 }
 
-/// Puts an endpoint's secrets in place of themselves, sealed anew.
+/// Replaces the sealed form of an endpoint's secrets.
 #[must_use]
 pub fn reseal_endpoint(before: &Provisioning, state: ProvisioningState, context: &mut Context<'_>) -> Decision<()> {
     let Provisioning { account_id, version, .. } = *before;

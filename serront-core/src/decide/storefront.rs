@@ -1,4 +1,4 @@
-//! The decision about the storefront. Needs the account's settings; decides the profile and where to pay.
+//! The decision about the storefront. It needs the account's settings.
 
 use super::{Context, Decision};
 use crate::changes::change::{Claim, ClaimName, Guard, Row, Write};
@@ -8,11 +8,11 @@ use crate::shop::storefront::{Storefront, StorefrontInput};
 use crate::snapshots::AccountSnapshot;
 use crate::views::StorefrontView;
 
-/// Puts the storefront: a full replacement, in which what is left out is cleared.
+/// Replaces the storefront. Fields that the input leaves out are cleared.
 ///
 /// # Errors
-/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::UpgradeRequired`] for hidden branding on
-/// a tier without it. A slug that somebody else holds shows at the commit.
+/// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::UpgradeRequired`] for hidden branding
+/// on a tier without it. If another account has the slug, the commit fails.
 pub fn put_storefront(
     snapshot: &AccountSnapshot,
     input: &StorefrontInput,

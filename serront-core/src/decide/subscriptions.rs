@@ -1,5 +1,5 @@
-//! Decisions about webhook subscriptions. They need the account's settings, whose epoch they move: which subscriptions
-//! there are is what events are decided by.
+//! Decisions about webhook subscriptions. They need the account's settings, and advance the settings epoch, because the
+//! subscriptions determine which deliveries an event causes.
 
 use super::account::settings_change;
 use super::{Context, Decision};
@@ -16,8 +16,7 @@ use crate::webhooks::subscription::{
     EventFilter, SUBSCRIPTIONS_MAX, Streak, Subscription, SubscriptionInput, SubscriptionState,
 };
 
-/// Subscribes an address whose target the sink has checked, under an id that its secret was sealed for. The secret is shown
-/// this once.
+/// Subscribes an address that the sink has checked. The secret was sealed for `id`, and is never shown again.
 ///
 /// # Errors
 /// [`Rejection::Invalid`], [`Rejection::IdempotencyKeyInUse`], then [`Rejection::LimitReached`].
@@ -60,7 +59,7 @@ fn find(snapshot: &AccountSnapshot, id: SubscriptionId) -> Result<&Subscription,
         .ok_or(Rejection::NotFound("webhook subscription"))
 }
 
-/// Changes a subscription. Pausing it gives up what is queued for it.
+/// Changes a subscription. Pausing it gives up its pending deliveries.
 ///
 /// # Errors
 /// [`Rejection::NotFound`], [`Rejection::Invalid`], then [`Rejection::IdempotencyKeyInUse`].
@@ -96,8 +95,8 @@ pub fn update_subscription(
     context.conclude(change, view)
 }
 
-/// Gives a subscription a new secret, shown this once. It signs at once; the one until now signs beside it for
-/// [`Policy::webhooks`](crate::policy::Policy::webhooks).
+/// Gives a subscription a new secret, which is never shown again. It signs immediately. The previous one signs too for
+/// [`WebhookPolicy::secret_kept`](crate::policy::WebhookPolicy::secret_kept).
 ///
 /// # Errors
 /// [`Rejection::NotFound`], then [`Rejection::IdempotencyKeyInUse`].
@@ -112,7 +111,7 @@ pub fn rotate_secret(
         return Ok(replayed);
     }
     let mut change = context.change_set(snapshot.account.id);
-    // No event is decided by a secret, so the settings epoch stays.
+    // Events do not depend on secrets, so the settings epoch stays.
     change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
     change.writes = vec![Write::RotateSecret {
         id,
@@ -123,37 +122,37 @@ pub fn rotate_secret(
     context.conclude(change, NewSubscriptionView { shown: SubscriptionView::from(before), secret: secret.shown })
 }
 
-/// Switches a subscription off if its receiver has failed for too long ([`Policy::switches_off`], by the storage's clock). Its
-/// pending deliveries are given up, and the account's other subscriptions get an event. Returns whether this decision did it:
-/// `false` if it was off already, or was changed since the streak was read.
+/// Switches a subscription off if its receiver has failed for too long: if there is a streak for which
+/// [`Policy::switches_off`] holds by the storage's clock. Gives up its pending deliveries, and sends the account's
+/// other subscriptions an event. Returns `false` if there is no such streak or the subscription is already off.
 ///
 /// [`Policy::switches_off`]: crate::policy::Policy::switches_off
 #[must_use]
 pub fn switch_off_subscription(
     snapshot: &AccountSnapshot,
     id: SubscriptionId,
-    over: Option<Streak>,
+    streak: Option<Streak>,
     context: &mut Context<'_>,
 ) -> Decision<bool> {
     let mut subscriptions = snapshot.subscriptions.iter();
     let before = subscriptions.find(|subscription| subscription.id == id && subscription.state.active);
-    let Some((before, streak)) = before.zip(over) else { return Decision::Unchanged(false) };
+    let Some((before, streak)) = before.zip(streak) else { return Decision::Unchanged(false) };
     let (mut change, settings) = settings_change(&snapshot.account, context);
     change.guards.push(Guard::Exact { row: Row::Subscription(id), version: before.state.version });
     let state = SubscriptionState { version: before.state.version.next(), active: false, ..before.state.clone() };
     change.writes =
         vec![Write::UpdateAccount(settings), Write::UpdateSubscription(id, state), Write::GiveUpDeliveries(id)];
     let others: Vec<_> = snapshot.subscriptions.iter().filter(|other| other.id != id).cloned().collect();
-    let told = EventData::SubscriptionDisabled {
+    let event = EventData::SubscriptionDisabled {
         subscription_id: id,
         failed_attempts: streak.failures,
         failing_since: streak.since,
     };
-    change.effects = deliveries(snapshot.account.id, &told, &others, context.now, &mut context.ids);
+    change.effects = deliveries(snapshot.account.id, &event, &others, context.now, &mut context.ids);
     Decision::Change(Box::new(change), true)
 }
 
-/// Deletes a subscription, and gives up what is queued for it. Its delivery log stays.
+/// Deletes a subscription, and gives up its pending deliveries. Its delivery log stays.
 ///
 /// # Errors
 /// [`Rejection::NotFound`].

@@ -1,7 +1,8 @@
-//! The books, verified: every balance recomputed from the entries and compared with what is stored.
+//! Verification of the books: recomputes every balance from the entries and compares it with the stored one.
 //!
-//! A storage hands over what it holds in pieces, all of one snapshot ([`Bookkeeping::books`](crate::ports::Bookkeeping::books)); [`Verification`] adds them up
-//! and says what differs. It changes nothing: what is wrong in the books is for people to look at.
+//! A storage passes on its content in pieces of one snapshot
+//! ([`Bookkeeping::books`](crate::ports::Bookkeeping::books)). [`Verification`] adds them up and reports differences.
+//! It corrects nothing: people have to look into differences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,80 +12,76 @@ use serde::Serialize;
 use crate::funds::ledger::{Book, CodeTotals, EntryCode};
 use crate::primitives::ids::{AccountId, TransactionId};
 
-/// Sums of entries on one book, of one code.
+/// Sums of entries with the same account, book and code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct BookSums {
-    /// In whose account.
     pub account_id: AccountId,
-    /// On which book.
     pub book: Book,
-    /// Of which code.
     pub code: EntryCode,
-    /// The sum of the debits, in rupiah.
+    /// In rupiah.
     pub debits: i64,
-    /// The sum of the credits, in rupiah.
+    /// In rupiah.
     pub credits: i64,
 }
 
-/// A transaction whose legs, as far as a piece holds them, do not balance.
+/// A transaction whose legs in one piece do not balance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Uneven {
-    /// In whose account.
     pub account_id: AccountId,
-    /// Which transaction.
     pub tx_id: TransactionId,
-    /// Credits less debits, in rupiah.
+    /// Credits minus debits, in rupiah.
     pub excess: i64,
 }
 
-/// What is stored of an account's payouts in flight, and what they add up to.
+/// An account's payouts in flight: the stored sum and the recomputed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct FundsSums {
-    /// Whose.
     pub account_id: AccountId,
-    /// The sum that is stored; what is corrupt may be below zero.
+    /// In rupiah; negative only if the row is corrupt.
     pub stored: i64,
-    /// The sum of the payouts that are pending or in transit.
+    /// The sum of the payouts that are pending or in transit, in rupiah.
     pub counted: i64,
 }
 
 /// A piece of the books.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BooksPiece {
-    /// About how many entries will come: for a progress bar.
+    /// The approximate number of entries, for a progress bar.
     Expected(u64),
-    /// Entries, added up; no entry is in two pieces.
+    /// Summed entries. Each entry is in exactly one piece.
     Entries {
-        /// How many.
+        /// Number of entries.
         count: u64,
         /// Their sums.
         sums: Vec<BookSums>,
-        /// The transactions among them of which a part may be in another piece, or that do not balance.
+        /// Transactions that do not balance within this piece. Their other legs may be in another piece.
         uneven: Vec<Uneven>,
     },
-    /// Stored totals of sellers' books, with what is not folded into them yet. Each account and code once.
+    /// Stored totals of sellers' books, including those not folded yet. Each account and code occurs once.
     Totals(Vec<(AccountId, CodeTotals)>),
-    /// Sums of payouts in flight: every account with a stored sum or with such payouts, once.
+    /// Payouts in flight. Each account with a stored sum or such payouts occurs once.
     Funds(Vec<FundsSums>),
-    /// What of some accounts can't be read or added up.
+    /// Parts that cannot be read or added up.
     Unreadable(Vec<UnreadableBooks>),
 }
 
-/// A part of an account's books that can't be read, or whose sum is beyond an integer.
+/// A part of an account's books that cannot be read, or whose sum exceeds 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnreadableBooks {
-    /// Whose; `None` if that can't be read either.
+    /// `None` if the account's id is unreadable, too.
     pub account_id: Option<AccountId>,
-    /// Which part: a column's name, never its content.
+    /// The column's or part's name, never its content.
     pub what: &'static str,
 }
 
 /// Debits and credits, in rupiah.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct Sums {
-    /// The debits.
     pub debits: i64,
-    /// The credits.
     pub credits: i64,
 }
 
@@ -94,8 +91,8 @@ impl Sums {
         self.credits = self.credits.saturating_add(credits);
     }
 
-    /// Adds both, or answers `false` where one is beyond an integer.
-    const fn add_within(&mut self, debits: i64, credits: i64) -> bool {
+    /// Adds both; changes nothing and returns `false` on overflow.
+    const fn try_add(&mut self, debits: i64, credits: i64) -> bool {
         let (Some(debits), Some(credits)) = (self.debits.checked_add(debits), self.credits.checked_add(credits)) else {
             return false;
         };
@@ -104,50 +101,46 @@ impl Sums {
     }
 }
 
-/// Something in the books that is not as it has to be.
+/// An inconsistency in the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub enum Difference {
-    /// A stored balance is not the sum of its entries.
+    /// A stored balance differs from the sum of its entries.
     Balance {
-        /// Whose.
         account_id: AccountId,
-        /// Of which code.
         code: EntryCode,
-        /// As stored, with what is not folded yet.
+        /// Including totals that are not folded yet.
         stored: Sums,
-        /// As the entries have it.
+        /// Recomputed from the entries.
         counted: Sums,
     },
-    /// A transaction's debits do not equal its credits.
+    /// A transaction's debits and credits differ.
     Transaction {
-        /// In whose account.
         account_id: AccountId,
-        /// Which transaction.
         tx_id: TransactionId,
-        /// Credits less debits, in rupiah.
+        /// Credits minus debits, in rupiah.
         excess: i64,
     },
-    /// What is stored as in flight is not the sum of the payouts that are pending or in transit.
+    /// The stored sum in flight differs from the sum of the payouts that are pending or in transit.
     InFlight {
-        /// Whose.
         account_id: AccountId,
-        /// As stored.
+        /// In rupiah.
         stored: i64,
-        /// As the payouts have it.
+        /// Recomputed from the payouts, in rupiah.
         counted: i64,
     },
-    /// A part of an account's books can't be read, or its sum is beyond an integer: that account is not verified.
+    /// A part of an account's books cannot be read, or its sum exceeds 64 bits. The account is not verified.
     Unreadable {
-        /// Whose; `None` if that can't be read either.
+        /// `None` if the account's id is unreadable, too.
         account_id: Option<AccountId>,
-        /// Which part: a column's name, never its content.
+        /// The column's or part's name, never its content.
         what: &'static str,
     },
 }
 
 impl Difference {
-    /// In whose account; `None` if that can't be read.
+    /// `None` if the account's id is unreadable.
     #[must_use]
     pub const fn account_id(&self) -> Option<AccountId> {
         match self {
@@ -159,20 +152,20 @@ impl Difference {
     }
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationReport {
-    /// How many accounts have entries, a stored balance or payouts.
+    /// Accounts with entries, a stored balance or payouts.
     pub accounts: usize,
-    /// How many entries were added up.
+    /// Entries added up.
     pub entries: u64,
-    /// What is not as it has to be; empty for clean books.
+    /// Empty if the books are consistent.
     pub differences: Vec<Difference>,
 }
 
-/// Adds up the pieces of the books. Clones are one verification: whoever hands pieces over holds one, whoever asks how far it
-/// is another.
+/// Adds up the pieces of the books. Clones share one state, so one thread can feed pieces while another reads the
+/// progress.
 #[derive(Debug, Clone, Default)]
 pub struct Verification {
     tally: Arc<Mutex<Tally>>,
@@ -188,32 +181,32 @@ struct Tally {
     unreadable: BTreeSet<UnreadableBooks>,
 }
 
-/// How far a verification is.
+/// The progress of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Entries added up so far.
     pub entries: u64,
-    /// About how many there are.
+    /// Approximate total.
     pub expected: u64,
 }
 
 impl Verification {
-    // A poisoned lock is a panic's doing; there is none in here.
+    // The lock is never poisoned: no code panics while holding it.
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a piece in.
+    /// Adds a piece.
     pub fn take(&self, piece: &BooksPiece) {
         self.tally().take(piece);
     }
 
-    /// How far it is.
+    /// The progress so far.
     pub fn progress(&self) -> Progress {
         self.tally().progress
     }
 
-    /// What was found in the pieces so far.
+    /// The result for the pieces so far.
     pub fn report(&self) -> VerificationReport {
         self.tally().report()
     }
@@ -226,11 +219,11 @@ impl Tally {
             BooksPiece::Entries { count, sums, uneven } => {
                 self.progress.entries = self.progress.entries.saturating_add(*count);
                 for BookSums { account_id, book, code, debits, credits } in sums {
-                    // The other books are the seller's, seen from the other side: a transaction that balances keeps them.
+                    // Only the seller's book has stored balances. Balanced transactions imply the other books' sums.
                     if *book == Book::Seller
-                        && !self.counted.entry((*account_id, *code)).or_default().add_within(*debits, *credits)
+                        && !self.counted.entry((*account_id, *code)).or_default().try_add(*debits, *credits)
                     {
-                        self.beyond(*account_id, "entries");
+                        self.overflowed(*account_id, "entries");
                     }
                 }
                 for Uneven { account_id, tx_id, excess } in uneven {
@@ -238,14 +231,14 @@ impl Tally {
                     match self.uneven.get(&key).copied().unwrap_or(0).checked_add(*excess) {
                         Some(0) => drop(self.uneven.remove(&key)),
                         Some(sum) => drop(self.uneven.insert(key, sum)),
-                        None => self.beyond(*account_id, "transaction"),
+                        None => self.overflowed(*account_id, "transaction"),
                     }
                 }
             }
             BooksPiece::Totals(totals) => {
                 for (account_id, CodeTotals { code, debits, credits }) in totals {
-                    if !self.stored.entry((*account_id, *code)).or_default().add_within(*debits, *credits) {
-                        self.beyond(*account_id, "balance");
+                    if !self.stored.entry((*account_id, *code)).or_default().try_add(*debits, *credits) {
+                        self.overflowed(*account_id, "balance");
                     }
                 }
             }
@@ -254,8 +247,8 @@ impl Tally {
         }
     }
 
-    /// A sum of this account is beyond an integer.
-    fn beyond(&mut self, account_id: AccountId, what: &'static str) {
+    /// Records that a sum of this account exceeds 64 bits.
+    fn overflowed(&mut self, account_id: AccountId, what: &'static str) {
         self.unreadable.insert(UnreadableBooks { account_id: Some(account_id), what });
     }
 
@@ -287,11 +280,11 @@ impl Tally {
             let UnreadableBooks { account_id, what } = *part;
             Difference::Unreadable { account_id, what }
         });
-        // Of an account that can't be read whole, what else differs says nothing.
-        let partly: BTreeSet<_> = self.unreadable.iter().filter_map(|part| part.account_id).collect();
+        // For an account with unreadable parts, other differences are meaningless.
+        let unverified: BTreeSet<_> = self.unreadable.iter().filter_map(|part| part.account_id).collect();
         let differences = balances.chain(transactions).chain(in_flight);
         let differences =
-            differences.filter(|difference| difference.account_id().is_none_or(|id| !partly.contains(&id)));
+            differences.filter(|difference| difference.account_id().is_none_or(|id| !unverified.contains(&id)));
         let differences = differences.chain(unreadable).collect();
         VerificationReport { accounts: accounts.len(), entries: self.progress.entries, differences }
     }
@@ -303,7 +296,7 @@ mod tests {
     use crate::primitives::ids::IdSequence;
 
     #[test]
-    fn what_differs_is_said_and_nothing_else() {
+    fn exactly_the_differences_are_reported() {
         let mut ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));
         let (account_id, other) = (ids.account(), ids.account());
         let (split, broken) = (ids.transaction(), ids.transaction());
@@ -348,7 +341,7 @@ mod tests {
         assert_eq!(verification.report(), expected);
     }
 
-    /// #16: a sum beyond an integer was cut to the largest one, on both sides alike, so nothing differed.
+    /// #16: sums were saturated at 64 bits on both sides, so an overflow showed no difference.
     #[test]
     fn an_account_that_cannot_be_added_up_is_named_and_others_are_verified() {
         let mut ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));

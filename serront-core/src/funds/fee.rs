@@ -1,4 +1,4 @@
-//! The fee on what is paid online.
+//! The fee on online payments.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::primitives::money::Rupiah;
 
-/// The fee on what is paid online, as a share of it.
+/// The fee on online payments, as a fraction of the amount: 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeeRate(Decimal);
 
@@ -14,13 +14,13 @@ impl FeeRate {
     /// The published rate: 0.3 %.
     pub const DEFAULT: Self = Self(Decimal::from_parts(3, 0, 0, false, 3));
 
-    /// A rate from 0 to 1.
+    /// Checks the range; `None` outside 0 to 1.
     #[must_use]
     pub fn new(rate: Decimal) -> Option<Self> {
         (Decimal::ZERO..=Decimal::ONE).contains(&rate).then_some(Self(rate))
     }
 
-    /// The rate that this text writes, such as `0.003`.
+    /// Parses an exact decimal such as `0.003`; `None` if it is malformed or outside 0 to 1.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Decimal::from_str_exact(text).ok().and_then(Self::new)
@@ -31,7 +31,7 @@ impl FeeRate {
     pub fn of(self, amount: Rupiah) -> Rupiah {
         let fee = Decimal::from(amount.get()).checked_mul(self.0).unwrap_or_default();
         let whole = fee.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
-        // A share of at most one of an amount that fits, fits.
+        // The rate is at most 1, so the fee is in range.
         i64::try_from(whole).ok().and_then(|fee| Rupiah::new(fee).ok()).unwrap_or_default()
     }
 }

@@ -1,93 +1,63 @@
 //! The ledger: double entry, append only.
 //!
-//! A transaction's legs lie on the seller's own balance and on counter accounts; debits equal credits in each. The seller
-//! sees the legs on the own balance. Entries are never changed or deleted.
+//! Each transaction has legs on the seller's book and on counter books, with equal debits and credits. The seller sees
+//! only the seller's book. Entries are never changed or deleted.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::accounts::actor::Actor;
 use crate::primitives::ids::{AccountId, AdjustmentId, EntryId, IdSequence, PayoutId, TransactionId};
+use crate::primitives::macros::named_enum;
 use crate::primitives::money::Rupiah;
 use crate::primitives::provider::SessionId;
 use crate::primitives::time::Timestamp;
 
-macro_rules! names {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)+
-        }
-
-        impl $name {
-            /// Every one of them.
-            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
-
-            /// The name on the wire and in storage.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-
-            /// The one of this name.
-            #[must_use]
-            pub fn parse(name: &str) -> Option<Self> {
-                Self::ALL.into_iter().find(|one| one.as_str() == name)
-            }
-        }
-    };
-}
-
-names! {
-    /// On which book a leg lies.
-    Book {
-        /// The seller's own balance: what the seller sees.
+named_enum! {
+    /// The book of a leg.
+    pub enum Book {
+        /// The seller's balance, which the seller sees.
         Seller = "seller",
         /// Money that Plugipay holds for the seller.
         PlugipayClearing = "plugipay_clearing",
-        /// Fees earned.
+        /// Earned fees.
         ModuleFeeIncome = "module_fee_income",
-        /// Money on its way to the seller's bank.
+        /// Money transferred to the seller's bank.
         PayoutClearing = "payout_clearing",
-        /// The other side of an operator's corrections.
+        /// The counter book of operators' corrections.
         Adjustments = "adjustments",
     }
 }
 
-names! {
-    /// What a transaction's leg stands for.
-    EntryCode {
+named_enum! {
+    /// The purpose of a leg.
+    pub enum EntryCode {
         /// A buyer's payment, gross.
         Sale = "sale",
-        /// The fee on it.
+        /// The fee on a buyer's payment.
         ModuleFee = "module_fee",
-        /// A payout that was paid.
+        /// A paid payout.
         Payout = "payout",
         /// An operator's correction.
         Adjustment = "adjustment",
     }
 }
 
-names! {
-    /// Which side.
-    Direction {
-        /// Takes from the book's balance.
+named_enum! {
+    /// The side of a leg.
+    pub enum Direction {
+        /// Decreases the book's balance.
         Debit = "debit",
-        /// Adds to the book's balance.
+        /// Increases the book's balance.
         Credit = "credit",
     }
 }
 
-names! {
-    /// What a transaction comes from.
-    SourceType {
-        /// A checkout session that was paid.
+named_enum! {
+    /// What caused a transaction.
+    pub enum SourceType {
+        /// A paid checkout session.
         CheckoutSession = "checkout_session",
-        /// A payout.
+        /// A paid payout.
         Payout = "payout",
         /// An operator's correction.
         Adjustment = "adjustment",
@@ -96,43 +66,36 @@ names! {
 
 /// One leg of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct LedgerEntry {
-    /// Which entry.
     pub id: EntryId,
-    /// Of which transaction.
     pub tx_id: TransactionId,
-    /// In whose account.
     pub account_id: AccountId,
-    /// On which book.
     pub book: Book,
-    /// What it stands for.
     pub code: EntryCode,
-    /// On which side.
     pub direction: Direction,
-    /// How much; never zero.
+    /// Never zero.
     pub amount: Rupiah,
-    /// What the transaction comes from.
     pub source_type: SourceType,
-    /// The source's id.
+    /// The id of the session, payout or adjustment.
     pub source_id: String,
-    /// For people.
+    /// For people: an order's number, or an adjustment's reason.
     pub description: Option<String>,
-    /// When it was posted.
     pub created_at: Timestamp,
 }
 
-/// The legs on the seller's balance of one code, summed up.
+/// Sums of the legs with one code on a seller's book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct CodeTotals {
-    /// Of which code.
     pub code: EntryCode,
-    /// The sum of the debits, in rupiah.
+    /// In rupiah.
     pub debits: i64,
-    /// The sum of the credits, in rupiah.
+    /// In rupiah.
     pub credits: i64,
 }
 
-/// Whether debits equal credits, within one transaction of one account with legs of more than nothing.
+/// Whether the legs form one balanced transaction of this account, without legs of zero.
 #[must_use]
 pub fn is_balanced(account_id: AccountId, legs: &[LedgerEntry]) -> bool {
     let Some(first) = legs.first() else { return false };
@@ -147,11 +110,12 @@ pub fn is_balanced(account_id: AccountId, legs: &[LedgerEntry]) -> bool {
     sum == Some(0)
 }
 
-/// How old the time of an entry may be when the entry lands, by the storage's clock. It is more than a host's clock may be slow
-/// and a commit may wait for a lock. What was posted before then is complete, once no transaction is open that posted.
+/// The greatest age of an entry's time when the entry is committed, by the storage's clock. It exceeds the allowed
+/// clock difference plus the longest wait for a lock. Entries older than this are complete, once no posting transaction
+/// is open.
 pub const POSTED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// What a transaction is about: the part that its legs have in common.
+/// The fields that all legs of a transaction share.
 struct Source<'a> {
     account_id: AccountId,
     source_type: SourceType,
@@ -161,7 +125,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The transaction of these legs; a leg of nothing is left out.
+    /// Builds a transaction; omits legs of zero.
     fn transaction<const LEGS: usize>(
         &self,
         legs: [(Book, EntryCode, Direction, Rupiah); LEGS],
@@ -186,7 +150,8 @@ impl Source<'_> {
     }
 }
 
-/// The transaction of a session that was paid: the gross to the seller, the fee from the seller. A fee of zero posts no leg.
+/// The transaction for a paid session: credits the seller with the gross and debits the fee. A fee of zero posts no
+/// leg.
 #[must_use]
 pub fn sale(
     account_id: AccountId,
@@ -208,7 +173,7 @@ pub fn sale(
     source.transaction(legs, ids)
 }
 
-/// The transaction of a payout that was paid: from the seller.
+/// The transaction for a paid payout: debits the seller.
 #[must_use]
 pub fn payout(
     account_id: AccountId,
@@ -227,31 +192,27 @@ pub fn payout(
     source.transaction(legs, ids)
 }
 
-/// An operator's correction of the seller's balance: a refund made at Plugipay, a paid payout that the bank sent back. It is
-/// on record for good, with who made it and why.
+/// An operator's correction of a seller's balance, such as a refund made at Plugipay, or a paid payout that the bank
+/// sent back. It is recorded permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Adjustment {
-    /// Which adjustment.
     pub id: AdjustmentId,
-    /// In whose account.
     pub account_id: AccountId,
-    /// To the seller or from the seller.
+    /// A credit adds to the seller's balance.
     pub direction: Direction,
-    /// How much; never zero.
+    /// Never zero.
     pub amount: Rupiah,
-    /// Why, in the operator's words. The seller sees it.
+    /// The operator's explanation, which the seller sees.
     pub reason: String,
-    /// What it is about, in the operator's books, as [`compared`](crate::primitives::compare::compared) makes it: no two adjustments of an
-    /// account have the same.
+    /// The operator's reference, normalized by [`compared`](crate::primitives::compare::compared); unique per account.
     pub reference: String,
-    /// Who made it.
     pub actor: Actor,
-    /// When.
     pub created_at: Timestamp,
 }
 
 impl Adjustment {
-    /// Its transaction.
+    /// The transaction that posts the adjustment.
     #[must_use]
     pub fn transaction(&self, ids: &mut IdSequence) -> Vec<LedgerEntry> {
         let source_id = self.id.to_string();

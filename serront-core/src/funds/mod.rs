@@ -1,6 +1,6 @@
-//! Funds: the ledger, the balance, the fee, payouts, and the sums that verify them.
+//! Funds: the ledger, the balance, the fee, payouts, and the verification of all of them.
 //!
-//! It moves no money. Plugipay holds the money, and operators transfer payouts.
+//! This room moves no money. Plugipay holds the money, and operators transfer payouts.
 
 pub mod balance;
 pub mod books;

@@ -1,5 +1,5 @@
-//! Payouts: the seller's money on its way to the seller's bank account. The seller asks; an operator transfers by hand and
-//! says how it went.
+//! Payouts: transfers of the seller's money to the seller's bank account. The seller requests one, and an operator
+//! transfers the money manually and records the result.
 //!
 //! ```text
 //! pending ─▶ in_transit ─▶ paid
@@ -14,44 +14,45 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::actor::Actor;
 use crate::orders::instructions::bank_account_number;
 use crate::primitives::ids::{AccountId, AuditId, PayoutId};
-use crate::primitives::money::Rupiah;
+use crate::primitives::macros::{named_enum, redacted_debug};
+use crate::primitives::money::{CURRENCY, Rupiah};
 use crate::primitives::patch::given;
 use crate::primitives::rejection::{Invalid, Rejection};
 use crate::primitives::text;
 use crate::primitives::time::Timestamp;
 use crate::primitives::version::Version;
 
-/// How far a payout is. Mind the spelling: a payout is `cancelled`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PayoutStatus {
-    /// Asked for; nobody has begun to transfer it.
-    Pending,
-    /// An operator is transferring it.
-    InTransit,
-    /// The money has arrived. It is posted in the ledger from here on.
-    Paid,
-    /// The seller took it back.
-    Cancelled,
-    /// It could not be transferred.
-    Failed,
+named_enum! {
+    /// A payout's status. Mind the spelling: a payout is `cancelled`, an order `canceled`.
+    pub enum PayoutStatus {
+        /// Requested; no operator has started the transfer.
+        Pending = "pending",
+        /// An operator is transferring the money.
+        InTransit = "in_transit",
+        /// An operator transferred the money, and the payout is posted to the ledger. Final.
+        Paid = "paid",
+        /// The seller cancelled the request. Final.
+        Cancelled = "cancelled",
+        /// An operator could not transfer the money. Final.
+        Failed = "failed",
+    }
 }
 
-/// What moves a payout along.
+/// An action on a payout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PayoutAct {
-    /// The seller takes it back.
+    /// The seller cancels the request.
     Cancel,
-    /// An operator begins to transfer it.
+    /// An operator starts the transfer.
     MarkInTransit,
-    /// An operator has transferred it.
+    /// An operator has transferred the money.
     MarkPaid,
-    /// An operator could not transfer it.
+    /// An operator could not transfer the money.
     MarkFailed,
 }
 
 impl PayoutAct {
-    /// Every act.
+    /// Every action.
     pub const ALL: [Self; 4] = [Self::Cancel, Self::MarkInTransit, Self::MarkPaid, Self::MarkFailed];
 
     const fn target(self) -> PayoutStatus {
@@ -65,37 +66,16 @@ impl PayoutAct {
 }
 
 impl PayoutStatus {
-    /// Every state.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::InTransit, Self::Paid, Self::Cancelled, Self::Failed];
-
-    /// The state's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::InTransit => "in_transit",
-            Self::Paid => "paid",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-
-    /// Whether its money is neither paid nor available.
+    /// Whether the amount is reserved: neither available nor posted.
     #[must_use]
     pub const fn is_in_flight(self) -> bool {
         matches!(self, Self::Pending | Self::InTransit)
     }
 
-    /// The one table of a payout's life.
+    /// The transition table of payouts.
     ///
     /// # Errors
-    /// [`Rejection::InvalidTransition`] for every pair that it does not list.
+    /// [`Rejection::InvalidTransition`] for every other pair.
     pub const fn apply(self, act: PayoutAct) -> Result<Self, Rejection> {
         match (self, act) {
             (Self::Pending, PayoutAct::Cancel | PayoutAct::MarkInTransit | PayoutAct::MarkFailed)
@@ -114,49 +94,36 @@ impl PayoutStatus {
     }
 }
 
-/// Where a payout goes. `Debug` shows nothing of it.
+/// A payout's destination. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BankDetails {
-    /// The bank's code in its clearing system, where the seller gave one.
+    /// The bank's code in its clearing system, if the seller gave one.
     pub bank_code: Option<String>,
-    /// The bank.
+    /// 1–100 characters.
     pub bank_name: String,
     /// Digits, spaces and dashes, as typed.
     pub bank_account_number: String,
-    /// Who holds the account there.
+    /// 1–100 characters.
     pub bank_account_holder: String,
 }
 
-/// The account that payouts go to if the request names none; incomplete until every part but the code was given. `Debug` shows
-/// nothing of it.
+/// The destination of payouts whose request names none. Complete once all parts except the code are set. `Debug` hides
+/// it.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of `BankDetails`")]
 pub struct DefaultDetails {
-    /// The bank's code in its clearing system.
     pub bank_code: Option<String>,
-    /// The bank.
     pub bank_name: Option<String>,
-    /// Digits, spaces and dashes, as typed.
     pub bank_account_number: Option<String>,
-    /// Who holds the account there.
     pub bank_account_holder: Option<String>,
 }
 
-impl fmt::Debug for BankDetails {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("BankDetails(…)")
-    }
-}
-
-impl fmt::Debug for DefaultDetails {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("DefaultDetails(…)")
-    }
-}
+redacted_debug!(BankDetails, DefaultDetails, BankAccountInput);
 
 impl DefaultDetails {
-    /// The details, if they are complete.
+    /// The complete details; `None` if a part except the code is missing.
     #[must_use]
     pub fn complete(&self) -> Option<BankDetails> {
         Some(BankDetails {
@@ -168,19 +135,17 @@ impl DefaultDetails {
     }
 }
 
-/// The account that payouts go to by default, as stored.
+/// An account's default destination, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct DefaultBankAccount {
-    /// Whose.
     pub account_id: AccountId,
-    /// How often it was written.
     pub version: Version,
-    /// Where payouts go.
     pub details: DefaultDetails,
 }
 
-/// Changes to the default account, not yet validated: what is left out stays, null clears. Another bank's name without its code
-/// clears the code.
+/// Changes to the default destination, not yet validated: a missing field is kept, null clears it. Changing the bank's
+/// name without giving a code clears the code. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BankAccountInput {
@@ -198,13 +163,7 @@ pub struct BankAccountInput {
     pub bank_account_holder: Option<Option<String>>,
 }
 
-impl fmt::Debug for BankAccountInput {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("BankAccountInput(…)")
-    }
-}
-
-/// A part of bank details; a blank one counts as none.
+/// Parses a part of bank details; a blank one counts as `None`.
 fn part(
     param: &str,
     raw: Option<&str>,
@@ -214,10 +173,10 @@ fn part(
 }
 
 impl BankAccountInput {
-    /// Validates the changes, and answers the whole of what the account will be.
+    /// Validates the changes and returns the complete new details.
     ///
     /// # Errors
-    /// [`Invalid`] naming the first offending field, or none if no field was given.
+    /// [`Invalid`] naming the first invalid field, or naming none if no field was given.
     pub fn validate(&self, before: &DefaultDetails) -> Result<DefaultDetails, Invalid> {
         if *self == Self::default() {
             return Err(Invalid::new("", "must change something"));
@@ -228,7 +187,7 @@ impl BankAccountInput {
             None => Ok(kept.clone()),
         };
         let bank_name = field("bankName", &self.bank_name, &before.bank_name, text::name)?;
-        // The code is the bank's: another bank does not keep it.
+        // A code belongs to one bank, so it is not kept for another.
         let kept_code = if bank_name == before.bank_name { before.bank_code.clone() } else { None };
         Ok(DefaultDetails {
             bank_code: field("bankCode", &self.bank_code, &kept_code, text::name)?,
@@ -249,11 +208,11 @@ impl BankAccountInput {
     }
 }
 
-/// A request for a payout, not yet validated. Bank details are given whole or left out.
+/// A request for a payout, not yet validated. Bank details must be complete or left out.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PayoutInput {
-    /// Whole rupiah, more than nothing.
+    /// Whole rupiah, at least 1.
     pub amount: i64,
     /// `IDR`, or left out.
     #[serde(default)]
@@ -283,12 +242,12 @@ impl fmt::Debug for PayoutInput {
 
 /// A request for a payout, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct PayoutRequest {
-    /// More than nothing.
+    /// Never zero.
     pub amount: Rupiah,
-    /// Where to; `None`: the default account.
+    /// The destination; `None` for the default one.
     pub bank: Option<BankDetails>,
-    /// The seller's note.
     pub note: Option<String>,
 }
 
@@ -296,12 +255,12 @@ impl PayoutInput {
     /// Validates a request.
     ///
     /// # Errors
-    /// [`Invalid`] naming the first offending field: bank details of which a part is missing, too.
+    /// [`Invalid`] naming the first invalid field, or the first missing part of incomplete bank details.
     pub fn validate(&self) -> Result<PayoutRequest, Invalid> {
         let amount = Rupiah::new(self.amount).ok().filter(|amount| !amount.is_zero()).ok_or_else(|| {
             Invalid::new("amount", format!("must be a whole number of rupiah from 1 to {}", Rupiah::MAX.get()))
         })?;
-        if self.currency.as_deref().is_some_and(|currency| currency != crate::primitives::money::CURRENCY) {
+        if self.currency.as_deref().is_some_and(|currency| currency != CURRENCY) {
             return Err(Invalid::new("currency", "must be IDR"));
         }
         let parts = DefaultDetails {
@@ -322,7 +281,7 @@ impl PayoutInput {
             .into_iter()
             .find(|(_, given)| given.is_none());
             if let Some((param, _)) = missing {
-                return Err(Invalid::new(param, "is required beside the other bank details"));
+                return Err(Invalid::new(param, "is required with the other bank details"));
             }
             parts.complete()
         };
@@ -330,62 +289,51 @@ impl PayoutInput {
     }
 }
 
-/// A payout.
+/// A payout as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Payout {
-    /// Which payout.
     pub id: PayoutId,
-    /// Whose money.
     pub account_id: AccountId,
-    /// How much; never zero.
+    /// Never zero.
     pub amount: Rupiah,
-    /// Where to, as it was when the payout was asked for.
+    /// A copy of the destination at the time of the request.
     pub bank: BankDetails,
-    /// The seller's note.
     pub note: Option<String>,
-    /// When it was asked for.
     pub created_at: Timestamp,
-    /// What may change.
     pub state: PayoutState,
 }
 
-/// The part of a payout that may change.
+/// The mutable part of a payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct PayoutState {
-    /// How often it was written.
     pub version: Version,
-    /// How far it is.
     pub status: PayoutStatus,
-    /// The transfer's reference at the bank, once an operator gave it.
+    /// The bank transfer's reference; `None` until an operator gives one.
     pub reference: Option<String>,
-    /// Why it failed.
+    /// The operator's reason, if the payout failed and one was given.
     pub failure_reason: Option<String>,
     /// When an operator first acted on it.
     pub processed_at: Option<Timestamp>,
     /// When it was paid.
     pub completed_at: Option<Timestamp>,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
-/// One step of a payout, on record for good.
+/// One step of a payout, recorded permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct PayoutAudit {
-    /// Which record.
     pub id: AuditId,
-    /// In whose account.
     pub account_id: AccountId,
-    /// Of which payout.
     pub payout_id: PayoutId,
-    /// When.
     pub at: Timestamp,
-    /// Who.
     pub actor: Actor,
-    /// From here; `None` where it begins.
+    /// `None` for the request.
     pub from: Option<PayoutStatus>,
-    /// To here.
     pub to: PayoutStatus,
-    /// The reference, the reason of the failure or the seller's note that came with it.
+    /// The reference, the reason for the failure or the note given with this step.
     pub note: Option<String>,
 }
 
@@ -394,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_life_of_a_payout_is_one_table() {
+    fn payouts_follow_one_table() {
         let table: Vec<String> = PayoutStatus::ALL
             .into_iter()
             .map(|from| {
@@ -417,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_field_of_a_request_is_named() {
+    fn the_first_invalid_field_of_a_request_is_named() {
         let whole = PayoutInput {
             bank_name: Some("BCA".into()),
             bank_account_number: Some("123-456".into()),
@@ -443,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_account_is_put_together_piece_by_piece() {
+    fn the_default_details_are_completed_step_by_step() {
         let change = |json: &str| serde_json::from_str::<BankAccountInput>(json).unwrap();
         let first =
             change(r#"{"bankName":"BCA","bankAccountNumber":"123"}"#).validate(&DefaultDetails::default()).unwrap();

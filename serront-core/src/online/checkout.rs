@@ -1,4 +1,4 @@
-//! Online checkout: a payment's tries to be paid at Plugipay, each an intent first and a session once it is minted.
+//! Checkouts: attempts to collect a payment at Plugipay. Each is an intent first, and has a session once it is minted.
 //!
 //! ```text
 //! Intended ─▶ Open ─▶ Completed
@@ -6,32 +6,31 @@
 //!    └▶ Refused
 //! ```
 //!
-//! A checkout lies under its order: the order's version covers it, so whatever contradicts a checkout meets it on the
-//! order's row. What Plugipay says about a session is an *observation*, told by a notification, found by the janitor or
-//! answered to a call; all of them go through one table, [`CheckoutStatus::observe`].
+//! A checkout belongs to an order, whose version covers it: conflicting changes meet on the order's row. A session's
+//! status at Plugipay is an *observation*, from a notification, the janitor's poll or the answer to a call. All
+//! observations go through one table, [`CheckoutStatus::observe`].
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::funds::fee::FeeRate;
 use crate::primitives::ids::{AccountId, CheckoutId, OrderId, PaymentId};
+use crate::primitives::macros::named_enum;
 use crate::primitives::money::Rupiah;
 use crate::primitives::provider::SessionId;
 use crate::primitives::time::Timestamp;
 
-/// What Plugipay says of a session (wire contract, section 4).
+/// A session's status at Plugipay (wire contract, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionStatus {
-    /// Can be paid. A status that we don't know means this too: nothing has been decided.
+    /// The session can still be paid. Unknown statuses count as pending, because they decide nothing.
     Pending,
-    /// Paid.
+    /// The buyer paid.
     Completed,
-    /// Not paid, for good.
+    /// The payment failed.
     Failed,
-    /// Not paid in time.
+    /// The session was not paid in time.
     Expired,
-    /// Called off.
+    /// The session was canceled.
     Canceled,
 }
 
@@ -39,9 +38,9 @@ impl SessionStatus {
     /// Every status.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Completed, Self::Failed, Self::Expired, Self::Canceled];
 
-    /// The status of this name. `open`, `pending`, `pending_review` and every unknown one are pending.
+    /// Parses Plugipay's name of a status. `open`, `pending`, `pending_review` and every unknown name are pending.
     #[must_use]
-    pub fn told(name: &str) -> Self {
+    pub fn from_name(name: &str) -> Self {
         match name {
             "completed" => Self::Completed,
             "failed" => Self::Failed,
@@ -52,64 +51,40 @@ impl SessionStatus {
     }
 }
 
-/// How far a checkout has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckoutStatus {
-    /// The call that mints the session is to be made, or its outcome is not known.
-    Intended,
-    /// There is a session, and nothing final is known of it.
-    Open,
-    /// The money arrived. Final.
-    Completed,
-    /// Not paid, for good, as far as was told.
-    Failed,
-    /// Not paid in time, as far as was told.
-    Expired,
-    /// Called off, as far as was told.
-    Canceled,
-    /// Plugipay refused to mint a session: there is none. Final.
-    Refused,
+named_enum! {
+    /// A checkout's status. Failed, expired and canceled are what Plugipay reported; money can still arrive after them.
+    pub enum CheckoutStatus {
+        /// The call that mints the session is pending, or its outcome is unknown.
+        Intended = "intended",
+        /// The session is minted and has not ended.
+        Open = "open",
+        /// The money arrived. Final.
+        Completed = "completed",
+        /// The payment failed.
+        Failed = "failed",
+        /// The session was not paid in time.
+        Expired = "expired",
+        /// The session was canceled.
+        Canceled = "canceled",
+        /// Plugipay refused to mint a session.
+        Refused = "refused",
+    }
 }
 
 impl CheckoutStatus {
-    /// Every state.
-    pub const ALL: [Self; 7] =
-        [Self::Intended, Self::Open, Self::Completed, Self::Failed, Self::Expired, Self::Canceled, Self::Refused];
-
-    /// The state's name, as stored.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Intended => "intended",
-            Self::Open => "open",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Canceled => "canceled",
-            Self::Refused => "refused",
-        }
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-
-    /// Whether it may still be paid, as far as we know.
+    /// Whether the checkout has not ended, as far as is known.
     #[must_use]
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Intended | Self::Open)
     }
 
-    /// The one transition of a checkout whose session is known: where it stands once this was told.
+    /// The transition table of checkouts: the status after an observation of its session.
     ///
-    /// Money that arrived is believed in every state; nothing is believed after it. Between the other ends the first one
-    /// told stays, so that late and reordered news changes nothing.
+    /// `Completed` wins over every other status and is final. Among the other ends, the first one observed stays, so
+    /// late and reordered observations change nothing.
     #[must_use]
-    pub const fn observe(self, told: SessionStatus) -> Self {
-        match (self, told) {
+    pub const fn observe(self, observed: SessionStatus) -> Self {
+        match (self, observed) {
             (
                 Self::Intended | Self::Open | Self::Failed | Self::Expired | Self::Canceled | Self::Refused,
                 SessionStatus::Completed,
@@ -129,39 +104,33 @@ impl CheckoutStatus {
 
 /// A session that Plugipay minted for a checkout.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Session {
-    /// Its id there.
     pub id: SessionId,
-    /// Where the buyer pays.
+    /// Plugipay's page where the buyer pays.
     pub hosted_url: String,
-    /// Until when.
     pub expires_at: Timestamp,
 }
 
-/// One try to have a payment paid online.
+/// One attempt to collect a payment online.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Checkout {
-    /// Which checkout.
     pub id: CheckoutId,
-    /// In whose account.
     pub account_id: AccountId,
-    /// Under which order.
     pub order_id: OrderId,
-    /// For which payment.
     pub payment_id: PaymentId,
-    /// What is to be paid.
+    /// The payment's amount due at the start.
     pub amount: Rupiah,
-    /// The fee's rate when it was begun.
+    /// The fee rate at the start.
     pub fee_rate: FeeRate,
-    /// The exact bytes of the call that mints the session, the same on every sending.
+    /// The exact body of the call that mints the session, the same for every attempt.
     pub request: String,
-    /// When it was begun.
     pub created_at: Timestamp,
-    /// What may change.
     pub state: CheckoutState,
 }
 
-/// `Debug` does not show the request: it holds the addresses that the buyer comes back to.
+/// Hides the request: it contains the buyer's return URLs, and so the access token.
 impl fmt::Debug for Checkout {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, amount, state, .. } = self;
@@ -169,28 +138,28 @@ impl fmt::Debug for Checkout {
     }
 }
 
-/// The part of a checkout that may change.
+/// The mutable part of a checkout.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct CheckoutState {
-    /// How far it has come.
     pub status: CheckoutStatus,
-    /// The session, once minted.
+    /// `None` until the session is minted.
     pub session: Option<Session>,
-    /// The need to pay has ended: it is to be called off.
+    /// The payment is no longer needed, so the janitor cancels the session.
     pub unneeded: bool,
-    /// When it ended; `None` while it is live.
+    /// `None` while the checkout is live.
     pub ended_at: Option<Timestamp>,
 }
 
 impl Checkout {
-    /// Our key towards Plugipay for the call that mints the session: derived from the id, so that the same bytes always
-    /// go out under the same key.
+    /// The idempotency key at Plugipay for the call that mints the session. Derived from the id, so the same body
+    /// always has the same key.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         format!("serront-{}", self.id)
     }
 
-    /// The session to send a buyer to who is to pay this amount, if this is one.
+    /// The session, if a buyer can now pay this amount with it.
     #[must_use]
     pub fn payable(&self, amount: Rupiah, now: Timestamp) -> Option<&Session> {
         let open = self.state.status == CheckoutStatus::Open && !self.state.unneeded && self.amount == amount;
@@ -203,18 +172,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkout_goes_where_the_table_says() {
+    fn checkouts_follow_one_table() {
         let table: Vec<String> = CheckoutStatus::ALL
             .into_iter()
             .map(|from| {
-                let to: Vec<_> = SessionStatus::ALL.into_iter().map(|told| from.observe(told).as_str()).collect();
+                let to: Vec<_> = SessionStatus::ALL.into_iter().map(|status| from.observe(status).as_str()).collect();
                 format!("{}: {}", from.as_str(), to.join(" "))
             })
             .collect();
         assert_eq!(
             table,
             [
-                // told: pending, completed, failed, expired, canceled
+                // observed: pending, completed, failed, expired, canceled
                 "intended: open completed failed expired canceled",
                 "open: open completed failed expired canceled",
                 "completed: completed completed completed completed completed",
@@ -249,7 +218,7 @@ mod tests {
     #[test]
     fn an_unknown_status_means_pending() {
         for name in ["open", "pending", "pending_review", "", "COMPLETED", "refunded"] {
-            assert_eq!(SessionStatus::told(name), SessionStatus::Pending, "{name}");
+            assert_eq!(SessionStatus::from_name(name), SessionStatus::Pending, "{name}");
         }
     }
 }

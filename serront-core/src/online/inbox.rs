@@ -1,70 +1,42 @@
-//! The inbox: what Plugipay notified us of, as its raw bytes, each event once.
-
-use serde::{Deserialize, Serialize};
+//! The inbox: Plugipay's notifications as raw bytes, each event once.
 
 use crate::primitives::ids::AccountId;
+use crate::primitives::macros::named_enum;
 use crate::primitives::provider::{ProviderEventId, SessionId};
 use crate::primitives::time::Timestamp;
 
-/// What became of a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InboxStatus {
-    /// What it says is applied.
-    Applied,
-    /// It is of a type that we have no use for.
-    Noted,
-    /// It names a session that this merchant does not have (yet). It books nothing.
-    Parked,
-    /// It tells of money in another currency. It books nothing; the operator looks after it.
-    ForeignCurrency,
-    /// It is of a type that we know, and does not say what it should. The operator looks after it.
-    Unreadable,
-}
-
-impl InboxStatus {
-    /// Every state.
-    pub const ALL: [Self; 5] = [Self::Applied, Self::Noted, Self::Parked, Self::ForeignCurrency, Self::Unreadable];
-
-    /// The state's name, as stored and as listed.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Noted => "noted",
-            Self::Parked => "parked",
-            Self::ForeignCurrency => "foreign_currency",
-            Self::Unreadable => "unreadable",
-        }
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
+named_enum! {
+    /// The result of processing a notification.
+    pub enum InboxStatus {
+        /// The observation was applied to its checkout.
+        Applied = "applied",
+        /// The library does not use events of this type.
+        Noted = "noted",
+        /// The merchant has no such session, or not yet. Nothing is posted.
+        Parked = "parked",
+        /// The amount is in another currency. Nothing is posted, and an operator must look into it.
+        ForeignCurrency = "foreign_currency",
+        /// The type is known, but the content is malformed. An operator must look into it.
+        Unreadable = "unreadable",
     }
 }
 
-/// A notification as stored.
+/// A notification as stored. `Debug` hides the body.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct InboxRecord {
-    /// In whose account.
     pub account_id: AccountId,
-    /// Which event.
     pub event_id: ProviderEventId,
-    /// Of which type, as told.
+    /// Up to 200 characters; may be a type unknown to this library.
     pub event_type: String,
-    /// About which session, if it names one.
+    /// `None` if the notification names no readable session.
     pub session_id: Option<SessionId>,
-    /// The raw bytes, which are JSON and so text.
+    /// The JSON as received.
     pub body: String,
-    /// When it came.
     pub received_at: Timestamp,
-    /// What became of it.
     pub status: InboxStatus,
 }
 
-/// `Debug` does not show the body.
 impl std::fmt::Debug for InboxRecord {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { account_id, event_id, event_type, session_id, received_at, status, .. } = self;

@@ -1,8 +1,7 @@
-//! Online payment: checkouts at Plugipay, its notifications, its endpoint for an account, money that confirmed nothing, and
-//! the comparison of its ledger with ours.
+//! Online payment at Plugipay: checkouts, notifications and their endpoints, exceptions, and reconciliation.
 //!
-//! It sends nothing: [`plugipay`] builds the calls and reads the answers, and the
-//! [`Plugipay`](crate::ports::Plugipay) port carries them.
+//! This room sends nothing: [`plugipay`] builds calls and parses answers, and the [`Plugipay`](crate::ports::Plugipay)
+//! port sends them.
 
 pub mod checkout;
 pub mod exception;

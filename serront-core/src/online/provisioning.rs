@@ -1,4 +1,4 @@
-//! A merchant's notification endpoint at Plugipay: what is registered, with which secret, and a registration under way.
+//! A merchant's notification endpoint at Plugipay: the registered one, its secrets, and a registration in progress.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,26 +8,24 @@ use crate::primitives::provider::EndpointId;
 use crate::primitives::time::Timestamp;
 use crate::primitives::version::Version;
 
-/// What is known of an account's endpoint. `Debug` shows no secret.
+/// An account's endpoint, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct Provisioning {
-    /// Whose.
     pub account_id: AccountId,
-    /// How often it was written.
     pub version: Version,
-    /// What may change.
     pub state: ProvisioningState,
 }
 
-/// The part that may change.
+/// The mutable part of [`Provisioning`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvisioningState {
-    /// The registered endpoint.
+    /// `None` until one is registered.
     pub endpoint: Option<Endpoint>,
-    /// The one before, while its secret is still accepted.
+    /// The replaced endpoint, whose secret is accepted for a limited time.
     pub previous: Option<Previous>,
-    /// A registration under way.
+    /// A registration in progress.
     pub attempt: Option<EndpointAttempt>,
 }
 
@@ -35,47 +33,48 @@ pub struct ProvisioningState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
-    /// Its id at Plugipay.
+    /// The id at Plugipay.
     pub id: EndpointId,
-    /// What its notifications are signed with.
+    /// Signs the endpoint's notifications.
     pub secret: SealedSecret,
 }
 
-/// An endpoint that was replaced.
+/// A replaced endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Previous {
-    /// What its notifications are signed with.
+    /// Signs the replaced endpoint's notifications.
     pub secret: SealedSecret,
-    /// Until when that is accepted.
+    /// The secret is accepted before this time.
     pub until: Timestamp,
 }
 
-/// A registration whose answer is waited for, or was lost.
+/// A registration whose outcome is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointAttempt {
-    /// The change set that began it: the provider's key is derived from it.
+    /// The change set that started it; Plugipay's idempotency key is derived from it.
     pub id: ChangeSetId,
-    /// When it was begun.
+    /// Another registration may take over after a while.
     pub begun_at: Timestamp,
-    /// Whoever made the call gave up on its answer.
+    /// The call ended without a certain outcome, so an endpoint of ours may be left at Plugipay.
     pub lost: bool,
 }
 
 impl ProvisioningState {
-    /// The secrets that are accepted at this time.
+    /// The secrets accepted at this time.
     pub fn secrets(&self, now: Timestamp) -> impl Iterator<Item = &SealedSecret> {
         let previous = self.previous.as_ref().filter(move |previous| previous.until > now);
         self.endpoint.iter().map(|endpoint| &endpoint.secret).chain(previous.map(|previous| &previous.secret))
     }
-    /// The secrets that are stored, accepted or not.
+
+    /// All stored secrets, including one that is no longer accepted.
     pub fn stored_secrets(&self) -> impl Iterator<Item = &SealedSecret> {
         let previous = self.previous.iter().map(|previous| &previous.secret);
         self.endpoint.iter().map(|endpoint| &endpoint.secret).chain(previous)
     }
 
-    /// The same, to be put in place of.
+    /// All stored secrets, for replacing them.
     pub fn stored_secrets_mut(&mut self) -> impl Iterator<Item = &mut SealedSecret> {
         let previous = self.previous.iter_mut().map(|previous| &mut previous.secret);
         self.endpoint.iter_mut().map(|endpoint| &mut endpoint.secret).chain(previous)

@@ -1,9 +1,9 @@
-//! Reconciliation: a merchant's ledger at Plugipay beside ours, matched by session. Plugipay's books are the truth about the
-//! money it holds; ours are the record of what we were told. It reports, and changes nothing.
+//! Reconciliation: compares a merchant's ledger at Plugipay with ours, by session. Plugipay's ledger is authoritative
+//! for the money it holds; ours records what we have observed. Reconciliation reports differences and changes nothing.
 //!
 //! ```text
 //! Plugipay's ledger, page by page ─▶ ProviderPage ─▶ Reconciliation ◀─ our entries, page by page
-//!                                    (can be kept)        └─▶ report
+//!                                    (can be stored)      └─▶ report
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,20 +17,20 @@ use crate::primitives::ids::AccountId;
 use crate::primitives::money::CURRENCY;
 use crate::primitives::provider::MerchantId;
 
-/// A page of the merchant's ledger at Plugipay, reduced to what is compared. Whoever keeps the pages of a reconciliation that
-/// was stopped can go on after the last one.
+/// A page of the merchant's ledger at Plugipay, reduced to what is compared. A caller that stores the pages can resume
+/// an interrupted reconciliation after the last one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderPage {
     /// The entries, oldest first.
     pub entries: Vec<ProviderEntry>,
-    /// Where the ledger goes on; `None` on the last page.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// What both sides have of one code.
+/// The sums of one code on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CodeComparison {
-    /// The code; the two sides name some things differently.
+    /// The two sides use different codes for some entries.
     pub code: String,
     /// At Plugipay.
     pub theirs: Sums,
@@ -38,21 +38,21 @@ pub struct CodeComparison {
     pub ours: Sums,
 }
 
-/// A session that is on one side only, with what arrived by it.
+/// A session that is in one ledger only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct OneSided {
-    /// Which session.
     pub session_id: String,
-    /// In rupiah.
+    /// The credited amount, in rupiah.
     pub amount: i64,
 }
 
-/// A session with another amount on either side.
+/// A session with different amounts in the two ledgers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Unequal {
-    /// Which session.
     pub session_id: String,
     /// At Plugipay, in rupiah.
     pub theirs: i64,
@@ -60,35 +60,32 @@ pub struct Unequal {
     pub ours: i64,
 }
 
-/// What a reconciliation found.
+/// The result of a reconciliation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct ReconciliationReport {
-    /// Whose.
     pub account_id: AccountId,
-    /// Who that is at Plugipay.
     pub merchant_id: MerchantId,
     /// Entries at Plugipay.
     pub their_entries: u64,
-    /// Entries on the seller's book.
+    /// Our entries on the seller's book.
     pub our_entries: u64,
-    /// Entries at Plugipay in another currency; they are in no sum.
+    /// Entries at Plugipay in other currencies, which are excluded from all sums.
     pub foreign_entries: u64,
-    /// Sessions that are equal on both sides.
+    /// Sessions with equal amounts.
     pub matched: u64,
-    /// Sessions that only Plugipay has: paid, and not in our ledger (yet).
+    /// Paid sessions that are only in Plugipay's ledger, perhaps because we have not processed them yet.
     pub missing_here: Vec<OneSided>,
-    /// Sessions that only we have.
+    /// Sessions that are only in our ledger.
     pub missing_there: Vec<OneSided>,
-    /// Sessions with another amount.
     pub unequal: Vec<Unequal>,
-    /// The sums of each code.
     pub by_code: Vec<CodeComparison>,
 }
 
 impl ReconciliationReport {
-    /// Whether the sessions agree. The sums of codes may still differ: a refund at Plugipay that nobody adjusted here shows
-    /// there only.
+    /// Whether all sessions agree. The sums by code may still differ, for instance by a refund at Plugipay that has no
+    /// adjustment here.
     #[must_use]
     pub const fn agrees(&self) -> bool {
         self.missing_here.is_empty() && self.missing_there.is_empty() && self.unequal.is_empty()
@@ -105,17 +102,18 @@ pub struct Reconciliation {
     by_code: BTreeMap<String, (Sums, Sums)>,
 }
 
-/// What arrived by one session, in rupiah.
+/// The amounts of one session, in rupiah.
 #[derive(Debug, Clone, Copy, Default)]
 struct Arrived {
-    /// At Plugipay, as a sale.
+    /// Credited at Plugipay with code `sale`.
     sale: Option<i64>,
-    /// At Plugipay, under whatever code.
+    /// Credited at Plugipay with any code.
     credited: Option<i64>,
-    /// In our ledger.
+    /// Credited in our ledger.
     ours: Option<i64>,
 }
 
+/// Debit and credit.
 const fn sides(direction: Direction, amount: i64) -> (i64, i64) {
     match direction {
         Direction::Debit => (amount, 0),
@@ -128,8 +126,8 @@ fn add(sum: &mut Option<i64>, amount: i64) {
 }
 
 impl Reconciliation {
-    /// Takes in a page of theirs. What arrived by a session is what was credited as a `sale`; the contract doesn't name
-    /// Plugipay's codes, so where a session has no such entry, it is all that was credited for it.
+    /// Adds a page of Plugipay's ledger. A session's amount is what was credited with code `sale`. The contract does
+    /// not define Plugipay's codes, so for a session without such an entry it is everything that was credited.
     pub fn theirs(&mut self, page: &ProviderPage) {
         for ProviderEntry { code, direction, amount, currency, session_id } in &page.entries {
             self.their_entries = self.their_entries.saturating_add(1);
@@ -149,7 +147,7 @@ impl Reconciliation {
         }
     }
 
-    /// Takes in entries of ours.
+    /// Adds entries of our ledger; ignores other books than the seller's.
     pub fn ours<'e>(&mut self, entries: impl IntoIterator<Item = &'e LedgerEntry>) {
         for entry in entries.into_iter().filter(|entry| entry.book == Book::Seller) {
             self.our_entries = self.our_entries.saturating_add(1);
@@ -161,7 +159,7 @@ impl Reconciliation {
         }
     }
 
-    /// What was found.
+    /// Finishes the comparison.
     #[must_use]
     pub fn report(self, account_id: AccountId, merchant_id: MerchantId) -> ReconciliationReport {
         let mut report = ReconciliationReport {
@@ -191,12 +189,12 @@ impl Reconciliation {
     }
 }
 
-/// How far a reconciliation is.
+/// The progress of a reconciliation.
 #[derive(Debug)]
 pub enum Reconciled<'r> {
-    /// A page of theirs was read: keep it to go on after it.
+    /// A page of Plugipay's ledger was read. Store it to be able to resume after it.
     Page(&'r ProviderPage),
-    /// So many entries of ours were read so far.
+    /// The number of our entries read so far.
     Ours(u64),
 }
 
@@ -210,7 +208,7 @@ mod tests {
     use crate::primitives::time::Timestamp;
 
     #[test]
-    fn what_either_side_lacks_is_told_apart() {
+    fn one_sided_and_unequal_sessions_are_reported() {
         let mut ids = IdSequence::from_seed(ulid::Ulid::from_parts(1, 1));
         let account_id = ids.account();
         let now = Timestamp::from_millis(0);

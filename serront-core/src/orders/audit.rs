@@ -1,8 +1,8 @@
-//! The audit trail: append-only records, each in the commit of what it tells of.
+//! The audit trail: append-only records, each written in the same commit as the change that it describes.
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::actor::{Actor, told_apart};
+use crate::accounts::actor::{Actor, token_fingerprint};
 use crate::accounts::key::AccessToken;
 use crate::orders::exception_kind::ExceptionKind;
 use crate::orders::order::WorkStatus;
@@ -13,98 +13,72 @@ use crate::primitives::money::Rupiah;
 use crate::primitives::provider::SessionId;
 use crate::primitives::time::Timestamp;
 
-/// What was done.
+/// A recorded change of an order, with old and new values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub enum Act {
-    /// The order was placed with this first quote.
+    /// The order was placed.
     Placed {
-        /// Zero if there is none yet.
+        /// The first quote; zero if there is none yet.
         quote: Rupiah,
     },
-    /// The payment moved along its track.
+    /// The payment's status changed.
     Payment {
-        /// From here.
         from: PaymentStatus,
-        /// To here.
         to: PaymentStatus,
-        /// The digest of the receipt that was there, if any.
+        /// The digest of the receipt at that time; `None` without one.
         proof_sha256: Option<Digest256>,
     },
-    /// A receipt was uploaded.
+    /// The buyer uploaded a receipt.
     Receipt {
-        /// Its digest.
         proof_sha256: Digest256,
-        /// The digest of the one it replaced.
+        /// The digest of the replaced receipt; `None` for the first one.
         replaced_sha256: Option<Digest256>,
     },
-    /// The quote was set.
-    Quote {
-        /// From this.
-        from: Rupiah,
-        /// To this.
-        to: Rupiah,
-    },
-    /// Money arrived online, and is in the ledger.
+    /// The seller set the quote.
+    Quote { from: Rupiah, to: Rupiah },
+    /// Money arrived online and was posted to the ledger.
     Settled {
-        /// Through this session.
         session_id: SessionId,
-        /// So much.
+        /// Gross, before the fee.
         amount: Rupiah,
-        /// Less this fee.
         fee: Rupiah,
-        /// Why it could not confirm the order, if it could not.
+        /// Why the money did not confirm the order; `None` if it did.
         exception: Option<ExceptionKind>,
     },
-    /// An exception was looked after.
+    /// The seller resolved an exception.
     Resolved {
-        /// Which exception.
         exception_id: ExceptionId,
-        /// The adjustment that settled it, if it was named.
+        /// The adjustment that settled it; `None` if the seller named none.
         adjustment_id: Option<AdjustmentId>,
     },
-    /// The work moved along its track.
-    Work {
-        /// From here.
-        from: WorkStatus,
-        /// To here.
-        to: WorkStatus,
-    },
-    /// The order got another access token. Both are told apart as in [`Actor::Buyer`].
-    TokenRotated {
-        /// Instead of this.
-        from: String,
-        /// It is this.
-        to: String,
-    },
+    /// The order's work status changed.
+    Work { from: WorkStatus, to: WorkStatus },
+    /// The order's access token was replaced. Both are recorded as fingerprints, as in [`Actor::Buyer`].
+    TokenRotated { from: String, to: String },
 }
 
 impl Act {
-    /// The access token was replaced.
+    /// Records a replaced access token, by fingerprints.
     #[must_use]
     pub fn token_rotated(from: &AccessToken, to: &AccessToken) -> Self {
-        Self::TokenRotated { from: told_apart(from), to: told_apart(to) }
+        Self::TokenRotated { from: token_fingerprint(from), to: token_fingerprint(to) }
     }
 }
 
-/// One record.
+/// One record of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct AuditRecord {
-    /// Which record.
     pub id: AuditId,
-    /// In whose account.
     pub account_id: AccountId,
-    /// About which order.
     pub order_id: OrderId,
-    /// About which payment of it.
     pub payment_id: PaymentId,
-    /// When.
     pub at: Timestamp,
-    /// Who.
     pub actor: Actor,
-    /// What.
     pub act: Act,
-    /// What the actor added.
+    /// The actor's comment, if any.
     pub note: Option<String>,
 }

@@ -1,44 +1,25 @@
-//! Why money that arrived for an order did not confirm it.
-
-use serde::{Deserialize, Serialize};
+//! Why money that arrived online did not confirm its order.
 
 use crate::orders::order::WorkStatus;
 use crate::orders::payment::PaymentStatus;
+use crate::primitives::macros::named_enum;
 use crate::primitives::money::Rupiah;
 
-/// Why the money could not confirm its order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExceptionKind {
-    /// The payment was confirmed already.
-    AlreadyConfirmed,
-    /// The order was declined or canceled.
-    OrderClosed,
-    /// It is not the amount that the session was minted for, or no longer the quote.
-    AmountMismatch,
+named_enum! {
+    /// Why money did not confirm its order. If several kinds apply, the first one is recorded.
+    pub enum ExceptionKind {
+        /// The payment was already confirmed.
+        AlreadyConfirmed = "already_confirmed",
+        /// The order was declined or canceled.
+        OrderClosed = "order_closed",
+        /// The amount differs from the session's, or from the current amount due.
+        AmountMismatch = "amount_mismatch",
+    }
 }
 
 impl ExceptionKind {
-    /// Every kind, the first that holds first.
-    pub const ALL: [Self; 3] = [Self::AlreadyConfirmed, Self::OrderClosed, Self::AmountMismatch];
-
-    /// The kind's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AlreadyConfirmed => "already_confirmed",
-            Self::OrderClosed => "order_closed",
-            Self::AmountMismatch => "amount_mismatch",
-        }
-    }
-
-    /// The kind of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// What keeps money that arrived from confirming its order, if anything does.
+    /// The reason why money that arrived does not confirm its order; `None` if it does. `minted` is the session's
+    /// amount.
     #[must_use]
     pub fn of(
         payment: PaymentStatus,
@@ -69,17 +50,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_keeps_money_from_confirming_is_one_table() {
+    fn exceptions_follow_one_table() {
         let rupiah = |amount| Rupiah::new(amount).unwrap();
-        let told = |payment, work, arrived, due| {
+        let kind = |payment, work, arrived, due| {
             ExceptionKind::of(payment, work, rupiah(arrived), rupiah(5), rupiah(due)).map_or("-", ExceptionKind::as_str)
         };
         let table: Vec<String> = PaymentStatus::ALL
             .into_iter()
             .flat_map(|payment| WorkStatus::ALL.map(|work| (payment, work)))
             .map(|(payment, work)| {
-                // What was minted and is due; another amount; no longer the quote; both.
-                let amounts = [(5, 5), (4, 5), (5, 6), (6, 6)].map(|(arrived, due)| told(payment, work, arrived, due));
+                // As minted and due; less than minted; the quote has changed since; both.
+                let amounts = [(5, 5), (4, 5), (5, 6), (6, 6)].map(|(arrived, due)| kind(payment, work, arrived, due));
                 format!("{} {}: {}", payment.as_str(), work.as_str(), amounts.join(" "))
             })
             .collect();
@@ -92,12 +73,12 @@ mod tests {
                     .map(|work| (payment, work))
             })
             .map(|(payment, work)| {
-                let told = match (payment, work) {
+                let kinds = match (payment, work) {
                     ("payment_confirmed", _) => repeated("already_confirmed"),
                     (_, "declined" | "canceled") => repeated("order_closed"),
                     _ => mismatch.to_owned(),
                 };
-                format!("{payment} {work}: {told}")
+                format!("{payment} {work}: {kinds}")
             })
             .collect();
         assert_eq!(table, expected);

@@ -1,32 +1,27 @@
 //! Payment instructions: where and how a buyer pays by bank transfer.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use crate::primitives::macros::redacted_debug;
 use crate::primitives::rejection::Invalid;
 use crate::primitives::text::{self, WhatsAppNumber};
 
-/// Most bank accounts that one storefront shows.
+/// Most bank accounts of one storefront.
 pub const BANK_ACCOUNTS_MAX: usize = 5;
 
-/// A bank account to transfer to. `Debug` shows none of it.
+/// A bank account to transfer to. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BankAccount {
-    /// The bank's name.
+    /// 1–100 characters.
     pub bank_name: String,
-    /// Digits, spaces and dashes, as the seller typed them.
+    /// Digits, spaces and dashes as typed, 1–100 characters.
     pub account_number: String,
-    /// Whose account it is.
+    /// The holder's name, 1–100 characters.
     pub account_holder: String,
 }
 
-impl fmt::Debug for BankAccount {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("BankAccount(…)")
-    }
-}
+redacted_debug!(BankAccount);
 
 impl BankAccount {
     pub(crate) fn parse(param: &str, raw: &Self) -> Result<Self, Invalid> {
@@ -39,7 +34,7 @@ impl BankAccount {
     }
 }
 
-/// A bank account's number: digits, spaces and dashes, 1–100 characters, kept as typed but for invisible characters.
+/// Validates a bank account number: digits, spaces and dashes, 1–100 characters. Removes invisible characters only.
 ///
 /// # Errors
 /// [`Invalid`] naming `param`.
@@ -50,14 +45,14 @@ pub(crate) fn bank_account_number(param: &str, raw: &str) -> Result<String, Inva
     if fits { Ok(number) } else { Err(Invalid::new(param, "must be digits, spaces and dashes")) }
 }
 
-/// Where and how the buyer is to pay by transfer.
+/// Where and how the buyer pays by transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentSettings {
     /// At most [`BANK_ACCOUNTS_MAX`].
     pub bank_accounts: Vec<BankAccount>,
-    /// Free text for the buyer.
+    /// Free text for the buyer, up to 2,000 characters.
     pub instructions: Option<String>,
-    /// Where the buyer can ask.
+    /// The seller's number for questions.
     pub whatsapp_number: Option<WhatsAppNumber>,
 }

@@ -1,13 +1,13 @@
-//! The one mail that is sent: the buyer's payment confirmation, in Indonesian or English, as text and as HTML.
+//! The library's only mail: the buyer's payment confirmation, in Indonesian or English, as text and as HTML.
 //!
 //! ```text
-//! Mail (in the effect) ─▶ MailTemplates ─▶ subject, text, HTML ─▶ MailMessage (id, to whom) ─▶ Mailer
+//! Mail (in the effect) ─▶ MailTemplates ─▶ subject, text, HTML ─▶ MailMessage (id, recipient) ─▶ Mailer
 //! ```
 //!
-//! What it says is replaceable ([`MailTemplates`]); to whom it goes and under which id is not. It is rendered when it is sent, so
-//! nothing but its content is stored.
+//! A host can replace the texts ([`MailTemplates`]), but not the recipient or the id. Only a mail's content is stored;
+//! it is rendered for each attempt to send it.
 //!
-//! What it is not: it sends nothing (a [`Mailer`](crate::ports::Mailer) does), and makes no headers.
+//! This module sends nothing and writes no headers: a [`Mailer`](crate::ports::Mailer) does both.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::primitives::ids::MailId;
 use crate::primitives::money::Rupiah;
 use crate::primitives::text::{EmailAddress, turns_direction};
 
-/// What a mail says, typed and versioned; rendered only when it is sent.
+/// A mail's content, typed and versioned; rendered only when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -27,36 +27,31 @@ pub enum Mail {
     PaymentConfirmedV1(PaymentConfirmed),
 }
 
-/// The content of a confirmation.
+/// The content of a confirmation. `Debug` shows only the order's number.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct PaymentConfirmed {
-    /// To whom.
     pub to: EmailAddress,
-    /// The buyer's name.
     pub buyer_name: String,
-    /// In which language.
     pub language: Language,
-    /// The seller's name.
     pub seller_name: String,
-    /// Which order.
     pub number: OrderNumber,
-    /// What was ordered.
     pub service_name: String,
-    /// The amount due that was confirmed; zero if the seller never quoted one.
+    /// The confirmed amount due; zero if the seller never quoted one.
     pub amount: Rupiah,
-    /// On whose word.
+    /// Missing in mails stored by earlier versions: then the seller.
     #[serde(default)]
     pub by: ConfirmedBy,
 }
 
-/// On whose word a payment was confirmed. The buyer is told, for only one of the two was looked at by a person.
+/// Who confirmed a payment. The mail says so, because the two confirmations differ in what they prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfirmedBy {
-    /// The seller's, who looked at the bank account. Nobody verified it.
+    /// The seller, after checking the bank account. The library cannot verify it.
     #[default]
     Seller,
-    /// Plugipay's, which has the money.
+    /// Plugipay, which holds the money.
     Plugipay,
 }
 
@@ -66,21 +61,19 @@ impl fmt::Debug for PaymentConfirmed {
     }
 }
 
-/// A mail ready to be sent. [`render`] makes one line of the subject, and ends lines by a line feed alone, also where a
-/// template did not.
+/// A mail ready to be sent. [`render`] guarantees a subject of one line, and lines that end with a line feed alone, for
+/// every template. `Debug` shows only the id.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct MailMessage {
-    /// Stable over all attempts.
+    /// The same for all attempts.
     pub id: MailId,
-    /// To whom.
     pub to: EmailAddress,
-    /// The recipient's name.
     pub to_name: String,
-    /// One line.
     pub subject: String,
     /// Plain text.
     pub text: String,
-    /// The same as HTML, for those who prefer it.
+    /// An HTML document with the same content, if any.
     pub html: Option<String>,
 }
 
@@ -90,18 +83,19 @@ impl fmt::Debug for MailMessage {
     }
 }
 
-/// What a mail says.
+/// The texts of a mail, as a template renders them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailText {
     /// One line.
     pub subject: String,
     /// Plain text.
     pub text: String,
-    /// A whole HTML document that says the same.
+    /// A complete HTML document with the same content; `None` for mails without HTML.
     pub html: Option<String>,
 }
 
-/// Words the mails. A host brings its own to [`Dispatcher::with_templates`](crate::work::dispatch::Dispatcher::with_templates).
+/// Renders the texts of mails. A host passes its own to
+/// [`Dispatcher::with_templates`](crate::work::dispatch::Dispatcher::with_templates).
 ///
 /// ```
 /// use serront_core::orders::mail::{BuiltInTemplates, Mail, MailTemplates, MailText};
@@ -116,23 +110,23 @@ pub struct MailText {
 ///                 text: format!("Dear {},\n\nthank you for {}!\n", content.buyer_name, content.amount),
 ///                 html: None,
 ///             },
-///             // Kinds of mail to come are worded by the library.
+///             // The library renders kinds of mail that are added later.
 ///             other => BuiltInTemplates.render(other),
 ///         }
 ///     }
 /// }
 /// ```
 pub trait MailTemplates: Send + Sync {
-    /// The words of this mail, in its language.
+    /// Renders a mail in its language.
     ///
-    /// - Must answer the same for the same mail, as far as it can: an attempt whose outcome is unknown is made again.
-    /// - Must escape what people typed where it writes HTML. Names may hold every character but control characters;
-    ///   [`one_line`] takes those out that turn the direction of a text.
-    /// - Has no way to fail, for a confirmation should not be lost by a template: fall back to [`BuiltInTemplates`].
+    /// - Should return the same texts for the same mail: an attempt with an unknown outcome is repeated.
+    /// - Must escape typed texts in HTML. Names may contain all characters except control characters; [`one_line`]
+    ///   removes direction controls.
+    /// - Cannot fail, so that a template cannot lose a confirmation: fall back to [`BuiltInTemplates`].
     fn render(&self, mail: &Mail) -> MailText;
 }
 
-/// The library's own words.
+/// The library's own texts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BuiltInTemplates;
 
@@ -145,7 +139,7 @@ impl MailTemplates for BuiltInTemplates {
     }
 }
 
-/// Renders a mail.
+/// Renders a mail and adds its id and recipient.
 #[must_use]
 pub fn render(templates: &dyn MailTemplates, id: MailId, mail: &Mail) -> MailMessage {
     let Mail::PaymentConfirmedV1(PaymentConfirmed { to, buyer_name, .. }) = mail;
@@ -160,14 +154,14 @@ pub fn render(templates: &dyn MailTemplates, id: MailId, mail: &Mail) -> MailMes
     }
 }
 
-/// The confirmation's sentences, the same for text and HTML.
+/// The confirmation's sentences, shared by text and HTML.
 struct Letter {
-    /// Holds nothing that a person typed.
+    /// Contains no typed text, so it needs no escaping.
     subject: String,
     greeting: String,
     news: String,
     amount: Option<String>,
-    /// Who confirmed it, and what that is worth.
+    /// Who confirmed the payment.
     by: &'static str,
     rest: &'static str,
     closing: &'static str,
@@ -175,7 +169,7 @@ struct Letter {
 }
 
 impl Letter {
-    /// `typed` makes what a person typed fit to stand in the sentences.
+    /// `typed` escapes a typed text for the format.
     fn compose(content: &PaymentConfirmed, typed: impl Fn(&str) -> String) -> Self {
         let PaymentConfirmed { to: _, buyer_name, language, seller_name, number, service_name, amount, by } = content;
         let (buyer, seller, service) = (typed(buyer_name), typed(seller_name), typed(service_name));
@@ -220,12 +214,12 @@ impl Letter {
                 amount: amount.map(|amount| format!("Amount: {amount}")),
                 by: match by {
                     ConfirmedBy::Seller => {
-                        "A manual transfer is confirmed by the seller, who looks at the bank account. We don't verify it \
-                         automatically."
+                        "A manual transfer is confirmed by the seller, who checks their own bank account. We don't \
+                         verify it automatically."
                     }
                     ConfirmedBy::Plugipay => "This payment was confirmed automatically by Plugipay.",
                 },
-                rest: "There is nothing left to pay. Keep this mail for your records.",
+                rest: "There is nothing left to pay. Keep this email for your records.",
                 closing: "Thank you,",
                 seller,
             },
@@ -238,7 +232,7 @@ impl Letter {
         format!("{greeting}\n\n{news}\n{amount}\n{by}\n\n{rest}\n\n{closing}\n{seller}\n")
     }
 
-    /// Styled inline, without images, links or anything from elsewhere: nothing is fetched when it is read.
+    /// Styled inline, without images, links or external resources, so that a reader's program fetches nothing.
     fn html(&self, language: Language) -> String {
         let Self { subject, greeting, news, amount, by, rest, closing, seller } = self;
         let amount = amount
@@ -269,8 +263,8 @@ impl Letter {
     }
 }
 
-/// One line of what a person typed, without the invisible characters that turn the direction of the text around them: in a mail
-/// they would rewrite our sentences. Right-to-left letters stay; they need no such help.
+/// Makes one line of a typed text, and removes invisible direction controls, which could reorder the sentence around
+/// it. Right-to-left letters are kept.
 #[must_use]
 pub fn one_line(typed: &str) -> String {
     let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
@@ -278,14 +272,14 @@ pub fn one_line(typed: &str) -> String {
     kept.map(|character| if breaks(character) { ' ' } else { character }).collect()
 }
 
-/// The text with each line ended by a line feed alone. A lone carriage return ends a line for some mail servers and not for
-/// others, so a dot behind it could end the whole mail there.
+/// Ends each line with a line feed alone. Some mail servers treat a lone carriage return as a line end, so a dot after
+/// it could end the mail early.
 #[must_use]
 pub fn plain_line_ends(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// Text as it stands in HTML, between tags.
+/// Escapes a text for HTML content.
 fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {
@@ -305,9 +299,9 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Mails wait in the outbox while a host is replaced by its next version.
+    /// Mails can be in the outbox while a host is upgraded.
     #[test]
-    fn a_mail_that_was_stored_without_saying_on_whose_word_counts_as_the_sellers() {
+    fn a_stored_mail_without_a_confirmer_counts_as_confirmed_by_the_seller() {
         let stored = r#"{"kind":"payment_confirmed_v1","to":"budi@example.com","buyer_name":"Budi","language":"id",
             "seller_name":"Renata","number":7,"service_name":"Logo","amount":750000}"#;
         let Mail::PaymentConfirmedV1(content) = serde_json::from_str(stored).unwrap();
@@ -315,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nobody() {
+    fn debug_hides_names_and_addresses() {
         let mail = Mail::PaymentConfirmedV1(PaymentConfirmed {
             to: EmailAddress::parse("to", "budi@example.com").unwrap(),
             buyer_name: "Budi".to_owned(),

@@ -1,34 +1,33 @@
-//! Texts rendered before the order's number is known, with a marked place for it.
+//! Texts with a placeholder for an order number that is not known yet.
 //!
-//! The storage assigns the number inside the commit, after the decision has rendered the event's bytes and the kept
-//! outcome. Both hold a [`MarkedText`] until then; an adapter fills it with [`MarkedText::fill`], or by concatenating
-//! the parts in its own statement.
+//! The storage assigns the number inside the commit, after the decision has rendered the event and the stored response.
+//! Both are a [`MarkedText`] until then. An adapter fills it with [`MarkedText::fill`], or concatenates its parts in
+//! SQL.
 
 use serde::{Deserialize, Serialize};
 
 use crate::orders::order::OrderNumber;
 
-/// A text, with or without a place for the order's number.
+/// A text, with or without a placeholder for the order's number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarkedText {
     before: String,
     after: Option<String>,
 }
 
-/// How a JSON object shows that its number is not known yet.
+/// The placeholder: a JSON object whose number is not known yet.
 const PLACE: &str = "\"number\":null";
 
 impl MarkedText {
-    /// A finished text.
+    /// A text without a placeholder.
     #[must_use]
     pub const fn plain(text: String) -> Self {
         Self { before: text, after: None }
     }
 
-    /// Marks the first `"number":null` of a rendered JSON text, if it has one.
+    /// Uses the first `"number":null` of a JSON text as the placeholder, if there is one.
     ///
-    /// The types that are rendered this way put `number` before everything that a person typed, so that the first
-    /// such place is the one meant.
+    /// Types rendered this way must put `number` before all typed texts, so that the first match is the right one.
     #[must_use]
     pub fn from_json(json: String) -> Self {
         match json.split_once(PLACE) {
@@ -37,19 +36,19 @@ impl MarkedText {
         }
     }
 
-    /// Whether the text still waits for its number.
+    /// Whether the text has a placeholder.
     #[must_use]
     pub const fn is_marked(&self) -> bool {
         self.after.is_some()
     }
 
-    /// The text before the place, and the text after it. A finished text has nothing after it.
+    /// The text before and after the placeholder; `None` after it if there is no placeholder.
     #[must_use]
     pub fn parts(&self) -> (&str, Option<&str>) {
         (&self.before, self.after.as_deref())
     }
 
-    /// The text with the number in its place. `None` if it waits for a number and none is given.
+    /// Replaces the placeholder; `None` if there is one and `number` is `None`.
     #[must_use]
     pub fn fill(&self, number: Option<OrderNumber>) -> Option<String> {
         match (&self.after, number) {
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_place_is_marked() {
+    fn only_the_first_match_is_the_placeholder() {
         let text = MarkedText::from_json(r#"{"number":null,"name":"\"number\":null"}"#.into());
         assert_eq!(text.fill(Some(OrderNumber(7))).unwrap(), r#"{"number":7,"name":"\"number\":null"}"#);
         assert_eq!(text.fill(None), None);

@@ -1,8 +1,8 @@
-//! Orders: an order, its payment and receipt, where the buyer pays, its audit trail, and the mails about it.
+//! Orders: the order, its payment and receipt, payment instructions, the audit trail, and mails to the buyer.
 //!
-//! Each file holds one aggregate or value with its transitions. A decision that joins several is in
-//! [`decide`](crate::decide). Nothing here names the [`shop`](crate::shop): an order carries what it needs of a service as
-//! plain values.
+//! Each file holds one aggregate or value with its transitions. Decisions across several are in
+//! [`decide`](crate::decide). This room does not use the [`shop`](crate::shop): an order copies what it needs of a
+//! service.
 
 pub mod audit;
 pub mod exception_kind;

@@ -1,4 +1,4 @@
-//! The order and its work track.
+//! The order, its work track, and a buyer's input.
 
 use std::fmt;
 
@@ -8,74 +8,44 @@ use crate::accounts::key::AccessToken;
 use crate::orders::instructions::PaymentSettings;
 use crate::orders::payment::PaymentStatus;
 use crate::primitives::ids::{AccountId, OrderId, ServiceId};
+use crate::primitives::macros::{named_enum, redacted_debug};
 use crate::primitives::money::Rupiah;
 use crate::primitives::rejection::{Invalid, Rejection};
 use crate::primitives::text::{self, EmailAddress, Slug};
 use crate::primitives::time::Timestamp;
 use crate::primitives::version::Version;
 
-/// The work track. Mind the spelling: an order is `canceled`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkStatus {
-    /// Placed; the seller has not answered.
-    Requested,
-    /// The seller will do it.
-    Confirmed,
-    /// The seller will not.
-    Declined,
-    /// Being done.
-    InProgress,
-    /// Handed over.
-    Delivered,
-    /// Finished.
-    Completed,
-    /// Called off.
-    Canceled,
+named_enum! {
+    /// The work track. Mind the spelling: an order is `canceled`, a payout `cancelled`.
+    pub enum WorkStatus {
+        /// Placed; the seller has not answered yet.
+        Requested = "requested",
+        /// The seller accepted the order.
+        Confirmed = "confirmed",
+        /// The seller refused the order. Final.
+        Declined = "declined",
+        /// The seller is working on it.
+        InProgress = "in_progress",
+        /// The seller has delivered the work.
+        Delivered = "delivered",
+        /// The order is finished. Final.
+        Completed = "completed",
+        /// The order was canceled. Final.
+        Canceled = "canceled",
+    }
 }
 
 impl WorkStatus {
-    /// Every state.
-    pub const ALL: [Self; 7] = [
-        Self::Requested,
-        Self::Confirmed,
-        Self::Declined,
-        Self::InProgress,
-        Self::Delivered,
-        Self::Completed,
-        Self::Canceled,
-    ];
-
-    /// The state's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Confirmed => "confirmed",
-            Self::Declined => "declined",
-            Self::InProgress => "in_progress",
-            Self::Delivered => "delivered",
-            Self::Completed => "completed",
-            Self::Canceled => "canceled",
-        }
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-
-    /// Whether the order was called off by either side. Closed orders are not paid online.
+    /// Whether the order was declined or canceled. Closed orders cannot be paid online.
     #[must_use]
     pub const fn is_closed(self) -> bool {
         matches!(self, Self::Declined | Self::Canceled)
     }
 
-    /// The one transition of the work track (wire contract, section 2).
+    /// The transition table of the work track (wire contract, section 2).
     ///
     /// # Errors
-    /// [`Rejection::InvalidTransition`] for every pair that the contract does not list, staying put included.
+    /// [`Rejection::InvalidTransition`] for every pair that the contract does not list, and from a status to itself.
     pub fn go(self, to: Self) -> Result<Self, Rejection> {
         use WorkStatus::{Canceled, Completed, Confirmed, Declined, Delivered, InProgress, Requested};
         match (self, to) {
@@ -94,9 +64,9 @@ impl WorkStatus {
     }
 }
 
-/// How many orders of one account are in each state, kept as they change.
+/// Numbers of an account's orders by work status, updated with each change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "each field is the state of the same name")]
+#[allow(missing_docs, reason = "each field counts the status of the same name")]
 pub struct WorkCounts {
     pub requested: u64,
     pub confirmed: u64,
@@ -108,7 +78,7 @@ pub struct WorkCounts {
 }
 
 impl WorkCounts {
-    /// The count of one state.
+    /// The count of one status.
     pub const fn of(&mut self, status: WorkStatus) -> &mut u64 {
         match status {
             WorkStatus::Requested => &mut self.requested,
@@ -122,7 +92,7 @@ impl WorkCounts {
     }
 }
 
-/// An order's number: 1, 2, … per account, without gaps, assigned by the storage inside the commit.
+/// An order's number, counted from 1 per account without gaps. The storage assigns it inside the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrderNumber(pub u32);
@@ -133,90 +103,64 @@ impl fmt::Display for OrderNumber {
     }
 }
 
-/// The language that the buyer reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    /// Indonesian: the default.
-    #[default]
-    Id,
-    /// English.
-    En,
-}
-
-impl Language {
-    /// The language's code.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::En => "en",
-        }
-    }
-
-    /// The language of this code.
-    #[must_use]
-    pub fn parse(code: &str) -> Option<Self> {
-        [Self::Id, Self::En].into_iter().find(|language| language.as_str() == code)
+named_enum! {
+    /// The buyer's language: an ISO 639-1 code.
+    #[derive(Default)]
+    pub enum Language {
+        /// Indonesian, the default.
+        #[default]
+        Id = "id",
+        /// English.
+        En = "en",
     }
 }
 
-/// Who ordered. `Debug` shows none of it.
+/// Who ordered. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Buyer {
-    /// The buyer's name.
     pub name: String,
-    /// Where the confirmation goes.
+    /// Receives the payment confirmation.
     pub email: EmailAddress,
-    /// As typed.
+    /// As typed, without invisible characters.
     pub phone: Option<String>,
 }
 
-impl fmt::Debug for Buyer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Buyer(…)")
-    }
-}
+redacted_debug!(Buyer);
 
 /// An order as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Order {
-    /// Which order.
     pub id: OrderId,
-    /// Whose.
     pub account_id: AccountId,
-    /// Of which service.
     pub service_id: ServiceId,
     /// The buyer's only credential.
     pub access_token: AccessToken,
-    /// Who ordered.
     pub buyer: Buyer,
-    /// Which package, where the service has them.
+    /// `None` if the service has no packages.
     pub package_name: Option<String>,
-    /// When the buyer would like it, as typed: a date or a point in time.
+    /// When the buyer would like it, as typed: a date or an RFC 3339 time.
     pub preferred_date: Option<String>,
-    /// What the buyer added.
+    /// The buyer's comment.
     pub notes: Option<String>,
     /// The language of the buyer's mails.
     pub language: Language,
-    /// When it was placed.
     pub created_at: Timestamp,
-    /// What may change.
     pub state: OrderState,
 }
 
-/// The part of an order that may change.
+/// The mutable part of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct OrderState {
-    /// How often the order or anything under it was written.
+    /// Counts writes of the order and of everything that belongs to it.
     pub version: Version,
-    /// The work track.
     pub status: WorkStatus,
-    /// The payment track over all of the order's payments, kept here so that lists can filter by it.
+    /// The status over all payments of the order, stored here so that lists can filter by it.
     pub payment_status: PaymentStatus,
-    /// The quote; zero means: none yet.
+    /// The seller's quote; zero if there is none yet.
     pub quoted_price: Rupiah,
-    /// When it was last written.
     pub updated_at: Timestamp,
 }
 
@@ -224,14 +168,14 @@ pub struct OrderState {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderInput {
-    /// Which of the storefront's services.
+    /// One of the storefront's services.
     pub service_slug: String,
-    /// Which package; required where the service has packages, and only there.
+    /// Required if the service has packages, refused otherwise.
     #[serde(default)]
     pub package_name: Option<String>,
     /// 1–100 characters.
     pub buyer_name: String,
-    /// An e-mail address.
+    /// An e-mail address of at most 254 bytes.
     pub buyer_email: String,
     /// Up to 100 characters.
     #[serde(default)]
@@ -242,24 +186,22 @@ pub struct OrderInput {
     /// Up to 2,000 characters.
     #[serde(default)]
     pub notes: Option<String>,
-    /// Belongs to the marketing module, which is out of scope: refused unless null or blank.
+    /// For the marketing module, which is not implemented: refused unless null or blank.
     #[serde(default)]
     pub discount_code: Option<String>,
 }
 
 /// The validated part of a buyer's order that does not depend on the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of `Order`")]
 pub struct OrderRequest {
-    /// Who orders.
     pub buyer: Buyer,
-    /// When it is wanted.
     pub preferred_date: Option<String>,
-    /// What the buyer added.
     pub notes: Option<String>,
 }
 
 impl OrderInput {
-    /// Validates what does not depend on the service.
+    /// Validates the fields that do not depend on the service.
     ///
     /// # Errors
     /// [`Invalid`] naming the first offending field.
@@ -272,7 +214,7 @@ impl OrderInput {
         let date = self.preferred_date.as_deref().map(text::visible);
         let preferred_date = text::optional_name("preferredDate", date.as_deref())?;
         if preferred_date.as_deref().is_some_and(|date| {
-            // chrono also reads single digits and blanks in between; a date that is written back the same has neither.
+            // chrono also accepts single digits and inner blanks; comparing the formatted date excludes both.
             let is_date = date.parse::<chrono::NaiveDate>().is_ok_and(|day| day.to_string() == date);
             !is_date && chrono::DateTime::parse_from_rfc3339(date).is_err()
         }) {
@@ -286,40 +228,37 @@ impl OrderInput {
     }
 }
 
-/// What an order shows of the service that it is for.
+/// What an order shows of its service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct OrderedService {
-    /// The service's id.
     pub id: ServiceId,
     /// Unique within the account.
     pub slug: Slug,
-    /// The service's name, for people.
     pub name: String,
-    /// How the service is priced.
     pub pricing_type: PricingType,
 }
 
 /// What an order shows of its seller.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct SellerProfile {
-    /// The address of the seller's page.
+    /// The storefront's slug.
     pub slug: Slug,
-    /// The seller's name, for buyers.
     pub display_name: String,
-    /// Whether the seller wants the branding hidden (effective only on a tier that allows it).
+    /// Whether the seller wants the branding hidden; effective only on tiers that allow it.
     pub hide_branding: bool,
-    /// Where the buyer pays by transfer.
     pub payment: PaymentSettings,
 }
 
-/// How a service is priced, on the wire.
+/// The kind of pricing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PricingType {
     /// One price.
     Fixed,
-    /// A price an hour.
+    /// A price per hour.
     Hourly,
     /// One of several packages.
     Package,
@@ -330,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_work_track_goes_where_the_contract_says() {
+    fn the_work_track_follows_the_contract() {
         let table: Vec<String> = WorkStatus::ALL
             .into_iter()
             .map(|from| {
@@ -354,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_names_its_bad_field() {
+    fn the_first_invalid_field_is_named() {
         let good = OrderInput {
             service_slug: "logo".into(),
             buyer_name: "Budi".into(),
@@ -363,7 +302,7 @@ mod tests {
             ..OrderInput::default()
         };
         assert!(good.validate().is_ok());
-        // Copied out of a contact or a calendar (#16).
+        // Copied from a contact or a calendar (#16).
         let copied = OrderInput {
             buyer_phone: Some("\u{202a}0812 0000\u{202c}".into()),
             preferred_date: Some("\u{200e}2026\u{200e}-12-24".into()),

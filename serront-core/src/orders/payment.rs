@@ -1,44 +1,43 @@
-//! The payment under an order and its track: unpaid → payment_claimed → payment_confirmed.
-
-use serde::{Deserialize, Serialize};
+//! An order's payment and its track: unpaid → payment_claimed → payment_confirmed.
 
 use crate::orders::receipt::Receipt;
 use crate::primitives::ids::{OrderId, PaymentId};
+use crate::primitives::macros::named_enum;
 use crate::primitives::money::Rupiah;
 use crate::primitives::rejection::Rejection;
 
-/// The payment track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PaymentStatus {
-    /// Nothing was said about money yet.
-    Unpaid,
-    /// The buyer says that the transfer was made.
-    PaymentClaimed,
-    /// The seller has seen the money. Final.
-    PaymentConfirmed,
+named_enum! {
+    /// The payment track.
+    pub enum PaymentStatus {
+        /// Nothing is claimed or confirmed.
+        Unpaid = "unpaid",
+        /// The buyer claims to have transferred the money.
+        PaymentClaimed = "payment_claimed",
+        /// The seller or Plugipay has confirmed that the money arrived. Final.
+        PaymentConfirmed = "payment_confirmed",
+    }
 }
 
-/// What can be done to a payment.
+/// An action on a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PaymentAct {
-    /// The buyer says that the transfer was made.
+    /// The buyer claims to have transferred the money.
     Claim,
-    /// The seller says that the money is there.
+    /// The seller or Plugipay confirms that the money arrived.
     Confirm,
     /// The buyer uploads a receipt.
     AttachReceipt,
     /// The seller changes the amount due.
     Quote,
-    /// The buyer begins to pay online.
+    /// The buyer starts to pay online.
     PayOnline,
 }
 
 impl PaymentAct {
-    /// Every act.
+    /// Every action.
     pub const ALL: [Self; 5] = [Self::Claim, Self::Confirm, Self::AttachReceipt, Self::Quote, Self::PayOnline];
 
-    /// The act, in words.
+    /// The action's name in error messages.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,29 +51,10 @@ impl PaymentAct {
 }
 
 impl PaymentStatus {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Unpaid, Self::PaymentClaimed, Self::PaymentConfirmed];
-
-    /// The state's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unpaid => "unpaid",
-            Self::PaymentClaimed => "payment_claimed",
-            Self::PaymentConfirmed => "payment_confirmed",
-        }
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-
-    /// The one transition of the payment track. A repeated claim stays where it is; a confirmed payment is final.
+    /// The transition table of the payment track. A repeated claim changes nothing.
     ///
     /// # Errors
-    /// [`Rejection::InvalidTransition`] for every act on a confirmed payment.
+    /// [`Rejection::InvalidTransition`] for every action on a confirmed payment.
     pub const fn apply(self, act: PaymentAct) -> Result<Self, Rejection> {
         match (self, act) {
             (Self::Unpaid | Self::PaymentClaimed, PaymentAct::Claim) => Ok(Self::PaymentClaimed),
@@ -95,25 +75,24 @@ impl PaymentStatus {
     }
 }
 
-/// A payment under an order. Today an order has one, over the whole quote.
+/// A payment of an order. Currently each order has exactly one, for the whole quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Payment {
-    /// Which payment.
     pub id: PaymentId,
-    /// Under which order. The order's version covers it.
+    /// The order, whose version covers the payment.
     pub order_id: OrderId,
-    /// What may change.
     pub state: PaymentState,
 }
 
-/// The part of a payment that may change.
+/// The mutable part of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct PaymentState {
-    /// The payment track.
     pub status: PaymentStatus,
-    /// What is to be paid: today the quote, but a value of its own.
+    /// Currently always equal to the quote, but stored separately.
     pub amount_due: Rupiah,
-    /// The buyer's receipt, if any.
+    /// The buyer's last receipt; `None` until one is uploaded.
     pub receipt: Option<Receipt>,
 }
 
@@ -122,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_payment_track_is_one_table() {
+    fn the_payment_track_follows_one_table() {
         let table: Vec<_> = PaymentStatus::ALL
             .into_iter()
             .flat_map(|from| PaymentAct::ALL.map(|act| (from, act)))

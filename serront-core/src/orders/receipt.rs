@@ -1,8 +1,8 @@
-//! Receipts: images that a buyer uploads as proof of a transfer, recognised by their bytes.
+//! Receipts: images that a buyer uploads as proof of a transfer.
 //!
 //! ```text
 //! uploaded bytes ─▶ Picture::take ─▶ the picture alone ─▶ hashed, stored, served
-//!                        └─ ImageFault: why it is not taken
+//!                        └─▶ ImageFault: the reason for a refusal
 //! ```
 
 use std::borrow::Cow;
@@ -14,23 +14,26 @@ use crate::primitives::image::{ImageType, recognise};
 use crate::primitives::rejection::Rejection;
 use crate::primitives::time::Timestamp;
 
-/// Most bytes that a receipt may have: 5 MiB (the published "5 MB", read generously).
+/// Largest receipt, in bytes: 5 MiB, the generous reading of the published "5 MB".
 pub const RECEIPT_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// The picture in an uploaded file: the bytes that are hashed, stored and served.
 ///
-/// What is promised of it:
+/// Guarantees:
 ///
-/// - It begins as one of the four formats and ends where its format does. What followed in the file (a phone's trailer, a motion
-///   photo's video, an archive, further JPEGs such as gain maps) is cut off. A missing end (JPEG's EOI, PNG's IEND, GIF's trailer) is
-///   added, and a wrong RIFF size of a WebP corrected.
-/// - Its headers claim at most [`RECEIPT_PIXELS_MAX`], and it has at most [`RECEIPT_BYTES_MAX`] bytes.
-/// - Taking it again answers the same bytes.
+/// - It starts and ends as one of the four formats requires. Data after the picture is cut off: a phone's trailer, a
+///   motion photo's video, an archive, further JPEGs such as gain maps. A missing end (JPEG's EOI, PNG's IEND, GIF's
+///   trailer) is added, and a wrong RIFF size of a WebP is corrected.
+/// - Its headers claim at most [`RECEIPT_PIXELS_MAX`](crate::primitives::image::RECEIPT_PIXELS_MAX), and it has at most
+///   [`RECEIPT_BYTES_MAX`] bytes.
+/// - Taking it again returns the same bytes.
 ///
-/// What is *not* promised: that a decoder can show it, since nothing is decoded (a JPEG that lost the second half of its pixels is
-/// taken as one that lost its end), and that its metadata are harmless. They are kept as they are, and may hold markup or any other
-/// bytes. So a host has to serve receipts in such a way that no browser reads them as anything but an image: with
-/// `X-Content-Type-Options: nosniff`, the recognised media type, and a content security policy that runs nothing.
+/// Not guaranteed:
+///
+/// - That a decoder can show it, because nothing is decoded: a JPEG without the second half of its pixels is accepted.
+/// - That its metadata is harmless. It is kept, and may contain markup or any other bytes. So a host must serve
+///   receipts such that browsers only treat them as images: with `X-Content-Type-Options: nosniff`, the recognised media
+///   type, and a content security policy that forbids scripts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture<'b> {
     image_type: ImageType,
@@ -38,13 +41,12 @@ pub struct Picture<'b> {
 }
 
 impl<'b> Picture<'b> {
-    /// Takes the picture out of a file.
-    ///
-    /// The kind is what the bytes say. A `declared` media type has to agree with them; without one, any of the four kinds is taken.
+    /// Extracts the picture from a file. A `declared` media type must match the bytes; without one, any of the four
+    /// formats is accepted.
     ///
     /// # Errors
-    /// [`Rejection::PayloadTooLarge`] if the file, with all that follows the picture, has more than [`RECEIPT_BYTES_MAX`] bytes;
-    /// [`Rejection::UnsupportedMediaType`] with what is wrong.
+    /// [`Rejection::PayloadTooLarge`] if the whole file, or the picture with its added end, exceeds
+    /// [`RECEIPT_BYTES_MAX`]; [`Rejection::UnsupportedMediaType`] for every other fault.
     pub fn take(declared: Option<&str>, file: impl Into<Cow<'b, [u8]>>) -> Result<Self, Rejection> {
         let file = file.into();
         let too_large = Rejection::PayloadTooLarge { bytes_max: RECEIPT_BYTES_MAX };
@@ -52,26 +54,26 @@ impl<'b> Picture<'b> {
             return Err(too_large);
         }
         let (image_type, found) = recognise(declared, &file)?;
-        // A missing end may be what makes it too large.
+        // The added end can exceed the limit.
         if found.length() > RECEIPT_BYTES_MAX {
             return Err(too_large);
         }
-        Ok(Self { image_type, bytes: found.out_of(file) })
+        Ok(Self { image_type, bytes: found.extract(file) })
     }
 
-    /// The kind of image.
+    /// The format, by the bytes.
     #[must_use]
     pub const fn image_type(&self) -> ImageType {
         self.image_type
     }
 
-    /// Its bytes.
+    /// The picture's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What a decision needs to know of it.
+    /// The format, size and digest, for a decision.
     #[must_use]
     pub fn checked(&self) -> CheckedImage {
         // At most RECEIPT_BYTES_MAX.
@@ -86,34 +88,31 @@ impl fmt::Debug for Picture<'_> {
     }
 }
 
-/// What is known of an uploaded receipt; its bytes are in the [`Receipts`](crate::ports::Receipts) port.
+/// An uploaded receipt without its bytes, which the [`Receipts`](crate::ports::Receipts) port stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Receipt {
-    /// Which upload holds the bytes.
+    /// The key of the bytes in the receipt store.
     pub upload_id: UploadId,
-    /// The kind of image, as recognised.
     pub image_type: ImageType,
-    /// How many bytes.
+    /// Size in bytes.
     pub bytes: u32,
-    /// Their digest.
     pub sha256: Digest256,
-    /// When it was uploaded.
     pub uploaded_at: Timestamp,
 }
 
-/// A receipt whose bytes were checked, ready to be stored: what a decision knows of a [`Picture`].
+/// What a decision knows of a [`Picture`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct CheckedImage {
-    /// The kind of image.
     pub image_type: ImageType,
-    /// How many bytes the picture has.
+    /// Size of the picture in bytes.
     pub bytes: u32,
-    /// Their digest.
     pub sha256: Digest256,
 }
 
 impl CheckedImage {
-    /// Checks uploaded bytes against their declared media type.
+    /// Calls [`Picture::take`] with a declared media type.
     ///
     /// # Errors
     /// Those of [`Picture::take`].
@@ -122,7 +121,7 @@ impl CheckedImage {
     }
 }
 
-/// Small, complete images of each kind, for tests and demonstrations.
+/// Small, complete images of each format, for tests and demonstrations.
 pub mod samples {
     /// One grey pixel as PNG.
     pub const PNG: &[u8] = &[
@@ -158,7 +157,7 @@ mod tests {
     use crate::primitives::rejection::Code;
 
     #[test]
-    fn what_is_no_image_or_another_one_is_refused() {
+    fn other_files_and_wrong_media_types_are_refused() {
         for (declared, bytes, fault) in [
             ("image/png", &b""[..], ImageFault::Empty),
             ("image/png", samples::JPEG, ImageFault::DeclaredOther),
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn older_names_of_the_types_are_taken() {
+    fn older_names_of_media_types_are_accepted() {
         for (declared, bytes) in [
             ("IMAGE/PNG; charset=x", samples::PNG),
             ("image/x-png", samples::PNG),
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_checked_is_the_picture_alone() {
+    fn only_the_picture_is_hashed() {
         let trailed = [samples::JPEG, b"a trailer"].concat();
         let checked = CheckedImage::check("image/jpeg", &trailed).unwrap();
         assert_eq!(checked, CheckedImage::check("image/jpeg", samples::JPEG).unwrap());

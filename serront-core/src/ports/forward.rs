@@ -20,7 +20,7 @@
 /// use serront_core::ports::{OrderReads, PortError};
 ///
 /// /// A storage that reports no orders in any state.
-/// struct WithoutCounts<S>(S);
+/// struct WithoutCounts<S: ?Sized>(S);
 ///
 /// macro_rules! without_counts {
 ///     ($this:ident.counts($account_id:ident) $_:tt) => {{

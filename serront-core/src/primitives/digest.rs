@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 pub struct Digest256([u8; 32]);
 
 impl Digest256 {
-    /// The digest of these bytes.
+    /// Hashes the bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest that was written as 64 lowercase hexadecimal digits.
+    /// Parses 64 lowercase hexadecimal digits; `None` for any other text.
     #[must_use]
     pub fn from_hex(hex: &str) -> Option<Self> {
         unhex(hex).map(Self)
@@ -49,18 +49,18 @@ impl<'de> Deserialize<'de> for Digest256 {
     }
 }
 
-/// Lowercase hexadecimal digits.
+/// Encodes bytes as lowercase hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// The bytes written as exactly `2 * N` lowercase hexadecimal digits.
+/// Decodes exactly `2 * N` lowercase hexadecimal digits; `None` for any other text.
 #[must_use]
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != N * 2 {

@@ -1,7 +1,7 @@
-//! Typed identifiers: a prefix and a lowercase ULID, parsed strictly (wire contract, section 1).
+//! Typed ids: a prefix and a lowercase ULID, parsed strictly (wire contract, section 1).
 //!
-//! Nothing here is random. A decision receives one [`IdSequence`], seeded by the host's
-//! [`Ids`](crate::ports::Ids) port, and takes every id that it needs from it.
+//! This module has no random source. A decision receives one [`IdSequence`], seeded by the host's
+//! [`Ids`](crate::ports::Ids) port, and takes all its ids from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// A text that is not a well-formed id of the wanted kind.
+/// A text that is not a well-formed id of the expected type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a well-formed id")]
 pub struct MalformedId;
@@ -18,7 +18,7 @@ const ULID_LENGTH: usize = 26;
 
 fn parse_ulid(prefix: &str, text: &str) -> Result<Ulid, MalformedId> {
     let body = text.strip_prefix(prefix).ok_or(MalformedId)?;
-    // The decoder takes upper case and look-alike letters; an id has one spelling only.
+    // The decoder also accepts uppercase and look-alike letters, but an id has exactly one spelling.
     // 26 digits hold 130 bits and a ULID has 128, so the first digit is at most 7.
     let canonical = body.len() == ULID_LENGTH
         && matches!(body.as_bytes().first(), Some(b'0'..=b'7'))
@@ -32,7 +32,7 @@ fn parse_ulid(prefix: &str, text: &str) -> Result<Ulid, MalformedId> {
 }
 
 macro_rules! typed_id {
-    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal, $method:ident;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Ulid);
@@ -41,7 +41,7 @@ macro_rules! typed_id {
             /// The text before the ULID.
             pub const PREFIX: &'static str = $prefix;
 
-            /// The id that wraps this ULID.
+            /// Adds the prefix to a ULID.
             #[must_use]
             pub const fn from_ulid(ulid: Ulid) -> Self {
                 Self(ulid)
@@ -86,79 +86,85 @@ macro_rules! typed_id {
                 text.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        impl IdSequence {
+            #[doc = concat!("The next id, as a [`", stringify!($name), "`].")]
+            pub fn $method(&mut self) -> $name {
+                $name(self.next_ulid())
+            }
+        }
     )+};
 }
 
 impl AccountId {
-    /// The operators' own: nobody's shop. It holds their keys, and nothing else.
+    /// The operators' account. It holds their keys and has no orders.
     pub const OPERATORS: Self = Self::from_ulid(Ulid::nil());
 }
 
 typed_id! {
     /// An account: one seller, and the unit of partitioning.
-    AccountId = "acc_";
+    AccountId = "acc_", account;
     /// An operator's correction of the ledger.
-    AdjustmentId = "adj_";
+    AdjustmentId = "adj_", adjustment;
     /// An audit record.
-    AuditId = "aud_";
-    /// A change set; doubles as the claim that makes sending it twice harmless.
-    ChangeSetId = "chg_";
-    /// A checkout: one try to have a payment paid online.
-    CheckoutId = "chk_";
-    /// A webhook delivery: one event on its way to one subscription.
-    DeliveryId = "whd_";
+    AuditId = "aud_", audit;
+    /// A change set; also its claim, which makes committing it twice harmless.
+    ChangeSetId = "chg_", change_set;
+    /// A checkout: one attempt to collect a payment online.
+    CheckoutId = "chk_", checkout;
+    /// A webhook delivery: one event for one subscription.
+    DeliveryId = "whd_", delivery;
     /// A ledger entry: one leg of a transaction.
-    EntryId = "le_";
-    /// An errand at Plugipay: a session to ask after or to call off, a notification to try again.
-    ErrandId = "erd_";
-    /// An event, as told to the seller's systems.
-    EventId = "evt_";
-    /// An exception: money that arrived and could not confirm its order.
-    ExceptionId = "exc_";
+    EntryId = "le_", entry;
+    /// An errand: the janitor's work at Plugipay on one checkout or one parked notification.
+    ErrandId = "erd_", errand;
+    /// An event that is delivered to the seller's webhooks.
+    EventId = "evt_", event;
+    /// An exception: money that arrived but could not confirm its order.
+    ExceptionId = "exc_", exception;
     /// An API key's record (not the key itself).
-    KeyId = "key_";
-    /// An installation: one database with its receipts' store.
-    InstallationId = "ins_";
-    /// A mail on its way out; also names the mail's file and its Message-ID.
-    MailId = "mail_";
+    KeyId = "key_", key;
+    /// An installation: one database with its receipt store.
+    InstallationId = "ins_", installation;
+    /// An outgoing mail; also part of its Message-ID and file name.
+    MailId = "mail_", mail;
     /// An order.
-    OrderId = "ord_";
+    OrderId = "ord_", order;
     /// A payment under an order.
-    PaymentId = "pay_";
+    PaymentId = "pay_", payment;
     /// A payout.
-    PayoutId = "po_";
-    /// The deletion of a receipt that nothing names any more.
-    RemovalId = "rem_";
-    /// A request, as shown in `meta.requestId` and in every log line.
-    RequestId = "req_";
+    PayoutId = "po_", payout;
+    /// The deletion of a receipt that no order refers to.
+    RemovalId = "rem_", removal;
+    /// A request, in `meta.requestId` and in every log line.
+    RequestId = "req_", request;
     /// A service in the catalog.
-    ServiceId = "svc_";
+    ServiceId = "svc_", service;
     /// A webhook subscription.
-    SubscriptionId = "whs_";
+    SubscriptionId = "whs_", subscription;
     /// A ledger transaction.
-    TransactionId = "tx_";
+    TransactionId = "tx_", transaction;
     /// One upload of a receipt's bytes.
-    UploadId = "upl_";
+    UploadId = "upl_", upload;
 }
 
-/// Every id that one decision needs, in ascending order, derived from one seed.
+/// The ids for one decision, in ascending order, derived from one seed.
 ///
-/// The seed's 80 random bits come from the host; the following ids count up from there, so a decision stays a pure
-/// function and its ids stay sortable. Ids are names, not secrets: tokens and keys come from the
-/// [`Secrets`](crate::ports::Secrets) port instead.
+/// The host supplies the seed's 80 random bits, and ids count up from there. So decisions stay pure functions and their
+/// ids sortable. Ids are not secrets: tokens and keys come from the [`Secrets`](crate::ports::Secrets) port.
 #[derive(Debug, Clone)]
 pub struct IdSequence {
     next: Ulid,
 }
 
 impl IdSequence {
-    /// A sequence that begins with this ULID.
+    /// The first id has this ULID.
     #[must_use]
     pub const fn from_seed(seed: Ulid) -> Self {
         Self { next: seed }
     }
 
-    /// The next ULID. An exhausted random part goes on from zero: 2^80 ids of one millisecond do not happen.
+    /// The next ULID. An exhausted random part wraps around to zero.
     pub fn next_ulid(&mut self) -> Ulid {
         let current = self.next;
         self.next = match current.increment() {
@@ -167,42 +173,6 @@ impl IdSequence {
         };
         current
     }
-}
-
-macro_rules! sequence {
-    ($($method:ident: $name:ident),+ $(,)?) => {
-        impl IdSequence {$(
-            #[doc = concat!("The next id, as a [`", stringify!($name), "`].")]
-            pub fn $method(&mut self) -> $name {
-                $name::from_ulid(self.next_ulid())
-            }
-        )+}
-    };
-}
-
-sequence! {
-    account: AccountId,
-    adjustment: AdjustmentId,
-    audit: AuditId,
-    change_set: ChangeSetId,
-    checkout: CheckoutId,
-    delivery: DeliveryId,
-    entry: EntryId,
-    errand: ErrandId,
-    event: EventId,
-    exception: ExceptionId,
-    installation: InstallationId,
-    key: KeyId,
-    mail: MailId,
-    order: OrderId,
-    payment: PaymentId,
-    payout: PayoutId,
-    removal: RemovalId,
-    request: RequestId,
-    service: ServiceId,
-    subscription: SubscriptionId,
-    transaction: TransactionId,
-    upload: UploadId,
 }
 
 #[cfg(test)]
@@ -232,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_ascends_and_survives_its_end() {
+    fn a_sequence_ascends_and_wraps_at_its_end() {
         let mut ids = IdSequence::from_seed(Ulid::from_parts(7, 0));
         let (first, second) = (ids.order(), ids.order());
         assert!(first < second);

@@ -1,44 +1,45 @@
-//! The structure of the four image formats, walked without decoding a pixel.
+//! Parses the structure of the four image formats without decoding pixels.
 //!
-//! A walk goes over the file once, in linear time, and answers where the picture ends and how many pixels its headers claim:
+//! Each parser reads the file once, in linear time. It finds where the picture ends and how many pixels its headers
+//! claim:
 //!
 //! ```text
-//! FF D8 … scan … FF D9 │ a trailer, a video, an archive          the picture, which is stored
-//! └──── kept ─────────┘ └─ cut off                               the ending: what is added if it is missing
+//! FF D8 … scan … FF D9 │ a trailer, a video, an archive
+//! └──── kept ─────────┘ └─ cut off
 //! ```
 //!
-//! The walks read a file as decoders do: they skip what decoders skip, and stop where decoders stop. They ignore the content of
-//! metadata. A picture without the data that it needs to be shown is refused; an incomplete part behind those data is dropped.
+//! The parsers skip what decoders skip, stop where decoders stop, and ignore the content of metadata. They refuse a
+//! picture without the data needed to show it, and drop an incomplete part after that data.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// Most pixels that a receipt may claim to have. A viewer has to make room for them, and a few bytes can claim billions. Phones
-/// make pictures of 12 to 108 megapixels.
+/// Most pixels that a receipt's headers may claim. Viewers allocate memory for them, and a few bytes can claim
+/// billions. Phones take pictures of 12 to 108 megapixels.
 pub const RECEIPT_PIXELS_MAX: u64 = 120_000_000;
 
 /// A picture found in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// How many bytes of the file are the picture's, from the first one on.
+    /// The picture's length in the file, in bytes from the start.
     kept: usize,
-    /// What has to follow them, so that the picture ends as its format does.
+    /// Bytes to append so that the picture ends as its format requires; empty if nothing is missing.
     ending: Vec<u8>,
-    /// The size that the container has to state in its header, if it states another one.
+    /// The correct size for the RIFF header; `None` if the header is right, and for other formats.
     riff_size: Option<u32>,
-    /// How many pixels a decoder would have to make room for: those of the largest picture in the file.
+    /// Pixels that a decoder would allocate: those of the largest picture in the file.
     pub(crate) pixels: u64,
 }
 
 impl Found {
-    /// How many bytes the picture has.
+    /// The picture's size in bytes, with its ending.
     pub(crate) fn length(&self) -> usize {
         self.kept.saturating_add(self.ending.len())
     }
 
-    /// The picture out of the file that it was found in.
-    pub(crate) fn out_of<'b>(&self, file: Cow<'b, [u8]>) -> Cow<'b, [u8]> {
+    /// Extracts the picture from the file that it was found in.
+    pub(crate) fn extract<'b>(&self, file: Cow<'b, [u8]>) -> Cow<'b, [u8]> {
         if self.ending.is_empty() && self.riff_size.is_none() {
             return match file {
                 Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(..self.kept).unwrap_or(bytes)),
@@ -56,7 +57,7 @@ impl Found {
             }
             Cow::Owned(mut bytes) => {
                 bytes.truncate(self.kept);
-                // A receipt may have 5 MiB, and a plain push could double the vector's capacity.
+                // A receipt may have 5 MiB, and `extend_from_slice` alone could double the capacity.
                 bytes.reserve_exact(self.ending.len());
                 bytes
             }
@@ -69,7 +70,7 @@ impl Found {
     }
 }
 
-/// What the bytes begin as.
+/// The image type by the first bytes.
 pub(crate) fn kind_of(bytes: &[u8]) -> Result<ImageType, ImageFault> {
     let kind = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         ImageType::Png
@@ -82,7 +83,7 @@ pub(crate) fn kind_of(bytes: &[u8]) -> Result<ImageType, ImageFault> {
     } else {
         return Err(other_kind(bytes));
     };
-    // Formats that are known by what stands a little behind the beginning.
+    // Two formats are recognised by bytes after the start, so a file can be an image and one of them.
     let is_tape_archive = bytes.get(257..262) == Some(b"ustar");
     if is_tape_archive || bytes.get(4..8) == Some(b"ftyp") {
         return Err(ImageFault::TwoKinds);
@@ -90,7 +91,7 @@ pub(crate) fn kind_of(bytes: &[u8]) -> Result<ImageType, ImageFault> {
     Ok(kind)
 }
 
-/// What a file is that is none of ours.
+/// Classifies a file that does not start as one of the four formats.
 fn other_kind(bytes: &[u8]) -> ImageFault {
     if bytes.is_empty() {
         return ImageFault::Empty;
@@ -98,14 +99,14 @@ fn other_kind(bytes: &[u8]) -> ImageFault {
     if bytes.get(4..8) == Some(b"ftyp") {
         return media_container(bytes);
     }
-    // Readers of PDF look for its beginning in the first kilobyte.
+    // PDF readers look for the header in the first kilobyte.
     let first = bytes.get(..1024).unwrap_or(bytes);
     if first.windows(5).any(|window| window == b"%PDF-") {
         return ImageFault::Pdf;
     }
     let other_images: [&[u8]; 6] =
         [b"II*\0", b"MM\0*", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"\0\0\x01\0"];
-    // The reserved fields of a bitmap are zero.
+    // A bitmap's reserved fields are zero.
     let is_bitmap = bytes.starts_with(b"BM") && bytes.get(6..10) == Some(&[0; 4]);
     if is_bitmap || other_images.iter().any(|beginning| bytes.starts_with(beginning)) || is_svg(first) {
         return ImageFault::OtherFormat;
@@ -113,9 +114,9 @@ fn other_kind(bytes: &[u8]) -> ImageFault {
     ImageFault::NotAnImage
 }
 
-/// A file of ISO's container, by the brands that it gives: the iPhone's pictures, another still picture, or a video.
+/// Classifies an ISO base media file by its brands: an iPhone picture, another still picture, or a video.
 fn media_container(bytes: &[u8]) -> ImageFault {
-    /// Brands are listed after the major one; a handful is usual.
+    /// The compatible brands follow the major one; files usually list a handful.
     const BRANDS_END: usize = 128;
     let stated = bytes.get(..4).map_or(0, big_endian);
     let end = usize::try_from(stated).unwrap_or(BRANDS_END).min(BRANDS_END).min(bytes.len());
@@ -131,7 +132,7 @@ fn media_container(bytes: &[u8]) -> ImageFault {
     ImageFault::NotAnImage
 }
 
-/// Whether the text begins as an SVG picture does, perhaps after a declaration.
+/// Whether the text starts as an SVG image, optionally after a declaration or comment.
 fn is_svg(first: &[u8]) -> bool {
     let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
     let begins = |start: &[u8]| text.get(..start.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(start));
@@ -139,7 +140,7 @@ fn is_svg(first: &[u8]) -> bool {
     begins(b"<svg") || (begins(b"<?xml") || begins(b"<!--") || begins(b"<!doctype svg")) && holds(b"<svg")
 }
 
-/// The picture that a file of this kind begins with.
+/// Finds the picture at the start of a file of this type.
 pub(crate) fn find(kind: ImageType, bytes: &[u8]) -> Result<Found, ImageFault> {
     let found = match kind {
         ImageType::Png => png(bytes),
@@ -150,37 +151,36 @@ pub(crate) fn find(kind: ImageType, bytes: &[u8]) -> Result<Found, ImageFault> {
     found.filter(|found| found.pixels > 0).ok_or(ImageFault::Incomplete)
 }
 
-/// The size that a frame claims to have.
 fn area(width: u32, height: u32) -> u64 {
     u64::from(width) * u64::from(height)
 }
 
-/// At most four bytes as a number.
+/// Reads at most four bytes, highest byte first.
 fn big_endian(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// The same, with the lowest byte first.
+/// Reads at most four bytes, lowest byte first.
 fn little_endian(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// PNG's last chunk, whole.
+/// PNG's last chunk, complete.
 const IEND: &[u8; 12] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
-/// A chunk of a PNG as far as the file holds it.
+/// A PNG chunk, which the end of the file may cut off.
 struct PngChunk<'b> {
     kind: &'b [u8],
-    /// Its data, if all of them are there.
+    /// `None` if the file ends within the data.
     data: Option<&'b [u8]>,
-    /// What its checksum is taken of, and is said to be.
+    /// The bytes that the checksum covers, and the checksum in the file; `None` if the file ends before it.
     summed: Option<(&'b [u8], u32)>,
     data_end: usize,
     end: usize,
 }
 
 impl<'b> PngChunk<'b> {
-    /// The chunk that begins here; `None` if there is none.
+    /// Reads the chunk at this offset; `None` if there is no chunk header.
     fn at(bytes: &'b [u8], at: usize) -> Option<Self> {
         let (kind_at, data_at) = (at.checked_add(4)?, at.checked_add(8)?);
         let kind = bytes.get(kind_at..data_at).filter(|kind| kind.iter().all(u8::is_ascii_alphabetic))?;
@@ -190,7 +190,7 @@ impl<'b> PngChunk<'b> {
         Some(Self { kind, data: bytes.get(data_at..data_end), summed, data_end, end })
     }
 
-    fn sum_holds(&self) -> bool {
+    fn has_valid_checksum(&self) -> bool {
         self.summed.is_some_and(|(summed, stated)| crc32(summed) == stated)
     }
 
@@ -199,12 +199,12 @@ impl<'b> PngChunk<'b> {
     }
 }
 
-/// Chunks up to IEND.
+/// Reads chunks up to IEND.
 ///
-/// Checksums must be right where decoders insist on them: in the header and the palette. Behind the pixels the picture ends at the
-/// first incomplete chunk, or at the first critical chunk that no decoder knows.
+/// Checksums must be right where decoders check them: in the header, and in a palette before the pixels. After the
+/// pixels, the picture ends at the first incomplete chunk or unknown critical chunk.
 fn png(bytes: &[u8]) -> Option<Found> {
-    let header = PngChunk::at(bytes, 8).filter(|chunk| chunk.kind == b"IHDR" && chunk.sum_holds())?;
+    let header = PngChunk::at(bytes, 8).filter(|chunk| chunk.kind == b"IHDR" && chunk.has_valid_checksum())?;
     let sides = header.data.filter(|data| data.len() == 13)?;
     let pixels = area(big_endian(sides.get(..4)?), big_endian(sides.get(4..8)?));
     let ended = |kept, ending| Some(Found { kept, ending, riff_size: None, pixels });
@@ -213,18 +213,18 @@ fn png(bytes: &[u8]) -> Option<Found> {
     while let Some(chunk) = PngChunk::at(bytes, at) {
         match (chunk.kind, chunk.data) {
             (b"IEND", _) if bytes.get(at..chunk.end) == Some(IEND) && has_data => return ended(chunk.end, Vec::new()),
-            // Pixels that are cut off are missed.
+            // Part of the pixels is missing.
             (b"IDAT", None) => return None,
             (b"IDAT", Some(data)) => {
                 has_data |= !data.is_empty();
                 if chunk.summed.is_none() {
-                    // They are all there, and nothing behind them.
+                    // The file ends after the pixels, before their checksum.
                     let sum = crc32(bytes.get(at.checked_add(4)?..chunk.data_end)?);
                     let ending = [&sum.to_be_bytes()[..], IEND].concat();
                     return if has_data { ended(chunk.data_end, ending) } else { None };
                 }
             }
-            (b"PLTE", _) if chunk.sum_holds() || has_data && chunk.summed.is_some() => {}
+            (b"PLTE", _) if chunk.has_valid_checksum() || has_data && chunk.summed.is_some() => {}
             _ if chunk.is_critical() || chunk.summed.is_none() => break,
             _ => {}
         }
@@ -233,7 +233,7 @@ fn png(bytes: &[u8]) -> Option<Found> {
     if has_data { ended(at, IEND.to_vec()) } else { None }
 }
 
-/// The checksum of PNG's chunks (ISO 3309), from a table of four bits at a time.
+/// The checksum of PNG chunks (ISO 3309), four bits at a time.
 fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 16] = [
         0x0000_0000,
@@ -257,14 +257,13 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| nibble(nibble(sum ^ u32::from(*byte))))
 }
 
-/// Segments up to the end-of-image marker that follows the first scan.
+/// Reads segments up to the end-of-image marker after the first scan.
 ///
-/// Behind the first scan with data in it there is something to show, so the picture ends at the latest where its segments do.
-/// Whether a scan is complete is unknown without decoding it. Further pictures of the file (previews, gain maps) are
-/// not the picture's.
+/// A scan with data is enough to show the picture, so a missing end is accepted after it. Only decoding could tell
+/// whether a scan is complete. Further pictures in the file (previews, gain maps) are not part of the picture.
 fn jpeg(bytes: &[u8]) -> Result<Option<Found>, ImageFault> {
     let (mut width, mut pixels) = (0, 0);
-    // Where the data of the last scan are.
+    // Start and end of the last scan's data.
     let mut scan = None;
     let mut at = 2_usize;
     let (kept, ending): (usize, &[u8]) = loop {
@@ -274,10 +273,10 @@ fn jpeg(bytes: &[u8]) -> Result<Option<Found>, ImageFault> {
         let after = marker_at.saturating_add(2);
         match marker {
             0xd9 => break (after, &[]),
-            // The beginning of the next picture.
+            // The next picture starts.
             0xd8 => break (marker_at, JPEG_ENDING),
             0x01 | 0xd0..=0xd7 => at = after,
-            // What no decoder knows.
+            // Unknown to decoders.
             0x00 | 0x02..=0xbf | 0xff => return Ok(None),
             0xc0..=0xcf | 0xda..=0xfe => {
                 let Some((data, end)) = jpeg_segment(bytes, after) else {
@@ -286,13 +285,13 @@ fn jpeg(bytes: &[u8]) -> Result<Option<Found>, ImageFault> {
                 at = end;
                 let number = |from: usize| data.get(from..from.saturating_add(2)).map(big_endian);
                 match marker {
-                    // Frames; between their numbers are tables.
+                    // Frame headers; the numbers in between are tables.
                     0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xde => {
                         let (Some(height), Some(of_frame)) = (number(1), number(3)) else { return Ok(None) };
                         width = of_frame;
                         pixels = pixels.max(area(width, height));
                     }
-                    // The height, for a frame that left it open.
+                    // The height, for a frame header that left it open.
                     0xdc => pixels = pixels.max(area(width, number(0).unwrap_or_default())),
                     0xda if width == 0 => return Ok(None),
                     0xda => {
@@ -317,8 +316,8 @@ fn jpeg(bytes: &[u8]) -> Result<Option<Found>, ImageFault> {
 /// JPEG's end-of-image marker.
 const JPEG_ENDING: &[u8] = b"\xff\xd9";
 
-/// The next marker and where it begins. Other bytes before it are stepped over, as decoders do. In the data of a scan and
-/// behind them (`in_scan`) only markers that end a scan count.
+/// The next marker and its offset. Skips other bytes before it, as decoders do. In and after scan data (`in_scan`),
+/// only markers that end a scan count.
 fn jpeg_marker(bytes: &[u8], from: usize, in_scan: bool) -> Option<(usize, u8)> {
     let mut at = from;
     loop {
@@ -333,17 +332,18 @@ fn jpeg_marker(bytes: &[u8], from: usize, in_scan: bool) -> Option<(usize, u8)> 
     }
 }
 
-/// The data of a segment whose length stands here, and where the segment ends.
+/// The data of the segment whose length is at this offset, and the segment's end.
 fn jpeg_segment(bytes: &[u8], length_at: usize) -> Option<(&[u8], usize)> {
     let data_at = length_at.checked_add(2)?;
-    // A length counts its own two bytes; decoders take a smaller one for that.
+    // A length includes its own two bytes; decoders read a smaller one as 2.
     let length = usize::try_from(big_endian(bytes.get(length_at..data_at)?)).ok()?.max(2);
     let end = length_at.checked_add(length)?;
     Some((bytes.get(data_at..end)?, end))
 }
 
-/// Whether these pixels are the end of an archive as well. An archive is read from its end: a record there, with a comment of at
-/// most 65,535 bytes after it. Its first fields, the numbers of disks, are zero, which keeps pixels from being taken for one.
+/// Whether the pixels contain the end record of a ZIP archive. Readers search for it from the end of the file, before a
+/// comment of at most 65,535 bytes. Its first fields, the disk numbers, must be zero, so that ordinary pixels rarely
+/// match.
 fn holds_archive_end(bytes: &[u8], from: usize, to: usize, file_end: usize) -> bool {
     const RECORD: &[u8] = b"PK\x05\x06\0\0\0\0";
     const RECORD_BYTES_MAX: usize = 22 + 65_535;
@@ -351,10 +351,10 @@ fn holds_archive_end(bytes: &[u8], from: usize, to: usize, file_end: usize) -> b
     bytes.get(from..to).unwrap_or_default().windows(RECORD.len()).any(|window| window == RECORD)
 }
 
-/// Chunks as far as the RIFF container says that they go.
+/// Reads chunks up to the size that the RIFF header states.
 ///
-/// Its size is believed, but for what writers get wrong: the header counted as well, or the padding of odd chunks forgotten. What is
-/// kept states the true size, since browsers show nothing of a picture that states another one.
+/// Accepts two common errors in that size: the header counted as well, or the padding of odd chunks left out. The
+/// stored picture states the correct size, because browsers do not show a picture with a wrong one.
 fn webp(bytes: &[u8]) -> Option<Found> {
     let stated = little_endian(bytes.get(4..8)?);
     let limit = usize::try_from(stated).ok()?.checked_add(8)?;
@@ -362,17 +362,17 @@ fn webp(bytes: &[u8]) -> Option<Found> {
         return None;
     }
     let mut picture = WebpPicture::default();
-    // Where the last whole chunk ends, and where the next one begins: at an even place.
+    // The end of the last complete chunk, and the start of the next, which is even.
     let (mut end, mut at) = (12_usize, 12_usize);
     let mut paddings = 0_usize;
     while at < limit {
         let last = limit.saturating_add(paddings);
         let Some(chunk) = RiffChunk::at(bytes, at).filter(|chunk| chunk.end <= last) else { break };
-        picture.look_at(&chunk, false);
+        picture.read_chunk(&chunk, false);
         let padding = chunk.padding();
         (end, at, paddings) = (chunk.end, chunk.end.checked_add(padding)?, paddings.checked_add(padding)?);
     }
-    if !picture.is_there {
+    if !picture.has_pixels {
         return None;
     }
     let (kept, ending) = match at.checked_sub(end)? {
@@ -387,20 +387,19 @@ fn webp(bytes: &[u8]) -> Option<Found> {
 /// What the chunks of a WebP say about its pictures.
 #[derive(Default)]
 struct WebpPicture {
-    /// Whether there are pixels.
-    is_there: bool,
-    /// How many the largest picture claims.
+    has_pixels: bool,
+    /// Pixels that the largest picture claims.
     pixels: u64,
 }
 
 impl WebpPicture {
-    /// Notes what a chunk tells; what it does not know it skips, as the format's specification asks. `in_frame`: inside a frame of
-    /// an animation.
-    fn look_at(&mut self, chunk: &RiffChunk<'_>, in_frame: bool) -> Option<()> {
+    /// Reads a picture's size from a chunk; skips unknown chunks, as the specification requires. `in_frame`: inside an
+    /// animation's frame.
+    fn read_chunk(&mut self, chunk: &RiffChunk<'_>, in_frame: bool) -> Option<()> {
         let data = chunk.data;
         match chunk.kind {
             b"VP8 " if data.get(3..6)? == b"\x9d\x01\x2a" => {
-                // Fourteen bits each; the two above them are a scale.
+                // 14 bits each; the upper two are a scale.
                 let side = |from: usize| Some(little_endian(data.get(from..from.checked_add(2)?)?) & 0x3fff);
                 self.claim(area(side(6)?, side(8)?), true);
             }
@@ -412,11 +411,11 @@ impl WebpPicture {
                 let side = |from: usize| Some(little_endian(data.get(from..from.checked_add(3)?)?) + 1);
                 self.claim(area(side(4)?, side(7)?), false);
             }
-            // A frame's own size is in the chunks inside it.
+            // The size of a frame's picture is in the chunks inside it.
             b"ANMF" if !in_frame => {
                 let mut at = 16;
                 while let Some(inner) = RiffChunk::at(data, at) {
-                    self.look_at(&inner, true);
+                    self.read_chunk(&inner, true);
                     at = inner.end.checked_add(inner.padding())?;
                 }
             }
@@ -425,9 +424,9 @@ impl WebpPicture {
         Some(())
     }
 
-    fn claim(&mut self, pixels: u64, is_there: bool) {
+    fn claim(&mut self, pixels: u64, has_pixels: bool) {
         self.pixels = self.pixels.max(pixels);
-        self.is_there |= is_there;
+        self.has_pixels |= has_pixels;
     }
 }
 
@@ -435,12 +434,12 @@ impl WebpPicture {
 struct RiffChunk<'b> {
     kind: &'b [u8],
     data: &'b [u8],
-    /// Without its padding.
+    /// The end of the data, before the padding.
     end: usize,
 }
 
 impl<'b> RiffChunk<'b> {
-    /// The chunk that begins here, if all of it is there.
+    /// Reads the chunk at this offset; `None` if it is incomplete.
     fn at(bytes: &'b [u8], at: usize) -> Option<Self> {
         let (length_at, data_at) = (at.checked_add(4)?, at.checked_add(8)?);
         let length = usize::try_from(little_endian(bytes.get(length_at..data_at)?)).ok()?;
@@ -448,13 +447,14 @@ impl<'b> RiffChunk<'b> {
         Some(Self { kind: bytes.get(at..length_at)?, data: bytes.get(data_at..end)?, end })
     }
 
-    /// How many bytes follow so that the next chunk begins at an even place.
+    /// Bytes of padding, so that the next chunk starts at an even offset.
     fn padding(&self) -> usize {
         self.data.len() % 2
     }
 }
 
-/// Blocks up to the trailer. Behind the first whole picture, what is no whole block ends the file, as decoders have it.
+/// Reads blocks up to the trailer. After the first picture, an incomplete or unknown block ends the file, as in
+/// decoders.
 fn gif(bytes: &[u8]) -> Option<Found> {
     let size = |from: usize| {
         let side = |from: usize| Some(little_endian(bytes.get(from..from.checked_add(2)?)?));
@@ -467,7 +467,7 @@ fn gif(bytes: &[u8]) -> Option<Found> {
         match gif_block(bytes, at) {
             Some(GifBlock::Trailer) => break (at.checked_add(1)?, b""),
             Some(GifBlock::Extension { end }) => at = end,
-            // Nothing of it is there.
+            // The picture has no data.
             Some(GifBlock::Picture { has_data: false, is_ended: false, .. }) => break (at, b"\x3b"),
             Some(GifBlock::Picture { end, has_data, is_ended }) => {
                 pixels = pixels.max(size(at.checked_add(5)?)?);
@@ -489,7 +489,7 @@ enum GifBlock {
     Extension {
         end: usize,
     },
-    /// `is_ended`: whether the empty block is there that ends its data.
+    /// `is_ended`: whether the empty block that ends the data is present.
     Picture {
         end: usize,
         has_data: bool,
@@ -497,7 +497,7 @@ enum GifBlock {
     },
 }
 
-/// The block that begins here, if all of it is there.
+/// Reads the block at this offset; `None` if it is incomplete or unknown.
 fn gif_block(bytes: &[u8], at: usize) -> Option<GifBlock> {
     match *bytes.get(at)? {
         0x3b => Some(GifBlock::Trailer),
@@ -516,11 +516,12 @@ fn gif_block(bytes: &[u8], at: usize) -> Option<GifBlock> {
     }
 }
 
+/// The size of a color table, in bytes.
 fn color_table(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 0x07) + 1) }
 }
 
-/// Where sub-blocks end, and whether the empty block that ends them is there; `None` if one of them is cut off.
+/// The end of a list of sub-blocks, and whether its empty last block is present; `None` if one is cut off.
 fn sub_blocks(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     loop {
         let Some(length) = bytes.get(at) else { return (at == bytes.len()).then_some((at, false)) };
@@ -534,25 +535,22 @@ fn sub_blocks(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// The kinds of image that are taken.
+/// The accepted image formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "each variant is the format of the same name")]
 pub enum ImageType {
-    /// PNG.
     Png,
-    /// JPEG.
     Jpeg,
-    /// WebP.
     Webp,
-    /// GIF.
     Gif,
 }
 
 impl ImageType {
-    /// Every kind.
+    /// Every format.
     pub const ALL: [Self; 4] = [Self::Png, Self::Jpeg, Self::Webp, Self::Gif];
 
-    /// The media type.
+    /// The registered media type.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
@@ -563,8 +561,8 @@ impl ImageType {
         }
     }
 
-    /// The kind of this media type; parameters and letter case do not matter. The older names `image/jpg`, `image/pjpeg` and
-    /// `image/x-png` mean the same types.
+    /// Parses a media type, ignoring its parameters and letter case. Also accepts the older names `image/jpg`,
+    /// `image/pjpeg` and `image/x-png`.
     #[must_use]
     pub fn from_media_type(media_type: &str) -> Option<Self> {
         let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -577,26 +575,26 @@ impl ImageType {
         }
     }
 
-    /// Recognises the image that a file begins with.
+    /// Recognises the image at the start of a file, by its bytes.
     ///
     /// # Errors
-    /// [`ImageFault`]: why it is not taken.
+    /// [`ImageFault`] says why the file is refused.
     pub fn recognise(bytes: &[u8]) -> Result<Self, ImageFault> {
         recognise(None, bytes).map(|(kind, _)| kind)
     }
 }
 
-/// Why a file is not taken as a receipt. Its text is what the API says; pages say it in their visitor's language.
+/// Why a file is refused as a receipt. `Display` is the API's message; pages have their own texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageFault {
-    /// There are no bytes.
+    /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// A picture as iPhones store them (HEIC, HEIF), which most browsers can't show.
+    /// A HEIC or HEIF picture, as iPhones store them. Most browsers cannot show it.
     #[error(
-        "the file is an iPhone's HEIC picture; send it as JPEG: a screenshot of it, or choose Settings > Camera > Formats > Most \
-         Compatible and take it again"
+        "the file is an iPhone's HEIC picture; send it as JPEG: a screenshot of it, or choose Settings > Camera > \
+         Formats > Most Compatible and take it again"
     )]
     Heic,
     /// A PDF.
@@ -605,29 +603,29 @@ pub enum ImageFault {
     /// An image of another format: AVIF, BMP, ICO, JPEG 2000, JPEG XL, SVG, TIFF.
     #[error("the image has another format; send it as PNG, JPEG, WebP or GIF")]
     OtherFormat,
-    /// Something else by its beginning.
+    /// By its first bytes, the file is not an image.
     #[error("the file is not an image: it must be a PNG, JPEG, WebP or GIF")]
     NotAnImage,
-    /// An image, and a file of another kind in the same bytes.
+    /// The same bytes are an image and a file of another kind.
     #[error("the file is an image and another kind of file at the same time")]
     TwoKinds,
-    /// It begins as an image, and what a picture needs is missing or damaged.
+    /// The file starts as an image, but a part that is needed to show it is missing or damaged.
     #[error("the image is incomplete: a part of it is missing or damaged")]
     Incomplete,
-    /// Its headers claim more than [`RECEIPT_PIXELS_MAX`].
+    /// The headers claim more than [`RECEIPT_PIXELS_MAX`].
     #[error("the image must have at most {} megapixels", RECEIPT_PIXELS_MAX / 1_000_000)]
     TooManyPixels,
-    /// The declared media type is none that is taken.
+    /// The declared media type is not an accepted one.
     #[error("the content type must be image/png, image/jpeg, image/webp or image/gif")]
     DeclaredUnknown,
-    /// The bytes are an image of another type than declared.
+    /// The bytes are an image of another type than the declared one.
     #[error("the bytes are not what the content type says")]
     DeclaredOther,
 }
 
-/// The kind of a file and the picture that it begins with.
+/// The image type of a file, and the picture at its start.
 pub(crate) fn recognise(declared: Option<&str>, bytes: &[u8]) -> Result<(ImageType, Found), ImageFault> {
-    // What the file is by its beginning says more than that its declared type is not taken.
+    // The bytes come first: a fault found in them helps more than an unknown declared type.
     let kind = kind_of(bytes)?;
     if let Some(declared) = declared {
         let declared = ImageType::from_media_type(declared).ok_or(ImageFault::DeclaredUnknown)?;
@@ -655,10 +653,10 @@ mod tests {
         (ImageType::Gif, samples::GIF),
     ];
 
-    /// An archive that holds nothing: a record at its end.
+    /// An empty archive: an end record alone.
     const ARCHIVE: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-    /// The picture in a file; taking it again changes nothing.
+    /// The picture in a file. Checks that taking it again changes nothing.
     fn picture(file: &[u8]) -> Result<Vec<u8>, ImageFault> {
         match Picture::take(None, file) {
             Ok(taken) => {
@@ -692,7 +690,7 @@ mod tests {
         [kind, &u32::try_from(data.len()).unwrap().to_le_bytes()[..], data, padding].concat()
     }
 
-    /// A container of these chunks, whose stated size is off by so much.
+    /// A container of these chunks whose stated size is off by `off` bytes.
     fn riff(chunks: &[&[u8]], off: i64) -> Vec<u8> {
         let chunks = chunks.concat();
         let stated = u32::try_from(i64::try_from(chunks.len() + 4).unwrap() + off).unwrap();
@@ -705,7 +703,7 @@ mod tests {
 
     fn gif_with(data: &[u8]) -> Vec<u8> {
         let (head, trailer) = samples::GIF.split_at(samples::GIF.len() - 1);
-        // Cut in the middle, as sub-blocks may be.
+        // Split into two sub-blocks.
         let (one, other) = data.split_at(data.len() / 2);
         let block = |data: &[u8]| [&[u8::try_from(data.len()).unwrap()], data].concat();
         [head, b"\x21\xfe", &block(one), &block(other), b"\0", trailer].concat()
@@ -733,7 +731,7 @@ mod tests {
 
     #[test]
     fn a_missing_end_is_added_and_a_missing_part_is_refused() {
-        // From which byte on nothing but the end is missing.
+        // The length from which on only the end is missing.
         for ((kind, sample), whole) in
             SAMPLES.into_iter().zip([51, 157, samples::WEBP.len() - 1, samples::GIF.len() - 2])
         {
@@ -758,7 +756,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_are_no_reason_whatever_they_hold() {
+    fn metadata_may_hold_any_bytes() {
         type With = Box<dyn Fn(&[u8]) -> Vec<u8>>;
         let places: [(&str, With); 8] = [
             ("PNG text", Box::new(|data| png_with(b"tEXt", data))),
@@ -802,7 +800,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_decoder_shows_is_refused() {
+    fn pictures_that_no_decoder_shows_are_refused() {
         let png_header = |data: &[u8]| [&samples::PNG[..8], &png_chunk(b"IHDR", data), &samples::PNG[33..]].concat();
         let mut wrong_sum = samples::PNG.to_vec();
         wrong_sum[30] ^= 1;
@@ -836,7 +834,7 @@ mod tests {
     }
 
     #[test]
-    fn junk_between_the_segments_of_a_jpeg_is_stepped_over() {
+    fn junk_between_the_segments_of_a_jpeg_is_skipped() {
         let (head, rest) = samples::JPEG.split_at(20);
         for junk in [&b"hello"[..], b"\0\xff\0\0", b"\xff\xff\xff", b"\xff\xd0", b"\xff\xe5\0\0", b"\xff\xe5\0\x01"] {
             let file = [head, junk, rest].concat();
@@ -854,7 +852,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_that_are_an_archive_as_well_are_refused() {
+    fn pixels_that_are_also_an_archive_are_refused() {
         let pixels = &samples::JPEG[..samples::JPEG.len() - 2];
         for behind in [ARCHIVE.to_vec(), [ARCHIVE, &[b'x'; 1_000]].concat(), [ARCHIVE, b"\xff\xd9"].concat()] {
             assert_eq!(picture(&[pixels, &behind].concat()), Err(ImageFault::TwoKinds));
@@ -868,7 +866,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webp_states_its_true_size() {
+    fn a_webp_states_its_correct_size() {
         let canvas = riff_chunk(b"VP8X", &[0; 10]);
         let (canvas, image) = (&canvas[..], &samples::WEBP[12..]);
         let odd = riff_chunk(b"EXIF", b"abc");
@@ -901,7 +899,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_are_known_by_their_beginning() {
+    fn other_formats_are_recognised_by_their_first_bytes() {
         for (what, file, fault) in [
             ("nothing", &b""[..], ImageFault::Empty),
             ("an iPhone's picture", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ImageFault::Heic),
@@ -983,7 +981,7 @@ mod tests {
             ("GIF picture", &gif_picture),
         ];
         for (kind, claiming) in kinds {
-            // A phone's 108 megapixels, and the bound.
+            // A phone's 108 megapixels, and the limit.
             for (width, height) in [(12_000, 9_000), (12_000, 10_000)] {
                 assert!(picture(&claiming(width, height)).is_ok(), "{kind} of {width} × {height}");
             }
@@ -997,7 +995,7 @@ mod tests {
         }
         assert_eq!(picture(&png(u32::MAX, u32::MAX)), Err(ImageFault::TooManyPixels));
         assert_eq!(ImageFault::TooManyPixels.to_string(), "the image must have at most 120 megapixels");
-        // What is cut off claims nothing.
+        // A part that is cut off does not count.
         let appended = [samples::JPEG, &jpeg(16_383, 16_383)].concat();
         assert_eq!(picture(&appended).as_deref(), Ok(samples::JPEG));
     }

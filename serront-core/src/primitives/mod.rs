@@ -1,12 +1,13 @@
 //! Primitives: values that every other room uses, and that know nothing of orders, accounts or storage.
 //!
-//! Money, time, ids, checked text, digests, the walker over picture bytes, and why a command is refused. Any room may call
-//! it; it calls none.
+//! Money, time, ids, validated text, digests, the parser of image files, and the reasons to refuse a command. Every
+//! other room may use it; it uses none of them.
 
 pub mod compare;
 pub mod digest;
 pub mod ids;
 pub mod image;
+pub(crate) mod macros;
 pub mod money;
 pub mod page;
 pub mod patch;

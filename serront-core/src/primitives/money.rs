@@ -1,4 +1,4 @@
-//! Money: whole rupiah, checked arithmetic, no float.
+//! Money: whole rupiah, checked arithmetic, no floating point.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 #[error("must be a whole number of rupiah from 0 to {}", Rupiah::MAX.get())]
 pub struct AmountOutOfRange;
 
-/// A whole, non-negative number of rupiah, at most 2^53−1 (the largest that every JSON reader keeps exact; wire
+/// A whole, non-negative number of rupiah, at most 2^53−1: the largest integer that every JSON parser keeps exact (wire
 /// contract, introduction).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Rupiah(i64);
 
 impl Rupiah {
-    /// Nothing. As a quote: no quote yet.
+    /// Zero. As a quote: no quote yet.
     pub const ZERO: Self = Self(0);
     /// 2^53−1 rupiah.
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// The amount in rupiah.
+    /// Checks the range.
     ///
     /// # Errors
     /// [`AmountOutOfRange`] below 0 or above [`Rupiah::MAX`].
@@ -38,19 +38,19 @@ impl Rupiah {
         self.0
     }
 
-    /// Whether it is nothing.
+    /// Whether the amount is zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// The sum, or `None` above [`Rupiah::MAX`].
+    /// The sum; `None` above [`Rupiah::MAX`].
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(|sum| Self::new(sum).ok())
     }
 
-    /// The difference, or `None` below zero.
+    /// The difference; `None` below zero.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).and_then(|difference| Self::new(difference).ok())
@@ -71,7 +71,7 @@ impl From<Rupiah> for i64 {
     }
 }
 
-/// As people in Indonesia write it: `Rp 750.000`.
+/// Formats the amount as usual in Indonesia: `Rp 750.000`.
 impl fmt::Display for Rupiah {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.to_string();
@@ -86,7 +86,7 @@ impl fmt::Display for Rupiah {
     }
 }
 
-/// The currency of everything.
+/// The ISO 4217 code of the only supported currency.
 pub const CURRENCY: &str = "IDR";
 
 #[cfg(test)]
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_read_as_in_indonesia() {
+    fn amounts_are_formatted_as_in_indonesia() {
         for (amount, text) in [
             (0, "Rp 0"),
             (999, "Rp 999"),

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
-/// Reads a field that may be left out, null, or given: `None`, `Some(None)`, `Some(Some(_))`.
+/// Deserializes an optional field and keeps apart: missing (`None`, with `#[serde(default)]`), null (`Some(None)`) and
+/// a value (`Some(Some(_))`).
 ///
 /// # Errors
 /// The deserializer's.

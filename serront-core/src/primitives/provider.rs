@@ -1,10 +1,10 @@
-//! Ids that Plugipay gives: opaque to this library.
+//! Ids assigned by Plugipay, which this library treats as opaque text.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name of Plugipay's that is taken, in bytes.
+/// Longest accepted id, in bytes.
 pub const OPAQUE_BYTES_MAX: usize = 255;
 
 macro_rules! opaque {
@@ -15,14 +15,14 @@ macro_rules! opaque {
         pub struct $name(String);
 
         impl $name {
-            /// Takes 1–255 characters from `!` to `~`; Plugipay's ids are opaque otherwise.
+            /// Accepts 1–255 printable ASCII characters without spaces (`!` to `~`).
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 let fits = (1..=OPAQUE_BYTES_MAX).contains(&text.len());
                 (fits && text.bytes().all(|byte| matches!(byte, b'!'..=b'~'))).then(|| Self(text.to_owned()))
             }
 
-            /// The text.
+            /// The id as Plugipay wrote it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -60,9 +60,9 @@ macro_rules! opaque {
 opaque! {
     /// A checkout session's id at Plugipay.
     SessionId;
-    /// A merchant's account at Plugipay.
+    /// A merchant's account id at Plugipay.
     MerchantId;
-    /// The id of an event that Plugipay notifies of.
+    /// The id of an event in a notification from Plugipay.
     ProviderEventId;
     /// A notification endpoint's id at Plugipay.
     EndpointId;

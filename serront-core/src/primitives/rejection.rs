@@ -1,53 +1,53 @@
-//! Why a command is refused: a closed list with stable codes, and the precedence among them.
+//! The reasons to refuse a command: a closed list with stable codes, in a fixed precedence.
 //!
-//! Precedence, first to last: who are you; may you do this at all; for money routes, is the module on; does it exist
-//! for you; is the input well formed; has this idempotency key been used; does the plan allow it; is it configured;
-//! is the payment confirmed already; is the order closed; is there a quote; is there a bank account; is there enough
-//! money; for an effect that is to be sent again, is it queued already, is the subscription that it goes to inactive;
-//! last, what only the outside or the commit can tell: an address that must not be posted to, a name that is
-//! taken. The decisions check in this order, and each has a test where two refusals meet.
+//! Checks run in this order: authentication; permission; the payment module (money routes only); existence; well-formed
+//! input; idempotency key; plan; configuration; payment already confirmed; order closed; no quote; no bank account;
+//! balance; for a redelivery, already queued, then subscription inactive. Last comes what only an external system or
+//! the commit can decide: a forbidden webhook address, a name that is taken. Tests cover the pairs where two checks
+//! fail.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::primitives::image::ImageFault;
+use crate::primitives::tier::Tier;
 
-/// Input that is not well formed.
+/// A malformed or missing input field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{param} {reason}")]
 pub struct Invalid {
-    /// The offending field, as a path (`manualBankAccounts[5].bankName`).
+    /// The field's path (`manualBankAccounts[5].bankName`); empty if the whole input is invalid.
     pub param: String,
-    /// What is wrong with it, to follow the field's name in a sentence.
+    /// The predicate of a sentence that begins with the field's name.
     pub reason: Cow<'static, str>,
 }
 
 impl Invalid {
-    /// A refusal of this field for this reason. The reason must not repeat the refused value: it may be a secret.
+    /// Names a field and what is wrong with it. The reason must not repeat the value, which may be a secret.
     pub fn new(param: impl Into<String>, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { param: param.into(), reason: reason.into() }
     }
 }
 
-/// The stable codes of the wire contract.
+/// The wire contract's stable error codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Code {
-    /// 400: the input is not well formed.
+    /// 400: a field is malformed or missing.
     ValidationError,
-    /// 401: no key, or an unknown one.
+    /// 401: the key is missing or unknown.
     Unauthorized,
-    /// 401: a notification's signature is missing, malformed, stale, early or made with another secret.
+    /// 401: a notification's signature is missing, malformed, outside the time tolerance, or made with another secret.
     InvalidSignature,
     /// 403: the plan does not include this.
     UpgradeRequired,
-    /// 403: the plan's limit is used up.
+    /// 403: a limit of the plan or of the library is reached.
     LimitReached,
     /// 403: only an operator may do this.
     OperatorOnly,
-    /// 404: not there, or not yours.
+    /// 404: it does not exist, or belongs to another account.
     NotFound,
-    /// 405: the route exists, with other methods.
+    /// 405: the route does not support this method.
     MethodNotAllowed,
     /// 409: the state does not allow it.
     InvalidTransition,
@@ -55,38 +55,38 @@ pub enum Code {
     PaymentModuleDisabled,
     /// 409: the order was declined or canceled.
     OrderClosed,
-    /// 409: there is no quote yet.
+    /// 409: the seller has not quoted a price yet.
     NoQuote,
-    /// 409: there is less than that available.
+    /// 409: the amount exceeds the available balance.
     InsufficientBalance,
-    /// 409: it is not known where the money is to go.
+    /// 409: the payout has no destination.
     BankAccountRequired,
-    /// 409: something else holds this name, or still needs this object.
+    /// 409: the name is taken, or the object is still in use.
     Conflict,
-    /// 409: the key belongs to another request.
+    /// 409: the key was used for a different request.
     IdempotencyKeyInUse,
-    /// 409: the next attempt is queued already.
+    /// 409: the next attempt is already queued.
     AlreadyQueued,
-    /// 409: nothing is sent to this subscription.
+    /// 409: the webhook subscription is inactive.
     EndpointDisabled,
     /// 413: the body is too large.
     PayloadTooLarge,
-    /// 415: the bytes are none of the accepted kinds.
+    /// 415: the file is not an accepted image.
     UnsupportedMediaType,
-    /// 429: too many requests of one client, or about one order; `Retry-After` says when to come again.
+    /// 429: too many requests from one client or about one order; `Retry-After` says when to retry.
     RateLimited,
-    /// 500: a failure that is not the caller's.
+    /// 500: an internal failure; the request was not at fault.
     InternalError,
-    /// 502: Plugipay refused, or did not answer.
+    /// 502: Plugipay refused the call or did not answer.
     PlugipayError,
-    /// 503: this installation lacks what the request needs.
+    /// 503: this installation is not configured for the request.
     NotConfigured,
-    /// 503: too many at once; try again shortly.
+    /// 503: the server is overloaded; retry shortly.
     Busy,
 }
 
 impl Code {
-    /// The code as it stands on the wire.
+    /// The code on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -118,7 +118,7 @@ impl Code {
         }
     }
 
-    /// The HTTP status that goes with the code.
+    /// The HTTP status to answer with.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
@@ -153,48 +153,48 @@ impl fmt::Display for Code {
     }
 }
 
-/// A command refused. Nothing was changed.
+/// A refused command. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// There is no such thing for this caller; another account's things are not told apart from missing ones.
+    /// The object does not exist, or belongs to another account: callers cannot distinguish the two.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// A field is not well formed.
+    /// A field is malformed or missing.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The uploaded file is not taken as a receipt, for this reason.
+    /// The uploaded file is not accepted as a receipt.
     #[error(transparent)]
-    UnsupportedMediaType(crate::primitives::image::ImageFault),
-    /// More bytes than a receipt may have.
+    UnsupportedMediaType(ImageFault),
+    /// The upload exceeds a receipt's size limit.
     #[error("the body must be at most {bytes_max} bytes")]
     PayloadTooLarge {
         /// The limit, in bytes.
         bytes_max: usize,
     },
-    /// The idempotency key was used for another request, or for one whose answer can't be shown twice.
+    /// The idempotency key was used for a different request, or for one whose answer can only be shown once.
     #[error("{0}")]
     IdempotencyKeyInUse(&'static str),
     /// The plan does not include this.
     #[error("the {tier} plan does not include {feature}")]
     UpgradeRequired {
         /// The account's plan.
-        tier: crate::primitives::tier::Tier,
-        /// What it lacks.
+        tier: Tier,
+        /// The feature that it lacks.
         feature: &'static str,
     },
-    /// The plan's limit is used up.
+    /// A limit of the plan or of the library is reached.
     #[error("at most {limit} {things} here")]
     LimitReached {
-        /// How many there may be.
+        /// The most there may be.
         limit: u32,
-        /// Of what.
+        /// What is limited, in the plural.
         things: &'static str,
     },
-    /// This installation lacks what the command needs.
+    /// This installation is not configured for the command.
     #[error("{0}")]
     NotConfigured(&'static str),
-    /// A notification's signature does not hold; it is not said why.
+    /// A notification's signature is invalid. The reason is withheld, so that a forger learns nothing.
     #[error("the signature does not hold")]
     InvalidSignature,
     /// The account's payment module is off.
@@ -203,35 +203,35 @@ pub enum Rejection {
     /// The order was declined or canceled.
     #[error("the order was {0}")]
     OrderClosed(&'static str),
-    /// There is nothing to pay yet.
+    /// The seller has not quoted a price yet.
     #[error("there is no quote yet")]
     NoQuote,
-    /// It is not known where the money is to go: no details were given, and there is no default account.
+    /// The request names no bank account, and the seller has set no complete default.
     #[error("there is no bank account to pay to")]
     BankAccountRequired,
-    /// There is less available than was asked for.
+    /// The amount exceeds the available balance.
     #[error("{available} rupiah are available")]
     InsufficientBalance {
-        /// What there is, in rupiah; below zero after an adjustment.
+        /// The available balance, in rupiah; an adjustment can make it negative.
         available: i64,
     },
-    /// The effect is still pending: its next attempt comes by itself.
+    /// The effect is still pending: its next attempt runs without a request.
     #[error("the next attempt is queued already")]
     AlreadyQueued,
-    /// Nothing is sent to the delivery's subscription, for this reason.
+    /// The delivery's subscription is inactive or deleted; holds the predicate that says which.
     #[error("the webhook subscription {0}")]
     EndpointDisabled(&'static str),
-    /// The state does not allow the move.
+    /// The state does not allow the transition.
     #[error("{track} can't go from {from} to {to}")]
     InvalidTransition {
-        /// Which track of the order.
+        /// The object: `the order`, `the payment`, `the payout` or `the exception`.
         track: &'static str,
-        /// The present state.
+        /// The current state.
         from: &'static str,
-        /// The state, or the act, that was asked for.
+        /// The requested state or action.
         to: &'static str,
     },
-    /// Another object holds the name, or still needs this one.
+    /// The name is taken, or the object is still in use.
     #[error("{0}")]
     Conflict(&'static str),
 }
@@ -262,29 +262,11 @@ impl Rejection {
         }
     }
 
-    /// The offending field, where there is one.
+    /// The path of the invalid field; `None` for other rejections, and if the whole input is invalid.
     #[must_use]
     pub fn param(&self) -> Option<&str> {
-        match self {
-            Self::Invalid(invalid) => Some(invalid.param.as_str()).filter(|param| !param.is_empty()),
-            Self::NotFound(_)
-            | Self::UnsupportedMediaType(_)
-            | Self::PayloadTooLarge { .. }
-            | Self::IdempotencyKeyInUse(_)
-            | Self::UpgradeRequired { .. }
-            | Self::LimitReached { .. }
-            | Self::NotConfigured(_)
-            | Self::InvalidSignature
-            | Self::PaymentModuleDisabled
-            | Self::OrderClosed(_)
-            | Self::NoQuote
-            | Self::BankAccountRequired
-            | Self::InsufficientBalance { .. }
-            | Self::AlreadyQueued
-            | Self::EndpointDisabled(_)
-            | Self::InvalidTransition { .. }
-            | Self::Conflict(_) => None,
-        }
+        let Self::Invalid(invalid) = self else { return None };
+        Some(invalid.param.as_str()).filter(|param| !param.is_empty())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Words that a search looks for.
+//! Splits texts and search queries into words.
 
 use crate::primitives::compare::folded;
 use crate::primitives::rejection::Invalid;
@@ -6,10 +6,10 @@ use crate::primitives::rejection::Invalid;
 /// Longest search text, in characters.
 pub const SEARCH_CHARACTERS_MAX: usize = 200;
 
-/// Longest word that is told apart, in characters: more is cut, here as there.
+/// Words are cut after this many characters, in the text and in the query alike.
 const WORD_CHARACTERS_MAX: usize = 64;
 
-/// The words of a text, [folded]: runs of letters and digits. An engine that indexes words indexes these.
+/// The words of a text, [folded]: runs of letters and digits. Engines with a word index must index exactly these.
 #[must_use]
 pub fn words_of(text: &str) -> Vec<String> {
     folded(text)
@@ -19,16 +19,16 @@ pub fn words_of(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a text has a word that begins with this one.
+/// Whether any word of the text begins with `beginning`, which must be folded.
 #[must_use]
 pub fn has_word(text: &str, beginning: &str) -> bool {
     words_of(text).iter().any(|word| word.starts_with(beginning))
 }
 
-/// Splits a search text into its words. A text without a letter or a digit searches for nothing.
+/// Splits a search text into words. The list is empty if the text has no letter or digit.
 ///
 /// # Errors
-/// [`Invalid`] naming `q` above 200 characters or with control characters in it.
+/// [`Invalid`] naming `q` if the text has more than 200 characters or a control character.
 pub fn search_words(raw: &str) -> Result<Vec<String>, Invalid> {
     if raw.chars().count() > SEARCH_CHARACTERS_MAX || raw.chars().any(char::is_control) {
         return Err(Invalid::new("q", "must be at most 200 characters, none of them a control character"));

@@ -1,9 +1,10 @@
-//! Texts that people type, validated once (field limits of the wire contract, section 1).
+//! Validation of typed texts (field limits of the wire contract, section 1).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::primitives::macros::redacted_debug;
 use crate::primitives::rejection::Invalid;
 
 /// Longest name, title or bank detail, in characters after trimming.
@@ -12,11 +13,11 @@ pub const NAME_CHARACTERS_MAX: usize = 100;
 pub const PROSE_CHARACTERS_MAX: usize = 2_000;
 /// Longest slug, in characters.
 pub const SLUG_CHARACTERS_MAX: usize = 60;
-/// Longest e-mail address, in bytes as SMTP counts them (RFC 5321's path less its brackets).
+/// Longest e-mail address, in bytes: RFC 5321 limits a path to 256, of which 2 are its angle brackets.
 pub const EMAIL_BYTES_MAX: usize = 254;
 
-/// A name, title or bank detail: 1–100 characters after trimming, none of them a control character, and at least one that can
-/// be seen.
+/// Validates a name, title or bank detail: 1–100 characters after trimming, no control characters, at least one
+/// visible.
 ///
 /// # Errors
 /// [`Invalid`] naming `param`.
@@ -29,7 +30,7 @@ pub fn name(param: &str, raw: &str) -> Result<String, Invalid> {
     Ok(trimmed.to_owned())
 }
 
-/// Free text of up to 2,000 characters; line breaks and tabs are the only control characters allowed.
+/// Validates free text of up to 2,000 characters; line breaks and tabs are the only control characters allowed.
 ///
 /// # Errors
 /// [`Invalid`] naming `param`.
@@ -41,7 +42,7 @@ pub fn prose(param: &str, raw: &str) -> Result<String, Invalid> {
     Ok(trimmed.to_owned())
 }
 
-/// Free text that may be left out; blank counts as left out.
+/// Validates optional free text; a blank one counts as `None`.
 ///
 /// # Errors
 /// [`Invalid`] naming `param`.
@@ -50,7 +51,7 @@ pub fn optional_prose(param: &str, raw: Option<&str>) -> Result<Option<String>, 
     Ok(text.filter(|text| !is_blank(text)))
 }
 
-/// A name that may be left out; blank counts as left out.
+/// Validates an optional name; a blank one counts as `None`.
 ///
 /// # Errors
 /// [`Invalid`] naming `param`.
@@ -58,9 +59,8 @@ pub fn optional_name(param: &str, raw: Option<&str>) -> Result<Option<String>, I
     raw.filter(|raw| !is_blank(raw)).map(|raw| name(param, raw)).transpose()
 }
 
-/// Whether this character shows nothing and takes no room: those that Unicode lets every program ignore
-/// (`Default_Ignorable_Code_Point`), and the empty Braille pattern. They come along when text is copied from a page or a
-/// messenger, and nobody sees them.
+/// Whether the character is invisible: Unicode's `Default_Ignorable_Code_Point`, and the blank Braille pattern. Text
+/// copied from a page or a messenger often contains such characters.
 #[must_use]
 pub const fn is_invisible(character: char) -> bool {
     matches!(
@@ -86,28 +86,28 @@ pub const fn is_invisible(character: char) -> bool {
     )
 }
 
-/// Whether nothing of this text can be seen.
+/// Whether the text has no visible character.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(|character| character.is_whitespace() || is_invisible(character))
 }
 
-/// The text without the blanks and invisible characters around it.
+/// The text without leading and trailing whitespace and invisible characters.
 #[must_use]
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|character: char| character.is_whitespace() || is_invisible(character))
 }
 
-/// The text without its invisible characters ([`is_invisible`]): a number or an address as it looks. Names and prose keep theirs,
-/// for some scripts and many emoji are written with them.
+/// The text without [invisible](is_invisible) characters, for numbers and addresses. Names and prose keep them, because
+/// some scripts and many emoji need them.
 #[must_use]
 pub fn visible(text: &str) -> String {
     text.chars().filter(|character| !is_invisible(*character)).collect()
 }
 
-/// Whether this is one of the invisible characters that turn the direction of the text around them. Names and prose may hold
-/// them; where such a text stands within sentences of ours, they would rewrite those. Right-to-left letters are none of
-/// them, and need none.
+/// Whether the character is an invisible control of text direction. Names and prose may contain them; inside one of our
+/// sentences, they could reorder the rest of the sentence. Right-to-left letters are not among them, and do not need
+/// them.
 #[must_use]
 pub const fn turns_direction(character: char) -> bool {
     matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -129,7 +129,7 @@ fn bounded(param: &str, text: &str, characters_max: usize, forbidden: impl Fn(ch
 pub struct Slug(String);
 
 impl Slug {
-    /// Parses a slug; nothing is trimmed or lowered.
+    /// Parses a slug, without trimming or lowercasing.
     ///
     /// # Errors
     /// [`Invalid`] naming `param`.
@@ -142,7 +142,7 @@ impl Slug {
         Ok(Self(raw.to_owned()))
     }
 
-    /// The slug's text.
+    /// The slug.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -155,14 +155,14 @@ impl fmt::Display for Slug {
     }
 }
 
-/// A buyer's e-mail address. Its `Debug` shows no part of it.
+/// A buyer's e-mail address. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
-    /// Parses one address, without a display name, as the mail library takes it. Invisible characters are taken out first:
-    /// they come along when an address is copied, and a mail to an address with one would not arrive.
+    /// Parses one address without a display name, by the mail library's rules. Removes invisible characters first:
+    /// copied addresses contain them, and mail to such an address would not arrive.
     ///
     /// # Errors
     /// [`Invalid`] naming `param`.
@@ -181,30 +181,26 @@ impl EmailAddress {
         Ok(Self(trimmed.to_owned()))
     }
 
-    /// The address's text.
+    /// The address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Debug for EmailAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("EmailAddress(…)")
-    }
-}
+redacted_debug!(EmailAddress);
 
-/// A WhatsApp number in E.164: `+`, then 8 to 15 digits, the first not zero, and no national 0 behind the country's code.
+/// A WhatsApp number in E.164: `+`, then 8 to 15 digits, the first not 0, and no national 0 after the country code.
 ///
-/// ITU-T E.164 allows at most 15 digits and gives no lower bound; fewer than 8 belong to no mobile number. A number
-/// without its `+` is refused: which country it belongs to would be a guess.
+/// ITU-T E.164 allows at most 15 digits and sets no lower bound; no mobile number has fewer than 8. A number without
+/// `+` is refused, because its country would be a guess.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WhatsAppNumber(String);
 
 impl WhatsAppNumber {
-    /// Parses a number; spaces and dashes are refused, not removed. Invisible characters are removed: phones copy numbers out
-    /// of contacts with marks of direction around them.
+    /// Parses a number. Spaces and dashes are refused. Invisible characters are removed: phones add direction marks to
+    /// numbers copied from contacts.
     ///
     /// # Errors
     /// [`Invalid`] naming `param`.
@@ -221,7 +217,7 @@ impl WhatsAppNumber {
         if has_national_zero(&number) {
             return Err(Invalid::new(
                 param,
-                "must not have the 0 of national numbers behind the country code: +62812…, not +620812…",
+                "must not have the 0 of national numbers after the country code: +62812…, not +620812…",
             ));
         }
         Ok(Self(number))
@@ -233,19 +229,18 @@ impl WhatsAppNumber {
         &self.0
     }
 
-    /// The address that opens a chat with this number.
+    /// The URL that opens a chat with this number.
     #[must_use]
     pub fn link(&self) -> String {
         format!("https://wa.me/{}", self.0.trim_start_matches('+'))
     }
 }
 
-/// Whether this number in E.164 has the 0 that belongs in front of a number within its country, as in `+62081…`. WhatsApp
-/// reaches nobody there.
+/// Whether an E.164 number still has the leading 0 of national dialling, as in `+62081…`. Such a number is not on
+/// WhatsApp.
 ///
-/// It is said only where no number of the country begins with a 0 behind the code: of North America, Russia, every country
-/// with a code of two digits but Italy (39), and Asia's codes of three digits. Of the other codes some keep a 0 (Ivory Coast,
-/// Gabon, Congo), so they are not judged.
+/// Checks only countries where no number starts with 0 after the code: North America, Russia, all two-digit codes
+/// except Italy (39), and Asia's three-digit codes. Some of the other countries keep a 0 (Ivory Coast, Gabon, Congo).
 #[must_use]
 pub fn has_national_zero(number: &str) -> bool {
     let Some(digits) = number.strip_prefix('+').map(str::as_bytes) else { return false };
@@ -277,35 +272,35 @@ mod tests {
         }
     }
 
-    /// Copied from a page or a messenger, texts carry characters that nobody sees (#16).
+    /// Texts copied from a page or a messenger contain invisible characters (#16).
     #[test]
-    fn what_nobody_sees_is_blank_in_a_name_and_gone_from_a_number_or_an_address() {
-        const UNSEEN: [char; 10] = [
+    fn invisible_characters_are_blank_in_names_and_removed_from_numbers_and_addresses() {
+        const INVISIBLE: [char; 10] = [
             '\u{200b}', '\u{200e}', '\u{202a}', '\u{202c}', '\u{2066}', '\u{2069}', '\u{feff}', '\u{ad}', '\u{2060}',
             '\u{3164}',
         ];
-        for unseen in UNSEEN {
-            let blank = format!(" {unseen}{unseen} ");
-            assert_eq!(name("n", &blank).unwrap_err().reason, "must not be blank", "{unseen:?}");
-            assert_eq!(optional_name("n", Some(&blank)).unwrap(), None, "{unseen:?}");
-            assert_eq!(optional_prose("p", Some(&blank)).unwrap(), None, "{unseen:?}");
-            let number = WhatsAppNumber::parse("w", &format!("{unseen}+62812{unseen}0000000{unseen}")).unwrap();
-            assert_eq!(number.as_str(), "+628120000000", "{unseen:?}");
-            let address = EmailAddress::parse("e", &format!("{unseen} budi@exam{unseen}ple.com {unseen}")).unwrap();
-            assert_eq!(address.as_str(), "budi@example.com", "{unseen:?}");
+        for hidden in INVISIBLE {
+            let blank = format!(" {hidden}{hidden} ");
+            assert_eq!(name("n", &blank).unwrap_err().reason, "must not be blank", "{hidden:?}");
+            assert_eq!(optional_name("n", Some(&blank)).unwrap(), None, "{hidden:?}");
+            assert_eq!(optional_prose("p", Some(&blank)).unwrap(), None, "{hidden:?}");
+            let number = WhatsAppNumber::parse("w", &format!("{hidden}+62812{hidden}0000000{hidden}")).unwrap();
+            assert_eq!(number.as_str(), "+628120000000", "{hidden:?}");
+            let address = EmailAddress::parse("e", &format!("{hidden} budi@exam{hidden}ple.com {hidden}")).unwrap();
+            assert_eq!(address.as_str(), "budi@example.com", "{hidden:?}");
         }
-        // What shows is not touched: emoji and other scripts are written with such characters.
+        // Emoji and other scripts need such characters.
         for kept in ["👩\u{200d}🔧 Rina", "Kopi ☕\u{fe0f}", "می\u{200c}خواهم"] {
             assert_eq!(name("n", kept).unwrap(), kept);
         }
         let invisible =
             (0..=u32::from(char::MAX)).filter_map(char::from_u32).filter(|character| is_invisible(*character));
-        // 4,174 of Unicode's `Default_Ignorable_Code_Point`, and the empty Braille pattern.
+        // 4,174 with Unicode's `Default_Ignorable_Code_Point`, and the blank Braille pattern.
         assert_eq!(invisible.count(), 4_175);
         assert!(!is_invisible('\u{a0}') && is_blank("\u{a0}\u{2028}"));
     }
 
-    /// `+62081…` is no number: the 0 is that of calls within the country (#16).
+    /// `+62081…` is not a number: the 0 is only dialled within the country (#16).
     #[test]
     fn whatsapp_numbers_have_no_national_zero_and_the_refusal_says_so() {
         for bad in ["+6208120000000", "+60012345678", "+440791112345", "+8550123456", "+10212555012", "+9710501234"] {
@@ -320,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_keeps_its_lines() {
+    fn prose_keeps_line_breaks() {
         assert_eq!(prose("p", " a\nb\t ").unwrap(), "a\nb");
         assert!(prose("p", &"x".repeat(2_000)).is_ok());
         assert!(prose("p", &"x".repeat(2_001)).is_err());
@@ -329,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn slugs_have_one_alphabet() {
+    fn slugs_have_a_fixed_alphabet() {
         assert!(Slug::parse("slug", "studio-renata-2").is_ok());
         for bad in ["", "Studio", "a b", "a_b", "é", "a\n", &"a".repeat(61)] {
             assert!(Slug::parse("slug", bad).is_err(), "{bad:?}");
@@ -337,12 +332,12 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_those_the_mail_library_takes() {
+    fn addresses_follow_the_mail_library() {
         for good in ["budi@example.com", "a.b+c@sub.example.co.id"] {
             assert_eq!(EmailAddress::parse("e", good).unwrap().as_str(), good);
         }
         let long = format!("{}@example.com", "a".repeat(250));
-        // 178 characters, and more bytes than a mail server takes (found by fuzzing, #8).
+        // 178 characters, but more bytes than a mail server accepts (found by fuzzing, #8).
         let wide = format!("{}.example.com@{}com", "é".repeat(30), "ééééééééé.".repeat(14));
         assert!(wide.chars().count() < EMAIL_BYTES_MAX && wide.len() > EMAIL_BYTES_MAX);
         for bad in [

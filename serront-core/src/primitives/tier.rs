@@ -1,63 +1,51 @@
-//! Plan tiers and their gates (table of the wire contract, section 2).
+//! Plan tiers and their limits (wire contract, section 2).
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-/// A plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// Costs nothing; manual transfer, API keys and webhooks.
-    Free,
-    /// The first tier with modules.
-    Starter,
-    /// For a growing catalog.
-    Growth,
-    /// The largest.
-    Business,
+use crate::primitives::macros::named_enum;
+
+named_enum! {
+    /// A plan, cheapest first.
+    pub enum Tier {
+        /// Without charge: manual transfers, API keys and webhooks.
+        Free = "free",
+        /// The cheapest tier with modules.
+        Starter = "starter",
+        /// For a larger catalog.
+        Growth = "growth",
+        /// The highest limits.
+        Business = "business",
+    }
 }
 
 /// What a tier allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names of the other fields say enough")]
 pub struct TierTerms {
-    /// Which tier.
     pub id: Tier,
-    /// Its name, for people.
+    /// Display name.
     pub name: &'static str,
-    /// Rupiah a month.
+    /// Rupiah per month.
     pub price_idr: i64,
-    /// One line that says whom it suits.
+    /// One line about who the tier suits.
     pub blurb: &'static str,
-    /// What it includes, for people.
+    /// Display texts.
     pub features: &'static [&'static str],
-    /// How many services the catalog may hold.
+    /// Most services in the catalog.
     pub service_limit: u32,
-    /// How many people may work in the account.
+    /// Most people who may work in the account.
     pub agent_limit: u32,
-    /// Whether the branding may be hidden.
+    /// Whether the seller may hide the branding.
     pub branding_removal: bool,
     /// Whether modules (online payment, marketing) may be switched on.
     pub module_access: bool,
 }
 
 impl Tier {
-    /// Every tier, cheapest first.
-    pub const ALL: [Self; 4] = [Self::Free, Self::Starter, Self::Growth, Self::Business];
-
-    /// The tier's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Starter => "starter",
-            Self::Growth => "growth",
-            Self::Business => "business",
-        }
-    }
-
     /// What the tier allows.
     #[must_use]
     pub const fn terms(self) -> TierTerms {
@@ -116,7 +104,7 @@ impl fmt::Display for Tier {
     }
 }
 
-/// A text that names no tier.
+/// A text that is not a tier's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of free, starter, growth, business")]
 pub struct UnknownTier;
@@ -125,7 +113,7 @@ impl FromStr for Tier {
     type Err = UnknownTier;
 
     fn from_str(text: &str) -> Result<Self, UnknownTier> {
-        Self::ALL.into_iter().find(|tier| tier.as_str() == text).ok_or(UnknownTier)
+        Self::parse(text).ok_or(UnknownTier)
     }
 }
 
@@ -134,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_the_contracts() {
+    fn the_terms_match_the_contract() {
         let rows: Vec<_> = Tier::ALL
             .into_iter()
             .map(Tier::terms)

@@ -6,12 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A point in time in UTC, kept to the millisecond, so that what is stored, sent and compared is the same value.
+/// A point in time in UTC. Precision is one millisecond everywhere, so storing or sending a value does not change it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From milliseconds since 1970-01-01T00:00:00Z; clamped to the years that RFC 3339 can write.
+    /// From milliseconds since 1970-01-01T00:00:00Z; clamped to years 0 to 9999, which RFC 3339 can express.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         const YEAR_0: i64 = -62_167_219_200_000;
@@ -31,34 +31,33 @@ impl Timestamp {
         self.0.div_euclid(1_000)
     }
 
-    /// This much later.
+    /// Adds the duration.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// This much earlier.
+    /// Subtracts the duration.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_sub(millis))
     }
 
-    /// This time as another clock has it: moved by the difference between the two clocks, of which one reads `own` while the
-    /// other reads `other`.
+    /// Converts this time to another clock, given simultaneous readings of this clock (`own`) and the other (`other`).
     #[must_use]
     pub fn by_clock(self, own: Self, other: Self) -> Self {
         Self::from_millis(self.0.saturating_add(other.0.saturating_sub(own.0)))
     }
 
-    /// How far apart the two are, in either order.
+    /// The absolute difference.
     #[must_use]
     pub const fn apart(self, other: Self) -> Duration {
         Duration::from_millis(self.0.abs_diff(other.0))
     }
 
-    /// How much later than `earlier` this is; zero if it is not later.
+    /// The time elapsed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_moves_with_the_difference_between_two_clocks() {
+    fn a_time_is_converted_between_two_clocks() {
         let [own, other, time] = [1_000, 400, 5_000].map(Timestamp::from_millis);
         assert_eq!(time.by_clock(own, other).millis(), 4_400);
         assert_eq!(time.by_clock(other, own).millis(), 5_600);

@@ -1,4 +1,4 @@
-//! Accounts: the account, its tier and its API keys; operators' keys.
+//! The commands about accounts, their tiers and API keys, and about operators' keys.
 
 use super::commands::rounds;
 use super::{Answer, Commands, Failure};
@@ -26,7 +26,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// The account, with its tier and modules.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn account(&self, id: AccountId) -> Result<Account, Failure> {
         Ok(self.account_snapshot(id, None).await?.account)
     }
@@ -34,75 +34,69 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// Opens an account with its first API key.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`]; a port's failure.
+    /// [`Rejection::Invalid`].
     pub async fn open_account(&self, name: &str, tier: Tier) -> Result<Answer<(Account, NewKeyView)>, Failure> {
-        let (answer, _) = rounds!(self, None, |context| {
+        Ok(rounds!(self, None, |context| {
             let key = ApiKey::from_bytes(&self.environment.secrets.draw()?);
             decide::open_account(name, tier, key, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Puts the account on another tier.
+    /// Moves the account to another tier.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn set_tier(&self, id: AccountId, tier: Tier) -> Result<Answer<Account>, Failure> {
-        let (answer, _) = rounds!(self, None, |context| {
+        Ok(rounds!(self, None, |context| {
             let snapshot = self.account_snapshot(id, None).await?;
             if id == AccountId::OPERATORS {
                 return Err(Rejection::NotFound("account").into());
             }
-            decide::set_tier(&snapshot, tier, &mut context)?
-        });
-        Ok(answer)
+            decide::set_tier(&snapshot, tier, &mut context)
+        }))
     }
 
     /// The account's API keys, oldest first.
-    ///
-    /// # Errors
-    /// A port's failure.
     pub async fn keys(&self, id: AccountId) -> Result<Vec<KeyView>, Failure> {
         Ok(self.storage.keys(id).await?.iter().map(KeyView::from).collect())
     }
 
-    /// Makes an API key, which is shown this once.
+    /// Creates an API key. It is never shown again.
     ///
     /// # Errors
-    /// Those of [`decide::create_key`]; [`Failure::Busy`]; a port's failure.
+    /// Those of [`decide::create_key`].
     pub async fn create_key(
         &self,
         id: AccountId,
         name: &str,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<NewKeyView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.account_snapshot(id, request).await?;
             let key = ApiKey::from_bytes(&self.environment.secrets.draw()?);
             decide::create_key(&snapshot, name, key, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
     /// Deletes an API key.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn delete_key(&self, account_id: AccountId, id: KeyId) -> Result<(), Failure> {
         rounds!(self, None, |context| {
             let keys = self.storage.keys(account_id).await?;
             let key = keys.iter().find(|key| key.id == id).ok_or(Rejection::NotFound("API key"))?;
-            decide::delete_key(key, &mut context)?
+            decide::delete_key(key, &mut context)
         });
         Ok(())
     }
 
-    /// Makes an operator's key, which is shown this once.
+    /// Creates an operator's key. It is never shown again.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] for the name; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::Invalid`] for the name.
     pub async fn create_operator_key(&self, name: &str) -> Result<(KeyView, OperatorKey), Failure> {
-        let (answer, _) = rounds!(self, None, |context| {
+        let answer = rounds!(self, None, |context| {
             let snapshot = self.storage.account(AccountId::OPERATORS, None).await?;
             let key = OperatorKey::from_bytes(&self.environment.secrets.draw()?);
             decide::create_operator_key(snapshot.as_ref(), name, key, &mut context)?
@@ -110,10 +104,11 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         Ok(answer.value)
     }
 
-    /// The gate of every money route: the account's payment module is on.
+    /// Requires the account's payment module to be on. A host calls it before it shows a seller the balance, ledger
+    /// entries, payouts or the bank account.
     ///
     /// # Errors
-    /// [`Rejection::PaymentModuleDisabled`]; a port's failure.
+    /// [`Rejection::NotFound`]; [`Rejection::PaymentModuleDisabled`].
     pub async fn payment_module(&self, id: AccountId) -> Result<(), Failure> {
         if self.account(id).await?.state.modules.payment {
             Ok(())

@@ -1,4 +1,4 @@
-//! Authentication: who calls with a key.
+//! Authentication with API keys and operators' keys.
 
 use super::{Commands, Failure};
 use crate::accounts::key::{ApiKey, Caller, KeyRecord, OperatorKey};
@@ -7,10 +7,8 @@ use crate::primitives::digest::Digest256;
 use crate::primitives::ids::{AccountId, KeyId};
 
 impl<S: WorkStorage + ?Sized> Commands<'_, S> {
-    /// Who calls with this bearer key; `None` if nobody does. Notes the use at most once a minute.
-    ///
-    /// # Errors
-    /// A port's failure.
+    /// The account and the key of a bearer token; `None` if it is no account's API key. Updates the key's last use, at
+    /// most once per [`Policy::key_touch_interval`](crate::policy::Policy::key_touch_interval).
     pub async fn authenticate(&self, bearer: &str) -> Result<Option<Caller>, Failure> {
         match ApiKey::parse(bearer) {
             Some(key) => self.holder(key.hash()).await,
@@ -18,20 +16,14 @@ impl<S: WorkStorage + ?Sized> Commands<'_, S> {
         }
     }
 
-    /// Who holds the API key of this hash, as [`Commands::authenticate`] answers it: for a host whose sessions remember the
-    /// key that they began with, and are not to outlive it. Whoever knows the hash is let in, so a host keeps it to itself.
-    ///
-    /// # Errors
-    /// A port's failure.
+    /// As [`Commands::authenticate`], by the key's hash: for a host whose sessions store the hash of the key that
+    /// opened them, and end when the key is deleted. The hash grants access, so a host keeps it secret.
     pub async fn holder(&self, hash: Digest256) -> Result<Option<Caller>, Failure> {
         let record = self.used(hash).await?.filter(|record| record.account_id != AccountId::OPERATORS);
         Ok(record.map(|record| Caller { account_id: record.account_id, key_id: record.id }))
     }
 
-    /// Which operator's key this bearer key is; `None` if it is none that is known.
-    ///
-    /// # Errors
-    /// A port's failure.
+    /// The operator's key of a bearer token; `None` if it is none.
     pub async fn authenticate_operator(&self, bearer: &str) -> Result<Option<KeyId>, Failure> {
         match OperatorKey::parse(bearer) {
             Some(key) => self.operator_holder(key.hash()).await,
@@ -39,16 +31,13 @@ impl<S: WorkStorage + ?Sized> Commands<'_, S> {
         }
     }
 
-    /// Which operator's key has this hash, as [`Commands::holder`].
-    ///
-    /// # Errors
-    /// A port's failure.
+    /// As [`Commands::authenticate_operator`], by the key's hash.
     pub async fn operator_holder(&self, hash: Digest256) -> Result<Option<KeyId>, Failure> {
         let record = self.used(hash).await?.filter(|record| record.account_id == AccountId::OPERATORS);
         Ok(record.map(|record| record.id))
     }
 
-    /// The record of a key that is being used, which is noted at most once in a while.
+    /// Reads a key's record, and updates its last use if that is due.
     async fn used(&self, hash: Digest256) -> Result<Option<KeyRecord>, Failure> {
         let Some(record) = self.storage.key(hash).await? else {
             return Ok(None);
@@ -56,7 +45,7 @@ impl<S: WorkStorage + ?Sized> Commands<'_, S> {
         let now = self.environment.clock.now();
         let pause = self.environment.policy.key_touch_interval;
         if record.last_used_at.is_none_or(|last| now.since(last) >= pause) {
-            // Bookkeeping: a request does not fail because its key's last use could not be noted.
+            // A request does not fail because its key's last use could not be updated.
             let _ = self.storage.touch_key(record.account_id, record.id, pause).await;
         }
         Ok(Some(record))

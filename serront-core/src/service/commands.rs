@@ -1,7 +1,7 @@
-//! The commands that need nothing but a storage, and how each is decided again until it lands.
+//! [`Commands`], and how a command is decided again until its change set is committed.
 //!
-//! Three words that get mixed up: a *round* decides again after a conflict; a *resend* commits the identical change set
-//! again after an unknown outcome; a *retry* is the dispatcher's, of an effect.
+//! Three different things: a *round* reads and decides again after a conflict; a *resend* commits the identical change
+//! set again after an unknown outcome; a *retry* is another attempt at an effect.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::primitives::ids::{AccountId, ChangeSetId};
 use crate::primitives::rejection::Rejection;
 use crate::service::{Answer, Environment, Failure};
 
-/// The local commands and every read, over one storage.
+/// Every read, and the commands that need only a storage.
 #[derive(Debug)]
 pub struct Commands<'p, S: ?Sized> {
     pub(super) storage: &'p S,
@@ -30,14 +30,14 @@ impl<S: ?Sized> Clone for Commands<'_, S> {
 impl<S: ?Sized> Copy for Commands<'_, S> {}
 
 impl<'p, S: Storage + ?Sized> Commands<'p, S> {
-    /// Over a storage that commits by itself: conflicts are decided anew, unknown outcomes are sent again.
+    /// Over a storage that opens its own transactions: a conflict begins a new round, an unknown outcome a resend.
     #[must_use]
     pub const fn new(storage: &'p S, environment: Environment<'p>) -> Self {
         Self { storage, environment, bound: false }
     }
 
-    /// Over a storage bound to a transaction of the host's own: a conflict is reported as [`Failure::Conflict`] and
-    /// nothing is tried again, for only the host can roll back and begin anew.
+    /// Over a storage bound to a transaction that the host opened. A conflict fails with [`Failure::Conflict`], because
+    /// only the host can roll back and begin a new transaction.
     #[must_use]
     pub const fn bound(storage: &'p S, environment: Environment<'p>) -> Self {
         Self { storage, environment, bound: true }
@@ -51,16 +51,13 @@ impl<'p, S: Storage + ?Sized> Commands<'p, S> {
 }
 
 impl<S: Storage + ?Sized> Commands<'_, S> {
-    /// What became of a change set; `None` if it did not land.
-    ///
-    /// # Errors
-    /// A port's failure.
+    /// What a change set's commit answered; `None` if it was not committed.
     pub async fn outcome(&self, account_id: AccountId, id: ChangeSetId) -> Result<Option<Committed>, Failure> {
         Ok(self.storage.outcome(account_id, id).await?)
     }
 }
 
-/// The rounds of one command.
+/// Counts the rounds of one command.
 pub(super) struct Rounds<'l, 'p, S: ?Sized> {
     commands: &'l Commands<'p, S>,
     round: u32,
@@ -71,7 +68,7 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
         Self { commands, round: 0 }
     }
 
-    /// Commits a decision; `None` means: read and decide again.
+    /// Commits a decision. `None`: it conflicted, so read and decide again.
     pub(super) async fn settle<T>(
         &mut self,
         decision: Decision<T>,
@@ -100,12 +97,12 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
                     ClaimName::ServiceSlug(_) => {
                         return Err(Rejection::Conflict("another service has this slug").into());
                     }
-                    // Somebody was faster with the same: the next round sees it and answers accordingly. A secret
-                    // drawn twice is drawn anew.
                     ClaimName::Merchant(_) => {
-                        let error = PortError::permanent("the merchant is another account's");
+                        let error = PortError::permanent("the merchant belongs to another account");
                         return Err(Failure::Provider { error });
                     }
+                    // A concurrent command did the same: the next round reads its result and answers accordingly. If a
+                    // secret was drawn before, the next round draws another one.
                     ClaimName::Confirmation(_)
                     | ClaimName::Settlement(_)
                     | ClaimName::ProviderEvent(_)
@@ -123,7 +120,8 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
                 }
                 PortErrorKind::Busy | PortErrorKind::Permanent => false,
             };
-            // Once a sending's outcome is unknown, no later failure makes it known: it may have landed.
+            // Once one send has an unknown outcome, a later failure does not settle it: the change set may be
+            // committed.
             let error = unknown.take().unwrap_or(error);
             if !again {
                 return Err(match error.kind() {
@@ -139,6 +137,7 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
         }
     }
 
+    /// Pauses before the next round, if there may be one.
     async fn again(&mut self) -> Result<Option<Committed>, Failure> {
         if self.commands.bound {
             return Err(Failure::Conflict);
@@ -151,7 +150,7 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
         Ok(None)
     }
 
-    /// Full jitter: anything from nothing to a bound that doubles, so that those who met do not meet again.
+    /// Full jitter: a random pause below a limit that doubles, so that commands that conflicted do not conflict again.
     async fn pause(&self, nth: u32) {
         let Environment { clock, ids, policy, .. } = self.commands.environment;
         let doubled = policy.commits.round_pause_first.saturating_mul(1 << nth.saturating_sub(1).min(16));
@@ -162,8 +161,18 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
     }
 }
 
-/// Runs a command's rounds: `$decide` reads and decides, and is evaluated anew after each conflict.
+/// Runs a command's rounds, and evaluates to its [`Answer`]. `$decide` reads and decides; it runs again after each
+/// conflict.
 macro_rules! rounds {
+    ($($arguments:tt)*) => {{
+        let (answer, _) = $crate::service::commands::committed!($($arguments)*);
+        answer
+    }};
+}
+pub(super) use rounds;
+
+/// As `rounds!`, but evaluates to the answer and what the commit answered (`None` if nothing changed).
+macro_rules! committed {
     ($commands:expr, $request:expr, |$context:ident| $decide:expr) => {{
         let mut rounds = $crate::service::commands::Rounds::begin($commands);
         loop {
@@ -176,4 +185,4 @@ macro_rules! rounds {
         }
     }};
 }
-pub(super) use rounds;
+pub(super) use committed;

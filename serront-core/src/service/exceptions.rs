@@ -1,4 +1,4 @@
-//! Exceptions: money that confirmed nothing.
+//! The commands about exceptions: money that arrived and could not confirm its order.
 
 use super::commands::rounds;
 use super::{Answer, Commands, Failure};
@@ -22,12 +22,12 @@ pub struct ExceptionsPage {
     pub cursor: Option<String>,
 }
 
-/// How an exception was resolved.
+/// How a seller resolved an exception.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resolution<'r> {
-    /// In the seller's words. Required.
+    /// The seller's words. Required.
     pub note: Option<&'r str>,
-    /// The adjustment that settled it.
+    /// The adjustment that settled it, if there is one.
     pub adjustment_id: Option<AdjustmentId>,
 }
 
@@ -35,7 +35,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// A page of the account's exceptions, newest first.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] for the cursor; a port's failure.
+    /// [`Rejection::Invalid`] for the cursor.
     pub async fn exceptions(
         &self,
         id: AccountId,
@@ -52,11 +52,11 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         })
     }
 
-    /// Resolves an exception with a note, and the adjustment that settled it, if there is one.
+    /// Resolves an exception.
     ///
     /// # Errors
     /// [`Rejection::NotFound`]; [`Rejection::Invalid`] for an adjustment that the account does not have; those of
-    /// [`decide::resolve_exception`]; [`Failure::Busy`]; a port's failure.
+    /// [`decide::resolve_exception`].
     pub async fn resolve_exception(
         &self,
         account_id: AccountId,
@@ -66,7 +66,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<ExceptionView>, Failure> {
         let scope = request.map(|request| request.scope);
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot: Option<ExceptionSnapshot> = self.storage.exception(account_id, id, scope).await?;
             let snapshot = snapshot.ok_or(Rejection::NotFound("exception"))?;
             let adjustment = match resolution.adjustment_id {
@@ -77,7 +77,6 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
                 }
             };
             decide::resolve_exception(&snapshot, resolution.note, adjustment.as_ref(), actor, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 }

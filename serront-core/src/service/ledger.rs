@@ -1,4 +1,4 @@
-//! The ledger and the balance, as the seller reads them.
+//! The seller's reads of the balance and the ledger.
 
 use super::{Commands, Failure};
 use crate::ports::{PortError, Storage};
@@ -17,19 +17,16 @@ pub struct EntriesPage {
 }
 
 impl<S: Storage + ?Sized> Commands<'_, S> {
-    /// The seller's balance, by code. Asks no switch: see [`Commands::payment_module`].
-    ///
-    /// # Errors
-    /// A port's failure.
+    /// The seller's balance, by code. It does not check the payment module; see [`Commands::payment_module`].
     pub async fn balance(&self, id: AccountId) -> Result<BalanceView, Failure> {
         let totals = self.storage.balance(id).await?;
-        Ok(BalanceView::of(&totals).ok_or_else(|| PortError::permanent("a balance larger than can be told"))?)
+        Ok(BalanceView::of(&totals).ok_or_else(|| PortError::permanent("the balance overflows"))?)
     }
 
-    /// A page of the legs on the seller's balance, newest first. Asks no switch: see [`Commands::payment_module`].
+    /// A page of the legs on the seller's balance, newest first. It does not check the payment module.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] for the cursor; a port's failure.
+    /// [`Rejection::Invalid`](crate::Rejection::Invalid) for the cursor.
     pub async fn entries(
         &self,
         id: AccountId,

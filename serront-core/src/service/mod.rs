@@ -1,14 +1,18 @@
-//! The service: it reads, lets a decision decide, commits, and decides again after a conflict.
+//! The service: reads, decides, commits, and decides again after a conflict.
 //!
 //! | type | its commands | needs |
 //! |---|---|---|
-//! | [`Commands`] | every read, and every command that waits for nothing but the storage | a storage |
+//! | [`Commands`] | every read, and every command that needs only the storage | a storage |
 //! | [`ReceiptUploads`] | storing and reading receipts | a storage and a store of receipts |
 //! | [`WebhookRegistration`] | registering a subscription's address | a storage and a sink |
 //! | [`OnlinePayments`] | modules, paying online, reconciliation | a storage and Plugipay |
 //!
-//! [`Commands`] can be bound to a transaction that the host opened ([`Commands::bound`]). The others wait for something
+//! [`Commands`] can run in a transaction that the host opened ([`Commands::bound`]). The others wait for something
 //! outside, so they can't.
+//!
+//! Every method can fail with [`Failure::Port`] or [`Failure::Busy`]. The `# Errors` sections list only what comes in
+//! addition. Hosts and the periodic [`work`](crate::work) call this module; it authorizes nothing beyond finding a
+//! key's holder.
 
 use crate::policy::Policy;
 use crate::ports::{Clock, Ids, PortError, PortErrorKind, Sealer, Secrets};
@@ -44,16 +48,16 @@ pub use registration::WebhookRegistration;
 pub use secrets::{KeysError, OtherKeys, Resealed};
 pub use verification::verify;
 
-/// Time, ids, secrets, keys and figures: what every command is given.
+/// What every command needs besides a storage.
 #[derive(Clone, Copy)]
 pub struct Environment<'p> {
-    /// Tells the time.
+    /// The time, and pauses.
     pub clock: &'p dyn Clock,
-    /// Gives ids.
+    /// The source of ids.
     pub ids: &'p dyn Ids,
-    /// Gives secrets.
+    /// The source of random secrets, such as API keys and access tokens.
     pub secrets: &'p dyn Secrets,
-    /// Seals secrets at rest, and opens them.
+    /// Encrypts and decrypts secrets at rest.
     pub sealer: &'p dyn Sealer,
     /// The host's figures.
     pub policy: &'p Policy,
@@ -69,30 +73,31 @@ impl std::fmt::Debug for Environment<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The command is refused; nothing was changed. Tell whoever asked.
+    /// The command was refused, and nothing changed. Show the caller why.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Too many changed the same thing at once; nothing was changed. Try again shortly.
-    #[error("too many changed the same thing at once")]
+    /// Too many concurrent changes of the same row, or a port is busy. Nothing changed; try again shortly.
+    #[error("too many concurrent changes")]
     Busy,
-    /// Bound to the host's transaction, and a guard does not hold. Roll back, and begin a new transaction.
-    #[error("what was read has changed meanwhile")]
+    /// In the host's transaction, a guard does not hold. Roll back, and begin a new transaction.
+    #[error("what was read has changed since")]
     Conflict,
-    /// Plugipay refused or failed. If the kind is *outcome unknown*, the call may have been carried out; the same command
+    /// Plugipay refused or failed. If the kind is *outcome unknown*, the call may have succeeded; repeating the command
     /// settles it.
     #[error("Plugipay refused or did not answer")]
+    #[allow(missing_docs, reason = "described at the variant")]
     Provider {
-        /// Its error.
         #[source]
         error: PortError,
     },
-    /// A port failed. If the kind is *outcome unknown*, whether the change landed can be asked for by its change set's id.
+    /// A port failed. If the kind is *outcome unknown*, [`Commands::outcome`] says whether the change set was
+    /// committed.
     #[error("{error}")]
     Port {
         /// The port's error.
         #[source]
         error: PortError,
-        /// The change set under way, if there was one.
+        /// The change set of the failed commit; `None` if nothing was being committed.
         change_set: Option<ChangeSetId>,
     },
 }
@@ -112,14 +117,14 @@ impl From<crate::primitives::rejection::Invalid> for Failure {
     }
 }
 
-/// What a command answers.
+/// A command's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer<T> {
     /// The outcome.
     pub value: T,
-    /// Whether it is the outcome of an earlier request with the same idempotency key.
+    /// Whether an earlier request with the same idempotency key had this outcome.
     pub replayed: bool,
-    /// The change set that made it so; `None` if nothing changed.
+    /// The committed change set; `None` if nothing changed.
     pub change_set: Option<ChangeSetId>,
 }
 

@@ -1,4 +1,4 @@
-//! What Plugipay notifies of, and the seller's reads of the money.
+//! Plugipay's notifications: receiving them, and applying parked ones.
 
 use super::commands::rounds;
 use super::{Commands, Failure};
@@ -13,12 +13,12 @@ use crate::primitives::rejection::{Invalid, Rejection};
 use crate::primitives::time::Timestamp;
 
 impl<S: Storage + ?Sized> Commands<'_, S> {
-    /// Takes one of Plugipay's notifications: verified over the raw bytes before anything in it is believed, then stored
-    /// in the same commit as what it causes. Once this answers, Plugipay may forget it.
+    /// Receives one of Plugipay's notifications. It verifies the signature over the raw bytes, then stores the
+    /// notification in the same commit as its consequences. After it returned `Ok`, the host acknowledges the
+    /// notification.
     ///
     /// # Errors
-    /// [`Rejection::InvalidSignature`]; [`Rejection::Invalid`] for what is signed and has no id or type; [`Failure::Busy`]; a
-    /// port's failure.
+    /// [`Rejection::InvalidSignature`]; [`Rejection::Invalid`] for a signed body without an id or type.
     pub async fn receive_notification(&self, signature: Option<&str>, body: &[u8]) -> Result<InboxStatus, Failure> {
         let merchant = plugipay::named_merchant(body).ok_or(Rejection::InvalidSignature)?;
         let provisioning = self.storage.merchant(&merchant).await?.ok_or(Rejection::InvalidSignature)?;
@@ -34,7 +34,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
             }
         }
         plugipay::verify(signature, body, &secrets, now, tolerance).map_err(|rejection| match unopened {
-            // It may be signed with the one that could not be looked at: it is to come again.
+            // The secret that can't be opened may be the right one, so Plugipay has to send the notification again.
             Some(error) => Failure::from(error),
             None => rejection.into(),
         })?;
@@ -51,29 +51,26 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
             received_at,
             status,
         };
-        let (answer, _) = match &observed {
+        let answer = match &observed {
             Some(Ok(observation)) => rounds!(self, None, |context| {
                 let id = &observation.session_id;
                 let snapshot = self.storage.session(account_id, id, Some(event_id.clone())).await?;
                 let record = record(Some(id.clone()), context.now, InboxStatus::Parked);
-                decide::notify(record, Some((observation, &snapshot)), &mut context)?
+                decide::notify(record, Some((observation, &snapshot)), &mut context)
             }),
             other => rounds!(self, None, |context| {
                 if let Some(known) = self.storage.inbox(account_id, &event_id).await? {
                     return Ok(known.status);
                 }
                 let status = if other.is_some() { InboxStatus::Unreadable } else { InboxStatus::Noted };
-                decide::notify(record(None, context.now, status), None, &mut context)?
+                decide::notify(record(None, context.now, status), None, &mut context)
             }),
         };
         Ok(answer.value)
     }
 
-    /// Tries a parked notification again, and answers what became of it, and when it came; `None` if there is no such
-    /// notification.
-    ///
-    /// # Errors
-    /// [`Failure::Busy`]; a port's failure.
+    /// Applies a parked notification if its session is known by now. Returns its status and when it was received;
+    /// `None` if there is no such notification.
     pub async fn retry_notification(
         &self,
         account_id: AccountId,
@@ -84,9 +81,9 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         let (InboxStatus::Parked, Some(Ok(observation))) = (record.status, read) else {
             return Ok(Some((record.status, record.received_at)));
         };
-        let (answer, _) = rounds!(self, None, |context| {
+        let answer = rounds!(self, None, |context| {
             let snapshot = self.storage.session(account_id, &observation.session_id, Some(event_id.clone())).await?;
-            decide::unpark(event_id, &observation, &snapshot, &mut context)?
+            decide::unpark(event_id, &observation, &snapshot, &mut context)
         });
         Ok(Some((answer.value, record.received_at)))
     }

@@ -1,4 +1,4 @@
-//! Online payment: the commands that wait for Plugipay, and so can't be bound to a host's transaction.
+//! Online payment: the commands that call Plugipay, and therefore can't run in a host's transaction.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,18 +17,18 @@ use crate::primitives::rejection::Rejection;
 use crate::snapshots::{CheckoutSnapshot, OrderKey};
 use crate::views::{CheckoutView, ModulesView};
 
-/// How often a press mints anew if what it gets can't be paid (a session that has ended by the time it is told of).
+/// How often one request mints again if the session can't be paid, such as one that ended before Plugipay answered.
 const MINTS_MAX: u32 = 3;
 
-/// How long a press that was turned away waits before it looks whether another one got through.
-const PRESS_PAUSE: Duration = Duration::from_millis(300);
+/// How long a request whose call failed waits before it looks for the session of a concurrent request.
+const CONCURRENT_PAUSE: Duration = Duration::from_millis(300);
 
-/// The provider, if this installation has one, and where it finds us.
+/// The payment provider, and the address under which it reaches this installation.
 #[derive(Clone, Copy)]
 pub struct Provider<'p> {
-    /// Calls Plugipay; `None`: the payment module is not available here.
+    /// `None`: the payment module is not available on this installation.
     pub plugipay: Option<&'p dyn Plugipay>,
-    /// Under which address Plugipay and the buyers reach this installation, without a slash at its end.
+    /// The URL under which Plugipay and the buyers reach this installation, without a slash at its end.
     pub public_url: &'p str,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Provider<'_> {
     }
 }
 
-/// The commands that wait for Plugipay.
+/// The commands that call Plugipay.
 #[derive(Debug)]
 pub struct OnlinePayments<'p, S: ?Sized> {
     pub(super) storage: &'p S,
@@ -60,7 +60,7 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         Self { storage, provider, environment }
     }
 
-    /// The local commands and the reads.
+    /// The reads and the commands that need only the storage.
     #[must_use]
     pub const fn commands(&self) -> Commands<'p, S> {
         Commands::new(self.storage, self.environment)
@@ -74,7 +74,7 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         self.environment
     }
 
-    /// Which modules this installation has.
+    /// The modules that this installation has.
     #[must_use]
     pub const fn available(&self) -> Modules {
         Modules { payment: self.provider.plugipay.is_some(), marketing: false }
@@ -91,32 +91,32 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
     /// The modules and their switches.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn modules(&self, id: AccountId) -> Result<ModulesView, Failure> {
         Ok(ModulesView::new(&self.commands().account(id).await?, self.available()))
     }
 
-    /// Where a buyer comes back to: the order's own page.
+    /// Where a buyer returns after paying: the order's page.
     fn returns(&self, token: &AccessToken) -> Returns {
         let page = format!("{}/o/{}", self.provider.public_url, token.reveal());
         Returns { success_url: format!("{page}?paid=1"), cancel_url: page }
     }
 
-    /// The buyer pays online: answers the session to go to, minting it if there is none.
+    /// Returns the session where the buyer pays, and has Plugipay mint one if there is none.
     ///
-    /// The intent is committed before the call, the session after it; if the need to pay has ended between the two, the
-    /// address is not handed out. Whoever presses at the same time sends the same bytes under the same key. A session that was
-    /// minted a while ago is asked after first, for it may have failed since, or have been paid; if Plugipay does not answer,
-    /// it is answered as it was last heard of.
+    /// The intent is committed before the call and the session after it. If the payment is no longer needed by then,
+    /// the session is not returned. Concurrent requests send the same bytes with the same key. For a session that was
+    /// minted a while ago, it first asks Plugipay, because the session may have failed or have been paid. If Plugipay
+    /// does not answer, it returns the session in its last known state.
     ///
     /// # Errors
-    /// Those of [`decide::begin_checkout`], in its order; [`Failure::Provider`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::begin_checkout`], in its order; [`Failure::Provider`].
     pub async fn pay(&self, token: &AccessToken) -> Result<CheckoutView, Failure> {
         let commands = self.commands();
         let returns = self.returns(token);
         let mut asked = false;
         for _ in 0..=MINTS_MAX {
-            let (answer, _) = rounds!(&commands, None, |context| {
+            let answer = rounds!(&commands, None, |context| {
                 let snapshot = commands.order_snapshot(OrderKey::Token(token.hash()), None).await?;
                 if self.provider.plugipay.is_none() && snapshot.account.state.modules.payment {
                     let refusal = Rejection::NotConfigured("online payment is not set up on this installation");
@@ -134,7 +134,7 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
                 }
                 Begun::Mint(merchant, checkout) => {
                     if let Err(failure) = self.mint(&merchant, &checkout).await {
-                        return self.minted_by_another(token, &returns, failure).await;
+                        return self.minted_concurrently(token, &returns, failure).await;
                     }
                 }
             }
@@ -142,8 +142,8 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         Err(Failure::Provider { error: PortError::permanent("the minted sessions can't be paid") })
     }
 
-    /// A press whose call did nothing may have met another press whose call is under way: what that one got is answered.
-    async fn minted_by_another(
+    /// After a call that failed without effect: the session of a concurrent request, if there is one.
+    async fn minted_concurrently(
         &self,
         token: &AccessToken,
         returns: &Returns,
@@ -152,7 +152,7 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         if !matches!(&failure, Failure::Provider { error } if error.kind() == PortErrorKind::Transient) {
             return Err(failure);
         }
-        self.environment.clock.sleep(PRESS_PAUSE).await;
+        self.environment.clock.sleep(CONCURRENT_PAUSE).await;
         let commands = self.commands();
         let snapshot = commands.order_snapshot(OrderKey::Token(token.hash()), None).await?;
         match decide::begin_checkout(&snapshot, returns, &mut commands.context(None)) {
@@ -163,7 +163,7 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         }
     }
 
-    /// Makes the minting call and records what it answered.
+    /// Has Plugipay mint a session, and records the answer.
     async fn mint(&self, merchant: &MerchantId, checkout: &Checkout) -> Result<(), Failure> {
         let commands = self.commands();
         let (account_id, id) = (checkout.account_id, checkout.id);
@@ -172,7 +172,7 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
             Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {
                 rounds!(&commands, None, |context| {
                     let snapshot = commands.checkout_snapshot(account_id, id).await?;
-                    decide::refuse_session(&snapshot, &mut context)?
+                    decide::refuse_session(&snapshot, &mut context)
                 });
                 return Err(Failure::Provider { error });
             }
@@ -184,14 +184,14 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         rounds!(&commands, None, |context| {
             let snapshot = commands.checkout_snapshot(account_id, id).await?;
             let name = self.storage.session(account_id, session_id, None).await?;
-            decide::record_session(&snapshot, &name, &minted, &mut context)?
+            decide::record_session(&snapshot, &name, &minted, &mut context)
         });
-        // What fails here is tried again by the janitor; the session is there all the same.
+        // The janitor retries what fails here; the session is usable already.
         let _ = self.unpark(account_id, session_id).await;
         Ok(())
     }
 
-    /// Applies what came before its session was known.
+    /// Applies the notifications that arrived before their session was known.
     async fn unpark(&self, account_id: AccountId, session_id: &SessionId) -> Result<(), Failure> {
         for event_id in self.storage.session(account_id, session_id, None).await?.parked {
             self.commands().retry_notification(account_id, &event_id).await?;
@@ -199,17 +199,18 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         Ok(())
     }
 
-    /// Looks after one checkout: an intent is sent again, what is not needed any more is called off, and whatever Plugipay
-    /// says of the session is applied. Answers how it stands then; `None` if there is no such checkout.
+    /// Brings a checkout up to date: resends an intent, cancels a session that is no longer needed, and applies the
+    /// state that Plugipay reports. Returns the checkout afterwards; `None` if there is no such checkout, or no
+    /// merchant.
     ///
     /// # Errors
-    /// [`Failure::Provider`]; [`Failure::Busy`]; a port's failure.
+    /// [`Failure::Provider`].
     pub async fn attend(&self, account_id: AccountId, id: CheckoutId) -> Result<Option<Checkout>, Failure> {
         let Some(mut snapshot) = self.storage.checkout(account_id, id).await? else { return Ok(None) };
         let Some(merchant) = decide::merchant(&snapshot.order.account) else { return Ok(None) };
         if snapshot.checkout.state.status == CheckoutStatus::Intended {
             match self.mint(&merchant, &snapshot.checkout).await {
-                // Refused for good: ended, and known to be.
+                // Plugipay refused it permanently, and `mint` has recorded that.
                 Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {}
                 other => other?,
             }
@@ -224,7 +225,7 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         let ask = plugipay::get_session(&merchant, &session_id);
         let answer = if checkout.state.unneeded && checkout.state.status.is_live() {
             match self.call(&plugipay::cancel_session(&merchant, &session_id)).await {
-                // It can't be called off any more; how it stands is to be asked.
+                // It can no longer be canceled, so ask for its state.
                 Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => self.call(&ask).await?,
                 other => other?,
             }
@@ -238,13 +239,13 @@ impl<'p, S: WorkStorage + ?Sized> OnlinePayments<'p, S> {
         let commands = self.commands();
         rounds!(&commands, None, |context| {
             let snapshot = commands.checkout_snapshot(account_id, id).await?;
-            decide::observe(&snapshot, &observation, &mut context)?
+            decide::observe(&snapshot, &observation, &mut context)
         });
         Ok(Some(commands.checkout_snapshot(account_id, id).await?.checkout))
     }
 }
 
-/// An answer that can't be read leaves open what became of the call.
+/// After an unreadable answer, the call's outcome is unknown.
 pub(super) fn readable<T>(read: Result<T, Unreadable>) -> Result<T, Failure> {
     read.map_err(|unreadable| Failure::Provider { error: PortError::outcome_unknown(unreadable) })
 }

@@ -1,4 +1,4 @@
-//! Orders and their payments.
+//! The commands about orders and their payments.
 
 use super::commands::rounds;
 use super::{Answer, Commands, Failure};
@@ -20,7 +20,7 @@ use crate::views::{BuyerOrder, SellerOrder};
 pub struct OrdersPage {
     /// The orders, highest number first.
     pub orders: Vec<SellerOrder>,
-    /// How many orders of the whole account are in each state.
+    /// How many of the account's orders are in each work status; the filter does not apply.
     pub counts: WorkCounts,
     /// Where the next page begins; `None` on the last one.
     pub cursor: Option<String>,
@@ -36,10 +36,10 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         Ok(self.storage.order(key, scope).await?.ok_or(Rejection::NotFound("order"))?)
     }
 
-    /// A page of orders, with the counts of the whole account.
+    /// A page of the account's orders, highest number first.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] for the cursor; a port's failure.
+    /// [`Rejection::Invalid`] for the cursor.
     pub async fn orders(
         &self,
         id: AccountId,
@@ -59,7 +59,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// One order, as its seller sees it.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn order(&self, account_id: AccountId, id: OrderId) -> Result<SellerOrder, Failure> {
         Ok(SellerOrder::from(&self.order_snapshot(OrderKey::Id(account_id, id), None).await?))
     }
@@ -67,7 +67,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// One order, as its buyer sees it.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn buyer_order(&self, token: &AccessToken) -> Result<BuyerOrder, Failure> {
         Ok(BuyerOrder::from(&self.order_snapshot(OrderKey::Token(token.hash()), None).await?))
     }
@@ -75,20 +75,19 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// The buyer says that the transfer was made. A repeated claim changes nothing.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::claim_payment`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::claim_payment`].
     pub async fn claim_payment(&self, token: &AccessToken) -> Result<Answer<BuyerOrder>, Failure> {
         let actor = Actor::buyer(token);
-        let (answer, _) = rounds!(self, None, |context| {
+        Ok(rounds!(self, None, |context| {
             let snapshot = self.order_snapshot(OrderKey::Token(token.hash()), None).await?;
             decide::claim_payment(&snapshot, &actor, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// The seller has seen the money.
+    /// The seller confirms that the money arrived.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::confirm_payment`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::confirm_payment`].
     pub async fn confirm_payment(
         &self,
         account_id: AccountId,
@@ -97,17 +96,16 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         note: Option<&str>,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<SellerOrder>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.order_snapshot(OrderKey::Id(account_id, id), request).await?;
             decide::confirm_payment(&snapshot, actor, note, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
     /// Moves the work track, sets the quote, or both.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::patch_order`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::patch_order`].
     pub async fn patch_order(
         &self,
         account_id: AccountId,
@@ -116,18 +114,17 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         actor: &Actor,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<SellerOrder>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.order_snapshot(OrderKey::Id(account_id, id), request).await?;
             decide::patch_order(&snapshot, patch, actor, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Gives an order another access token; the one until now opens nothing from then on, on every host. A repeated
-    /// idempotency key answers the token of the first request, which may have been replaced since.
+    /// Gives an order a new access token. The previous token stops working immediately, on every host. A repeated
+    /// idempotency key answers the token of the first request, which may have been replaced by a later one.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::rotate_token`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::rotate_token`].
     pub async fn rotate_token(
         &self,
         account_id: AccountId,
@@ -135,18 +132,14 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         actor: &Actor,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<SellerOrder>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.order_snapshot(OrderKey::Id(account_id, id), request).await?;
             let access_token = AccessToken::from_bytes(&self.environment.secrets.draw()?);
             decide::rotate_token(&snapshot, access_token, actor, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
     /// The audit trail of one order, oldest first.
-    ///
-    /// # Errors
-    /// A port's failure.
     pub async fn audit(&self, account_id: AccountId, id: OrderId) -> Result<Vec<AuditRecord>, Failure> {
         Ok(self.storage.audit(account_id, id).await?)
     }

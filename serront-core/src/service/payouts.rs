@@ -1,7 +1,7 @@
-//! Payouts, the account that they go to, operators' adjustments and keys.
+//! The commands about payouts, the bank account that they go to by default, and operators' adjustments.
 //!
-//! What a seller changes is refused while the module is off, by the decision itself; the reads are behind
-//! [`Commands::payment_module`]. What operators do works in every state of it, since the money moves all the same.
+//! While the payment module is off, decisions refuse sellers' changes, and a host checks [`Commands::payment_module`]
+//! before it shows a seller the reads. Operators' commands work whether it is on or off.
 
 use super::commands::rounds;
 use super::{Answer, Commands, Failure};
@@ -35,25 +35,25 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         request: Option<IdempotentRequest>,
     ) -> Result<FundsSnapshot, Failure> {
         let scope = request.map(|request| request.scope);
-        // The operators' account is nobody's shop: there is no money in it, and none gets there.
+        // The operators' account has no shop, so it never holds money.
         let snapshot = if id == AccountId::OPERATORS { None } else { self.storage.funds(id, scope).await? };
         Ok(snapshot.ok_or(Rejection::NotFound("account"))?)
     }
 
-    /// What the seller has, what is in flight, and what is available.
+    /// The balance, the amount in flight, and the amount available, in whole rupiah.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn payout_balance(&self, id: AccountId) -> Result<PayoutBalanceView, Failure> {
         let FundsSnapshot { funds, totals, .. } = self.funds_snapshot(id, None).await?;
         let balance = Balance::of(&totals, &funds);
-        Ok(balance.ok_or_else(|| PortError::permanent("a balance larger than can be told"))?.into())
+        Ok(balance.ok_or_else(|| PortError::permanent("the balance overflows"))?.into())
     }
 
     /// A page of the account's payouts, newest first.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] for the cursor; a port's failure.
+    /// [`Rejection::Invalid`] for the cursor.
     pub async fn payouts(
         &self,
         id: AccountId,
@@ -73,24 +73,21 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// One payout.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn payout(&self, key: PayoutKey) -> Result<PayoutView, Failure> {
         let snapshot = self.storage.payout(key, None).await?.ok_or(Rejection::NotFound("payout"))?;
         Ok(PayoutView::from(&snapshot.payout))
     }
 
     /// The steps of a payout, oldest first.
-    ///
-    /// # Errors
-    /// A port's failure.
     pub async fn payout_audit(&self, account_id: AccountId, id: PayoutId) -> Result<Vec<PayoutAudit>, Failure> {
         Ok(self.storage.payout_audit(account_id, id).await?)
     }
 
-    /// Asks for a payout: the seller while the module is on, or an operator for it in every state of it.
+    /// Requests a payout.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] for the account; those of [`decide::request_payout`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`] for the account; those of [`decide::request_payout`].
     pub async fn request_payout(
         &self,
         id: AccountId,
@@ -98,18 +95,17 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         by: (Requester, &Actor),
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<PayoutView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.funds_snapshot(id, request).await?;
             decide::request_payout(&snapshot, input, by, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Moves a payout along. [`PayoutStep::Cancel`] is the seller's, the others are operators'; who may do what is for the
-    /// caller to know.
+    /// Takes a step of a payout. The caller must check permissions: sellers may take [`PayoutStep::Cancel`], operators
+    /// the other steps.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::move_payout`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::move_payout`].
     pub async fn move_payout(
         &self,
         key: PayoutKey,
@@ -118,43 +114,42 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<PayoutView>, Failure> {
         let scope = request.map(|request| request.scope);
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.storage.payout(key, scope).await?.ok_or(Rejection::NotFound("payout"))?;
             decide::move_payout(&snapshot, step, actor, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
     /// The account that payouts go to by default.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn bank_account(&self, id: AccountId) -> Result<BankAccountView, Failure> {
         let account = self.funds_snapshot(id, None).await?.bank_account;
         Ok(account.map_or_else(DefaultDetails::default, |account| account.details).into())
     }
 
-    /// Changes the account that payouts go to by default. Payouts asked for before keep theirs.
+    /// Changes the account that payouts go to by default. Earlier payouts keep the account that they were requested
+    /// with.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::patch_bank_account`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::patch_bank_account`].
     pub async fn patch_bank_account(
         &self,
         id: AccountId,
         input: &BankAccountInput,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<BankAccountView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.funds_snapshot(id, request).await?;
             decide::patch_bank_account(&snapshot, input, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
     /// Corrects a seller's balance, once for each reference.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] for the account; those of [`decide::adjust`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`] for the account; those of [`decide::adjust`].
     pub async fn adjust(
         &self,
         id: AccountId,
@@ -162,11 +157,10 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         actor: &Actor,
     ) -> Result<Answer<Adjustment>, Failure> {
         let key = AdjustmentKey::Reference(compared(&input.reference));
-        let (answer, _) = rounds!(self, None, |context| {
+        Ok(rounds!(self, None, |context| {
             let snapshot = self.funds_snapshot(id, None).await?;
             let known = self.storage.adjustment(id, &key).await?;
             decide::adjust(&snapshot, known.as_ref(), input, actor, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 }

@@ -1,4 +1,4 @@
-//! Provisioning: an account's workspace and notification endpoint at Plugipay.
+//! The commands about modules, and provisioning: creating an account's workspace and notification endpoint at Plugipay.
 
 use std::time::Duration;
 
@@ -16,11 +16,14 @@ use crate::primitives::rejection::Rejection;
 use crate::views::ModulesView;
 
 impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
-    /// Switches modules on or off. The first "on" of payment provisions the merchant's workspace and registers where its
-    /// notifications go. Each step can be repeated: a failure on the way leaves the module off, and the next try goes on.
+    /// Switches modules on or off. Switching payment on for the first time creates the merchant's workspace and
+    /// registers the endpoint for its notifications. A failure on the way leaves the module off, and the next call
+    /// continues from there.
+    ///
+    /// The idempotency key covers the switches, not the provisioning.
     ///
     /// # Errors
-    /// Those of [`decide::switch_modules`]; [`Failure::Provider`]; [`Failure::Busy`]; a port's failure.
+    /// Those of [`decide::switch_modules`]; [`Failure::Provider`].
     pub async fn switch_modules(
         &self,
         id: AccountId,
@@ -28,9 +31,9 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<ModulesView>, Failure> {
         let commands = self.commands();
-        // The second round has a provisioned merchant.
+        // In the second iteration the merchant is provisioned.
         for _ in 0..2 {
-            let (answer, _) = rounds!(&commands, request, |context| {
+            let answer = rounds!(&commands, request, |context| {
                 let snapshot = commands.account_snapshot(id, request).await?;
                 decide::switch_modules(&snapshot, switches, self.available(), &mut context)?
             });
@@ -62,7 +65,7 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
                 let workspace = readable(plugipay::Workspace::read(&answer.data))?;
                 rounds!(&commands, None, |context| {
                     let snapshot = commands.account_snapshot(id, None).await?;
-                    decide::record_workspace(&snapshot, &workspace.0, &mut context)?
+                    decide::record_workspace(&snapshot, &workspace.0, &mut context)
                 });
                 workspace.0
             }
@@ -74,8 +77,7 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
     /// [`Policy::online`](crate::policy::Policy::online), and removes the old one.
     ///
     /// # Errors
-    /// [`Rejection::NotConfigured`] before the module was first on; [`Failure::Provider`]; [`Failure::Busy`]; a port's
-    /// failure.
+    /// [`Rejection::NotConfigured`] if the module was never switched on; [`Failure::Provider`].
     pub async fn rotate_endpoint(&self, id: AccountId) -> Result<(), Failure> {
         let snapshot = self.commands().account_snapshot(id, None).await?;
         let (Some(merchant), Some(provisioning)) = (decide::merchant(&snapshot.account), snapshot.provisioning) else {
@@ -89,9 +91,9 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
         let commands = self.commands();
         let deadline = self.environment.clock.now().plus(REGISTRATION_WAIT_MAX);
         loop {
-            let (answer, _) = rounds!(&commands, None, |context| {
+            let answer = rounds!(&commands, None, |context| {
                 let snapshot = commands.account_snapshot(id, None).await?;
-                decide::begin_registration(&snapshot, wanted, &mut context)?
+                decide::begin_registration(&snapshot, wanted, &mut context)
             });
             match answer.value {
                 Registration::Done => return Ok(()),
@@ -100,11 +102,11 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
                 Registration::Register { attempt, orphans, keep } => {
                     match self.register_once(id, merchant, attempt, orphans, keep.as_ref()).await {
                         Ok(true) => return Ok(()),
-                        // Somebody else took over; theirs is looked for.
+                        // Another attempt has replaced this one: look for its endpoint.
                         Ok(false) => {}
                         Err(failure) => {
                             let lost = orphans || !is_certain(&failure);
-                            // If this fails too, the attempt is taken over once its time is up.
+                            // If this fails too, another attempt replaces this one after `endpoint_patience`.
                             let _ = self.give_up(id, attempt, lost).await;
                             return Err(failure);
                         }
@@ -118,7 +120,7 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
         let commands = self.commands();
         rounds!(&commands, None, |context| {
             let snapshot = commands.account_snapshot(id, None).await?;
-            decide::give_up_registration(&snapshot, attempt, lost, &mut context)?
+            decide::give_up_registration(&snapshot, attempt, lost, &mut context)
         });
         Ok(())
     }
@@ -139,11 +141,11 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
         let answer = self.call(&plugipay::create_endpoint(merchant, &url, attempt)).await?;
         let (endpoint, secret) = readable(plugipay::endpoint(&answer.data))?;
         let secret = SealedSecret::seal(self.environment.sealer, SecretHolder::Endpoint(id), secret.reveal())?;
-        let (recorded, _) = rounds!(&commands, None, |context| {
+        let recorded = rounds!(&commands, None, |context| {
             let snapshot = commands.account_snapshot(id, None).await?;
-            decide::record_endpoint(&snapshot, attempt, &endpoint, &secret, &mut context)?
+            decide::record_endpoint(&snapshot, attempt, &endpoint, &secret, &mut context)
         });
-        // What is not used any more is removed; if that fails, its notifications are refused, and nothing else.
+        // Removes the endpoint that is not used. If that fails, its notifications are refused, which does no harm.
         let unused = if recorded.value { keep } else { Some(&endpoint) };
         if let Some(unused) = unused {
             let _ = self.call(&plugipay::delete_endpoint(merchant, unused)).await;
@@ -151,7 +153,7 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
         Ok(recorded.value)
     }
 
-    /// Deletes every endpoint of ours but one: those whose secret was never seen.
+    /// Deletes our endpoints except one. Their secrets were lost with Plugipay's answers.
     async fn delete_endpoints(
         &self,
         merchant: &MerchantId,
@@ -172,7 +174,7 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
         for orphan in orphans {
             match self.call(&plugipay::delete_endpoint(merchant, &orphan.id)).await {
                 Ok(_) => {}
-                // Gone already.
+                // It was already deleted.
                 Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {}
                 Err(failure) => return Err(failure),
             }
@@ -181,16 +183,16 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
     }
 }
 
-/// How long somebody else's registration is waited for between two looks.
+/// The pause between two checks of whether another caller's registration has finished.
 const REGISTRATION_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long a request waits for somebody else's registration in all; then the caller is told to come again.
+/// How long a request waits for another caller's registration before it fails with `Busy`.
 const REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Most pages of a merchant's list of endpoints that are read.
+/// The most pages of a merchant's list of endpoints to read, in case the list never ends.
 const ENDPOINT_PAGES_MAX: u32 = 20;
 
-/// Whether a failed call certainly did nothing.
+/// Whether a failed call certainly changed nothing.
 const fn is_certain(failure: &Failure) -> bool {
     match failure {
         Failure::Rejected(_) => true,

@@ -1,4 +1,4 @@
-//! Receipts: the commands that wait for the store of receipts, and so can't be bound to a host's transaction.
+//! Receipts: the commands that use the store of receipts, and therefore can't run in a host's transaction.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,9 +19,9 @@ use crate::snapshots::OrderKey;
 /// A receipt's bytes and kind.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReceiptImage {
-    /// The kind of image.
+    /// The format of `bytes`.
     pub image_type: ImageType,
-    /// Its bytes.
+    /// The picture as a browser can show it.
     pub bytes: Vec<u8>,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Debug for ReceiptImage {
     }
 }
 
-/// Uploads receipts and reads them.
+/// Stores buyers' receipts, and reads them for sellers.
 #[derive(Debug)]
 pub struct ReceiptUploads<'p, S: ?Sized, R: ?Sized> {
     commands: Commands<'p, S>,
@@ -44,17 +44,16 @@ impl<'p, S: Storage + ?Sized, R: Receipts + ?Sized> ReceiptUploads<'p, S, R> {
         Self { commands: Commands::new(storage, environment), receipts }
     }
 
-    /// Stores a buyer's receipt; it replaces an earlier one. What is stored is the picture in the file, as [`Picture::take`] finds
-    /// it.
+    /// Stores a buyer's receipt, which replaces an earlier one. It stores only the picture in the file
+    /// ([`Picture::take`]).
     ///
-    /// A `declared_type` has to agree with the bytes; `None` takes any kind of image that the bytes are.
+    /// The bytes must be of the `declared_type`; `None` accepts every supported type.
     ///
-    /// The bytes are stored first, under an id of their own; what a refusal, a failure or a crash leaves behind is
-    /// deleted at once or by the sweeper.
+    /// The bytes are stored first, under a new id. If the command is then refused, it deletes them; after a failure or
+    /// a crash the sweeper does.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`Picture::take`]; those of [`decide::attach_receipt`];
-    /// [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`Picture::take`]; those of [`decide::attach_receipt`].
     pub async fn upload<'b>(
         &self,
         token: &AccessToken,
@@ -72,7 +71,7 @@ impl<'p, S: Storage + ?Sized, R: Receipts + ?Sized> ReceiptUploads<'p, S, R> {
         self.receipts.put(account_id, upload_id, picture.bytes()).await?;
         match self.attach(key, upload_id, image, &Actor::buyer(token)).await {
             Err(Failure::Rejected(rejection)) => {
-                // Best effort: the sweeper finds what stays.
+                // If this fails, the sweeper deletes them.
                 let _ = self.receipts.delete(account_id, upload_id).await;
                 Err(rejection.into())
             }
@@ -87,7 +86,7 @@ impl<'p, S: Storage + ?Sized, R: Receipts + ?Sized> ReceiptUploads<'p, S, R> {
         image: CheckedImage,
         actor: &Actor,
     ) -> Result<Answer<()>, Failure> {
-        let (answer, _) = rounds!(&self.commands, None, |context| {
+        let answer = rounds!(&self.commands, None, |context| {
             let snapshot = self.commands.order_snapshot(key, None).await?;
             decide::attach_receipt(&snapshot, upload_id, image, actor, &mut context)?
         });
@@ -97,9 +96,9 @@ impl<'p, S: Storage + ?Sized, R: Receipts + ?Sized> ReceiptUploads<'p, S, R> {
     /// The receipt of an order, for its seller.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] if there is no such order or no receipt; a port's failure.
+    /// [`Rejection::NotFound`] if there is no such order or no receipt.
     pub async fn receipt(&self, account_id: AccountId, id: OrderId) -> Result<ReceiptImage, Failure> {
-        // A replacement may remove the bytes between the two reads; the second look then finds the new ones.
+        // A new receipt may remove the bytes between the two reads. The second iteration then finds the new ones.
         for _ in 0..2 {
             let snapshot = self.commands.order_snapshot(OrderKey::Id(account_id, id), None).await?;
             let receipt = snapshot.payment.state.receipt.ok_or(Rejection::NotFound("receipt"))?;

@@ -1,4 +1,4 @@
-//! Reconciliation: pages through a merchant's ledger at Plugipay and through ours.
+//! Reconciliation: reads a merchant's ledger at Plugipay and ours, page by page.
 
 use std::collections::HashSet;
 
@@ -18,12 +18,12 @@ use crate::snapshots::EntryFilter;
 impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
     /// Compares the merchant's ledger at Plugipay with ours. It changes nothing on either side.
     ///
-    /// `known` are the pages that an earlier call handed to `progress` before it was stopped, in their order: it goes on after
-    /// the last one. What arrives meanwhile may be seen on one side only.
+    /// `known` are the pages that an interrupted call passed to `progress`, in order; this call continues after the
+    /// last one. Money that arrives during the comparison may appear on one side only.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] for the account; [`Rejection::NotConfigured`] without a key for Plugipay, or for an account that was
-    /// never provisioned; [`Failure::Provider`]; a port's failure.
+    /// [`Rejection::NotFound`] for the account; [`Rejection::NotConfigured`] without a key for Plugipay, or for an
+    /// account that was never provisioned; [`Failure::Provider`].
     pub async fn reconcile(
         &self,
         account_id: AccountId,
@@ -36,12 +36,12 @@ impl<S: WorkStorage + ?Sized> OnlinePayments<'_, S> {
         let mut reconciliation = Reconciliation::default();
         known.iter().for_each(|page| reconciliation.theirs(page));
         let mut next = known.last().map_or(Some(None), |page| page.next.clone().map(Some));
-        // A list that comes back to where it was would never end.
+        // A list whose cursor repeats would never end.
         let mut seen: HashSet<String> = known.iter().filter_map(|page| page.next.clone()).collect();
         while let Some(cursor) = next {
             let page = self.ledger_page(&merchant, cursor.as_deref()).await?;
             if page.next.as_ref().is_some_and(|next| !seen.insert(next.clone())) {
-                return readable(Err(Unreadable("cursor: the list does not go on")));
+                return readable(Err(Unreadable("cursor: it repeats")));
             }
             reconciliation.theirs(&page);
             progress(Reconciled::Page(&page));

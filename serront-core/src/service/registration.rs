@@ -1,5 +1,5 @@
-//! Registration of webhook subscriptions: the commands that look up where an address leads, and so can't be bound to a
-//! host's transaction.
+//! Registration of webhook subscriptions: the commands that resolve an address, and therefore can't run in a host's
+//! transaction.
 
 use super::commands::rounds;
 use super::{Answer, Commands, Environment, Failure};
@@ -24,10 +24,10 @@ impl<'p, S: Storage + ?Sized, K: Sink + ?Sized> WebhookRegistration<'p, S, K> {
         Self { commands: Commands::new(storage, environment), sink }
     }
 
-    /// Whether the caller may subscribe this address, as the sink sees it.
+    /// Whether the sink may post to this address.
     ///
-    /// Asked only after a first decision: what is refused anyway costs no look-up, and a repeated request has the same
-    /// answer, whatever the name resolves to by now.
+    /// Callers decide once before this. So a refused command costs no look-up, and a repeated request gets its first
+    /// answer even if the name resolves differently by now.
     async fn check_target(&self, input: &SubscriptionInput) -> Result<(), Failure> {
         let Some(url) = input.address()? else {
             return Ok(());
@@ -38,11 +38,11 @@ impl<'p, S: Storage + ?Sized, K: Sink + ?Sized> WebhookRegistration<'p, S, K> {
         })
     }
 
-    /// Subscribes an address. The secret is shown this once.
+    /// Subscribes an address. The secret is never shown again.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::create_subscription`]; [`Rejection::Invalid`] for an address that must
-    /// not be posted to; [`Failure::Busy`]; a port's failure.
+    /// [`NotFound`](crate::Rejection::NotFound); those of [`decide::create_subscription`]; [`Invalid`] for an address
+    /// that the sink refuses.
     pub async fn create_subscription(
         &self,
         id: AccountId,
@@ -56,20 +56,18 @@ impl<'p, S: Storage + ?Sized, K: Sink + ?Sized> WebhookRegistration<'p, S, K> {
         let secret = commands.fresh_secret(id, subscription_id)?;
         decide::create_subscription(&snapshot, input, subscription_id, secret, &mut context)?;
         self.check_target(input).await?;
-        let (answer, _) = rounds!(&commands, request, |context| {
+        Ok(rounds!(&commands, request, |context| {
             let snapshot = commands.account_snapshot(id, request).await?;
             let subscription_id = context.ids.subscription();
             let secret = commands.fresh_secret(id, subscription_id)?;
             decide::create_subscription(&snapshot, input, subscription_id, secret, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Changes a subscription, its address included.
+    /// Changes a subscription; also its address.
     ///
     /// # Errors
-    /// Those of [`decide::update_subscription`]; [`Rejection::Invalid`] for an address that must not be posted to;
-    /// [`Failure::Busy`]; a port's failure.
+    /// Those of [`decide::update_subscription`]; [`Invalid`] for an address that the sink refuses.
     pub async fn update_subscription(
         &self,
         account_id: AccountId,

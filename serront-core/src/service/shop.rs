@@ -1,6 +1,6 @@
-//! The storefront, the catalog, and placing an order there.
+//! The commands about the storefront and the catalog, and placing an order.
 
-use super::commands::rounds;
+use super::commands::{committed, rounds};
 use super::{Answer, Commands, Failure};
 use crate::accounts::key::AccessToken;
 use crate::changes::idempotency::IdempotentRequest;
@@ -36,42 +36,37 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// The storefront's settings; `None` before the first [`Commands::put_storefront`].
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn storefront(&self, id: AccountId) -> Result<Option<StorefrontView>, Failure> {
         let snapshot = self.account_snapshot(id, None).await?;
         Ok(snapshot.storefront.as_ref().map(StorefrontView::from))
     }
 
-    /// Puts the storefront: a full replacement.
+    /// Replaces the storefront. Fields that the input leaves out are cleared.
     ///
     /// # Errors
-    /// Those of [`decide::put_storefront`]; [`Rejection::Conflict`] for a slug that is taken; [`Failure::Busy`]; a port's
-    /// failure.
+    /// Those of [`decide::put_storefront`]; [`Rejection::Conflict`] for a slug that is in use.
     pub async fn put_storefront(
         &self,
         id: AccountId,
         input: &StorefrontInput,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<StorefrontView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.account_snapshot(id, request).await?;
             decide::put_storefront(&snapshot, input, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// The public storefront, if it is published.
+    /// The public storefront. It must be published.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn shop(&self, slug: &str) -> Result<ShopView, Failure> {
         Ok(ShopView::from(&self.shop_snapshot(slug, None).await?))
     }
 
-    /// The catalog, by sort order.
-    ///
-    /// # Errors
-    /// A port's failure.
+    /// The account's services, by sort order.
     pub async fn services(&self, id: AccountId) -> Result<Vec<ServiceView>, Failure> {
         Ok(self.storage.services(id).await?.iter().map(ServiceView::from).collect())
     }
@@ -79,7 +74,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// One service.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn service(&self, account_id: AccountId, id: ServiceId) -> Result<ServiceView, Failure> {
         Ok(ServiceView::from(&self.service_snapshot(account_id, id, None).await?.service))
     }
@@ -87,26 +82,23 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// Creates a service.
     ///
     /// # Errors
-    /// Those of [`decide::create_service`]; [`Rejection::Conflict`] for a slug that is taken; [`Failure::Busy`]; a port's
-    /// failure.
+    /// Those of [`decide::create_service`]; [`Rejection::Conflict`] for a slug that is in use.
     pub async fn create_service(
         &self,
         id: AccountId,
         input: &ServiceInput,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<ServiceView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.account_snapshot(id, request).await?;
             decide::create_service(&snapshot, input, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
     /// Changes a service.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::update_service`]; [`Rejection::Conflict`] for a slug that is taken;
-    /// [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::update_service`]; [`Rejection::Conflict`] for a slug that is in use.
     pub async fn update_service(
         &self,
         account_id: AccountId,
@@ -114,17 +106,16 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         input: &ServiceInput,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<ServiceView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.service_snapshot(account_id, id, request).await?;
             decide::update_service(&snapshot, input, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Deletes a service that no order names.
+    /// Deletes a service without orders.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; [`Rejection::Conflict`] if it has orders; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; [`Rejection::Conflict`] if it has orders.
     pub async fn delete_service(&self, account_id: AccountId, id: ServiceId) -> Result<(), Failure> {
         rounds!(self, None, |context| {
             let snapshot = self.service_snapshot(account_id, id, None).await?;
@@ -133,11 +124,11 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         Ok(())
     }
 
-    /// Places a buyer's order at a published storefront. The idempotency key's scope is the storefront
-    /// ([`IdempotentRequest::of_shop`]): its buyers have no account. A replayed answer holds the first one's access token.
+    /// Places a buyer's order at a published storefront. Buyers have no account, so the idempotency key's scope is the
+    /// storefront ([`IdempotentRequest::of_shop`]). A replayed answer has the first order's access token.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::place_order`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::place_order`].
     pub async fn place_order(
         &self,
         slug: &str,
@@ -145,7 +136,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         language: Language,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<PlacedOrder>, Failure> {
-        let (answer, committed) = rounds!(self, request, |context| {
+        let (answer, committed) = committed!(self, request, |context| {
             let snapshot = self.shop_snapshot(slug, request).await?;
             let access_token = AccessToken::from_bytes(&self.environment.secrets.draw()?);
             decide::place_order(&snapshot, &PlaceOrder { input, language, access_token }, &mut context)?

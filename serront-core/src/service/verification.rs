@@ -4,10 +4,11 @@ use crate::funds::books::{Verification, VerificationReport};
 use crate::ports::{Bookkeeping, PortError};
 use crate::primitives::ids::AccountId;
 
-/// Verifies the books of one account, or of all. How far it is, the verification can be asked meanwhile.
+/// Verifies the books of one account, or of all if `account_id` is `None`. `verification` reports the progress while
+/// this runs.
 ///
 /// # Errors
-/// The storage's failure; nothing was changed, and a new verification can begin.
+/// The storage's failure. Verifying changes nothing, so it can simply be repeated.
 pub async fn verify<S: Bookkeeping + ?Sized>(
     storage: &S,
     account_id: Option<AccountId>,

@@ -1,4 +1,4 @@
-//! Webhook subscriptions and deliveries, and effects that are sent again or discarded.
+//! The commands about webhook subscriptions and deliveries, and about effects that are retried or discarded.
 
 use super::commands::rounds;
 use super::{Answer, Commands, Environment, Failure};
@@ -27,19 +27,17 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// The account's webhook subscriptions, oldest first.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn subscriptions(&self, id: AccountId) -> Result<Vec<SubscriptionView>, Failure> {
         let snapshot = self.account_snapshot(id, None).await?;
         Ok(snapshot.subscriptions.iter().map(SubscriptionView::from).collect())
     }
 
-    /// Changes what a subscription wants, or pauses it. A new address is a remote command
-    /// ([`Service::update_subscription`](super::Service::update_subscription)); one given here is not checked, so it is
-    /// refused.
+    /// Changes a subscription's events, pauses or resumes it. It refuses a new address, which a sink has to check:
+    /// [`WebhookRegistration::update_subscription`](super::WebhookRegistration::update_subscription) does.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; [`Rejection::Invalid`] for an address; those of [`decide::update_subscription`];
-    /// [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; [`Rejection::Invalid`] for an address; those of [`decide::update_subscription`].
     pub async fn update_subscription(
         &self,
         account_id: AccountId,
@@ -65,35 +63,34 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         input: &SubscriptionInput,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<SubscriptionView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.account_snapshot(account_id, request).await?;
             decide::update_subscription(&snapshot, id, input, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Gives a subscription a new secret, shown this once. It signs at once, and the one until now beside it for a while.
+    /// Gives a subscription a new secret, which is never shown again. It signs immediately; the previous one signs too
+    /// for a while.
     ///
     /// # Errors
-    /// Those of [`decide::rotate_secret`]; [`Failure::Busy`]; a port's failure.
+    /// Those of [`decide::rotate_secret`].
     pub async fn rotate_secret(
         &self,
         account_id: AccountId,
         id: SubscriptionId,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<NewSubscriptionView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
+        Ok(rounds!(self, request, |context| {
             let snapshot = self.account_snapshot(account_id, request).await?;
             let secret = self.fresh_secret(account_id, id)?;
             decide::rotate_secret(&snapshot, id, secret, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
     /// Deletes a subscription; its delivery log stays.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn delete_subscription(&self, account_id: AccountId, id: SubscriptionId) -> Result<(), Failure> {
         rounds!(self, None, |context| {
             let snapshot = self.account_snapshot(account_id, None).await?;
@@ -105,7 +102,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// A page of the delivery log, newest first, and where the next one begins.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] for the cursor; a port's failure.
+    /// [`Rejection::Invalid`] for the cursor.
     pub async fn deliveries(
         &self,
         id: AccountId,
@@ -122,50 +119,48 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
     /// One delivery with its log.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; a port's failure.
+    /// [`Rejection::NotFound`].
     pub async fn delivery(&self, account_id: AccountId, id: DeliveryId) -> Result<DeliveryView, Failure> {
         let delivery = self.storage.delivery(account_id, id).await?;
         Ok(DeliveryView::from(&delivery.ok_or(Rejection::NotFound("delivery"))?))
     }
 
-    /// Sends a delivery again at once, whether it was given up or got through.
+    /// Sends a delivery again immediately, whether it succeeded or was given up.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::retry_delivery`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::retry_delivery`].
     pub async fn retry_delivery(
         &self,
         account_id: AccountId,
         id: DeliveryId,
         request: Option<IdempotentRequest>,
     ) -> Result<Answer<DeliveryView>, Failure> {
-        let (answer, _) = rounds!(self, request, |context| {
-            // The delivery first: if another request under the same key has queued it, what that one was answered is read.
+        Ok(rounds!(self, request, |context| {
+            // The delivery first: if a concurrent request with the same key queues it between the reads, the account's
+            // snapshot has that request's outcome.
             let delivery = self.storage.delivery(account_id, id).await?.ok_or(Rejection::NotFound("delivery"))?;
             let snapshot = self.account_snapshot(account_id, request).await?;
             decide::retry_delivery(&snapshot, &delivery, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Tries an effect again at once that was given up, of whatever kind. It is an operator's to ask for; who may do what is
-    /// for the caller to know.
+    /// Retries an effect of any kind that was given up. It is for operators; the caller must check permissions.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::retry_effect`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::retry_effect`].
     pub async fn retry_effect(&self, account_id: AccountId, id: EffectId) -> Result<Answer<EffectRecord>, Failure> {
-        let (answer, _) = rounds!(self, None, |context| {
+        Ok(rounds!(self, None, |context| {
             let effect = self.storage.effect(account_id, id).await?.ok_or(Rejection::NotFound("effect"))?;
             let snapshot = self.account_snapshot(account_id, None).await?;
             decide::retry_effect(&snapshot, &effect, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 
-    /// Takes an effect that was given up off the operator's list, on record with who did it and why. It is an operator's to ask
-    /// for; who may do what is for the caller to know.
+    /// Takes an effect that was given up off the operators' list, and records who did it and why. It is for operators;
+    /// the caller must check permissions.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`]; those of [`decide::discard_effect`]; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`]; those of [`decide::discard_effect`].
     pub async fn discard_effect(
         &self,
         account_id: AccountId,
@@ -173,24 +168,24 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         reason: &str,
         actor: &Actor,
     ) -> Result<Answer<EffectRecord>, Failure> {
-        let (answer, _) = rounds!(self, None, |context| {
+        Ok(rounds!(self, None, |context| {
             let effect = self.storage.effect(account_id, id).await?.ok_or(Rejection::NotFound("effect"))?;
             decide::discard_effect(&effect, reason, actor, &mut context)?
-        });
-        Ok(answer)
+        }))
     }
 }
 
 impl<S: WorkStorage + ?Sized> Commands<'_, S> {
-    /// Switches a subscription off if its receiver has failed for too long, and tells the account's others. The dispatcher
-    /// calls it after each failed attempt; of several hosts, one does it. Answers whether it was done now.
+    /// Switches a subscription off if its receiver has failed for too long, and sends the account's other subscriptions
+    /// an event. The dispatcher calls it after each failed attempt. Returns whether this call did it; of several hosts,
+    /// only one does.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] if there is no such account; [`Failure::Busy`]; a port's failure.
+    /// [`Rejection::NotFound`] for the account.
     pub async fn switch_off_if_failing(&self, account_id: AccountId, id: SubscriptionId) -> Result<bool, Failure> {
-        let (answer, _) = rounds!(self, None, |context| {
-            // Read before the streak: who changes the subscription in between, and so begins its streak anew, moves the version
-            // that this is decided by.
+        let answer = rounds!(self, None, |context| {
+            // Read before the streak. A change of the subscription between the reads resets the streak, and advances
+            // the version that the commit guards.
             let snapshot = self.account_snapshot(account_id, None).await?;
             let streak = self.storage.streak(account_id, id).await?;
             let now = match streak {

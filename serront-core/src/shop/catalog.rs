@@ -1,4 +1,4 @@
-//! The catalog: the services that a buyer can order, as much of them as an order needs.
+//! The catalog: the services that a buyer can order.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,29 +11,29 @@ use crate::primitives::text::{self, Slug};
 use crate::primitives::time::Timestamp;
 use crate::primitives::version::Version;
 
-/// Most packages that one service offers.
+/// Most packages per service.
 pub const PACKAGES_MAX: usize = 5;
 
 /// One of a service's packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Package {
-    /// Unique within its service.
+    /// Unique within its service, 1–100 characters.
     pub name: String,
-    /// Its price.
     pub price_idr: Rupiah,
-    /// What it includes.
+    /// Up to 2,000 characters.
     #[serde(default)]
     pub description: Option<String>,
 }
 
-/// How a service is priced, with its prices.
+/// The kind of pricing, with the prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pricing {
     /// One price.
     Fixed(Rupiah),
-    /// A price an hour.
+    /// A price per hour.
     Hourly(Rupiah),
     /// One to five packages.
     Package(Vec<Package>),
@@ -50,7 +50,7 @@ impl Pricing {
         }
     }
 
-    /// The price, where there is a single one.
+    /// The price; `None` for packages.
     #[must_use]
     pub const fn price(&self) -> Option<Rupiah> {
         match self {
@@ -59,7 +59,7 @@ impl Pricing {
         }
     }
 
-    /// The packages, where there are any.
+    /// The packages; `None` for other kinds.
     #[must_use]
     pub fn packages(&self) -> Option<&[Package]> {
         match self {
@@ -68,11 +68,11 @@ impl Pricing {
         }
     }
 
-    /// The first quote of an order: a fixed price or a package's price. Hours are quoted by the seller, so an hourly
-    /// service starts at zero, which means: no quote yet.
+    /// The first quote of an order: the fixed price or the package's price. For an hourly service the seller quotes
+    /// later, so this is zero: no quote yet.
     ///
     /// # Errors
-    /// [`Invalid`] naming `packageName` if a package is needed and missing, unknown, or given where none exists.
+    /// [`Invalid`] naming `packageName` if it is missing, unknown, or given for a service without packages.
     pub fn first_quote(&self, package_name: Option<&str>) -> Result<Rupiah, Invalid> {
         match (self, package_name) {
             (Self::Fixed(price), None) => Ok(*price),
@@ -90,42 +90,35 @@ impl Pricing {
     }
 }
 
-/// What a seller says about a service, validated.
+/// The validated content of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Offer {
     /// Unique within the account.
     pub slug: Slug,
-    /// Its name.
     pub name: String,
-    /// What it is.
     pub description: Option<String>,
-    /// What it costs.
     pub pricing: Pricing,
-    /// Whether it can be ordered.
+    /// Inactive services cannot be ordered.
     pub active: bool,
-    /// Its place in the list, smallest first.
+    /// Sorts the list, smallest first.
     pub sort_order: i32,
 }
 
 /// A service as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct Service {
-    /// Which service.
     pub id: ServiceId,
-    /// Whose.
     pub account_id: AccountId,
-    /// How often it was written.
     pub version: Version,
-    /// Its content.
     pub offer: Offer,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last written.
     pub updated_at: Timestamp,
 }
 
 impl Service {
-    /// What an order for this service shows of it.
+    /// The part that an order shows.
     #[must_use]
     pub fn ordered(&self) -> OrderedService {
         let Offer { slug, name, pricing, .. } = &self.offer;
@@ -133,7 +126,7 @@ impl Service {
     }
 }
 
-/// A new service, or changes to one, not yet validated. For a new one `slug`, `name` and `pricingType` are required.
+/// A new service, or changes to one, not yet validated. A new service requires `slug`, `name` and `pricingType`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceInput {
@@ -146,19 +139,19 @@ pub struct ServiceInput {
     /// Up to 2,000 characters; null clears it.
     #[serde(default, deserialize_with = "given")]
     pub description: Option<Option<String>>,
-    /// How it is priced.
+    /// A change requires the new kind's prices.
     #[serde(default)]
     pub pricing_type: Option<PricingType>,
-    /// For `fixed` and `hourly`.
+    /// For `fixed` and `hourly`: rupiah.
     #[serde(default, deserialize_with = "given")]
     pub price_idr: Option<Option<i64>>,
-    /// For `package`.
+    /// For `package`: 1 to 5 packages.
     #[serde(default, deserialize_with = "given")]
     pub packages: Option<Option<Vec<PackageInput>>>,
-    /// Whether it can be ordered; a new one can.
+    /// A new service defaults to `true`.
     #[serde(default)]
     pub active: Option<bool>,
-    /// Its place in the list; 0 for a new one.
+    /// A new service defaults to 0.
     #[serde(default)]
     pub sort_order: Option<i32>,
 }
@@ -177,13 +170,13 @@ pub struct PackageInput {
 }
 
 impl ServiceInput {
-    /// Validates a new service (`before` is `None`) or the changes to one, and answers the whole of what it will be.
+    /// Validates a new service (`before` is `None`) or changes to one, and returns the complete new content.
     ///
-    /// Changing the kind of pricing needs the new kind's prices with it. A price given beside packages (or the other
-    /// way round) is refused, unless it is null or an empty list, which published clients send for "none".
+    /// A new kind of pricing requires its prices. A price together with packages is refused, except for null or an
+    /// empty list, which published clients send for "none".
     ///
     /// # Errors
-    /// [`Invalid`] naming the first offending field.
+    /// [`Invalid`] naming the first invalid field.
     pub fn validate(&self, before: Option<&Offer>) -> Result<Offer, Invalid> {
         let required = |param: &str| Invalid::new(param, "is required");
         let slug = match (&self.slug, before) {
@@ -263,14 +256,14 @@ impl ServiceInput {
         Ok(packages)
     }
 
-    /// Whether nothing at all was given.
+    /// Whether no field was given.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A price or quote, validated.
+/// Validates a price or quote in rupiah.
 ///
 /// # Errors
 /// [`Invalid`] naming `param`.
@@ -287,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_service_names_what_it_lacks() {
+    fn the_first_missing_or_invalid_field_is_named() {
         for (json, param) in [
             (r#"{}"#, "slug"),
             (r#"{"slug":"a"}"#, "name"),
@@ -307,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_keeps_what_it_does_not_name() {
+    fn a_change_keeps_missing_fields() {
         let before = parse(r#"{"slug":"a","name":"A","pricingType":"hourly","priceIdr":5,"description":"d"}"#)
             .validate(None)
             .unwrap();

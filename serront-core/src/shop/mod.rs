@@ -1,6 +1,6 @@
-//! The shop: the storefront and the catalog that come with the library.
+//! The shop: the library's storefront and catalog.
 //!
-//! Nothing below this room names it, so an embedder can take payments for orders of its own without a shop.
+//! No lower room uses it, so an embedder can take payments for its own orders without a shop.
 
 pub mod catalog;
 pub mod storefront;

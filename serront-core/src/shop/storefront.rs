@@ -1,4 +1,4 @@
-//! The storefront: the seller's profile, and where the buyer is to pay.
+//! The storefront: the seller's public profile and payment instructions.
 
 use serde::Deserialize;
 
@@ -10,68 +10,62 @@ use crate::primitives::text::{self, Slug, WhatsAppNumber};
 use crate::primitives::time::Timestamp;
 use crate::primitives::version::Version;
 
-/// What a seller asks the storefront to be: a full replacement, not yet validated.
+/// The new content of a storefront, not yet validated. It replaces everything: a missing field is cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StorefrontInput {
-    /// Required; unique across all storefronts.
+    /// Unique across all storefronts.
     pub slug: String,
-    /// Required.
+    /// 1–100 characters.
     pub display_name: String,
-    /// Free text.
+    /// Up to 2,000 characters.
     #[serde(default)]
     pub bio: Option<String>,
-    /// E.164.
+    /// E.164, with `+`.
     #[serde(default)]
     pub whatsapp_number: Option<String>,
-    /// At most five.
+    /// At most [`BANK_ACCOUNTS_MAX`].
     #[serde(default)]
     pub manual_bank_accounts: Option<Vec<BankAccount>>,
-    /// Free text for the buyer.
+    /// Free text for the buyer, up to 2,000 characters.
     #[serde(default)]
     pub manual_instructions: Option<String>,
-    /// A paid perk.
+    /// Effective only on tiers that allow it; defaults to `false`.
     #[serde(default)]
     pub hide_branding: Option<bool>,
-    /// Whether the public may see it.
+    /// Defaults to `false`.
     #[serde(default)]
     pub published: Option<bool>,
 }
 
 /// A storefront's validated content.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Profile {
-    /// The storefront's address.
+    /// Unique across all storefronts.
     pub slug: Slug,
-    /// The seller's name, for buyers.
     pub display_name: String,
-    /// About the seller.
     pub bio: Option<String>,
-    /// Where to pay.
     pub payment: PaymentSettings,
-    /// Whether the branding is to be hidden (effective only on a tier that allows it).
+    /// Effective only on tiers that allow it.
     pub hide_branding: bool,
-    /// Whether the public may see it.
+    /// Only published storefronts are public.
     pub published: bool,
 }
 
 /// A storefront as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct Storefront {
-    /// Whose.
     pub account_id: AccountId,
-    /// How often it was written.
     pub version: Version,
-    /// Its content.
     pub profile: Profile,
-    /// When it was first put.
     pub created_at: Timestamp,
-    /// When it was last put.
     pub updated_at: Timestamp,
 }
 
 impl Profile {
-    /// What an order shows of its seller.
+    /// The part that an order shows.
     #[must_use]
     pub fn seller(&self) -> SellerProfile {
         let Self { slug, display_name, hide_branding, payment, .. } = self;
@@ -88,7 +82,7 @@ impl StorefrontInput {
     /// Validates every field.
     ///
     /// # Errors
-    /// [`Invalid`] naming the first offending field.
+    /// [`Invalid`] naming the first invalid field.
     pub fn validate(&self) -> Result<Profile, Invalid> {
         let slug = Slug::parse("slug", &self.slug)?;
         let display_name = text::name("displayName", &self.display_name)?;
@@ -138,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_field_is_named() {
+    fn the_first_invalid_field_is_named() {
         let good = account("BCA", "123-456 789", "Renata");
         assert!(input(vec![good.clone(); 5]).validate().is_ok());
         let mut last_bank_blank = vec![good.clone(); 5];
@@ -158,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn bank_details_are_in_no_debug_output() {
+    fn debug_hides_bank_details() {
         let shown = format!("{:?}", input(vec![account("BCA", "5550123", "Renata")]).validate().unwrap());
         assert!(!shown.contains("5550123") && !shown.contains("BCA"), "{shown}");
     }

@@ -1,4 +1,4 @@
-//! Lists: the rows of pages, which rows are wanted, and where a page continues.
+//! Lists: the rows of a page, the filters that select them, and the position at which the next page continues.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use crate::primitives::search::words_of;
 use crate::primitives::time::Timestamp;
 use crate::webhooks::event::EventType;
 
-/// Where the list of orders goes on: below this number.
+/// The list of orders continues below this number.
 impl Position for OrderNumber {
     const LIST: &'static str = "orders";
 
@@ -29,13 +29,12 @@ impl Position for OrderNumber {
 }
 
 macro_rules! positions {
-    ($($(#[$doc:meta])* $name:ident of $id:ident in $list:literal;)+) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    ($($(#[$meta:meta])* $name:ident { $id:ident } after $row:ident in $list:literal;)+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the fields are those of the row")]
         pub struct $name {
-            /// When the row was made.
             pub created_at: Timestamp,
-            /// Which row.
             pub id: $id,
         }
 
@@ -51,30 +50,35 @@ macro_rules! positions {
                 Some(Self { created_at, id })
             }
         }
+
+        impl $row {
+            /// The position after which the list continues if this is the last row of a page.
+            #[must_use]
+            pub const fn position(&self) -> $name {
+                $name { created_at: self.created_at, id: self.id }
+            }
+        }
     )+};
 }
 
 positions! {
-    /// Where the list of deliveries goes on: before this time and id.
-    DeliveryPosition of DeliveryId in "deliveries";
-    /// Where the list of ledger entries goes on: before this time and id.
-    EntryPosition of EntryId in "entries";
-    /// Where the list of exceptions goes on: before this time and id.
-    ExceptionPosition of ExceptionId in "exceptions";
-    /// Where the list of payouts goes on: before this time and id.
-    PayoutPosition of PayoutId in "payouts";
+    /// The list of deliveries continues before this time and id.
+    #[derive(PartialOrd, Ord)]
+    DeliveryPosition { DeliveryId } after DeliveryRecord in "deliveries";
+    /// The list of ledger entries continues before this time and id.
+    #[derive(PartialOrd, Ord)]
+    EntryPosition { EntryId } after LedgerEntry in "entries";
+    /// The list of exceptions continues before this time and id.
+    #[derive(PartialOrd, Ord)]
+    ExceptionPosition { ExceptionId } after PaymentException in "exceptions";
+    /// The list of payouts continues before this time and id.
+    #[derive(PartialOrd, Ord)]
+    PayoutPosition { PayoutId } after Payout in "payouts";
+    /// The list of effects that were given up continues before this time and id.
+    EffectPosition { EffectId } after EffectRecord in "effects";
 }
 
-/// Where the list of effects that were given up goes on: before this time and id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EffectPosition {
-    /// When the effect was made.
-    pub created_at: Timestamp,
-    /// Which effect.
-    pub id: EffectId,
-}
-
-/// By time, and then by the ids' texts: the kinds stand mixed in one list.
+/// By time, then by the text of the id, because the list holds ids of several kinds.
 impl Ord for EffectPosition {
     fn cmp(&self, other: &Self) -> Ordering {
         self.created_at.cmp(&other.created_at).then_with(|| self.id.to_string().cmp(&other.id.to_string()))
@@ -87,35 +91,20 @@ impl PartialOrd for EffectPosition {
     }
 }
 
-impl Position for EffectPosition {
-    const LIST: &'static str = "effects";
-
-    fn to_text(&self) -> String {
-        position_text(self.created_at, &self.id)
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let (created_at, id) = parse_position(text)?;
-        Some(Self { created_at, id })
-    }
-}
-
-/// Which orders are wanted.
+/// Selects orders. A field that is `None` selects all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the other fields are those of the order")]
 pub struct OrderFilter {
-    /// In this state of the work track.
     pub status: Option<WorkStatus>,
-    /// In this state of the payment track.
     pub payment_status: Option<PaymentStatus>,
-    /// Of this service.
     pub service_id: Option<ServiceId>,
-    /// Each of these, as [`words_of`] makes them, is the order's number, or begins a word of the buyer's name or e-mail
+    /// Words as [`words_of`] makes them. Each must be the order's number, or begin a word of the buyer's name or e-mail
     /// address, of the notes, or of the service's name.
     pub words: Vec<String>,
 }
 
 impl OrderFilter {
-    /// Whether the words that are searched for are found in an order: the part of the filter that an index of words answers.
+    /// Whether an order contains the filter's words: the part of the filter that an index of words answers.
     #[must_use]
     pub fn has_words(&self, order: &Order, number: OrderNumber, service_name: &str) -> bool {
         let notes = order.notes.as_deref().unwrap_or_default();
@@ -126,7 +115,7 @@ impl OrderFilter {
         })
     }
 
-    /// The orders' numbers among the words, each once.
+    /// The order numbers among the words, each once.
     #[must_use]
     pub fn numbers(&self) -> Vec<OrderNumber> {
         let numbers: BTreeSet<_> = self.words.iter().filter_map(|word| number_in(word)).collect();
@@ -134,98 +123,50 @@ impl OrderFilter {
     }
 }
 
-/// The number that a word is, if it is one. A number is searched for whole: `5` is order 5, and not 50.
+/// The number that a word consists of. A number matches only as a whole: `5` finds order 5, not 50.
 fn number_in(word: &str) -> Option<OrderNumber> {
     word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok().map(OrderNumber)).flatten()
 }
 
-/// An order with what its list shows beside it.
+/// A row of the list of orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are documented on their types")]
 pub struct OrderRow {
-    /// The order.
     pub order: Order,
-    /// Its number.
     pub number: OrderNumber,
-    /// Its payment.
     pub payment: Payment,
-    /// Its service.
     pub service: OrderedService,
 }
 
-/// Which deliveries are wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DeliveryFilter {
-    /// To this subscription.
-    pub subscription_id: Option<SubscriptionId>,
-    /// This far.
-    pub status: Option<EffectStatus>,
-    /// Of this type.
-    pub event_type: Option<EventType>,
-    /// Of this event.
-    pub event_id: Option<EventId>,
-}
-
-/// Which ledger entries are wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EntryFilter {
-    /// Of this code.
-    pub code: Option<EntryCode>,
-    /// From a source of this kind.
-    pub source_type: Option<SourceType>,
-    /// From the source of this id.
-    pub source_id: Option<String>,
-    /// Posted then or later.
-    pub from: Option<Timestamp>,
-    /// Posted before then.
-    pub before: Option<Timestamp>,
-}
-
 impl OrderRow {
-    /// Where the list goes on after this row.
+    /// The position after which the list continues if this is the last row of a page.
     #[must_use]
     pub const fn position(&self) -> OrderNumber {
         self.number
     }
 }
 
-impl LedgerEntry {
-    /// Where the list goes on after this row.
-    #[must_use]
-    pub const fn position(&self) -> EntryPosition {
-        EntryPosition { created_at: self.created_at, id: self.id }
-    }
+/// Selects deliveries. A field that is `None` selects all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the fields are those of the delivery")]
+pub struct DeliveryFilter {
+    pub subscription_id: Option<SubscriptionId>,
+    pub status: Option<EffectStatus>,
+    pub event_type: Option<EventType>,
+    pub event_id: Option<EventId>,
 }
 
-impl PaymentException {
-    /// Where the list goes on after this row.
-    #[must_use]
-    pub const fn position(&self) -> ExceptionPosition {
-        ExceptionPosition { created_at: self.created_at, id: self.id }
-    }
-}
-
-impl Payout {
-    /// Where the list goes on after this row.
-    #[must_use]
-    pub const fn position(&self) -> PayoutPosition {
-        PayoutPosition { created_at: self.created_at, id: self.id }
-    }
-}
-
-impl DeliveryRecord {
-    /// Where the list goes on after this row.
-    #[must_use]
-    pub const fn position(&self) -> DeliveryPosition {
-        DeliveryPosition { created_at: self.created_at, id: self.id }
-    }
-}
-
-impl EffectRecord {
-    /// Where the list goes on after this row.
-    #[must_use]
-    pub const fn position(&self) -> EffectPosition {
-        EffectPosition { created_at: self.created_at, id: self.id }
-    }
+/// Selects ledger entries. A field that is `None` selects all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the other fields are those of the entry")]
+pub struct EntryFilter {
+    pub code: Option<EntryCode>,
+    pub source_type: Option<SourceType>,
+    pub source_id: Option<String>,
+    /// Posted at this time or later.
+    pub from: Option<Timestamp>,
+    /// Posted before this time.
+    pub before: Option<Timestamp>,
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use crate::primitives::time::Timestamp;
 /// An API key as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct KeyView {
     pub id: KeyId,
     pub name: String,
@@ -32,9 +31,8 @@ impl From<&KeyRecord> for KeyView {
     }
 }
 
-/// A new API key, with the key itself, this once.
+/// A new API key and the key itself, which is never shown again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct NewKeyView {
     #[serde(flatten)]
     pub shown: KeyView,
@@ -46,13 +44,12 @@ impl Outcome for NewKeyView {
     const REPEATABLE: bool = false;
 }
 
-/// The modules, their switches and whether they can be switched on.
+/// The modules' switches, and which modules can be switched on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModulesView {
-    /// The switches.
     pub modules: Modules,
-    /// The merchant's account at Plugipay, once provisioned.
+    /// The merchant's account at Plugipay; `None` until it is provisioned.
     pub plugipay_account_id: Option<String>,
     /// Always null: marketing is out of scope.
     pub ripplo_account_id: Option<String>,
@@ -65,7 +62,6 @@ impl Outcome for ModulesView {
 }
 
 impl ModulesView {
-    /// Of this account, on an installation with these modules.
     #[must_use]
     pub fn new(account: &Account, available: Modules) -> Self {
         Self {
@@ -77,13 +73,13 @@ impl ModulesView {
     }
 }
 
-/// Whether online payment is offered at all: the module is on.
+/// Whether the account offers online payment: its payment module is on.
 #[must_use]
 pub const fn offers_online_payment(account: &Account) -> bool {
     account.state.modules.payment
 }
 
-/// Whether the branding is hidden: asked for, and on a tier that allows it (still).
+/// Whether the branding is hidden: the seller wants that, and the account's present tier allows it.
 #[must_use]
 pub const fn hides_branding(account: &Account, wanted: bool) -> bool {
     wanted && account.state.tier.terms().branding_removal

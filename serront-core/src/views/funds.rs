@@ -16,17 +16,15 @@ use crate::primitives::time::Timestamp;
 /// The seller's balance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct BalanceView {
     pub balance: i64,
     pub currency: &'static str,
     pub by_code: Vec<CodeBalanceView>,
 }
 
-/// The legs of one code on the seller's balance.
+/// The sums of the seller's legs with one code, in rupiah.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct CodeBalanceView {
     pub code: EntryCode,
     pub debits: i64,
@@ -36,7 +34,7 @@ pub struct CodeBalanceView {
 }
 
 impl BalanceView {
-    /// Of these sums; `None` if they are larger than can be told.
+    /// The balance of these sums; `None` on overflow.
     #[must_use]
     pub fn of(totals: &[CodeTotals]) -> Option<Self> {
         let by_code: Option<Vec<_>> = totals
@@ -52,10 +50,9 @@ impl BalanceView {
     }
 }
 
-/// A leg on the seller's balance.
+/// A leg of a ledger transaction on the seller's balance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct EntryView {
     pub id: EntryId,
     pub tx_id: TransactionId,
@@ -89,7 +86,6 @@ impl From<&LedgerEntry> for EntryView {
 /// A payout, as its seller and the operators see it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct PayoutView {
     pub id: PayoutId,
     pub account_id: AccountId,
@@ -112,7 +108,7 @@ impl Outcome for PayoutView {
     const KIND: &'static str = "payout";
 }
 
-/// Without what people wrote: bank details, notes and references.
+/// Leaves out what people wrote: bank details, notes and references.
 impl fmt::Debug for PayoutView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, amount, status, .. } = self;
@@ -142,10 +138,9 @@ impl From<&Payout> for PayoutView {
     }
 }
 
-/// What a seller can draw on.
+/// What a seller can have paid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct PayoutBalanceView {
     pub ledger_balance: i64,
     pub pending: Rupiah,
@@ -170,10 +165,9 @@ impl From<Balance> for PayoutBalanceView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BankAccountView {
-    /// Where payouts go, as far as it is known.
     #[serde(flatten)]
     pub details: DefaultDetails,
-    /// Whether a payout can go there.
+    /// Whether the details are complete, so that a payout can go there.
     pub configured: bool,
 }
 
@@ -190,7 +184,6 @@ impl From<DefaultDetails> for BankAccountView {
 /// An adjustment, as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "documented on the domain's type")]
 pub struct AdjustmentView {
     pub id: AdjustmentId,
     pub account_id: AccountId,

@@ -1,7 +1,9 @@
-//! Views: what the API and the pages show, in the wire contract's shapes, and the rules of what is shown to whom.
+//! Views: what the API and the pages show, in the wire contract's shapes, and who may see which fields.
 //!
-//! They are made of snapshots and domain values, and hold no rule but that one. Decisions return them, so that an outcome can
-//! be kept under its idempotency key.
+//! They are built from snapshots and domain values, and hold no other rules. Decisions return them, so that a claim can
+//! keep an outcome under its idempotency key. Most fields have no doc here: the wire contract and the domain's types
+//! describe them.
+#![allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 
 mod accounts;
 mod funds;

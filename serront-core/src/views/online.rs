@@ -14,16 +14,14 @@ use crate::primitives::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckoutView {
-    /// Its id at Plugipay.
     pub checkout_session_id: SessionId,
-    /// Where the buyer pays.
+    /// The page at Plugipay where the buyer pays.
     pub hosted_url: String,
 }
 
 /// An exception as its seller sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct ExceptionView {
     pub id: ExceptionId,
     pub kind: ExceptionKind,
@@ -34,7 +32,7 @@ pub struct ExceptionView {
     pub note: Option<String>,
     pub created_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
-    /// The adjustment that settled it; left out where none was named.
+    /// The adjustment that settled it; left out if the seller named none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adjustment_id: Option<AdjustmentId>,
 }

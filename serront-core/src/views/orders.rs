@@ -17,7 +17,6 @@ use crate::views::accounts::{hides_branding, offers_online_payment};
 /// An order as its seller sees it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct SellerOrder {
     pub id: OrderId,
     pub account_id: AccountId,
@@ -54,7 +53,6 @@ impl Outcome for SellerOrder {
 }
 
 impl SellerOrder {
-    /// Of these parts.
     #[must_use]
     pub fn new(order: &Order, number: OrderNumber, payment: &Payment, service: &OrderedService) -> Self {
         Self {
@@ -96,10 +94,9 @@ impl From<&OrderRow> for SellerOrder {
     }
 }
 
-/// Where the buyer is to pay. Shown only while the payment is not confirmed.
+/// Where and how the buyer pays. Shown only while the payment is not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct PaymentInstructions {
     pub bank_accounts: Vec<BankAccount>,
     pub instructions: Option<String>,
@@ -110,7 +107,6 @@ pub struct PaymentInstructions {
 /// A service as a buyer's order shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct BuyerService {
     pub slug: Slug,
     pub name: String,
@@ -120,7 +116,6 @@ pub struct BuyerService {
 /// A storefront as a buyer's order shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct BuyerStorefront {
     pub slug: Slug,
     pub display_name: String,
@@ -130,7 +125,6 @@ pub struct BuyerStorefront {
 /// An order as its buyer sees it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct BuyerOrder {
     pub number: OrderNumber,
     pub status: WorkStatus,
@@ -199,25 +193,25 @@ impl From<&OrderSnapshot> for BuyerOrder {
     }
 }
 
-/// What a buyer gets for placing an order. `number` stands first (see [`crate::orders::marked::MarkedText::from_json`]).
+/// What a buyer receives for placing an order. `number` comes first (see
+/// [`crate::orders::marked::MarkedText::from_json`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct PlacedOrder {
-    /// `None` only until the commit has assigned it.
+    /// `None` only until the commit assigns it.
     pub number: Option<OrderNumber>,
     pub access_token: AccessToken,
     pub quoted_price_idr: Rupiah,
     pub discount_amount_idr: Rupiah,
-    /// Not on the wire: for embedders who go on with the order at once.
+    /// Not on the wire; for an embedder that uses the order right away.
     #[serde(skip)]
     pub order_id: Option<OrderId>,
 }
 
-/// A placed order as it is kept beside an idempotency key: with the id that the wire does not show.
+/// A placed order as an idempotency claim keeps it: with the id, which the wire does not show.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct KeptPlacedOrder {
-    // First, since the number's place is in it.
+    // First, because the number's marked place is in it.
     #[serde(flatten)]
     placed: PlacedOrder,
     #[serde(rename = "orderId")]

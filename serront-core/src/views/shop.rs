@@ -17,7 +17,6 @@ use crate::views::accounts::{hides_branding, offers_online_payment};
 /// The storefront as its seller sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct StorefrontView {
     pub slug: Slug,
     pub display_name: String,
@@ -56,7 +55,6 @@ impl From<&Storefront> for StorefrontView {
 /// A service as its seller sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct ServiceView {
     pub id: ServiceId,
     pub slug: Slug,
@@ -97,7 +95,6 @@ impl From<&Service> for ServiceView {
 /// A service as the public storefront shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct ShopService {
     pub slug: Slug,
     pub name: String,
@@ -107,10 +104,9 @@ pub struct ShopService {
     pub packages: Option<Vec<Package>>,
 }
 
-/// The profile as the public storefront shows it: never a bank account, never instructions.
+/// The profile as the public storefront shows it, without bank accounts and payment instructions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct ShopProfile {
     pub slug: Slug,
     pub display_name: String,
@@ -123,7 +119,6 @@ pub struct ShopProfile {
 
 /// The public storefront.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct ShopView {
     pub storefront: ShopProfile,
     pub services: Vec<ShopService>,

@@ -13,7 +13,6 @@ use crate::webhooks::subscription::{EventFilter, Subscription};
 /// A subscription as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct SubscriptionView {
     pub id: SubscriptionId,
     pub url: String,
@@ -38,9 +37,8 @@ impl From<&Subscription> for SubscriptionView {
     }
 }
 
-/// A new subscription, with its secret, this once.
+/// A new subscription and its secret, which is never shown again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct NewSubscriptionView {
     #[serde(flatten)]
     pub shown: SubscriptionView,
@@ -52,10 +50,9 @@ impl Outcome for NewSubscriptionView {
     const REPEATABLE: bool = false;
 }
 
-/// A delivery with its log.
+/// A delivery and its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are the wire contract's, and are documented on the domain's types")]
 pub struct DeliveryView {
     pub id: DeliveryId,
     pub subscription_id: SubscriptionId,

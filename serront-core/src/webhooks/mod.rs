@@ -1,7 +1,7 @@
 //! Webhooks to the seller's systems: subscriptions, events, and the signatures that receivers verify.
 //!
-//! It sends nothing: deliveries are [`changes::effect`](crate::changes::effect), and the
-//! [dispatcher](crate::work::dispatch) carries them out.
+//! This room sends nothing: deliveries are [effects](crate::changes::effect), which the
+//! [dispatcher](crate::work::dispatch) sends.
 
 pub mod event;
 pub mod signature;

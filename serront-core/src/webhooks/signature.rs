@@ -9,13 +9,13 @@ use crate::accounts::key::WebhookSecret;
 use crate::primitives::digest::{hex, unhex};
 use crate::primitives::time::Timestamp;
 
-/// The value of `Serront-Signature` for this body at this time.
+/// The value of the `Serront-Signature` header.
 #[must_use]
 pub fn sign(secret: &WebhookSecret, at: Timestamp, body: &str) -> String {
     sign_with([secret], at, body)
 }
 
-/// The same, with one `v1=` for each secret, in their order.
+/// The value of the header with one `v1=` signature per secret, in order.
 #[must_use]
 pub fn sign_with<'s>(secrets: impl IntoIterator<Item = &'s WebhookSecret>, at: Timestamp, body: &str) -> String {
     header(secrets.into_iter().map(WebhookSecret::reveal), at.unix_seconds(), body)
@@ -29,7 +29,7 @@ fn header<'s>(secrets: impl Iterator<Item = &'s str>, unix_seconds: i64, body: &
     })
 }
 
-/// The code over `<t>.<body>`. HMAC takes keys of every length, so there always is one.
+/// The HMAC of `<t>.<body>`. Never `None`: HMAC accepts keys of every length.
 fn keyed(secret: &str, seconds: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
     mac.update(seconds.as_bytes());
@@ -38,31 +38,32 @@ fn keyed(secret: &str, seconds: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
     Some(mac)
 }
 
-/// Why a receiver is not to believe a delivery.
+/// Why a receiver must reject a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unverified {
     /// The header is not of the form `t=<unix seconds>,v1=<64 hexadecimal digits>[,v1=…]`.
-    #[error("the signature's header is not well formed")]
+    #[error("the signature header is malformed")]
     Malformed,
-    /// Its time is too far off, before or after: it may be an old delivery that somebody sends again.
-    #[error("the signature's time is too far off")]
+    /// Its time differs too much from the receiver's clock: it may be a replay of an old delivery.
+    #[error("the signature's time is outside the tolerance")]
     Stale,
-    /// None of the signatures was made with any of the secrets over these bytes.
-    #[error("no signature fits")]
+    /// No signature matches the bytes with any of the secrets.
+    #[error("no signature matches")]
     Mismatch,
 }
 
-/// Most signatures in one header that are looked at. More are no header of ours.
+/// Most signatures in one header. We never send more.
 const SIGNATURES_MAX: usize = 8;
 
-/// For receivers: whether a delivery with this `Serront-Signature` and this raw body came from who holds one of the secrets, at
-/// most `tolerance` before or after `now` (300 s suit most).
+/// For receivers: verifies that the `Serront-Signature` header matches the raw body, and that its time is at most
+/// `tolerance` before or after `now`. 300 s suit most receivers.
 ///
-/// While a secret is being rotated there are two signatures in the header; one that fits is enough, so a receiver may know the
-/// old secret, the new one, or both. An empty secret fits nothing: it is a setting that was left out. Codes are compared in constant time. Give it the body's bytes as they came, not what a
-/// parser made of them, and believe nothing in them before.
+/// Pass the bytes of the body as received, before parsing, and trust nothing in them before this returns `Ok`. While a
+/// secret is rotated, the header has two signatures. One match is enough, so a receiver may know the old secret, the
+/// new one, or both. An empty secret matches nothing, because it is probably a missing setting. Comparisons take
+/// constant time.
 ///
-/// The same delivery may come more than once: tell them apart by the event's id.
+/// A delivery may arrive more than once; detect repetitions by the event's id.
 ///
 /// # Errors
 /// [`Unverified`].
@@ -95,7 +96,7 @@ pub fn verify(
     let time = seconds.parse::<i64>().ok().filter(|_| digits).ok_or(Unverified::Malformed)?;
     let mut signatures = Vec::new();
     for part in parts {
-        // Schemes to come are passed over.
+        // Ignores parts with other names, which later schemes may add.
         if let Some(signature) = part.strip_prefix("v1=") {
             signatures.push(unhex::<32>(signature).ok_or(Unverified::Malformed)?);
         }
@@ -103,19 +104,19 @@ pub fn verify(
     if signatures.is_empty() || signatures.len() > SIGNATURES_MAX {
         return Err(Unverified::Malformed);
     }
-    let off = now.millis().abs_diff(time.saturating_mul(1_000));
-    if u128::from(off) > tolerance.as_millis() {
+    let difference = now.millis().abs_diff(time.saturating_mul(1_000));
+    if u128::from(difference) > tolerance.as_millis() {
         return Err(Unverified::Stale);
     }
-    // Every pair is looked at, whichever fits.
-    let mut fits = false;
+    // Checks every pair even after a match, for constant time.
+    let mut matches = false;
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         let Some(mac) = keyed(secret, seconds, body) else { continue };
         for signature in &signatures {
-            fits |= mac.clone().verify_slice(signature).is_ok();
+            matches |= mac.clone().verify_slice(signature).is_ok();
         }
     }
-    if fits { Ok(()) } else { Err(Unverified::Mismatch) }
+    if matches { Ok(()) } else { Err(Unverified::Mismatch) }
 }
 
 #[cfg(test)]
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_believes_this_table() {
+    fn verification_follows_this_table() {
         const T: i64 = 1_767_225_600;
         let (old, new, other) = ("whsec_old", "whsec_new", "whsec_other");
         let body = "{\"note\":\"kopi susu\"}";
@@ -142,7 +143,7 @@ mod tests {
         };
         let one = header([new].into_iter(), T, body);
         let both = header([old, new].into_iter(), T, body);
-        assert!(both.ends_with(one.strip_prefix(&format!("t={T}")).unwrap()), "the new one's comes last");
+        assert!(both.ends_with(one.strip_prefix(&format!("t={T}")).unwrap()), "the new secret's signature is last");
         for (header, secrets) in [
             (&one, [new].as_slice()),
             (&one, &[old, new]),
@@ -161,7 +162,7 @@ mod tests {
             assert_eq!(check(&one, body, &[new], at(now)), Err(Unverified::Stale));
         }
         let moved = one.replace(&T.to_string(), &(T + 1).to_string());
-        // By anybody, with a key that everybody knows (#8).
+        // Signed with the empty key, which is public (#8).
         let unkeyed = header([""].into_iter(), T, body);
         for (header, body, secrets) in [
             (&one, "{}", [new].as_slice()),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn hexadecimal_goes_both_ways() {
+    fn hexadecimal_text_round_trips() {
         assert_eq!(unhex::<3>(&hex(&[0, 0x7f, 0xff])), Some([0, 0x7f, 0xff]));
         assert_eq!(unhex::<1>("FF"), None);
         assert_eq!(unhex::<1>("f"), None);

@@ -1,30 +1,31 @@
-//! Webhook subscriptions: where a seller's system wants to be told, and of what.
+//! Webhook subscriptions: a URL of the seller's, and the events to send to it.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::primitives::ids::{AccountId, SubscriptionId};
+use crate::primitives::macros::redacted_debug;
 use crate::primitives::rejection::Invalid;
 use crate::primitives::text::is_invisible;
 use crate::primitives::time::Timestamp;
 use crate::primitives::version::Version;
 use crate::webhooks::event::EventType;
 
-/// Most subscriptions of one account.
+/// Most subscriptions per account.
 pub const SUBSCRIPTIONS_MAX: u32 = 100;
-/// Most filters of one subscription.
+/// Most filters per subscription.
 pub const FILTERS_MAX: usize = 20;
-/// Longest address, in characters.
+/// Longest URL, in characters.
 pub const URL_CHARACTERS_MAX: usize = 2_048;
 
-/// What a subscription wants to hear of: everything (`*`), one type, or every type under a prefix (`serront.order.*`).
+/// The events of a subscription: all (`*`), one type, or all types with a prefix (`serront.order.*`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventFilter(String);
 
 impl EventFilter {
-    /// Parses one filter. It must be able to match some event type: a filter that never fires is a typing error.
+    /// Parses a filter. It must match at least one event type: otherwise it is probably a typing error.
     ///
     /// # Errors
     /// [`Invalid`] naming `param`.
@@ -37,7 +38,7 @@ impl EventFilter {
         }
     }
 
-    /// Whether an event of this type is wanted.
+    /// Whether the filter includes this type.
     #[must_use]
     pub fn matches(&self, event_type: EventType) -> bool {
         match self.0.strip_suffix('*') {
@@ -54,29 +55,26 @@ impl fmt::Display for EventFilter {
     }
 }
 
-/// A subscription. Its secret is kept apart and is read only to sign.
+/// A subscription. Its secret is stored separately and read only to sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct Subscription {
-    /// Which subscription.
     pub id: SubscriptionId,
-    /// Whose.
     pub account_id: AccountId,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// What may change.
     pub state: SubscriptionState,
 }
 
-/// The part of a subscription that may change.
+/// The mutable part of a subscription.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct SubscriptionState {
-    /// How often it was written.
     pub version: Version,
-    /// Where to post. It may hold a token of the receiver's, so `Debug` does not show it.
+    /// Receives the deliveries. It may contain a secret token, so `Debug` hides it.
     pub url: String,
-    /// What is wanted.
+    /// At least one filter must match.
     pub events: Vec<EventFilter>,
-    /// Whether anything is sent.
+    /// Nothing is sent to an inactive subscription.
     pub active: bool,
 }
 
@@ -92,51 +90,47 @@ impl fmt::Debug for SubscriptionState {
 }
 
 impl Subscription {
-    /// Whether an event of this type goes here.
+    /// Whether events of this type are sent to the subscription.
     #[must_use]
     pub fn wants(&self, event_type: EventType) -> bool {
         self.state.active && self.state.events.iter().any(|filter| filter.matches(event_type))
     }
 }
 
-/// The failed attempts in a row at a subscription's deliveries, of whichever of them. Bookkeeping beside the subscription: it
-/// moves no version. A success ends it, and so does every change of the subscription ([`Write::UpdateSubscription`]).
+/// Consecutive failed attempts over all deliveries of a subscription. Stored separately, without changing the version.
+/// A success ends the streak, and so does every change of the subscription ([`Write::UpdateSubscription`]).
 ///
 /// [`Write::UpdateSubscription`]: crate::changes::change::Write::UpdateSubscription
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Streak {
-    /// How many.
+    /// Number of failed attempts.
     pub failures: u32,
     /// When the first of them was recorded, by the storage's clock.
     pub since: Timestamp,
 }
 
-/// A new subscription, or changes to one, not yet validated.
+/// A new subscription, or changes to one, not yet validated. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionInput {
-    /// Where to post; required for a new one.
+    /// Required for a new subscription.
     #[serde(default)]
     pub url: Option<String>,
-    /// What is wanted; everything, for a new one.
+    /// 1 to 20 filters; a new subscription defaults to `*`.
     #[serde(default)]
     pub events: Option<Vec<String>>,
-    /// Whether anything is sent; a new one is active.
+    /// A new subscription defaults to `true`.
     #[serde(default)]
     pub active: Option<bool>,
 }
 
-impl fmt::Debug for SubscriptionInput {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SubscriptionInput(…)")
-    }
-}
+redacted_debug!(SubscriptionInput);
 
 impl SubscriptionInput {
-    /// Validates the filters; the default is everything.
+    /// Validates the filters; `None` if none were given.
     ///
     /// # Errors
-    /// [`Invalid`] naming the offending filter.
+    /// [`Invalid`] naming the first invalid filter.
     pub fn filters(&self) -> Result<Option<Vec<EventFilter>>, Invalid> {
         let Some(raw) = &self.events else {
             return Ok(None);
@@ -151,12 +145,12 @@ impl SubscriptionInput {
             .map(Some)
     }
 
-    /// Validates the address's length and characters. Whether it may be posted to is the sink's to say.
+    /// Validates the URL's length and characters. The sink decides whether it may be posted to.
     ///
     /// # Errors
     /// [`Invalid`] naming `url`.
     pub fn address(&self) -> Result<Option<&str>, Invalid> {
-        // What nobody sees comes along when an address is copied.
+        // Copied URLs may have invisible characters at their ends.
         let Some(url) = self.url.as_deref().map(|url| url.trim_matches(is_invisible)) else {
             return Ok(None);
         };
@@ -172,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_match_all_a_type_or_a_prefix() {
+    fn filters_match_everything_one_type_or_a_prefix() {
         let matched = |filter: &str| {
             EventFilter::parse("events[0]", filter)
                 .map(|filter| EventType::ALL.into_iter().filter(|event| filter.matches(*event)).count())

@@ -1,14 +1,14 @@
-//! The dispatcher: carries out what commits left to be done outside, at least once, with stable ids.
+//! The dispatcher: carries out the effects of commits at least once, with stable ids.
 //!
 //! ```text
 //! take_due (lease, fence) ─▶ perform: mail · post · removal ─▶ record_attempt (fence) ─▶ done, again at, or given up
 //! ```
 //!
-//! [`Dispatcher::step`] does what is due and says when to be called next; it sleeps nowhere and spawns nothing. It is done
-//! when the slowest attempt is, so a host calls [`Dispatcher::take`] and [`Dispatcher::perform`] instead: each lane in places
-//! of its own, each effect in a task of its own.
+//! [`Dispatcher::step`] attempts due effects and returns when to call it next. It ends with its slowest attempt, so a
+//! host calls [`Dispatcher::take`] and [`Dispatcher::perform`] instead: it has places for each lane, and a task for
+//! each effect.
 //!
-//! It does not decide what is sent: that is in the change set. It knows no transport: those are ports.
+//! The dispatcher does not decide what is sent; the change set contains that. The transports are ports.
 
 use std::fmt;
 use std::future::Future;
@@ -28,22 +28,21 @@ use crate::snapshots::{Due, DueEffect, NextAttempt, Target};
 use crate::webhooks::signature;
 use crate::webhooks::subscription::Subscription;
 
-/// How long a step that was given nothing, though something is due, waits before it asks again. Asking at once would spin;
-/// due work is to start within a second.
-const NOT_GIVEN_OUT: Duration = Duration::from_millis(500);
+/// The pause after a step that took nothing although something is due. No pause would spin; due work should start
+/// within a second.
+const DUE_NOT_TAKEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// How many effects were attempted.
+    /// Effects attempted.
     pub attempted: usize,
-    /// When to call again at the latest. Now, if more may be due; a host also calls after each of its own commits.
+    /// When to call again at the latest; now, if more may be due. A host also calls after each of its own commits.
     pub next: Timestamp,
 }
 
-/// What became of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Outcome {
+struct AttemptResult {
     response_code: Option<u16>,
     failure: Option<Reason>,
 }
@@ -55,7 +54,7 @@ struct Reason {
     retry: bool,
 }
 
-impl Outcome {
+impl AttemptResult {
     const DONE: Self = Self { response_code: None, failure: None };
 
     fn failed(text: impl Into<String>, retry: bool) -> Self {
@@ -72,9 +71,9 @@ impl Outcome {
     }
 }
 
-/// The pure schedule: what comes after a failed attempt, of which this many were made now.
+/// The schedule: what follows a failed attempt, the `attempts`th of its effect.
 ///
-/// `retry_after` holds the pauses after the first, second, … attempt; after the last one the effect has failed.
+/// `retry_after` holds the pauses after the first, second, … attempt. When they are used up, the effect has failed.
 #[must_use]
 pub fn after_failure(retry_after: &[Duration], attempts: u32, now: Timestamp) -> NextAttempt {
     let index = usize::try_from(attempts).unwrap_or(usize::MAX).saturating_sub(1);
@@ -86,7 +85,7 @@ fn retry_after<'a>(policy: &'a Policy, effect: &DueEffect) -> &'a [Duration] {
         DueEffect::Mail(_) => &policy.outbox.mail_retry_after,
         DueEffect::Delivery { .. } => &policy.webhooks.retry_after,
         DueEffect::Removal(_) => &policy.outbox.removal_retry_after,
-        // The janitor's, on its own schedule; never taken here.
+        // The janitor takes errands, and has its own schedule.
         DueEffect::Errand(_) => &[],
     }
 }
@@ -125,13 +124,13 @@ where
         Self { storage, mailer, sink, receipts, templates: &BuiltInTemplates, environment }
     }
 
-    /// With these words for mails instead of the library's.
+    /// Uses these templates for mails instead of the library's.
     #[must_use]
     pub const fn with_templates(self, templates: &'p dyn MailTemplates) -> Self {
         Self { templates, ..self }
     }
 
-    /// Takes up to `capacity` due effects of one of its lanes ([`Lane::OUTBOX`]) under a lease.
+    /// Takes up to `capacity` due effects of a lane in [`Lane::OUTBOX`] under a lease.
     ///
     /// # Errors
     /// The storage's failure.
@@ -140,26 +139,27 @@ where
         self.storage.take_due(lane, capacity, policy.webhooks.shares, policy.outbox.lease).await
     }
 
-    /// Attempts one effect and records what became of it.
+    /// Attempts one effect and records the result.
     ///
     /// # Errors
-    /// [`RecordError`]: the attempt was made and is not in the log, though it was sent there again and again while the lease ran,
-    /// or it could not be made because the secret to sign with can't be opened for now. Either way the effect comes back when
-    /// its lease runs out, with the same ids and bytes.
+    /// [`RecordError`]: the attempt could not be recorded while the lease ran, or could not be made because the secret
+    /// to sign with can't be opened for now. Either way the effect is due again when its lease ends, with the same ids
+    /// and bytes.
     pub async fn perform(&self, due: &Due) -> Result<(), RecordError> {
         let clock = self.environment.clock;
         let attempted_at = clock.now();
         let attempt_number = due.attempts.saturating_add(1);
         let outcome = match self.signing(due) {
             Ok(signing) => self.attempt(due, &signing, attempt_number, attempted_at).await,
-            // No key that comes back opens it.
+            // No key will open it, so another attempt can't help.
             Err(error) if error.kind() == PortErrorKind::Permanent => {
-                Outcome::failed("the secret to sign with can't be opened", false)
+                AttemptResult::failed("the secret to sign with can't be opened", false)
             }
-            // Nothing is counted: a key that is missing here is no failure of the receiver's.
+            // Not counted as an attempt, because a key that is missing here is not the receiver's failure.
             Err(error) => return Err(error.into()),
         };
-        // If the clock was set back during the attempt, the attempt ends when it began: the next one is reckoned from its end.
+        // The next attempt's time counts from this one's end. If the clock was set back, the end is no earlier than the
+        // start.
         let now = clock.now().max(attempted_at);
         let next = match &outcome.failure {
             None => NextAttempt::Succeeded,
@@ -174,13 +174,13 @@ where
         if let (EffectStatus::Failed, DueEffect::Delivery { target: Some(target), .. }) = (attempt.status, &due.effect)
         {
             let commands = Commands::new(self.storage, self.environment);
-            // The attempt is in the log whatever comes of this; if it fails, the next failed attempt decides anew.
+            // The attempt is already recorded. If this fails, the next failed attempt tries again.
             let _ = commands.switch_off_if_failing(due.account_id, target.subscription.id).await;
         }
         Ok(())
     }
 
-    /// What to sign a delivery with: the previous secret first, if it counts.
+    /// The secrets that sign a delivery: the previous one first, while it still signs.
     fn signing(&self, due: &Due) -> Result<Vec<WebhookSecret>, PortError> {
         let DueEffect::Delivery { target: Some(target), .. } = &due.effect else { return Ok(Vec::new()) };
         let Target { subscription, secret, previous_secret } = &**target;
@@ -192,32 +192,32 @@ where
         sealed
             .map(|sealed| {
                 let opened = sealed.open(self.environment.sealer, holder)?;
-                WebhookSecret::parse(&opened).ok_or_else(|| PortError::permanent("a webhook secret that is none"))
+                WebhookSecret::parse(&opened).ok_or_else(|| PortError::permanent("a malformed webhook secret"))
             })
             .collect()
     }
 
-    async fn attempt(&self, due: &Due, signing: &[WebhookSecret], attempt: u32, now: Timestamp) -> Outcome {
+    async fn attempt(&self, due: &Due, signing: &[WebhookSecret], attempt: u32, now: Timestamp) -> AttemptResult {
         match (&due.effect, due.id) {
             (DueEffect::Mail(content), crate::changes::effect::EffectId::Mail(id)) => {
-                Outcome::of(self.mailer.send(&mail::render(self.templates, id, content)).await, "the mail server")
+                AttemptResult::of(self.mailer.send(&mail::render(self.templates, id, content)).await, "the mail server")
             }
             (DueEffect::Removal(upload_id), _) => {
-                Outcome::of(self.receipts.delete(due.account_id, *upload_id).await, "the receipts' store")
+                AttemptResult::of(self.receipts.delete(due.account_id, *upload_id).await, "the receipts' store")
             }
             (
                 DueEffect::Delivery { event_id, event_type, body, target },
                 crate::changes::effect::EffectId::Delivery(delivery_id),
             ) => {
                 let Some(Target { subscription: Subscription { state, .. }, .. }) = target.as_deref() else {
-                    return Outcome::failed("the subscription was deleted", false);
+                    return AttemptResult::failed("the subscription was deleted", false);
                 };
                 if !state.active {
-                    return Outcome::failed("the subscription is inactive", false);
+                    return AttemptResult::failed("the subscription is inactive", false);
                 }
                 let post = Post {
                     url: state.url.clone(),
-                    // Receivers that know one signature only read the last.
+                    // Receivers that expect one signature read the last one.
                     signature: signature::sign_with(signing, now, body),
                     event_id: *event_id,
                     event_type: *event_type,
@@ -226,28 +226,29 @@ where
                     body: body.clone(),
                 };
                 match self.sink.post(&post).await {
-                    Posted::Answered(code @ 200..=299) => Outcome { response_code: Some(code), failure: None },
-                    Posted::Answered(code) => Outcome {
+                    Posted::Answered(code @ 200..=299) => AttemptResult { response_code: Some(code), failure: None },
+                    Posted::Answered(code) => AttemptResult {
                         response_code: Some(code),
                         failure: Some(Reason { text: format!("the receiver answered {code}"), retry: true }),
                     },
-                    Posted::Failed(text) => Outcome::failed(text, true),
+                    Posted::Failed(text) => AttemptResult::failed(text, true),
                 }
             }
-            (DueEffect::Errand(_), _) => Outcome::failed("an errand is the janitor's", false),
+            (DueEffect::Errand(_), _) => AttemptResult::failed("errands are for the janitor", false),
             (DueEffect::Mail(_) | DueEffect::Delivery { .. }, _) => {
-                Outcome::failed("the effect's id is of another kind", false)
+                AttemptResult::failed("the effect's id is of another kind", false)
             }
         }
     }
 
-    /// Attempts up to `capacity` due effects of all its lanes, mails first, all at the same time, and says when to be called
-    /// next.
+    /// Attempts up to `capacity` due effects of all its lanes concurrently, taking mails first.
     ///
-    /// An attempt that could not be recorded counts as made; it comes back when its lease runs out.
+    /// [`Step::attempted`] includes attempts that could not be recorded; these effects are due again when their leases
+    /// end.
     ///
     /// # Errors
-    /// The storage's failure to say what is due. What was taken before it is attempted all the same.
+    /// The storage's failure to take effects or to tell when the next one is due. Effects that were taken are attempted
+    /// anyway.
     pub async fn step(&self, now: Timestamp, capacity: u32) -> Result<Step, PortError> {
         let (mut due, mut failed) = (Vec::new(), None);
         for lane in Lane::OUTBOX {
@@ -270,12 +271,12 @@ where
 
 /// The pause before a record is sent again for the first time. It doubles, up to [`RECORD_PAUSE_MAX`].
 const RECORD_PAUSE_FIRST: Duration = Duration::from_millis(50);
-/// The longest pause before a record is sent again: a storage that is back is not left to wait for long.
+/// The longest pause before a record is sent again: soon after the storage recovers.
 const RECORD_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Writes an attempt into the log, and sends the record again while the lease runs if the storage failed for now or did not
-/// answer: an attempt that is not in the log is made again, and its receiver gets the same twice. The fence makes a
-/// record that is sent again harmless.
+/// Records an attempt. If the storage fails for now or does not answer, it sends the record again while the lease runs,
+/// because an unrecorded attempt is repeated and its receiver gets the same twice. The fence makes sending a record
+/// twice harmless.
 pub(crate) async fn record<S: WorkStorage + ?Sized>(
     storage: &S,
     Environment { clock, .. }: Environment<'_>,
@@ -290,17 +291,19 @@ pub(crate) async fn record<S: WorkStorage + ?Sized>(
     loop {
         let error = match storage.record_attempt(due.account_id, due.id, due.fence, attempt, next).await {
             Ok(()) => return Ok(()),
-            // An earlier sending may have landed, and have ended the lease itself.
+            // An earlier record may have been written, which ended the lease.
             Err(RecordError::LeaseLost(lost)) => match unknown {
-                Some(unknown) => return landed(storage, due, attempt).await.map_err(|_| unknown)?.ok_or(lost.into()),
+                Some(unknown) => {
+                    return is_recorded(storage, due, attempt).await.map_err(|_| unknown)?.ok_or(lost.into());
+                }
                 None => return Err(lost.into()),
             },
             Err(RecordError::Port(error)) => error,
         };
         let permanent = error.kind() == PortErrorKind::Permanent;
-        // Once a sending's outcome is unknown, no later failure makes it known.
+        // Once one record has an unknown outcome, a later failure does not settle it.
         let error = unknown.take().unwrap_or(error);
-        // Clocks may jump: the pauses alone come to an end, too.
+        // The sum of the pauses is limited too, because clocks may jump.
         if permanent || paused >= lease || clock.now() >= until {
             return Err(error.into());
         }
@@ -312,12 +315,16 @@ pub(crate) async fn record<S: WorkStorage + ?Sized>(
 }
 
 /// Whether the log ends with this attempt.
-async fn landed<S: WorkStorage + ?Sized>(storage: &S, due: &Due, attempt: &Attempt) -> Result<Option<()>, PortError> {
+async fn is_recorded<S: WorkStorage + ?Sized>(
+    storage: &S,
+    due: &Due,
+    attempt: &Attempt,
+) -> Result<Option<()>, PortError> {
     let effect = storage.effect(due.account_id, due.id).await?;
     Ok(effect.and_then(|effect| effect.last_attempt).filter(|last| last == attempt).map(drop))
 }
 
-/// What one attempt leaves in its effect's log, but for what a receiver answered.
+/// An attempt's entry in its effect's log, without a receiver's response code.
 pub(crate) fn log(
     due: &Due,
     attempted_at: Timestamp,
@@ -339,7 +346,7 @@ pub(crate) fn log(
     }
 }
 
-/// What a step that attempted so many effects of these lanes answers.
+/// The result of a step that attempted so many effects of these lanes.
 pub(crate) async fn stepped<S: WorkStorage + ?Sized>(
     storage: &S,
     lanes: &[Lane],
@@ -354,13 +361,13 @@ pub(crate) async fn stepped<S: WorkStorage + ?Sized>(
     for lane in lanes.iter().filter(|_| !full) {
         next = storage.next_due(*lane).await?.map_or(next, |due| due.min(next));
     }
-    // Due, and not given out: the storage's clock is behind this host's, or a subscription has enough under way.
-    let next = if attempted == 0 && next <= now { now.plus(NOT_GIVEN_OUT) } else { next };
+    // Due, but not taken: the storage's clock is behind this host's, or a subscription's share is used up.
+    let next = if attempted == 0 && next <= now { now.plus(DUE_NOT_TAKEN_PAUSE) } else { next };
     Ok(Step { attempted, next: next.max(now) })
 }
 
-/// Polls all until all are done. The futures are few and their waits long, so polling each at every wake costs nothing
-/// that matters, and it takes no runtime.
+/// Runs all futures concurrently, without a runtime. They are few and wait long, so polling each at every wake costs
+/// little.
 pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     let mut outputs = Vec::with_capacity(running.len());

@@ -1,7 +1,7 @@
-//! The folder: moves the deltas of kept counts and balances into their totals, so that what a read adds up stays short.
+//! The folder: adds the deltas of counts and balances to their totals, so that reads add up few deltas.
 //!
-//! As the dispatcher, it is a `step(now)`: it does a bounded piece of work and says when to be called next. The busier commits
-//! are, the sooner that is: what waits to be folded stays around [`Policy::folding`].
+//! The more deltas arrive, the sooner the next step is due: about
+//! [`FoldingPolicy::backlog`](crate::policy::FoldingPolicy::backlog) of them wait to be folded.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::ports::{PortError, WorkStorage};
 use crate::primitives::time::Timestamp;
 use crate::service::Environment;
 
-/// Most deltas of each kind that one step folds.
+/// The most deltas of each kind that one step folds.
 const BATCH: u32 = 1_000;
 
-/// The shortest pause: a statement that finds little is not worth its round trip.
+/// The shortest pause between two steps, because a statement that folds few deltas is not worth its round trip.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folded {
-    /// How many deltas were folded.
+    /// Deltas folded.
     pub deltas: u64,
     /// When to call again at the latest.
     pub next: Timestamp,
 }
 
-/// Folds, over a borrowed storage.
+/// Folds the deltas of a storage.
 #[derive(Debug)]
 pub struct Folder<'p, S: ?Sized> {
     storage: &'p S,
     environment: Environment<'p>,
-    /// Since when the deltas come that the next step finds, if the last one left none behind.
+    /// When the last step ran, if it folded all deltas.
     since: Option<Timestamp>,
 }
 
@@ -43,7 +43,7 @@ impl<'p, S: WorkStorage + ?Sized> Folder<'p, S> {
     /// Folds once.
     ///
     /// # Errors
-    /// The storage's failure; nothing is lost by it, and the next step goes on.
+    /// The storage's failure. Nothing is lost, and the next step continues.
     pub async fn step(&mut self, now: Timestamp) -> Result<Folded, PortError> {
         let deltas = self.storage.fold_deltas(BATCH).await?;
         if deltas >= u64::from(BATCH) {
@@ -58,7 +58,8 @@ impl<'p, S: WorkStorage + ?Sized> Folder<'p, S> {
     }
 }
 
-/// How long it takes until about as many have come as may wait.
+/// How long it takes until about [`FoldingPolicy::backlog`](crate::policy::FoldingPolicy::backlog) deltas have arrived,
+/// if `deltas` of them arrived `within` this time.
 fn pause(policy: &Policy, deltas: u64, within: Option<Duration>) -> Duration {
     let (Some(within), Ok(deltas)) = (within, u32::try_from(deltas)) else { return PAUSE_MIN };
     let Some(each) = within.checked_div(deltas) else { return policy.folding.interval };
@@ -71,7 +72,7 @@ mod tests {
     use crate::policy::FoldingPolicy;
 
     #[test]
-    fn the_busier_commits_are_the_sooner_it_is_called_again() {
+    fn the_more_deltas_arrive_the_sooner_the_next_step_is_due() {
         let policy = Policy::default()
             .with(|policy| policy.folding = FoldingPolicy { backlog: 1_000, interval: Duration::from_millis(500) });
         let millis = Duration::from_millis;
@@ -82,11 +83,11 @@ mod tests {
             (800, Some(100), 125),
             (500, Some(100), 200),
             (999, Some(1), 10),
-            // After a batch that was full, or at the beginning: nobody knows how fast they come.
+            // After a full batch, or in the beginning: the rate is unknown.
             (5, None, 10),
         ] {
-            let told = super::pause(&policy, deltas, within.map(millis));
-            assert_eq!(told, millis(pause), "{deltas} within {within:?}");
+            let actual = super::pause(&policy, deltas, within.map(millis));
+            assert_eq!(actual, millis(pause), "{deltas} within {within:?}");
         }
     }
 }

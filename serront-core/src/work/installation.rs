@@ -1,23 +1,22 @@
-//! The installation: one database and its receipts' store, which know each other by an id that stands in both.
+//! The installation: a database and its store of receipts, both of which contain the installation's id.
 //!
-//! A database that does not name a receipt proves nothing if it is the wrong database. So before anything is served or swept,
-//! [`meet`] compares the two ids. Where only one side has an id, or neither, it decides by what is there whether they belong
-//! together:
+//! If the database is the wrong one, a receipt that no payment names is no orphan. So before a host serves or sweeps,
+//! [`meet`] compares the two ids. If one of them is missing, the contents decide whether the two belong together:
 //!
-//! | database | store | what is there | then |
+//! | database | store | contents | result |
 //! |---|---|---|---|
-//! | an id | the same id | | fine |
+//! | an id | the same id | | accepted |
 //! | an id | another id | | refused |
 //! | none | an id | | refused |
-//! | either | none | receipts that this database names | the id is written |
-//! | either | none | receipts, none named, and the database is empty or one is older than any orphan gets | refused |
-//! | an id | none | no receipt, and the database names some | refused |
+//! | either | none | receipts, some of them named by this database | the id is written |
+//! | either | none | receipts, none named; no accounts, or a receipt is older than orphans get | refused |
+//! | an id | none | no receipts, but the database names some | refused |
 //! | either | none | anything else | the id is written |
 //!
-//! Database and store of a version that knew no ids are in the rows that write one, so an upgrade needs nothing. An operator
-//! who knows better calls [`adopt`].
+//! A database and store of a version without ids match a row that writes the id, so an upgrade needs no step. An
+//! operator who knows that the two belong together calls [`adopt`].
 //!
-//! It also holds the check of clocks: hosts compare the storage's time, so [`clock_off`] says how far a host is from it.
+//! [`clock_off`] compares a host's clock with the storage's, because hosts compare the storage's times.
 
 use std::time::Duration;
 
@@ -27,61 +26,45 @@ use crate::primitives::ids::InstallationId;
 use crate::primitives::time::Timestamp;
 use crate::service::Environment;
 
-/// How many of the store's receipts are looked up in the database before an id is written.
+/// How many of the store's receipts to look up in the database before an id is written.
 const SAMPLE: u32 = 500;
 
-/// A database and a store of receipts that do not belong together.
+/// Why a database and a store of receipts do not belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are the ids of the database and of the store")]
 pub enum Strangers {
-    /// Both have an id, and these differ.
+    /// Their ids differ.
     #[error(
-        "the database belongs to installation {database}, and the store of receipts to installation {store}: one of the two is \
+        "the database belongs to installation {database}, and the store of receipts to installation {store}: one of them \
+         is wrong"
+    )]
+    OtherStore { database: InstallationId, store: InstallationId },
+    /// The store has an id and the database has none: it is new, or a copy from before it had one.
+    #[error(
+        "the store of receipts belongs to installation {store}, and the database to none yet: it is new, an old copy, or \
          the wrong one"
     )]
-    OtherStore {
-        /// The database's id.
-        database: InstallationId,
-        /// The store's id.
-        store: InstallationId,
-    },
-    /// The store has an id, and the database has none: it is new, or a copy from before it had one.
-    #[error(
-        "the store of receipts belongs to installation {store}, and the database to none yet: it is new, or an old copy, or the \
-         wrong one"
-    )]
-    OtherDatabase {
-        /// The store's id.
-        store: InstallationId,
-    },
+    OtherDatabase { store: InstallationId },
     /// The store has receipts and no id, and the database names none of them.
-    #[error(
-        "the store holds receipts, and the database ({}) names none of them: one of the two is the wrong one",
-        of(*database)
-    )]
-    UnknownReceipts {
-        /// The database's id, if it has one.
-        database: Option<InstallationId>,
-    },
+    #[error("the store holds receipts, and the database ({}) names none of them: one of them is wrong", of(*database))]
+    UnknownReceipts { database: Option<InstallationId> },
     /// The database has an id and names receipts, and the store has neither.
     #[error(
-        "the store of receipts is empty and belongs to no installation, and the database of installation {database} names \
-         receipts: the store may be the wrong one, or not mounted"
+        "the store of receipts is empty and belongs to no installation, and the database of installation {database} \
+         names receipts: the store may be the wrong one, or not mounted"
     )]
-    EmptyStore {
-        /// The database's id.
-        database: InstallationId,
-    },
+    EmptyStore { database: InstallationId },
 }
 
 fn of(id: Option<InstallationId>) -> String {
     id.map_or_else(|| "of no installation yet".to_owned(), |id| format!("of installation {id}"))
 }
 
-/// Why database and store did not meet.
+/// Why [`meet`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MeetError {
-    /// They do not belong together. Nothing was written.
+    /// The two do not belong together. Nothing was written.
     #[error(transparent)]
     Strangers(#[from] Strangers),
     /// A port failed.
@@ -89,8 +72,8 @@ pub enum MeetError {
     Port(#[from] PortError),
 }
 
-/// Checks that the storage and the store of receipts belong to one installation, and writes its id where there is none yet, as
-/// the table above says. Hosts that start at the same time agree on one id.
+/// Checks that the storage and the store of receipts belong to one installation, and writes its id where it is missing,
+/// as the table above says. Hosts that start concurrently agree on one id.
 ///
 /// # Errors
 /// [`MeetError`].
@@ -113,7 +96,7 @@ where
     } else {
         let ids: Vec<_> = sample.iter().map(|upload| (upload.account_id, upload.upload_id)).collect();
         if storage.named_uploads(&ids).await?.is_empty() {
-            // Younger ones may be orphans that were not swept yet, of a host that was stopped right after.
+            // Younger ones may be orphans that were not swept before the host stopped.
             let old = storage.now().await?.minus(environment.policy.retention.orphan_age.saturating_mul(2));
             if !row.has_accounts || sample.iter().any(|upload| upload.stored_at < old) {
                 return Err(Strangers::UnknownReceipts { database: row.id }.into());
@@ -121,11 +104,11 @@ where
         }
     }
     let database = begin(storage, row.id, environment).await?;
-    // The database's first: if this process ends in between, the next one finds the store without an id, and goes on.
+    // The database's id is written first. If this process ends before the store's is, the next call writes it.
     same(database, receipts.begin_installation(database).await?)
 }
 
-/// The database's id, drawn if it has none.
+/// The database's id. If it has none, draws and writes one.
 async fn begin<S: WorkStorage + ?Sized>(
     storage: &S,
     id: Option<InstallationId>,
@@ -147,17 +130,17 @@ fn same(database: InstallationId, store: InstallationId) -> Result<InstallationI
 /// What an adoption changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adopted {
-    /// The installation that both belong to.
+    /// The installation that both now belong to.
     pub id: InstallationId,
-    /// Which one the store belonged to before.
+    /// The installation that the store belonged to before; `None` if it belonged to none, or if its id was unreadable.
     pub was: Option<InstallationId>,
 }
 
-/// Makes the store of receipts this database's without any check: for an operator who knows that the two belong together. Receipts that
-/// the database does not name then go into quarantine like every other.
+/// Assigns the store of receipts to this database without any check, for an operator who knows that the two belong
+/// together. Later the sweeper moves receipts that the database does not name into quarantine.
 ///
 /// # Errors
-/// A port's failure; calling again is harmless.
+/// A port's failure. Repeating the call is harmless.
 pub async fn adopt<S, R>(storage: &S, receipts: &R, environment: Environment<'_>) -> Result<Adopted, PortError>
 where
     S: WorkStorage + ?Sized,
@@ -166,7 +149,7 @@ where
     let known = storage.installation().await?.id;
     let was = match receipts.installation().await {
         Ok(was) => was,
-        // Something else stands in its place, which this replaces.
+        // The store contains something that is no id, which this replaces.
         Err(error) if error.kind() == PortErrorKind::Permanent => None,
         Err(error) => return Err(error),
     };
@@ -177,25 +160,25 @@ where
     Ok(Adopted { id, was })
 }
 
-/// How far a host's clock is from the storage's.
+/// The difference between a host's clock and the storage's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOff {
     /// The host's time.
     pub host: Timestamp,
     /// The storage's time.
     pub storage: Timestamp,
-    /// How far the two are apart at least: what the question itself took is not counted.
+    /// The smallest possible difference: the time that the comparison itself took is left out.
     pub by: Duration,
 }
 
 impl ClockOff {
-    /// Whether it is to be said.
+    /// Whether a host should log a warning.
     #[must_use]
     pub fn is_notable(&self, policy: &Policy) -> bool {
         self.by > policy.clock.skew_warned
     }
 
-    /// Whether a host must not start like this.
+    /// Whether a host must not start.
     #[must_use]
     pub fn is_too_far(&self, policy: &Policy) -> bool {
         self.by > policy.clock.skew_max
@@ -210,7 +193,7 @@ pub async fn clock_off<S: WorkStorage + ?Sized>(storage: &S, clock: &dyn Clock) 
     let before = clock.now();
     let storage = storage.now().await?;
     let after = clock.now();
-    // The storage answered at some time between the two, so nothing in between is off.
+    // The storage read its clock between the two times, so any time between them means no difference.
     let host = storage.clamp(before, after.max(before));
     Ok(ClockOff { host, storage, by: storage.apart(host) })
 }

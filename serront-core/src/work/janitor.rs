@@ -1,10 +1,10 @@
-//! The janitor: works through the errands at Plugipay. What was not told by a notification is found out by asking.
+//! The janitor: does the errands at Plugipay. It finds out by asking what no notification reported.
 //!
 //! ```text
-//! take_due(errands) ─▶ attend to the checkout: mint again · ask · call off ─▶ observe, commit ─▶ record_attempt ─▶ again at
+//! take_due(errands) ─▶ attend the checkout: mint again · ask · cancel ─▶ observe, commit ─▶ record_attempt ─▶ again
 //! ```
 //!
-//! As the dispatcher, it is a `step(now)`. The schedule is pure: [`next_poll`] and [`next_try`].
+//! [`next_poll`], [`next_after_refusal`] and [`next_try`] are the schedule.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ use crate::service::{Failure, OnlinePayments};
 use crate::snapshots::{Due, DueEffect, NextAttempt};
 use crate::work::dispatch::{Step, join_all, log, record, stepped};
 
-/// The doubling pause after this many polls: from [`Policy::online`] up to [`Policy::online`].
+/// The pause after this many polls. It doubles from `poll_first` up to `poll_pause_max`.
 fn pause(policy: &Policy, polls: u32) -> Duration {
     let factor = 1_u32.checked_shl(polls.min(31)).unwrap_or(u32::MAX);
     policy.online.poll_first.saturating_mul(factor).min(policy.online.poll_pause_max)
 }
 
-/// When a checkout is asked after again, of which this many polls were made now.
+/// When a checkout is polled again after this many polls.
 ///
-/// Until it ends the pauses double; after that it is looked after at long intervals for a while, since money can follow
-/// every other end. What was paid or never minted is done with.
+/// Until it ends the pauses double. If it ended unpaid, polls continue at long intervals for a while, because money can
+/// still arrive. A paid checkout, or one that was never minted, is not polled again.
 #[must_use]
 pub fn next_poll(policy: &Policy, checkout: &Checkout, polls: u32, now: Timestamp) -> NextAttempt {
     match (checkout.state.status, checkout.state.ended_at) {
@@ -44,8 +44,8 @@ pub fn next_poll(policy: &Policy, checkout: &Checkout, polls: u32, now: Timestam
     }
 }
 
-/// When a checkout is asked after again of which Plugipay would not hear, such as a session that it has forgotten: as long
-/// as it could be heard of, and no longer.
+/// When a checkout is polled again after Plugipay refused the call, for example because it forgot the session. Polls
+/// stop when they would stop for a session that Plugipay remembers.
 #[must_use]
 pub fn next_after_refusal(policy: &Policy, checkout: &Checkout, polls: u32, now: Timestamp) -> NextAttempt {
     let next = match checkout.state.ended_at {
@@ -62,30 +62,30 @@ pub fn next_after_refusal(policy: &Policy, checkout: &Checkout, polls: u32, now:
     }
 }
 
-/// When a failed errand is tried again. Plugipay's own word on when is kept to, if it is later.
+/// When a failed errand is tried again: after the pause, or after Plugipay's `retry_after` if that is longer.
 #[must_use]
 pub fn next_try(policy: &Policy, attempts: u32, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
     now.plus(pause(policy, attempts).max(retry_after.unwrap_or_default()))
 }
 
-/// Works through errands.
+/// Does errands.
 #[derive(Debug)]
 pub struct Janitor<'p, S: ?Sized> {
     online: OnlinePayments<'p, S>,
 }
 
-/// What became of an errand.
+/// The result of an errand.
 enum Done {
-    /// A checkout stands like this now.
+    /// The checkout is up to date.
     Attended(Box<Checkout>),
-    /// A notification is no longer parked.
+    /// The notification is no longer parked.
     Unparked,
-    /// A notification still is, since this time.
+    /// The notification is still parked, since this time.
     Parked(Timestamp),
-    /// Plugipay would not hear of a checkout that stands like this.
+    /// Plugipay refused the call about this checkout.
     Refused(Box<Checkout>),
-    /// There is nothing of that name.
-    Gone,
+    /// There is no such checkout or notification.
+    NotFound,
 }
 
 impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
@@ -103,18 +103,18 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         self.online.storage().take_due(Lane::Errands, capacity, DeliveryShares::UNLIMITED, lease).await
     }
 
-    /// Does one errand and records what became of it.
+    /// Does one errand and records the result.
     ///
     /// # Errors
-    /// [`RecordError`]: the errand was done and that is not in its log, though it was sent there again and again while the lease
-    /// ran. It will be done again, which changes nothing.
+    /// [`RecordError`]: the result could not be recorded while the lease ran. The errand will be repeated, which
+    /// changes nothing.
     pub async fn perform(&self, due: &Due) -> Result<(), RecordError> {
         let environment = self.online.environment();
         let attempted_at = environment.clock.now();
         let attempt_number = due.attempts.saturating_add(1);
         let DueEffect::Errand(errand) = &due.effect else { return Ok(()) };
         let done = self.errand(due, errand).await;
-        // As for the dispatcher's: a clock that was set back makes it end where it began.
+        // If the clock was set back, the errand ends no earlier than it began.
         let now = environment.clock.now().max(attempted_at);
         let (next, error) = self.next(errand, done, attempt_number, now);
         let attempt = log(due, attempted_at, now, error, next);
@@ -126,13 +126,13 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
             Errand::Poll(id) | Errand::Cancel(id) => match self.online.attend(due.account_id, *id).await {
                 Err(Failure::Provider { error }) if error.kind() == PortErrorKind::Permanent => {
                     let found = self.online.storage().checkout(due.account_id, *id).await?;
-                    Ok(found.map_or(Done::Gone, |snapshot| Done::Refused(Box::new(snapshot.checkout))))
+                    Ok(found.map_or(Done::NotFound, |snapshot| Done::Refused(Box::new(snapshot.checkout))))
                 }
-                attended => Ok(attended?.map_or(Done::Gone, |checkout| Done::Attended(Box::new(checkout)))),
+                attended => Ok(attended?.map_or(Done::NotFound, |checkout| Done::Attended(Box::new(checkout)))),
             },
             Errand::Unpark(event_id) => {
                 Ok(match self.online.commands().retry_notification(due.account_id, event_id).await? {
-                    None => Done::Gone,
+                    None => Done::NotFound,
                     Some((InboxStatus::Parked, received_at)) => Done::Parked(received_at),
                     Some(_) => Done::Unparked,
                 })
@@ -150,8 +150,8 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         let policy = self.online.environment().policy;
         match (errand, done) {
             (Errand::Poll(_), Ok(Done::Attended(checkout))) => (next_poll(policy, &checkout, attempts, now), None),
-            // A cancellation that is not through: the poll of the same checkout goes on calling it off.
-            (_, Ok(Done::Attended(_) | Done::Unparked | Done::Gone)) => (NextAttempt::Succeeded, None),
+            // If a session is not canceled yet, the checkout's polls keep canceling it.
+            (_, Ok(Done::Attended(_) | Done::Unparked | Done::NotFound)) => (NextAttempt::Succeeded, None),
             (Errand::Poll(_), Ok(Done::Refused(checkout))) => {
                 (next_after_refusal(policy, &checkout, attempts, now), Some("Plugipay refused".to_owned()))
             }
@@ -179,10 +179,10 @@ impl<'p, S: WorkStorage + ?Sized> Janitor<'p, S> {
         }
     }
 
-    /// Does up to `capacity` due errands, all at the same time, and says when to be called next.
+    /// Does up to `capacity` due errands concurrently.
     ///
     /// # Errors
-    /// The storage's failure to say what is due.
+    /// The storage's failure to take errands or to tell when the next one is due.
     pub async fn step(&self, now: Timestamp, capacity: u32) -> Result<Step, PortError> {
         let due = self.take(capacity).await?;
         join_all(due.iter().map(|due| self.perform(due)).collect()).await;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_plugipay_forgot_is_not_asked_after_for_ever() {
+    fn a_session_that_plugipay_forgot_is_not_polled_forever() {
         let policy = Policy::default();
         let open = checkout(CheckoutStatus::Open, None);
         let hours = |hours: i64| Timestamp::from_millis(hours * 60 * MINUTE);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn plugipays_own_word_on_when_to_come_back_is_kept_to() {
+    fn a_later_retry_after_of_plugipay_replaces_the_pause() {
         let (policy, now) = (Policy::default(), Timestamp::from_millis(0));
         let at = |seconds| next_try(&policy, 1, Some(Duration::from_secs(seconds)), now).millis() / 1_000;
         assert_eq!((at(5), at(119), at(600)), (120, 120, 600));

@@ -1,6 +1,7 @@
-//! Work: the periodic halves of the service. Each is a `step(now)` that does what is due and returns when to call it next.
+//! Work: the periodic jobs. Each is a `step(now)` that does a bounded piece of work and returns when to call it next.
 //!
-//! No step sleeps or spawns: the host's loop waits, and a simulator jumps.
+//! No job starts a task or waits for the next piece of work: a host's loop waits, and a simulator advances its clock.
+//! Here too is the check that a database and its receipts belong to one [`installation`].
 
 pub mod dispatch;
 pub mod fold;

@@ -1,16 +1,13 @@
-//! The sweeper: moves receipts that nothing names into quarantine, deletes them from there later, and prunes what has had its
-//! time.
+//! The sweeper: moves receipts that no payment names into quarantine, deletes them later, and prunes old rows.
 //!
 //! ```text
-//! nothing names it, older than a day ─▶ quarantine ─┬─▶ 30 days later still nothing names it: deleted
-//!                                                   └─▶ something names it after all: moved back
+//! no payment names it, older than a day ─▶ quarantine ─┬─▶ 30 days later still none names it: deleted
+//!                                                      └─▶ a payment names it after all: moved back
 //! ```
 //!
-//! That no payment names a receipt only says something if it is the right database. So each pass through the receipts begins with
-//! [`installation::meet`]: where database and store do not belong together, it moves nothing and deletes nothing. All ages are
-//! by the storage's clock.
-//!
-//! As the dispatcher, it is a `step(now)`: it does a bounded piece of work and says when to be called next.
+//! In a wrong database no payment names the receipts either. So each pass through the receipts begins with
+//! [`installation::meet`]. If the database and the store do not belong together, it moves and deletes nothing. All ages
+//! are by the storage's clock.
 
 use crate::ports::{PortError, Receipts, WorkStorage};
 use crate::primitives::ids::{AccountId, UploadId};
@@ -19,7 +16,7 @@ use crate::service::Environment;
 use crate::snapshots::{Prune, Pruned};
 use crate::work::installation::{self, MeetError};
 
-/// Most rows or uploads that one step looks at.
+/// The most rows or uploads of each kind that one step reads.
 const BATCH: u32 = 500;
 
 /// What a step did.
@@ -37,16 +34,16 @@ pub struct Swept {
     pub next: Timestamp,
 }
 
-type Place = Option<(AccountId, UploadId)>;
+type Position = Option<(AccountId, UploadId)>;
 
-/// Sweeps, over borrowed ports. It remembers how far it came in the lists of receipts.
+/// Sweeps. It remembers its positions in the two lists of receipts.
 #[derive(Debug)]
 pub struct Sweeper<'p, S: ?Sized, R: ?Sized> {
     storage: &'p S,
     receipts: &'p R,
     environment: Environment<'p>,
-    after: Place,
-    quarantined_after: Place,
+    after: Position,
+    quarantined_after: Position,
 }
 
 impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
@@ -58,8 +55,8 @@ impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
     /// Sweeps once.
     ///
     /// # Errors
-    /// The first failure of a port; the next step goes on. A receipt that can't be moved or deleted does not keep those behind
-    /// it. [`MeetError::Strangers`] if the storage and the receipts' store do not belong together.
+    /// A port's first failure; the next step continues. If a receipt can't be moved or deleted, the step still handles
+    /// the others. [`MeetError::Strangers`] if the storage and the receipts' store do not belong together.
     pub async fn step(&mut self, now: Timestamp) -> Result<Swept, MeetError> {
         let policy = self.environment.policy;
         let prune = Prune {
@@ -85,13 +82,13 @@ impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
         Ok(Swept { quarantined, restored, deleted, pruned, next })
     }
 
-    /// Moves what nothing names into quarantine. Answers how many that were, and whether there may be more.
+    /// Moves receipts that no payment names into quarantine. Returns how many, and whether there may be more.
     async fn quarantine(&mut self, now: Timestamp, failed: &mut Option<PortError>) -> Result<(usize, bool), PortError> {
         let old = now.minus(self.environment.policy.retention.orphan_age);
         let uploads = self.receipts.list(old, self.after, BATCH).await?;
         let ids: Vec<_> = uploads.iter().map(|upload| (upload.account_id, upload.upload_id)).collect();
         let named = self.storage.named_uploads(&ids).await?;
-        self.after = goes_on(&ids);
+        self.after = next_position(&ids);
         let mut moved = 0;
         for (account_id, upload_id) in ids.iter().filter(|(_, upload_id)| !named.contains(upload_id)) {
             let done = self.receipts.quarantine(*account_id, *upload_id, now).await;
@@ -100,7 +97,8 @@ impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
         Ok((moved, self.after.is_some()))
     }
 
-    /// Deletes what has been in quarantine long enough, and moves back what something names after all.
+    /// Deletes receipts that have been in quarantine long enough, and moves back those that a payment names. Returns
+    /// how many were moved back and deleted, and whether there may be more.
     async fn empty_quarantine(
         &mut self,
         now: Timestamp,
@@ -110,7 +108,7 @@ impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
         let uploads = self.receipts.quarantined(old, self.quarantined_after, BATCH).await?;
         let ids: Vec<_> = uploads.iter().map(|upload| (upload.account_id, upload.upload_id)).collect();
         let named = self.storage.named_uploads(&ids).await?;
-        self.quarantined_after = goes_on(&ids);
+        self.quarantined_after = next_position(&ids);
         let (mut restored, mut deleted) = (0, 0);
         for (account_id, upload_id) in ids {
             if named.contains(&upload_id) {
@@ -123,12 +121,12 @@ impl<'p, S: WorkStorage + ?Sized, R: Receipts + ?Sized> Sweeper<'p, S, R> {
     }
 }
 
-/// Where the next step goes on: behind the last of a full batch.
-fn goes_on(ids: &[(AccountId, UploadId)]) -> Place {
+/// Where the next step continues: after the last id of a full batch, or else at the start.
+fn next_position(ids: &[(AccountId, UploadId)]) -> Position {
     ids.last().copied().filter(|_| u32::try_from(ids.len()).unwrap_or(u32::MAX) >= BATCH)
 }
 
-/// 1 if it was done; the first failure is kept for later.
+/// 1 if it succeeded; keeps the first failure.
 fn counted(done: Result<(), PortError>, failed: &mut Option<PortError>) -> usize {
     match done {
         Ok(()) => 1,

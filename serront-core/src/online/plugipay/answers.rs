@@ -1,34 +1,32 @@
-//! What Plugipay answers and notifies of, as read.
+//! Parses Plugipay's answers and notifications.
 
 use serde::{Deserialize, Serialize};
 
-use super::calls::EVENTS;
-use super::signing::EndpointSecret;
 use crate::funds::ledger::{Direction, SourceType};
 use crate::online::checkout::{Session, SessionStatus};
+use crate::online::plugipay::{EVENTS, EndpointSecret};
 use crate::primitives::provider::{EndpointId, MerchantId, ProviderEventId, SessionId};
 use crate::primitives::time::Timestamp;
 
-/// An answer or a notification that does not say what it should.
+/// An answer or notification without a usable field or object, which the value names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Plugipay answered without a usable {0}")]
 pub struct Unreadable(pub &'static str);
 
-/// What Plugipay says about a session.
+/// A session's state at Plugipay.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Observation {
-    /// Which session.
     pub session_id: SessionId,
-    /// How it stands.
     pub status: SessionStatus,
-    /// How much, in the currency's whole units.
+    /// In whole units of the currency.
     pub amount: i64,
-    /// In which currency.
+    /// The currency's ISO 4217 code.
     pub currency: String,
 }
 
 impl Observation {
-    /// Reads a checkout session.
+    /// Parses a checkout session.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -41,14 +39,14 @@ impl Observation {
 #[serde(rename_all = "camelCase")]
 struct SessionObject {
     id: String,
-    // In a notification the type says it all; elsewhere a session without a status is one of which nothing is known.
+    // Optional: a notification's type already says the status. Elsewhere, a missing status counts as pending.
     #[serde(default)]
     status: Option<String>,
     amount: i64,
     currency: String,
 }
 
-/// What only the call that mints a session needs of it.
+/// The fields that only the call that mints a session needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MintedObject {
@@ -60,30 +58,29 @@ impl SessionObject {
     fn observation(&self) -> Result<Observation, Unreadable> {
         Ok(Observation {
             session_id: SessionId::parse(&self.id).ok_or(Unreadable("session id"))?,
-            status: SessionStatus::told(self.status.as_deref().unwrap_or_default()),
+            status: SessionStatus::from_name(self.status.as_deref().unwrap_or_default()),
             amount: self.amount,
             currency: self.currency.clone(),
         })
     }
 }
 
-/// A session as it is answered to the call that mints it.
+/// The answer to the call that mints a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub struct Minted {
-    /// Where the buyer pays.
     pub session: Session,
-    /// How it stands.
     pub observation: Observation,
 }
 
-/// Longest address of a hosted page that is taken, in bytes.
+/// Longest accepted URL of a hosted page, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 
 impl Minted {
-    /// Reads the answer. A session without a readable end is taken to end at `expires_at`, which is what was asked for.
+    /// Parses the answer. Without a readable expiry, the session expires at `expires_at`, the requested time.
     ///
     /// # Errors
-    /// [`Unreadable`]: an address that is not `https` or `http` is none that a buyer may be sent to.
+    /// [`Unreadable`], also for a URL other than `https` and `http`, because buyers are redirected to it.
     pub fn read(json: &str, expires_at: Timestamp) -> Result<Self, Unreadable> {
         let object: SessionObject = serde_json::from_str(json).map_err(|_| Unreadable("session"))?;
         let observation = object.observation()?;
@@ -95,18 +92,18 @@ impl Minted {
         if !fits {
             return Err(Unreadable("hostedUrl"));
         }
-        let told = object.expires_at.and_then(|time| serde_json::from_value(time.into()).ok());
-        let expires_at = told.unwrap_or(expires_at);
+        let stated = object.expires_at.and_then(|time| serde_json::from_value(time.into()).ok());
+        let expires_at = stated.unwrap_or(expires_at);
         Ok(Self { session: Session { id: observation.session_id.clone(), hosted_url, expires_at }, observation })
     }
 }
 
-/// A merchant's workspace.
+/// A merchant's workspace, by its account id at Plugipay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace(pub MerchantId);
 
 impl Workspace {
-    /// Reads the answer.
+    /// Parses the answer.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -121,7 +118,7 @@ impl Workspace {
     }
 }
 
-/// Reads a new endpoint with its secret.
+/// Parses a new endpoint with its secret.
 ///
 /// # Errors
 /// [`Unreadable`].
@@ -136,16 +133,16 @@ pub fn endpoint(json: &str) -> Result<(EndpointId, EndpointSecret), Unreadable> 
     Ok((id, EndpointSecret::parse(&object.secret).ok_or(Unreadable("secret"))?))
 }
 
-/// An endpoint as listed: without its secret.
+/// An endpoint in a list, which omits the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct EndpointListed {
-    /// Which endpoint.
     pub id: EndpointId,
-    /// Where it posts to.
+    /// Receives the notifications.
     pub url: String,
 }
 
-/// Reads a list of endpoints.
+/// Parses a list of endpoints.
 ///
 /// # Errors
 /// [`Unreadable`].
@@ -165,26 +162,26 @@ pub fn endpoints(json: &str) -> Result<Vec<EndpointListed>, Unreadable> {
         .collect()
 }
 
-/// An entry of a merchant's ledger at Plugipay, as much of it as is compared with ours.
+/// An entry of a merchant's ledger at Plugipay, reduced to the fields that are compared with ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderEntry {
-    /// Plugipay's code; the contract names none.
+    /// Plugipay's code, which the contract does not define.
     pub code: String,
-    /// On which side of the merchant's balance.
+    /// A credit adds to the merchant's balance.
     pub direction: Direction,
-    /// How much, in the currency's whole units.
+    /// In whole units of the currency.
     pub amount: i64,
-    /// In which currency.
+    /// The currency's ISO 4217 code.
     pub currency: String,
-    /// The session that it comes from, if it comes from one.
+    /// The session that caused the entry; `None` for other sources.
     pub session_id: Option<String>,
 }
 
-/// Reads a page of a merchant's ledger.
+/// Parses a page of a merchant's ledger.
 ///
 /// # Errors
-/// [`Unreadable`]: an entry that can't be read would be missing from every sum.
+/// [`Unreadable`], even for a single malformed entry, because it would be missing from the sums.
 pub fn ledger_entries(json: &str) -> Result<Vec<ProviderEntry>, Unreadable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -205,7 +202,13 @@ pub fn ledger_entries(json: &str) -> Result<Vec<ProviderEntry>, Unreadable> {
     Ok(entries.collect())
 }
 
-/// Whose notification it claims to be. Nothing of it is believed yet: this only tells which secret to check against.
+/// The session that a ledger entry's source names; `None` for other sources.
+fn session_of(source_type: Option<&str>, source_id: Option<String>) -> Option<String> {
+    let of_session = source_type == Some(SourceType::CheckoutSession.as_str());
+    source_id.filter(|id| of_session && SessionId::parse(id).is_some())
+}
+
+/// The merchant that an unverified notification names, for choosing the secrets to verify it with.
 #[must_use]
 pub fn named_merchant(body: &[u8]) -> Option<MerchantId> {
     #[derive(Deserialize)]
@@ -213,30 +216,30 @@ pub fn named_merchant(body: &[u8]) -> Option<MerchantId> {
     struct Named {
         account_id: String,
     }
-    // As a text: over bytes the parser would pass over what is no UTF-8 in fields that it ignores.
+    // Checked for UTF-8 first: given bytes, the parser would not check the fields that it ignores.
     let named: Named = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
     MerchantId::parse(&named.account_id)
 }
 
-/// A notification whose signature was verified.
+/// A notification with a verified signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct Notification {
-    /// Which event.
     pub event_id: ProviderEventId,
-    /// Of which type.
+    /// 1–200 characters; may be a type unknown to this library.
     pub event_type: String,
-    /// About which session, if its type is one that we know.
+    /// The session's state; `None` if the type is unknown.
     pub observed: Option<Result<Observation, Unreadable>>,
 }
 
-/// Longest name of a type that is kept, in characters.
+/// Longest accepted name of a type, in characters.
 const TYPE_CHARACTERS_MAX: usize = 200;
 
 impl Notification {
-    /// Reads a notification.
+    /// Parses a notification.
     ///
     /// # Errors
-    /// [`Unreadable`] without an id or a type. What a type that we know says of its session may be unreadable all the same.
+    /// [`Unreadable`] without a usable id or type. A malformed session is not an error here, but in `observed`.
     pub fn read(body: &str) -> Result<Self, Unreadable> {
         #[derive(Deserialize)]
         struct Envelope {
@@ -258,16 +261,16 @@ impl Notification {
             return Err(Unreadable("type"));
         }
         let [completed, expired] = EVENTS;
-        let said = match envelope.r#type.as_str() {
+        let stated = match envelope.r#type.as_str() {
             name if name == completed => Some(SessionStatus::Completed),
             name if name == expired => Some(SessionStatus::Expired),
             _ => None,
         };
-        let observed = said.map(|said| {
+        let observed = stated.map(|stated| {
             let whole: Whole = serde_json::from_str(body).map_err(|_| Unreadable("session"))?;
             let observation = whole.data.object.observation()?;
-            // The type is what happened. Only news of money is stronger: a session told as expired that was paid.
-            let status = if observation.status == SessionStatus::Completed { observation.status } else { said };
+            // The type decides, except that an expired session with status `completed` was paid.
+            let status = if observation.status == SessionStatus::Completed { observation.status } else { stated };
             Ok(Observation { status, ..observation })
         });
         Ok(Self { event_id, event_type: envelope.r#type, observed })
@@ -279,14 +282,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notification_that_is_no_text_names_nobody() {
+    fn a_notification_that_is_not_utf8_names_no_merchant() {
         assert!(named_merchant(b"{\"accountId\":\"mrc_1\",\"x\":\"\"}").is_some());
-        // Found by fuzzing (#8): in a field that is passed over.
+        // Found by fuzzing (#8): invalid UTF-8 in an ignored field.
         assert_eq!(named_merchant(b"{\"accountId\":\"mrc_1\",\"x\":\"\xff\"}"), None);
     }
 
     #[test]
-    fn answers_are_read_strictly_in_what_is_used_and_tolerantly_of_the_rest() {
+    fn used_fields_are_parsed_strictly_and_others_ignored() {
         let whole = r#"{"id":"cs_1","accountId":"m","amount":5,"currency":"IDR","status":"teleported","new":{"a":[1]},
             "hostedUrl":"https://pay.example/cs_1","expiresAt":"2026-11-22T10:00:00+07:00"}"#;
         let minted = Minted::read(whole, Timestamp::from_millis(1)).unwrap();
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notifications_type_is_what_happened() {
+    fn a_notifications_type_decides_the_status() {
         let read = |r#type: &str, status: &str| {
             let body = format!(
                 r#"{{"id":"evt_1","type":"{type}","accountId":"m","data":{{"object":{{"id":"cs_1","status":"{status}","amount":5,"currency":"IDR"}}}}}}"#
@@ -322,13 +325,7 @@ mod tests {
         let hollow = format!(r#"{{"id":"evt_1","type":"{completed}","data":{{}}}}"#);
         assert_eq!(Notification::read(&hollow).unwrap().observed, Some(Err(Unreadable("session"))));
         assert!(Notification::read("{}").is_err());
-        // No text column takes a NUL.
+        // PostgreSQL's text columns reject NUL.
         assert!(Notification::read(r#"{"id":"evt_1","type":"a\u0000"}"#).is_err());
     }
-}
-
-/// The session of an entry's source, if it has one.
-pub(crate) fn session_of(source_type: Option<&str>, source_id: Option<String>) -> Option<String> {
-    let of_session = source_type == Some(SourceType::CheckoutSession.as_str());
-    source_id.filter(|id| of_session && SessionId::parse(id).is_some())
 }

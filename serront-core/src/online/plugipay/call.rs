@@ -1,18 +1,18 @@
-//! One call and its answer, as values.
+//! A call and its answer, as values.
 
-/// The methods that Plugipay's API uses.
+use crate::primitives::macros::redacted_debug;
+
+/// The HTTP methods of Plugipay's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each variant is the method of the same name")]
 pub enum PlugipayMethod {
-    /// GET.
     Get,
-    /// POST.
     Post,
-    /// DELETE.
     Delete,
 }
 
 impl PlugipayMethod {
-    /// The method's name, as sent and as signed.
+    /// The method's name, which is sent and signed.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -23,18 +23,19 @@ impl PlugipayMethod {
     }
 }
 
-/// One call, with the exact bytes that will be signed. After an unknown outcome the identical bytes are sent again.
+/// A call with the exact bytes to sign: a call with an unknown outcome must be repeated unchanged. `Debug` shows only
+/// the method.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the other fields are what their names say")]
 pub struct PlugipayCall {
-    /// The HTTP method.
     pub method: PlugipayMethod,
     /// Path and query.
     pub path: String,
-    /// The merchant for which the call is made. `None` for provisioning.
+    /// The merchant's account id; `None` for creating a workspace.
     pub on_behalf_of: Option<String>,
-    /// Our idempotency key for Plugipay, on calls that create something. Not the one that our caller sent.
+    /// Our key at Plugipay, for calls that create something. It is not the idempotency key of our own client.
     pub idempotency_key: Option<String>,
-    /// The body. Empty if the call has none.
+    /// JSON; empty if there is none.
     pub body: String,
 }
 
@@ -44,18 +45,13 @@ impl std::fmt::Debug for PlugipayCall {
     }
 }
 
-/// An answer from Plugipay.
+/// A successful answer. `Debug` hides it, because the data may contain a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlugipayAnswer {
     /// The envelope's `data`, as JSON text.
     pub data: String,
-    /// The cursor of a list's next page. `None` on the last page and for other answers.
+    /// The cursor of a list's next page; `None` on the last page, and if the answer is not a list.
     pub cursor: Option<String>,
 }
 
-/// `Debug` does not show the data, which may contain a secret.
-impl std::fmt::Debug for PlugipayAnswer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("PlugipayAnswer(…)")
-    }
-}
+redacted_debug!(PlugipayAnswer);

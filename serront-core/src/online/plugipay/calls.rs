@@ -1,4 +1,4 @@
-//! The calls that we make, with their exact bytes.
+//! The calls to Plugipay, with their exact bytes.
 
 use serde::Serialize;
 
@@ -7,40 +7,36 @@ use crate::online::checkout::Checkout;
 use crate::online::plugipay::{PlugipayCall, PlugipayMethod};
 use crate::primitives::digest::Digest256;
 use crate::primitives::ids::{AccountId, ChangeSetId, CheckoutId, OrderId};
-use crate::primitives::money::Rupiah;
+use crate::primitives::macros::redacted_debug;
+use crate::primitives::money::{CURRENCY, Rupiah};
 use crate::primitives::provider::{EndpointId, MerchantId, SessionId};
 
-/// The types of event that we ask to be notified of.
+/// The types of event in our subscription at Plugipay.
 pub const EVENTS: [&str; 2] = ["plugipay.checkout_session.completed.v1", "plugipay.checkout_session.expired.v1"];
 
-/// The path of the host's route that takes notifications.
+/// The path of the host's route for notifications.
 pub const NOTIFIED_PATH: &str = "/api/v1/webhooks/plugipay";
 
 const METHODS: [&str; 4] = ["qris", "va", "ewallet", "card"];
 
-/// Where a buyer comes back to.
+/// The URLs that Plugipay sends a buyer back to. `Debug` hides them, because they contain the buyer's access token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Returns {
-    /// After paying.
+    /// After the payment.
     pub success_url: String,
-    /// After giving up.
+    /// If the buyer gives up.
     pub cancel_url: String,
 }
 
-/// `Debug` shows neither: the addresses hold the buyer's token.
-impl std::fmt::Debug for Returns {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Returns(…)")
-    }
-}
+redacted_debug!(Returns);
 
-// Texts and numbers only: rendering them does not fail.
+// Serializing only texts and numbers cannot fail.
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// Percent-encodes all but unreserved characters, because Plugipay's ids and cursors are opaque.
 fn segment(text: &str) -> String {
-    // Theirs are opaque texts of ours-to-send: what is not unreserved in a path is escaped.
     let mut path = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -62,23 +58,23 @@ fn call(method: PlugipayMethod, path: impl Into<String>, merchant: Option<&Merch
     }
 }
 
-/// Makes the merchant's workspace, or answers the one that there is.
+/// Creates the merchant's workspace, or returns the existing one.
 #[must_use]
 pub fn create_workspace(account_id: AccountId, fee: FeeRate, brand_name: &str) -> PlugipayCall {
-    // The rate is written as the decimal that it is; JSON knows no other kind of number, and no float comes near it.
+    // The rate is a JSON number with its exact decimal digits, so it is formatted as text and never becomes a float.
     let body = format!(
         "{{\"accountId\":{},\"partner\":\"serront\",\"discountRate\":{fee},\"brandName\":{}}}",
         json(&account_id),
         json(&brand_name)
     );
-    // The brand may have been renamed between two tries: other bytes are another call. That there is one workspace all the
-    // same is the account id's doing.
+    // The brand name may change between two attempts, and another body needs another key. The account id still ensures
+    // that there is only one workspace.
     let bytes: String = Digest256::of(body.as_bytes()).to_string().chars().take(16).collect();
     let idempotency_key = Some(format!("serront-workspace-{account_id}-{bytes}"));
     PlugipayCall { idempotency_key, body, ..call(PlugipayMethod::Post, "/api/v1/admin/workspaces", None) }
 }
 
-/// Registers where notifications go. The answer shows the endpoint's secret once.
+/// Registers a notification endpoint. Only this answer contains the endpoint's secret.
 #[must_use]
 pub fn create_endpoint(merchant: &MerchantId, url: &str, attempt: ChangeSetId) -> PlugipayCall {
     #[derive(Serialize)]
@@ -95,7 +91,7 @@ pub fn create_endpoint(merchant: &MerchantId, url: &str, attempt: ChangeSetId) -
     }
 }
 
-/// Lists the merchant's endpoints, from this cursor on.
+/// Lists the merchant's endpoints: the first page, or the page at the cursor.
 #[must_use]
 pub fn list_endpoints(merchant: &MerchantId, cursor: Option<&str>) -> PlugipayCall {
     let path = match cursor {
@@ -105,13 +101,13 @@ pub fn list_endpoints(merchant: &MerchantId, cursor: Option<&str>) -> PlugipayCa
     call(PlugipayMethod::Get, path, Some(merchant))
 }
 
-/// Removes an endpoint.
+/// Deletes an endpoint.
 #[must_use]
 pub fn delete_endpoint(merchant: &MerchantId, id: &EndpointId) -> PlugipayCall {
     call(PlugipayMethod::Delete, format!("/api/v1/webhooks/{}", segment(id.as_str())), Some(merchant))
 }
 
-/// The exact bytes of the call that mints a session.
+/// The exact body of the call that mints a session. It is stored, so that every attempt sends the same bytes.
 #[must_use]
 pub fn session_request(
     checkout: CheckoutId,
@@ -148,7 +144,7 @@ pub fn session_request(
     }
     json(&Body {
         amount,
-        currency: "IDR",
+        currency: CURRENCY,
         methods: METHODS,
         success_url: &returns.success_url,
         cancel_url: &returns.cancel_url,
@@ -158,7 +154,7 @@ pub fn session_request(
     })
 }
 
-/// Mints the checkout's session: the same bytes under the same key, however often.
+/// Mints the checkout's session, with the same body and key in every attempt.
 #[must_use]
 pub fn create_session(merchant: &MerchantId, checkout: &Checkout) -> PlugipayCall {
     PlugipayCall {
@@ -168,19 +164,19 @@ pub fn create_session(merchant: &MerchantId, checkout: &Checkout) -> PlugipayCal
     }
 }
 
-/// Asks after a session.
+/// Reads a session.
 #[must_use]
 pub fn get_session(merchant: &MerchantId, id: &SessionId) -> PlugipayCall {
     call(PlugipayMethod::Get, format!("/api/v1/checkout-sessions/{}", segment(id.as_str())), Some(merchant))
 }
 
-/// Calls a session off. The answer is an observation like any other, and may say that it was paid.
+/// Cancels a session. The answer is an observation, and may say that the session was paid.
 #[must_use]
 pub fn cancel_session(merchant: &MerchantId, id: &SessionId) -> PlugipayCall {
     call(PlugipayMethod::Post, format!("/api/v1/checkout-sessions/{}/cancel", segment(id.as_str())), Some(merchant))
 }
 
-/// A page of the merchant's ledger, oldest first, from this cursor on.
+/// Lists the merchant's ledger, oldest first: the first page, or the page at the cursor.
 #[must_use]
 pub fn list_ledger(merchant: &MerchantId, cursor: Option<&str>) -> PlugipayCall {
     let mut path = "/api/v1/ledger?limit=100&order=asc".to_owned();

@@ -1,8 +1,7 @@
-//! Plugipay's published wire (contract, section 4): how calls are signed, what they say, and how answers and
-//! notifications are read.
+//! Plugipay's published API (wire contract, section 4): builds and signs calls, parses answers and notifications.
 //!
-//! What it is not: a client. The [`Plugipay`](crate::ports::Plugipay) port sends; this module makes the calls that it is
-//! given and reads what it answers. Answers are read strictly in what we use, and whatever else they hold is passed over.
+//! It is not a client: the [`Plugipay`](crate::ports::Plugipay) port sends the calls. Parsing is strict for the fields
+//! that we use, and ignores all others.
 
 mod answers;
 mod call;

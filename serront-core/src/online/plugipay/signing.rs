@@ -1,6 +1,5 @@
-//! Both signatures: ours on calls to Plugipay, Plugipay's on notifications to us.
+//! Both kinds of signature: ours on calls to Plugipay, and Plugipay's on notifications.
 
-use std::fmt;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,40 +8,37 @@ use sha2::Sha256;
 
 use crate::online::plugipay::PlugipayCall;
 use crate::primitives::digest::{Digest256, hex, unhex};
+use crate::primitives::macros::redacted_debug;
 use crate::primitives::rejection::Rejection;
 use crate::primitives::time::Timestamp;
 
-/// The secret of a merchant's notification endpoint, as Plugipay gave it. `Debug` does not show it.
+/// The secret of a merchant's notification endpoint, assigned by Plugipay. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EndpointSecret(String);
 
 impl EndpointSecret {
-    /// Takes what Plugipay gave: anything but nothing.
+    /// Accepts every text except the empty one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
-    /// The secret text itself. Never log it.
+    /// The secret text. Never log it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Debug for EndpointSecret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("EndpointSecret(…)")
-    }
-}
+redacted_debug!(EndpointSecret);
 
 fn mac(secret: &str) -> Option<Hmac<Sha256>> {
-    // HMAC takes keys of every length, so this never answers `None`.
+    // Never `None`: HMAC accepts keys of every length.
     Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()
 }
 
-/// The value of `Authorization` for a call at this time: the published recipe, over the bytes as they go out.
+/// The value of the `Authorization` header for a call, by Plugipay's published algorithm.
 #[must_use]
 pub fn authorization(key_id: &str, secret: &str, call: &PlugipayCall, unix_seconds: i64) -> String {
     let body = Digest256::of(call.body.as_bytes());
@@ -58,11 +54,11 @@ pub fn authorization(key_id: &str, secret: &str, call: &PlugipayCall, unix_secon
     format!("Plugipay-HMAC-SHA256 keyId={key_id}, scope=*, signature={}", hex(&signature.unwrap_or_default()))
 }
 
-/// Verifies `X-Plugipay-Signature` over the raw bytes against each of these secrets, in constant time.
+/// Verifies the `X-Plugipay-Signature` header over the raw bytes against each of the secrets, in constant time.
 ///
 /// # Errors
-/// [`Rejection::InvalidSignature`] if it is missing, malformed, more than `tolerance` off either way, or made with another
-/// secret. The message does not say which: whoever forges one learns nothing.
+/// [`Rejection::InvalidSignature`] if it is missing, malformed, more than `tolerance` before or after `now`, or made
+/// with another secret. The message does not say which, so that a forger learns nothing.
 pub fn verify<'s>(
     header: Option<&str>,
     body: &[u8],
@@ -72,8 +68,8 @@ pub fn verify<'s>(
 ) -> Result<(), Rejection> {
     let (at, signatures) = header.and_then(parts).ok_or(Rejection::InvalidSignature)?;
     let tolerance = i64::try_from(tolerance.as_secs()).unwrap_or(i64::MAX);
-    let off = now.unix_seconds().saturating_sub(at);
-    if off > tolerance || off < tolerance.saturating_neg() {
+    let age = now.unix_seconds().saturating_sub(at);
+    if age > tolerance || age < tolerance.saturating_neg() {
         return Err(Rejection::InvalidSignature);
     }
     let mut valid = false;
@@ -90,10 +86,10 @@ pub fn verify<'s>(
     if valid { Ok(()) } else { Err(Rejection::InvalidSignature) }
 }
 
-/// Most signatures that one header may carry: while a secret is rotated there may be two.
+/// Most signatures in one header. During the rotation of a secret there may be two.
 const SIGNATURES_MAX: usize = 4;
 
-/// `t=<unix seconds>,v1=<hex>[,v1=<hex>]`. Parts of other names are passed over, as later schemes may add some.
+/// Parses `t=<unix seconds>,v1=<hex>[,v1=<hex>]`. Ignores parts with other names, which later schemes may add.
 fn parts(header: &str) -> Option<(i64, Vec<[u8; 32]>)> {
     let mut at = None;
     let mut signatures = Vec::new();
@@ -141,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_is_believed_only_if_it_is_signed_now_with_the_secret() {
+    fn only_recent_signatures_with_a_known_secret_are_valid() {
         let secrets = ["old", "new"].map(|text| EndpointSecret::parse(text).unwrap());
         let now = Timestamp::from_millis(1_767_225_600_000);
         let tolerance = Duration::from_secs(300);
