@@ -27,6 +27,7 @@
 //! let mut storage = MockWorkStorage::new();
 //! storage
 //!     .expect_balance()
+//!     .once()
 //!     .return_once(|_| Ok(vec![CodeTotals { code: EntryCode::Sale, debits: 0, credits: 150_000 }]));
 //! assert_eq!(sales_line(&storage, account_id).await, "sales: Rp150000");
 //!

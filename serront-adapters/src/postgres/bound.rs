@@ -10,7 +10,8 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::commit::{self, Mode, Refusal, Status};
-use super::{PostgresStorage, clock, error};
+use super::open::PostgresStorage;
+use super::{clock, error};
 use crate::sql::error::Failed;
 
 /// A storage that reads and commits inside a transaction of the host.

@@ -94,11 +94,19 @@ pub(super) fn fate(failed: &Failed) -> Fate {
     }
 }
 
+/// How often a statement that can be sent again is tried on another connection. After a restart of the server, all
+/// connections of the pool are dead, and one statement finds each of them.
+pub(super) const RECONNECTS_MAX: u32 = 32;
+
+/// The same for a server that accepts no writes: about a second. Commits are sent again several times after that, and
+/// reads do not wait this long.
+pub(super) const READ_ONLY_ROUNDS_MAX: u32 = 16;
+
 /// How often to try again on another connection: only if nothing was changed, and the connection is the cause.
 pub(super) fn tries_elsewhere(failed: &Failed) -> u32 {
     match failed {
-        Failed::Engine(error, _) if is_lost(error) => super::RECONNECTS_MAX,
-        Failed::Engine(error, _) if is_read_only(error) => super::READ_ONLY_ROUNDS_MAX,
+        Failed::Engine(error, _) if is_lost(error) => RECONNECTS_MAX,
+        Failed::Engine(error, _) if is_read_only(error) => READ_ONLY_ROUNDS_MAX,
         Failed::Engine(..)
         | Failed::Unreadable(_)
         | Failed::Refused(_)

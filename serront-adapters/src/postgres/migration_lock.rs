@@ -9,8 +9,8 @@ use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
-use super::PostgresOptions;
 use super::error::{busy, classified, of_write};
+use super::options::PostgresOptions;
 
 /// How long one try waits. After the first, `on_migration_wait` is called.
 const TRY: Duration = Duration::from_secs(1);

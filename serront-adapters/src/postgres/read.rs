@@ -33,6 +33,7 @@ use super::statement::{Builder, Relation, Shape};
 use crate::sql::cells::{Cells as _, Read};
 use crate::sql::error::Failed;
 use crate::sql::names::directory;
+use crate::sql::pages;
 use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
 use crate::sql::search::{found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
@@ -687,7 +688,7 @@ pub(super) async fn given_up(
     loop {
         let query = Query::new(schema, &given_up_statement("@.")).bind(created_at)?.bind(id.clone())?;
         let rows = query.bind(wanted.asked())?.all(&mut *connection).await?;
-        let found = work::given_up(&rows)?;
+        let found = pages::given_up(&rows)?;
         if wanted.are_met(rows.len(), &found) {
             return Ok(found);
         }

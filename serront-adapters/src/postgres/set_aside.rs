@@ -4,22 +4,18 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::set_aside::SetAsides;
 use sqlx::postgres::{PgConnection, PgRow};
 
+use super::fold::{FOLDED, WITHIN};
+use super::migrations::reads;
 use super::read::Query;
-use super::work::FOLDED;
 use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
 use crate::sql::set_aside::{
     COUNT, LIST, RECORDED, REST, RESTED, Rested, TRIED_MAX, Unread, again_statement, again_to, effects_table, listed,
-    put_off_until, reader, rested, still_unread, stranger, strangers,
+    put_off_until, rested, still_unread, stranger, strangers,
 };
 use crate::sql::work::{TABLES, TARGET};
 
 type Worked<T> = Result<T, Failed>;
-
-/// This reader's version, as the records have it.
-pub(super) fn reads() -> i64 {
-    reader(super::layout())
-}
 
 /// The number of rows that are set aside, and the oldest of them.
 pub(super) async fn list(connection: &mut PgConnection, schema: &str, limit: u32) -> Worked<SetAsides> {
@@ -159,9 +155,6 @@ async fn sum(connection: &mut PgConnection, schema: &str, row: &Rested) -> Worke
     let fits = found.map(|row| row.flag("fits")).transpose()?.unwrap_or(false);
     Ok(if fits { None } else { Some("sum") })
 }
-
-/// The condition on a number that fits into an integer.
-pub(super) const WITHIN: &str = "BETWEEN -9223372036854775808 AND 9223372036854775807";
 
 async fn one(connection: &mut PgConnection, schema: &str, sql: &str, id: &str, account: &str) -> Worked<Option<PgRow>> {
     Query::new(schema, sql).bind(id)?.bind(account)?.optional(connection).await

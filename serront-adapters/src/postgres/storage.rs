@@ -3,25 +3,30 @@
 //! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `inside!`), in
 //! how they read what concurrent callers share, and in how they apply a change set.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serront_core::forward_port;
 use serront_core::funds::ledger::POSTED_WITHIN;
 use serront_core::ports::prelude::*;
 use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
+use super::coalesce::Entry;
 use super::funds::{
     self, adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
+use super::migrations::layout;
+use super::open::PostgresStorage;
+use super::pool::{end, on_connection, pooled, repeating, writing};
 use super::read::{
     self, account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, keys, orders,
     provisionings, service, services, shop, subscription_secrets, waiting,
 };
-use super::{
-    PostgresStorage, books, end, error, first, installation, layout, on_connection, pooled, repeating, set_aside, work,
-    writing,
-};
+use super::together::{self, Sent};
+use super::{books, error, fold, installation, set_aside, work};
 use crate::sql::error::Failed;
-use crate::sql::set_aside::Found;
+use crate::sql::set_aside::{Found, Unread};
 
 /// How many times [`Outbox::take_due`] looks again if it can read none of the effects that it leased.
 const ROUNDS_MAX: u32 = 32;
@@ -178,7 +183,7 @@ impl Outbox for PostgresStorage {
 impl Bookkeeping for PostgresStorage {
     async fn fold_deltas(&self, limit: u32) -> Result<u64, PortError> {
         let now = self.now().await?;
-        Ok(repeating!(self.base, |connection, schema| work::fold_deltas(connection, schema, limit, now))?)
+        Ok(repeating!(self.base, |connection, schema| fold::fold_deltas(connection, schema, limit, now))?)
     }
 
     async fn complete_before(&self) -> Result<Timestamp, PortError> {
@@ -254,5 +259,101 @@ impl Upkeep for PostgresStorage {
             was.as_ref(),
             &check
         ))?)
+    }
+}
+
+/// The result of a lookup of one thing.
+fn first<T>(found: Vec<Result<Option<T>, Failed>>) -> Result<Option<T>, Failed> {
+    found.into_iter().next().unwrap_or(Ok(None))
+}
+
+/// Reads and commits that concurrent callers share.
+impl PostgresStorage {
+    async fn find_order(&self, key: OrderKey, scope: Option<Scope>) -> Result<Option<OrderSnapshot>, PortError> {
+        let found = match self.orders.enter(|| (key, scope)) {
+            Entry::Alone(_slot) => together::orders(&self.base, &[(key, scope)]).await.and_then(first),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
+        };
+        Ok(found?)
+    }
+
+    async fn find_key(&self, hash: Digest256) -> Result<Option<KeyRecord>, PortError> {
+        let found = match self.keys.enter(|| hash) {
+            Entry::Alone(_slot) => together::keys(&self.base, &[hash]).await.and_then(first),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
+        };
+        Ok(found?)
+    }
+
+    async fn find_merchant(&self, id: &MerchantId) -> Result<Option<Provisioning>, PortError> {
+        let found = match self.merchants.enter(|| id.clone()) {
+            Entry::Alone(_slot) => together::merchants(&self.base, std::slice::from_ref(id)).await.and_then(first),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
+        };
+        Ok(found?)
+    }
+
+    async fn find_session(
+        &self,
+        account_id: AccountId,
+        id: &SessionId,
+        event_id: Option<ProviderEventId>,
+    ) -> Result<SessionSnapshot, PortError> {
+        let wanted = (account_id, id.clone(), event_id);
+        let found = match self.sessions.enter(|| wanted.clone()) {
+            Entry::Alone(_slot) => together::sessions(&self.base, &[wanted]).await.and_then(first),
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
+        };
+        Ok(found?.ok_or(Failed::Unreadable("session"))?)
+    }
+
+    async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        match self.commits.enter(|| Arc::new(change.clone())) {
+            Entry::Alone(slot) => {
+                let mut sent = Sent::default();
+                match together::commit_at_once(&self.base, change, &mut sent).await {
+                    Some(result) => result,
+                    None => {
+                        // A change set that waits for a host's transaction must not delay the queue.
+                        drop(slot);
+                        // In a task: if the caller is cancelled, the statement may wait on, and keeps its place among
+                        // the waiting ones until then.
+                        let (base, change) = (Arc::clone(&self.base), change.clone());
+                        let waiting = tokio::spawn(async move { together::commit_waiting(&base, &change, sent).await });
+                        waiting.await.unwrap_or_else(|_| Err(Failed::Lost.into()))
+                    }
+                }
+            }
+            Entry::Queued(answer) => answer.await.unwrap_or_else(|_| Err(Failed::Lost.into())),
+        }
+    }
+}
+
+impl PostgresStorage {
+    fn now_sql(&self) -> Cow<'static, str> {
+        self.base.now_sql()
+    }
+
+    async fn now(&self) -> Result<Timestamp, PortError> {
+        match &self.base.clock {
+            Some(clock) => Ok(clock.now()),
+            None => Ok(on_connection!(self.base, |connection, _schema| work::now(connection))?),
+        }
+    }
+
+    /// Records the rows that a read left out.
+    async fn note(&self, unread: Vec<Unread>) -> Result<(), PortError> {
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let now = self.now().await?;
+        Ok(writing!(self.base, |connection, schema| set_aside::record(connection, schema, &unread, now))?)
+    }
+
+    /// Records the rows that a page leaves out, and returns the page.
+    async fn noted_page<T: Send>(&self, found: Found<T>, limit: Limit) -> Result<Page<T>, PortError> {
+        let (page, unread) = found.page(limit);
+        self.note(unread).await?;
+        Ok(page)
     }
 }

@@ -21,9 +21,10 @@ use super::answer::Silence;
 use super::batch::Batch;
 use super::coalesce::{Together, Waiting};
 use super::commit::{self, Mode, Refusal, Status};
+use super::error::{self, READ_ONLY_ROUNDS_MAX, RECONNECTS_MAX};
+use super::pool::{Base, on_connection, pause};
 use super::read::{self, OrderWanted, SessionWanted};
 use super::waiting::PAUSE;
-use super::{Base, READ_ONLY_ROUNDS_MAX, RECONNECTS_MAX, error};
 use crate::sql::error::Failed;
 
 /// How often a statement is run again that the server cancelled as a victim.
@@ -55,22 +56,22 @@ pub(super) type Each<T> = Result<Option<T>, Failed>;
 /// Orders by key.
 pub(super) async fn orders(base: &Base, wanted: &[OrderWanted]) -> Result<Vec<Each<OrderSnapshot>>, Failed> {
     let now = base.now_sql();
-    super::on_connection!(base, |connection, schema| read::orders_by_key(connection, (schema, &now), wanted))
+    on_connection!(base, |connection, schema| read::orders_by_key(connection, (schema, &now), wanted))
 }
 
 /// API keys by hash.
 pub(super) async fn keys(base: &Base, wanted: &[Digest256]) -> Result<Vec<Each<KeyRecord>>, Failed> {
-    super::on_connection!(base, |connection, schema| read::keys_by_hash(connection, schema, wanted))
+    on_connection!(base, |connection, schema| read::keys_by_hash(connection, schema, wanted))
 }
 
 /// Merchants at Plugipay by name.
 pub(super) async fn merchants(base: &Base, wanted: &[MerchantId]) -> Result<Vec<Each<Provisioning>>, Failed> {
-    super::on_connection!(base, |connection, schema| read::merchants(connection, schema, wanted))
+    on_connection!(base, |connection, schema| read::merchants(connection, schema, wanted))
 }
 
 /// What is known under sessions' names.
 pub(super) async fn sessions(base: &Base, wanted: &[SessionWanted]) -> Result<Vec<Each<SessionSnapshot>>, Failed> {
-    super::on_connection!(base, |connection, schema| read::sessions(connection, schema, wanted))
+    on_connection!(base, |connection, schema| read::sessions(connection, schema, wanted))
 }
 
 fn answer<T>(senders: Vec<oneshot::Sender<T>>, answers: impl IntoIterator<Item = T>) {
@@ -219,7 +220,7 @@ async fn apply(
                     return Err(Failed::Lost.into());
                 }
                 lost += 1;
-                super::pause(lost).await;
+                pause(lost).await;
             }
             Err(Refusal::Failed(Failed::Engine(error, _))) if error::is_read_only(&error) => {
                 // Nothing was changed; a new connection may lead to the server that accepts writes.
@@ -229,7 +230,7 @@ async fn apply(
                     return Err(Failed::from(error).into());
                 }
                 lost += 1;
-                super::pause(lost).await;
+                pause(lost).await;
             }
             other => {
                 lease.keep();
@@ -242,7 +243,7 @@ async fn apply(
 /// A conflict, unless this change set has landed by an earlier or a parallel try.
 async fn unless_landed(base: &Base, change: &ChangeSet, sent: Sent) -> Result<Committed, CommitError> {
     let wanted = [(change.account_id, change.id)];
-    let found = super::on_connection!(base, |connection, schema| read::outcomes(connection, schema, &wanted));
+    let found = on_connection!(base, |connection, schema| read::outcomes(connection, schema, &wanted));
     found.map_err(|failed| sent.failure(failed))?.into_iter().next().flatten().ok_or(CommitError::Conflict)
 }
 

@@ -1,10 +1,13 @@
 //! Pages of rows, newest first, that are merged from short reads of an index.
 
+use serront_core::changes::effect::EffectRecord;
 use serront_core::primitives::page::{Limit, Page};
 use serront_core::primitives::time::Timestamp;
 
 use super::cells::{Cells, Read};
+use super::set_aside::{Found, effects};
 use super::tables::Record;
+use super::work::effect;
 
 /// The rows of a page, of which one more was asked for.
 pub(crate) fn page<T: Record, R: Cells>(rows: &[R], limit: Limit) -> Read<Page<T>> {
@@ -47,4 +50,13 @@ pub(crate) fn by_state<T: Record>(
         })
         .collect();
     format!("SELECT * FROM ({}) every {newest}", parts.join(" UNION ALL "))
+}
+
+/// Reads the rows of [`given_up_statement`](super::work::given_up_statement).
+pub(crate) fn given_up<R: Cells>(rows: &[R]) -> Read<Found<EffectRecord>> {
+    let mut found = Found::default();
+    for row in rows {
+        found.add(row, effects(row.text("place")?), effect(row))?;
+    }
+    Ok(found)
 }

@@ -12,7 +12,6 @@ use serront_core::webhooks::subscription::Subscription;
 use super::cells::{Cells, Read, Value};
 use super::error::Failed;
 use super::rows;
-use super::set_aside::{self, Found};
 use super::tables::{Record, joined};
 
 pub(crate) const EFFECTS: &str = "effects";
@@ -214,15 +213,6 @@ pub(crate) fn whole_statement(schema: &str, table: &str) -> String {
         "SELECT {columns}, {more}, content, fence FROM {schema}{table} WHERE effect_id = $1 AND account_id = $2"
     );
     with_last_attempt(schema, &effect)
-}
-
-/// Reads the rows of [`given_up_statement`].
-pub(crate) fn given_up<R: Cells>(rows: &[R]) -> Read<Found<EffectRecord>> {
-    let mut found = Found::default();
-    for row in rows {
-        found.add(row, set_aside::effects(row.text("place")?), effect(row))?;
-    }
-    Ok(found)
 }
 
 /// Reads effects with the last attempt of each. `schema` is the prefix of the tables' names, `effects` selects the

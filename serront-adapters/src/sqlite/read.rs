@@ -31,6 +31,7 @@ use sqlx::{AssertSqlSafe, Row, Sqlite};
 
 use crate::sql::cells::Read;
 use crate::sql::names::directory;
+use crate::sql::pages;
 use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
 use crate::sql::search::{found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
@@ -646,7 +647,7 @@ pub(super) async fn given_up(
             .bind(wanted.asked())
             .fetch_all(&mut *connection)
             .await?;
-        let found = work::given_up(&rows)?;
+        let found = pages::given_up(&rows)?;
         if wanted.are_met(rows.len(), &found) {
             return Ok(found);
         }

@@ -6,19 +6,16 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::ends_transaction;
+use super::migrations::reads;
 use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
 use crate::sql::set_aside::{
     COUNT, LIST, RECORDED, REST, RESTED, Rested, TRIED_MAX, Unread, again_statement, again_to, effects_table, listed,
-    put_off_until, reader, rested, still_unread, stranger, strangers,
+    put_off_until, rested, still_unread, stranger, strangers,
 };
 use crate::sql::work::TARGET;
 
 type Worked<T> = Result<T, Failed>;
-
-fn reads() -> i64 {
-    reader(super::layout())
-}
 
 fn at(sql: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(sql.replace("@.", ""))

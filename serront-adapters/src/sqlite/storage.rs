@@ -13,13 +13,17 @@ use super::bound::{SqliteTransaction, lent};
 use super::funds::{
     adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
+use super::jobs::{Job, Record};
+use super::migrations::layout;
+use super::open::SqliteStorage;
+use super::pool::pooled;
 use super::read::{
     self, account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, key, keys,
     merchant, order, orders, outcome, provisionings, service, services, session, shop, subscription_secrets, waiting,
 };
-use super::writer::{Job, Record};
-use super::{SqliteStorage, books, installation, layout, pooled, set_aside};
+use super::{books, installation, set_aside};
 use crate::sql::error::Failed;
+use crate::sql::set_aside::{Found, Unread};
 
 /// Leaves out an outcome whose time has ended by the storage's clock.
 fn forget_ended(clock: &dyn Clock, kept: Option<&mut Option<Kept>>) {
@@ -174,5 +178,32 @@ impl Upkeep for SqliteStorage {
 
     async fn put_key_check(&self, was: Option<SealedSecret>, check: SealedSecret) -> Result<bool, PortError> {
         Ok(self.write(|reply| Job::PutKeyCheck(was, check, reply)).await?)
+    }
+}
+
+impl SqliteStorage {
+    fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Applies a change set in the writer.
+    async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        Ok(self.write(|reply| Job::Commit(Box::new(change.clone()), reply)).await?)
+    }
+
+    /// Records the rows that a read left out.
+    async fn note(&self, unread: Vec<Unread>) -> Result<(), PortError> {
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        Ok(self.write::<_, Failed>(|reply| Job::SetAside(unread, now, reply)).await?)
+    }
+
+    /// Records the rows that a page leaves out, and returns the page.
+    async fn noted_page<T: Send>(&self, found: Found<T>, limit: Limit) -> Result<Page<T>, PortError> {
+        let (page, unread) = found.page(limit);
+        self.note(unread).await?;
+        Ok(page)
     }
 }

@@ -6,71 +6,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serront_core::accounts::sealed::SealedSecret;
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{Attempt, EffectId, Lane};
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{Clock, LeaseLost};
-use serront_core::primitives::ids::{AccountId, InstallationId, KeyId};
+use serront_core::ports::Clock;
 use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{Due, Fence, NextAttempt, Prune, Pruned};
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 
-use super::bound::{self, Loan};
 use super::commit::{self, Refusal};
 use super::error::{classified, ends_transaction, is_busy};
-use super::{installation, set_aside, work};
+use super::jobs::{Job, Record, Reply};
+use super::{installation, loan, set_aside, work};
 use crate::sql::error::Failed;
-use crate::sql::set_aside::Unread;
 
 /// Most jobs in one transaction: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
-
-/// Most jobs in the queue; further callers wait until there is room.
-pub(super) const QUEUE: usize = 1_024;
-
-type Reply<T, E> = oneshot::Sender<Result<T, E>>;
-
-/// A job for the writer.
-pub(super) enum Job {
-    Commit(Box<ChangeSet>, Reply<Committed, Refusal>),
-    TakeDue {
-        lane: Lane,
-        now: Timestamp,
-        limit: u32,
-        shares: DeliveryShares,
-        lease: Duration,
-        reply: Reply<Vec<Due>, Failed>,
-    },
-    RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
-    /// Records rows that can't be read.
-    SetAside(Vec<Unread>, Timestamp, Reply<(), Failed>),
-    /// Tries rows again that were set aside: when this process started, and the time.
-    LookAgain(Timestamp, Timestamp, Reply<(), Failed>),
-    Prune(Prune, Timestamp, Reply<Pruned, Failed>),
-    BeginInstallation(InstallationId, Reply<InstallationId, Failed>),
-    PutKeyCheck(Option<SealedSecret>, SealedSecret, Reply<bool, Failed>),
-    TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
-    /// Does nothing. When it is answered, all transactions that began before it have ended.
-    Turn(Reply<(), Failed>),
-    /// Lends the connection, in a new transaction, for at most this time.
-    Lend(Duration, Reply<Loan, Failed>),
-    Close(oneshot::Sender<()>),
-}
-
-/// An attempt to be recorded.
-pub(super) struct Record {
-    pub(super) account: AccountId,
-    pub(super) id: EffectId,
-    pub(super) fence: Fence,
-    pub(super) attempt: Attempt,
-    pub(super) next: NextAttempt,
-    pub(super) now: Timestamp,
-}
 
 /// How the transaction of a group ended.
 #[derive(Clone, Copy)]
@@ -156,7 +106,7 @@ pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<
             return;
         }
         if let Some((time_max, reply)) = loans.pop_front() {
-            bound::lend(&connection, time_max, reply).await;
+            loan::lend(&connection, time_max, reply).await;
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The storage conformance suite: what [`Storage`](serront_core::ports::Storage) and
-//! [`WorkStorage`] guarantee, with one named test per guarantee.
+//! [`WorkStorage`](serront_core::ports::WorkStorage) guarantee, with one named test per guarantee.
 //!
 //! An adapter implements [`Harness`] and calls [`storage_conformance!`](crate::storage_conformance) once, as
 //! `tests/memory_conformance.rs` of this crate does.
@@ -14,14 +14,8 @@
     reason = "test support: a failed expectation ends the test"
 )]
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serront_core::ports::WorkStorage;
-use serront_core::primitives::time::Timestamp;
-
 mod bench;
+mod harness;
 
 pub mod accounts;
 pub mod checkouts;
@@ -46,22 +40,7 @@ pub mod subscriptions;
 pub mod tokens;
 pub mod workers;
 
-/// One new, empty, durable store of an adapter's tests.
-#[async_trait]
-pub trait Harness: Send + Sync {
-    /// The present storage.
-    fn storage(&self) -> Arc<dyn WorkStorage>;
-
-    /// Closes the storage and opens the same durable store again. Earlier results of [`Harness::storage`] are no longer
-    /// used.
-    async fn reopen(&self);
-
-    /// The storage's time.
-    fn now(&self) -> Timestamp;
-
-    /// Moves the storage's clock forward. It must not move otherwise.
-    async fn advance(&self, by: Duration);
-}
+pub use self::harness::Harness;
 
 /// Expands to one `#[tokio::test]` for each case of the suite. The expression creates a
 /// [`Harness`](crate::conformance::Harness); it is evaluated once per test, and may await.

@@ -15,6 +15,7 @@
 //! except their balance, because the library requests none. Where the contract is silent it is strict: amounts must
 //! equal the sum of their items, and an endpoint's secret is shown only once, even for the same idempotency key.
 
+mod answers;
 mod api;
 mod ledger;
 mod notifications;
@@ -46,7 +47,7 @@ pub use self::sessions::{SandboxSession, SandboxStatus};
 pub use self::state::SandboxEndpoint;
 pub use self::switches::{Route, Switches, Trouble};
 
-use self::api::{Done, Refusal};
+use self::answers::{Done, Refusal};
 use self::state::State;
 
 /// Plugipay in process.

@@ -8,7 +8,7 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::webhooks::signature;
 
 use super::sessions::{SandboxSession, SandboxStatus};
-use super::state::{SandboxEndpoint, State};
+use super::state::{Queued, SandboxEndpoint, State};
 
 /// Attempts per notification.
 const ATTEMPTS_MAX: u32 = 8;
@@ -47,19 +47,6 @@ impl Notification {
         let [_, (_, signature)] = &self.headers;
         signature
     }
-}
-
-/// A queued notification.
-#[derive(Debug)]
-pub(super) struct Queued {
-    due: Timestamp,
-    /// Sequence number: notifications due at the same time are handed out in the order of their events.
-    number: u64,
-    endpoint_id: String,
-    event_id: String,
-    event_type: &'static str,
-    body: String,
-    attempt: u32,
 }
 
 impl SandboxEndpoint {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::api::Refusal;
+use super::answers::Refusal;
 
 /// Maximum rows of a page.
 const LIMIT_MAX: usize = 100;

@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::api::{Done, Refusal};
+use super::answers::{Done, Refusal};
 use super::query::Query;
 use super::{Notification, Reply, Sandbox, page};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serront_core::primitives::money::Rupiah;
 use serront_core::primitives::time::Timestamp;
 
-use super::api::Refusal;
+use super::answers::Refusal;
 
 /// Every method that a session may offer.
 pub(super) const METHODS: [&str; 4] = ["qris", "va", "ewallet", "card"];

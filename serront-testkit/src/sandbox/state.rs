@@ -10,9 +10,8 @@ use serront_core::funds::ledger::Direction;
 use serront_core::primitives::digest::Digest256;
 use serront_core::primitives::time::Timestamp;
 
-use super::api::Kept;
+use super::answers::Kept;
 use super::ledger::{CLEARING, Entry, SALE, SESSION, SandboxEntry};
-use super::notifications::Queued;
 use super::sessions::{SandboxSession, SandboxStatus};
 use super::switches::{Route, Switches, Trouble};
 
@@ -54,6 +53,19 @@ impl fmt::Debug for SandboxEndpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "SandboxEndpoint({} of {})", self.id, self.account_id)
     }
+}
+
+/// A queued notification.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) due: Timestamp,
+    /// Sequence number: notifications due at the same time are handed out in the order of their events.
+    pub(super) number: u64,
+    pub(super) endpoint_id: String,
+    pub(super) event_id: String,
+    pub(super) event_type: &'static str,
+    pub(super) body: String,
+    pub(super) attempt: u32,
 }
 
 pub(super) struct State {

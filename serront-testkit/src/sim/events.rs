@@ -188,6 +188,11 @@ pub(crate) enum Reply {
     Unknown,
 }
 
+/// A field of an answer's data; empty if it is no text.
+pub(crate) fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
 /// A notification as it reaches a host, and the host's answer.
 pub(crate) struct Notified<'a> {
     pub(crate) body: &'a str,

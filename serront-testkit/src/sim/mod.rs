@@ -13,7 +13,8 @@
 //! is pending, and every acknowledged change is stored.
 //!
 //! - `plan`: who does what when, and what goes wrong when. A failing seed is reduced to a smaller plan.
-//! - `plugipay`: the sandbox behind the network, the buyers' actions at its hosted pages, and its notifications.
+//! - `plugipay`: the sandbox behind the network, the buyers' actions at its hosted pages, and its notifications, which
+//!   `courier` carries to the hosts.
 //! - `oracle`: what each command may do and answer, modelled without the core's code. *Unknown* is a value in it.
 //! - `invariants`: the ten rules of the design and what they depend on, one file each.
 //! - `bugs`: planted bugs that test the tests; `docs/planted-bugs.md` lists what catches each.
@@ -54,6 +55,7 @@
 
 mod bugs;
 mod clients;
+mod courier;
 mod events;
 mod executor;
 mod host;
@@ -80,27 +82,11 @@ use serront_core::ports::{Clock, WorkStorage};
 
 pub use self::bugs::Bug;
 pub use self::judge::Violation;
+pub use self::run::RunReport;
 
 use self::plan::Plan;
 use self::run::{Setting, StorageFactory, play};
 use crate::memory::MemoryStorage;
-
-/// The result of one seed's run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunReport {
-    /// The seed of the run.
-    pub seed: u64,
-    /// The first violation; `None` if every invariant held.
-    pub violation: Option<Violation>,
-    /// Time that passed in the simulated world.
-    pub simulated: Duration,
-    /// Number of polls of tasks.
-    pub polls: u64,
-    /// A digest over the trace.
-    pub digest: u64,
-    /// The trace; `Some` only from [`Simulation::trace`].
-    pub trace: Option<String>,
-}
 
 /// A simulation, ready to run one seed after the other.
 pub struct Simulation {

@@ -1,14 +1,13 @@
-//! Plugipay: the testkit's sandbox behind the simulated network, the buyers' actions at its hosted pages, and the
-//! courier that carries its notifications to the hosts.
+//! Plugipay: the testkit's sandbox behind the simulated network, the buyers' actions at its hosted pages, and its
+//! notifications, which the courier carries to the hosts.
 //!
 //! ```text
 //! host ── call ─▶ (late · lost · twice · refused) ─▶ Sandbox ◀─ pay · fail · expire ── buyer
 //! host ◀─ (late · lost · twice · forged · stale) ── courier ◀──┘
 //! ```
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,51 +19,18 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::webhooks::signature;
 
 use super::bugs::Bug;
-use super::clients::Clients;
 use super::events::Event;
-use super::executor::{Poke, answer, at_once};
+use super::executor::{answer, at_once};
 use super::network::Fate;
 use super::plan::{HostedPageEvent, Link};
 use super::world::World;
 use crate::memory::locked;
-use crate::sandbox::{Notification, Route, Sandbox, SandboxSession, SandboxStatus};
+use crate::sandbox::{Notification, Route, Sandbox};
 
 /// How long a host waits for an answer.
 const GIVE_UP_MS: u64 = 20_000;
 /// The `Retry-After` of a busy Plugipay.
 const RETRY_AFTER: Duration = Duration::from_secs(90);
-/// How long the courier sleeps if nothing is due.
-const IDLE_MS: i64 = 1_800_000;
-
-/// Plugipay's side: the sandbox, and its permanent refusals.
-pub(crate) struct Provider {
-    pub(crate) sandbox: Arc<Sandbox>,
-    /// Raised when a notification may be due.
-    pub(crate) news: Poke,
-    /// Whether the first call was refused, by idempotency key. Its repetitions get the same answer.
-    refused: Mutex<BTreeMap<String, bool>>,
-}
-
-impl Provider {
-    pub(crate) fn new(sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox, news: Poke::default(), refused: Mutex::default() }
-    }
-
-    fn answer(&self, call: &PlugipayCall, refuse: bool) -> Result<PlugipayAnswer, PortError> {
-        let refused = match (Route::of(call.method, &call.path), &call.idempotency_key) {
-            (Some(Route::CreateSession), Some(key)) => *locked(&self.refused).entry(key.clone()).or_insert(refuse),
-            // A paid session can't be canceled; some answers say so with a refusal.
-            (Some(Route::CancelSession), _) => {
-                let id = call.path.split('/').nth(4).unwrap_or_default();
-                let paid = |session: SandboxSession| session.status == SandboxStatus::Completed;
-                refuse && self.sandbox.session(id).is_some_and(paid)
-            }
-            _ => false,
-        };
-        if refused { Err(PortError::permanent("refused")) } else { at_once(self.sandbox.call(call)) }
-    }
-}
-
 /// One host's connection to Plugipay.
 pub(crate) struct SimPlugipay {
     world: Arc<World>,
@@ -211,13 +177,13 @@ pub(crate) struct Letter {
 }
 
 impl Letter {
-    fn genuine(notification: &Notification) -> Self {
+    pub(crate) fn genuine(notification: &Notification) -> Self {
         let signature = Some(notification.signature().to_owned());
         Self { signature, body: notification.body.clone(), genuine: true }
     }
 
     /// A forgery by an attacker who has seen the genuine notification.
-    fn forged(notification: &Notification, variant: u64, now: i64) -> Self {
+    pub(crate) fn forged(notification: &Notification, variant: u64, now: i64) -> Self {
         let Self { signature, body, .. } = Self::genuine(notification);
         let made_up = || {
             let secret = WebhookSecret::parse(&format!("whsec_{}", "0".repeat(48)))?;
@@ -236,74 +202,5 @@ impl Letter {
     pub(crate) fn signed_at(&self) -> i64 {
         let time = self.signature.as_deref().and_then(|text| text.strip_prefix("t=")?.split(',').next()?.parse().ok());
         time.unwrap_or(0)
-    }
-}
-
-/// Carries notifications to the hosts.
-pub(crate) struct Courier {
-    world: Arc<World>,
-    clients: Arc<Clients>,
-    hosts: usize,
-}
-
-impl Courier {
-    pub(crate) const fn new(world: Arc<World>, clients: Arc<Clients>, hosts: usize) -> Self {
-        Self { world, clients, hosts }
-    }
-
-    pub(crate) async fn run(self: Arc<Self>) {
-        let World { handle, plugipay, .. } = &*self.world;
-        loop {
-            for notification in plugipay.sandbox.take_notifications() {
-                let courier = Arc::clone(&self);
-                handle.spawn(None, async move { courier.deliver(notification).await });
-            }
-            let due = plugipay.sandbox.next_due().map_or(i64::MAX, Timestamp::millis);
-            let pause = due.saturating_sub(handle.now()).clamp(1, IDLE_MS);
-            let _ = handle.within(u64::try_from(pause).unwrap_or(1), plugipay.news.raised()).await;
-        }
-    }
-
-    async fn deliver(&self, notification: Notification) {
-        let World { handle, network, plugipay, .. } = &*self.world;
-        let (fate, roll, held_ms, later_s) = {
-            let mut network = locked(network);
-            let fate = network.fate(Link::Notifications, handle.now());
-            let random = network.random();
-            (fate, random.below(4), random.pick(&[400_000, 2_700_000], 0), random.pick(&[30, 300, 1_800], 30))
-        };
-        if fate.conflict {
-            self.world.line(&format!("notification {} is lost for good", notification.event_id));
-            return;
-        }
-        if fate.refused {
-            self.hand_over(&Letter::forged(&notification, roll, handle.now())).await;
-        }
-        let letter = Letter::genuine(&notification);
-        if fate.busy {
-            handle.sleep_ms(held_ms).await;
-        }
-        handle.sleep_ms(fate.request_ms).await;
-        let taken = !fate.loses_request && self.hand_over(&letter).await;
-        handle.sleep_ms(fate.answer_ms).await;
-        if let Some(pause) = fate.again_after {
-            handle.sleep_ms(pause).await;
-            self.hand_over(&letter).await;
-        }
-        if !taken || fate.loses_answer {
-            plugipay.sandbox.give_back(notification, Duration::from_secs(later_s));
-            plugipay.news.raise();
-        }
-    }
-
-    /// Delivers to a random host. Answers whether the host accepted it.
-    async fn hand_over(&self, letter: &Letter) -> bool {
-        let World { handle, network, .. } = &*self.world;
-        let at = locked(network).random().index(self.hosts);
-        let Some(host) = self.clients.host(at) else { return false };
-        let (answerer, awaited) = answer();
-        host.take_notification(letter.clone(), answerer);
-        drop(host);
-        handle.within(GIVE_UP_MS, awaited).await.flatten().unwrap_or(false)
     }
 }

@@ -11,19 +11,20 @@ use serront_core::service::{Commands, Environment};
 use super::bugs::Bug;
 use super::bugs::host::HostBugs;
 use super::clients::{Clients, DeviceKey};
+use super::courier::Courier;
 use super::events::{Call, Event, Reply, SellerFacts, Verb};
 use super::executor::{Ended, Executor, Handle, Owner, answer};
 use super::host::{Host, Ports};
-use super::judge::Judge;
+use super::invariants;
+use super::judge::{Judge, Violation};
 use super::network::Network;
 use super::outside::{SimMailer, SimReceipts, SimSink, hook_url};
 use super::plan::{Actor, DEVICES, Fault, OPERATORS, Plan, SKEW_MS_MAX, Trouble};
-use super::plugipay::{Courier, Provider, SimPlugipay};
+use super::plugipay::SimPlugipay;
 use super::random::Random;
 use super::storage::{NetStorage, Server};
 use super::trace::Trace;
-use super::world::{SimClock, World};
-use super::{RunReport, invariants};
+use super::world::{Provider, SimClock, World};
 use crate::memory::{CountingIds, CountingSecrets, MemoryReceipts, MemorySealer, locked};
 use crate::sandbox::Sandbox;
 use crate::world::{SERVICE_SLUG, service_input};
@@ -32,6 +33,23 @@ use crate::world::{SERVICE_SLUG, service_input};
 const BEGIN_MS: i64 = 1_795_340_160_000;
 /// Time for opening the shops, without faults.
 const FOUNDING_MS: i64 = 60_000;
+
+/// The result of one seed's run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReport {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The first violation; `None` if every invariant held.
+    pub violation: Option<Violation>,
+    /// Time that passed in the simulated world.
+    pub simulated: Duration,
+    /// Number of polls of tasks.
+    pub polls: u64,
+    /// A digest over the trace.
+    pub digest: u64,
+    /// The trace; `Some` only from [`Simulation::trace`](super::Simulation::trace).
+    pub trace: Option<String>,
+}
 
 /// Makes a storage; the clock is the storage's own.
 pub(super) type StorageFactory = dyn Fn(Arc<dyn Clock>) -> Arc<dyn WorkStorage> + Send + Sync;

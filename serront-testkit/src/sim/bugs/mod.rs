@@ -8,10 +8,6 @@
 //!
 //! A bug of a host is in `host.rs`, or in a port of `outside.rs` or `plugipay.rs`.
 
-use std::sync::Arc;
-
-use serront_core::ports::{Clock, Mailer, WorkStorage};
-
 mod commits;
 pub(crate) mod host;
 mod online;
@@ -19,8 +15,6 @@ mod orders;
 mod outbox;
 mod payouts;
 mod storage;
-
-use self::storage::Planted;
 
 /// The place of a bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,26 +157,5 @@ impl Bug {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|bug| bug.name() == name)
-    }
-
-    /// The storage, with this bug if it is a bug of the storage.
-    pub(crate) fn plant(self, storage: Arc<dyn WorkStorage>, clock: Arc<dyn Clock>) -> Arc<dyn WorkStorage> {
-        match self.place() {
-            Place::Storage => Arc::new(Planted::new(self, storage, clock, None)),
-            Place::Link | Place::Host => storage,
-        }
-    }
-
-    /// A host's way to the storage, with this bug if it is a bug of that way.
-    pub(crate) fn plant_in_link(
-        self,
-        storage: Arc<dyn WorkStorage>,
-        clock: Arc<dyn Clock>,
-        mailer: Arc<dyn Mailer>,
-    ) -> Arc<dyn WorkStorage> {
-        match self.place() {
-            Place::Link => Arc::new(Planted::new(self, storage, clock, Some(mailer))),
-            Place::Storage | Place::Host => storage,
-        }
     }
 }

@@ -8,24 +8,12 @@ use serront_core::primitives::money::Rupiah;
 use ulid::Ulid;
 
 use super::Bug;
-use super::storage::Defect;
+use super::storage::{Defect, Totals};
 use crate::memory::locked;
 
 /// The duration of a torn fold, and the lifetime of a cached balance.
 const TORN_MS: i64 = 1_000;
 const CACHED_MS: i64 = 60_000;
-
-/// The state that the bugs of balances need.
-#[derive(Default)]
-pub(super) struct Totals {
-    /// Posted and not folded yet.
-    unfolded: Vec<(AccountId, CodeTotals)>,
-    /// The surplus that is added to each balance.
-    surplus: Vec<(AccountId, CodeTotals)>,
-    /// The amounts that are missing in each balance, until this time.
-    missing: Vec<(Timestamp, AccountId, CodeTotals)>,
-    cached: Vec<(Timestamp, AccountId, Vec<CodeTotals>)>,
-}
 
 fn add(totals: &mut Vec<CodeTotals>, of: &CodeTotals, sign: i64) {
     match totals.iter_mut().find(|known| known.code == of.code) {

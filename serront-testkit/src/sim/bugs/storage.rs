@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use serront_core::accounts::key::KeyRecord;
 use serront_core::changes::effect::EffectId;
 use serront_core::forward_port;
+use serront_core::funds::ledger::CodeTotals;
 use serront_core::orders::order::WorkStatus;
 use serront_core::ports::{Clock, Mailer, WorkStorage};
 use serront_core::primitives::digest::Digest256;
@@ -15,8 +16,7 @@ use serront_core::primitives::time::Timestamp;
 use serront_core::snapshots::{Due, OrderSnapshot};
 use ulid::Ulid;
 
-use super::Bug;
-use super::payouts::Totals;
+use super::{Bug, Place};
 use crate::memory::locked;
 
 /// The state that the bugs need.
@@ -39,6 +39,18 @@ pub(super) struct Memory {
     /// The numbers that were lost: every number from one of them upwards is shown one higher.
     pub(super) gaps: BTreeMap<AccountId, Vec<u32>>,
     pub(super) totals: Totals,
+}
+
+/// The state that the bugs of balances need.
+#[derive(Default)]
+pub(super) struct Totals {
+    /// Posted and not folded yet.
+    pub(super) unfolded: Vec<(AccountId, CodeTotals)>,
+    /// The surplus that is added to each balance.
+    pub(super) surplus: Vec<(AccountId, CodeTotals)>,
+    /// The amounts that are missing in each balance, until this time.
+    pub(super) missing: Vec<(Timestamp, AccountId, CodeTotals)>,
+    pub(super) cached: Vec<(Timestamp, AccountId, Vec<CodeTotals>)>,
 }
 
 /// The bug of a [`Planted`] storage. Its own methods replace those of the storage within; it derefs to that storage for all
@@ -91,3 +103,26 @@ macro_rules! planted {
 }
 
 forward_port! { impl WorkStorage for Planted { planted! } }
+
+impl Bug {
+    /// The storage, with this bug if it is a bug of the storage.
+    pub(crate) fn plant(self, storage: Arc<dyn WorkStorage>, clock: Arc<dyn Clock>) -> Arc<dyn WorkStorage> {
+        match self.place() {
+            Place::Storage => Arc::new(Planted::new(self, storage, clock, None)),
+            Place::Link | Place::Host => storage,
+        }
+    }
+
+    /// A host's way to the storage, with this bug if it is a bug of that way.
+    pub(crate) fn plant_in_link(
+        self,
+        storage: Arc<dyn WorkStorage>,
+        clock: Arc<dyn Clock>,
+        mailer: Arc<dyn Mailer>,
+    ) -> Arc<dyn WorkStorage> {
+        match self.place() {
+            Place::Link => Arc::new(Planted::new(self, storage, clock, Some(mailer))),
+            Place::Storage | Place::Host => storage,
+        }
+    }
+}

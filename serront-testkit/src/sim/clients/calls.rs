@@ -210,16 +210,6 @@ impl Clients {
     }
 }
 
-/// What a seller reads before this action.
-pub(super) const fn first_look(act: &Action) -> Option<Verb> {
-    match act {
-        Action::RequestPayout { .. } => Some(Verb::PayoutBalance),
-        Action::Resolve { .. } => Some(Verb::Exceptions),
-        Action::Redeliver { .. } => Some(Verb::Deliveries),
-        _ => None,
-    }
-}
-
 fn filters(which: usize) -> Vec<&'static str> {
     match which {
         0 => vec!["*"],

@@ -11,7 +11,6 @@ use std::task::Poll;
 use serde_json::Value;
 use serront_core::primitives::image::ImageType;
 
-use self::calls::first_look;
 use super::events::{Call, Event, Reply, SellerFacts, Verb};
 use super::executor::answer;
 use super::host::Host;
@@ -369,6 +368,16 @@ impl Clients {
             }
             self.settle(Call { bearer: None, ..call(Verb::Visit { slug }) }, &mut random).await;
         }
+    }
+}
+
+/// What a seller reads before this action.
+const fn first_look(act: &Action) -> Option<Verb> {
+    match act {
+        Action::RequestPayout { .. } => Some(Verb::PayoutBalance),
+        Action::Resolve { .. } => Some(Verb::Exceptions),
+        Action::Redeliver { .. } => Some(Verb::Deliveries),
+        _ => None,
     }
 }
 

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::engine::{Commands as _, Engine, Model};
 use super::keyed::{KeptAnswers, KeyLifetime, Keyed};
-use super::text;
-use crate::sim::events::{Call, Reply, Step, Verb};
+use crate::sim::events::{Call, Reply, Step, Verb, text};
 use crate::sim::host::bank_account;
 
 /// The part of a payout's view that the model knows.

@@ -4,19 +4,12 @@
 use serront_core::changes::change::{ChangeSet, Write};
 use serront_core::funds::ledger::{Book, Direction, LedgerEntry, SourceType};
 
-use super::{Oracle, funds, order};
+use super::{Oracle, Payment, funds, order};
 use crate::sandbox::SandboxSession;
 use crate::sim::events::{Verdict, View};
 
 /// Commands without a request are numbered from here.
 const UNREQUESTED_FROM: u64 = 1 << 40;
-
-/// A payment online, from the hosted page until it is in the ledger.
-pub(super) struct Payment {
-    order: String,
-    /// Its id among the open commands.
-    id: u64,
-}
 
 impl Oracle {
     const fn next_unrequested(&mut self) -> u64 {

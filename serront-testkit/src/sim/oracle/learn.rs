@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::engine::Engine;
 use super::key::KeyModel;
 use super::keyed::KeyLifetime;
-use super::order::{self, OrderModel, Shown};
-use super::{FIRST_PRICE, Oracle, Order, Placing, text};
-use crate::sim::events::{Call, Reply, Verb, Verdict, View};
+use super::order::{self, Order, OrderModel, Shown};
+use super::{FIRST_PRICE, Oracle, Placing};
+use crate::sim::events::{Call, Reply, Verb, Verdict, View, text};
 
 impl Oracle {
     /// Adds the objects that an answer reveals.

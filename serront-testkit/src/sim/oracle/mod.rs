@@ -26,17 +26,14 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use self::engine::{Commands, Engine};
 use self::exception::ExceptionModel;
 use self::funds::FundsModel;
 use self::key::KeyModel;
 use self::keyed::KeyLifetime;
-use self::landed::Payment;
-use self::order::OrderModel;
+use self::order::Order;
 use self::settings::SettingsModel;
-use super::events::{Call, Event, Invariant, Reply, Verb, Verdict, View};
+use super::events::{Call, Event, Invariant, Reply, Verb, Verdict, View, text};
 
 /// A call that is on its way to the storage arrives within this time after its host has finished the request.
 const ARRIVES_WITHIN_MS: i64 = 120_000;
@@ -63,12 +60,6 @@ struct Pending {
     ended: Option<i64>,
 }
 
-struct Order {
-    engine: Engine<OrderModel>,
-    number: i64,
-    buyer: String,
-}
-
 /// The state of a buyer's request for an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Placing {
@@ -78,6 +69,13 @@ enum Placing {
     Done(String),
     /// No order was placed, and none will be.
     Never,
+}
+
+/// A payment online, from the hosted page until it is in the ledger.
+struct Payment {
+    order: String,
+    /// Its id among the open commands.
+    id: u64,
 }
 
 /// See the module's documentation.
@@ -111,10 +109,6 @@ impl Default for Engine<SettingsModel> {
     fn default() -> Self {
         Self::new(SettingsModel, [settings::State::default()])
     }
-}
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 impl Oracle {

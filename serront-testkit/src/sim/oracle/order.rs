@@ -4,11 +4,10 @@
 
 use serde_json::Value;
 
-use super::engine::Model;
+use super::engine::{Engine, Model};
 use super::keyed::{KeptAnswers, KeyLifetime, Keyed};
-use super::{Order, text};
 use crate::sandbox::SandboxSession;
-use crate::sim::events::{Call, Reply, Verb, View};
+use crate::sim::events::{Call, Reply, Verb, View, text};
 
 /// The part of an order's view that the model knows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -256,6 +255,12 @@ impl Model for OrderModel {
 /// The amount that a session asks its buyer for.
 fn amount_asked(session: &SandboxSession) -> i64 {
     session.line_items.iter().map(|item| item.unit_amount.saturating_mul(i64::from(item.quantity))).sum()
+}
+
+pub(super) struct Order {
+    pub(super) engine: Engine<OrderModel>,
+    pub(super) number: i64,
+    pub(super) buyer: String,
 }
 
 impl Order {

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::engine::{Commands as _, Engine, Model};
-use super::text;
-use crate::sim::events::{Call, Reply, Verb};
+use crate::sim::events::{Call, Reply, Verb, text};
 use crate::sim::host::bank_account;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

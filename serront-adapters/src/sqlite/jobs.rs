@@ -1,0 +1,61 @@
+//! The jobs for the writer.
+
+use std::time::Duration;
+
+use serront_core::accounts::sealed::SealedSecret;
+use serront_core::changes::change::{ChangeSet, Committed};
+use serront_core::changes::effect::{Attempt, EffectId, Lane};
+use serront_core::policy::DeliveryShares;
+use serront_core::ports::LeaseLost;
+use serront_core::primitives::ids::{AccountId, InstallationId, KeyId};
+use serront_core::primitives::time::Timestamp;
+use serront_core::snapshots::{Due, Fence, NextAttempt, Prune, Pruned};
+use tokio::sync::oneshot;
+
+use super::commit::Refusal;
+use super::loan::Loan;
+use crate::sql::error::Failed;
+use crate::sql::set_aside::Unread;
+
+/// Most jobs in the queue; further callers wait until there is room.
+pub(super) const QUEUE: usize = 1_024;
+
+/// Where a job's result is sent.
+pub(super) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// A job for the writer.
+pub(super) enum Job {
+    Commit(Box<ChangeSet>, Reply<Committed, Refusal>),
+    TakeDue {
+        lane: Lane,
+        now: Timestamp,
+        limit: u32,
+        shares: DeliveryShares,
+        lease: Duration,
+        reply: Reply<Vec<Due>, Failed>,
+    },
+    RecordAttempt(Box<Record>, Reply<Result<(), LeaseLost>, Failed>),
+    /// Records rows that can't be read.
+    SetAside(Vec<Unread>, Timestamp, Reply<(), Failed>),
+    /// Tries rows again that were set aside: when this process started, and the time.
+    LookAgain(Timestamp, Timestamp, Reply<(), Failed>),
+    Prune(Prune, Timestamp, Reply<Pruned, Failed>),
+    BeginInstallation(InstallationId, Reply<InstallationId, Failed>),
+    PutKeyCheck(Option<SealedSecret>, SealedSecret, Reply<bool, Failed>),
+    TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
+    /// Does nothing. When it is answered, all transactions that began before it have ended.
+    Turn(Reply<(), Failed>),
+    /// Lends the connection, in a new transaction, for at most this time.
+    Lend(Duration, Reply<Loan, Failed>),
+    Close(oneshot::Sender<()>),
+}
+
+/// An attempt to be recorded.
+pub(super) struct Record {
+    pub(super) account: AccountId,
+    pub(super) id: EffectId,
+    pub(super) fence: Fence,
+    pub(super) attempt: Attempt,
+    pub(super) next: NextAttempt,
+    pub(super) now: Timestamp,
+}
