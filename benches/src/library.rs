@@ -3,19 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::accounts::actor::Actor;
-use serront_core::changes::idempotency::Scope;
 use serront_core::forward_port;
 use serront_core::online::inbox::InboxStatus;
-use serront_core::orders::order::WorkCounts;
 use serront_core::policy::Policy;
-use serront_core::ports::{Clock, NoKeys, OrderReads, PortError, WorkStorage};
-use serront_core::primitives::page::Limit;
+use serront_core::ports::prelude::*;
+use serront_core::ports::{Clock, NoKeys, WorkStorage};
 use serront_core::primitives::version::Version;
 use serront_core::service::{Commands, Environment};
-use serront_core::snapshots::{OrderFilter, OrderKey, OrderSnapshot};
 use serront_core::work::fold::Folder;
 use tokio::sync::oneshot;
 

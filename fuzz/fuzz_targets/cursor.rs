@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::primitives::ids::AccountId;
 use serront_core::orders::order::OrderNumber;
-use serront_core::snapshots::{DeliveryPosition, EffectPosition, EntryPosition, ExceptionPosition, PayoutPosition};
+use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::page::{Position, cursor, parse_cursor};
+use serront_core::snapshots::{DeliveryPosition, EffectPosition, EntryPosition, ExceptionPosition, PayoutPosition};
 
 fn taken<P: Position>(account: AccountId, raw: &str) -> bool {
     match parse_cursor::<P>(account, Some(raw)) {

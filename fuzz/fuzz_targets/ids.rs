@@ -2,9 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serront_core::changes::effect::EffectId;
-use serront_core::primitives::ids::{AccountId, DeliveryId, EventId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId};
 use serront_core::accounts::key::{AccessToken, ApiKey, OperatorKey, WebhookSecret};
+use serront_core::changes::effect::EffectId;
+use serront_core::primitives::ids::{
+    AccountId, DeliveryId, EventId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId,
+};
 
 fuzz_target!(|raw: &str| {
     let mut kinds = 0;

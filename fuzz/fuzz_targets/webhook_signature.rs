@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use serront_core::accounts::key::WebhookSecret;
-use serront_core::webhooks::signature::{Unverified, sign_with, verify};
 use serront_core::primitives::time::Timestamp;
+use serront_core::webhooks::signature::{Unverified, sign_with, verify};
 
 const TOLERANCE: Duration = Duration::from_secs(300);
 const SECRETS: [&str; 2] = [

@@ -95,7 +95,7 @@
 //!
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let world = serront_testkit::world::World::default();
-//! assert_eq!(notified(&world.local(), None, b"{}").await, 401);
+//! assert_eq!(notified(&world.commands(), None, b"{}").await, 401);
 //! # });
 //! ```
 //!

@@ -29,6 +29,7 @@ use serront_core::primitives::ids::ChangeSetId;
 use serront_core::primitives::page::Limit;
 use serront_core::service::{Answer, Failure};
 use serront_core::snapshots::DeliveryFilter;
+use serront_core::work::installation::meet;
 use serront_testkit::faults::{Call, Fault, Faults, FaultyStorage};
 use serront_testkit::generators::{self, OrderCommand};
 use serront_testkit::memory::{ManualClock, MemoryStorage};
@@ -304,6 +305,8 @@ impl Case {
         let storage = Arc::new(FaultyStorage::new(Arc::new(MemoryStorage::new(clock.clone()))));
         let faults = storage.faults();
         let world = World::over(storage, clock);
+        // As a host does when it starts: the sweeper must not meet receipts of a store that has no installation id.
+        meet(world.storage.as_ref(), world.receipts.as_ref(), world.environment()).await.unwrap();
         let seller = world.seller("studio").await;
         world.subscribe(&seller, EVERYTHING, &["*"]).await;
         world.subscribe(&seller, CONFIRMATIONS, &["serront.order.payment_confirmed.v1"]).await;

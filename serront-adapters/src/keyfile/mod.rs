@@ -46,7 +46,7 @@ pub enum KeyFileError {
         source: std::io::Error,
     },
     /// A line is not a key.
-    #[error("{path}: line {line} is not a key of 64 hexadecimal digits")]
+    #[error("{path}: line {line} is no key of 64 hexadecimal digits")]
     Line {
         /// Which file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum KeyFileError {
         line: usize,
     },
     /// The file has no key.
-    #[error("{path}: the file has no key")]
+    #[error("{path}: there is no key in it")]
     Empty {
         /// Which file.
         path: PathBuf,

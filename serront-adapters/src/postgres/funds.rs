@@ -1,19 +1,10 @@
 //! Reads of the ledger, exceptions, funds, payouts and adjustments. Each is one statement, so that it sees one
 //! snapshot.
 
-use std::time::Duration;
-
 use serront_core::accounts::account::Account;
-use serront_core::changes::idempotency::Scope;
 use serront_core::funds::balance::Funds;
-use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
-use serront_core::online::exception::{ExceptionStatus, PaymentException};
-use serront_core::primitives::ids::{AccountId, ExceptionId, PayoutId};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{AdjustmentKey, ExceptionSnapshot, FundsSnapshot, PayoutKey, PayoutSnapshot};
-use serront_core::snapshots::{EntryFilter, EntryPosition, ExceptionPosition, PayoutPosition};
+use serront_core::funds::payout::DefaultBankAccount;
+use serront_core::ports::prelude::*;
 use sqlx::postgres::PgConnection;
 
 use super::read::Query;

@@ -57,6 +57,7 @@ pub(super) const UPDATED: &str = "set_";
 pub(super) const DELETED: &str = "deleted_";
 
 /// The columns of a new order's row, with its words.
+#[allow(clippy::indexing_slicing, reason = "runs in a constant, where it can't be out of bounds")]
 const NEW_ORDER: [&str; <Order as Record>::COLUMNS.names.len() + 1] = {
     let mut columns = ["search"; <Order as Record>::COLUMNS.names.len() + 1];
     let mut place = 0;

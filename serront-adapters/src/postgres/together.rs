@@ -2,18 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use serront_core::accounts::key::KeyRecord;
-use serront_core::changes::change::{ChangeSet, Committed, Guard};
-use serront_core::online::provisioning::Provisioning;
-use serront_core::ports::CommitError;
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::AccountId;
-use serront_core::primitives::provider::MerchantId;
+use serront_core::changes::change::Guard;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::version::Version;
-use serront_core::snapshots::{OrderKey, OrderSnapshot, SessionSnapshot};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 

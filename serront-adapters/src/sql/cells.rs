@@ -8,13 +8,11 @@ use serde_json::{from_str, to_string};
 use serront_core::accounts::account::Modules;
 use serront_core::accounts::actor::Actor;
 use serront_core::accounts::key::AccessToken;
-use serront_core::accounts::sealed::SealedSecret;
-use serront_core::changes::effect::{EffectId, EffectStatus};
+use serront_core::changes::effect::EffectStatus;
 use serront_core::funds::fee::FeeRate;
 use serront_core::funds::ledger::{Book, Direction, EntryCode, SourceType};
-use serront_core::funds::payout::{BankDetails, DefaultDetails, PayoutStatus};
+use serront_core::funds::payout::{BankDetails, DefaultDetails};
 use serront_core::online::checkout::CheckoutStatus;
-use serront_core::online::exception::ExceptionStatus;
 use serront_core::online::inbox::InboxStatus;
 use serront_core::online::provisioning::ProvisioningState;
 use serront_core::orders::audit::Act;
@@ -22,17 +20,12 @@ use serront_core::orders::exception_kind::ExceptionKind;
 use serront_core::orders::instructions::PaymentSettings;
 use serront_core::orders::order::{Language, WorkStatus};
 use serront_core::orders::payment::PaymentStatus;
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, AdjustmentId, AuditId, CheckoutId, EntryId, ExceptionId, InstallationId, KeyId, OrderId, PaymentId,
-    PayoutId, ServiceId, SubscriptionId, TransactionId, UploadId,
-};
+use serront_core::ports::prelude::*;
+use serront_core::primitives::ids::{AdjustmentId, AuditId, EntryId, PaymentId, TransactionId};
 use serront_core::primitives::image::ImageType;
 use serront_core::primitives::money::Rupiah;
-use serront_core::primitives::provider::{ProviderEventId, SessionId};
-use serront_core::primitives::text::{EmailAddress, Slug};
+use serront_core::primitives::text::EmailAddress;
 use serront_core::primitives::tier::Tier;
-use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
 use serront_core::shop::catalog::Pricing;
 use serront_core::webhooks::event::EventType;

@@ -34,10 +34,12 @@ pub(crate) enum Failed {
 impl From<sqlx::Error> for Failed {
     /// With the kind of the driver's own error; the engine knows the server's.
     fn from(error: sqlx::Error) -> Self {
-        let kind = match error {
-            sqlx::Error::PoolTimedOut => PortErrorKind::Busy,
-            sqlx::Error::Io(_) => PortErrorKind::Transient,
-            _ => PortErrorKind::Permanent,
+        let kind = if matches!(error, sqlx::Error::PoolTimedOut) {
+            PortErrorKind::Busy
+        } else if matches!(error, sqlx::Error::Io(_)) {
+            PortErrorKind::Transient
+        } else {
+            PortErrorKind::Permanent
         };
         Self::Engine(error, kind)
     }
@@ -46,12 +48,11 @@ impl From<sqlx::Error> for Failed {
 impl Failed {
     /// The same failure with the kind that its engine gives it; `None` leaves the kind as it is.
     pub(crate) fn known_as(self, kind: impl FnOnce(&sqlx::Error) -> Option<PortErrorKind>) -> Self {
-        match self {
-            Self::Engine(error, before) => {
-                let kind = kind(&error).unwrap_or(before);
-                Self::Engine(error, kind)
-            }
-            other => other,
+        if let Self::Engine(error, before) = self {
+            let kind = kind(&error).unwrap_or(before);
+            Self::Engine(error, kind)
+        } else {
+            self
         }
     }
 }

@@ -4,29 +4,18 @@ use std::str::FromStr;
 
 use serde_json::from_str;
 use serront_core::accounts::account::Account;
-use serront_core::changes::effect::{Attempt, DeliveryRecord, EffectStatus};
+use serront_core::changes::effect::EffectStatus;
 use serront_core::changes::idempotency::Kept;
 use serront_core::funds::balance::Funds;
-use serront_core::funds::ledger::{CodeTotals, EntryCode};
-use serront_core::funds::payout::{DefaultBankAccount, Payout};
+use serront_core::funds::ledger::EntryCode;
+use serront_core::funds::payout::DefaultBankAccount;
 use serront_core::online::checkout::Checkout;
-use serront_core::online::exception::PaymentException;
 use serront_core::online::inbox::InboxStatus;
-use serront_core::online::provisioning::Provisioning;
-use serront_core::orders::order::{Order, OrderNumber, WorkCounts, WorkStatus};
+use serront_core::orders::order::{Order, WorkStatus};
 use serront_core::orders::payment::Payment;
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::provider::ProviderEventId;
-use serront_core::primitives::time::Timestamp;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::version::Version;
-use serront_core::shop::catalog::Service;
 use serront_core::shop::storefront::Storefront;
-use serront_core::snapshots::OrderRow;
-use serront_core::snapshots::{
-    AccountSnapshot, CheckoutSnapshot, ExceptionSnapshot, FundsSnapshot, OrderSnapshot, PayoutSnapshot,
-    ServiceSnapshot, SessionSnapshot, ShopSnapshot,
-};
-use serront_core::webhooks::subscription::Streak;
 
 use super::cells::{Cells, JsonRow, Read, Value};
 use super::error::Failed;

@@ -2,14 +2,8 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use serront_core::changes::effect::{Discard, EffectId};
-use serront_core::funds::payout::Payout;
-use serront_core::online::inbox::InboxRecord;
-use serront_core::online::provisioning::Provisioning;
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::time::Timestamp;
+use serront_core::ports::prelude::*;
 use serront_core::snapshots::set_aside::{SetAside, SetAsideKind};
 
 use super::cells::{Cells, Read, Value};

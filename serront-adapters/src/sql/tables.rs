@@ -8,38 +8,30 @@
 
 use serront_core::accounts::account::{Account, AccountState, Modules};
 use serront_core::accounts::actor::Actor;
-use serront_core::accounts::key::{AccessToken, KeyRecord};
+use serront_core::accounts::key::AccessToken;
 use serront_core::changes::change::SessionName;
-use serront_core::changes::effect::{Discard, EffectId};
 use serront_core::funds::balance::Funds;
 use serront_core::funds::fee::FeeRate;
-use serront_core::funds::ledger::{Adjustment, Book, Direction, EntryCode, LedgerEntry, SourceType};
-use serront_core::funds::payout::{
-    BankDetails, DefaultBankAccount, DefaultDetails, Payout, PayoutAudit, PayoutState, PayoutStatus,
-};
+use serront_core::funds::ledger::{Book, Direction, EntryCode, SourceType};
+use serront_core::funds::payout::{BankDetails, DefaultBankAccount, DefaultDetails, PayoutState};
 use serront_core::online::checkout::{Checkout, CheckoutState, CheckoutStatus, Session};
-use serront_core::online::exception::{ExceptionState, ExceptionStatus, PaymentException};
-use serront_core::online::inbox::{InboxRecord, InboxStatus};
-use serront_core::online::provisioning::{Provisioning, ProvisioningState};
-use serront_core::orders::audit::{Act, AuditRecord};
+use serront_core::online::exception::ExceptionState;
+use serront_core::online::inbox::InboxStatus;
+use serront_core::online::provisioning::ProvisioningState;
+use serront_core::orders::audit::Act;
 use serront_core::orders::exception_kind::ExceptionKind;
 use serront_core::orders::instructions::PaymentSettings;
 use serront_core::orders::order::{Buyer, Language, Order, OrderState, WorkStatus};
 use serront_core::orders::payment::{Payment, PaymentState, PaymentStatus};
 use serront_core::orders::receipt::Receipt;
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, AdjustmentId, AuditId, CheckoutId, EntryId, ExceptionId, KeyId, OrderId, PaymentId, PayoutId, ServiceId,
-    SubscriptionId, TransactionId, UploadId,
-};
+use serront_core::ports::prelude::*;
+use serront_core::primitives::ids::{AdjustmentId, AuditId, EntryId, PaymentId, TransactionId};
 use serront_core::primitives::image::ImageType;
 use serront_core::primitives::money::Rupiah;
-use serront_core::primitives::provider::{ProviderEventId, SessionId};
-use serront_core::primitives::text::{EmailAddress, Slug};
+use serront_core::primitives::text::EmailAddress;
 use serront_core::primitives::tier::Tier;
-use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
-use serront_core::shop::catalog::{Offer, Pricing, Service};
+use serront_core::shop::catalog::{Offer, Pricing};
 use serront_core::shop::storefront::{Profile, Storefront};
 use serront_core::webhooks::subscription::{EventFilter, Subscription, SubscriptionState};
 

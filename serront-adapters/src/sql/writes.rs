@@ -1,19 +1,13 @@
 //! Turns the writes of a change set into rows of tables, and its guards' rows into tables and keys.
 
 use serront_core::accounts::account::Account;
-use serront_core::accounts::key::KeyRecord;
-use serront_core::accounts::sealed::SealedSecret;
 use serront_core::changes::change::{Row, SessionName, Write};
-use serront_core::changes::effect::{Delivery, Effect, EffectId};
+use serront_core::changes::effect::{Delivery, Effect};
 use serront_core::funds::balance::Funds;
-use serront_core::funds::payout::{DefaultBankAccount, Payout};
-use serront_core::online::exception::PaymentException;
-use serront_core::online::provisioning::Provisioning;
+use serront_core::funds::payout::DefaultBankAccount;
 use serront_core::orders::order::{Order, WorkStatus};
-use serront_core::primitives::ids::{AccountId, SubscriptionId};
-use serront_core::primitives::time::Timestamp;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::version::Version;
-use serront_core::shop::catalog::Service;
 use serront_core::shop::storefront::Storefront;
 use serront_core::webhooks::subscription::Subscription;
 

@@ -2,13 +2,9 @@
 //!
 //! No other write can come between them, because there is one writer and it holds the file's write lock.
 
-use serront_core::changes::change::{ChangeSet, ClaimName, Committed, Duplicate, Guard, Row as Guarded, Write};
-use serront_core::changes::effect::Discard;
+use serront_core::changes::change::{ClaimName, Duplicate, Guard, Row as Guarded, Write};
 use serront_core::funds::ledger::POSTED_WITHIN;
-use serront_core::orders::order::OrderNumber;
-use serront_core::ports::CommitError;
-use serront_core::primitives::ids::AccountId;
-use serront_core::primitives::time::Timestamp;
+use serront_core::ports::prelude::*;
 use serront_core::primitives::version::Version;
 use sqlx::sqlite::SqliteConnection;
 

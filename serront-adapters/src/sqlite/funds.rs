@@ -2,18 +2,9 @@
 //! snapshot.
 
 use serront_core::accounts::account::Account;
-use serront_core::changes::idempotency::Scope;
 use serront_core::funds::balance::Funds;
-use serront_core::funds::ledger::{Adjustment, CodeTotals, LedgerEntry};
-use serront_core::funds::payout::{DefaultBankAccount, Payout, PayoutAudit, PayoutStatus};
-use serront_core::online::exception::{ExceptionStatus, PaymentException};
-use serront_core::primitives::ids::{AccountId, ExceptionId, PayoutId};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{
-    AdjustmentKey, EntryFilter, EntryPosition, ExceptionPosition, ExceptionSnapshot, FundsSnapshot, PayoutKey,
-    PayoutPosition, PayoutSnapshot,
-};
+use serront_core::funds::payout::DefaultBankAccount;
+use serront_core::ports::prelude::*;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 

@@ -1,15 +1,7 @@
 //! The jobs for the writer.
 
-use std::time::Duration;
-
-use serront_core::accounts::sealed::SealedSecret;
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{Attempt, EffectId, Lane};
-use serront_core::policy::DeliveryShares;
 use serront_core::ports::LeaseLost;
-use serront_core::primitives::ids::{AccountId, InstallationId, KeyId};
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{Due, Fence, NextAttempt, Prune, Pruned};
+use serront_core::ports::prelude::*;
 use tokio::sync::oneshot;
 
 use super::commit::Refusal;

@@ -1,31 +1,13 @@
 //! Reads. Each is one statement, or several whose rows need not be of one snapshot.
 
 use serront_core::accounts::account::Account;
-use serront_core::accounts::key::KeyRecord;
-use serront_core::changes::change::Committed;
-use serront_core::changes::effect::{DeliveryRecord, Discard, EffectId, EffectRecord, Lane};
-use serront_core::changes::idempotency::{Kept, Scope};
+use serront_core::changes::idempotency::Kept;
 use serront_core::online::checkout::Checkout;
-use serront_core::online::inbox::InboxRecord;
-use serront_core::online::provisioning::Provisioning;
-use serront_core::orders::audit::AuditRecord;
-use serront_core::orders::order::{Order, OrderNumber, WorkCounts};
+use serront_core::orders::order::Order;
 use serront_core::orders::payment::Payment;
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{
-    AccountId, ChangeSetId, CheckoutId, DeliveryId, OrderId, ServiceId, SubscriptionId, UploadId,
-};
-use serront_core::primitives::page::{Limit, Page};
-use serront_core::primitives::provider::{MerchantId, ProviderEventId, SessionId};
-use serront_core::primitives::text::Slug;
-use serront_core::primitives::time::Timestamp;
-use serront_core::shop::catalog::Service;
+use serront_core::ports::prelude::*;
 use serront_core::shop::storefront::Storefront;
-use serront_core::snapshots::{
-    AccountSnapshot, CheckoutSnapshot, DeliveryFilter, DeliveryPosition, EffectPosition, OrderFilter, OrderKey,
-    OrderRow, OrderSnapshot, ServiceSnapshot, SessionSnapshot, ShopSnapshot, SubscriptionSecrets,
-};
-use serront_core::webhooks::subscription::{Streak, Subscription};
+use serront_core::webhooks::subscription::Subscription;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 

@@ -66,7 +66,7 @@ impl Script {
         let Columns { table, names, .. } = columns;
         match verb {
             Verb::Insert => {
-                if self.inserting.is_some_and(|inserting| inserting.table == *table) {
+                if self.inserting.is_some_and(|inserting| inserting.name == columns.name) {
                     self.push(", ");
                 } else {
                     self.add("INSERT INTO ").push(table).push(" (");

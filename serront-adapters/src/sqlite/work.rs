@@ -1,13 +1,8 @@
 //! Leases, attempts and pruning, for the dispatcher and the janitor. The writer runs all of it.
 
-use std::time::Duration;
-
-use serront_core::changes::effect::{Attempt, EffectId, EffectStatus, Lane};
-use serront_core::policy::DeliveryShares;
+use serront_core::changes::effect::EffectStatus;
 use serront_core::ports::LeaseLost;
-use serront_core::primitives::ids::{AccountId, KeyId};
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{Due, Fence, NextAttempt, Prune, Pruned};
+use serront_core::ports::prelude::*;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 

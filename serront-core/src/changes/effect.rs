@@ -12,6 +12,7 @@ use crate::primitives::ids::{
     AccountId, AuditId, CheckoutId, DeliveryId, ErrandId, EventId, MailId, MalformedId, RemovalId, SubscriptionId,
     UploadId,
 };
+use crate::primitives::macros::named_enum;
 use crate::primitives::provider::ProviderEventId;
 use crate::primitives::time::Timestamp;
 use crate::webhooks::event::EventType;
@@ -154,36 +155,15 @@ impl FromStr for EffectId {
     }
 }
 
-/// The state of an effect, or the result of one attempt at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EffectStatus {
-    /// Waits for its next attempt, or is being attempted.
-    Pending,
-    /// Done.
-    Succeeded,
-    /// Given up.
-    Failed,
-}
-
-impl EffectStatus {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
-
-    /// Its name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
+named_enum! {
+    /// The state of an effect, or the result of one attempt at it.
+    pub enum EffectStatus {
+        /// Waits for its next attempt, or is being attempted.
+        Pending = "pending",
+        /// Done.
+        Succeeded = "succeeded",
+        /// Given up.
+        Failed = "failed",
     }
 }
 

@@ -41,7 +41,7 @@
 //! let (_, order) = world.seller_with_order("studio").await;
 //!
 //! faults.script(Call::Commit, [Fault::LoseAnswer]);
-//! world.local().claim_payment(&order.token).await.unwrap();
+//! world.commands().claim_payment(&order.token).await.unwrap();
 //! assert_eq!(faults.struck(), [(Call::Commit, Fault::LoseAnswer)]);
 //! # });
 //! ```

@@ -2,24 +2,16 @@
 
 use serront_core::accounts::account::{Account, AccountState, Modules};
 use serront_core::accounts::actor::Actor;
-use serront_core::accounts::sealed::SealedSecret;
-use serront_core::changes::change::{ChangeSet, Write};
-use serront_core::changes::effect::{Attempt, EffectId, EffectStatus, Lane};
+use serront_core::changes::change::Write;
+use serront_core::changes::effect::EffectStatus;
 use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall, PlugipayMethod};
 use serront_core::orders::mail::MailMessage;
-use serront_core::policy::DeliveryShares;
-use serront_core::ports::{
-    Bookkeeping, CommitError, Commits, Credentials, Ids, Mailer, Outbox, Plugipay, Post, Posted, Receipts, RecordError,
-    Secrets, Sink, Upkeep, WorkStorage,
-};
-use serront_core::primitives::ids::{
-    AccountId, ChangeSetId, DeliveryId, EventId, IdSequence, InstallationId, KeyId, MailId, RemovalId, UploadId,
-};
+use serront_core::ports::prelude::*;
+use serront_core::ports::{Ids, Mailer, Plugipay, Post, Posted, Secrets, Sink, WorkStorage};
+use serront_core::primitives::ids::{EventId, IdSequence, MailId, RemovalId};
 use serront_core::primitives::text::EmailAddress;
 use serront_core::primitives::tier::Tier;
-use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
-use serront_core::snapshots::{Fence, NextAttempt, Prune};
 use serront_core::webhooks::event::EventType;
 use ulid::Ulid;
 

@@ -1,19 +1,14 @@
 //! What can be observed of a run from outside the core: changes that landed in the storage, effects that left the
 //! process, requests and answers. The invariants and the oracle see nothing else.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use serront_core::changes::change::{ChangeSet, Committed};
-use serront_core::changes::effect::{Attempt, EffectId};
 use serront_core::online::inbox::InboxStatus;
 use serront_core::online::plugipay::{PlugipayAnswer, PlugipayCall};
 use serront_core::orders::mail::MailMessage;
 use serront_core::policy::Policy;
-use serront_core::ports::{PortError, Post, WorkStorage};
-use serront_core::primitives::ids::{AccountId, MailId, UploadId};
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{Due, Fence, NextAttempt};
+use serront_core::ports::prelude::*;
+use serront_core::ports::{Post, WorkStorage};
+use serront_core::primitives::ids::MailId;
 
 use crate::memory::MemoryReceipts;
 use crate::sandbox::{Sandbox, SandboxSession};

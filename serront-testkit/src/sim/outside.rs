@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use serront_core::orders::mail::MailMessage;
-use serront_core::ports::{
-    Mailer, PortError, Post, Posted, QuarantinedReceipt, Receipts, Sink, StoredReceipt, TargetError, TargetRefused,
-};
-use serront_core::primitives::ids::{AccountId, InstallationId, UploadId};
-use serront_core::primitives::time::Timestamp;
+use serront_core::ports::prelude::*;
+use serront_core::ports::{Mailer, Post, Posted, Sink, TargetError, TargetRefused};
 
 use super::events::Event;
 use super::executor::{answer, at_once};

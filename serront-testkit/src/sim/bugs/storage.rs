@@ -4,16 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use serront_core::accounts::key::KeyRecord;
-use serront_core::changes::effect::EffectId;
 use serront_core::forward_port;
-use serront_core::funds::ledger::CodeTotals;
 use serront_core::orders::order::WorkStatus;
+use serront_core::ports::prelude::*;
 use serront_core::ports::{Clock, Mailer, WorkStorage};
-use serront_core::primitives::digest::Digest256;
-use serront_core::primitives::ids::{AccountId, OrderId};
-use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{Due, OrderSnapshot};
 use ulid::Ulid;
 
 use super::{Bug, Place};
@@ -85,15 +79,10 @@ impl Deref for Defect {
 }
 
 /// A storage with one bug.
-pub(super) struct Planted(Defect);
+struct Planted(Defect);
 
 impl Planted {
-    pub(super) fn new(
-        bug: Bug,
-        inner: Arc<dyn WorkStorage>,
-        clock: Arc<dyn Clock>,
-        mailer: Option<Arc<dyn Mailer>>,
-    ) -> Self {
+    fn new(bug: Bug, inner: Arc<dyn WorkStorage>, clock: Arc<dyn Clock>, mailer: Option<Arc<dyn Mailer>>) -> Self {
         Self(Defect { bug, inner, clock, mailer, memory: Mutex::default() })
     }
 }

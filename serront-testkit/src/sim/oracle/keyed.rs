@@ -32,6 +32,9 @@ pub(super) struct Kept<A> {
 /// By route and key.
 pub(super) type KeptAnswers<A> = OrdMap<(String, String), Kept<A>>;
 
+/// The answer with whether it is a replay, or the code of the refusal.
+pub(super) type KeyedAnswer<A> = Result<(A, bool), &'static str>;
+
 /// How long a key is kept, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeyLifetime(i64);
@@ -42,14 +45,14 @@ impl KeyLifetime {
     }
 
     /// The possible outcomes of a request: the kept answer while its key may count, the command's effect when it may
-    /// not. An answer comes with whether it is a replay.
+    /// not.
     pub(super) fn outcomes<S: Clone, A: Clone>(
         self,
         (keyed, route): (&Keyed, &str),
         state: &S,
         kept: impl Fn(&mut S) -> &mut KeptAnswers<A>,
         effect: impl Fn(&S) -> Result<(S, A), &'static str>,
-    ) -> Vec<(S, Result<(A, bool), &'static str>)> {
+    ) -> Vec<(S, KeyedAnswer<A>)> {
         let mut outcomes = Vec::new();
         let scope = keyed.key.clone().map(|key| (route.to_owned(), key));
         let known = scope.as_ref().and_then(|scope| kept(&mut state.clone()).get(scope).cloned());
