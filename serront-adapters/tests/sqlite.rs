@@ -16,7 +16,7 @@ use serront_core::primitives::page::Limit;
 use serront_core::primitives::search::search_words;
 use serront_core::primitives::tier::Tier;
 use serront_core::primitives::time::Timestamp;
-use serront_core::service::Commands;
+use serront_core::service::{Commands, verify};
 use serront_core::snapshots::{EntryFilter, OrderFilter};
 use serront_testkit::conformance::Harness;
 use serront_testkit::memory::ManualClock;
@@ -108,12 +108,11 @@ async fn an_entry_that_was_tampered_with_is_told() {
         Difference::Transaction { account_id, tx_id, excess: -1 },
     ];
     for (of, accounts) in [(None, 2), (Some(account_id), 1)] {
-        let told = serront_core::service::verify(&*world.storage, of, &Verification::default()).await.unwrap();
+        let told = verify(&*world.storage, of, &Verification::default()).await.unwrap();
         let entries = u64::try_from(accounts).unwrap() * 2;
         assert_eq!(told, VerificationReport { accounts, entries, differences: differences.clone() });
     }
-    let told =
-        serront_core::service::verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
+    let told = verify(&*world.storage, Some(accounts[1]), &Verification::default()).await.unwrap();
     assert_eq!(told.differences, []);
 }
 

@@ -22,7 +22,7 @@ use serront_core::primitives::ids::{AccountId, IdSequence, SubscriptionId};
 use serront_core::primitives::page::{Limit, Page};
 use serront_core::primitives::time::Timestamp;
 use serront_core::primitives::version::Version;
-use serront_core::service::Resealed;
+use serront_core::service::{Resealed, verify};
 use serront_core::snapshots::{Due, NextAttempt, OrderKey, Prune};
 use serront_core::webhooks::event::EventType;
 use serront_testkit::memory::ManualClock;
@@ -566,7 +566,7 @@ async fn secrets_that_cannot_be_read_are_not_taken_for_sealed_anew(town: Town) {
 }
 
 async fn verified(town: &Town) -> Vec<Difference> {
-    serront_core::service::verify(town.storage(), None, &Verification::default()).await.unwrap().differences
+    verify(town.storage(), None, &Verification::default()).await.unwrap().differences
 }
 
 async fn a_sum_beyond_an_integer_fails_the_verification_of_one_account(town: Town) {
@@ -602,7 +602,7 @@ async fn a_sum_beyond_an_integer_fails_the_verification_of_one_account(town: Tow
         assert!(found.iter().any(|text| text.contains(part)), "{part}: {found:?}");
     }
     assert_eq!(of(clean), [""; 0], "{told:?}");
-    let one = serront_core::service::verify(town.storage(), Some(clean), &Verification::default()).await.unwrap();
+    let one = verify(town.storage(), Some(clean), &Verification::default()).await.unwrap();
     assert_eq!((one.accounts, one.entries, one.differences), (1, 4, Vec::new()));
 }
 

@@ -21,7 +21,7 @@ use serront_core::ports::Bookkeeping;
 use serront_core::primitives::page::Limit;
 use serront_core::primitives::rejection::Rejection;
 use serront_core::primitives::tier::Tier;
-use serront_core::service::Failure;
+use serront_core::service::{Failure, verify};
 use serront_core::snapshots::{EntryFilter, PayoutKey};
 use serront_core::views::PayoutView;
 use serront_testkit::world::{World, host};
@@ -192,7 +192,7 @@ async fn play(script: Vec<Step>) {
     let entries =
         world.commands().entries(account_id, &EntryFilter::default(), None, Limit::EXPORT).await.unwrap().entries;
     let verification = Verification::default();
-    let report = serront_core::service::verify(&*world.storage, Some(account_id), &verification).await.unwrap();
+    let report = verify(&*world.storage, Some(account_id), &verification).await.unwrap();
     // Each transaction has its leg on the seller's book, and one on another.
     let entries = u64::try_from(2 * entries.len()).unwrap();
     assert!(report.differences.is_empty(), "{report:?}");

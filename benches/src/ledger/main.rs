@@ -22,7 +22,7 @@ use serront_core::policy::Policy;
 use serront_core::ports::{NoKeys, WorkStorage};
 use serront_core::primitives::ids::AccountId;
 use serront_core::primitives::page::Limit;
-use serront_core::service::{Commands, Environment, Failure};
+use serront_core::service::{Commands, Environment, Failure, verify};
 use serront_core::snapshots::EntryFilter;
 use serront_testkit::postgres::{Cluster, URL_VARIABLE};
 
@@ -132,7 +132,7 @@ async fn verification(large: &Filled, rounds: usize) -> Result<String, Trouble> 
     let (mut ours, mut by_hand) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let began = Instant::now();
-        let report = serront_core::service::verify(large.storage.as_ref(), None, &Verification::default()).await?;
+        let report = verify(large.storage.as_ref(), None, &Verification::default()).await?;
         ours.push(began.elapsed());
         if !report.differences.is_empty() {
             return Err(format!("the books differ: {:?}", report.differences).into());
@@ -143,7 +143,7 @@ async fn verification(large: &Filled, rounds: usize) -> Result<String, Trouble> 
     }
     let (ours, by_hand) = (median(ours), median(by_hand));
     Ok(format!(
-        "| | ms | to by hand |\n|---|--:|--:|\n| `SELECT sum(…)` | {} | 1.00 |\n| `books::verify` | {} | {:.2} |\n",
+        "| | ms | to by hand |\n|---|--:|--:|\n| `SELECT sum(…)` | {} | 1.00 |\n| `service::verify` | {} | {:.2} |\n",
         by_hand.as_millis(),
         ours.as_millis(),
         ratio(ours, by_hand)
@@ -230,7 +230,7 @@ async fn payouts(filled: &Arc<Filled>, slice: Duration, rounds: usize) -> Result
             rates.push(f64::from(done) / began.elapsed().as_secs_f64());
         }
     }
-    let report = serront_core::service::verify(filled.storage.as_ref(), None, &Verification::default()).await?;
+    let report = verify(filled.storage.as_ref(), None, &Verification::default()).await?;
     if !report.differences.is_empty() {
         return Err(format!("the books differ: {:?}", report.differences).into());
     }

@@ -5,8 +5,7 @@ use serront_core::accounts::sealed::SealedSecret;
 use serront_core::changes::effect::{ATTEMPTS_KEPT, Attempt, DeliveryAddress, EffectId, EffectRecord, Lane};
 use serront_core::policy::DeliveryShares;
 use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::EffectPosition;
-use serront_core::snapshots::{Due, DueEffect, Fence, NextAttempt, SubscriptionSecrets, Target};
+use serront_core::snapshots::{Due, DueEffect, EffectPosition, Fence, NextAttempt, SubscriptionSecrets, Target};
 use serront_core::webhooks::subscription::Subscription;
 
 use super::cells::{Cells, Read, Value};

@@ -1,5 +1,7 @@
 //! Tests that run on both engines.
 
+use serront_core::service::verify;
+
 use super::*;
 
 pub(crate) async fn the_payment_and_the_hosts_row_are_committed_together(shop: Shop) {
@@ -74,7 +76,7 @@ pub(crate) async fn a_payout_and_the_hosts_row_are_committed_together_or_not(sho
         assert_eq!(shop.notes().await.len(), usize::from(kept));
         assert_eq!(world.commands().payout(PayoutKey::Any(asked.id)).await.is_ok(), kept);
     }
-    let report = serront_core::service::verify(&*world.storage, None, &Verification::default()).await.unwrap();
+    let report = verify(&*world.storage, None, &Verification::default()).await.unwrap();
     assert_eq!(report.differences, []);
 }
 

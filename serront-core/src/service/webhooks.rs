@@ -11,7 +11,7 @@ use crate::decide;
 use crate::ports::{PortError, Storage, WorkStorage};
 use crate::primitives::ids::{AccountId, DeliveryId, SubscriptionId};
 use crate::primitives::page::{self, Limit};
-use crate::primitives::rejection::Rejection;
+use crate::primitives::rejection::{Invalid, Rejection};
 use crate::snapshots::DeliveryFilter;
 use crate::views::{DeliveryView, NewSubscriptionView, SubscriptionView};
 use crate::webhooks::subscription::SubscriptionInput;
@@ -48,7 +48,7 @@ impl<S: Storage + ?Sized> Commands<'_, S> {
         if input.url.is_some() {
             let known = self.subscriptions(account_id).await?.iter().any(|subscription| subscription.id == id);
             return Err(if known {
-                crate::primitives::rejection::Invalid::new("url", "can't be changed inside a transaction").into()
+                Invalid::new("url", "can't be changed inside a transaction").into()
             } else {
                 Rejection::NotFound("webhook subscription").into()
             });

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::accounts::key::WebhookSecret;
 use crate::accounts::sealed::SecretHolder;
-use crate::changes::effect::{Attempt, EffectStatus, Lane};
+use crate::changes::effect::{Attempt, EffectId, EffectStatus, Lane};
 use crate::orders::mail::{self, BuiltInTemplates, MailTemplates};
 use crate::policy::Policy;
 use crate::ports::{Mailer, PortError, PortErrorKind, Post, Posted, Receipts, RecordError, Sink, WorkStorage};
@@ -199,16 +199,13 @@ where
 
     async fn attempt(&self, due: &Due, signing: &[WebhookSecret], attempt: u32, now: Timestamp) -> AttemptResult {
         match (&due.effect, due.id) {
-            (DueEffect::Mail(content), crate::changes::effect::EffectId::Mail(id)) => {
+            (DueEffect::Mail(content), EffectId::Mail(id)) => {
                 AttemptResult::of(self.mailer.send(&mail::render(self.templates, id, content)).await, "the mail server")
             }
             (DueEffect::Removal(upload_id), _) => {
                 AttemptResult::of(self.receipts.delete(due.account_id, *upload_id).await, "the receipts' store")
             }
-            (
-                DueEffect::Delivery { event_id, event_type, body, target },
-                crate::changes::effect::EffectId::Delivery(delivery_id),
-            ) => {
+            (DueEffect::Delivery { event_id, event_type, body, target }, EffectId::Delivery(delivery_id)) => {
                 let Some(Target { subscription: Subscription { state, .. }, .. }) = target.as_deref() else {
                     return AttemptResult::failed("the subscription was deleted", false);
                 };

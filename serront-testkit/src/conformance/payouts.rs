@@ -18,7 +18,7 @@ use serront_core::primitives::provider::SessionId;
 use serront_core::primitives::rejection::{Code, Rejection};
 use serront_core::primitives::tier::Tier;
 use serront_core::primitives::version::Version;
-use serront_core::service::Failure;
+use serront_core::service::{Failure, verify};
 use serront_core::snapshots::{AdjustmentKey, EntryFilter, PayoutKey};
 use serront_core::views::{PayoutBalanceView, PayoutView};
 
@@ -77,7 +77,7 @@ async fn funds<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: AccountId) -> (i64
 }
 
 async fn report<H: Harness + ?Sized>(bench: &Bench<'_, H>, id: Option<AccountId>) -> VerificationReport {
-    serront_core::service::verify(bench.storage(), id, &Verification::default()).await.unwrap()
+    verify(bench.storage(), id, &Verification::default()).await.unwrap()
 }
 
 /// Every state of a payout is stored completely; another account does not find it.
@@ -584,7 +584,7 @@ pub async fn a_verification_reports_differences(harness: &impl Harness) {
     bench.storage().fold_deltas(1).await.unwrap();
     let clean = |accounts, entries| VerificationReport { accounts, entries, differences: Vec::new() };
     let verification = Verification::default();
-    let whole = serront_core::service::verify(bench.storage(), None, &verification).await.unwrap();
+    let whole = verify(bench.storage(), None, &verification).await.unwrap();
     assert_eq!(whole, clean(2, 6));
     assert_eq!(verification.progress().entries, 6);
     assert_eq!(report(&bench, Some(id)).await, clean(1, 4));

@@ -9,7 +9,7 @@ use serront_core::funds::books::{Verification, VerificationReport};
 use serront_core::policy::Policy;
 use serront_core::ports::{PortError, WorkStorage};
 use serront_core::primitives::ids::AccountId;
-use serront_core::service::{Commands, Failure};
+use serront_core::service::{self, Commands, Failure};
 use serront_core::views::AdjustmentView;
 
 use super::reconcile::reconcile;
@@ -49,7 +49,7 @@ async fn watched(storage: &dyn WorkStorage, account: Option<AccountId>) -> Resul
     let verification = Verification::default();
     let bar = ProgressBar::new(0).with_style(style()?);
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    let verifying = serront_core::service::verify(storage, account, &verification);
+    let verifying = service::verify(storage, account, &verification);
     tokio::pin!(verifying);
     let report = loop {
         tokio::select! {
