@@ -19,7 +19,6 @@ use serront_core::service::Failure;
 use serront_core::snapshots::OrderKey;
 use serront_testkit::memory::ManualClock;
 use serront_testkit::world::{Placed, Seller, World, host};
-use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
@@ -72,10 +71,11 @@ impl Shop {
 
     /// Sets something on the one connection that writes.
     async fn writer(&self, pragma: &str) {
-        let transaction = self.world.storage.begin(LONG).await.unwrap();
-        let sql = AssertSqlSafe(format!("PRAGMA {pragma}"));
-        transaction.run(async |connection| sqlx::raw_sql(sql).execute(connection).await).await.unwrap().unwrap();
-        transaction.rollback().await;
+        let sql = format!("PRAGMA {pragma}");
+        let set = self.world.storage.transaction(LONG, move |transaction| {
+            transaction.run(|connection| connection.execute_batch(&sql)).map(Result::unwrap)
+        });
+        set.await.unwrap();
     }
 
     async fn assert_whole(&self, placed: &Placed, confirmed: bool) {

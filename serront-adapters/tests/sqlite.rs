@@ -200,8 +200,12 @@ async fn an_open_transaction_keeps_the_ledger_from_being_complete() {
     let world = World::over(Arc::clone(&storage), sqlite.clock.clone());
     let account_id = world.commands().open_account("Renata", Tier::Starter).await.unwrap().value.0.id;
     let input = AdjustmentInput { amount: 1_000, reason: "a sale".to_owned(), reference: "slow".to_owned() };
-    let slow = storage.begin(Duration::from_secs(60)).await.unwrap();
-    Commands::bound(&slow, world.environment()).adjust(account_id, &input, &host()).await.unwrap();
+    let file = sqlite.folder.path().join("test.db").display().to_string();
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{file}")).await.unwrap();
+    let mut slow = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let bound = storage.bind(&mut slow);
+    Commands::bound(&bound, world.environment()).adjust(account_id, &input, &host()).await.unwrap();
+    drop(bound);
     // It is open for as long as what it posted may take to land, and longer.
     sqlite.advance(POSTED_WITHIN * 2).await;
     let read = async || {

@@ -2,8 +2,8 @@
 //! together with its payment.
 //!
 //! The library requires:
-//! - the host's tables are in the database of the library's storage; on SQLite they are written in the storage's transactions
-//!   ([`SqliteStorage::begin`]), since there is only one writer;
+//! - the host's tables are in the database of the library's storage. On SQLite the transaction runs on the storage's writer
+//!   ([`SqliteStorage::transaction`]), with rusqlite; [`SqliteStorage::bind`] is for one that the host opens with sqlx;
 //! - after a [`Failure::Conflict`], the host rolls back and begins a new transaction. The library does not retry within one;
 //! - mails are sent by a dispatcher after the commit, as `examples/embed` shows.
 //!
@@ -12,7 +12,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::sqlite::SqliteStorage;
@@ -66,10 +65,8 @@ pub struct Booking {
 macro_rules! write {
     ($desk:expr, $sql:expr $(, $value:expr)*) => {
         match &$desk.database {
-            Database::Sqlite { payments, .. } => {
-                let transaction = payments.begin(Duration::from_secs(2)).await?;
-                transaction.run(async |connection| sqlx::query($sql)$(.bind($value))*.execute(connection).await).await??;
-                transaction.commit().await?;
+            Database::Sqlite { pool, .. } => {
+                sqlx::query($sql)$(.bind($value))*.execute(pool).await?;
             }
             Database::Postgres { pool, .. } => {
                 sqlx::query($sql)$(.bind($value))*.execute(pool).await?;
@@ -99,6 +96,14 @@ pub enum Error {
     /// A query of this service failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    /// A query of this service failed on the storage's writer.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// The environment of the library's commands.
+fn environment(policy: &Policy) -> Environment<'_> {
+    Environment { clock: &SystemClock, ids: &RandomIds, secrets: &SystemSecrets, sealer: &NoKeys, policy }
 }
 
 /// The actor in the audit trail.
@@ -115,8 +120,7 @@ enum Database {
 /// The booking desk.
 pub struct Desk {
     database: Database,
-    clock: Arc<SystemClock>,
-    policy: Policy,
+    policy: Arc<Policy>,
 }
 
 type Row = (i64, String, String, String, i64, String);
@@ -136,15 +140,14 @@ impl Desk {
     /// # Errors
     /// Failures of the library's storage or the database.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let clock = Arc::new(SystemClock);
         let database = if let Some(file) = url.strip_prefix("sqlite://") {
-            let payments = SqliteStorage::open(Path::new(file), clock.clone()).await?;
+            let payments = SqliteStorage::open(Path::new(file), Arc::new(SystemClock)).await?;
             Database::Sqlite { payments: Arc::new(payments), pool: SqlitePool::connect(url).await? }
         } else {
             let payments = PostgresStorage::open(PostgresOptions::at(url)?).await?;
             Database::Postgres { payments: Arc::new(payments), pool: PgPool::connect(url).await? }
         };
-        let desk = Self { database, clock, policy: Policy::default() };
+        let desk = Self { database, policy: Arc::default() };
         for table in TABLES {
             write!(desk, table);
         }
@@ -175,13 +178,7 @@ impl Desk {
     }
 
     fn environment(&self) -> Environment<'_> {
-        Environment {
-            clock: &*self.clock,
-            ids: &RandomIds,
-            secrets: &SystemSecrets,
-            sealer: &NoKeys,
-            policy: &self.policy,
-        }
+        environment(&self.policy)
     }
 
     /// Opens a shop with a departure of this many seats. Returns the seller's account.
@@ -244,9 +241,9 @@ impl Desk {
         let mut attempts = 0;
         loop {
             let confirmed = match &self.database {
-                Database::Sqlite { payments, .. } => confirm::on_sqlite(payments, self.environment(), booking).await,
+                Database::Sqlite { payments, .. } => confirm::on_sqlite(payments, &self.policy, booking).await,
                 Database::Postgres { payments, pool } => {
-                    confirm::on_postgres(payments, pool, self.environment(), booking).await
+                    confirm::on_postgres(payments, pool, &self.policy, booking).await
                 }
             };
             attempts += 1;

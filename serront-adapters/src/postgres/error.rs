@@ -60,6 +60,7 @@ pub(super) fn of_read(failed: Failed) -> Failed {
     match failed {
         Failed::Lost => Failed::RolledBack,
         Failed::Engine(..)
+        | Failed::Sqlite(..)
         | Failed::Unreadable(_)
         | Failed::Refused(_)
         | Failed::Closed
@@ -86,6 +87,7 @@ pub(super) fn fate(failed: &Failed) -> Fate {
         Failed::Engine(error, _) if is_lost(error) => Fate::Lose,
         Failed::Lost | Failed::Closed => Fate::Lose,
         Failed::Engine(..)
+        | Failed::Sqlite(..)
         | Failed::Unreadable(_)
         | Failed::Refused(_)
         | Failed::RolledBack
@@ -108,6 +110,7 @@ pub(super) fn tries_elsewhere(failed: &Failed) -> u32 {
         Failed::Engine(error, _) if is_lost(error) => RECONNECTS_MAX,
         Failed::Engine(error, _) if is_read_only(error) => READ_ONLY_ROUNDS_MAX,
         Failed::Engine(..)
+        | Failed::Sqlite(..)
         | Failed::Unreadable(_)
         | Failed::Refused(_)
         | Failed::Closed

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serront_core::ports::{PortError, PortErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Row as _};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -187,7 +187,7 @@ impl Servers {
     async fn hands_around(&self, first: &mut Entered) -> Result<bool, Failed> {
         async fn process(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
             let rows = sqlx::raw_sql("SELECT pg_backend_pid()::int8 AS process").fetch_all(connection).await?;
-            rows.first().map(|row| row.int("process")).transpose()
+            rows.first().map(|row| row.try_get("process")).transpose()
         }
         let host = self.hosts.get(self.answered_last.load(Ordering::Relaxed)).ok_or(Failed::Closed)?;
         // If no second connection is available, the first one has the only one, and does not share it.

@@ -33,7 +33,7 @@ const PATIENCE_ALONE: Duration = Duration::from_millis(20);
 fn shared(failed: &Failed) -> Failed {
     match failed {
         Failed::Engine(error, _) if error::busy(error) => Failed::Busy,
-        Failed::Engine(..) | Failed::RolledBack | Failed::Lost => Failed::RolledBack,
+        Failed::Engine(..) | Failed::Sqlite(..) | Failed::RolledBack | Failed::Lost => Failed::RolledBack,
         Failed::Unreadable(column) => Failed::Unreadable(column),
         Failed::Refused(why) => Failed::Refused(why),
         Failed::Closed => Failed::Closed,

@@ -37,38 +37,31 @@ pub(crate) type Read<T> = Result<T, Failed>;
 
 /// The cells of a stored row, by column.
 pub(crate) trait Cells {
-    fn optional_text(&self, column: &str) -> Result<Option<&str>, sqlx::Error>;
-    fn optional_int(&self, column: &str) -> Result<Option<i64>, sqlx::Error>;
-    fn text(&self, column: &str) -> Result<&str, sqlx::Error>;
-    fn int(&self, column: &str) -> Result<i64, sqlx::Error>;
-    fn flag(&self, column: &str) -> Result<bool, sqlx::Error>;
+    fn optional_text(&self, column: &str) -> Read<Option<&str>>;
+    fn optional_int(&self, column: &str) -> Read<Option<i64>>;
+    fn text(&self, column: &str) -> Read<&str>;
+    fn int(&self, column: &str) -> Read<i64>;
+    fn flag(&self, column: &str) -> Read<bool>;
 }
 
-macro_rules! engine_row {
-    ($row:ty) => {
-        impl Cells for $row {
-            fn optional_text(&self, column: &str) -> Result<Option<&str>, sqlx::Error> {
-                sqlx::Row::try_get(self, column)
-            }
-            fn optional_int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
-                sqlx::Row::try_get(self, column)
-            }
-            fn text(&self, column: &str) -> Result<&str, sqlx::Error> {
-                sqlx::Row::try_get(self, column)
-            }
-            fn int(&self, column: &str) -> Result<i64, sqlx::Error> {
-                sqlx::Row::try_get(self, column)
-            }
-            fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
-                sqlx::Row::try_get(self, column)
-            }
-        }
-    };
-}
 #[cfg(feature = "postgres")]
-engine_row!(sqlx::postgres::PgRow);
-#[cfg(feature = "sqlite")]
-engine_row!(sqlx::sqlite::SqliteRow);
+impl Cells for sqlx::postgres::PgRow {
+    fn optional_text(&self, column: &str) -> Read<Option<&str>> {
+        Ok(sqlx::Row::try_get(self, column)?)
+    }
+    fn optional_int(&self, column: &str) -> Read<Option<i64>> {
+        Ok(sqlx::Row::try_get(self, column)?)
+    }
+    fn text(&self, column: &str) -> Read<&str> {
+        Ok(sqlx::Row::try_get(self, column)?)
+    }
+    fn int(&self, column: &str) -> Read<i64> {
+        Ok(sqlx::Row::try_get(self, column)?)
+    }
+    fn flag(&self, column: &str) -> Read<bool> {
+        Ok(sqlx::Row::try_get(self, column)?)
+    }
+}
 
 /// A row inside another one, as a JSON array in the order of its table's columns.
 #[derive(Debug)]
@@ -78,36 +71,34 @@ pub(crate) struct JsonRow {
 }
 
 impl JsonRow {
-    fn cell(&self, column: &str) -> Result<&serde_json::Value, sqlx::Error> {
+    fn cell(&self, column: &str) -> Read<&serde_json::Value> {
         let place = self.columns.iter().position(|name| *name == column);
-        place.and_then(|place| self.cells.get(place)).ok_or_else(|| other(column))
+        place.and_then(|place| self.cells.get(place)).ok_or(OTHER)
     }
 }
 
 /// The cell is missing, or of another type.
-fn other(column: &str) -> sqlx::Error {
-    sqlx::Error::ColumnNotFound(column.to_owned())
-}
+const OTHER: Failed = Failed::Unreadable("text");
 
 impl Cells for JsonRow {
-    fn optional_text(&self, column: &str) -> Result<Option<&str>, sqlx::Error> {
+    fn optional_text(&self, column: &str) -> Read<Option<&str>> {
         let cell = self.cell(column)?;
-        if cell.is_null() { Ok(None) } else { cell.as_str().map(Some).ok_or_else(|| other(column)) }
+        if cell.is_null() { Ok(None) } else { cell.as_str().map(Some).ok_or(OTHER) }
     }
-    fn optional_int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+    fn optional_int(&self, column: &str) -> Read<Option<i64>> {
         let cell = self.cell(column)?;
-        if cell.is_null() { Ok(None) } else { cell.as_i64().map(Some).ok_or_else(|| other(column)) }
+        if cell.is_null() { Ok(None) } else { cell.as_i64().map(Some).ok_or(OTHER) }
     }
-    fn text(&self, column: &str) -> Result<&str, sqlx::Error> {
-        self.optional_text(column)?.ok_or_else(|| other(column))
+    fn text(&self, column: &str) -> Read<&str> {
+        self.optional_text(column)?.ok_or(OTHER)
     }
-    fn int(&self, column: &str) -> Result<i64, sqlx::Error> {
-        self.optional_int(column)?.ok_or_else(|| other(column))
+    fn int(&self, column: &str) -> Read<i64> {
+        self.optional_int(column)?.ok_or(OTHER)
     }
-    fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
+    fn flag(&self, column: &str) -> Read<bool> {
         let cell = self.cell(column)?;
         // SQLite has integers for flags.
-        cell.as_bool().or_else(|| cell.as_i64().map(|flag| flag != 0)).ok_or_else(|| other(column))
+        cell.as_bool().or_else(|| cell.as_i64().map(|flag| flag != 0)).ok_or(OTHER)
     }
 }
 
@@ -132,7 +123,13 @@ cell_from! {
     String: |text| Self::Text(Some(text));
     &str: |text| Self::Text(Some(text.to_owned()));
     Option<String>: |text| Self::Text(text);
+    Option<&str>: |text| Self::Text(text.map(str::to_owned));
+    &String: |text| Self::Text(Some(text.clone()));
+    &Option<String>: |text| Self::Text(text.clone());
     i64: |number| Self::Int(Some(number));
+    u32: |number| Self::Int(Some(i64::from(number)));
+    Option<i64>: |number| Self::Int(number);
+    Option<u16>: |number| Self::Int(number.map(i64::from));
     bool: |flag| Self::Flag(flag);
 }
 

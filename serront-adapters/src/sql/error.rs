@@ -8,6 +8,9 @@ pub(crate) enum Failed {
     /// The engine failed, and what that means for the caller. An engine classifies its failures before they leave it.
     #[error("{0}")]
     Engine(#[source] sqlx::Error, PortErrorKind),
+    /// SQLite failed on a connection of its own: its extended result code, what it said, and what that means for the caller.
+    #[error("{1}")]
+    Sqlite(i32, String, PortErrorKind),
     /// This code can't read a stored value. Names the column, never its content.
     #[error("a stored {0} can't be read")]
     Unreadable(&'static str),
@@ -61,6 +64,7 @@ impl From<Failed> for PortError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Engine(error, kind) => Self::new(kind, error),
+            Failed::Sqlite(_, _, kind) => Self::new(kind, failed),
             Failed::Unreadable(_) | Failed::Refused(_) | Failed::Closed => Self::permanent(failed),
             Failed::RolledBack | Failed::ReadOnly => Self::transient(failed),
             Failed::Busy => Self::new(PortErrorKind::Busy, failed),

@@ -23,7 +23,7 @@ use super::tables::{Record, joined};
 
 /// An id, or another type that parses its text.
 pub(crate) fn id<T: FromStr>(row: &impl Cells, column: &'static str) -> Read<T> {
-    row.text(column)?.parse().map_err(|_| Failed::Unreadable(column))
+    row.optional_text(column)?.and_then(|text| text.parse().ok()).ok_or(Failed::Unreadable(column))
 }
 
 pub(crate) fn whole<T: TryFrom<i64>>(row: &impl Cells, column: &'static str) -> Read<T> {

@@ -19,10 +19,9 @@ use crate::sql::tables::Columns;
 use crate::sql::work::table_of;
 use crate::sql::writes::{Queued, Verb, Writer, queued, write};
 
-/// All writes of a change set, in a savepoint. Returns one row if an order is placed: its number.
+/// All writes of a change set. Returns one row if an order is placed: its number.
 pub(super) fn script(change: &ChangeSet) -> Result<Script, Failed> {
     let mut changes = Changes { script: Script::default(), account: change.account_id.to_string(), at: change.at };
-    changes.script.add("SAVEPOINT change");
     if change.places_order() {
         changes
             .script
@@ -56,7 +55,6 @@ pub(super) fn script(change: &ChangeSet) -> Result<Script, Failed> {
     } else {
         script.push("NULL)");
     }
-    script.add("RELEASE change");
     Ok(script)
 }
 

@@ -6,13 +6,13 @@ use serront_core::changes::change::{ClaimName, Duplicate, Guard, Row as Guarded,
 use serront_core::funds::ledger::POSTED_WITHIN;
 use serront_core::ports::prelude::*;
 use serront_core::primitives::version::Version;
-use sqlx::sqlite::SqliteConnection;
 
-use super::error::classified;
+use super::connection::Connection;
+use super::error::{classified, unique_violation};
 use super::script::Script;
 use super::{changes, read};
 use crate::sql::cells::Cells as _;
-use crate::sql::error::{Failed, unique_violation};
+use crate::sql::error::Failed;
 use crate::sql::names::{Place, place};
 use crate::sql::work::table_of;
 use crate::sql::writes::guarded;
@@ -23,6 +23,8 @@ pub(super) enum Refusal {
     Conflict,
     Duplicate(Box<Duplicate>),
     Failed(Failed),
+    /// A write failed in [`Mode::Bare`].
+    Halfway(Failed),
 }
 
 impl From<Failed> for Refusal {
@@ -31,34 +33,64 @@ impl From<Failed> for Refusal {
     }
 }
 
-/// A unique constraint is the last guard: its violation is a conflict, so the caller reads and decides again.
-impl From<sqlx::Error> for Refusal {
-    fn from(error: sqlx::Error) -> Self {
-        if unique_violation(&error) { Self::Conflict } else { Self::Failed(error.into()) }
-    }
-}
-
 impl From<Refusal> for CommitError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Conflict => Self::Conflict,
             Refusal::Duplicate(duplicate) => Self::Duplicate(duplicate),
-            Refusal::Failed(failed) => classified(failed).into(),
+            // A unique constraint is the last guard, so the caller reads and decides again.
+            Refusal::Halfway(failed) if unique_violation(&failed) => Self::Conflict,
+            Refusal::Failed(failed) | Refusal::Halfway(failed) => classified(failed).into(),
         }
     }
 }
 
 type Applied<T> = Result<T, Refusal>;
 
-/// Applies a change set as a whole or not at all.
+/// How a change set is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// In a savepoint: if a write fails, the transaction is as it was.
+    Savepoint,
+    /// Without one, which is faster: if a write fails, part of the change set is written, and the transaction must be rolled
+    /// back.
+    Bare,
+}
+
+/// Applies a change set as a whole or not at all; in [`Mode::Bare`], that needs the caller.
 ///
 /// Its times must be by the storage's clock ([`ChangeSet::by_clock_of_storage`]), read after the transaction began.
-pub(super) async fn apply(connection: &mut SqliteConnection, change: &ChangeSet) -> Applied<Committed> {
+pub(super) async fn apply(connection: &mut Connection<'_>, change: &ChangeSet, mode: Mode) -> Applied<Committed> {
+    if let Some(landed) = admitted(connection, change).await? {
+        return Ok(landed);
+    }
+    let mut script = changes::script(change)?;
+    if mode == Mode::Savepoint {
+        script.within("serront_change");
+    }
+    match script.run(connection).await {
+        Ok(rows) => {
+            let number = rows.first().map(|row| row.int("last_number")).transpose()?;
+            Ok(Committed { number: numbered(number.unwrap_or(0))? })
+        }
+        Err(failed) if mode == Mode::Bare => Err(Refusal::Halfway(failed)),
+        Err(failed) => {
+            // Fails if the engine has rolled back the transaction already; the caller sees that from the error.
+            let mut undo = Script::default();
+            undo.add("ROLLBACK TO serront_change").add("RELEASE serront_change");
+            let _ = undo.run(connection).await;
+            Err(if unique_violation(&failed) { Refusal::Conflict } else { Refusal::Failed(failed) })
+        }
+    }
+}
+
+/// Checks everything that a change set relies on. Returns what it committed if it has landed before.
+async fn admitted(connection: &mut Connection<'_>, change: &ChangeSet) -> Applied<Option<Committed>> {
     change.check().map_err(|inconsistent| Failed::Refused(inconsistent.0))?;
     let account = change.account_id;
     let found = look(change).one(connection).await?;
     if let Some(number) = found.optional_int("landed")? {
-        return Ok(Committed { number: numbered(number)? });
+        return Ok(Some(Committed { number: numbered(number)? }));
     }
     if !found.flag("holds")? {
         return Err(Refusal::Conflict);
@@ -76,19 +108,7 @@ pub(super) async fn apply(connection: &mut SqliteConnection, change: &ChangeSet)
         };
         return Err(Refusal::Duplicate(Box::new(Duplicate { claim, kept })));
     }
-    match changes::script(change)?.run(connection).await {
-        Ok(rows) => {
-            let number = rows.first().map(|row| row.int("last_number")).transpose()?;
-            Ok(Committed { number: numbered(number.unwrap_or(0))? })
-        }
-        Err(error) => {
-            // Fails if the engine has rolled back the transaction already; the caller sees that from the error.
-            let mut undo = Script::default();
-            undo.add("ROLLBACK TO change").add("RELEASE change");
-            let _ = undo.run(connection).await;
-            Err(error.into())
-        }
-    }
+    Ok(None)
 }
 
 /// 0 means no number.
@@ -228,19 +248,4 @@ fn version_is(look: &mut Script, account: AccountId, row: &Guarded, version: Ver
         look.push(" AND ").push(column).push(" = ?").bind(id);
     }
     look.push("), 0) = ?").bind(version.0);
-}
-
-/// Begins the savepoint of one job in a group.
-pub(super) async fn savepoint(connection: &mut SqliteConnection) -> Result<(), Failed> {
-    sqlx::query("SAVEPOINT work").execute(connection).await?;
-    Ok(())
-}
-
-/// Ends the savepoint, and rolls back to it if the job failed.
-pub(super) async fn release_savepoint(connection: &mut SqliteConnection, keep: bool) -> Result<(), Failed> {
-    if !keep {
-        sqlx::query("ROLLBACK TO work").execute(&mut *connection).await?;
-    }
-    sqlx::query("RELEASE work").execute(connection).await?;
-    Ok(())
 }

@@ -5,8 +5,8 @@ use serront_core::accounts::account::Account;
 use serront_core::funds::balance::Funds;
 use serront_core::funds::payout::DefaultBankAccount;
 use serront_core::ports::prelude::*;
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
+
+use super::connection::{Connection, query};
 
 use crate::sql::cells::Read;
 use crate::sql::ledger::{entry_bounds, entry_parts};
@@ -16,8 +16,8 @@ use crate::sql::rows::{self, IN_FLIGHT};
 use crate::sql::set_aside::{self, Found, Wanted};
 use crate::sql::tables::{Record, joined};
 
-pub(super) async fn balance(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<CodeTotals>> {
-    sqlx::query("SELECT code, debits, credits FROM ledger_balances WHERE account_id = ? ORDER BY code")
+pub(super) async fn balance(connection: &mut Connection<'_>, account: AccountId) -> Read<Vec<CodeTotals>> {
+    query("SELECT code, debits, credits FROM ledger_balances WHERE account_id = ? ORDER BY code")
         .bind(account.to_string())
         .fetch_all(connection)
         .await?
@@ -28,7 +28,7 @@ pub(super) async fn balance(connection: &mut SqliteConnection, account: AccountI
 
 /// A page of the entries in the seller's book.
 pub(super) async fn entries(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     filter: &EntryFilter,
     after: Option<EntryPosition>,
@@ -62,7 +62,7 @@ pub(super) async fn entries(
         format!("SELECT * FROM ({}) {newest}", parts.join(" UNION ALL "))
     };
     let (from, (millis, id)) = entry_bounds(filter, after);
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let rows = query(sql)
         .bind(account.to_string())
         .bind(asked(limit))
         .bind(from)
@@ -76,7 +76,7 @@ pub(super) async fn entries(
 
 /// A page of one account's rows in some states.
 async fn by_state<T: Record>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     table: &str,
     account: AccountId,
     states: impl Iterator<Item = &'static str>,
@@ -85,7 +85,7 @@ async fn by_state<T: Record>(
 ) -> Read<Page<T>> {
     let sql = pages::by_state::<T>(table, states, &after).replace("@.", "");
     let (created_at, id) = after.unzip();
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let rows = query(sql)
         .bind(account.to_string())
         .bind(asked(limit))
         .bind(created_at.map(Timestamp::millis))
@@ -96,7 +96,7 @@ async fn by_state<T: Record>(
 }
 
 pub(super) async fn exceptions(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     status: Option<ExceptionStatus>,
     after: Option<ExceptionPosition>,
@@ -108,12 +108,12 @@ pub(super) async fn exceptions(
 }
 
 pub(super) async fn exception(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: ExceptionId,
     scope: Option<Scope>,
 ) -> Read<Option<ExceptionSnapshot>> {
-    let row = sqlx::query(joined!(
+    let row = query(joined!(
         "SELECT ",
         PaymentException::SELECT,
         ", p.payment_id, k.fingerprint, k.outcome, k.until FROM exceptions x \
@@ -130,11 +130,11 @@ pub(super) async fn exception(
 }
 
 pub(super) async fn funds(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<FundsSnapshot>> {
-    let row = sqlx::query(joined!(
+    let row = query(joined!(
         "SELECT ",
         Account::SELECT,
         ", ",
@@ -155,7 +155,7 @@ pub(super) async fn funds(
 }
 
 pub(super) async fn payout(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: PayoutKey,
     scope: Option<Scope>,
 ) -> Read<Option<PayoutSnapshot>> {
@@ -164,7 +164,7 @@ pub(super) async fn payout(
         PayoutKey::Any(id) => (id, None),
     };
     // Without an account, the directory has the payout's account.
-    let row = sqlx::query(joined!(
+    let row = query(joined!(
         "SELECT ",
         Payout::SELECT,
         ", ",
@@ -187,7 +187,7 @@ pub(super) async fn payout(
 }
 
 pub(super) async fn payouts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     status: Option<PayoutStatus>,
     after: Option<PayoutPosition>,
@@ -200,7 +200,7 @@ pub(super) async fn payouts(
 
 /// The payouts of all accounts, oldest first.
 pub(super) async fn payouts_in_flight(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     after: Option<PayoutPosition>,
     limit: Limit,
 ) -> Read<Found<Payout>> {
@@ -211,11 +211,11 @@ pub(super) async fn payouts_in_flight(
     );
     let mut wanted = Wanted::page(limit);
     loop {
-        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+        let rows = query(sql.clone())
             .bind(wanted.asked())
             .bind(after.map(|after| after.created_at.millis()))
             .bind(after.map(|after| after.id.to_string()))
-            .fetch_all(&mut *connection)
+            .fetch_all(connection)
             .await?;
         let found = Found::of(&rows, set_aside::PAYOUTS, Payout::read)?;
         if wanted.are_met(rows.len(), &found) {
@@ -225,11 +225,11 @@ pub(super) async fn payouts_in_flight(
 }
 
 pub(super) async fn payout_audit(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: PayoutId,
 ) -> Read<Vec<PayoutAudit>> {
-    sqlx::query(joined!(
+    query(joined!(
         "SELECT ",
         PayoutAudit::SELECT,
         " FROM payout_audit t WHERE payout_id = ? AND account_id = ? ORDER BY at, audit_id"
@@ -244,7 +244,7 @@ pub(super) async fn payout_audit(
 }
 
 pub(super) async fn adjustment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     key: &AdjustmentKey,
 ) -> Read<Option<Adjustment>> {
@@ -254,6 +254,6 @@ pub(super) async fn adjustment(
     };
     let columns = Adjustment::SELECT;
     let sql = format!("SELECT {columns} FROM adjustments t WHERE {column} = ? AND account_id = ?");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(name).bind(account.to_string()).fetch_optional(connection).await?;
+    let row = query(sql).bind(name).bind(account.to_string()).fetch_optional(connection).await?;
     row.as_ref().map(Adjustment::read).transpose()
 }

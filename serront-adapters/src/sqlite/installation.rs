@@ -3,35 +3,35 @@
 use serront_core::accounts::sealed::SealedSecret;
 use serront_core::primitives::ids::InstallationId;
 use serront_core::snapshots::InstallationRow;
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
+
+use super::connection::{Connection, query};
 
 use crate::sql::error::Failed;
 use crate::sql::installation::{self, INSTALLATION};
 
-pub(super) async fn read(connection: &mut SqliteConnection) -> Result<InstallationRow, Failed> {
-    let sql = AssertSqlSafe(INSTALLATION.replace("@.", ""));
-    installation::row(&sqlx::query(sql).fetch_one(connection).await?)
+pub(super) async fn read(connection: &mut Connection<'_>) -> Result<InstallationRow, Failed> {
+    let sql = INSTALLATION.replace("@.", "");
+    installation::row(&query(sql).fetch_one(connection).await?)
 }
 
 /// Writes the id unless one exists, and returns the stored one. Runs in the writer.
-pub(super) async fn begin(connection: &mut SqliteConnection, id: InstallationId) -> Result<InstallationId, Failed> {
-    sqlx::query("INSERT INTO installation (one, installation_id) VALUES (1, ?) ON CONFLICT DO NOTHING")
+pub(super) async fn begin(connection: &mut Connection<'_>, id: InstallationId) -> Result<InstallationId, Failed> {
+    query("INSERT INTO installation (one, installation_id) VALUES (1, ?) ON CONFLICT DO NOTHING")
         .bind(id.to_string())
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
     read(connection).await?.id.ok_or(Failed::Unreadable("installation_id"))
 }
 
 pub(super) async fn put_key_check(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     was: Option<&SealedSecret>,
     check: &SealedSecret,
 ) -> Result<bool, Failed> {
-    let done = sqlx::query("UPDATE installation SET key_check = ?2 WHERE key_check IS ?1")
+    let done = query("UPDATE installation SET key_check = ?2 WHERE key_check IS ?1")
         .bind(was.map(SealedSecret::as_stored))
         .bind(check.as_stored())
         .execute(connection)
         .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(done > 0)
 }

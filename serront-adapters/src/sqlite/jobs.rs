@@ -5,7 +5,7 @@ use serront_core::ports::prelude::*;
 use tokio::sync::oneshot;
 
 use super::commit::Refusal;
-use super::loan::Loan;
+use super::transaction::Work;
 use crate::sql::error::Failed;
 use crate::sql::set_aside::Unread;
 
@@ -37,8 +37,8 @@ pub(super) enum Job {
     TouchKey((AccountId, KeyId), (Timestamp, Duration), Reply<(), Failed>),
     /// Does nothing. When it is answered, all transactions that began before it have ended.
     Turn(Reply<(), Failed>),
-    /// Lends the connection, in a new transaction, for at most this time.
-    Lend(Duration, Reply<Loan, Failed>),
+    /// A transaction of the host.
+    Transaction(Work),
     Close(oneshot::Sender<()>),
 }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serront_core::ports::{PortError, PortErrorKind};
-use sqlx::AssertSqlSafe;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::Instant;
 
 use super::error::{classified, is_busy};
-use super::options::{BUSY_TIMEOUT, SqliteOptions};
+use super::options::SqliteOptions;
+use super::rewrite;
 use crate::sql::error::Failed;
 use crate::sql::migrations::{self, Step, migrations};
 use crate::sql::set_aside::reader;
@@ -29,25 +30,24 @@ pub(super) fn reads() -> i64 {
 /// How long one try to open a locked file waits. After the first, `on_lock_wait` is called.
 const TRY: Duration = Duration::from_secs(1);
 
-/// Opens the writer's connection and applies pending migrations. If another process has locked the file, it tries again
-/// until the time limit.
-pub(super) async fn begin(
-    connect: SqliteConnectOptions,
-    options: &SqliteOptions,
-) -> Result<SqliteConnection, PortError> {
-    let connect = connect.busy_timeout(TRY);
+/// Creates the file if it does not exist, applies pending migrations, and rewrites what earlier versions stored by other
+/// rules. If another process has locked the file, it tries again until the time limit.
+pub(super) async fn apply(options: &SqliteOptions) -> Result<(), PortError> {
+    let connect = SqliteConnectOptions::new()
+        .filename(&options.path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(TRY)
+        .disable_statement_logging();
     let began = Instant::now();
     let mut said = false;
-    loop {
+    let mut connection = loop {
         match migrated(&connect).await {
             Err(Failed::Engine(error, _)) if is_busy(&error) => {}
             Err(failed) => return Err(classified(failed).into()),
-            Ok(mut connection) => {
-                let patience = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
-                let set = sqlx::query(AssertSqlSafe(patience)).execute(&mut connection).await;
-                set.map_err(Failed::from).map_err(classified)?;
-                return Ok(connection);
-            }
+            Ok(connection) => break connection,
         }
         if began.elapsed() >= options.lock_wait_max {
             let why =
@@ -58,7 +58,14 @@ pub(super) async fn begin(
             waits();
         }
         said = true;
+    };
+    match rewrite::texts(&mut connection).await {
+        // Another process writes; the next start continues.
+        Err(Failed::Engine(error, _)) if is_busy(&error) => {}
+        outcome => outcome.map_err(classified)?,
     }
+    connection.close().await.map_err(Failed::from).map_err(classified)?;
+    Ok(())
 }
 
 /// Two processes that start at the same time may both migrate: the second one fails, tries again and finds nothing

@@ -1,8 +1,8 @@
 //! Storage in one SQLite file, which needs no server.
 //!
 //! ```text
-//! reads  ─▶ a pool of read-only connections; each read sees one snapshot
-//! writes ─▶ one writer: queued writes share a transaction and its fsync; each fails alone
+//! reads  ─▶ read-only connections, short reads on the thread that asks; each read sees one snapshot
+//! writes ─▶ the writer's thread: queued writes share a transaction and its fsync; each fails alone
 //! ```
 //!
 //! The file is in WAL mode with `synchronous=FULL`: acknowledged writes survive a crash of the machine. Several
@@ -14,9 +14,11 @@
 //! | file | subject |
 //! |---|---|
 //! | `open.rs`, `options.rs` | the storage, and how it is opened |
-//! | `storage.rs`, `bound.rs` | the port, and the transaction that the host shares |
+//! | `storage.rs` | the port |
+//! | `transaction.rs`, `bound.rs` | a host's transaction: on the writer's thread, or on a connection of the host |
+//! | `connection.rs` | statements, and the two kinds of connections that they run on |
 //! | `pool.rs` | the connections that read |
-//! | `writer.rs`, `jobs.rs`, `loan.rs` | the writer, its jobs, and the loan of its connection to a host's transaction |
+//! | `writer.rs`, `jobs.rs` | the writer and its jobs |
 //! | `commit.rs`, `changes.rs`, `script.rs` | a commit: its guards and claims, its writes, its text |
 //! | `read.rs`, `funds.rs`, `books.rs` | reads, and the sums of the books |
 //! | `work.rs` | leases, attempts and pruning |
@@ -28,11 +30,11 @@ mod books;
 mod bound;
 mod changes;
 mod commit;
+mod connection;
 mod error;
 mod funds;
 mod installation;
 mod jobs;
-mod loan;
 mod migrations;
 mod open;
 mod options;
@@ -42,9 +44,11 @@ mod rewrite;
 mod script;
 mod set_aside;
 mod storage;
+mod transaction;
 mod work;
 mod writer;
 
-pub use bound::SqliteTransaction;
+pub use bound::BoundSqlite;
 pub use open::SqliteStorage;
 pub use options::{BUSY_TIMEOUT, SqliteOptions};
+pub use transaction::SqliteTransaction;

@@ -3,26 +3,53 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::OpenFlags;
 use serront_core::ports::{Clock, PortError};
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 
-use super::error::{classified, is_busy};
 use super::jobs::{Job, QUEUE};
+use super::migrations;
 use super::options::{BUSY_TIMEOUT, SqliteOptions};
-use super::pool::{READER_LIMITS, Readers};
-use super::{migrations, rewrite, writer};
-use crate::sql::connections::Connections;
+use super::pool::Readers;
+use super::writer::{Gate, Writer};
 use crate::sql::error::Failed;
 use crate::sql::set_aside::Looks;
 
 /// Storage in one SQLite file.
 pub struct SqliteStorage {
     jobs: mpsc::Sender<Job>,
-    pub(super) readers: Connections<Readers>,
+    pub(super) readers: Readers,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) looks: Looks,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// Prepared statements that a connection keeps. There are about 200; those of change sets differ by their writes.
+const STATEMENTS_KEPT: usize = 512;
+
+/// Opens a connection to a file whose schema exists.
+pub(super) fn connect(path: &Path, access: Access) -> Result<rusqlite::Connection, Failed> {
+    // Each connection is used by one thread at a time, so the engine needs no lock of its own.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // A checkpoint blocks the writer, so there is one every 10,000 pages instead of 1,000; the log grows as much.
+    // Savepoints keep their undo data in memory instead of a file.
+    connection.execute_batch(match access {
+        Access::Read => "PRAGMA query_only = ON",
+        Access::Write => {
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 10000; \
+             PRAGMA temp_store = MEMORY"
+        }
+    })?;
+    Ok(connection)
 }
 
 impl std::fmt::Debug for SqliteStorage {
@@ -46,28 +73,15 @@ impl SqliteStorage {
     /// [`PortError`] if the file can't be opened, if its layout is newer than this code, or, as busy, if another
     /// process has it locked for longer than [`SqliteOptions::lock_wait_max`].
     pub async fn open_with(options: SqliteOptions) -> Result<Self, PortError> {
-        let connect = SqliteConnectOptions::new()
-            .filename(&options.path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .statement_cache_capacity(512)
-            .disable_statement_logging();
-        // A checkpoint blocks the writer, so there is one every 10,000 pages instead of 1,000; the log grows as much.
-        // Savepoints keep their undo data in memory instead of a file.
-        let writer = connect.clone().pragma("wal_autocheckpoint", "10000").pragma("temp_store", "memory");
-        let mut connection = migrations::begin(writer, &options).await?;
-        match rewrite::texts(&mut connection).await {
-            // Another process writes; the next start continues.
-            Err(Failed::Engine(error, _)) if is_busy(&error) => {}
-            outcome => outcome.map_err(classified)?,
-        }
-        let readers = Connections::new(Readers(connect.pragma("query_only", "on")), READER_LIMITS);
+        migrations::apply(&options).await?;
+        let connection = connect(&options.path, Access::Write)?;
+        let gate = Arc::new(Gate::default());
+        gate.watch(&connection)?;
+        let writer = Writer { connection, gate, clock: Arc::clone(&options.clock) };
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(writer::run(connection, queue, Arc::clone(&options.clock)));
-        Ok(Self { jobs, readers, clock: options.clock, looks: Looks::default() })
+        let thread = std::thread::Builder::new().name("serront-sqlite".to_owned());
+        thread.spawn(move || writer.run(queue)).map_err(PortError::transient)?;
+        Ok(Self { jobs, readers: Readers::new(options.path), clock: options.clock, looks: Looks::default() })
     }
 
     /// Finishes queued work and closes the file. Later calls fail.
@@ -76,7 +90,7 @@ impl SqliteStorage {
         if self.jobs.send(Job::Close(closed)).await.is_ok() {
             let _ = done.await;
         }
-        self.readers.close().await;
+        self.readers.close();
     }
 
     /// Sends a job to the writer and waits for its answer. Once sent, it is done even if the caller is cancelled.
@@ -85,7 +99,12 @@ impl SqliteStorage {
         job: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Job + Send,
     ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(job(reply)).await.map_err(|_| Failed::Closed)?;
+        self.send(job(reply)).await?;
         answer.await.unwrap_or_else(|_| Err(Failed::Lost.into()))
+    }
+
+    /// Sends a job to the writer.
+    pub(super) async fn send(&self, job: Job) -> Result<(), Failed> {
+        self.jobs.send(job).await.map_err(|_| Failed::Closed)
     }
 }

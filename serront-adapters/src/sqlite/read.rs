@@ -8,10 +8,10 @@ use serront_core::orders::payment::Payment;
 use serront_core::ports::prelude::*;
 use serront_core::shop::storefront::Storefront;
 use serront_core::webhooks::subscription::Subscription;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{AssertSqlSafe, Row, Sqlite};
 
-use crate::sql::cells::Read;
+use super::connection::{Connection, query};
+
+use crate::sql::cells::{Cells as _, Read};
 use crate::sql::names::directory;
 use crate::sql::pages;
 use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
@@ -20,11 +20,10 @@ use crate::sql::set_aside::{self, Found, Wanted};
 use crate::sql::tables::{Record as _, joined};
 use crate::sql::work::{self, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets};
 
-type Bound<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// The outcome that is stored under an idempotency key.
-pub(super) async fn kept(connection: &mut SqliteConnection, account: AccountId, scope: Scope) -> Read<Option<Kept>> {
-    sqlx::query("SELECT fingerprint, outcome, until FROM kept_outcomes WHERE scope = ? AND account_id = ?")
+pub(super) async fn kept(connection: &mut Connection<'_>, account: AccountId, scope: Scope) -> Read<Option<Kept>> {
+    query("SELECT fingerprint, outcome, until FROM kept_outcomes WHERE scope = ? AND account_id = ?")
         .bind(scope.to_string())
         .bind(account.to_string())
         .fetch_optional(connection)
@@ -82,11 +81,11 @@ const AROUND: &str = " LEFT JOIN accounts a ON a.account_id = o.account_id \
 const NOTHING_KEPT: &str = "NULL AS fingerprint, NULL AS outcome, NULL AS until";
 
 pub(super) async fn account(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: AccountId,
     scope: Option<Scope>,
 ) -> Read<Option<AccountSnapshot>> {
-    let row = sqlx::query(joined!(
+    let row = query(joined!(
         "SELECT ",
         Account::SELECT,
         ", ",
@@ -102,18 +101,18 @@ pub(super) async fn account(
     ))
     .bind(scope.map(|scope| scope.to_string()))
     .bind(id.to_string())
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?;
     row.as_ref().map(rows::account_snapshot).transpose()
 }
 
 pub(super) async fn service(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: ServiceId,
     scope: Option<Scope>,
 ) -> Read<Option<ServiceSnapshot>> {
-    let row = sqlx::query(joined!(
+    let row = query(joined!(
         "SELECT ",
         Account::SELECT,
         ", ",
@@ -127,13 +126,13 @@ pub(super) async fn service(
     .bind(scope.map(|scope| scope.to_string()))
     .bind(account.to_string())
     .bind(id.to_string())
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?;
     row.as_ref().map(rows::service_snapshot).transpose()
 }
 
-pub(super) async fn services(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<Service>> {
-    sqlx::query(joined!(
+pub(super) async fn services(connection: &mut Connection<'_>, account: AccountId) -> Read<Vec<Service>> {
+    query(joined!(
         "SELECT ",
         Service::SELECT,
         " FROM services s WHERE s.account_id = ? ORDER BY s.sort_order, s.service_id"
@@ -147,12 +146,12 @@ pub(super) async fn services(connection: &mut SqliteConnection, account: Account
 }
 
 pub(super) async fn shop(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     slug: &Slug,
     scope: Option<Scope>,
 ) -> Read<Option<ShopSnapshot>> {
     // One row for each service, and one without any for an empty catalog.
-    let rows = sqlx::query(joined!(
+    let rows = query(joined!(
         "SELECT ",
         Account::SELECT,
         ", ",
@@ -175,7 +174,7 @@ pub(super) async fn shop(
 }
 
 pub(super) async fn order(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: OrderKey,
     scope: Option<Scope>,
 ) -> Read<Option<OrderSnapshot>> {
@@ -190,10 +189,10 @@ pub(super) async fn order(
     );
     let scope = scope.map(|scope| scope.to_string());
     let sql: &'static str;
-    let query: Bound<'_> = match key {
+    let query = match key {
         OrderKey::Id(account, id) => {
             sql = " WHERE o.order_id = ? AND o.account_id = ?";
-            sqlx::query(AssertSqlSafe(format!("{SELECT}{sql}")))
+            query(format!("{SELECT}{sql}"))
                 .bind(scope)
                 .bind(id.to_string())
                 .bind(account.to_string())
@@ -201,22 +200,22 @@ pub(super) async fn order(
         OrderKey::Token(hash) => {
             sql = " WHERE o.access_token_hash = ? AND o.account_id = \
                    (SELECT d.account_id FROM directory d WHERE d.kind = ? AND d.name = ?)";
-            sqlx::query(AssertSqlSafe(format!("{SELECT}{sql}")))
+            query(format!("{SELECT}{sql}"))
                 .bind(scope)
                 .bind(hash.to_string())
                 .bind(directory::ACCESS_TOKEN)
                 .bind(hash.to_string())
         }
     };
-    query.fetch_optional(&mut *connection).await?.as_ref().map(rows::order_snapshot).transpose()
+    query.fetch_optional(connection).await?.as_ref().map(rows::order_snapshot).transpose()
 }
 
 pub(super) async fn checkout(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: CheckoutId,
 ) -> Read<Option<CheckoutSnapshot>> {
-    let row = sqlx::query(joined!(
+    let row = query(joined!(
         "SELECT ",
         SNAPSHOT,
         ", json_array(json_array(",
@@ -236,12 +235,12 @@ pub(super) async fn checkout(
 
 /// What is known under a session's name.
 pub(super) async fn session(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: &SessionId,
     event_id: Option<ProviderEventId>,
 ) -> Read<SessionSnapshot> {
-    let row = sqlx::query(joined!(
+    let row = query(joined!(
         "SELECT coalesce(c.version, 0) AS session_version, (SELECT json_group_array(p.event_id) FROM \
          (SELECT event_id FROM inbox i WHERE session_id = w.session_id AND account_id = w.account_id \
          AND status = 'parked' AND ",
@@ -269,8 +268,8 @@ pub(super) async fn session(
 }
 
 /// The account of a merchant at Plugipay.
-pub(super) async fn merchant(connection: &mut SqliteConnection, id: &MerchantId) -> Read<Option<Provisioning>> {
-    let row = sqlx::query(joined!(
+pub(super) async fn merchant(connection: &mut Connection<'_>, id: &MerchantId) -> Read<Option<Provisioning>> {
+    let row = query(joined!(
         "SELECT ",
         Provisioning::SELECT,
         " FROM directory d JOIN provisioning v ON v.account_id = d.account_id WHERE d.kind = ? AND d.name = ?"
@@ -283,11 +282,11 @@ pub(super) async fn merchant(connection: &mut SqliteConnection, id: &MerchantId)
 }
 
 pub(super) async fn inbox(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: &ProviderEventId,
 ) -> Read<Option<InboxRecord>> {
-    sqlx::query(joined!("SELECT ", InboxRecord::SELECT, " FROM inbox i WHERE i.event_id = ? AND i.account_id = ?"))
+    query(joined!("SELECT ", InboxRecord::SELECT, " FROM inbox i WHERE i.event_id = ? AND i.account_id = ?"))
         .bind(id.as_str())
         .bind(account.to_string())
         .fetch_optional(connection)
@@ -299,7 +298,7 @@ pub(super) async fn inbox(
 
 /// The notifications of all accounts that wait for the operator.
 pub(super) async fn waiting(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     parked_before: Timestamp,
     limit: u32,
 ) -> Read<Found<InboxRecord>> {
@@ -312,8 +311,8 @@ pub(super) async fn waiting(
     );
     let mut wanted = Wanted::rows(limit);
     loop {
-        let query = sqlx::query(sql).bind(parked_before.millis()).bind(wanted.asked());
-        let rows = query.fetch_all(&mut *connection).await?;
+        let query = query(sql).bind(parked_before.millis()).bind(wanted.asked());
+        let rows = query.fetch_all(connection).await?;
         let mut found = Found::of(&rows, set_aside::NOTIFICATIONS, InboxRecord::read)?;
         if wanted.are_met(rows.len(), &found) {
             found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -322,8 +321,8 @@ pub(super) async fn waiting(
     }
 }
 
-pub(super) async fn key(connection: &mut SqliteConnection, hash: Digest256) -> Read<Option<KeyRecord>> {
-    sqlx::query(joined!(
+pub(super) async fn key(connection: &mut Connection<'_>, hash: Digest256) -> Read<Option<KeyRecord>> {
+    query(joined!(
         "SELECT ",
         KeyRecord::SELECT,
         " FROM directory d JOIN api_keys k ON k.account_id = d.account_id AND k.hash = d.name \
@@ -337,8 +336,8 @@ pub(super) async fn key(connection: &mut SqliteConnection, hash: Digest256) -> R
     .transpose()
 }
 
-pub(super) async fn keys(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<KeyRecord>> {
-    sqlx::query(joined!("SELECT ", KeyRecord::SELECT, " FROM api_keys k WHERE k.account_id = ? ORDER BY k.key_id"))
+pub(super) async fn keys(connection: &mut Connection<'_>, account: AccountId) -> Read<Vec<KeyRecord>> {
+    query(joined!("SELECT ", KeyRecord::SELECT, " FROM api_keys k WHERE k.account_id = ? ORDER BY k.key_id"))
         .bind(account.to_string())
         .fetch_all(connection)
         .await?
@@ -348,17 +347,17 @@ pub(super) async fn keys(connection: &mut SqliteConnection, account: AccountId) 
 }
 
 /// The names of the account's services, by id.
-async fn names(connection: &mut SqliteConnection, account: AccountId) -> Read<Vec<(String, String)>> {
-    let rows = sqlx::query("SELECT service_id, name FROM services WHERE account_id = ?")
+async fn names(connection: &mut Connection<'_>, account: AccountId) -> Read<Vec<(String, String)>> {
+    let rows = query("SELECT service_id, name FROM services WHERE account_id = ?")
         .bind(account.to_string())
         .fetch_all(connection)
         .await?;
-    rows.iter().map(|row| Ok((row.try_get("service_id")?, row.try_get("name")?))).collect()
+    rows.iter().map(|row| Ok((row.text("service_id")?.to_owned(), row.text("name")?.to_owned()))).collect()
 }
 
 /// The orders of these numbers.
 async fn numbered(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     numbers: &[OrderNumber],
 ) -> Read<Vec<OrderRow>> {
@@ -368,12 +367,12 @@ async fn numbered(
              WHERE o.account_id = ? AND o.number IN ({})",
         listed(numbers)
     );
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(account.to_string()).fetch_all(connection).await?;
+    let rows = query(sql).bind(account.to_string()).fetch_all(connection).await?;
     rows.iter().map(rows::order_row).collect()
 }
 
 pub(super) async fn orders(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     filter: &OrderFilter,
     after: Option<OrderNumber>,
@@ -416,7 +415,7 @@ pub(super) async fn orders(
              ORDER BY o.number DESC",
         selects.join(" UNION ALL ")
     );
-    let mut query = sqlx::query(AssertSqlSafe(sql));
+    let mut query = query(sql);
     for way in ways {
         if !way.words.is_empty() {
             let words: Vec<_> = marked(account, &way.words).map(|word| format!("\"{word}\"*")).collect();
@@ -439,8 +438,8 @@ pub(super) async fn orders(
     Ok(Page::cut(rows, limit))
 }
 
-pub(super) async fn counts(connection: &mut SqliteConnection, account: AccountId) -> Read<WorkCounts> {
-    let rows = sqlx::query("SELECT status, orders FROM order_counts WHERE account_id = ?")
+pub(super) async fn counts(connection: &mut Connection<'_>, account: AccountId) -> Read<WorkCounts> {
+    let rows = query("SELECT status, orders FROM order_counts WHERE account_id = ?")
         .bind(account.to_string())
         .fetch_all(connection)
         .await?;
@@ -448,11 +447,11 @@ pub(super) async fn counts(connection: &mut SqliteConnection, account: AccountId
 }
 
 pub(super) async fn audit(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     order: OrderId,
 ) -> Read<Vec<AuditRecord>> {
-    sqlx::query(joined!(
+    query(joined!(
         "SELECT ",
         AuditRecord::SELECT,
         " FROM audit t WHERE order_id = ? AND account_id = ? ORDER BY at, audit_id"
@@ -474,7 +473,7 @@ const DELIVERY: &str = "effect_id, subscription_id, event_id, event_type, conten
     AND a.account_id = e.account_id ORDER BY a.attempt_number) t) AS log FROM effects e WHERE kind = 'delivery'";
 
 pub(super) async fn deliveries(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     filter: &DeliveryFilter,
     after: Option<DeliveryPosition>,
@@ -496,7 +495,7 @@ pub(super) async fn deliveries(
         sql.push_str(" AND (created_at, effect_id) < (?, ?)");
     }
     sql.push_str(" ORDER BY created_at DESC, effect_id DESC LIMIT ?");
-    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(account.to_string());
+    let mut query = query(sql).bind(account.to_string());
     for value in filters.into_iter().filter_map(|(_, value)| value) {
         query = query.bind(value);
     }
@@ -508,11 +507,11 @@ pub(super) async fn deliveries(
 }
 
 pub(super) async fn delivery(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: DeliveryId,
 ) -> Read<Option<DeliveryRecord>> {
-    sqlx::query(AssertSqlSafe(format!("SELECT {DELIVERY} AND effect_id = ? AND account_id = ?")))
+    query(format!("SELECT {DELIVERY} AND effect_id = ? AND account_id = ?"))
         .bind(id.to_string())
         .bind(account.to_string())
         .fetch_optional(connection)
@@ -523,11 +522,11 @@ pub(super) async fn delivery(
 }
 
 pub(super) async fn effect(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: EffectId,
 ) -> Read<Option<EffectRecord>> {
-    sqlx::query(AssertSqlSafe(effect_statement("", id.lane())))
+    query(effect_statement("", id.lane()))
         .bind(id.to_string())
         .bind(account.to_string())
         .fetch_optional(connection)
@@ -539,11 +538,11 @@ pub(super) async fn effect(
 
 /// A subscription's streak of failed attempts; `None` if the last one succeeded.
 pub(super) async fn streak(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: SubscriptionId,
 ) -> Read<Option<Streak>> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT failures, failing_since FROM subscriptions \
          WHERE subscription_id = ? AND account_id = ? AND failing_since IS NOT NULL",
     )
@@ -554,12 +553,12 @@ pub(super) async fn streak(
     row.as_ref().map(rows::streak).transpose()
 }
 
-pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> Read<Found<Discard>> {
+pub(super) async fn discards(connection: &mut Connection<'_>, limit: u32) -> Read<Found<Discard>> {
     let statement = joined!("SELECT ", Discard::SELECT, " FROM discards t ORDER BY at DESC, audit_id DESC LIMIT ?");
     let mut wanted = Wanted::rows(limit);
     loop {
-        let query = sqlx::query(statement).bind(wanted.asked());
-        let rows = query.fetch_all(&mut *connection).await?;
+        let query = query(statement).bind(wanted.asked());
+        let rows = query.fetch_all(connection).await?;
         let mut found = Found::of(&rows, set_aside::DISCARDS, Discard::read)?;
         if wanted.are_met(rows.len(), &found) {
             found.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -570,17 +569,17 @@ pub(super) async fn discards(connection: &mut SqliteConnection, limit: u32) -> R
 
 /// The secrets of all accounts, by id.
 pub(super) async fn subscription_secrets(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     after: Option<SubscriptionId>,
     limit: Limit,
 ) -> Read<Found<SubscriptionSecrets>> {
     let sql = format!("SELECT {SECRETS} FROM subscriptions WHERE subscription_id > ? ORDER BY subscription_id LIMIT ?");
     let mut wanted = Wanted::page(limit);
     loop {
-        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+        let rows = query(sql.clone())
             .bind(after.map(|after| after.to_string()).unwrap_or_default())
             .bind(wanted.asked())
-            .fetch_all(&mut *connection)
+            .fetch_all(connection)
             .await?;
         let found = Found::of(&rows, set_aside::SUBSCRIPTIONS, stored_secrets)?;
         if wanted.are_met(rows.len(), &found) {
@@ -591,7 +590,7 @@ pub(super) async fn subscription_secrets(
 
 /// The endpoints of all accounts, by account.
 pub(super) async fn provisionings(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     after: Option<AccountId>,
     limit: Limit,
 ) -> Read<Found<Provisioning>> {
@@ -602,10 +601,10 @@ pub(super) async fn provisionings(
     );
     let mut wanted = Wanted::page(limit);
     loop {
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(after.map(|after| after.to_string()).unwrap_or_default())
             .bind(wanted.asked())
-            .fetch_all(&mut *connection)
+            .fetch_all(connection)
             .await?;
         let found = Found::of(&rows, set_aside::ENDPOINTS, Provisioning::read)?;
         if wanted.are_met(rows.len(), &found) {
@@ -616,18 +615,18 @@ pub(super) async fn provisionings(
 
 /// Failed effects of all accounts that are not discarded, newest first.
 pub(super) async fn given_up(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     after: Option<EffectPosition>,
     limit: Limit,
 ) -> Read<Found<EffectRecord>> {
     let (created_at, id) = given_up_after(after);
     let mut wanted = Wanted::page(limit);
     loop {
-        let rows = sqlx::query(AssertSqlSafe(given_up_statement("")))
+        let rows = query(given_up_statement(""))
             .bind(created_at)
             .bind(id.clone())
             .bind(wanted.asked())
-            .fetch_all(&mut *connection)
+            .fetch_all(connection)
             .await?;
         let found = pages::given_up(&rows)?;
         if wanted.are_met(rows.len(), &found) {
@@ -637,11 +636,11 @@ pub(super) async fn given_up(
 }
 
 pub(super) async fn outcome(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: ChangeSetId,
 ) -> Read<Option<Committed>> {
-    let row = sqlx::query("SELECT number FROM change_sets WHERE change_set_id = ? AND account_id = ?")
+    let row = query("SELECT number FROM change_sets WHERE change_set_id = ? AND account_id = ?")
         .bind(id.to_string())
         .bind(account.to_string())
         .fetch_optional(connection)
@@ -650,24 +649,24 @@ pub(super) async fn outcome(
     Ok(Some(Committed { number: rows::optional_number(&row)? }))
 }
 
-pub(super) async fn next_due(connection: &mut SqliteConnection, lane: Lane, now: Timestamp) -> Read<Option<Timestamp>> {
+pub(super) async fn next_due(connection: &mut Connection<'_>, lane: Lane, now: Timestamp) -> Read<Option<Timestamp>> {
     let (table, pending) = pending(lane);
     let sql =
         format!("SELECT due_at FROM {table} WHERE {pending} AND lease_until <= ? ORDER BY due_at, effect_id LIMIT 1");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(now.millis()).fetch_optional(connection).await?;
-    Ok(row.map(|row| row.try_get("due_at")).transpose()?.map(Timestamp::from_millis))
+    let row = query(sql).bind(now.millis()).fetch_optional(connection).await?;
+    Ok(row.map(|row| row.int("due_at")).transpose()?.map(Timestamp::from_millis))
 }
 
 pub(super) async fn named_uploads(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     uploads: &[(AccountId, UploadId)],
 ) -> Read<Vec<UploadId>> {
     let mut named = Vec::new();
     for (account, upload) in uploads {
-        let row = sqlx::query("SELECT 1 FROM payments WHERE receipt_upload_id = ? AND account_id = ?")
+        let row = query("SELECT 1 FROM payments WHERE receipt_upload_id = ? AND account_id = ?")
             .bind(upload.to_string())
             .bind(account.to_string())
-            .fetch_optional(&mut *connection)
+            .fetch_optional(connection)
             .await?;
         if row.is_some() {
             named.push(*upload);
@@ -676,9 +675,9 @@ pub(super) async fn named_uploads(
     Ok(named)
 }
 
-pub(super) async fn schema_version(connection: &mut SqliteConnection) -> Read<i64> {
-    let row = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM _sqlx_migrations WHERE success")
+pub(super) async fn schema_version(connection: &mut Connection<'_>) -> Read<i64> {
+    let row = query("SELECT coalesce(max(version), 0) AS version FROM _sqlx_migrations WHERE success")
         .fetch_one(connection)
         .await?;
-    Ok(row.try_get("version")?)
+    row.int("version")
 }

@@ -1,21 +1,17 @@
-//! Statements that run one after another in one call. Each call costs two switches between a task and the engine's
-//! thread, however many statements it has.
+//! Statements that run one after another, and are written piece by piece.
 
 use serront_core::orders::order::Order;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Sqlite};
 
+use super::connection::{Connection, Query, SqliteRow, query, run_all};
 use crate::sql::cells::Cell;
 use crate::sql::error::Failed;
 use crate::sql::tables::{Columns, Record};
 use crate::sql::writes::Verb;
 
-/// The text of statements, and the values of their parameters in order.
+/// Statements with the values of their parameters.
 #[derive(Default)]
 pub(super) struct Script {
-    sql: String,
-    arguments: SqliteArguments,
-    unsendable: bool,
+    statements: Vec<Query<'static>>,
     /// The columns of the last statement, if it is an insertion that can take more rows.
     inserting: Option<&'static Columns>,
 }
@@ -24,34 +20,30 @@ impl Script {
     /// Begins the next statement.
     pub(super) fn add(&mut self, statement: &str) -> &mut Self {
         self.inserting = None;
-        if !self.sql.is_empty() {
-            self.sql.push_str(";\n");
-        }
-        self.sql.push_str(statement);
+        self.statements.push(query(statement.to_owned()));
         self
     }
 
     /// Appends to the present one.
     pub(super) fn push(&mut self, more: &str) -> &mut Self {
-        self.sql.push_str(more);
+        if let Some(last) = self.statements.last_mut() {
+            last.text().push_str(more);
+        }
         self
     }
 
-    /// Binds the next parameter.
-    pub(super) fn bind<'t, T>(&mut self, value: T) -> &mut Self
-    where
-        T: sqlx::Encode<'t, Sqlite> + sqlx::Type<Sqlite>,
-    {
-        self.unsendable |= self.arguments.add(value).is_err();
+    /// Binds the next parameter of the present one.
+    pub(super) fn bind(&mut self, value: impl Into<Cell>) -> &mut Self {
+        if let Some(last) = self.statements.last_mut() {
+            last.add(value);
+        }
         self
     }
 
-    fn bind_cell(&mut self, cell: Cell) {
-        match cell {
-            Cell::Text(text) => self.bind(text),
-            Cell::Int(number) => self.bind(number),
-            Cell::Flag(flag) => self.bind(flag),
-        };
+    /// Puts the statements into a savepoint.
+    pub(super) fn within(&mut self, savepoint: &str) {
+        self.statements.insert(0, query(format!("SAVEPOINT {savepoint}")));
+        self.add(&format!("RELEASE {savepoint}"));
     }
 
     /// Writes names with something after each and commas in between.
@@ -85,7 +77,7 @@ impl Script {
                 self.list(columns.key().iter().copied(), " = ?", " AND ");
                 for place in columns.changed().map(|(place, _)| place).chain(0..columns.key_len) {
                     if let Some(cell) = cells.get_mut(place) {
-                        self.bind_cell(std::mem::replace(cell, Cell::Int(None)));
+                        self.bind(std::mem::replace(cell, Cell::Int(None)));
                     }
                 }
                 return;
@@ -96,7 +88,7 @@ impl Script {
             }
         }
         for cell in cells {
-            self.bind_cell(cell);
+            self.bind(cell);
         }
     }
 
@@ -109,21 +101,18 @@ impl Script {
         self.list(columns.names.iter().map(|_| "?"), ", ", "");
         self.push("(SELECT last_number FROM order_numbers WHERE account_id = ?))");
         for cell in cells {
-            self.bind_cell(cell);
+            self.bind(cell);
         }
         self.bind(account.to_owned());
     }
 
     /// Runs the statements up to the first that fails, and returns their rows.
-    pub(super) async fn run(self, connection: &mut SqliteConnection) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        if self.unsendable {
-            return Err(sqlx::Error::InvalidArgument("a value can't be sent".to_owned()));
-        }
-        sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_all(connection).await
+    pub(super) async fn run(self, connection: &mut Connection<'_>) -> Result<Vec<SqliteRow>, Failed> {
+        run_all(self.statements, connection).await
     }
 
     /// Runs one statement of one row.
-    pub(super) async fn one(self, connection: &mut SqliteConnection) -> Result<SqliteRow, Failed> {
+    pub(super) async fn one(self, connection: &mut Connection<'_>) -> Result<SqliteRow, Failed> {
         self.run(connection).await?.into_iter().next().ok_or(Failed::Unreadable("row"))
     }
 }

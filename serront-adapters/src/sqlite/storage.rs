@@ -1,7 +1,7 @@
 //! The storage port over SQLite: the storage itself, and the storage bound to a transaction of the host.
 //!
-//! Every read is the query of the same name. The two differ in the connection that a read runs on (`pooled!`, `lent!`), and in
-//! how they apply a change set.
+//! Every read is the query of the same name. They differ in the connection that a read runs on (`pooled!` and `long!`,
+//! `lent!`), and in how they apply a change set.
 
 use serront_core::changes::idempotency::Kept;
 use serront_core::forward_port;
@@ -9,18 +9,18 @@ use serront_core::funds::ledger::POSTED_WITHIN;
 use serront_core::ports::Clock;
 use serront_core::ports::prelude::*;
 
-use super::bound::{SqliteTransaction, lent};
+use super::bound::BoundSqlite;
 use super::funds::{
     adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
 use super::jobs::{Job, Record};
 use super::migrations::layout;
 use super::open::SqliteStorage;
-use super::pool::pooled;
 use super::read::{
     self, account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, key, keys,
     merchant, order, orders, outcome, provisionings, service, services, session, shop, subscription_secrets, waiting,
 };
+use super::transaction::SqliteTransaction;
 use super::{books, installation, set_aside};
 use crate::sql::error::Failed;
 use crate::sql::set_aside::{Found, Unread};
@@ -30,6 +30,27 @@ fn forget_ended(clock: &dyn Clock, kept: Option<&mut Option<Kept>>) {
     if let Some(kept) = kept {
         kept.take_if(|kept| kept.until <= clock.now());
     }
+}
+
+/// Runs a short read on a connection of the pool.
+macro_rules! pooled {
+    ($this:ident, |$connection:ident| $read:expr) => {
+        Ok::<_, PortError>($this.readers.read(async |$connection| $read.await)?)
+    };
+}
+
+/// Runs a read that may take long on a connection of the pool. It must own what it names.
+macro_rules! long {
+    ($this:ident, |$connection:ident| $read:expr) => {
+        Ok::<_, PortError>($this.readers.read_long(async move |$connection| $read.await).await?)
+    };
+}
+
+/// Runs a read inside the host's transaction.
+macro_rules! lent {
+    ($this:ident, |$connection:ident| $read:expr) => {
+        Ok::<_, PortError>($this.within(async |$connection| $read.await).await?)
+    };
 }
 
 /// The body of a method of the port, on a connection that `$read!` supplies.
@@ -54,6 +75,24 @@ macro_rules! answer {
 }
 
 macro_rules! answer_from_pool {
+    ($this:ident.orders($account:ident, $filter:ident, $after:ident, $limit:ident) $_:tt) => {{
+        let filter = $filter.clone();
+        long!($this, |connection| orders(connection, $account, &filter, $after, $limit))
+    }};
+    ($this:ident.deliveries($account:ident, $filter:ident, $after:ident, $limit:ident) $_:tt) => {{
+        let filter = $filter.clone();
+        long!($this, |connection| deliveries(connection, $account, &filter, $after, $limit))
+    }};
+    ($this:ident.entries($account:ident, $filter:ident, $after:ident, $limit:ident) $_:tt) => {{
+        let filter = $filter.clone();
+        long!($this, |connection| entries(connection, $account, &filter, $after, $limit))
+    }};
+    ($this:ident.exceptions($account:ident, $status:ident, $after:ident, $limit:ident) $_:tt) => {
+        long!($this, |connection| exceptions(connection, $account, $status, $after, $limit))
+    };
+    ($this:ident.payouts($account:ident, $status:ident, $after:ident, $limit:ident) $_:tt) => {
+        long!($this, |connection| payouts(connection, $account, $status, $after, $limit))
+    };
     ($this:ident.$method:ident($($argument:ident),*) $_:tt) => { answer!(pooled, $this.$method($($argument),*)) };
 }
 
@@ -63,7 +102,7 @@ macro_rules! answer_in_transaction {
 
 /// Lists across all accounts. Rows that can't be read are put on record and left out.
 macro_rules! list {
-    ($this:ident.set_aside($limit:ident) $_:tt) => { pooled!($this, |connection| set_aside::list(connection, $limit)) };
+    ($this:ident.set_aside($limit:ident) $_:tt) => { long!($this, |connection| set_aside::list(connection, $limit)) };
     ($this:ident.touch_key($account_id:ident, $id:ident, $pause:ident) $_:tt) => {{
         let at = $this.clock.now();
         Ok($this.write(|reply| Job::TouchKey(($account_id, $id), (at, $pause), reply)).await?)
@@ -71,18 +110,19 @@ macro_rules! list {
     ($this:ident.waiting($parked_before:ident, $limit:ident) $_:tt) => { list!(@rows $this.waiting($parked_before, $limit)) };
     ($this:ident.discards($limit:ident) $_:tt) => { list!(@rows $this.discards($limit)) };
     ($this:ident.$method:ident($after:ident, $limit:ident) $_:tt) => {{
-        let found = pooled!($this, |connection| $method(connection, $after, $limit))?;
+        let found = long!($this, |connection| $method(connection, $after, $limit))?;
         $this.noted_page(found, $limit).await
     }};
     (@rows $this:ident.$method:ident($($argument:ident),*)) => {{
-        let found = pooled!($this, |connection| $method(connection, $($argument),*))?;
+        let found = long!($this, |connection| $method(connection, $($argument),*))?;
         $this.note(found.unread).await?;
         Ok(found.rows)
     }};
 }
 
 forward_port! { impl Storage for SqliteStorage { answer_from_pool! } }
-forward_port! { impl Storage for SqliteTransaction { answer_in_transaction! } }
+forward_port! { impl Storage for SqliteTransaction<'_> { answer_in_transaction! } }
+forward_port! { impl Storage for BoundSqlite<'_> { answer_in_transaction! } }
 forward_port! { impl OperatorReads for SqliteStorage { list! } }
 forward_port! { impl Credentials for SqliteStorage { list! } }
 
@@ -144,7 +184,8 @@ impl Bookkeeping for SqliteStorage {
     }
 
     async fn books(&self, account_id: Option<AccountId>, verification: &Verification) -> Result<(), PortError> {
-        pooled!(self, |connection| books::books(connection, account_id, verification))
+        let verification = verification.clone();
+        long!(self, |connection| books::books(connection, account_id, &verification))
     }
 }
 

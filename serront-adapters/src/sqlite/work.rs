@@ -3,8 +3,8 @@
 use serront_core::changes::effect::EffectStatus;
 use serront_core::ports::LeaseLost;
 use serront_core::ports::prelude::*;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+
+use super::connection::{Connection, SqliteRow, query};
 
 use super::set_aside;
 use crate::sql::cells::Cells as _;
@@ -19,7 +19,7 @@ type Worked<T> = Result<T, Failed>;
 
 /// The deliveries to take.
 async fn due_deliveries(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     now: Timestamp,
     limit: u32,
     shares: DeliveryShares,
@@ -27,9 +27,9 @@ async fn due_deliveries(
     const FIRST: &str = "JOIN effects e ON e.rowid IN (SELECT f.rowid FROM effects f WHERE f.status = 'pending' \
                          AND f.subscription_id = q.subscription_id AND f.due_at <= $1 AND f.lease_until <= $1 \
                          ORDER BY f.due_at, f.effect_id LIMIT $3)";
-    let counted = sqlx::query(AssertSqlSafe(due_count_statement(""))).bind(now.millis()).fetch_one(&mut *connection);
+    let counted = query(due_count_statement("")).bind(now.millis()).fetch_one(connection);
     let due = counted.await?.int("due")?;
-    let rows = sqlx::query(AssertSqlSafe(due_deliveries_statement("", due, FIRST)))
+    let rows = query(due_deliveries_statement("", due, FIRST))
         .bind(now.millis())
         .bind(limit)
         .bind(shares.per_subscription)
@@ -46,7 +46,7 @@ const ROUNDS_MAX: u32 = 32;
 
 /// Takes due effects. Effects that can't be read are set aside, so that the ones due after them are found.
 pub(super) async fn take_due(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     (lane, now): (Lane, Timestamp),
     limit: u32,
     shares: DeliveryShares,
@@ -63,7 +63,7 @@ pub(super) async fn take_due(
 }
 
 async fn take(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     (lane, now): (Lane, Timestamp),
     limit: u32,
     shares: DeliveryShares,
@@ -72,8 +72,8 @@ async fn take(
     let rows = match lane {
         Lane::Deliveries => due_deliveries(connection, now, limit, shares).await?,
         Lane::Mails | Lane::Removals | Lane::Errands => {
-            let sql = AssertSqlSafe(due_statement("", lane));
-            sqlx::query(sql).bind(now.millis()).bind(limit).fetch_all(&mut *connection).await?
+            let sql = due_statement("", lane);
+            query(sql).bind(now.millis()).bind(limit).fetch_all(connection).await?
         }
     };
     let mut found = Found::default();
@@ -86,7 +86,7 @@ async fn take(
 
 /// Reads an effect, and leases it if it can be read.
 async fn lease_one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     lane: Lane,
     row: &SqliteRow,
     (now, lease): (Timestamp, Duration),
@@ -96,8 +96,8 @@ async fn lease_one(
         None => None,
         Some(subscription) => {
             let sql = format!("SELECT {TARGET} FROM subscriptions u WHERE subscription_id = ? AND account_id = ?");
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(subscription).bind(account);
-            query.fetch_optional(&mut *connection).await?
+            let query = query(sql).bind(subscription).bind(account);
+            query.fetch_optional(connection).await?
         }
     };
     let due = due(row, to.as_ref().map(|to| target(to, now)).transpose()?)?;
@@ -105,7 +105,7 @@ async fn lease_one(
         "UPDATE {} SET lease_until = ?, fence = min(fence, {FENCE_MAX}) + 1 WHERE effect_id = ? AND account_id = ?",
         table(lane)
     );
-    sqlx::query(AssertSqlSafe(sql))
+    query(sql)
         .bind(now.plus(lease).millis())
         .bind(row.text("effect_id")?)
         .bind(account)
@@ -115,7 +115,7 @@ async fn lease_one(
 }
 
 pub(super) async fn record_attempt(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     (account, id): (AccountId, EffectId),
     fence: Fence,
     attempt: &Attempt,
@@ -128,19 +128,18 @@ pub(super) async fn record_attempt(
          WHERE effect_id = ? AND account_id = ? AND fence = ? AND status = 'pending' AND lease_until > 0",
         table(id.lane())
     );
-    let written = sqlx::query(AssertSqlSafe(sql))
+    let written = query(sql)
         .bind(status)
         .bind(due_at)
         .bind(id.to_string())
         .bind(account.to_string())
         .bind(i64::try_from(fence.0).unwrap_or(i64::MAX))
-        .execute(&mut *connection)
-        .await?
-        .rows_affected();
+        .execute(connection)
+        .await?;
     if written == 0 {
         return Ok(Err(LeaseLost));
     }
-    sqlx::query(
+    query(
         "INSERT INTO attempts (effect_id, attempt_number, account_id, status, response_code, error, duration_ms, \
          attempted_at, next_retry_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
@@ -153,14 +152,14 @@ pub(super) async fn record_attempt(
     .bind(i64::try_from(attempt.duration_ms).unwrap_or(i64::MAX))
     .bind(attempt.attempted_at.millis())
     .bind(attempt.next_retry_at.map(Timestamp::millis))
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
     if let Some(forgotten) = forgotten(attempt) {
-        sqlx::query("DELETE FROM attempts WHERE effect_id = ? AND account_id = ? AND attempt_number <= ?")
+        query("DELETE FROM attempts WHERE effect_id = ? AND account_id = ? AND attempt_number <= ?")
             .bind(id.to_string())
             .bind(account.to_string())
             .bind(forgotten)
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     if matches!(id, EffectId::Delivery(_)) {
@@ -171,7 +170,7 @@ pub(super) async fn record_attempt(
 
 /// Updates the streak of failures of a delivery's subscription, and records how long the attempt took.
 async fn count_attempt(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: EffectId,
     (attempt, now): (&Attempt, Timestamp),
@@ -187,7 +186,7 @@ async fn count_attempt(
         "{counted} AND account_id = ?2 \
          AND subscription_id = (SELECT subscription_id FROM effects WHERE effect_id = ?1 AND account_id = ?2)"
     );
-    sqlx::query(AssertSqlSafe(sql))
+    query(sql)
         .bind(id.to_string())
         .bind(account.to_string())
         .bind(now.millis())
@@ -197,24 +196,22 @@ async fn count_attempt(
     Ok(())
 }
 
-pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune, now: Timestamp) -> Worked<Pruned> {
-    let kept = sqlx::query(
+pub(super) async fn prune(connection: &mut Connection<'_>, prune: Prune, now: Timestamp) -> Worked<Pruned> {
+    let kept = query(
         "DELETE FROM kept_outcomes WHERE rowid IN (SELECT rowid FROM kept_outcomes WHERE until <= ? LIMIT ?)",
     )
     .bind(now.millis())
     .bind(prune.limit)
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    let change_sets = sqlx::query(
+    .execute(connection)
+    .await?;
+    let change_sets = query(
         "DELETE FROM change_sets WHERE (change_set_id, account_id) IN \
          (SELECT change_set_id, account_id FROM change_sets WHERE at < ? LIMIT ?)",
     )
     .bind(now.minus(prune.change_sets_kept).millis())
     .bind(prune.limit)
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
+    .execute(connection)
+    .await?;
     let mut effects = 0;
     for table in TABLES {
         let left = prune.limit.saturating_sub(effects);
@@ -223,32 +220,32 @@ pub(super) async fn prune(connection: &mut SqliteConnection, prune: Prune, now: 
     Ok(Pruned { kept, effects: effects.into(), change_sets })
 }
 
-async fn prune_effects(connection: &mut SqliteConnection, table: &str, before: Timestamp, limit: u32) -> Worked<u32> {
+async fn prune_effects(connection: &mut Connection<'_>, table: &str, before: Timestamp, limit: u32) -> Worked<u32> {
     let sql = format!(
         "DELETE FROM {table} WHERE rowid IN \
          (SELECT rowid FROM {table} WHERE status <> 'pending' AND {OVER} AND created_at < ? ORDER BY created_at LIMIT ?) \
          RETURNING effect_id, account_id"
     );
     let finished =
-        sqlx::query(AssertSqlSafe(sql)).bind(before.millis()).bind(limit).fetch_all(&mut *connection).await?;
+        query(sql).bind(before.millis()).bind(limit).fetch_all(connection).await?;
     for row in &finished {
-        sqlx::query("DELETE FROM attempts WHERE effect_id = ? AND account_id = ?")
-            .bind(row.try_get::<&str, _>("effect_id")?)
-            .bind(row.try_get::<&str, _>("account_id")?)
-            .execute(&mut *connection)
+        query("DELETE FROM attempts WHERE effect_id = ? AND account_id = ?")
+            .bind(row.text("effect_id")?)
+            .bind(row.text("account_id")?)
+            .execute(connection)
             .await?;
     }
     Ok(u32::try_from(finished.len()).unwrap_or(u32::MAX))
 }
 
 pub(super) async fn touch_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     id: KeyId,
     at: Timestamp,
     pause: Duration,
 ) -> Worked<()> {
-    sqlx::query(
+    query(
         "UPDATE api_keys SET last_used_at = ?1 WHERE key_id = ?2 AND account_id = ?3 \
          AND (last_used_at IS NULL OR (last_used_at < ?1 AND last_used_at <= ?4))",
     )

@@ -1,30 +1,32 @@
-//! The writer: a task with the only connection that writes. A transaction takes all jobs that are queued when it
-//! begins, so that concurrent requests share one fsync. Each job has its own savepoint and result.
+//! The writer: a thread with the only connection that writes. A transaction takes all jobs that are queued when it
+//! begins, so that concurrent requests share one fsync. Each job fails alone.
 //!
 //! Jobs are answered when the transaction is on the disk. If the engine rolls back the whole transaction, for example
 //! because the disk is full, each job fails with nothing changed. If the commit itself fails, each outcome is unknown.
+//!
+//! Change sets come first and without savepoints, because what can refuse one is checked before its first write. If a write
+//! fails nevertheless, the transaction begins again, and each change set has a savepoint.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use serront_core::changes::change::{ChangeSet, Committed};
 use serront_core::ports::Clock;
-use serront_core::primitives::time::Timestamp;
-use sqlx::Connection as _;
-use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
-use super::commit::{self, Refusal};
-use super::error::{classified, ends_transaction, is_busy};
+use super::commit::{self, Mode, Refusal};
+use super::connection::{Connection, at_once, poll_once, query};
+use super::error::ends_transaction;
 use super::jobs::{Job, Record, Reply};
-use super::{installation, loan, set_aside, work};
+use super::{installation, set_aside, work};
 use crate::sql::error::Failed;
 
 /// Most jobs in one transaction: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
 
 /// How the transaction of a group ended.
-#[derive(Clone, Copy)]
-enum Ended {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
     Committed,
     RolledBack,
     /// It did not begin, because another process wrote for too long.
@@ -32,163 +34,237 @@ enum Ended {
     Unknown,
 }
 
+impl Ended {
+    /// The failure of a job whose changes were part of it; `None` if they are on the disk.
+    pub(super) const fn failure(self) -> Option<Failed> {
+        match self {
+            Self::Committed => None,
+            Self::RolledBack => Some(Failed::RolledBack),
+            Self::Busy => Some(Failed::Busy),
+            Self::Unknown => Some(Failed::Lost),
+        }
+    }
+}
+
 /// Answers a job once its transaction has ended.
-type Answer = Box<dyn FnOnce(Ended) + Send>;
+pub(super) type Answer = Box<dyn FnOnce(Ended) + Send>;
 
 fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E>, result: Result<T, E>) -> Answer {
     Box::new(move |ended| {
-        let result = match ended {
-            Ended::Committed => result,
-            Ended::RolledBack => Err(Failed::RolledBack.into()),
-            Ended::Busy => Err(Failed::Busy.into()),
-            Ended::Unknown => Err(Failed::Lost.into()),
-        };
+        let result = ended.failure().map_or(result, |failed| Err(failed.into()));
         // The caller may have been cancelled.
         let _ = reply.send(result);
     })
 }
 
-pub(super) async fn run(connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, clock: Arc<dyn Clock>) {
-    let connection = Arc::new(Mutex::new(connection));
-    let mut group = Vec::new();
-    let mut loans = VecDeque::new();
-    loop {
-        if loans.is_empty() {
-            if queue.recv_many(&mut group, GROUP_MAX).await == 0 {
+/// Who may end a transaction. Only the writer commits, and it has to know of every rollback: the engine may roll back on its
+/// own initiative, and would then commit every further statement separately.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    committing: AtomicBool,
+    rolled_back: AtomicBool,
+}
+
+impl Gate {
+    /// Watches the connection's transactions.
+    pub(super) fn watch(self: &Arc<Self>, connection: &rusqlite::Connection) -> Result<(), Failed> {
+        let (commits, rollbacks) = (Arc::clone(self), Arc::clone(self));
+        connection.commit_hook(Some(move || !commits.committing.load(Ordering::Acquire)))?;
+        connection.rollback_hook(Some(move || rollbacks.rolled_back.store(true, Ordering::Release)))?;
+        Ok(())
+    }
+
+    pub(super) fn has_rolled_back(&self) -> bool {
+        self.rolled_back.load(Ordering::Acquire)
+    }
+}
+
+/// The writer's connection.
+pub(super) struct Writer {
+    pub(super) connection: rusqlite::Connection,
+    pub(super) gate: Arc<Gate>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Writer {
+    /// Runs jobs until the storage is closed or dropped.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut group = Vec::new();
+        while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+            let mut closing = None;
+            let jobs: Vec<Job> = group
+                .drain(..)
+                .filter_map(|job| match job {
+                    Job::Close(closed) => {
+                        closing = Some(closed);
+                        None
+                    }
+                    job => Some(job),
+                })
+                .collect();
+            if !jobs.is_empty() {
+                self.transact(jobs);
+            }
+            if let Some(closed) = closing {
+                drop(self.connection);
+                let _ = closed.send(());
                 return;
             }
-        } else {
-            // Queued jobs run between two loans.
-            while group.len() < GROUP_MAX
-                && let Ok(job) = queue.try_recv()
-            {
-                group.push(job);
-            }
-        }
-        let mut closing = None;
-        let mut answers = Vec::with_capacity(group.len());
-        let jobs = group.drain(..).filter_map(|job| match job {
-            Job::Lend(time_max, reply) => {
-                loans.push_back((time_max, reply));
-                None
-            }
-            Job::Close(closed) => {
-                closing = Some(closed);
-                None
-            }
-            job @ (Job::Commit(..)
-            | Job::TakeDue { .. }
-            | Job::RecordAttempt(..)
-            | Job::SetAside(..)
-            | Job::LookAgain(..)
-            | Job::Prune(..)
-            | Job::BeginInstallation(..)
-            | Job::PutKeyCheck(..)
-            | Job::TouchKey(..)
-            | Job::Turn(_)) => Some(job),
-        });
-        let jobs: Vec<Job> = jobs.collect();
-        if !jobs.is_empty() {
-            let ended = transact(&mut *connection.lock().await, jobs, &*clock, &mut answers).await;
-            for answer in answers {
-                answer(ended);
-            }
-        }
-        if let Some(closed) = closing {
-            for (_, reply) in loans {
-                let _ = reply.send(Err(Failed::Closed));
-            }
-            // A host's transaction that is still held keeps the file open, but can't be used.
-            if let Ok(connection) = Arc::try_unwrap(connection) {
-                let _ = connection.into_inner().close().await;
-            }
-            let _ = closed.send(());
-            return;
-        }
-        if let Some((time_max, reply)) = loans.pop_front() {
-            loan::lend(&connection, time_max, reply).await;
         }
     }
-}
 
-/// Runs a group of jobs in one transaction.
-async fn transact(
-    connection: &mut SqliteConnection,
-    group: Vec<Job>,
-    clock: &dyn Clock,
-    answers: &mut Vec<Answer>,
-) -> Ended {
-    let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await;
-    let busy = begun.as_ref().is_err_and(is_busy);
-    let mut open = begun.is_ok();
-    for job in group {
-        open &= perform(connection, job, clock.now(), open, answers).await;
+    fn execute(&mut self, sql: &'static str) -> Result<(), Failed> {
+        at_once(query(sql).execute(&mut Connection::Own(&mut self.connection))).map(drop)
     }
-    if !open {
+
+    fn begin(&mut self) -> Result<(), Failed> {
+        self.gate.rolled_back.store(false, Ordering::Release);
+        self.execute("BEGIN IMMEDIATE")
+    }
+
+    fn roll_back(&mut self) {
         // Fails if the engine has rolled back already; the group is rolled back in both cases.
-        let _ = sqlx::query("ROLLBACK").execute(connection).await;
-        return if busy { Ended::Busy } else { Ended::RolledBack };
+        let _ = self.execute("ROLLBACK");
     }
-    match sqlx::query("COMMIT").execute(&mut *connection).await {
-        Ok(_) => Ended::Committed,
-        Err(_) => {
-            let _ = sqlx::query("ROLLBACK").execute(connection).await;
-            Ended::Unknown
+
+    /// Runs a group of jobs in one transaction, and answers them.
+    fn transact(&mut self, jobs: Vec<Job>) {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let (mut changes, mut replies, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for job in jobs {
+            if let Job::Commit(change, reply) = job {
+                changes.push(*change);
+                replies.push(reply);
+            } else {
+                others.push(job);
+            }
         }
+        let begun = self.begin();
+        let busy = begun.as_ref().is_err_and(|failed| matches!(failed, Failed::Sqlite(code, ..) if code & 0xff == 5));
+        // Uses the time at which they are applied: they may have waited for a transaction of the host, or in a process that was
+        // suspended.
+        let now = self.clock.now();
+        let changes: Vec<ChangeSet> = changes.into_iter().map(|change| change.by_clock_of_storage(now)).collect();
+        let applied = if begun.is_ok() { self.commits(&changes) } else { None };
+        let mut open = applied.is_some();
+        let applied = applied.unwrap_or_else(|| changes.iter().map(|_| Err(Failed::RolledBack.into())).collect());
+        answers.extend(replies.into_iter().zip(applied).map(|(reply, result)| answer(reply, result)));
+        for job in others {
+            open &= self.perform(job, open, &mut answers);
+        }
+        let ended = if open {
+            self.commit()
+        } else {
+            self.roll_back();
+            if busy { Ended::Busy } else { Ended::RolledBack }
+        };
+        for answer in answers {
+            answer(ended);
+        }
+    }
+
+    fn commit(&mut self) -> Ended {
+        self.gate.committing.store(true, Ordering::Release);
+        let committed = self.execute("COMMIT");
+        self.gate.committing.store(false, Ordering::Release);
+        if committed.is_ok() {
+            return Ended::Committed;
+        }
+        self.roll_back();
+        Ended::Unknown
+    }
+
+    /// Applies change sets; `None` if the engine has ended the transaction.
+    fn commits(&mut self, changes: &[ChangeSet]) -> Option<Vec<Result<Committed, Refusal>>> {
+        match self.each(changes, Mode::Bare) {
+            Err(Stopped::Halfway) => {
+                self.roll_back();
+                self.begin().ok()?;
+                self.each(changes, Mode::Savepoint).ok()
+            }
+            applied => applied.ok(),
+        }
+    }
+
+    fn each(&mut self, changes: &[ChangeSet], mode: Mode) -> Result<Vec<Result<Committed, Refusal>>, Stopped> {
+        let mut applied = Vec::with_capacity(changes.len());
+        for change in changes {
+            let result = poll_once(commit::apply(&mut Connection::Own(&mut self.connection), change, mode));
+            let result = result.unwrap_or_else(|| Err(Failed::Refused("a commit waited for another thread").into()));
+            match &result {
+                Err(Refusal::Failed(failed) | Refusal::Halfway(failed)) if ends_transaction(failed) => {
+                    return Err(Stopped::Ended);
+                }
+                Err(Refusal::Halfway(_)) => return Err(Stopped::Halfway),
+                Ok(_) | Err(Refusal::Conflict | Refusal::Duplicate(_) | Refusal::Failed(_)) => applied.push(result),
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Runs one job in its savepoint; `false` if the engine has ended the transaction. Then no further job is run.
+    fn perform(&mut self, job: Job, open: bool, answers: &mut Vec<Answer>) -> bool {
+        let begun = open && self.execute("SAVEPOINT serront_job").is_ok();
+        let mut connection = Connection::Own(&mut self.connection);
+        macro_rules! work {
+            ($reply:expr, |$connection:ident| $work:expr) => {{
+                let $connection = &mut connection;
+                let result = if begun { at_once($work) } else { Err(Failed::RolledBack) };
+                let state = (result.is_ok(), result.as_ref().is_err_and(ends_transaction));
+                answers.push(answer($reply, result));
+                state
+            }};
+        }
+        let (keep, lost) = match job {
+            Job::TakeDue { lane, now, limit, shares, lease, reply } => {
+                work!(reply, |connection| work::take_due(connection, (lane, now), limit, shares, lease))
+            }
+            Job::RecordAttempt(record, reply) => {
+                let Record { account, id, fence, attempt, next, now } = *record;
+                work!(reply, |connection| {
+                    work::record_attempt(connection, (account, id), fence, &attempt, (next, now))
+                })
+            }
+            Job::Prune(prune, now, reply) => work!(reply, |connection| work::prune(connection, prune, now)),
+            Job::BeginInstallation(id, reply) => work!(reply, |connection| installation::begin(connection, id)),
+            Job::PutKeyCheck(was, check, reply) => {
+                work!(reply, |connection| installation::put_key_check(connection, was.as_ref(), &check))
+            }
+            Job::SetAside(unread, now, reply) => {
+                work!(reply, |connection| set_aside::record(connection, &unread, now))
+            }
+            Job::LookAgain(began, now, reply) => {
+                work!(reply, |connection| set_aside::look_again(connection, began, now))
+            }
+            Job::TouchKey((account, id), (at, pause), reply) => {
+                work!(reply, |connection| work::touch_key(connection, account, id, at, pause))
+            }
+            Job::Turn(reply) => work!(reply, |_connection| async { Ok(()) }),
+            Job::Transaction(host) => {
+                let (keep, answer) = host(begun.then_some((&mut self.connection, &*self.gate)), Arc::clone(&self.clock));
+                answers.push(answer);
+                (keep, false)
+            }
+            // Handled before, or not part of a group.
+            Job::Commit(..) | Job::Close(_) => return open,
+        };
+        begun && !lost && !self.gate.has_rolled_back() && self.release(keep).is_ok()
+    }
+
+    /// Ends the savepoint of a job, and rolls back to it if the job failed.
+    fn release(&mut self, keep: bool) -> Result<(), Failed> {
+        if !keep {
+            self.execute("ROLLBACK TO serront_job")?;
+        }
+        self.execute("RELEASE serront_job")
     }
 }
 
-/// Runs one job in its savepoint; `false` if the engine has ended the transaction. Then no further job is run.
-async fn perform(
-    connection: &mut SqliteConnection,
-    job: Job,
-    now: Timestamp,
-    open: bool,
-    answers: &mut Vec<Answer>,
-) -> bool {
-    /// Whether the engine has ended the transaction.
-    fn lost<T>(result: &Result<T, Failed>) -> bool {
-        result.as_ref().is_err_and(ends_transaction)
-    }
-    // A change set makes its own savepoint.
-    if let Job::Commit(change, reply) = job {
-        // Uses the time at which it is applied: it may have waited for a loan, or in a process that was suspended.
-        let change = change.by_clock_of_storage(now);
-        let result = if open { commit::apply(connection, &change).await } else { Err(Failed::RolledBack.into()) };
-        let lost = matches!(&result, Err(Refusal::Failed(failed)) if ends_transaction(failed));
-        answers.push(answer(reply, result));
-        return open && !lost;
-    }
-    let begun = open && commit::savepoint(connection).await.is_ok();
-    macro_rules! work {
-        ($reply:expr, $work:expr) => {{
-            let result = if begun { $work.await } else { Err(Failed::RolledBack) };
-            let state = (result.is_ok(), lost(&result));
-            answers.push(answer($reply, result.map_err(classified)));
-            state
-        }};
-    }
-    let (keep, lost) = match job {
-        Job::TakeDue { lane, now, limit, shares, lease, reply } => {
-            work!(reply, work::take_due(connection, (lane, now), limit, shares, lease))
-        }
-        Job::RecordAttempt(record, reply) => {
-            let Record { account, id, fence, attempt, next, now } = *record;
-            work!(reply, work::record_attempt(connection, (account, id), fence, &attempt, (next, now)))
-        }
-        Job::Prune(prune, now, reply) => work!(reply, work::prune(connection, prune, now)),
-        Job::BeginInstallation(id, reply) => work!(reply, installation::begin(connection, id)),
-        Job::PutKeyCheck(was, check, reply) => {
-            work!(reply, installation::put_key_check(connection, was.as_ref(), &check))
-        }
-        Job::SetAside(unread, now, reply) => work!(reply, set_aside::record(connection, &unread, now)),
-        Job::LookAgain(began, now, reply) => work!(reply, set_aside::look_again(connection, began, now)),
-        Job::TouchKey((account, id), (at, pause), reply) => {
-            work!(reply, work::touch_key(connection, account, id, at, pause))
-        }
-        Job::Turn(reply) => work!(reply, async { Ok(()) }),
-        // Handled above, or not part of a group.
-        Job::Commit(..) | Job::Lend(..) | Job::Close(_) => return open,
-    };
-    begun && !lost && commit::release_savepoint(connection, keep).await.is_ok()
+/// Why change sets were not all applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// A write of a change set failed.
+    Halfway,
+    /// The engine has ended the transaction.
+    Ended,
 }

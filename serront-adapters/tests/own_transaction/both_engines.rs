@@ -259,7 +259,7 @@ pub(crate) async fn the_identical_change_set_lands_once_inside_and_outside(shop:
 pub(crate) async fn a_savepoint_of_the_hosts_takes_the_librarys_change_with_it(shop: Shop) {
     let (kept, undone) = (shop.place().await, shop.place().await);
     // The names that the adapters use internally.
-    for name in ["serront", "work"] {
+    for name in ["serront", "serront_change"] {
         let mut own = shop.begin().await;
         own.execute(&format!("SAVEPOINT {name}")).await.unwrap();
         own.note("undone").await;
@@ -272,7 +272,7 @@ pub(crate) async fn a_savepoint_of_the_hosts_takes_the_librarys_change_with_it(s
     let mut own = shop.begin().await;
     own.confirm(&shop.world, &kept).await.unwrap();
     own.commit().await.unwrap();
-    assert_eq!(shop.notes().await, ["serront", "work"]);
+    assert_eq!(shop.notes().await, ["serront", "serront_change"]);
     shop.assert_whole(&undone, false).await;
     shop.assert_whole(&kept, true).await;
 }

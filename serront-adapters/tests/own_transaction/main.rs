@@ -13,7 +13,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use serront_adapters::postgres::{BoundPostgres, PostgresOptions, PostgresStorage};
-use serront_adapters::sqlite::{SqliteStorage, SqliteTransaction};
+use serront_adapters::sqlite::{BoundSqlite, SqliteStorage};
 use serront_core::changes::change::ChangeSet;
 use serront_core::changes::idempotency::IdempotentRequest;
 use serront_core::decide::{self, AdjustmentInput, Context, Decision, PayoutStep, Requester};
@@ -32,6 +32,7 @@ use serront_testkit::memory::ManualClock;
 use serront_testkit::postgres::{fresh_schema, server_url};
 use serront_testkit::world::{Placed, Seller, World, host, order_input, service_input, storefront_input};
 use sqlx::postgres::PgTransaction;
+use sqlx::sqlite::SqliteTransaction;
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -57,21 +58,21 @@ struct Shop {
     database: Database,
 }
 
-/// The host's transaction.
+/// The host's transaction, on a connection of its own pool.
 enum Own<'s> {
-    Sqlite(SqliteTransaction),
+    Sqlite { storage: &'s SqliteStorage, transaction: SqliteTransaction<'static> },
     Postgres { storage: &'s PostgresStorage, transaction: PgTransaction<'static>, schema: &'s str },
 }
 
 enum Bound<'t> {
-    Sqlite(&'t SqliteTransaction),
+    Sqlite(BoundSqlite<'t>),
     Postgres(BoundPostgres<'t>),
 }
 
 impl Bound<'_> {
     fn storage(&self) -> &dyn Storage {
         match self {
-            Self::Sqlite(transaction) => *transaction,
+            Self::Sqlite(bound) => bound,
             Self::Postgres(bound) => bound,
         }
     }
@@ -120,13 +121,10 @@ impl Shop {
     }
 
     async fn begin(&self) -> Own<'_> {
-        self.begin_for(LONG).await
-    }
-
-    /// On SQLite the transaction lasts at most this long.
-    async fn begin_for(&self, time_max: Duration) -> Own<'_> {
         match &self.database {
-            Database::Sqlite { storage, .. } => Own::Sqlite(storage.begin(time_max).await.unwrap()),
+            Database::Sqlite { storage, pool, .. } => {
+                Own::Sqlite { storage, transaction: pool.begin_with("BEGIN IMMEDIATE").await.unwrap() }
+            }
             Database::Postgres { storage, pool, schema } => {
                 Own::Postgres { storage, transaction: pool.begin().await.unwrap(), schema }
             }
@@ -201,7 +199,7 @@ impl Shop {
 impl Own<'_> {
     fn bound(&mut self) -> Bound<'_> {
         match self {
-            Self::Sqlite(transaction) => Bound::Sqlite(transaction),
+            Self::Sqlite { storage, transaction } => Bound::Sqlite(storage.bind(transaction)),
             Self::Postgres { storage, transaction, .. } => Bound::Postgres(storage.bind(transaction)),
         }
     }
@@ -209,10 +207,9 @@ impl Own<'_> {
     /// Runs a statement of the host's.
     async fn execute(&mut self, sql: &str) -> Result<(), String> {
         match self {
-            Self::Sqlite(transaction) => {
+            Self::Sqlite { transaction, .. } => {
                 let sql = AssertSqlSafe(sql.replace("@.", ""));
-                let done = transaction.run(async |connection| sqlx::query(sql).execute(connection).await).await;
-                done.map_err(|error| error.to_string())?.map(drop).map_err(|error| error.to_string())
+                sqlx::query(sql).execute(&mut **transaction).await.map(drop).map_err(|error| error.to_string())
             }
             Self::Postgres { transaction, schema, .. } => {
                 let sql = AssertSqlSafe(sql.replace("@.", &format!("{schema}.")));
@@ -234,14 +231,14 @@ impl Own<'_> {
 
     async fn commit(self) -> Result<(), String> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await.map_err(|error| error.to_string()),
+            Self::Sqlite { transaction, .. } => transaction.commit().await.map_err(|error| error.to_string()),
             Self::Postgres { transaction, .. } => transaction.commit().await.map_err(|error| error.to_string()),
         }
     }
 
     async fn rollback(self) {
         match self {
-            Self::Sqlite(transaction) => transaction.rollback().await,
+            Self::Sqlite { transaction, .. } => transaction.rollback().await.unwrap(),
             Self::Postgres { transaction, .. } => transaction.rollback().await.unwrap(),
         }
     }
