@@ -16,9 +16,9 @@ use crate::sql::error::Failed;
 use crate::sql::names::directory;
 use crate::sql::pages;
 use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
-use crate::sql::search::{found_by_number, listed, marked, ways};
+use crate::sql::search::{Newest, Way, found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
-use crate::sql::tables::{Record, joined};
+use crate::sql::tables::{ORDERED_SERVICE, Record, joined};
 use crate::sql::work::{self, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets};
 
 /// A statement with its schema filled in and its arguments.
@@ -103,7 +103,7 @@ const SNAPSHOT: &str = joined!(
     ", ",
     Storefront::SELECT,
     ", ",
-    Service::SELECT,
+    ORDERED_SERVICE,
     ", ",
     Order::SELECT,
     ", o.number, ",
@@ -432,12 +432,8 @@ async fn numbered(
     Query::new(schema, &sql).bind(account.to_string())?.all(connection).await?.iter().map(rows::order_row).collect()
 }
 
-/// A page of orders. For a search, separate statements first read the services' names and the orders that have a number
-/// among the words. So an order whose service is renamed between them may be found by either name.
-///
-/// `LIMIT`, `OFFSET 0` and `MATERIALIZED` are optimization fences: with any statistics, the page is read from an index,
-/// then each payment by its key. With plain joins, PostgreSQL estimated all of an account's orders of one service as
-/// one row.
+/// A page of orders. For a search, separate statements first read the newest orders, the services' names, and the orders that
+/// have a number among the words. So an order whose service is renamed between them may be found by either name.
 pub(super) async fn orders(
     connection: &mut PgConnection,
     schema: &str,
@@ -446,24 +442,47 @@ pub(super) async fn orders(
     after: Option<OrderNumber>,
     limit: Limit,
 ) -> Read<Page<OrderRow>> {
-    let below = after.map_or(i64::MAX, |number| i64::from(number.0));
-    let names = if filter.words.is_empty() { Vec::new() } else { names(connection, schema, account).await? };
-    let numbers = match filter.numbers() {
-        numbers if numbers.is_empty() => numbers,
-        numbers => found_by_number(filter, &numbered(connection, schema, account, &numbers).await?),
-    };
-    // $1 account, $2 below, $3 limit, then what each way needs.
+    let mut newest = Newest::new(filter, after, limit);
+    while let Some(asked) = newest.asks() {
+        newest.add(matching(connection, schema, account, &newest.ways(), newest.below(), asked).await?);
+    }
+    if let Some(left) = newest.left() {
+        let names = names(connection, schema, account).await?;
+        let numbers = match filter.numbers() {
+            numbers if numbers.is_empty() => numbers,
+            numbers => found_by_number(filter, &numbered(connection, schema, account, &numbers).await?),
+        };
+        let ways = ways(filter, &names, &numbers);
+        newest.finish(matching(connection, schema, account, &ways, newest.below(), left).await?);
+    }
+    Ok(newest.page())
+}
+
+/// The orders below a number that match in any of these ways, highest first.
+///
+/// `LIMIT`, `OFFSET 0` and `MATERIALIZED` are optimization fences: with any statistics, the page is read from an index,
+/// then each payment by its key. With plain joins, PostgreSQL estimated all of an account's orders of one service as
+/// one row.
+async fn matching(
+    connection: &mut PgConnection,
+    schema: &str,
+    account: AccountId,
+    ways: &[Way],
+    below: i64,
+    wanted: i64,
+) -> Read<Vec<OrderRow>> {
+    // $1 account, $2 below, $3 how many, then what each way needs.
     let mut texts = Vec::new();
     let mut argument = |text: String| {
         texts.push(text);
         format!("${}", texts.len() + 3)
     };
     let mut parts = Vec::new();
-    for way in ways(filter, &names, &numbers) {
+    for way in ways {
         let mut conditions = String::from("o.account_id = $1 AND o.number < $2");
         conditions.push_str(&way.number_condition());
-        if let Some(service) = way.service {
-            conditions.push_str(&format!(" AND o.service_id = {}", argument(service)));
+        if let Some(service) = &way.service {
+            conditions.push_str(&format!(" AND o.service_id = {}", argument(service.clone())));
         }
         // The states' names are constants of ours.
         if let Some(status) = way.status {
@@ -489,13 +508,11 @@ pub(super) async fn orders(
          JOIN catalog s ON s.service_id = o.service_id ORDER BY o.number DESC",
         parts.join(" UNION ALL ")
     );
-    let mut query =
-        Query::new(schema, &sql).bind(account.to_string())?.bind(below)?.bind(i64::from(limit.get()) + 1)?;
+    let mut query = Query::new(schema, &sql).bind(account.to_string())?.bind(below)?.bind(wanted)?;
     for text in texts {
         query = query.bind(text)?;
     }
-    let rows = query.all(connection).await?.iter().map(rows::order_row).collect::<Read<Vec<_>>>()?;
-    Ok(Page::cut(rows, limit))
+    query.all(connection).await?.iter().map(rows::order_row).collect()
 }
 
 /// The totals, with the deltas that are not folded yet, in one snapshot.

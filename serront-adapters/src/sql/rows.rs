@@ -19,7 +19,7 @@ use serront_core::shop::storefront::Storefront;
 
 use super::cells::{Cells, JsonRow, Read, Value};
 use super::error::Failed;
-use super::tables::{Record, joined};
+use super::tables::{ORDERED_SERVICE, Record, joined, ordered_service};
 
 /// An id, or another type that parses its text.
 pub(crate) fn id<T: FromStr>(row: &impl Cells, column: &'static str) -> Read<T> {
@@ -214,7 +214,7 @@ pub(crate) fn order_snapshot(row: &impl Cells) -> Read<OrderSnapshot> {
         order: Order::read(row)?,
         number: number(row)?,
         payment: Payment::read(row)?,
-        service: Service::read(row)?.ordered(),
+        service: ordered_service(row)?,
         checkouts: nested(row, "checkouts")?,
         subscriptions: nested(row, "subscriptions")?,
         kept: optional_kept(row)?,
@@ -223,7 +223,7 @@ pub(crate) fn order_snapshot(row: &impl Cells) -> Read<OrderSnapshot> {
 }
 
 /// What is read of an order for its list: of tables named `o`, `p` and `s`.
-pub(crate) const ORDER_ROW: &str = joined!(Order::SELECT, ", o.number, ", Payment::SELECT, ", ", Service::SELECT);
+pub(crate) const ORDER_ROW: &str = joined!(Order::SELECT, ", o.number, ", Payment::SELECT, ", ", ORDERED_SERVICE);
 
 /// An order as its list shows it.
 pub(crate) fn order_row(row: &impl Cells) -> Read<OrderRow> {
@@ -231,7 +231,7 @@ pub(crate) fn order_row(row: &impl Cells) -> Read<OrderRow> {
         order: Order::read(row)?,
         number: number(row)?,
         payment: Payment::read(row)?,
-        service: Service::read(row)?.ordered(),
+        service: ordered_service(row)?,
     })
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use serront_core::orders::order::{Order, OrderNumber, WorkStatus};
 use serront_core::orders::payment::PaymentStatus;
 use serront_core::primitives::ids::AccountId;
+use serront_core::primitives::page::{Limit, Page};
 use serront_core::primitives::search::{has_word, words_of};
 use serront_core::snapshots::{OrderFilter, OrderRow};
 
@@ -98,6 +99,84 @@ pub(crate) fn ways(filter: &OrderFilter, services: &[(String, String)], numbers:
         });
     }
     found
+}
+
+/// Most orders that a search looks at before it asks the index of words.
+const LOOKED_AT_MAX: usize = 4_096;
+
+/// A page of orders. A search first looks at the newest orders themselves, so that a word which many orders have does not
+/// read all of them from the index. It goes on as long as matches are frequent enough to fill the page soon, and then asks
+/// the index for the rest.
+#[derive(Debug)]
+pub(crate) struct Newest<'f> {
+    filter: &'f OrderFilter,
+    limit: Limit,
+    wanted: usize,
+    below: i64,
+    found: Vec<OrderRow>,
+    looked_at: usize,
+    /// How many orders to look at next.
+    asks: usize,
+    /// All orders that match are found, or as many as the page needs.
+    complete: bool,
+}
+
+impl<'f> Newest<'f> {
+    pub(crate) fn new(filter: &'f OrderFilter, after: Option<OrderNumber>, limit: Limit) -> Self {
+        // One more, to know whether the page is the last.
+        let wanted = usize::try_from(limit.get()).unwrap_or(usize::MAX).saturating_add(1);
+        let below = after.map_or(i64::MAX, |number| i64::from(number.0));
+        Self { filter, limit, wanted, below, found: Vec::new(), looked_at: 0, asks: wanted, complete: false }
+    }
+
+    /// How many orders to read next, below [`Newest::below`]; `None` if the page is complete or the index has to be asked.
+    pub(crate) fn asks(&self) -> Option<i64> {
+        (!self.complete && self.asks > 0).then(|| i64::try_from(self.asks).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) const fn below(&self) -> i64 {
+        self.below
+    }
+
+    /// The ways to read orders without regard to words.
+    pub(crate) fn ways(&self) -> Vec<Way> {
+        let all = OrderFilter { words: Vec::new(), ..self.filter.clone() };
+        ways(&all, &[], &[])
+    }
+
+    /// Takes the orders that were asked for.
+    pub(crate) fn add(&mut self, rows: Vec<OrderRow>) {
+        let read = rows.len();
+        self.complete = read < self.asks;
+        if let Some(last) = rows.last() {
+            self.below = i64::from(last.number.0);
+        }
+        let filter = self.filter;
+        let matches = |row: &OrderRow| filter.has_words(&row.order, row.number, &row.service.name);
+        self.found.extend(rows.into_iter().filter(|row| filter.words.is_empty() || matches(row)));
+        self.looked_at = self.looked_at.saturating_add(read);
+        let missing = self.wanted.saturating_sub(self.found.len());
+        self.complete |= missing == 0;
+        // As many as hold the missing ones, if matches stay as frequent; none if there was no match.
+        let expected = missing.saturating_mul(self.looked_at).checked_div(self.found.len()).unwrap_or(usize::MAX);
+        let is_near = self.looked_at.saturating_add(expected) <= LOOKED_AT_MAX;
+        self.asks = if is_near { expected.max(1) } else { 0 };
+    }
+
+    /// How many orders are wanted of the index; `None` if the page is complete.
+    pub(crate) fn left(&self) -> Option<i64> {
+        let missing = self.wanted.saturating_sub(self.found.len());
+        (!self.complete).then(|| i64::try_from(missing).unwrap_or(i64::MAX))
+    }
+
+    /// Takes what the index answered.
+    pub(crate) fn finish(&mut self, rows: Vec<OrderRow>) {
+        self.found.extend(rows);
+    }
+
+    pub(crate) fn page(self) -> Page<OrderRow> {
+        Page::cut(self.found, self.limit)
+    }
 }
 
 /// The prefix of an account's words in the index, which separates them from those of other accounts.

@@ -21,7 +21,7 @@ use serront_core::online::provisioning::ProvisioningState;
 use serront_core::orders::audit::Act;
 use serront_core::orders::exception_kind::ExceptionKind;
 use serront_core::orders::instructions::PaymentSettings;
-use serront_core::orders::order::{Buyer, Language, Order, OrderState, WorkStatus};
+use serront_core::orders::order::{Buyer, Language, Order, OrderState, OrderedService, WorkStatus};
 use serront_core::orders::payment::{Payment, PaymentState, PaymentStatus};
 use serront_core::orders::receipt::Receipt;
 use serront_core::ports::prelude::*;
@@ -304,6 +304,19 @@ table! { services as "s" "s_",
         version: Version, slug: Slug, name: String, description: Option<String>, pricing: Pricing, active: bool,
         sort_order: i32, created_at: Timestamp, updated_at: Timestamp,
     ]
+}
+
+/// What an order shows of its service: columns of a table named `s`.
+pub(crate) const ORDERED_SERVICE: &str =
+    "s.service_id AS s_service_id, s.slug AS s_slug, s.name AS s_name, s.pricing AS s_pricing";
+
+pub(crate) fn ordered_service(row: &impl Cells) -> Read<OrderedService> {
+    Ok(OrderedService {
+        id: ServiceId::read(row, "s_service_id")?,
+        slug: Slug::read(row, "s_slug")?,
+        name: String::read(row, "s_name")?,
+        pricing_type: Pricing::read(row, "s_pricing")?.kind(),
+    })
 }
 
 table! { orders as "o" "",

@@ -157,10 +157,13 @@ fn prepared<'c>(connection: &'c rusqlite::Connection, query: &Query<'_>) -> rusq
     Ok(statement)
 }
 
+/// Room for the names and texts of an answer at first: about those of one snapshot.
+const TEXT_BYTES: usize = 4_096;
+
 fn rows(connection: &rusqlite::Connection, query: &Query<'_>) -> rusqlite::Result<Vec<SqliteRow>> {
     let mut statement = prepared(connection, query)?;
     let columns = statement.column_count();
-    let mut found = Table::default();
+    let mut found = Table { text: String::with_capacity(TEXT_BYTES), ..Table::default() };
     for column in 0..columns {
         found.name(statement.column_name(column)?);
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
 use serront_core::ports::{Clock, PortError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,6 +40,9 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<rusqlite::Connectio
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Otherwise a statement is prepared again each time it runs, if a parameter is compared with a column that has a partial
+    // index: its value might imply the index's condition. Our statements have these conditions as literals.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // A checkpoint blocks the writer, so there is one every 10,000 pages instead of 1,000; the log grows as much.
     // Savepoints keep their undo data in memory instead of a file.

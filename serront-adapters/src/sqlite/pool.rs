@@ -1,8 +1,8 @@
 //! The connections that read.
 //!
-//! A read of one account, by a key, takes microseconds. It runs on the thread that asks for it, because handing it to
-//! another thread costs more. A read that may take long (a page, a search, the books) runs on the runtime's threads for
-//! blocking work, on at most [`LONG_READS_MAX`] at the same time.
+//! A read by a key, or of a page of orders without a search, takes microseconds. It runs on the thread that asks for it,
+//! because handing it to another thread costs more. A read that may take long (a search, an export, the books) runs on the
+//! runtime's threads for blocking work, on at most [`LONG_READS_MAX`] at the same time.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

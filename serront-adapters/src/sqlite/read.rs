@@ -1,5 +1,7 @@
 //! Reads. Each is one statement, or several whose rows need not be of one snapshot.
 
+use std::cmp::Reverse;
+
 use serront_core::accounts::account::Account;
 use serront_core::changes::idempotency::Kept;
 use serront_core::online::checkout::Checkout;
@@ -15,9 +17,9 @@ use crate::sql::cells::{Cells as _, Read};
 use crate::sql::names::directory;
 use crate::sql::pages;
 use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
-use crate::sql::search::{found_by_number, listed, marked, ways};
+use crate::sql::search::{Newest, Way, found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
-use crate::sql::tables::{Record as _, joined};
+use crate::sql::tables::{ORDERED_SERVICE, Record as _, joined};
 use crate::sql::work::{self, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets};
 
 
@@ -60,7 +62,7 @@ const SNAPSHOT: &str = joined!(
     ", ",
     Storefront::SELECT,
     ", ",
-    Service::SELECT,
+    ORDERED_SERVICE,
     ", ",
     Order::SELECT,
     ", o.number, ",
@@ -378,23 +380,40 @@ pub(super) async fn orders(
     after: Option<OrderNumber>,
     limit: Limit,
 ) -> Read<Page<OrderRow>> {
-    let below = after.map_or(i64::MAX, |number| i64::from(number.0));
-    let wanted = i64::from(limit.get()) + 1;
-    let names = if filter.words.is_empty() { Vec::new() } else { names(connection, account).await? };
-    let numbers = match filter.numbers() {
-        numbers if numbers.is_empty() => numbers,
-        numbers => found_by_number(filter, &numbered(connection, account, &numbers).await?),
-    };
-    let ways = ways(filter, &names, &numbers);
+    let mut newest = Newest::new(filter, after, limit);
+    while let Some(asked) = newest.asks() {
+        newest.add(matching(connection, account, &newest.ways(), newest.below(), asked).await?);
+    }
+    if let Some(left) = newest.left() {
+        let names = names(connection, account).await?;
+        let numbers = match filter.numbers() {
+            numbers if numbers.is_empty() => numbers,
+            numbers => found_by_number(filter, &numbered(connection, account, &numbers).await?),
+        };
+        let ways = ways(filter, &names, &numbers);
+        newest.finish(matching(connection, account, &ways, newest.below(), left).await?);
+    }
+    Ok(newest.page())
+}
+
+/// The orders below a number that match in any of these ways, highest first.
+async fn matching(
+    connection: &mut Connection<'_>,
+    account: AccountId,
+    ways: &[Way],
+    below: i64,
+    wanted: i64,
+) -> Read<Vec<OrderRow>> {
     let mut selects = Vec::new();
-    for way in &ways {
-        // A search looks up its matches in the index of words, in any order.
-        let mut select = String::from(if way.words.is_empty() {
-            "SELECT o.order_id, o.number FROM orders o WHERE o.account_id = ? AND o.number < ?"
+    for way in ways {
+        // Of one account, places grow with the numbers. So the index of words gives the newest matches first, and the others
+        // are not read.
+        let (from, newest) = if way.words.is_empty() {
+            ("orders o WHERE", "o.number")
         } else {
-            "SELECT o.order_id, o.number FROM order_words w CROSS JOIN orders o ON o.place = w.rowid \
-             WHERE order_words MATCH ? AND o.account_id = ? AND o.number < ?"
-        });
+            ("order_words w CROSS JOIN orders o ON o.place = w.rowid WHERE order_words MATCH ? AND", "w.rowid")
+        };
+        let mut select = format!("SELECT o.* FROM {from} o.account_id = ? AND o.number < ?");
         for (condition, given) in [
             (" AND o.service_id = ?", way.service.is_some()),
             (" AND o.status = ?", way.status.is_some()),
@@ -405,37 +424,43 @@ pub(super) async fn orders(
             }
         }
         select.push_str(&way.number_condition());
-        selects.push(format!("SELECT * FROM ({select} ORDER BY o.number DESC LIMIT ?)"));
+        selects.push(format!("SELECT * FROM ({select} ORDER BY {newest} DESC LIMIT ?)"));
     }
-    let sql = format!(
-        "SELECT {ORDER_ROW} FROM (SELECT DISTINCT order_id FROM ({}) ORDER BY number DESC LIMIT ?) AS page \
-             JOIN orders o ON o.order_id = page.order_id AND o.account_id = ? \
-             JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
-             JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-             ORDER BY o.number DESC",
-        selects.join(" UNION ALL ")
-    );
-    let mut query = query(sql);
+    let found = match selects.as_slice() {
+        [only] => only.clone(),
+        // An order that matches in two ways is found twice.
+        several => format!("SELECT DISTINCT * FROM ({}) ORDER BY number DESC LIMIT ?", several.join(" UNION ALL ")),
+    };
+    let mut statement = query(format!(
+        "SELECT {ORDER_ROW} FROM ({found}) o \
+         CROSS JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
+         CROSS JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id"
+    ));
     for way in ways {
         if !way.words.is_empty() {
             let words: Vec<_> = marked(account, &way.words).map(|word| format!("\"{word}\"*")).collect();
-            query = query.bind(words.join(" AND "));
+            statement.add(words.join(" AND "));
         }
-        query = query.bind(account.to_string()).bind(below);
-        if let Some(service) = way.service {
-            query = query.bind(service);
+        statement.add(account.to_string());
+        statement.add(below);
+        if let Some(service) = &way.service {
+            statement.add(service);
         }
         if let Some(status) = way.status {
-            query = query.bind(status.as_str());
+            statement.add(status.as_str());
         }
         if let Some(payment_status) = way.payment_status {
-            query = query.bind(payment_status.as_str());
+            statement.add(payment_status.as_str());
         }
-        query = query.bind(wanted);
+        statement.add(wanted);
     }
-    let rows = query.bind(wanted).bind(account.to_string()).fetch_all(connection).await?;
-    let rows = rows.iter().map(rows::order_row).collect::<Read<Vec<_>>>()?;
-    Ok(Page::cut(rows, limit))
+    if ways.len() > 1 {
+        statement.add(wanted);
+    }
+    let mut rows =
+        statement.fetch_all(connection).await?.iter().map(rows::order_row).collect::<Read<Vec<OrderRow>>>()?;
+    rows.sort_unstable_by_key(|row| Reverse(row.number));
+    Ok(rows)
 }
 
 pub(super) async fn counts(connection: &mut Connection<'_>, account: AccountId) -> Read<WorkCounts> {
