@@ -9,7 +9,7 @@ use super::rows::{IN_FLIGHT, id};
 use super::set_aside::part;
 
 /// Sums integers in two columns, one for the upper 32 bits and one for the lower, so that neither overflows. An
-/// overflow for one account would fail the statement for all accounts. `CAST` gives both engines' sums one type.
+/// overflow for one account would fail the statement for all accounts. `CAST` gives every engine's sums one type.
 fn halves(value: &str, filter: &str, name: &str) -> String {
     format!(
         "coalesce(CAST(sum({value} >> 32){filter} AS BIGINT), 0) AS {name}_high, \

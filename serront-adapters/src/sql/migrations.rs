@@ -1,4 +1,4 @@
-//! The schema's migrations, whose names are the same for both engines.
+//! The schema's migrations. Their names are the same for every engine that lists them with `migrations!`.
 
 use std::borrow::Cow;
 

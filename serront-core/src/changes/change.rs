@@ -1,7 +1,8 @@
 //! The change set: what a decision wants done, as a value that a storage applies completely or not at all.
 //!
 //! [`Guard`], [`Write`], [`ClaimName`] and [`Effect`] are exhaustive enums on purpose. An adapter that ignored a kind
-//! that it does not know would apply half of a change, so a new kind is a compile error for it.
+//! that it does not know would apply half of a change, so a new kind is a compile error in exhaustive matches. The
+//! conditions written with `if let` or `matches!` are not found that way: the repository's CONTRIBUTING.md lists them.
 
 use std::collections::BTreeSet;
 

@@ -4,6 +4,10 @@
 //! Mail (in the effect) ─▶ MailTemplates ─▶ subject, text, HTML ─▶ MailMessage (id, recipient) ─▶ Mailer
 //! ```
 //!
+//! The confirmation has four forms: two languages, and two confirmers (the seller, Plugipay). `Letter::compose` has the
+//! words of all four. The reference host's page for the buyer repeats the Indonesian sentences about manual transfers
+//! and about nothing left to pay.
+//!
 //! A host can replace the texts ([`MailTemplates`]), but not the recipient or the id. Only a mail's content is stored;
 //! it is rendered for each attempt to send it.
 //!
@@ -156,7 +160,7 @@ pub fn render(templates: &dyn MailTemplates, id: MailId, mail: &Mail) -> MailMes
 
 /// The confirmation's sentences, shared by text and HTML.
 struct Letter {
-    /// Contains no typed text, so it needs no escaping.
+    /// Names the order as a separate word, `#7`. Contains no typed text, so it needs no escaping.
     subject: String,
     greeting: String,
     news: String,
