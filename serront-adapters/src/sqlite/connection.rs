@@ -124,7 +124,8 @@ pub(super) async fn run_all(
         }
         // One text, because each statement handed to the driver's thread costs two thread switches.
         Connection::Host(connection) => {
-            let (texts, values): (Vec<_>, Vec<_>) = statements.into_iter().map(|query| (query.sql, query.values)).unzip();
+            let (texts, values): (Vec<_>, Vec<_>) =
+                statements.into_iter().map(|query| (query.sql, query.values)).unzip();
             hosts_rows(connection, texts.join(";\n"), values.into_iter().flatten().collect()).await
         }
     }

@@ -22,7 +22,6 @@ use crate::sql::set_aside::{self, Found, Wanted};
 use crate::sql::tables::{ORDERED_SERVICE, Record as _, joined};
 use crate::sql::work::{self, SECRETS, effect_statement, given_up_after, given_up_statement, pending, stored_secrets};
 
-
 /// The outcome that is stored under an idempotency key.
 pub(super) async fn kept(connection: &mut Connection<'_>, account: AccountId, scope: Scope) -> Read<Option<Kept>> {
     query("SELECT fingerprint, outcome, until FROM kept_outcomes WHERE scope = ? AND account_id = ?")
@@ -194,10 +193,7 @@ pub(super) async fn order(
     let query = match key {
         OrderKey::Id(account, id) => {
             sql = " WHERE o.order_id = ? AND o.account_id = ?";
-            query(format!("{SELECT}{sql}"))
-                .bind(scope)
-                .bind(id.to_string())
-                .bind(account.to_string())
+            query(format!("{SELECT}{sql}")).bind(scope).bind(id.to_string()).bind(account.to_string())
         }
         OrderKey::Token(hash) => {
             sql = " WHERE o.access_token_hash = ? AND o.account_id = \
@@ -358,11 +354,7 @@ async fn names(connection: &mut Connection<'_>, account: AccountId) -> Read<Vec<
 }
 
 /// The orders of these numbers.
-async fn numbered(
-    connection: &mut Connection<'_>,
-    account: AccountId,
-    numbers: &[OrderNumber],
-) -> Read<Vec<OrderRow>> {
+async fn numbered(connection: &mut Connection<'_>, account: AccountId, numbers: &[OrderNumber]) -> Read<Vec<OrderRow>> {
     let sql = format!(
         "SELECT {ORDER_ROW} FROM orders o JOIN payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
              JOIN services s ON s.account_id = o.account_id AND s.service_id = o.service_id \

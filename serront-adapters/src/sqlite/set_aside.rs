@@ -55,12 +55,7 @@ pub(super) async fn put_off(connection: &mut Connection<'_>, unread: &[Unread], 
         let Some(table) = effects_table(row.kind) else { continue };
         let sql =
             format!("UPDATE {table} SET due_at = ? WHERE effect_id = ? AND account_id = ? AND status = 'pending'");
-        query(sql)
-            .bind(put_off_until(now).millis())
-            .bind(&row.id)
-            .bind(&row.account_id)
-            .execute(connection)
-            .await?;
+        query(sql).bind(put_off_until(now).millis()).bind(&row.id).bind(&row.account_id).execute(connection).await?;
     }
     record(connection, unread, now).await
 }

@@ -24,7 +24,8 @@ use crate::sql::error::Failed;
 
 /// The host's work, to be run on the writer's thread in a savepoint: with the connection, or without one if the transaction
 /// can't be used. Returns whether to keep what it wrote, and how to answer.
-pub(super) type Work = Box<dyn FnOnce(Option<(&mut rusqlite::Connection, &Gate)>, Arc<dyn Clock>) -> (bool, Answer) + Send>;
+pub(super) type Work =
+    Box<dyn FnOnce(Option<(&mut rusqlite::Connection, &Gate)>, Arc<dyn Clock>) -> (bool, Answer) + Send>;
 
 /// The longest time limit. Far above any real need; it prevents an overflow when it is added to the present time.
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -122,8 +123,13 @@ fn within<T, E>(
 ) -> Result<Result<T, E>, Failed> {
     let deadline = Instant::now() + time_max.min(TIME_MAX);
     connection.progress_handler(INSTRUCTIONS, Some(move || Instant::now() >= deadline))?;
-    let transaction =
-        SqliteTransaction { connection: Mutex::new(connection), gate, clock, deadline, halfway: AtomicBool::new(false) };
+    let transaction = SqliteTransaction {
+        connection: Mutex::new(connection),
+        gate,
+        clock,
+        deadline,
+        halfway: AtomicBool::new(false),
+    };
     let result = catch_unwind(AssertUnwindSafe(|| work(&transaction)));
     let is_over = transaction.is_over();
     let connection = transaction.connection.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +171,9 @@ impl SqliteTransaction<'_> {
         let mut connection = match self.connection.try_lock() {
             Ok(connection) => connection,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(Failed::Refused("the transaction is used inside its own statements")),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failed::Refused("the transaction is used inside its own statements"));
+            }
         };
         if self.is_over() { Err(Failed::RolledBack) } else { work(&mut connection) }
     }
@@ -186,7 +194,8 @@ impl SqliteTransaction<'_> {
         let change = change.clone().by_clock_of_storage(self.clock.now());
         let applied = self.with(|connection| {
             let applied = poll_once(commit::apply(&mut Connection::Own(connection), &change, Mode::Bare));
-            let applied = applied.unwrap_or(Err(Refusal::Halfway(Failed::Refused("a commit waited for another thread"))));
+            let applied =
+                applied.unwrap_or(Err(Refusal::Halfway(Failed::Refused("a commit waited for another thread"))));
             if matches!(applied, Err(Refusal::Halfway(_))) {
                 self.halfway.store(true, Ordering::Release);
             }

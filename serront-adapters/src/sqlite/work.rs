@@ -105,12 +105,7 @@ async fn lease_one(
         "UPDATE {} SET lease_until = ?, fence = min(fence, {FENCE_MAX}) + 1 WHERE effect_id = ? AND account_id = ?",
         table(lane)
     );
-    query(sql)
-        .bind(now.plus(lease).millis())
-        .bind(row.text("effect_id")?)
-        .bind(account)
-        .execute(connection)
-        .await?;
+    query(sql).bind(now.plus(lease).millis()).bind(row.text("effect_id")?).bind(account).execute(connection).await?;
     Ok(due)
 }
 
@@ -197,13 +192,12 @@ async fn count_attempt(
 }
 
 pub(super) async fn prune(connection: &mut Connection<'_>, prune: Prune, now: Timestamp) -> Worked<Pruned> {
-    let kept = query(
-        "DELETE FROM kept_outcomes WHERE rowid IN (SELECT rowid FROM kept_outcomes WHERE until <= ? LIMIT ?)",
-    )
-    .bind(now.millis())
-    .bind(prune.limit)
-    .execute(connection)
-    .await?;
+    let kept =
+        query("DELETE FROM kept_outcomes WHERE rowid IN (SELECT rowid FROM kept_outcomes WHERE until <= ? LIMIT ?)")
+            .bind(now.millis())
+            .bind(prune.limit)
+            .execute(connection)
+            .await?;
     let change_sets = query(
         "DELETE FROM change_sets WHERE (change_set_id, account_id) IN \
          (SELECT change_set_id, account_id FROM change_sets WHERE at < ? LIMIT ?)",
@@ -226,8 +220,7 @@ async fn prune_effects(connection: &mut Connection<'_>, table: &str, before: Tim
          (SELECT rowid FROM {table} WHERE status <> 'pending' AND {OVER} AND created_at < ? ORDER BY created_at LIMIT ?) \
          RETURNING effect_id, account_id"
     );
-    let finished =
-        query(sql).bind(before.millis()).bind(limit).fetch_all(connection).await?;
+    let finished = query(sql).bind(before.millis()).bind(limit).fetch_all(connection).await?;
     for row in &finished {
         query("DELETE FROM attempts WHERE effect_id = ? AND account_id = ?")
             .bind(row.text("effect_id")?)

@@ -241,7 +241,8 @@ impl Writer {
             }
             Job::Turn(reply) => work!(reply, |_connection| async { Ok(()) }),
             Job::Transaction(host) => {
-                let (keep, answer) = host(begun.then_some((&mut self.connection, &*self.gate)), Arc::clone(&self.clock));
+                let (keep, answer) =
+                    host(begun.then_some((&mut self.connection, &*self.gate)), Arc::clone(&self.clock));
                 answers.push(answer);
                 (keep, false)
             }

@@ -164,7 +164,8 @@ async fn a_statement_that_does_not_end_is_stopped_when_the_time_is_over() {
         .transaction(Duration::from_millis(300), |transaction| {
             note(transaction, "note")?;
             let endless = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
-            let counted = transaction.run(|connection| connection.query_row(endless, [], |row| row.get::<_, i64>(0)))?;
+            let counted =
+                transaction.run(|connection| connection.query_row(endless, [], |row| row.get::<_, i64>(0)))?;
             assert!(counted.is_err());
             Ok::<_, Trouble>(())
         })

@@ -139,6 +139,7 @@ macro_rules! storage_conformance {
             pages::pages_of_orders_hold_each_once,
             pages::pages_stay_whole_while_orders_come,
             pages::what_is_found_is_paged,
+            pages::rare_and_frequent_words_are_found_in_pages_of_any_length,
             pages::words_are_found_by_how_they_begin,
             payouts::a_missing_payout_is_never_written,
             payouts::a_payout_goes_to_the_default_account_of_its_moment,

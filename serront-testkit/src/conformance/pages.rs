@@ -224,6 +224,51 @@ pub async fn words_are_found_by_how_they_begin(harness: &impl Harness) {
     assert_eq!(found("spanduk tono").await, [4], "one word of the service, one of the order");
 }
 
+/// A search may look at the newest orders or ask an index; what it finds is the same (#18).
+pub async fn rare_and_frequent_words_are_found_in_pages_of_any_length(harness: &impl Harness) {
+    let bench = Bench::new(harness);
+    let (seller, other) = (bench.world.seller("studio").await, bench.world.seller("other").await);
+    let spare = ServiceInput { name: Some("Spanduk kain".to_owned()), ..world::service_input("spanduk", 1_000) };
+    bench.world.commands().create_service(seller.account_id, &spare, None).await.unwrap();
+    for at in 1..=48 {
+        let name = match at {
+            1 | 2 | 40 => "Ani",
+            3..=20 => "Budi",
+            _ => "Cici",
+        };
+        let notes = (at % 4 == 0).then(|| "20 lembar".to_owned());
+        let service = if at == 5 || at == 44 { "spanduk" } else { "logo" };
+        let input = OrderInput { notes, service_slug: service.to_owned(), ..world::order_input(name) };
+        bench.world.place_with(&seller, &input).await;
+    }
+    bench.world.place(&other, "Ani").await;
+    let every = bench.all_orders(seller.account_id, &OrderFilter::default()).await;
+    assert_eq!(every.len(), 48);
+    let mut seen = BTreeSet::new();
+    for text in
+        ["ani", "budi", "cici", "example", "lembar", "20", "spanduk", "spanduk budi", "budi lembar", "ani cici", "#7"]
+    {
+        let filter = OrderFilter { words: search_words(text).unwrap(), ..OrderFilter::default() };
+        let matches = |row: &&OrderRow| filter.has_words(&row.order, row.number, &row.service.name);
+        let expected: Vec<OrderRow> = every.iter().filter(matches).cloned().collect();
+        seen.insert(expected.len());
+        for rows in [1, 2, 5, 30] {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page =
+                    bench.storage().orders(seller.account_id, &filter, after, limit(rows)).await.expect("a page");
+                after = page.position(OrderRow::position);
+                found.extend(page.rows);
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{text:?} in pages of {rows}");
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 12, 27, 48]);
+}
+
 /// An order is found by its complete number, alone and with other words (#16).
 pub async fn an_order_is_found_by_its_number(harness: &impl Harness) {
     let bench = Bench::new(harness);
