@@ -19,6 +19,7 @@
 //! | `connection.rs` | statements, and the two kinds of connections that they run on |
 //! | `pool.rs` | the connections that read |
 //! | `writer.rs`, `jobs.rs` | the writer and its jobs |
+//! | `line.rs` | debits of one account wait for each other |
 //! | `commit.rs`, `changes.rs`, `script.rs` | a commit: its guards and claims, its writes, its text |
 //! | `read.rs`, `funds.rs`, `books.rs` | reads, and the sums of the books |
 //! | `work.rs` | leases, attempts and pruning |
@@ -35,6 +36,7 @@ mod error;
 mod funds;
 mod installation;
 mod jobs;
+mod line;
 mod migrations;
 mod open;
 mod options;

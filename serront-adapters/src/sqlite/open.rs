@@ -9,6 +9,7 @@ use serront_core::ports::{Clock, PortError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::jobs::{Job, QUEUE};
+use super::line::Lines;
 use super::migrations;
 use super::options::{BUSY_TIMEOUT, SqliteOptions};
 use super::pool::Readers;
@@ -22,6 +23,7 @@ pub struct SqliteStorage {
     pub(super) readers: Readers,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) looks: Looks,
+    pub(super) lines: Lines,
 }
 
 /// What a connection is for.
@@ -85,7 +87,7 @@ impl SqliteStorage {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("serront-sqlite".to_owned());
         thread.spawn(move || writer.run(queue)).map_err(PortError::transient)?;
-        Ok(Self { jobs, readers: Readers::new(options.path), clock: options.clock, looks: Looks::default() })
+        Ok(Self { jobs, readers: Readers::new(options.path), clock: options.clock, looks: Looks::default(), lines: Lines::default() })
     }
 
     /// Finishes queued work and closes the file. Later calls fail.

@@ -13,7 +13,9 @@ use super::bound::BoundSqlite;
 use super::funds::{
     adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
+use super::commit::Refusal;
 use super::jobs::{Job, Record};
+use super::line::debits;
 use super::migrations::layout;
 use super::open::SqliteStorage;
 use super::read::{
@@ -236,7 +238,15 @@ impl SqliteStorage {
 
     /// Applies a change set in the writer.
     async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
-        Ok(self.write(|reply| Job::Commit(Box::new(change.clone()), reply)).await?)
+        let applied = self.write(|reply| Job::Commit(Box::new(change.clone()), reply)).await;
+        if debits(change) {
+            match &applied {
+                Ok(_) => self.lines.landed(change.account_id),
+                Err(Refusal::Conflict) => self.lines.wait(change.account_id).await,
+                Err(_) => {}
+            }
+        }
+        Ok(applied?)
     }
 
     /// Records the rows that a read left out.
