@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serront_core::changes::change::{ChangeSet, Committed};
 use serront_core::ports::{Clock, CommitError};
@@ -11,6 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::commit::{self, Mode, Refusal, Status};
 use super::open::PostgresStorage;
+use super::statement::Patience;
 use super::{clock, error};
 use crate::sql::error::Failed;
 
@@ -40,6 +42,7 @@ pub struct BoundPostgres<'t> {
     connection: Mutex<&'t mut PgConnection>,
     pub(super) schema: &'t str,
     clock: Option<Arc<dyn Clock>>,
+    lock_time_max: Duration,
     /// A commit is under way, or its future was dropped.
     midway: AtomicBool,
 }
@@ -58,6 +61,7 @@ impl PostgresStorage {
             connection: Mutex::new(connection),
             schema: &self.base.schema,
             clock: self.base.clock.clone(),
+            lock_time_max: self.base.lock_time_max,
             midway: AtomicBool::new(false),
         }
     }
@@ -76,7 +80,8 @@ impl BoundPostgres<'_> {
     pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let mut locked = self.entered().await?;
         self.midway.store(true, Ordering::Relaxed);
-        let status = apply(&mut locked, (self.schema, &self.now_sql()), change).await;
+        let patience = Patience::lent(self.lock_time_max);
+        let status = apply(&mut locked, (self.schema, &self.now_sql()), change, patience).await;
         self.midway.store(false, Ordering::Relaxed);
         status?.into()
     }
@@ -99,9 +104,14 @@ impl<'t> BoundPostgres<'t> {
 
 /// Applies a change set in a savepoint, because a race on a unique constraint and a deadlock raise errors that the host's
 /// transaction must survive. The host may use the same name: a savepoint's name means the latest one.
-async fn apply(connection: &mut PgConnection, place: (&str, &str), change: &ChangeSet) -> Result<Status, CommitError> {
+async fn apply(
+    connection: &mut PgConnection,
+    place: (&str, &str),
+    change: &ChangeSet,
+    patience: Patience,
+) -> Result<Status, CommitError> {
     run(connection, "SAVEPOINT serront").await?;
-    let applied = commit::apply(connection, place, &[change], Mode::Waiting, None).await;
+    let applied = commit::apply(connection, place, &[change], Mode::Waiting, patience).await;
     let refusal = match applied {
         Ok(statuses) => {
             run(connection, "RELEASE SAVEPOINT serront").await?;
