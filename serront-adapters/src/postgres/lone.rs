@@ -67,27 +67,32 @@ impl Input {
             match (relation.verb, table) {
                 (INSERTED, Some(ORDERS)) => place_order(&mut sql, relation)?,
                 (INSERTED, Some(table)) => insert(&mut sql, relation, table)?,
-                (UPDATED, _) => whole.extend(update(&mut sql, relation)?),
+                (UPDATED, Some(table)) => {
+                    let locked = self.relations.of(GUARDED).any(|(_, columns)| columns.table == table);
+                    whole.extend(update(&mut sql, relation, locked)?);
+                }
                 _ => self.write_other(&mut sql, relation, &at)?,
             }
         }
-        let kept = sql.begin("kept", "INSERT INTO @.change_sets (change_set_id, account_id, at");
-        sql.push(if self.numbered { ", number) SELECT " } else { ") SELECT " }).cell(&id)?;
-        sql.push(if self.numbered {
-            ", $1, g.now, m.number FROM good g, numbered m"
+        sql.step("kept (at)").push(if self.numbered {
+            "(INSERT INTO @.change_sets (change_set_id, account_id, at, number) SELECT "
         } else {
-            ", $1, g.now FROM good g"
+            "(INSERT INTO @.change_sets (change_set_id, account_id, at) SELECT "
         });
-        sql.end(kept);
-        sql.push("\nSELECT g.now IS NOT NULL AS landed");
+        sql.cell(&id)?.push(if self.numbered {
+            ", $1, g.now, m.number FROM good g CROSS JOIN numbered m RETURNING at)"
+        } else {
+            ", $1, g.now FROM good g RETURNING at)"
+        });
+        sql.push("\nSELECT k.at IS NOT NULL AS landed");
         sql.push(if self.numbered { ", m.number" } else { ", NULL::int8 AS number" });
         if !whole.is_empty() {
             // As in the longer statement: a division by zero rolls it back.
             let whole = whole.join(" AND ");
-            sql.push(&format!(", 1 / (CASE WHEN g.now IS NULL OR ({whole}) THEN 1 ELSE 0 END) AS whole"));
+            sql.push(&format!(", 1 / (CASE WHEN k.at IS NULL OR ({whole}) THEN 1 ELSE 0 END) AS whole"));
         }
         sql.set_back();
-        sql.push(" FROM patience p LEFT JOIN good g ON true");
+        sql.push(" FROM patience p LEFT JOIN kept k ON true");
         sql.push(if self.numbered { " LEFT JOIN numbered m ON true" } else { "" });
         Ok(Some(sql))
     }
@@ -159,26 +164,27 @@ impl Input {
 
     /// Writes the rows of a relation that is not of a table's rows.
     fn write_other(&self, sql: &mut Builder, relation: &Relation, at: &Cell) -> Result<(), Failed> {
-        let (content, from) = if self.numbered {
+        let (content, from, unread): (_, _, &[&str]) = if self.numbered {
             (
                 "CASE WHEN v.after IS NULL THEN v.before ELSE v.before || m.number || v.after END",
                 " FROM good g CROSS JOIN numbered m CROSS JOIN ",
+                &["i", ACCOUNT],
             )
         } else {
-            ("v.before", " FROM good g CROSS JOIN ")
+            ("v.before", " FROM good g CROSS JOIN ", &["i", ACCOUNT, "after"])
         };
         let name = relation.name();
         if name == CLAIMS.0 || name == DIRECTORY_CLAIMS.0 {
             let table = if name == CLAIMS.0 { "claims" } else { "directory" };
             let step = sql.begin(&format!("{name}_done"), &format!("INSERT INTO @.{table} (account_id, kind, name)"));
-            sql.push(" SELECT $1, v.kind, v.name FROM good CROSS JOIN ").rows(relation)?;
-            sql.end(step);
+            sql.push(" SELECT $1, v.kind, v.name FROM good CROSS JOIN ").rows(relation, &["i", ACCOUNT])?;
+            sql.end_waiting(step);
         } else if name == KEPT_CLAIMS.0 {
             let into = "INSERT INTO @.kept_outcomes (account_id, scope, fingerprint, outcome, until)";
             let step = sql.begin("kept_done", into);
             sql.push(&format!(" SELECT $1, v.scope, v.fingerprint, {content}, v.until + g.now - ")).cell(at)?;
-            sql.push(from).rows(relation)?;
-            sql.end(step);
+            sql.push(from).rows(relation, unread)?;
+            sql.end_waiting(step);
         } else if name == QUEUED_EFFECTS.0 {
             let into = "INSERT INTO @.effects (effect_id, account_id, kind, content, subscription_id, event_id, \
                         event_type, created_at, status, due_at)";
@@ -187,13 +193,13 @@ impl Input {
                 " SELECT v.effect_id, $1, v.kind, {content}, v.subscription_id, v.event_id, v.event_type, g.now, \
                  'pending', g.now{from}"
             ));
-            sql.rows(relation)?;
+            sql.rows(relation, unread)?;
             sql.end(step);
         } else if name == QUEUED_ERRANDS.0 {
             let into = "INSERT INTO @.errands (effect_id, account_id, content, created_at, status, due_at)";
             let step = sql.begin("errands_made", into);
             sql.push(" SELECT v.effect_id, $1, v.content, g.now, 'pending', v.due_at + g.now - ").cell(at)?;
-            sql.push(" FROM good g CROSS JOIN ").rows(relation)?;
+            sql.push(" FROM good g CROSS JOIN ").rows(relation, &[ACCOUNT])?;
             sql.end(step);
         } else if name == ORDER_DELTAS.0 {
             insert(sql, relation, "order_count_deltas")?;
@@ -226,8 +232,13 @@ fn guarded(sql: &mut Builder, guard: &Relation, columns: &Columns, exists: bool)
 fn insert(sql: &mut Builder, relation: &Relation, table: &str) -> Result<(), Failed> {
     let columns = relation.columns.join(", ");
     let step = sql.begin(&format!("{}_done", relation.name()), &format!("INSERT INTO @.{table} ({columns}) SELECT "));
-    sql.push("v.* FROM good CROSS JOIN ").rows(relation)?;
-    sql.end(step);
+    sql.push("v.* FROM good CROSS JOIN ").rows(relation, &[])?;
+    // Other rows have an id of their own.
+    if LOCK_ORDER.contains(&table) || COVERED.contains(&table) {
+        sql.end_waiting(step);
+    } else {
+        sql.end(step);
+    }
     Ok(())
 }
 
@@ -236,18 +247,18 @@ fn place_order(sql: &mut Builder, relation: &Relation) -> Result<(), Failed> {
     let columns = relation.columns.join(", ");
     let from: Vec<_> = relation.columns.iter().copied().map(|column| searched("v", column)).collect();
     let step = sql.begin("orders_made", &format!("INSERT INTO @.orders ({columns}, number) SELECT "));
-    sql.push(&format!("{}, m.number FROM numbered m CROSS JOIN ", from.join(", "))).rows(relation)?;
+    sql.push(&format!("{}, m.number FROM numbered m CROSS JOIN ", from.join(", "))).rows(relation, &[])?;
     sql.end(step);
     let mut cells = relation.columns.iter().zip(relation.rows().next().unwrap_or_default());
     let (_, service) = cells.find(|(column, _)| **column == "service_id").ok_or(Failed::Refused("no service"))?;
     let step = sql.begin("ordered", &format!("UPDATE @.{SERVICES} t SET has_orders = true FROM good"));
     sql.push(" WHERE t.account_id = $1 AND NOT t.has_orders AND t.service_id = ").cell(service)?;
-    sql.end(step);
+    sql.end_waiting(step);
     Ok(())
 }
 
-/// Updates a row. Returns the condition that it was there, if no guard says so.
-fn update(sql: &mut Builder, relation: &Relation) -> Result<Option<String>, Failed> {
+/// Updates a row, which a guard may have locked. Returns the condition that it was there, if no guard says so.
+fn update(sql: &mut Builder, relation: &Relation, locked: bool) -> Result<Option<String>, Failed> {
     let Some(columns) = relation.table else { return Ok(None) };
     let name = format!("{}_done", relation.name());
     let step = sql.begin(&name, &format!("UPDATE @.{} t SET ", columns.table));
@@ -262,10 +273,16 @@ fn update(sql: &mut Builder, relation: &Relation) -> Result<Option<String>, Fail
             sql.push(&format!(" AND t.{column} = ")).cell(cell)?;
         }
     }
-    if !COVERED.contains(&columns.table) {
-        sql.end(step);
+    if COVERED.contains(&columns.table) {
+        // A guard on another row keeps others away.
+        sql.end_returning(step);
+    } else {
+        if locked {
+            sql.end(step);
+        } else {
+            sql.end_waiting(step);
+        }
         return Ok(None);
     }
-    sql.end_counted(step);
-    Ok(Some(format!("(SELECT count(*) FROM {name}) = 1")))
+    Ok(Some(format!("EXISTS (SELECT FROM {name})")))
 }

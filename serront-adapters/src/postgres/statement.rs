@@ -168,8 +168,8 @@ pub(super) struct Builder {
     count: usize,
     /// Whether the limit for locks is set back at the end.
     lent: bool,
-    /// The steps that write, if the limit is set back after them.
-    written: Vec<String>,
+    /// Conditions that are true once every step that may wait for a lock has ended.
+    ended: Vec<String>,
 }
 
 impl Builder {
@@ -179,7 +179,7 @@ impl Builder {
             arguments: PgArguments::default(),
             count: 0,
             lent: false,
-            written: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -209,20 +209,24 @@ impl Builder {
         Ok(())
     }
 
-    /// The rows of one change set as a table `v`, with `$1` for the account's id.
-    pub(super) fn rows(&mut self, relation: &Relation) -> Result<(), Failed> {
+    /// The rows of one change set as a table `v`, without some columns, and with `$1` for the account's id.
+    pub(super) fn rows(&mut self, relation: &Relation, without: &[&str]) -> Result<(), Failed> {
+        let columns = || relation.columns.iter().copied().enumerate().filter(|(_, column)| !without.contains(column));
         for (row, cells) in relation.rows().enumerate() {
             self.push(if row == 0 { "(VALUES (" } else { "), (" });
-            for (place, (column, cell)) in relation.columns.iter().zip(cells).enumerate() {
+            for (place, ((_, column), cell)) in
+                columns().filter_map(|(at, column)| Some(((at, column), cells.get(at)?))).enumerate()
+            {
                 self.push(if place == 0 { "" } else { ", " });
-                if *column == "account_id" {
+                if column == "account_id" {
                     self.push("$1");
                 } else {
                     self.cell(cell)?;
                 }
             }
         }
-        self.push(")) v (").push(&relation.columns.join(", ")).push(")");
+        let names: Vec<_> = columns().map(|(_, column)| column).collect();
+        self.push(")) v (").push(&names.join(", ")).push(")");
         Ok(())
     }
 
@@ -262,8 +266,13 @@ impl Builder {
         Begun(name.to_owned())
     }
 
-    /// Ends a step that writes.
-    pub(super) fn end(&mut self, begun: Begun) {
+    /// Ends a step that writes without waiting for a lock.
+    pub(super) fn end(&mut self, _: Begun) {
+        self.push(")");
+    }
+
+    /// Ends a step that writes, and may wait for a lock.
+    pub(super) fn end_waiting(&mut self, begun: Begun) {
         if self.lent {
             self.end_counted(begun);
         } else {
@@ -271,21 +280,26 @@ impl Builder {
         }
     }
 
-    /// Ends a step that writes, and whose rows are counted.
+    /// Ends a step that writes without waiting for a lock, and whose rows are counted.
+    pub(super) fn end_returning(&mut self, _: Begun) {
+        self.push(" RETURNING 1)");
+    }
+
+    /// Ends a step that writes, may wait for a lock, and whose rows are counted.
     pub(super) fn end_counted(&mut self, Begun(name): Begun) {
         self.push(" RETURNING 1)");
         if self.lent {
-            self.written.push(name);
+            self.ended.push(format!("(SELECT count(*) FROM {name}) >= 0"));
         }
     }
 
-    /// Adds a step that writes.
+    /// Adds a step that writes, and may wait for a lock.
     pub(super) fn write(&mut self, name: &str, sql: &str) {
         let begun = self.begin(name, sql);
-        self.end(begun);
+        self.end_waiting(begun);
     }
 
-    /// Adds a step that writes, and whose rows are counted.
+    /// Adds a step that writes, may wait for a lock, and whose rows are counted.
     pub(super) fn write_counted(&mut self, name: &str, sql: &str) {
         let begun = self.begin(name, sql);
         self.end_counted(begun);
@@ -296,10 +310,9 @@ impl Builder {
         if !self.lent {
             return;
         }
-        let done: Vec<_> = self.written.iter().map(|name| format!("(SELECT count(*) FROM {name})")).collect();
+        let ended = if self.ended.is_empty() { "true".to_owned() } else { self.ended.join(" AND ") };
         self.push(&format!(
-            ", CASE WHEN {} >= 0 THEN set_config('lock_timeout', (SELECT was FROM patience), true) END AS set_back",
-            done.join(" + ")
+            ", CASE WHEN {ended} THEN set_config('lock_timeout', (SELECT was FROM patience), true) END AS set_back"
         ));
     }
 
