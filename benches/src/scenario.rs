@@ -171,7 +171,10 @@ impl Scenario {
                     [Manner::Floor, Manner::Library, Manner::Orm].map(|way| Contender::new(way, orders)).into();
                 if question == Question::Confirm {
                     contenders.push(Contender::new(Manner::Limit, orders));
-                    contenders.push(Contender::new(Manner::Bound, orders));
+                    // Compared in the same shape.
+                    let against = contenders.len() + 1;
+                    contenders.push(Contender { against, ..Contender::new(Manner::Bound, orders) });
+                    contenders.push(Contender::new(Manner::FloorInside, orders));
                 }
                 if orders > SMALL {
                     // The same on the small database in the same run, to show the cost of size.

@@ -31,6 +31,8 @@ pub(crate) enum Manner {
     Limit,
     /// (e) The library inside a transaction that the host opens and commits.
     Bound,
+    /// (f) Hand-written SQL inside such a transaction.
+    FloorInside,
 }
 
 impl Manner {
@@ -41,6 +43,7 @@ impl Manner {
             Self::Orm => "(c) as an ORM",
             Self::Limit => "(d) write only",
             Self::Bound => "(e) in a host's transaction",
+            Self::FloorInside => "(f) by hand, in a transaction",
         }
     }
 }

@@ -1,9 +1,10 @@
 //! (a) The floor and (d) the limit: one statement that reads what this decision needs, and one, made for nothing but this,
-//! that checks the version and writes everything.
+//! that checks the version and writes everything. (f) The floor inside a transaction: the same two statements between
+//! `BEGIN` and `COMMIT`.
 
 use async_trait::async_trait;
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgExecutor, PgPool, PgRow};
 use tokio::sync::OnceCell;
 
 use crate::hand::{Confirmation, Counts, EVENT, SHOWN, Seen, Shown, shown, shown_columns};
@@ -73,13 +74,13 @@ pub(super) fn seen(row: &PgRow) -> Result<Seen, sqlx::Error> {
     })
 }
 
-async fn read(pool: &PgPool, request: &Request) -> Result<Seen, Trouble> {
-    let row = sqlx::query(READ).bind(&request.order_text).bind(&request.account_text).fetch_optional(pool).await?;
+async fn read(on: impl PgExecutor<'_>, request: &Request) -> Result<Seen, Trouble> {
+    let row = sqlx::query(READ).bind(&request.order_text).bind(&request.account_text).fetch_optional(on).await?;
     Ok(seen(&row.ok_or("no such order")?)?)
 }
 
 /// `false` if the order is at another version.
-async fn write(pool: &PgPool, request: &Request, seen: &Seen, version: i64) -> Result<bool, Trouble> {
+async fn write(on: impl PgExecutor<'_>, request: &Request, seen: &Seen, version: i64) -> Result<bool, Trouble> {
     let made = Confirmation::of(seen, request)?;
     let row = sqlx::query(WRITE)
         .bind(&request.order_text)
@@ -98,7 +99,7 @@ async fn write(pool: &PgPool, request: &Request, seen: &Seen, version: i64) -> R
         .bind(made.event)
         .bind(EVENT)
         .bind(made.change_set)
-        .fetch_one(pool)
+        .fetch_one(on)
         .await?;
     Ok(row.try_get::<i64, _>(0)? == 1)
 }
@@ -168,5 +169,32 @@ impl Way for Limit {
 
     async fn page(&self, _request: &Request) -> Result<PageSeen, Trouble> {
         Err("a page has no write".into())
+    }
+}
+
+/// (f)
+pub(super) struct FloorInside {
+    pool: PgPool,
+}
+
+impl FloorInside {
+    pub(super) const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl Way for FloorInside {
+    async fn confirm(&self, request: &Request) -> Result<(), Trouble> {
+        let mut transaction = self.pool.begin().await?;
+        let seen = read(&mut *transaction, request).await?;
+        if !write(&mut *transaction, request, &seen, seen.shown.version).await? {
+            return Err("a conflict".into());
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn page(&self, _request: &Request) -> Result<PageSeen, Trouble> {
+        Err("pages are not read in transactions".into())
     }
 }

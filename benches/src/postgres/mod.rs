@@ -54,6 +54,7 @@ pub(crate) struct PostgresStage {
     floor: hand::Floor,
     limit: hand::Limit,
     bound: bound::Bound,
+    floor_inside: hand::FloorInside,
     orm: orm::Orm,
 }
 
@@ -84,6 +85,7 @@ impl PostgresStage {
             floor: hand::Floor::new(pool.clone()),
             limit: hand::Limit::new(pool.clone()),
             bound: bound::Bound::new(Arc::clone(&storage), pool.clone())?,
+            floor_inside: hand::FloorInside::new(pool.clone()),
             orm: orm::Orm::new(pool.clone()),
             schema,
             pool,
@@ -117,6 +119,7 @@ impl Stage for PostgresStage {
             Manner::Orm => &self.orm,
             Manner::Limit => &self.limit,
             Manner::Bound => &self.bound,
+            Manner::FloorInside => &self.floor_inside,
         }
     }
 

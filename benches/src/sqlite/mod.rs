@@ -114,7 +114,8 @@ impl Stage for SqliteStage {
 
     fn way(&self, manner: Manner) -> &dyn Way {
         match manner {
-            Manner::Floor => &self.floor,
+            // By hand, a confirmation has a transaction of its own on SQLite already.
+            Manner::Floor | Manner::FloorInside => &self.floor,
             Manner::Library => &self.library,
             Manner::Orm => &self.orm,
             Manner::Limit => &self.limit,

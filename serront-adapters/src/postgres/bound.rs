@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serront_core::changes::change::{ChangeSet, Committed};
 use serront_core::ports::{Clock, CommitError};
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::commit::{self, Mode, Refusal, Status};
 use super::open::PostgresStorage;
+use super::statement::Patience;
 use super::{clock, error};
 use crate::sql::error::Failed;
 
@@ -19,18 +22,22 @@ use crate::sql::error::Failed;
 /// Give it to [`Commands::bound`](serront_core::service::Commands::bound). Its commits are durable once the host commits, and
 /// discarded if the host rolls back. No effect leaves the process earlier.
 ///
-/// - It works at `READ COMMITTED` and above. [`CommitError::Conflict`] means that the rows behind the decision have changed. At
-///   `READ COMMITTED` the host may read and decide again in the same transaction; above it, only a new transaction helps.
-/// - The transaction stays usable after a conflict and after a duplicate, because each commit has its own savepoint.
+/// - It works at `READ COMMITTED` and above. [`CommitError::Conflict`] means that the rows behind the decision have changed, or
+///   that another transaction claimed the same name at the same moment. Roll back, and decide again in a new transaction.
+/// - There is no savepoint around a commit. A duplicate leaves the transaction usable. A conflict may leave it *aborted*, and so
+///   do a lock that was not free in time, a deadlock and every other error: the server then refuses further statements until
+///   the host rolls back. Further calls fail as transient. A `COMMIT` of an aborted transaction rolls back, and the server
+///   reports no error. So a host must never commit after a call that failed with anything but a rejection.
 /// - Rows are locked in the order of every commit: service counts, accounts, storefronts, services, orders,
 ///   subscriptions, sessions, provisioning, exceptions, payouts, bank accounts, funds, keys, effects, errands, released names,
 ///   each by key; then order numbers. A host that locks its own rows always before its calls, or always after them, causes no deadlock with
 ///   another such transaction.
 /// - The rows stay locked until the host ends its transaction. Other changes of the same order wait up to
-///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and then fail as busy. The host's
-///   `lock_timeout` limits how long the host itself waits for a lock.
+///   [`PostgresOptions::lock_time_max`](super::PostgresOptions::lock_time_max), and then fail as busy.
+/// - A commit waits for a lock as long, or up to the host's `lock_timeout` if that is shorter. Then it fails as busy. The host's
+///   `lock_timeout` is the same before and after each call.
 /// - At `SERIALIZABLE` a read may fail as transient, and the host's `COMMIT` with SQLSTATE 40001. The victim of a deadlock gets
-///   a conflict. In all three cases, roll back and begin a new transaction.
+///   a conflict.
 /// - A command whose future is dropped has changed all or nothing. The bound storage then refuses every further call: roll
 ///   back.
 /// - If the connection is lost, the transaction is rolled back, and further calls fail as transient. The outcome is unknown
@@ -40,6 +47,7 @@ pub struct BoundPostgres<'t> {
     connection: Mutex<&'t mut PgConnection>,
     pub(super) schema: &'t str,
     clock: Option<Arc<dyn Clock>>,
+    lock_time_max: Duration,
     /// A commit is under way, or its future was dropped.
     midway: AtomicBool,
 }
@@ -58,6 +66,7 @@ impl PostgresStorage {
             connection: Mutex::new(connection),
             schema: &self.base.schema,
             clock: self.base.clock.clone(),
+            lock_time_max: self.base.lock_time_max,
             midway: AtomicBool::new(false),
         }
     }
@@ -76,7 +85,8 @@ impl BoundPostgres<'_> {
     pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let mut locked = self.entered().await?;
         self.midway.store(true, Ordering::Relaxed);
-        let status = apply(&mut locked, (self.schema, &self.now_sql()), change).await;
+        let patience = Patience::lent(self.lock_time_max);
+        let status = apply(&mut locked, (self.schema, &self.now_sql()), change, patience).await;
         self.midway.store(false, Ordering::Relaxed);
         status?.into()
     }
@@ -97,30 +107,31 @@ impl<'t> BoundPostgres<'t> {
     }
 }
 
-/// Applies a change set in a savepoint, because a race on a unique constraint and a deadlock raise errors that the host's
-/// transaction must survive. The host may use the same name: a savepoint's name means the latest one.
-async fn apply(connection: &mut PgConnection, place: (&str, &str), change: &ChangeSet) -> Result<Status, CommitError> {
-    run(connection, "SAVEPOINT serront").await?;
-    let applied = commit::apply(connection, place, &[change], Mode::Waiting, None).await;
-    let refusal = match applied {
-        Ok(statuses) => {
-            run(connection, "RELEASE SAVEPOINT serront").await?;
-            return Ok(statuses.into_iter().next().ok_or(Failed::Unreadable("status"))?);
-        }
-        Err(refusal) => refusal,
-    };
-    // If the connection is lost, these fail too, and the server rolls back.
-    let _ = run(connection, "ROLLBACK TO SAVEPOINT serront").await;
-    let _ = run(connection, "RELEASE SAVEPOINT serront").await;
-    Err(match refusal {
-        Refusal::Raced => CommitError::Conflict,
-        Refusal::Failed(Failed::Engine(error, _)) if error::is_victim(&error) => CommitError::Conflict,
+/// Applies a change set. Only a bug, a race on a unique constraint, a lock that is not free in time, and a deadlock raise an
+/// error, which aborts the host's transaction.
+async fn apply(
+    connection: &mut PgConnection,
+    place: (&str, &str),
+    change: &ChangeSet,
+    patience: Patience,
+) -> Result<Status, CommitError> {
+    in_transaction(connection).await?;
+    Err(match commit::apply(connection, place, &[change], Mode::Waiting, patience).await {
+        Ok(statuses) => return Ok(statuses.into_iter().next().ok_or(Failed::Unreadable("status"))?),
+        Err(Refusal::Raced) => CommitError::Conflict,
+        Err(Refusal::Failed(Failed::Engine(error, _))) if error::is_victim(&error) => CommitError::Conflict,
         // The host had not committed, so the change set certainly did not land.
-        Refusal::Failed(Failed::Lost) => Failed::RolledBack.into(),
-        Refusal::Failed(failed) => error::classified(failed).into(),
+        Err(Refusal::Failed(Failed::Lost)) => Failed::RolledBack.into(),
+        Err(Refusal::Failed(failed)) => error::classified(failed).into(),
     })
 }
 
-async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(), Failed> {
-    sqlx::query(statement).execute(connection).await.map(drop).map_err(|failed| error::classified(failed.into()))
+/// Fails without an open transaction. The driver knows of those that it began; the server knows of all, because a savepoint
+/// needs one.
+async fn in_transaction(connection: &mut PgConnection) -> Result<(), Failed> {
+    if connection.is_in_transaction() {
+        return Ok(());
+    }
+    let asked = sqlx::raw_sql("SAVEPOINT serront; RELEASE SAVEPOINT serront").execute(connection).await;
+    asked.map(drop).map_err(|failed| error::classified(failed.into()))
 }

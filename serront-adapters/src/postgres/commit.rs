@@ -12,8 +12,6 @@
 //! the latest version. But a change set that landed after the snapshot is found only by reading `change_sets` again
 //! after a conflict.
 
-use std::time::Duration;
-
 use serront_core::changes::change::{ChangeSet, Committed, Duplicate};
 use serront_core::ports::CommitError;
 use sqlx::AssertSqlSafe;
@@ -21,6 +19,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::error::of_write;
 use super::input::Input;
+use super::statement::Patience;
 use crate::sql::cells::Cells as _;
 use crate::sql::error::{Failed, unique_violation};
 use crate::sql::rows;
@@ -40,15 +39,24 @@ pub(super) enum Status {
 pub(super) enum Mode {
     /// Many change sets; skips locked rows.
     Shared,
-    /// One change set; skips locked rows.
+    /// One change set, which did not land together with others; skips locked rows.
     Alone,
+    /// One change set, which probably lands; skips locked rows.
+    Lone,
     /// One change set; waits for locked rows.
     Waiting,
 }
 
+impl Mode {
+    /// Whether the shortest statement is worth a try.
+    const fn hopes(self) -> bool {
+        matches!(self, Self::Lone | Self::Waiting)
+    }
+}
+
 /// Applies compatible change sets in one statement. `now` is the storage's time, as an SQL expression: due times and
 /// expiry times are moved by the difference between it and the time of each decision. `patience` limits the wait for
-/// each lock; without it, the session's limit applies.
+/// each lock.
 ///
 /// On an error nothing is changed, unless the connection was lost.
 pub(super) async fn apply(
@@ -56,11 +64,21 @@ pub(super) async fn apply(
     (schema, now): (&str, &str),
     changes: &[&ChangeSet],
     mode: Mode,
-    patience: Option<Duration>,
+    patience: Patience,
 ) -> Result<Vec<Status>, Refusal> {
     let mut input = Input::default();
     for (n, change) in (0_i64..).zip(changes) {
         input.add(n, change)?;
+    }
+    if mode.hopes()
+        && let Some(lone) = input.lone(mode, now, patience)?
+    {
+        let (sql, arguments) = lone.finish(schema);
+        let row = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_one(&mut *connection).await?;
+        if row.flag("landed").map_err(Failed::from)? {
+            let number = rows::optional_number(&row)?;
+            return Ok(changes.iter().map(|_| Status::Committed(Committed { number })).collect());
+        }
     }
     let (sql, arguments) = input.statement(mode, now, patience)?.finish(schema);
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;

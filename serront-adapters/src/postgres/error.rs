@@ -10,13 +10,14 @@ pub(super) fn state(error: &sqlx::Error) -> Option<&str> {
     error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().map(sqlx::postgres::PgDatabaseError::code)
 }
 
-/// Transient errors that changed nothing: out of resources (class 53), read-only after a failover (25006), the
-/// statement's time-out (57014), starting up (57P03), what failed after internal retries (class 40), and a lost
-/// connection if nothing could have been committed ([`of_write`] handles the others).
+/// Transient errors that changed nothing: out of resources (class 53), read-only after a failover (25006), an earlier
+/// error in the host's transaction (25P02), the statement's time-out (57014), starting up (57P03), what failed after
+/// internal retries (class 40), and a lost connection if nothing could have been committed ([`of_write`] handles the
+/// others).
 pub(super) fn passes(error: &sqlx::Error) -> bool {
     is_lost(error)
         || state(error).is_some_and(|state| {
-            matches!(state, "25006" | "57014" | "57P03") || state.starts_with("53") || state.starts_with("40")
+            matches!(state, "25006" | "25P02" | "57014" | "57P03") || state.starts_with("53") || state.starts_with("40")
         })
 }
 

@@ -19,7 +19,8 @@
 //! | `pool.rs`, `servers.rs`, `answer.rs` | the pool, its connections, and statements that get no answer |
 //! | `together.rs`, `coalesce.rs`, `batch.rs` | what concurrent callers share |
 //! | `waiting.rs` | change sets that wait for rows which another transaction has locked |
-//! | `commit.rs`, `input.rs`, `steps.rs`, `statement.rs` | the statement of a commit: its input, its steps, its text |
+//! | `commit.rs`, `input.rs`, `steps.rs`, `statement.rs` | the statement of commits: its input, its steps, its text |
+//! | `lone.rs` | the shortest statement, for one commit that probably lands |
 //! | `read.rs`, `funds.rs`, `books.rs` | reads, and the sums of the books |
 //! | `work.rs`, `fold.rs` | leases, attempts and pruning; folding |
 //! | `set_aside.rs` | rows that can't be read |
@@ -39,6 +40,7 @@ mod fold;
 mod funds;
 mod input;
 mod installation;
+mod lone;
 mod migration_lock;
 mod migrations;
 mod open;

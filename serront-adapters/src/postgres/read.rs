@@ -2,23 +2,24 @@
 
 use serront_core::accounts::account::Account;
 use serront_core::online::checkout::Checkout;
-use serront_core::orders::order::Order;
+use serront_core::orders::instructions::PaymentSettings;
+use serront_core::orders::order::{Order, SellerProfile};
 use serront_core::orders::payment::Payment;
 use serront_core::ports::prelude::*;
 use serront_core::shop::storefront::Storefront;
 use serront_core::webhooks::subscription::Subscription;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::{Arguments as _, AssertSqlSafe};
+use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
 
 use super::statement::{Builder, Relation, Shape};
-use crate::sql::cells::{Cells as _, Read};
+use crate::sql::cells::{Cells, Read, Value as _};
 use crate::sql::error::Failed;
 use crate::sql::names::directory;
 use crate::sql::pages;
 use crate::sql::rows::{self, ORDER_ROW, UNAPPLIED};
 use crate::sql::search::{Newest, Way, found_by_number, listed, marked, ways};
 use crate::sql::set_aside::{self, Found, Wanted};
-use crate::sql::tables::{ORDERED_SERVICE, Record, joined};
+use crate::sql::tables::{ORDERED_SERVICE, Record, joined, ordered_service};
 use crate::sql::work::{self, SECRETS, effect_statement, given_up_after, given_up_statement, stored_secrets};
 
 /// A statement with its schema filled in and its arguments.
@@ -80,21 +81,21 @@ async fn look_up<T>(
 macro_rules! subscriptions_of {
     ($account:literal) => {
         joined!(
-            "(SELECT json_agg(json_build_array(",
+            "array_to_json(ARRAY(SELECT json_build_array(",
             Subscription::SELECT,
-            ") ORDER BY u.subscription_id)::text FROM @.subscriptions u WHERE u.account_id = ",
+            ") FROM @.subscriptions u WHERE u.account_id = ",
             $account,
-            ") AS subscriptions"
+            " ORDER BY u.subscription_id))::text AS subscriptions"
         )
     };
 }
 
 /// The live checkouts of an order in a table named `o`, as one text.
 const LIVE_CHECKOUTS: &str = joined!(
-    "(SELECT json_agg(json_build_array(",
+    "array_to_json(ARRAY(SELECT json_build_array(",
     Checkout::SELECT,
-    ") ORDER BY h.created_at, h.checkout_id)::text FROM @.checkouts h WHERE h.order_id = o.order_id \
-             AND h.account_id = o.account_id AND h.status IN ('intended', 'open')) AS checkouts"
+    ") FROM @.checkouts h WHERE h.order_id = o.order_id AND h.account_id = o.account_id \
+     AND h.status IN ('intended', 'open') ORDER BY h.created_at, h.checkout_id))::text AS checkouts"
 );
 
 /// The columns of an order's snapshot without a kept outcome.
@@ -113,6 +114,89 @@ const SNAPSHOT: &str = joined!(
     ", ",
     subscriptions_of!("o.account_id")
 );
+
+/// The columns of an order's snapshot in a frequent read, without a kept outcome. Each column is carried through every
+/// join, so only those that a snapshot has are read, and what an order shows of its seller and service is an array each.
+const SHORT_SNAPSHOT: &str = joined!(
+    Account::SELECT,
+    ", ",
+    Order::SELECT,
+    ", o.number, ",
+    Payment::SELECT,
+    ", (SELECT ARRAY[f.slug, f.display_name, f.hide_branding::text, f.payment] FROM @.storefronts f \
+     WHERE f.account_id = o.account_id) AS seller, \
+     (SELECT ARRAY[s.service_id, s.slug, s.name, s.pricing] FROM @.services s WHERE s.service_id = o.service_id \
+     AND s.account_id = o.account_id) AS service, ",
+    LIVE_CHECKOUTS,
+    ", ",
+    subscriptions_of!("o.account_id")
+);
+
+/// Reads [`SHORT_SNAPSHOT`] with a kept outcome.
+fn short_snapshot(row: &PgRow) -> Read<OrderSnapshot> {
+    let account = Account::read(row)?;
+    Ok(OrderSnapshot {
+        seller: ArrayRow::optional(row, "seller", &["slug", "display_name", "hide_branding", "payment"])?
+            .map(|found| seller(&found))
+            .transpose()?,
+        order: Order::read(row)?,
+        number: rows::number(row)?,
+        payment: Payment::read(row)?,
+        service: ordered_service(
+            &ArrayRow::optional(row, "service", &["s_service_id", "s_slug", "s_name", "s_pricing"])?
+                .ok_or(Failed::Unreadable("service"))?,
+        )?,
+        checkouts: rows::nested(row, "checkouts")?,
+        subscriptions: rows::nested(row, "subscriptions")?,
+        kept: rows::optional_kept(row)?,
+        account,
+    })
+}
+
+/// What an order shows of its seller, from a row of these columns alone.
+fn seller(row: &ArrayRow) -> Read<SellerProfile> {
+    Ok(SellerProfile {
+        slug: Slug::read(row, "slug")?,
+        display_name: String::read(row, "display_name")?,
+        hide_branding: bool::read(row, "hide_branding")?,
+        payment: PaymentSettings::read(row, "payment")?,
+    })
+}
+
+/// A row inside another one, as an array of texts.
+struct ArrayRow {
+    columns: &'static [&'static str],
+    cells: Vec<Option<String>>,
+}
+
+impl ArrayRow {
+    fn optional(row: &PgRow, column: &'static str, columns: &'static [&'static str]) -> Read<Option<Self>> {
+        let cells: Option<Vec<Option<String>>> = row.try_get(column)?;
+        Ok(cells.map(|cells| Self { columns, cells }))
+    }
+}
+
+/// The cell is missing, or of another type.
+const OTHER: Failed = Failed::Unreadable("text");
+
+impl Cells for ArrayRow {
+    fn optional_text(&self, column: &str) -> Read<Option<&str>> {
+        let place = self.columns.iter().position(|name| *name == column);
+        place.and_then(|place| self.cells.get(place)).map(Option::as_deref).ok_or(OTHER)
+    }
+    fn optional_int(&self, column: &str) -> Read<Option<i64>> {
+        self.optional_text(column)?.map(|text| text.parse().map_err(|_| OTHER)).transpose()
+    }
+    fn text(&self, column: &str) -> Read<&str> {
+        self.optional_text(column)?.ok_or(OTHER)
+    }
+    fn int(&self, column: &str) -> Read<i64> {
+        self.optional_int(column)?.ok_or(OTHER)
+    }
+    fn flag(&self, column: &str) -> Read<bool> {
+        Ok(self.text(column)? == "true")
+    }
+}
 
 /// The columns of a kept outcome if no key is given.
 const NOTHING_KEPT: &str = "NULL::text AS fingerprint, NULL::text AS outcome, NULL::int8 AS until";
@@ -248,19 +332,22 @@ pub(super) async fn orders_by_key(
              JOIN @.orders o ON o.access_token_hash = w.key AND o.account_id = d.account_id",
         )
     };
+    let kept = wanted.iter().any(|(_, scope)| scope.is_some());
     let select = |sql: &mut Builder| {
-        sql.push(joined!("\nSELECT w.n, ", SNAPSHOT, ", k.fingerprint, k.outcome, k.until FROM wanted w"))
-            .push(from)
-            .push(
-                " JOIN @.accounts a ON a.account_id = o.account_id \
-                 JOIN @.services s ON s.account_id = o.account_id AND s.service_id = o.service_id \
-                 JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id \
-                 LEFT JOIN @.storefronts f ON f.account_id = o.account_id \
-                 LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope AND k.until > ",
+        sql.push(joined!("\nSELECT w.n, ", SHORT_SNAPSHOT, ", "));
+        sql.push(if kept { "k.fingerprint, k.outcome, k.until" } else { NOTHING_KEPT });
+        sql.push(" FROM wanted w").push(from).push(
+            " JOIN @.accounts a ON a.account_id = o.account_id \
+             JOIN @.payments p ON p.order_id = o.order_id AND p.account_id = o.account_id",
+        );
+        if kept {
+            sql.push(
+                " LEFT JOIN @.kept_outcomes k ON k.account_id = o.account_id AND k.scope = w.scope AND k.until > ",
             )
             .push(now);
+        }
     };
-    look_up(connection, schema, &relation, wanted.len(), select, rows::order_snapshot).await
+    look_up(connection, schema, &relation, wanted.len(), select, short_snapshot).await
 }
 
 pub(super) async fn checkout(

@@ -52,6 +52,16 @@ impl Relation {
         self.change_sets.is_empty()
     }
 
+    pub(super) fn rows(&self) -> std::slice::Chunks<'_, Cell> {
+        self.cells.chunks(self.columns.len())
+    }
+
+    /// The row, if there is no other one.
+    pub(super) fn only<const N: usize>(&self) -> Option<&[Cell; N]> {
+        let mut rows = self.rows();
+        rows.next().filter(|_| rows.next().is_none())?.try_into().ok()
+    }
+
     fn is<const N: usize>(&self, shape: &Shape<N>) -> bool {
         self.verb.is_empty() && self.of == shape.0
     }
@@ -119,16 +129,58 @@ impl Relations {
     }
 }
 
+/// How long a statement waits for each lock. The statement sets this limit itself, because separate statements before
+/// and after would be two more round trips.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    limit: Duration,
+    lent: bool,
+}
+
+impl Patience {
+    /// For a statement that is a transaction of its own: the limit ends with it.
+    pub(super) const fn own(limit: Duration) -> Self {
+        Self { limit, lent: false }
+    }
+
+    /// For a statement in a transaction of the host: the host's limit applies if it is shorter, and again afterwards.
+    pub(super) const fn lent(limit: Duration) -> Self {
+        Self { limit, lent: true }
+    }
+
+    fn millis(self) -> u128 {
+        // 0 would mean no limit, and the server's numbers end there.
+        self.limit.as_millis().clamp(1, 2_147_483_647)
+    }
+}
+
+/// A condition that sets the time limit before any lock is awaited.
+pub(super) const PATIENT: &str = " AND (SELECT p.ends FROM patience p) IS NOT NULL";
+
+/// A step that writes and has not ended, by its name.
+#[must_use]
+pub(super) struct Begun(String);
+
 /// Builds the text and the arguments.
 pub(super) struct Builder {
     pub(super) sql: String,
     pub(super) arguments: PgArguments,
     count: usize,
+    /// Whether the limit for locks is set back at the end.
+    lent: bool,
+    /// Conditions that are true once every step that may wait for a lock has ended.
+    ended: Vec<String>,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { sql: String::with_capacity(4_096), arguments: PgArguments::default(), count: 0 }
+        Self {
+            sql: String::with_capacity(4_096),
+            arguments: PgArguments::default(),
+            count: 0,
+            lent: false,
+            ended: Vec::new(),
+        }
     }
 
     fn argument<'q, T>(&mut self, value: T) -> Result<(), Failed>
@@ -138,6 +190,43 @@ impl Builder {
         self.arguments.add(value).map_err(|_| Failed::Refused("a value that can't be sent"))?;
         self.count += 1;
         let _ = write!(self.sql, "${}", self.count);
+        Ok(())
+    }
+
+    pub(super) fn cell(&mut self, cell: &Cell) -> Result<&mut Self, Failed> {
+        match cell {
+            Cell::Text(text) => self.argument(text.as_deref())?,
+            Cell::Int(number) => self.argument(*number)?,
+            Cell::Flag(flag) => self.argument(*flag)?,
+        }
+        Ok(self)
+    }
+
+    /// Makes the account's id the first argument, `$1`.
+    pub(super) fn first(&mut self, account: &Cell) -> Result<(), Failed> {
+        self.cell(account)?;
+        self.sql.clear();
+        Ok(())
+    }
+
+    /// The rows of one change set as a table `v`, without some columns, and with `$1` for the account's id.
+    pub(super) fn rows(&mut self, relation: &Relation, without: &[&str]) -> Result<(), Failed> {
+        let columns = || relation.columns.iter().copied().enumerate().filter(|(_, column)| !without.contains(column));
+        for (row, cells) in relation.rows().enumerate() {
+            self.push(if row == 0 { "(VALUES (" } else { "), (" });
+            for (place, ((_, column), cell)) in
+                columns().filter_map(|(at, column)| Some(((at, column), cells.get(at)?))).enumerate()
+            {
+                self.push(if place == 0 { "" } else { ", " });
+                if column == "account_id" {
+                    self.push("$1");
+                } else {
+                    self.cell(cell)?;
+                }
+            }
+        }
+        let names: Vec<_> = columns().map(|(_, column)| column).collect();
+        self.push(")) v (").push(&names.join(", ")).push(")");
         Ok(())
     }
 
@@ -154,14 +243,77 @@ impl Builder {
         self
     }
 
-    /// Limits how long this statement waits for each lock, once its step `patience` is read. Separate statements before
-    /// and after would be two more round trips.
-    pub(super) fn patience(&mut self, patience: Duration) -> Result<(), Failed> {
-        self.step("patience (ends)").push("MATERIALIZED (SELECT set_config('lock_timeout', ");
-        // 0 would mean no limit.
-        self.argument(patience.as_millis().clamp(1, 60_000).to_string())?;
-        self.push(", true))");
+    /// Limits how long this statement waits for each lock, once its step `patience` is read.
+    pub(super) fn patience(&mut self, patience: Patience) -> Result<(), Failed> {
+        self.lent = patience.lent;
+        self.step("patience (was, ends)").push("MATERIALIZED (SELECT s.was, set_config('lock_timeout', ");
+        if patience.lent {
+            // The server writes its setting as an interval.
+            self.push("CASE WHEN s.was = '0' OR s.was::interval > ");
+            self.argument(format!("{}ms", patience.millis()))?;
+            let _ = write!(self.sql, "::interval THEN ${} ELSE s.was END", self.count);
+            self.push(", true) FROM (SELECT current_setting('lock_timeout') AS was OFFSET 0) s)");
+        } else {
+            self.argument(patience.millis().to_string())?;
+            self.push(", true) FROM (SELECT NULL::text AS was) s)");
+        }
         Ok(())
+    }
+
+    /// Begins a step that writes.
+    pub(super) fn begin(&mut self, name: &str, sql: &str) -> Begun {
+        self.step(name).push("(").push(sql);
+        Begun(name.to_owned())
+    }
+
+    /// Ends a step that writes without waiting for a lock.
+    pub(super) fn end(&mut self, _: Begun) {
+        self.push(")");
+    }
+
+    /// Ends a step that writes, and may wait for a lock.
+    pub(super) fn end_waiting(&mut self, begun: Begun) {
+        if self.lent {
+            self.end_counted(begun);
+        } else {
+            self.push(")");
+        }
+    }
+
+    /// Ends a step that writes without waiting for a lock, and whose rows are counted.
+    pub(super) fn end_returning(&mut self, _: Begun) {
+        self.push(" RETURNING 1)");
+    }
+
+    /// Ends a step that writes, may wait for a lock, and whose rows are counted.
+    pub(super) fn end_counted(&mut self, Begun(name): Begun) {
+        self.push(" RETURNING 1)");
+        if self.lent {
+            self.ended.push(format!("(SELECT count(*) FROM {name}) >= 0"));
+        }
+    }
+
+    /// Adds a step that writes, and may wait for a lock.
+    pub(super) fn write(&mut self, name: &str, sql: &str) {
+        let begun = self.begin(name, sql);
+        self.end_waiting(begun);
+    }
+
+    /// Adds a step that writes, may wait for a lock, and whose rows are counted.
+    pub(super) fn write_counted(&mut self, name: &str, sql: &str) {
+        let begun = self.begin(name, sql);
+        self.end_counted(begun);
+    }
+
+    /// Adds a column that sets the limit for locks back to what it was, after every step that may wait for one.
+    pub(super) fn set_back(&mut self) {
+        if !self.lent {
+            return;
+        }
+        let ended = if self.ended.is_empty() { "true".to_owned() } else { self.ended.join(" AND ") };
+        self.push(&format!(
+            ", CASE WHEN {ended} THEN set_config('lock_timeout', (SELECT was FROM patience), true) END AS set_back"
+        ));
     }
 
     /// Adds a relation: as values for one change set, so that the planner sees single rows; as arrays for many, so that
@@ -179,17 +331,11 @@ impl Builder {
     }
 
     fn values(&mut self, relation: &Relation) -> Result<(), Failed> {
-        let rows = relation.cells.chunks(relation.columns.len());
-        for (place, (n, cells)) in relation.change_sets.iter().zip(rows).enumerate() {
+        for (place, (n, cells)) in relation.change_sets.iter().zip(relation.rows()).enumerate() {
             self.push(if place == 0 { "VALUES (" } else { "), (" });
             let _ = write!(self.sql, "{n}::int8");
             for cell in cells {
-                self.push(", ");
-                match cell {
-                    Cell::Text(text) => self.argument(text.as_deref())?,
-                    Cell::Int(number) => self.argument(*number)?,
-                    Cell::Flag(flag) => self.argument(*flag)?,
-                }
+                self.push(", ").cell(cell)?;
             }
         }
         self.push(")");

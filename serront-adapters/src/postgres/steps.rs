@@ -1,7 +1,5 @@
 //! The steps of a commit's statement, which read its relations.
 
-use std::time::Duration;
-
 use serront_core::accounts::key::KeyRecord;
 use serront_core::funds::ledger::POSTED_WITHIN;
 use serront_core::orders::order::Order;
@@ -14,13 +12,13 @@ use super::input::{
     QUEUED_EFFECTS, QUEUED_ERRANDS, REQUEUED_EFFECTS, REQUEUED_ERRANDS, SECRETS, SERVICE_DELTAS, SERVICES_BELOW,
     SETTINGS, UPDATED,
 };
-use super::statement::{Builder, Relation};
+use super::statement::{Builder, PATIENT, Patience, Relation};
 use crate::sql::error::Failed;
 use crate::sql::tables::{Columns, Record};
 use crate::sql::work::TABLES;
 
 /// The order in which the rows of guarded tables are locked.
-const LOCK_ORDER: [&str; 11] = [
+pub(super) const LOCK_ORDER: [&str; 11] = [
     "accounts",
     "storefronts",
     SERVICES,
@@ -36,10 +34,10 @@ const LOCK_ORDER: [&str; 11] = [
 
 /// The tables whose rows have no guard, because another row's guard covers them. An update that finds no row is a bug
 /// in the decision.
-const COVERED: [&str; 3] = ["payments", "checkouts", "inbox"];
+pub(super) const COVERED: [&str; 3] = ["payments", "checkouts", "inbox"];
 
-const SERVICES: &str = <Service as Record>::COLUMNS.table;
-const ORDERS: &str = <Order as Record>::COLUMNS.table;
+pub(super) const SERVICES: &str = <Service as Record>::COLUMNS.table;
+pub(super) const ORDERS: &str = <Order as Record>::COLUMNS.table;
 const KEYS: &str = <KeyRecord as Record>::COLUMNS.table;
 
 /// How far the storage's clock is ahead of the clock by which a change set `s` was decided.
@@ -47,13 +45,10 @@ const SHIFT: &str = "((SELECT now FROM clock) - s.at)";
 
 impl Input {
     /// Writes the statement.
-    pub(super) fn statement(&mut self, mode: Mode, now: &str, patience: Option<Duration>) -> Result<Builder, Failed> {
+    pub(super) fn statement(&mut self, mode: Mode, now: &str, patience: Patience) -> Result<Builder, Failed> {
         let mut sql = Builder::new();
         sql.step("clock (now)").push(&format!("MATERIALIZED (SELECT {now})"));
-        if let Some(patience) = patience {
-            sql.patience(patience)?;
-        }
-        let patient = if patience.is_some() { " AND (SELECT p.ends FROM patience p) IS NOT NULL" } else { "" };
+        sql.patience(patience)?;
         self.relations.sort();
         for relation in self.relations.iter() {
             sql.relation(relation, mode == Mode::Shared)?;
@@ -62,7 +57,7 @@ impl Input {
             "(SELECT s.n, c.number FROM sets s CROSS JOIN LATERAL (SELECT number FROM @.change_sets c \
              WHERE c.change_set_id = s.id AND c.account_id = s.account_id LIMIT 1) c)",
         );
-        let failed = self.failed(&mut sql, mode != Mode::Waiting, patient);
+        let failed = self.failed(&mut sql, mode != Mode::Waiting);
         let taken = self.taken(&mut sql);
         sql.step("good").push("MATERIALIZED (SELECT s.n FROM sets s WHERE s.n NOT IN (SELECT n FROM landed)");
         if failed {
@@ -72,7 +67,7 @@ impl Input {
             sql.push(" AND s.n NOT IN (SELECT n FROM taken)");
         }
         // All steps that write read this one.
-        sql.push(patient).push(")");
+        sql.push(PATIENT).push(")");
         self.numbers(&mut sql);
         self.names(&mut sql);
         self.rows(&mut sql);
@@ -103,6 +98,7 @@ impl Input {
             // If a step wrote fewer rows than expected, the division by zero rolls the statement back.
             sql.push(&format!(", 1 / (CASE WHEN {} THEN 1 ELSE 0 END) AS whole", whole.join(" AND ")));
         }
+        sql.set_back();
         sql.push(" FROM sets s LEFT JOIN landed l USING (n)");
         if failed {
             sql.push(" LEFT JOIN (SELECT n, bool_or(alone) AS alone FROM failed GROUP BY n) f USING (n)");
@@ -145,15 +141,14 @@ impl Input {
     }
 
     /// Locks guarded rows, and finds the change sets whose guards do not hold. Returns `false` if there are no guards.
-    /// `patient` is a condition that sets the time limit before any lock is awaited.
-    fn failed(&self, sql: &mut Builder, skip: bool, patient: &str) -> bool {
+    fn failed(&self, sql: &mut Builder, skip: bool) -> bool {
         let lock = if skip { "FOR NO KEY UPDATE OF r SKIP LOCKED" } else { "FOR NO KEY UPDATE OF r" };
         let lock_gone = if skip { "FOR UPDATE OF r SKIP LOCKED" } else { "FOR UPDATE OF r" };
         let mut branches = Vec::new();
         if self.relations.has(SERVICES_BELOW) {
             sql.step("count_locks").push(&format!(
                 "MATERIALIZED (SELECT r.account_id, r.services FROM @.service_counts r WHERE r.account_id IN \
-                 (SELECT g.account_id FROM services_below g){patient} ORDER BY r.account_id {lock})"
+                 (SELECT g.account_id FROM services_below g){PATIENT} ORDER BY r.account_id {lock})"
             ));
             branches.push(
                 "SELECT g.n, l.account_id IS NULL AS alone FROM services_below g LEFT JOIN count_locks l USING (account_id) \
@@ -169,7 +164,7 @@ impl Input {
             let Some(key) = columns.id() else {
                 sql.step(&locks).push(&format!(
                     "MATERIALIZED (SELECT r.account_id, r.version FROM @.{table} r WHERE r.account_id IN \
-                     (SELECT g.account_id FROM {name} g){patient} ORDER BY r.account_id {lock})"
+                     (SELECT g.account_id FROM {name} g){PATIENT} ORDER BY r.account_id {lock})"
                 ));
                 branches.push(format!(
                     "SELECT g.n, l.account_id IS NULL FROM {name} g LEFT JOIN {locks} l USING (account_id) \
@@ -180,7 +175,7 @@ impl Input {
             let more = if table == SERVICES { ", r.has_orders" } else { "" };
             sql.step(&locks).push(&format!(
                 "MATERIALIZED (SELECT r.account_id, r.{key} AS id, r.version{more} FROM @.{table} r \
-                 WHERE (r.{key}, r.account_id) IN (SELECT g.id, g.account_id FROM {name} g){patient} \
+                 WHERE (r.{key}, r.account_id) IN (SELECT g.id, g.account_id FROM {name} g){PATIENT} \
                  ORDER BY r.{key}, r.account_id {lock})"
             ));
             branches.push(format!(
@@ -219,7 +214,7 @@ impl Input {
             let (name, table) = (deleted.name(), columns.table);
             let key = columns.key().join(", ");
             sql.step("locked_keys").push(&format!(
-                "MATERIALIZED (SELECT {key} FROM @.{table} r WHERE ({key}) IN (SELECT {key} FROM {name}){patient} \
+                "MATERIALIZED (SELECT {key} FROM @.{table} r WHERE ({key}) IN (SELECT {key} FROM {name}){PATIENT} \
                  ORDER BY {key} {lock_gone})"
             ));
             branches.push(format!(
@@ -232,7 +227,7 @@ impl Input {
             // none.
             sql.step(&locks).push(&format!(
                 "MATERIALIZED (SELECT r.effect_id AS id, r.account_id FROM @.{table} r WHERE (r.effect_id, r.account_id) IN \
-                 (SELECT g.id, g.account_id FROM {name} g) AND {condition}{patient} \
+                 (SELECT g.id, g.account_id FROM {name} g) AND {condition}{PATIENT} \
                  ORDER BY r.effect_id, r.account_id {lock})"
             ));
             branches.push(format!(
@@ -244,7 +239,7 @@ impl Input {
             let columns: String = key.split(", ").map(|column| format!("r.{column}, ")).collect();
             sql.step(&locks).push(&format!(
                 "MATERIALIZED (SELECT {columns}r.account_id FROM @.{table} r WHERE ({columns}r.account_id) IN \
-                 (SELECT {key}, account_id FROM {name}){patient} ORDER BY {columns}r.account_id {lock_gone})"
+                 (SELECT {key}, account_id FROM {name}){PATIENT} ORDER BY {columns}r.account_id {lock_gone})"
             ));
             branches.push(format!(
                 "SELECT g.n, true FROM {name} g LEFT JOIN {locks} l USING ({key}, account_id) \
@@ -314,9 +309,10 @@ impl Input {
              (PARTITION BY o.account_id ORDER BY o.n) AS number FROM new_orders o JOIN good USING (n) \
              JOIN numbered t USING (account_id))",
         );
-        sql.step("ordered").push(
-            "(UPDATE @.services t SET has_orders = true FROM new_orders o JOIN good USING (n) \
-             WHERE t.account_id = o.account_id AND t.service_id = o.service_id AND NOT t.has_orders)",
+        sql.write(
+            "ordered",
+            "UPDATE @.services t SET has_orders = true FROM new_orders o JOIN good USING (n) \
+             WHERE t.account_id = o.account_id AND t.service_id = o.service_id AND NOT t.has_orders",
         );
     }
 
@@ -324,10 +320,12 @@ impl Input {
     fn names(&self, sql: &mut Builder) {
         for (name, table, key) in self.releases() {
             let same: String = key.split(", ").map(|column| format!(" AND t.{column} = g.{column}")).collect();
-            sql.step(&format!("{name}_done")).push(&format!(
-                "(DELETE FROM @.{table} t USING {name} g JOIN good USING (n) WHERE t.account_id = g.account_id{same} \
-                 RETURNING 1)"
-            ));
+            sql.write_counted(
+                &format!("{name}_done"),
+                &format!(
+                    "DELETE FROM @.{table} t USING {name} g JOIN good USING (n) WHERE t.account_id = g.account_id{same}"
+                ),
+            );
         }
         // Claims follow releases, because the same name may be released and claimed.
         let after = |releases: &str| match self.releases().find(|(name, ..)| *name == releases) {
@@ -339,29 +337,35 @@ impl Input {
         {
             if self.relations.has(claims) {
                 let name = claims.0;
-                sql.step(&format!("{name}_done")).push(&format!(
-                    "(INSERT INTO @.{table} (account_id, kind, name) SELECT c.account_id, c.kind, c.name FROM {name} c \
-                     JOIN good USING (n){})",
-                    after(releases.0)
-                ));
+                let after = after(releases.0);
+                sql.write(
+                    &format!("{name}_done"),
+                    &format!(
+                        "INSERT INTO @.{table} (account_id, kind, name) SELECT c.account_id, c.kind, c.name FROM {name} c \
+                         JOIN good USING (n){after}"
+                    ),
+                );
             }
         }
         if self.relations.has(KEPT_CLAIMS) {
-            sql.step("expired").push(
-                "(DELETE FROM @.kept_outcomes t USING kept_claims c JOIN good USING (n) \
-                 WHERE t.scope = c.scope AND t.account_id = c.account_id AND t.until <= (SELECT now FROM clock) \
-                 RETURNING 1)",
+            sql.write_counted(
+                "expired",
+                "DELETE FROM @.kept_outcomes t USING kept_claims c JOIN good USING (n) \
+                 WHERE t.scope = c.scope AND t.account_id = c.account_id AND t.until <= (SELECT now FROM clock)",
             );
             let outcome = self.filled("c");
             let numbers = self.with_numbers();
             let releases = after(KEPT_RELEASES.0);
             let releases = if releases.is_empty() { " WHERE".to_owned() } else { format!("{releases} AND") };
-            sql.step("kept_done").push(&format!(
-                "(INSERT INTO @.kept_outcomes (account_id, scope, fingerprint, outcome, until) SELECT c.account_id, \
+            sql.write(
+                "kept_done",
+                &format!(
+                    "INSERT INTO @.kept_outcomes (account_id, scope, fingerprint, outcome, until) SELECT c.account_id, \
                  c.scope, c.fingerprint, {outcome}, c.until + {SHIFT} FROM kept_claims c JOIN good USING (n) \
                  JOIN sets s USING (n){numbers}{releases} \
-                 (SELECT count(*) FROM expired) >= 0)"
-            ));
+                 (SELECT count(*) FROM expired) >= 0"
+                ),
+            );
         }
     }
 
@@ -392,47 +396,62 @@ impl Input {
             delete(sql, relation, columns);
         }
         if self.relations.has(SERVICE_DELTAS) {
-            sql.step("services_counted").push(
-                "(INSERT INTO @.service_counts AS t (account_id, services) SELECT r.account_id, sum(r.delta)::int8 \
+            sql.write(
+                "services_counted",
+                "INSERT INTO @.service_counts AS t (account_id, services) SELECT r.account_id, sum(r.delta)::int8 \
                  FROM service_deltas r JOIN good USING (n) GROUP BY r.account_id ORDER BY r.account_id \
-                 ON CONFLICT (account_id) DO UPDATE SET services = t.services + excluded.services)",
+                 ON CONFLICT (account_id) DO UPDATE SET services = t.services + excluded.services",
             );
         }
         if self.relations.has(SECRETS) {
-            sql.step("new_secrets_done").push(&format!(
-                "(UPDATE @.subscriptions t SET version = r.version, previous_secret = t.secret, \
+            sql.write(
+                "new_secrets_done",
+                &format!(
+                    "UPDATE @.subscriptions t SET version = r.version, previous_secret = t.secret, \
                  previous_until = r.previous_until + {SHIFT}, secret = r.secret FROM new_secrets r JOIN good USING (n) \
-                 JOIN sets s USING (n) WHERE t.subscription_id = r.id AND t.account_id = r.account_id)"
-            ));
+                 JOIN sets s USING (n) WHERE t.subscription_id = r.id AND t.account_id = r.account_id"
+                ),
+            );
         }
         if self.relations.has(QUEUED_EFFECTS) {
             let content = self.filled("r");
             let numbers = self.with_numbers();
-            sql.step("effects_made").push(&format!(
-                "(INSERT INTO @.effects (effect_id, account_id, kind, content, subscription_id, event_id, event_type, \
-                 created_at, status, due_at) SELECT r.effect_id, r.account_id, r.kind, {content}, r.subscription_id, \
-                 r.event_id, r.event_type, k.now, 'pending', k.now FROM queued_effects r \
-                 JOIN good USING (n) CROSS JOIN clock k{numbers})"
-            ));
+            sql.write(
+                "effects_made",
+                &format!(
+                    "INSERT INTO @.effects (effect_id, account_id, kind, content, subscription_id, event_id, \
+                     event_type, created_at, status, due_at) SELECT r.effect_id, r.account_id, r.kind, {content}, \
+                     r.subscription_id, r.event_id, r.event_type, k.now, 'pending', k.now FROM queued_effects r \
+                     JOIN good USING (n) CROSS JOIN clock k{numbers}"
+                ),
+            );
         }
         if self.relations.has(QUEUED_ERRANDS) {
-            sql.step("errands_made").push(&format!(
-                "(INSERT INTO @.errands (effect_id, account_id, content, created_at, status, due_at) SELECT r.effect_id, \
-                 r.account_id, r.content, (SELECT now FROM clock), 'pending', r.due_at + {SHIFT} FROM queued_errands r \
-                 JOIN good USING (n) JOIN sets s USING (n))"
-            ));
+            sql.write(
+                "errands_made",
+                &format!(
+                    "INSERT INTO @.errands (effect_id, account_id, content, created_at, status, due_at) \
+                     SELECT r.effect_id, r.account_id, r.content, (SELECT now FROM clock), 'pending', \
+                     r.due_at + {SHIFT} FROM queued_errands r JOIN good USING (n) JOIN sets s USING (n)"
+                ),
+            );
         }
         for (name, table, _, set) in self.operated() {
-            sql.step(&format!("{name}_done")).push(&format!(
-                "(UPDATE @.{table} t SET {set} FROM {name} r JOIN good USING (n) \
-                 WHERE t.effect_id = r.id AND t.account_id = r.account_id)"
-            ));
+            sql.write(
+                &format!("{name}_done"),
+                &format!(
+                    "UPDATE @.{table} t SET {set} FROM {name} r JOIN good USING (n) \
+                 WHERE t.effect_id = r.id AND t.account_id = r.account_id"
+                ),
+            );
         }
         if self.relations.has(GIVEN_UP) {
             // This can't deadlock: taking work skips locked effects, and recording an attempt locks one effect.
-            sql.step("given_up_done").push(
-                "(UPDATE @.effects t SET status = 'failed', discarded = true, lease_until = 0 FROM given_up r JOIN good USING (n) \
-                 WHERE t.subscription_id = r.id AND t.account_id = r.account_id AND t.status = 'pending')",
+            sql.write(
+                "given_up_done",
+                "UPDATE @.effects t SET status = 'failed', discarded = true, lease_until = 0 FROM given_up r \
+                 JOIN good USING (n) WHERE t.subscription_id = r.id AND t.account_id = r.account_id \
+                 AND t.status = 'pending'",
             );
         }
         if let Some(deltas) = self.relations.get(ORDER_DELTAS) {
@@ -442,10 +461,13 @@ impl Input {
             insert(sql, deltas, "ledger_deltas");
         }
         let (number, numbers) = if self.numbered { ("m.number", self.with_numbers()) } else { ("NULL::int8", "") };
-        sql.step("kept").push(&format!(
-            "(INSERT INTO @.change_sets (change_set_id, account_id, at, number) SELECT s.id, s.account_id, \
-             (SELECT now FROM clock), {number} FROM sets s JOIN good USING (n){numbers})"
-        ));
+        sql.write(
+            "kept",
+            &format!(
+                "INSERT INTO @.change_sets (change_set_id, account_id, at, number) SELECT s.id, s.account_id, \
+             (SELECT now FROM clock), {number} FROM sets s JOIN good USING (n){numbers}"
+            ),
+        );
     }
 }
 
@@ -456,38 +478,51 @@ fn prefixed<'c>(columns: impl Iterator<Item = &'c str>, each: impl Fn(&str) -> S
 fn insert(sql: &mut Builder, relation: &Relation, table: &str) {
     let (name, columns) = (relation.name(), relation.columns.join(", "));
     let from = prefixed(relation.columns.iter().copied(), |column| format!("r.{column}"), ", ");
-    sql.step(&format!("{name}_done"))
-        .push(&format!("(INSERT INTO @.{table} ({columns}) SELECT {from} FROM {name} r JOIN good USING (n))"));
+    sql.write(
+        &format!("{name}_done"),
+        &format!("INSERT INTO @.{table} ({columns}) SELECT {from} FROM {name} r JOIN good USING (n)"),
+    );
+}
+
+/// The value of a column of an order in a relation. Its words become what the index holds.
+pub(super) fn searched(of: &str, column: &str) -> String {
+    match column {
+        "search" => format!("array_to_tsvector(string_to_array({of}.search, ' '))"),
+        column => format!("{of}.{column}"),
+    }
 }
 
 /// Inserts orders with their numbers and words.
 fn place_orders(sql: &mut Builder, relation: &Relation) {
-    let from = |column: &str| match column {
-        "search" => "array_to_tsvector(string_to_array(r.search, ' '))".to_owned(),
-        column => format!("r.{column}"),
-    };
     let (name, columns) = (relation.name(), relation.columns.join(", "));
-    let from = prefixed(relation.columns.iter().copied(), from, ", ");
-    sql.step("orders_made").push(&format!(
-        "(INSERT INTO @.orders ({columns}, number) SELECT {from}, m.number FROM {name} r JOIN good USING (n) \
-         JOIN numbers m USING (n))"
-    ));
+    let from = prefixed(relation.columns.iter().copied(), |column| searched("r", column), ", ");
+    sql.write(
+        "orders_made",
+        &format!(
+            "INSERT INTO @.orders ({columns}, number) SELECT {from}, m.number FROM {name} r JOIN good USING (n) \
+         JOIN numbers m USING (n)"
+        ),
+    );
 }
 
 /// Updates rows. Returns one row for each, to be counted.
 fn update(sql: &mut Builder, relation: &Relation, columns: &Columns) {
     let set = prefixed(columns.changed().map(|(_, column)| column), |column| format!("{column} = r.{column}"), ", ");
     let (name, Columns { table, also_set, .. }) = (relation.name(), columns);
-    sql.step(&format!("{name}_done")).push(&format!(
-        "(UPDATE @.{table} t SET {set}{also_set} FROM {name} r JOIN good USING (n) WHERE {} RETURNING 1)",
-        same_key(columns)
-    ));
+    let same_key = same_key(columns);
+    sql.write_counted(
+        &format!("{name}_done"),
+        &format!("UPDATE @.{table} t SET {set}{also_set} FROM {name} r JOIN good USING (n) WHERE {same_key}"),
+    );
 }
 
 fn delete(sql: &mut Builder, relation: &Relation, columns: &Columns) {
     let (name, table) = (relation.name(), columns.table);
-    sql.step(&format!("{name}_done"))
-        .push(&format!("(DELETE FROM @.{table} t USING {name} r JOIN good USING (n) WHERE {})", same_key(columns)));
+    let same_key = same_key(columns);
+    sql.write(
+        &format!("{name}_done"),
+        &format!("DELETE FROM @.{table} t USING {name} r JOIN good USING (n) WHERE {same_key}"),
+    );
 }
 
 fn same_key(columns: &Columns) -> String {

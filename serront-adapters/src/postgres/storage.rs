@@ -13,6 +13,7 @@ use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
 use super::coalesce::Entry;
+use super::commit::Mode;
 use super::funds::{
     self, adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
@@ -311,7 +312,7 @@ impl PostgresStorage {
         match self.commits.enter(|| Arc::new(change.clone())) {
             Entry::Alone(slot) => {
                 let mut sent = Sent::default();
-                match together::commit_at_once(&self.base, change, &mut sent).await {
+                match together::commit_at_once(&self.base, change, Mode::Lone, &mut sent).await {
                     Some(result) => result,
                     None => {
                         // A change set that waits for a host's transaction must not delay the queue.

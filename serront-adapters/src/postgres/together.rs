@@ -16,6 +16,7 @@ use super::commit::{self, Mode, Refusal, Status};
 use super::error::{self, READ_ONLY_ROUNDS_MAX, RECONNECTS_MAX};
 use super::pool::{Base, on_connection, pause};
 use super::read::{self, OrderWanted, SessionWanted};
+use super::statement::Patience;
 use super::waiting::PAUSE;
 use crate::sql::error::Failed;
 
@@ -187,7 +188,7 @@ async fn apply(
         };
         let (connection, session) = lease.parts()?;
         let now = base.now_sql();
-        let applied = commit::apply(connection, (&base.schema, &now), changes, mode, Some(patience));
+        let applied = commit::apply(connection, (&base.schema, &now), changes, mode, Patience::own(patience));
         let result = match base.answer(session, applied).await {
             Ok(result) => result,
             Err(Silence::Lost) => Err(Failed::Lost.into()),
@@ -264,12 +265,13 @@ async fn commit(
 pub(super) async fn commit_at_once(
     base: &Base,
     change: &ChangeSet,
+    mode: Mode,
     sent: &mut Sent,
 ) -> Option<Result<Committed, CommitError>> {
     // A skipped row would seem absent.
     let wants_absence =
         change.guards.iter().any(|guard| matches!(guard, Guard::Exact { version: Version::ABSENT, .. }));
-    let mode = if wants_absence { Mode::Waiting } else { Mode::Alone };
+    let mode = if wants_absence { Mode::Waiting } else { mode };
     commit(base, change, mode, PATIENCE_ALONE, sent).await
 }
 
@@ -306,9 +308,15 @@ impl Commits {
 
     /// Applies one change set of a round alone. If it has to wait, it waits in a task, and later ones of its account
     /// wait too. Returns whether the round can continue.
-    async fn alone(&self, (change, sender): Waiting<Self>, mut sent: Sent, held: &mut HashSet<AccountId>) -> bool {
+    async fn alone(
+        &self,
+        (change, sender): Waiting<Self>,
+        mode: Mode,
+        mut sent: Sent,
+        held: &mut HashSet<AccountId>,
+    ) -> bool {
         if !held.contains(&change.account_id) {
-            if let Some(result) = commit_at_once(&self.0, &change, &mut sent).await {
+            if let Some(result) = commit_at_once(&self.0, &change, mode, &mut sent).await {
                 let _ = sender.send(result);
                 return !sent.cut_off;
             }
@@ -344,7 +352,9 @@ impl Together for Commits {
             let (admitted, mut rest): (Vec<_>, Vec<_>) =
                 left.into_iter().partition(|(change, _): &Waiting<Self>| self.may_share(change) && batch.admit(change));
             let (mut alone, mut sent) = (Vec::new(), Sent::default());
+            let mut mode = Mode::Lone;
             if admitted.len() > 1 {
+                mode = Mode::Alone;
                 let changes: Vec<&ChangeSet> = admitted.iter().map(|(change, _)| change.as_ref()).collect();
                 match apply(&self.0, &changes, Mode::Shared, PATIENCE_SHARED, &mut sent).await {
                     Ok(statuses) => {
@@ -376,7 +386,7 @@ impl Together for Commits {
             }
             let mut alone = alone.into_iter();
             while let Some(waiting) = alone.next() {
-                if !self.alone(waiting, sent, &mut held).await {
+                if !self.alone(waiting, mode, sent, &mut held).await {
                     refuse(alone, sent, &Failed::Busy);
                     refuse(rest, Sent::default(), &Failed::Busy);
                     return;

@@ -65,7 +65,7 @@ pub(crate) fn optional_kept(row: &impl Cells) -> Read<Option<Kept>> {
 }
 
 /// Rows of one table, from a text that is an array of arrays.
-fn nested<T: Record>(row: &impl Cells, column: &'static str) -> Read<Vec<T>> {
+pub(crate) fn nested<T: Record>(row: &impl Cells, column: &'static str) -> Read<Vec<T>> {
     let Some(text) = row.optional_text(column)? else { return Ok(Vec::new()) };
     let rows: Vec<Vec<serde_json::Value>> = from_str(text).map_err(|_| Failed::Unreadable(column))?;
     let columns = T::COLUMNS.names;

@@ -87,7 +87,13 @@ impl SqliteStorage {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("serront-sqlite".to_owned());
         thread.spawn(move || writer.run(queue)).map_err(PortError::transient)?;
-        Ok(Self { jobs, readers: Readers::new(options.path), clock: options.clock, looks: Looks::default(), lines: Lines::default() })
+        Ok(Self {
+            jobs,
+            readers: Readers::new(options.path),
+            clock: options.clock,
+            looks: Looks::default(),
+            lines: Lines::default(),
+        })
     }
 
     /// Finishes queued work and closes the file. Later calls fail.

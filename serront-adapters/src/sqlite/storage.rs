@@ -10,10 +10,10 @@ use serront_core::ports::Clock;
 use serront_core::ports::prelude::*;
 
 use super::bound::BoundSqlite;
+use super::commit::Refusal;
 use super::funds::{
     adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
-use super::commit::Refusal;
 use super::jobs::{Job, Record};
 use super::line::debits;
 use super::migrations::layout;

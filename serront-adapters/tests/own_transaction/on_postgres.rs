@@ -1,5 +1,6 @@
 //! Locks, isolation levels and lost connections on PostgreSQL.
 
+use serront_core::ports::Commits as _;
 use tokio::sync::Barrier;
 
 use super::*;
@@ -28,6 +29,26 @@ async fn until_waiting(shop: &Shop, sessions: i64) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl Own<'_> {
+    /// Asserts that the server refuses the host's statements, and that the library's calls fail as transient.
+    async fn assert_aborted(&mut self, shop: &Shop, placed: &Placed) {
+        assert!(self.execute("SELECT 1").await.is_err());
+        let bound = self.bound();
+        let commands = bound.commands(shop.world.environment());
+        assert_eq!(kind(commands.order(placed.account_id, placed.id).await), PortErrorKind::Transient);
+        match bound.storage().commit(&shop.confirmation(placed).await).await {
+            Err(CommitError::Port(error)) => assert_eq!(error.kind(), PortErrorKind::Transient),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The host's limit for locks, as the server writes it.
+    async fn lock_timeout(&mut self) -> String {
+        let Self::Postgres { transaction, .. } = self else { panic!("another engine") };
+        sqlx::query_scalar("SHOW lock_timeout").fetch_one(&mut **transaction).await.unwrap()
     }
 }
 
@@ -110,19 +131,18 @@ async fn each_level_commits_and_reports_what_changed_meanwhile() {
             decided.unwrap();
         } else {
             assert!(matches!(decided, Err(Failure::Conflict)), "{level}: {decided:?}");
-            let again = own.confirm(&shop.world, &placed).await;
-            assert!(matches!(again, Err(Failure::Conflict)), "{level}: {again:?}");
+            own.assert_aborted(&shop, &placed).await;
+            own.rollback().await;
+            shop.assert_whole(&other, false).await;
+            own = shop.begin_with(level).await;
+            own.note("note").await;
+            own.confirm(&shop.world, &other).await.unwrap();
+            own.confirm(&shop.world, &placed).await.unwrap();
         }
         own.execute("SELECT 1").await.unwrap();
         own.commit().await.unwrap();
         assert_eq!(shop.notes().await, ["note"]);
         shop.assert_whole(&other, true).await;
-
-        if level != "READ COMMITTED" {
-            let mut own = shop.begin_with(level).await;
-            own.confirm(&shop.world, &placed).await.unwrap();
-            own.commit().await.unwrap();
-        }
         assert_eq!(shop.payment(&placed).await, PaymentStatus::PaymentConfirmed);
     }
 }
@@ -282,4 +302,110 @@ async fn a_bound_storage_refuses_what_follows_a_dropped_command() {
     }
     own.rollback().await;
     shop.assert_whole(&placed, false).await;
+}
+
+/// #18: the race on a unique name is the one conflict that the statement can't report as a status.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raced_name_is_a_conflict_that_aborts_the_transaction() {
+    for commits in [false, true] {
+        let shop = Arc::new(Shop::open(Engine::Postgres).await);
+        let (placed, account) = (shop.place().await, shop.seller.account_id);
+        let mut first = shop.begin().await;
+        first.note("first").await;
+        {
+            let bound = first.bound();
+            let commands = bound.commands(shop.world.environment());
+            commands.create_service(account, &service_input("kartu", 1_000), None).await.unwrap();
+        }
+        let shared = Arc::clone(&shop);
+        let second = tokio::spawn(async move {
+            let mut second = shared.begin().await;
+            second.note("second").await;
+            let raced = {
+                let bound = second.bound();
+                let commands = bound.commands(shared.world.environment());
+                commands.create_service(account, &service_input("kartu", 1_000), None).await
+            };
+            assert!(matches!(raced, Err(Failure::Conflict)), "{raced:?}");
+            second.assert_aborted(&shared, &placed).await;
+            // The server answers the `COMMIT` of an aborted transaction with a rollback.
+            if commits { second.commit().await.unwrap() } else { second.rollback().await }
+        });
+        until_waiting(&shop, 1).await;
+        first.commit().await.unwrap();
+        second.await.unwrap();
+        assert_eq!(shop.notes().await, ["first"]);
+        assert_eq!(shop.world.commands().services(account).await.unwrap().len(), 2);
+    }
+}
+
+/// #18
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_gets_no_lock_in_time_is_told_that_it_is_busy() {
+    // The library's limit applies to a host without one; of two, the shorter.
+    let limits = [(200, "0"), (200, "10min"), (600_000, "200ms")];
+    for (lock_time_max, lock_timeout) in limits {
+        let shop = Shop::open_with(Engine::Postgres, Duration::from_millis(lock_time_max)).await;
+        let placed = shop.place().await;
+        let mut first = shop.begin().await;
+        first.confirm(&shop.world, &placed).await.unwrap();
+        let mut second = shop.begin().await;
+        second.execute(&format!("SET LOCAL lock_timeout = '{lock_timeout}'")).await.unwrap();
+        second.note("second").await;
+        let refused = second.confirm(&shop.world, &placed).await;
+        assert!(matches!(refused, Err(Failure::Busy)), "{refused:?}");
+        second.assert_aborted(&shop, &placed).await;
+        second.rollback().await;
+        first.commit().await.unwrap();
+        assert_eq!(shop.notes().await, [""; 0]);
+        shop.assert_whole(&placed, true).await;
+    }
+}
+
+/// #18
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hosts_limit_for_locks_is_the_same_after_every_commit() {
+    let shop = Shop::open(Engine::Postgres).await;
+    let account = shop.seller.account_id;
+    for lock_timeout in ["0", "1ms", "7s", "20min", "2d"] {
+        let (placed, stale) = (shop.place().await, shop.place().await);
+        let change = shop.confirmation(&stale).await;
+        shop.world.commands().claim_payment(&stale.token).await.unwrap();
+        let mut own = shop.begin().await;
+        if lock_timeout != "0" {
+            own.execute(&format!("SET LOCAL lock_timeout = '{lock_timeout}'")).await.unwrap();
+        }
+        own.confirm(&shop.world, &placed).await.unwrap();
+        assert_eq!(own.lock_timeout().await, lock_timeout);
+        let conflict = own.bound().storage().commit(&change).await;
+        assert!(matches!(conflict, Err(CommitError::Conflict)), "{conflict:?}");
+        assert_eq!(own.lock_timeout().await, lock_timeout);
+        {
+            let bound = own.bound();
+            let commands = bound.commands(shop.world.environment());
+            // A name that is taken, a name that changes hands, and an order's number.
+            let taken = commands.create_service(account, &service_input("logo", 1_000), None).await;
+            assert!(matches!(taken, Err(Failure::Rejected(Rejection::Conflict(_)))), "{taken:?}");
+            commands.put_storefront(account, &storefront_input("renamed"), None).await.unwrap();
+            commands.place_order("renamed", &order_input("Ani"), Language::En, None).await.unwrap();
+        }
+        assert_eq!(own.lock_timeout().await, lock_timeout);
+        own.rollback().await;
+    }
+}
+
+/// The driver does not know of a transaction that the host began with a statement of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_the_driver_did_not_begin_is_as_good() {
+    let shop = Shop::open(Engine::Postgres).await;
+    let (storage, pool) = database(&shop);
+    let placed = shop.place().await;
+    let change = shop.confirmation(&placed).await;
+    let mut connection = pool.acquire().await.unwrap();
+    for end in ["ROLLBACK", "COMMIT"] {
+        sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();
+        storage.bind(&mut connection).commit(&change).await.unwrap();
+        sqlx::query(end).execute(&mut *connection).await.unwrap();
+        shop.assert_whole(&placed, end == "COMMIT").await;
+    }
 }
