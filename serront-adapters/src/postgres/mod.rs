@@ -21,7 +21,7 @@
 //! | `waiting.rs` | change sets that wait for rows which another transaction has locked |
 //! | `commit.rs`, `input.rs`, `steps.rs`, `statement.rs` | the statement of a commit: its input, its steps, its text |
 //! | `read.rs`, `funds.rs`, `books.rs` | reads, and the sums of the books |
-//! | `work.rs`, `fold.rs` | leases, attempts and pruning; folding |
+//! | `work.rs`, `records.rs`, `fold.rs` | leases and pruning; records of attempts; folding |
 //! | `set_aside.rs` | rows that can't be read |
 //! | `migrations.rs`, `migration_lock.rs`, `rewrite.rs` | the schema, and data that earlier versions wrote |
 //! | `installation.rs`, `clock.rs`, `error.rs` | the installation's row, the storage's time, the server's errors |
@@ -45,6 +45,7 @@ mod open;
 mod options;
 mod pool;
 mod read;
+mod records;
 mod rewrite;
 mod servers;
 mod set_aside;
