@@ -11,16 +11,18 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::system::SystemClock;
-use serront_core::changes::change::ChangeSet;
+use serront_core::accounts::account::AccountState;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
 use serront_core::changes::effect::{Attempt, Effect, EffectStatus, Errand, Lane};
 use serront_core::funds::books::Verification;
 use serront_core::orders::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    Bookkeeping as _, Clock as _, Commits as _, Ids as _, Mailer, OrderReads as _, Outbox as _, PortError,
-    PortErrorKind, Posted, RecordError, Upkeep as _, WebhookReads as _, WorkStorage,
+    AccountReads as _, Bookkeeping as _, Clock as _, CommitError, Commits as _, Ids as _, Mailer, OrderReads as _,
+    Outbox as _, PortError, PortErrorKind, Posted, RecordError, Upkeep as _, WebhookReads as _, WorkStorage,
 };
 use serront_core::primitives::ids::{AccountId, ChangeSetId, MailId, SubscriptionId};
+use serront_core::primitives::provider::ProviderEventId;
 use serront_core::primitives::rejection::Code;
 use serront_core::primitives::time::Timestamp;
 use serront_core::service::{Commands, Environment, Failure};
@@ -517,6 +519,61 @@ async fn a_locked_subscription_delays_only_its_own_records() {
     for due in &of_locked {
         within(recording.record(due, false)).await.unwrap();
     }
+}
+
+/// A change set that claims an event, and takes the account's settings from this version to the next one.
+fn claiming(world: &World<PostgresStorage>, account: &AccountState, account_id: AccountId, event: &str) -> ChangeSet {
+    let now = world.clock.now();
+    let state = AccountState { version: account.version.next(), ..account.clone() };
+    ChangeSet {
+        guards: vec![Guard::Exact { row: Row::Account, version: account.version }],
+        writes: vec![Write::UpdateAccount(state)],
+        claims: vec![Claim::of(ClaimName::ProviderEvent(ProviderEventId::parse(event).unwrap()))],
+        ..empty(account_id, world.ids.sequence(now).change_set(), now)
+    }
+}
+
+/// Of change sets that claim one event at the same moment one lands, and the others are told so. None waits for a caller
+/// that has gone, and a change set that is sent twice at once has one result.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_one_event_at_once_one_lands() {
+    let recording = Recording::open().await;
+    let (world, schema) = (&recording.world, &recording.schema);
+    let seller = world.seller("studio").await;
+    let settings = async || world.storage.account(seller.account_id, None).await.unwrap().unwrap().account.state;
+    let before = settings().await;
+    let changes: Vec<_> = (0..5).map(|_| claiming(world, &before, seller.account_id, "evt_one")).collect();
+    let results = within(join_all(changes.iter().map(|change| world.storage.commit(change)))).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    let duplicates = results.iter().filter(|result| match result {
+        Err(CommitError::Duplicate(duplicate)) => duplicate.claim == changes[0].claims[0].name,
+        Ok(_) | Err(_) => false,
+    });
+    assert_eq!(duplicates.count(), 4, "{results:?}");
+    assert_eq!(settings().await.version, before.version.next());
+
+    // The first one waits for a lock when its caller goes; the second one lands. It is sent twice.
+    let before = settings().await;
+    let [first, second] = [(); 2].map(|()| claiming(world, &before, seller.account_id, "evt_two"));
+    let pool = PgPool::connect(&server_url()).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let sql = format!("SELECT 1 FROM {schema}.accounts WHERE account_id = $1 FOR UPDATE");
+    sqlx::query(AssertSqlSafe(sql)).bind(seller.account_id.to_string()).execute(&mut *transaction).await.unwrap();
+    let gone = {
+        let mut going = Box::pin(world.storage.commit(&first));
+        tokio::time::timeout(Duration::from_millis(100), &mut going).await
+    };
+    assert!(gone.is_err(), "it waits: {gone:?}");
+    let releasing = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        transaction.rollback().await.unwrap();
+    };
+    let (second_result, again, ()) =
+        within(async { tokio::join!(world.storage.commit(&second), world.storage.commit(&second), releasing) }).await;
+    // A statement that was on its way when its caller went may still land.
+    let landed = world.storage.outcome(seller.account_id, first.id).await.unwrap().is_some();
+    assert_eq!(second_result.is_ok(), !landed, "{second_result:?}");
+    assert_eq!(again.is_ok(), !landed, "{again:?}");
 }
 
 /// Counts what it is given, and takes until the restart has begun.

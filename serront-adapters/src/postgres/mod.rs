@@ -18,7 +18,7 @@
 //! | `storage.rs`, `bound.rs` | the port, and the storage bound to a transaction of the host |
 //! | `pool.rs`, `servers.rs`, `answer.rs` | the pool, its connections, and statements that get no answer |
 //! | `together.rs`, `coalesce.rs`, `batch.rs` | what concurrent callers share |
-//! | `waiting.rs` | change sets that wait for rows which another transaction has locked |
+//! | `waiting.rs`, `events.rs` | change sets that wait for rows which another transaction has locked, or for another one with the same event |
 //! | `commit.rs`, `input.rs`, `steps.rs`, `statement.rs` | the statement of a commit: its input, its steps, its text |
 //! | `read.rs`, `funds.rs`, `books.rs` | reads, and the sums of the books |
 //! | `work.rs`, `records.rs`, `fold.rs` | leases and pruning; records of attempts; folding |
@@ -35,6 +35,7 @@ mod clock;
 mod coalesce;
 mod commit;
 mod error;
+mod events;
 mod fold;
 mod funds;
 mod input;

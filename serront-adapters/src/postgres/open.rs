@@ -8,6 +8,7 @@ use serront_core::ports::PortError;
 use sqlx::ConnectOptions as _;
 
 use super::coalesce::Coalescer;
+use super::events::Events;
 use super::migrations::migrate;
 use super::options::PostgresOptions;
 use super::pool::Base;
@@ -26,6 +27,7 @@ pub struct PostgresStorage {
     pub(super) merchants: Arc<Coalescer<Merchants>>,
     pub(super) sessions: Arc<Coalescer<Sessions>>,
     pub(super) records: Arc<Coalescer<Records>>,
+    pub(super) events: Events,
     pub(super) looks: Looks,
     /// When [`Looks`] was last asked, which takes a round trip for the server's time.
     pub(super) asked: Mutex<Option<Instant>>,
@@ -120,6 +122,7 @@ impl PostgresStorage {
             sessions: Coalescer::new(Arc::new(Sessions(Arc::clone(&base)))),
             records: Coalescer::new(Arc::new(Records(Arc::clone(&base)))),
             base,
+            events: Events::default(),
             looks: Looks::default(),
             asked: Mutex::default(),
         })

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use serront_core::changes::change::Duplicate;
 use serront_core::forward_port;
 use serront_core::funds::ledger::POSTED_WITHIN;
 use serront_core::ports::prelude::*;
@@ -14,6 +15,7 @@ use sqlx::Connection as _;
 
 use super::bound::{BoundPostgres, inside};
 use super::coalesce::Entry;
+use super::events::Turn;
 use super::funds::{
     self, adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
@@ -26,7 +28,7 @@ use super::read::{
 };
 use super::records::Record;
 use super::together::{self, Sent};
-use super::{books, error, fold, installation, set_aside, work};
+use super::{books, error, events, fold, installation, set_aside, work};
 use crate::sql::error::Failed;
 use crate::sql::set_aside::{Found, Unread};
 
@@ -326,7 +328,28 @@ impl PostgresStorage {
         Ok(found?.ok_or(Failed::Unreadable("session"))?)
     }
 
+    /// Applies a change set, or answers `Duplicate` once another one with the same event has landed.
     async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        loop {
+            match self.events.enter(change) {
+                Turn::Alone => return self.send(change).await,
+                Turn::First(under_way) => {
+                    let result = self.send(change).await;
+                    if result.is_ok() {
+                        under_way.landed();
+                    }
+                    return result;
+                }
+                Turn::Later(told, claim) => {
+                    if events::landed(told).await {
+                        return Err(CommitError::Duplicate(Box::new(Duplicate { claim, kept: None })));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         match self.commits.enter(|| Arc::new(change.clone())) {
             Entry::Alone(slot) => {
                 let mut sent = Sent::default();
