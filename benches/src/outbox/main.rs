@@ -24,9 +24,9 @@ use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::system::{RandomIds, SystemClock, SystemSecrets};
 use serront_core::orders::mail::MailMessage;
 use serront_core::policy::Policy;
-use serront_core::ports::{Mailer, NoKeys, PortError, Post, Posted, Sink, TargetError};
+use serront_core::ports::{Mailer, PortError, Post, Posted, Sink, TargetError};
 use serront_host::{Host, Ports, router, work};
-use serront_testkit::memory::{ManualClock, MemoryReceipts};
+use serront_testkit::memory::{ManualClock, MemoryReceipts, MemorySealer};
 use serront_testkit::postgres::{Cluster, URL_VARIABLE, fresh_schema};
 use serront_testkit::world::World;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -105,6 +105,8 @@ struct Filled {
     schema: String,
     /// A pool for the bench's own questions. Its transactions are few.
     pool: PgPool,
+    /// The keys of the subscriptions' secrets.
+    sealer: Arc<MemorySealer>,
     /// The requests for all slices.
     requests: Vec<String>,
 }
@@ -149,7 +151,7 @@ async fn fill(connect: PgConnectOptions, options: &Options) -> Result<Filled, Tr
         requests.extend(placed?);
     }
     storage.close().await;
-    Ok(Filled { connect, schema, pool, requests })
+    Ok(Filled { connect, schema, pool, sealer: Arc::clone(&world.sealer), requests })
 }
 
 impl Filled {
@@ -267,7 +269,7 @@ async fn slice(
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         secrets: Arc::new(SystemSecrets),
-        sealer: Arc::new(NoKeys),
+        sealer: filled.sealer.clone(),
     };
     let host = Arc::new(Host::new(ports, Policy::default(), "http://localhost"));
     let (stop, stopping) = watch::channel(false);
