@@ -11,19 +11,22 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use serront_adapters::postgres::{PostgresOptions, PostgresStorage};
 use serront_adapters::system::SystemClock;
-use serront_core::changes::change::ChangeSet;
-use serront_core::changes::effect::{Effect, Errand, Lane};
+use serront_core::accounts::account::AccountState;
+use serront_core::changes::change::{ChangeSet, Claim, ClaimName, Guard, Row, Write};
+use serront_core::changes::effect::{Attempt, Effect, EffectStatus, Errand, Lane};
 use serront_core::funds::books::Verification;
 use serront_core::orders::mail::MailMessage;
 use serront_core::policy::DeliveryShares;
 use serront_core::ports::{
-    Bookkeeping as _, Clock as _, Commits as _, Ids as _, Mailer, OrderReads as _, Outbox as _, PortError,
-    PortErrorKind, Posted, Upkeep as _, WorkStorage,
+    AccountReads as _, Bookkeeping as _, Clock as _, CommitError, Commits as _, Ids as _, Mailer, OrderReads as _,
+    Outbox as _, PortError, PortErrorKind, Posted, RecordError, Upkeep as _, WebhookReads as _, WorkStorage,
 };
-use serront_core::primitives::ids::{AccountId, ChangeSetId, MailId};
+use serront_core::primitives::ids::{AccountId, ChangeSetId, MailId, SubscriptionId};
+use serront_core::primitives::provider::ProviderEventId;
 use serront_core::primitives::rejection::Code;
 use serront_core::primitives::time::Timestamp;
 use serront_core::service::{Commands, Environment, Failure};
+use serront_core::snapshots::{Due, Fence, NextAttempt};
 use serront_core::work::dispatch::Dispatcher;
 use serront_testkit::memory::{Mailbox, ManualClock, RecordingSink};
 use serront_testkit::postgres::{Cluster, fresh_schema, server_url};
@@ -350,6 +353,227 @@ async fn records_that_wait_for_a_lock_take_no_connection() {
     let (recorded, ()) = within(async { tokio::join!(recording, others) }).await;
     assert!(recorded.iter().all(Result::is_ok), "{recorded:?}");
     assert_eq!(world.sink.posts().len(), 4);
+}
+
+/// A storage whose subscriptions can be locked, with sellers who are subscribed.
+struct Recording {
+    world: World<PostgresStorage>,
+    schema: String,
+}
+
+impl Recording {
+    async fn open() -> Self {
+        let mut options = PostgresOptions::at(&server_url()).unwrap();
+        options.schema = fresh_schema();
+        options.clock = Some(Arc::new(ManualClock::default()));
+        let schema = options.schema.clone();
+        let storage = Arc::new(PostgresStorage::open(options).await.unwrap());
+        Self { world: World::over(storage, Arc::default()), schema }
+    }
+
+    /// A subscription, its deliveries, and the mails of the same confirmations, all of them leased.
+    async fn leased(&self, slug: &str, orders: usize) -> (SubscriptionId, Vec<Due>, Vec<Due>) {
+        let seller = self.world.seller(slug).await;
+        let subscription = self.world.subscribe(&seller, "https://hooks.example.com", &[EVENT]).await;
+        for _ in 0..orders {
+            confirm(&self.world, &self.world.place(&seller, "Budi").await).await.unwrap();
+        }
+        let take = async |lane| self.world.storage.take_due(lane, 100, DeliveryShares::UNLIMITED, LEASE).await.unwrap();
+        let (deliveries, mails) = (take(Lane::Deliveries).await, take(Lane::Mails).await);
+        assert_eq!((deliveries.len(), mails.len()), (orders, orders));
+        (subscription, deliveries, mails)
+    }
+
+    fn attempt(&self, due: &Due, succeeded: bool) -> (Attempt, NextAttempt) {
+        let next = if succeeded { NextAttempt::Succeeded } else { NextAttempt::Failed };
+        let attempt = Attempt {
+            attempt_number: due.attempts + 1,
+            status: if succeeded { EffectStatus::Succeeded } else { EffectStatus::Failed },
+            response_code: None,
+            error: (!succeeded).then(|| "refused".to_owned()),
+            duration_ms: if succeeded { 3_000 } else { 20 },
+            attempted_at: self.world.clock.now(),
+            next_retry_at: None,
+        };
+        (attempt, next)
+    }
+
+    async fn record(&self, due: &Due, succeeded: bool) -> Result<(), RecordError> {
+        let (attempt, next) = self.attempt(due, succeeded);
+        self.world.storage.record_attempt(due.account_id, due.id, due.fence, &attempt, next).await
+    }
+
+    /// Asserts that the effect's log has the attempt.
+    async fn has(&self, due: &Due, succeeded: bool) {
+        let effect = self.world.storage.effect(due.account_id, due.id).await.unwrap().unwrap();
+        let (attempt, _) = self.attempt(due, succeeded);
+        assert_eq!(
+            (effect.status, effect.attempts, effect.last_attempt),
+            (attempt.status, 1, Some(attempt)),
+            "{}",
+            due.id
+        );
+    }
+}
+
+/// Records that share a statement leave what the same records leave one after another.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_at_once_count_a_streak_as_one_after_another() {
+    let recording = Recording::open().await;
+    let results = [
+        vec![true, false, true, false, false],
+        vec![false, false, false],
+        vec![false, false, true],
+        vec![true, true],
+        vec![false, true, true, true, false],
+    ];
+    let (mut at_once, mut in_turn, mut subscriptions) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, results) in results.iter().enumerate() {
+        for (records, how) in [(&mut at_once, "at-once"), (&mut in_turn, "in-turn")] {
+            let (subscription, deliveries, mails) = recording.leased(&format!("{how}-{n}"), results.len()).await;
+            subscriptions.push((deliveries[0].account_id, subscription));
+            records.extend(deliveries.into_iter().zip(results.iter().copied()));
+            records.extend(mails.into_iter().map(|mail| (mail, true)));
+        }
+    }
+    let recorded = within(join_all(at_once.iter().map(|(due, succeeded)| recording.record(due, *succeeded)))).await;
+    assert!(recorded.iter().all(Result::is_ok), "{recorded:?}");
+    for (due, succeeded) in &in_turn {
+        recording.record(due, *succeeded).await.unwrap();
+    }
+    for (due, succeeded) in at_once.iter().chain(&in_turn) {
+        recording.has(due, *succeeded).await;
+    }
+    for ((pair, results), streak) in subscriptions.chunks(2).zip(&results).zip([2, 3, 0, 0, 1]) {
+        let [at_once, in_turn] = [pair[0], pair[1]];
+        let at_once = recording.world.storage.streak(at_once.0, at_once.1).await.unwrap();
+        let in_turn = recording.world.storage.streak(in_turn.0, in_turn.1).await.unwrap();
+        assert_eq!(at_once, in_turn, "{results:?}");
+        assert_eq!(at_once.map_or(0, |streak| streak.failures), streak, "{results:?}");
+    }
+    let pool = PgPool::connect(&server_url()).await.unwrap();
+    let took = format!("SELECT took_seconds FROM {}.subscriptions WHERE subscription_id = $1", recording.schema);
+    for pair in subscriptions.chunks(2) {
+        let mut times = Vec::new();
+        for (_, subscription) in pair {
+            let query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(took.clone())).bind(subscription.to_string());
+            times.push(query.fetch_one(&pool).await.unwrap());
+        }
+        assert_eq!(times[0], times[1]);
+    }
+    let again = within(join_all(at_once.iter().map(|(due, succeeded)| recording.record(due, *succeeded)))).await;
+    assert!(again.iter().all(|again| matches!(again, Err(RecordError::LeaseLost(_)))), "{again:?}");
+}
+
+/// A record that the server refuses fails alone, and one whose lease is lost too.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_record_fails_alone() {
+    let recording = Recording::open().await;
+    let (_, deliveries, mails) = recording.leased("studio", 6).await;
+    let all: Vec<Due> = deliveries.into_iter().chain(mails).collect();
+    let recorded = within(join_all(all.iter().enumerate().map(async |(n, due)| {
+        let (mut attempt, next) = recording.attempt(due, false);
+        // No text of PostgreSQL has this character.
+        if n == 5 {
+            attempt.error = Some("\0".to_owned());
+        }
+        let fence = if n == 7 { Fence(due.fence.0 + 1) } else { due.fence };
+        recording.world.storage.record_attempt(due.account_id, due.id, fence, &attempt, next).await
+    })))
+    .await;
+    for (n, (due, recorded)) in all.iter().zip(recorded).enumerate() {
+        match (n, recorded) {
+            (5, recorded) => assert!(matches!(recorded, Err(RecordError::Port(_))), "{recorded:?}"),
+            (7, recorded) => assert!(matches!(recorded, Err(RecordError::LeaseLost(_))), "{recorded:?}"),
+            (_, recorded) => {
+                recorded.unwrap();
+                recording.has(due, false).await;
+            }
+        }
+    }
+}
+
+/// A locked subscription makes no other record fail that shares its statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_subscription_delays_only_its_own_records() {
+    let recording = Recording::open().await;
+    let (locked, of_locked, mails) = recording.leased("locked", 3).await;
+    let (_, of_others, _) = recording.leased("others", 3).await;
+    let pool = PgPool::connect(&server_url()).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let sql = format!("SELECT 1 FROM {}.subscriptions WHERE subscription_id = $1 FOR UPDATE", recording.schema);
+    sqlx::query(AssertSqlSafe(sql)).bind(locked.to_string()).execute(&mut *transaction).await.unwrap();
+    let others: Vec<&Due> = mails.iter().chain(&of_others).collect();
+    let all = of_locked.iter().chain(others.iter().copied());
+    let recorded = within(join_all(all.map(|due| recording.record(due, false)))).await;
+    for (n, recorded) in recorded.into_iter().enumerate() {
+        match recorded {
+            Err(RecordError::Port(error)) if n < of_locked.len() => assert_eq!(error.kind(), PortErrorKind::Busy),
+            recorded => assert!(n >= of_locked.len() && recorded.is_ok(), "{n}: {recorded:?}"),
+        }
+    }
+    for due in others {
+        recording.has(due, false).await;
+    }
+    transaction.rollback().await.unwrap();
+    for due in &of_locked {
+        within(recording.record(due, false)).await.unwrap();
+    }
+}
+
+/// A change set that claims an event, and takes the account's settings from this version to the next one.
+fn claiming(world: &World<PostgresStorage>, account: &AccountState, account_id: AccountId, event: &str) -> ChangeSet {
+    let now = world.clock.now();
+    let state = AccountState { version: account.version.next(), ..account.clone() };
+    ChangeSet {
+        guards: vec![Guard::Exact { row: Row::Account, version: account.version }],
+        writes: vec![Write::UpdateAccount(state)],
+        claims: vec![Claim::of(ClaimName::ProviderEvent(ProviderEventId::parse(event).unwrap()))],
+        ..empty(account_id, world.ids.sequence(now).change_set(), now)
+    }
+}
+
+/// Of change sets that claim one event at the same moment one lands, and the others are told so. None waits for a caller
+/// that has gone, and a change set that is sent twice at once has one result.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_one_event_at_once_one_lands() {
+    let recording = Recording::open().await;
+    let (world, schema) = (&recording.world, &recording.schema);
+    let seller = world.seller("studio").await;
+    let settings = async || world.storage.account(seller.account_id, None).await.unwrap().unwrap().account.state;
+    let before = settings().await;
+    let changes: Vec<_> = (0..5).map(|_| claiming(world, &before, seller.account_id, "evt_one")).collect();
+    let results = within(join_all(changes.iter().map(|change| world.storage.commit(change)))).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    let duplicates = results.iter().filter(|result| match result {
+        Err(CommitError::Duplicate(duplicate)) => duplicate.claim == changes[0].claims[0].name,
+        Ok(_) | Err(_) => false,
+    });
+    assert_eq!(duplicates.count(), 4, "{results:?}");
+    assert_eq!(settings().await.version, before.version.next());
+
+    // The first one waits for a lock when its caller goes; the second one lands. It is sent twice.
+    let before = settings().await;
+    let [first, second] = [(); 2].map(|()| claiming(world, &before, seller.account_id, "evt_two"));
+    let pool = PgPool::connect(&server_url()).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let sql = format!("SELECT 1 FROM {schema}.accounts WHERE account_id = $1 FOR UPDATE");
+    sqlx::query(AssertSqlSafe(sql)).bind(seller.account_id.to_string()).execute(&mut *transaction).await.unwrap();
+    let gone = {
+        let mut going = Box::pin(world.storage.commit(&first));
+        tokio::time::timeout(Duration::from_millis(100), &mut going).await
+    };
+    assert!(gone.is_err(), "it waits: {gone:?}");
+    let releasing = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        transaction.rollback().await.unwrap();
+    };
+    let (second_result, again, ()) =
+        within(async { tokio::join!(world.storage.commit(&second), world.storage.commit(&second), releasing) }).await;
+    // A statement that was on its way when its caller went may still land.
+    let landed = world.storage.outcome(seller.account_id, first.id).await.unwrap().is_some();
+    assert_eq!(second_result.is_ok(), !landed, "{second_result:?}");
+    assert_eq!(again.is_ok(), !landed, "{again:?}");
 }
 
 /// Counts what it is given, and takes until the restart has begun.

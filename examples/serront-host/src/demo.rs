@@ -60,8 +60,6 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Fatal> {
     let secret = Arc::new(OnceLock::new());
     let receiver = receiver(Arc::clone(&secret)).await?;
     let seeded = seed(&running.host, &receiver, &secret).await?;
-    // These commits bypassed the router, which would have woken the loops.
-    running.host.wake();
     say(&tour(&running.address, &receiver, sandbox.url(), folder.path(), &receipt, &seeded))?;
     let ended = running.until_signal().await;
     sandbox.stop().await;

@@ -121,9 +121,6 @@ pub(crate) async fn dress(State(host): State<Arc<Host>>, mut request: Request, n
     };
     let is_done = response.status().is_success() || response.status().is_redirection();
     let is_read = method == Method::GET || method == Method::HEAD;
-    if is_done && !is_read {
-        host.wake();
-    }
 
     let mut answer = response.extensions_mut().remove::<Answer>();
     let mut problem = response.extensions_mut().remove::<Problem>();

@@ -15,7 +15,7 @@
 //! It decides nothing about payments: a route reads its input, calls the service, and sends the result.
 //!
 //! From low to high: `problem` and `answer`; `spool`, `outgoing`, `limits`, `json`, `body` and `query` (bounds and input);
-//! `state`, `auth`; `downloads` (what API and pages both send); `pages`; `dress`; `routes`. No module names a higher one.
+//! `wakes` (which loop has work), `state`, `auth`; `downloads` (what API and pages both send); `pages`; `dress`; `routes`. No module names a higher one.
 
 mod answer;
 mod auth;
@@ -35,6 +35,7 @@ mod routes;
 mod session_key;
 mod spool;
 mod state;
+mod wakes;
 pub mod work;
 
 pub use client_address::{NoNetworks, TrustedProxies};

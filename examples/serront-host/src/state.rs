@@ -8,13 +8,13 @@ use serront_core::orders::mail::{BuiltInTemplates, MailTemplates};
 use serront_core::policy::Policy;
 use serront_core::ports::{Clock, Ids, Mailer, Plugipay, PortError, Receipts, Sealer, Secrets, Sink, WorkStorage};
 use serront_core::service::{Commands, Environment, OnlinePayments, Provider, ReceiptUploads, WebhookRegistration};
-use tokio::sync::Notify;
 use url::Url;
 
 use crate::limits::{Limiter, Limits};
 use crate::outgoing::Outgoing;
 use crate::session_key::SessionKey;
 use crate::spool::Spool;
+use crate::wakes::{Wakes, Waking};
 
 /// The ports that a host brings.
 #[derive(Clone)]
@@ -51,32 +51,15 @@ pub struct Host {
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) templates: Arc<dyn MailTemplates>,
     session_key: OnceLock<SessionKey>,
-    commits: Commits,
-}
-
-#[derive(Default)]
-struct Commits {
-    mails: Notify,
-    deliveries: Notify,
-    removals: Notify,
-    errands: Notify,
-}
-
-impl Commits {
-    const fn of(&self, lane: Lane) -> &Notify {
-        match lane {
-            Lane::Mails => &self.mails,
-            Lane::Deliveries => &self.deliveries,
-            Lane::Removals => &self.removals,
-            Lane::Errands => &self.errands,
-        }
-    }
+    wakes: Arc<Wakes>,
 }
 
 impl Host {
     /// A host with these ports and figures. Buyers, sellers and Plugipay reach it at `public_url`.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy, public_url: impl Into<String>) -> Self {
+        let wakes = Arc::default();
+        let ports = Ports { storage: Arc::new(Waking::new(ports.storage, Arc::clone(&wakes))), ..ports };
         let public_url = public_url.into();
         let base = Url::parse(&public_url).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
         let limiter = Limiter::new(Limits::default(), Arc::clone(&ports.clock));
@@ -90,7 +73,7 @@ impl Host {
             outgoing: Arc::default(),
             templates: Arc::new(BuiltInTemplates),
             session_key: OnceLock::new(),
-            commits: Commits::default(),
+            wakes,
         }
     }
 
@@ -176,15 +159,15 @@ impl Host {
         }
     }
 
-    /// Wakes the loops, since there may be work. The router does this after each successful command. Code that commits without
-    /// the router calls it too, or waits for the loops' next round.
+    /// Wakes the loops of all lanes, since there may be work. What this host's commands commit wakes the right loops by itself.
+    /// Code that commits to another storage handle calls this, or waits for the loops' next round.
     pub fn wake(&self) {
         for lane in Lane::ALL {
-            self.commits.of(lane).notify_one();
+            self.wakes.wake(lane);
         }
     }
 
-    pub(crate) async fn woken(&self, lane: Lane) {
-        self.commits.of(lane).notified().await;
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.wakes
     }
 }

@@ -1,9 +1,9 @@
 //! The loops around the core's periodic work: the loops sleep, the core finds what is due.
 //!
 //! ```text
-//! commit on this host ─▶ Host::wake ─┐
+//! commit of work for the lane ──────┐
 //! every 500 ms ──────────────────────┼─▶ take (lease) ─▶ a task each, while places are free ─▶ record
-//! a task has finished ───────────────┘
+//! a task has finished, and more waits ┘
 //! ```
 //!
 //! Each lane (mails, deliveries, removals, errands) has a loop like this with its own number of places, so a Plugipay or a
@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serront_core::changes::effect::Lane;
@@ -27,12 +28,16 @@ use serront_core::work::janitor::Janitor;
 use serront_core::work::sweep::{Sweeper, Swept};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::log::describe;
 use crate::state::Host;
 
 /// Longest sleep of a loop, so that work made on other hosts starts within a second.
 const ROUND: Duration = Duration::from_millis(500);
+/// Least time between two looks of a lane. A busy lane takes what was committed meanwhile together, in a few statements; a
+/// single effect does not wait.
+const GATHER: Duration = Duration::from_millis(5);
 /// Longest pause after failures of the storage. The pauses start at one round and double.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// Pause between comparisons of the host's clock with the storage's.
@@ -103,6 +108,8 @@ pub async fn tidy(host: Arc<Host>, stop: Stop) {
 async fn work(host: Arc<Host>, lane: Lane, mut stop: Stop) {
     let places = usize::try_from(host.policy.outbox.places.of(lane)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
     let permits = Arc::new(Semaphore::new(places));
+    // Whether the end of a task lets the lane take more.
+    let waits = Arc::new(AtomicBool::new(false));
     let mut running = JoinSet::new();
     let mut backoff = ROUND;
     while !*stop.borrow() {
@@ -110,22 +117,28 @@ async fn work(host: Arc<Host>, lane: Lane, mut stop: Stop) {
             report(ended);
         }
         let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
+        let looked = Instant::now();
         let taken = if free == 0 { Ok(Vec::new()) } else { take(&host, lane, free).await };
         match taken {
             Ok(due) => {
                 backoff = ROUND;
+                // A delivery that ends frees a share of its subscription, for which others may wait.
+                let full = u32::try_from(due.len()).is_ok_and(|taken| taken == free);
+                waits.store(full || lane == Lane::Deliveries, Ordering::Relaxed);
                 for due in due {
                     // Only this loop takes permits, and it took at most as many effects as were free.
                     let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
-                    let host = Arc::clone(&host);
+                    let (host, waits) = (Arc::clone(&host), Arc::clone(&waits));
                     running.spawn(async move {
                         perform(&host, lane, &due).await;
                         drop(permit);
-                        host.wake();
+                        if waits.load(Ordering::Relaxed) {
+                            host.wakes().wake(lane);
+                        }
                     });
                 }
                 tokio::select! {
-                    () = host.woken(lane) => {}
+                    () = host.wakes().woken(lane) => tokio::time::sleep_until(looked + GATHER).await,
                     () = pause(ROUND, &mut stop) => {}
                 }
             }

@@ -23,7 +23,17 @@ pub(super) fn passes(error: &sqlx::Error) -> bool {
 
 /// Another transaction, usually a host's, held a lock for longer than the lock time-out.
 pub(super) fn busy(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::PoolTimedOut) || state(error) == Some("55P03")
+    matches!(error, sqlx::Error::PoolTimedOut) || locked(error)
+}
+
+/// Another transaction held a lock for longer than the lock time-out.
+pub(super) fn locked(error: &sqlx::Error) -> bool {
+    state(error) == Some("55P03")
+}
+
+/// The server answered that this statement failed, and another one may succeed. Nothing was changed.
+pub(super) fn refused(error: &sqlx::Error) -> bool {
+    state(error).is_some() && !is_lost(error) && !is_read_only(error)
 }
 
 /// Sets the failure's kind.

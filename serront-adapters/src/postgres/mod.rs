@@ -18,11 +18,11 @@
 //! | `storage.rs`, `bound.rs` | the port, and the storage bound to a transaction of the host |
 //! | `pool.rs`, `servers.rs`, `answer.rs` | the pool, its connections, and statements that get no answer |
 //! | `together.rs`, `coalesce.rs`, `batch.rs` | what concurrent callers share |
-//! | `waiting.rs` | change sets that wait for rows which another transaction has locked |
+//! | `waiting.rs`, `events.rs` | change sets that wait for rows which another transaction has locked, or for another one with the same event |
 //! | `commit.rs`, `input.rs`, `steps.rs`, `statement.rs` | the statement of commits: its input, its steps, its text |
 //! | `lone.rs` | the shortest statement, for one commit that probably lands |
 //! | `read.rs`, `funds.rs`, `books.rs` | reads, and the sums of the books |
-//! | `work.rs`, `fold.rs` | leases, attempts and pruning; folding |
+//! | `work.rs`, `records.rs`, `fold.rs` | leases and pruning; records of attempts; folding |
 //! | `set_aside.rs` | rows that can't be read |
 //! | `migrations.rs`, `migration_lock.rs`, `rewrite.rs` | the schema, and data that earlier versions wrote |
 //! | `installation.rs`, `clock.rs`, `error.rs` | the installation's row, the storage's time, the server's errors |
@@ -36,6 +36,7 @@ mod clock;
 mod coalesce;
 mod commit;
 mod error;
+mod events;
 mod fold;
 mod funds;
 mod input;
@@ -47,6 +48,7 @@ mod open;
 mod options;
 mod pool;
 mod read;
+mod records;
 mod rewrite;
 mod servers;
 mod set_aside;

@@ -1,18 +1,19 @@
 //! The storage, and how it is opened.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serront_core::ports::PortError;
 use sqlx::ConnectOptions as _;
 
 use super::coalesce::Coalescer;
+use super::events::Events;
 use super::migrations::migrate;
 use super::options::PostgresOptions;
 use super::pool::Base;
 use super::servers::{self, Servers};
-use super::together::{Commits, Keys, Merchants, Orders, Sessions};
+use super::together::{Commits, Keys, Merchants, Orders, Records, Sessions};
 use super::waiting::Waiters;
 use crate::sql::connections::{Connections, Limits};
 use crate::sql::set_aside::Looks;
@@ -25,7 +26,11 @@ pub struct PostgresStorage {
     pub(super) keys: Arc<Coalescer<Keys>>,
     pub(super) merchants: Arc<Coalescer<Merchants>>,
     pub(super) sessions: Arc<Coalescer<Sessions>>,
+    pub(super) records: Arc<Coalescer<Records>>,
+    pub(super) events: Events,
     pub(super) looks: Looks,
+    /// When [`Looks`] was last asked, which takes a round trip for the server's time.
+    pub(super) asked: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for PostgresStorage {
@@ -115,8 +120,11 @@ impl PostgresStorage {
             keys: Coalescer::new(Arc::new(Keys(Arc::clone(&base)))),
             merchants: Coalescer::new(Arc::new(Merchants(Arc::clone(&base)))),
             sessions: Coalescer::new(Arc::new(Sessions(Arc::clone(&base)))),
+            records: Coalescer::new(Arc::new(Records(Arc::clone(&base)))),
             base,
+            events: Events::default(),
             looks: Looks::default(),
+            asked: Mutex::default(),
         })
     }
 

@@ -4,8 +4,10 @@
 //! how they read what concurrent callers share, and in how they apply a change set.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
+use serront_core::changes::change::Duplicate;
 use serront_core::forward_port;
 use serront_core::funds::ledger::POSTED_WITHIN;
 use serront_core::ports::prelude::*;
@@ -14,6 +16,7 @@ use sqlx::Connection as _;
 use super::bound::{BoundPostgres, inside};
 use super::coalesce::Entry;
 use super::commit::Mode;
+use super::events::Turn;
 use super::funds::{
     self, adjustment, balance, entries, exception, exceptions, funds, payout, payout_audit, payouts, payouts_in_flight,
 };
@@ -24,13 +27,17 @@ use super::read::{
     self, account, audit, checkout, counts, deliveries, delivery, discards, effect, given_up, inbox, keys, orders,
     provisionings, service, services, shop, subscription_secrets, waiting,
 };
+use super::records::Record;
 use super::together::{self, Sent};
-use super::{books, error, fold, installation, set_aside, work};
+use super::{books, error, events, fold, installation, set_aside, work};
 use crate::sql::error::Failed;
 use crate::sql::set_aside::{Found, Unread};
 
 /// How many times [`Outbox::take_due`] looks again if it can read none of the effects that it leased.
 const ROUNDS_MAX: u32 = 32;
+
+/// How often [`Outbox::take_due`] asks for the server's time, to see whether it is time to try rows again.
+const ASKED_EVERY: Duration = Duration::from_millis(500);
 
 /// The body of a method of the port, on a connection that `$read!` supplies.
 macro_rules! answer {
@@ -122,23 +129,29 @@ impl Outbox for PostgresStorage {
         shares: DeliveryShares,
         lease: Duration,
     ) -> Result<Vec<Due>, PortError> {
-        let now = self.now().await?;
-        if let Some(began) = self.looks.begin(now) {
+        if let Some(now) = self.now_and_then().await?
+            && let Some(began) = self.looks.begin(now)
+        {
             // If this fails, the next look finds the rows.
             let _ = writing!(self.base, |connection, schema| set_aside::look_again(connection, schema, began, now));
         }
+        let now = self.now_sql();
         for _ in 0..ROUNDS_MAX {
-            let due = on_connection!(self.base, |connection, schema| work::due_count(connection, schema, lane, now))?;
-            if due == 0 {
-                return Ok(Vec::new());
-            }
+            // Only what is taken of deliveries depends on how many are due.
+            let due = match lane {
+                Lane::Deliveries => {
+                    let looked =
+                        on_connection!(self.base, |connection, schema| work::due_count(connection, (schema, &now)))?;
+                    let Some(due) = looked else { return Ok(Vec::new()) };
+                    Some(due)
+                }
+                Lane::Mails | Lane::Removals | Lane::Errands => None,
+            };
             // If the answer is lost, the effects become due again when their leases run out.
             let leased = writing!(self.base, |connection, schema| {
-                work::lease_due(connection, schema, (lane, now, due), limit, shares, lease)
+                work::lease_due(connection, (schema, &now), (lane, due), limit, shares, lease)
             })?;
-            if leased.is_empty() {
-                return Ok(Vec::new());
-            }
+            let Some(now) = leased.first().map(|leased| leased.at) else { return Ok(Vec::new()) };
             let Found { rows, unread } =
                 on_connection!(self.base, |connection, schema| work::leased(connection, schema, (lane, now), &leased))?;
             if unread.is_empty() {
@@ -168,10 +181,18 @@ impl Outbox for PostgresStorage {
         attempt: &Attempt,
         next: NextAttempt,
     ) -> Result<(), RecordError> {
-        let now = self.now_sql();
-        let recorded = writing!(self.base, |connection, schema| {
-            work::record_attempt(connection, (schema, &now), account_id, id, fence, attempt, next)
-        });
+        let record = Record { account_id, id, fence, attempt: attempt.clone(), next };
+        let recorded = match self.records.enter(|| record.clone()) {
+            Entry::Alone(slot) => match together::record_at_once(&self.base, &record).await {
+                Some(recorded) => recorded,
+                None => {
+                    // A record that waits for a host's transaction must not delay the queue.
+                    drop(slot);
+                    together::record_waiting(&self.base, &record).await
+                }
+            },
+            Entry::Queued(answer) => answer.await.unwrap_or(Err(Failed::Lost)),
+        };
         Ok(recorded.map_err(PortError::from)??)
     }
 
@@ -308,7 +329,28 @@ impl PostgresStorage {
         Ok(found?.ok_or(Failed::Unreadable("session"))?)
     }
 
+    /// Applies a change set, or answers `Duplicate` once another one with the same event has landed.
     async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
+        loop {
+            match self.events.enter(change) {
+                Turn::Alone => return self.send(change).await,
+                Turn::First(under_way) => {
+                    let result = self.send(change).await;
+                    if result.is_ok() {
+                        under_way.landed();
+                    }
+                    return result;
+                }
+                Turn::Later(told, claim) => {
+                    if events::landed(told).await {
+                        return Err(CommitError::Duplicate(Box::new(Duplicate { claim, kept: None })));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         match self.commits.enter(|| Arc::new(change.clone())) {
             Entry::Alone(slot) => {
                 let mut sent = Sent::default();
@@ -340,6 +382,18 @@ impl PostgresStorage {
             Some(clock) => Ok(clock.now()),
             None => Ok(on_connection!(self.base, |connection, _schema| work::now(connection))?),
         }
+    }
+
+    /// The storage's time, but at most every [`ASKED_EVERY`] if the server has to be asked.
+    async fn now_and_then(&self) -> Result<Option<Timestamp>, PortError> {
+        if self.base.clock.is_none() {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.is_some_and(|asked| asked.elapsed() < ASKED_EVERY) {
+                return Ok(None);
+            }
+            *asked = Some(Instant::now());
+        }
+        Ok(Some(self.now().await?))
     }
 
     /// Records the rows that a read left out.

@@ -1,9 +1,10 @@
 //! Reads and commits that concurrent callers share, and those that one caller does alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serront_core::changes::change::Guard;
+use serront_core::ports::LeaseLost;
 use serront_core::ports::prelude::*;
 use serront_core::primitives::version::Version;
 use tokio::sync::oneshot;
@@ -14,11 +15,13 @@ use super::batch::Batch;
 use super::coalesce::{Together, Waiting};
 use super::commit::{self, Mode, Refusal, Status};
 use super::error::{self, READ_ONLY_ROUNDS_MAX, RECONNECTS_MAX};
-use super::pool::{Base, on_connection, pause};
+use super::pool::{Base, on_connection, pause, writing};
 use super::read::{self, OrderWanted, SessionWanted};
+use super::records::{self, Record};
 use super::statement::Patience;
 use super::waiting::PAUSE;
 use crate::sql::error::Failed;
+use crate::sql::work::table_of;
 
 /// How often a statement is run again that the server cancelled as a victim.
 const VICTIM_ROUNDS_MAX: u32 = 8;
@@ -41,6 +44,11 @@ fn shared(failed: &Failed) -> Failed {
         Failed::ReadOnly => Failed::ReadOnly,
         Failed::Busy => Failed::Busy,
     }
+}
+
+/// A copy of the failure of a write: its outcome stays unknown if it was.
+fn shared_by_writes(failed: &Failed) -> Failed {
+    if matches!(failed, Failed::Lost) { Failed::Lost } else { shared(failed) }
 }
 
 /// The result for one of many callers: a row that can't be read fails only for its caller.
@@ -393,6 +401,89 @@ impl Together for Commits {
                 }
             }
             left = rest;
+        }
+    }
+}
+
+/// A record's result.
+pub(super) type Recorded = Result<Result<(), LeaseLost>, Failed>;
+
+/// Records one attempt without waiting long for its subscription; `None` if another transaction has locked it.
+pub(super) async fn record_at_once(base: &Base, record: &Record) -> Option<Recorded> {
+    match record_within(base, record, PATIENCE_ALONE).await {
+        Err(Failed::Engine(error, _)) if error::locked(&error) => None,
+        recorded => Some(recorded),
+    }
+}
+
+/// Records one attempt, and waits for its subscription for a while.
+pub(super) async fn record_waiting(base: &Base, record: &Record) -> Recorded {
+    record_within(base, record, records::PATIENCE).await
+}
+
+async fn record_within(base: &Base, record: &Record, patience: Duration) -> Recorded {
+    let now = base.now_sql();
+    writing!(*base, |connection, schema| records::one(connection, (schema, &now), record, patience))
+}
+
+/// Records of attempts.
+pub(super) struct Records(pub(super) Arc<Base>);
+
+impl Records {
+    /// Records one attempt of a round separately, in a task, since it may wait.
+    fn alone(&self, (record, sender): Waiting<Self>) {
+        let base = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let _ = sender.send(record_waiting(&base, &record).await);
+        });
+    }
+}
+
+#[async_trait]
+impl Together for Records {
+    type Job = Record;
+    type Answer = Recorded;
+
+    async fn together(&self, round: Vec<Waiting<Self>>) {
+        let mut groups: HashMap<&str, Vec<Waiting<Self>>> = HashMap::new();
+        let mut effects = HashSet::new();
+        for waiting in round {
+            let Record { account_id, id, .. } = waiting.0;
+            if effects.insert((account_id, id)) {
+                groups.entry(table_of(id)).or_default().push(waiting);
+            } else {
+                // One of two holders of an effect has lost its lease.
+                self.alone(waiting);
+            }
+        }
+        for (_, group) in groups {
+            if group.len() == 1 {
+                group.into_iter().for_each(|waiting| self.alone(waiting));
+                continue;
+            }
+            let (jobs, senders): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            let now = self.0.now_sql();
+            let written = writing!(self.0, |connection, schema| records::many(connection, (schema, &now), &jobs));
+            match written {
+                Ok(written) => {
+                    for (n, waiting) in jobs.into_iter().zip(senders).enumerate() {
+                        if written.contains(&n) {
+                            let _ = waiting.1.send(Ok(Ok(())));
+                        } else {
+                            self.alone(waiting);
+                        }
+                    }
+                }
+                // The server refused the statement, so nothing was changed. One record may be the cause, and fails alone.
+                Err(Failed::Engine(error, _)) if error::refused(&error) => {
+                    jobs.into_iter().zip(senders).for_each(|waiting| self.alone(waiting));
+                }
+                Err(failed) => {
+                    for sender in senders {
+                        let _ = sender.send(Err(shared_by_writes(&failed)));
+                    }
+                }
+            }
         }
     }
 }

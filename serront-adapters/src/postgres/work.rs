@@ -1,14 +1,13 @@
-//! Leases, attempts and pruning, for the dispatcher and the janitor.
+//! Leases and pruning, for the dispatcher and the janitor.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serront_core::changes::effect::{ATTEMPTS_KEPT, Attempt, EffectId, EffectStatus, Lane};
+use serront_core::changes::effect::Lane;
 use serront_core::policy::DeliveryShares;
-use serront_core::ports::LeaseLost;
 use serront_core::primitives::ids::{AccountId, KeyId};
 use serront_core::primitives::time::Timestamp;
-use serront_core::snapshots::{Due, Fence, NextAttempt, Prune, Pruned, Target};
+use serront_core::snapshots::{Due, Prune, Pruned, Target};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
 
@@ -17,8 +16,7 @@ use crate::sql::cells::Cells as _;
 use crate::sql::error::Failed;
 use crate::sql::set_aside::{Found, effects, part};
 use crate::sql::work::{
-    FENCE_MAX, OVER, TABLES, TARGET, after, chosen_deliveries, due, due_count_statement, forgotten, pending,
-    slow_seconds, table, target,
+    FENCE_MAX, OVER, TABLES, TARGET, chosen_deliveries, due, due_count_statement, pending, slow_seconds, table, target,
 };
 
 type Worked<T> = Result<T, Failed>;
@@ -39,19 +37,21 @@ pub(super) async fn now(connection: &mut PgConnection) -> Worked<Timestamp> {
     Ok(Timestamp::from_millis(row.int("now")?))
 }
 
-/// Counts due effects, up to a few and without a lock.
-pub(super) async fn due_count(connection: &mut PgConnection, schema: &str, lane: Lane, now: Timestamp) -> Worked<i64> {
-    let sql = match lane {
-        Lane::Deliveries => due_count_statement("@."),
-        Lane::Mails | Lane::Removals | Lane::Errands => {
-            let (table, pending) = pending(lane);
-            format!(
-                "SELECT count(*) AS due FROM \
-                 (SELECT 1 FROM @.{table} WHERE {pending} AND due_at <= $1 AND lease_until <= $1 LIMIT 1) d"
-            )
-        }
-    };
-    Ok(sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_one(connection).await?.int("due")?)
+/// Due deliveries: how many, up to a few, and when they were counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DueCount {
+    deliveries: i64,
+    at: Timestamp,
+}
+
+/// Counts due deliveries without a lock; `None` if there are none.
+pub(super) async fn due_count(connection: &mut PgConnection, (schema, now): (&str, &str)) -> Worked<Option<DueCount>> {
+    // The time is a parameter of the count, so that the index is used.
+    let count = due_count_statement("@.").replace("$1", "c.now");
+    let sql = format!("SELECT c.now, d.due FROM (SELECT {now} AS now) c CROSS JOIN LATERAL ({count}) d");
+    let row = sqlx::query(at(schema, &sql)).fetch_one(connection).await?;
+    let (deliveries, now) = (row.int("due")?, row.int("now")?);
+    Ok((deliveries > 0).then_some(DueCount { deliveries, at: Timestamp::from_millis(now) }))
 }
 
 /// A leased effect, without its content: so the answer fits into network buffers even if a frozen host does not read
@@ -62,7 +62,12 @@ pub(super) struct Leased {
     fence: i64,
     due_at: i64,
     turn: i64,
+    /// When it was leased.
+    pub(super) at: Timestamp,
 }
+
+/// The longest lease: any time plus it is still an integer.
+const LEASE_MAX_MS: i64 = i64::MAX / 4;
 
 /// Leases due effects, in one round trip. The server commits without waiting for this host, so a host that stops at any
 /// moment holds no locks.
@@ -71,19 +76,21 @@ pub(super) struct Leased {
 /// In the other lanes, a host skips what another one is taking.
 pub(super) async fn lease_due(
     connection: &mut PgConnection,
-    schema: &str,
-    (lane, now, due): (Lane, Timestamp, i64),
+    (schema, now): (&str, &str),
+    (lane, due): (Lane, Option<DueCount>),
     limit: u32,
     shares: DeliveryShares,
     lease: Duration,
 ) -> Worked<Vec<Leased>> {
     let table = table(lane);
-    let until = now.plus(lease).millis();
+    let lease = millis(lease).min(LEASE_MAX_MS);
+    // In a message of several statements, the second would see the time at which the message arrived.
+    let time = due.map_or_else(|| "(SELECT now FROM clock)".to_owned(), |due| due.at.millis().to_string());
     let leases = |turn: &str| {
         format!(
-            "UPDATE @.{table} e SET lease_until = {until}, fence = least(e.fence, {FENCE_MAX}) + 1 FROM w \
+            "UPDATE @.{table} e SET lease_until = $1 + {lease}, fence = least(e.fence, {FENCE_MAX}) + 1 FROM w \
              WHERE e.effect_id = w.effect_id AND e.account_id = w.account_id \
-             RETURNING e.effect_id, e.account_id, e.fence, e.due_at, {turn} AS turn"
+             RETURNING e.effect_id, e.account_id, e.fence, e.due_at, {turn} AS turn, ($1)::int8 AS at"
         )
     };
     let sql = match lane {
@@ -91,7 +98,8 @@ pub(super) async fn lease_due(
             let pending = pending(lane).1;
             // If another host has changed a row, the conditions are checked again once it is locked.
             format!(
-                "WITH w AS MATERIALIZED (SELECT e.effect_id, e.account_id FROM @.{table} e \
+                "WITH clock (now) AS MATERIALIZED (SELECT {now}), \
+                 w AS MATERIALIZED (SELECT e.effect_id, e.account_id FROM @.{table} e \
                  WHERE {pending} AND e.due_at <= $1 AND e.lease_until <= $1 ORDER BY e.due_at, e.effect_id LIMIT $2 \
                  FOR NO KEY UPDATE OF e SKIP LOCKED) {}",
                 leases("0::int8")
@@ -114,7 +122,7 @@ pub(super) async fn lease_due(
                  ON e.effect_id = c.effect_id AND e.account_id = c.account_id AND e.attempts = c.attempts \
                  WHERE e.status = 'pending' AND e.due_at <= $1 AND e.lease_until <= $1 \
                  FOR NO KEY UPDATE OF e SKIP LOCKED) {}",
-                chosen_deliveries("@.", due, FIRST),
+                chosen_deliveries("@.", due.map_or(0, |due| due.deliveries), FIRST),
                 leases("w.turn")
             )
         }
@@ -122,7 +130,7 @@ pub(super) async fn lease_due(
     // A message of several statements takes no arguments. These are numbers, and a schema's name without quotes.
     let arguments = [
         format!("'{schema}'"),
-        now.millis().to_string(),
+        time,
         limit.to_string(),
         shares.per_subscription.to_string(),
         shares.per_account.to_string(),
@@ -139,6 +147,7 @@ pub(super) async fn lease_due(
             fence: row.int("fence")?,
             due_at: row.int("due_at")?,
             turn: row.int("turn")?,
+            at: Timestamp::from_millis(row.int("at")?),
         });
     }
     leased.sort_by(|one, other| {
@@ -235,95 +244,6 @@ pub(super) async fn next_due(
     );
     let row = sqlx::query(at(schema, &sql)).bind(now.millis()).fetch_optional(connection).await?;
     row.map(|row| Ok(Timestamp::from_millis(row.int("due_at")?))).transpose()
-}
-
-/// How long the recording of an attempt waits for a subscription that a host's transaction has locked, before it fails
-/// as busy. The caller then waits in memory instead of on a connection, and tries again.
-const RECORD_PATIENCE_MS: u32 = 250;
-/// The condition that sets the time limit before any lock is awaited.
-const PATIENT: &str = " AND (SELECT p.ends FROM patience p) IS NOT NULL";
-
-/// Records an attempt in one statement, if the lease is still that of the fence.
-///
-/// An attempt at a delivery locks its subscription before it updates the effect. Commits that give up deliveries use
-/// the same order.
-pub(super) async fn record_attempt(
-    connection: &mut PgConnection,
-    (schema, now): (&str, &str),
-    account: AccountId,
-    id: EffectId,
-    fence: Fence,
-    attempt: &Attempt,
-    next: NextAttempt,
-) -> Worked<Result<(), LeaseLost>> {
-    let (status, due_in) = after(attempt, next);
-    let (locked, waits, counted) = match id {
-        EffectId::Delivery(_) => {
-            let (which, set) = if attempt.status == EffectStatus::Succeeded {
-                (
-                    " AND (u.failures > 0 OR u.took_seconds <> $10 / 1000)",
-                    "failures = 0, failing_since = NULL, took_seconds = $10 / 1000",
-                )
-            } else {
-                (
-                    "",
-                    &*format!(
-                        "failures = u.failures + 1, failing_since = coalesce(u.failing_since, {now}), \
-                         took_seconds = $10 / 1000"
-                    ),
-                )
-            };
-            (
-                format!(
-                    "whose AS MATERIALIZED (SELECT u.subscription_id, u.account_id FROM @.subscriptions u \
-                     WHERE (u.subscription_id, u.account_id) IN (SELECT e.subscription_id, e.account_id \
-                     FROM @.effects e WHERE e.effect_id = $3 AND e.account_id = $4){which}{PATIENT} FOR NO KEY UPDATE OF u), "
-                ),
-                " AND (SELECT count(*) FROM whose) >= 0",
-                format!(
-                    "counted AS (UPDATE @.subscriptions u SET {set} FROM whose w, kept \
-                     WHERE u.subscription_id = w.subscription_id AND u.account_id = w.account_id) "
-                ),
-            )
-        }
-        EffectId::Mail(_) | EffectId::Removal(_) | EffectId::Errand(_) => (String::new(), "", String::new()),
-    };
-    let forgets = if forgotten(attempt).is_some() {
-        format!(
-            ", forgotten AS (DELETE FROM @.attempts a USING kept WHERE a.effect_id = $3 AND a.account_id = $4 \
-             AND a.attempt_number <= $6 - {ATTEMPTS_KEPT}) "
-        )
-    } else {
-        String::new()
-    };
-    let comma = if counted.is_empty() { " " } else { ", " };
-    let sql = format!(
-        "WITH patience (ends) AS MATERIALIZED (SELECT set_config('lock_timeout', '{RECORD_PATIENCE_MS}', true)), \
-         {locked}kept AS (UPDATE @.{} SET status = $1, due_at = coalesce({now} + $2, due_at), attempts = attempts + 1, \
-         lease_until = 0 WHERE effect_id = $3 AND account_id = $4 AND fence = $5 AND status = 'pending' \
-         AND lease_until > 0{PATIENT}{waits} RETURNING 1){comma}{counted}{forgets}\
-         INSERT INTO @.attempts (effect_id, attempt_number, account_id, status, response_code, error, \
-         duration_ms, attempted_at, next_retry_at) SELECT $3, $6, $4, $7, $8, $9, $10, $11, $12 FROM kept",
-        table(id.lane())
-    );
-    let written = sqlx::query(at(schema, &sql))
-        .bind(status)
-        .bind(due_in)
-        .bind(id.to_string())
-        .bind(account.to_string())
-        .bind(i64::try_from(fence.0).unwrap_or(i64::MAX))
-        .bind(i64::from(attempt.attempt_number))
-        .bind(attempt.status.as_str())
-        .bind(attempt.response_code.map(i64::from))
-        .bind(&attempt.error)
-        .bind(i64::try_from(attempt.duration_ms).unwrap_or(i64::MAX))
-        .bind(attempt.attempted_at.millis())
-        .bind(attempt.next_retry_at.map(Timestamp::millis))
-        .execute(connection)
-        .await
-        .map_err(of_write)?
-        .rows_affected();
-    Ok(if written == 0 { Err(LeaseLost) } else { Ok(()) })
 }
 
 /// An age in milliseconds, to subtract from a time.

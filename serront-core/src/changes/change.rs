@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::accounts::account::{Account, AccountState};
 use crate::accounts::key::{AccessToken, KeyRecord};
 use crate::accounts::sealed::SealedSecret;
-use crate::changes::effect::{Discard, Effect, EffectId};
+use crate::changes::effect::{Discard, Effect, EffectId, Lane};
 use crate::changes::idempotency::{Kept, KeptOutcome, Scope};
 use crate::funds::balance::Funds;
 use crate::funds::ledger::{self, Adjustment, LedgerEntry, SourceType};
@@ -433,6 +433,15 @@ impl ChangeSet {
             }
         }
         self
+    }
+
+    /// The lanes that have work as soon as it lands, some of them several times. A host wakes their loops. Errands for
+    /// later are not counted.
+    pub fn lanes(&self) -> impl Iterator<Item = Lane> {
+        let queued = self.effects.iter().filter(|effect| effect.due_at(self.at) <= self.at).map(|effect| effect.id());
+        let requeued =
+            self.writes.iter().filter_map(|write| if let Write::Requeue(id) = write { Some(*id) } else { None });
+        queued.chain(requeued).map(EffectId::lane)
     }
 
     /// Whether it places an order, so that the storage has to assign a number.

@@ -89,7 +89,11 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
         loop {
             let error = match self.commands.storage.commit(change).await {
                 Ok(committed) => return Ok(Some(committed)),
-                Err(CommitError::Conflict) => return self.again().await,
+                Err(CommitError::Conflict) => {
+                    self.again()?;
+                    self.pause(self.round).await;
+                    return Ok(None);
+                }
                 Err(CommitError::Duplicate(duplicate)) => match duplicate.claim {
                     ClaimName::StorefrontSlug(_) => {
                         return Err(Rejection::Conflict("another storefront has this slug").into());
@@ -110,7 +114,11 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
                     | ClaimName::Payout(_)
                     | ClaimName::Idempotency(_)
                     | ClaimName::KeyHash(_)
-                    | ClaimName::AccessToken(_) => return self.again().await,
+                    | ClaimName::AccessToken(_) => {
+                        // No pause: what it did is committed, so there is nothing to conflict with.
+                        self.again()?;
+                        return Ok(None);
+                    }
                 },
                 Err(CommitError::Port(error)) => error,
             };
@@ -137,8 +145,8 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
         }
     }
 
-    /// Pauses before the next round, if there may be one.
-    async fn again(&mut self) -> Result<Option<Committed>, Failure> {
+    /// Counts the next round, if there may be one.
+    fn again(&mut self) -> Result<(), Failure> {
         if self.commands.bound {
             return Err(Failure::Conflict);
         }
@@ -146,8 +154,7 @@ impl<'l, 'p, S: Storage + ?Sized> Rounds<'l, 'p, S> {
         if self.round >= self.commands.environment.policy.commits.rounds_max {
             return Err(Failure::Busy);
         }
-        self.pause(self.round).await;
-        Ok(None)
+        Ok(())
     }
 
     /// Full jitter: a random pause below a limit that doubles, so that commands that conflicted do not conflict again.
