@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use serront_core::accounts::key::{AccessToken, ApiKey, OperatorKey, WebhookSecret};
 use serront_core::changes::effect::EffectId;
 use serront_core::primitives::ids::{
-    AccountId, DeliveryId, EventId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId,
+    AccountId, AdjustmentId, DeliveryId, EventId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId,
 };
 
 fuzz_target!(|raw: &str| {
@@ -18,7 +18,18 @@ fuzz_target!(|raw: &str| {
             }
         )+};
     }
-    id!(AccountId, DeliveryId, EventId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId);
+    id!(
+        AccountId,
+        AdjustmentId,
+        DeliveryId,
+        EventId,
+        ExceptionId,
+        KeyId,
+        OrderId,
+        PayoutId,
+        ServiceId,
+        SubscriptionId
+    );
     assert!(kinds <= 1, "{raw}");
     if let Ok(id) = raw.parse::<EffectId>() {
         assert_eq!(id.to_string(), raw);
