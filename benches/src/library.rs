@@ -75,7 +75,8 @@ impl<S: WorkStorage> Way for Library<S> {
     }
 
     async fn page(&self, request: &Request) -> Result<PageSeen, Trouble> {
-        let (filter, limit) = (OrderFilter::default(), Limit::parse(None)?);
+        let filter = OrderFilter { words: request.words.clone(), ..OrderFilter::default() };
+        let limit = Limit::parse(None)?;
         let page = self.commands().orders(request.account, &filter, request.cursor.as_deref(), limit).await?;
         let WorkCounts { requested, confirmed, declined, in_progress, delivered, completed, canceled } = page.counts;
         let counts = [requested, confirmed, declined, in_progress, delivered, completed, canceled];

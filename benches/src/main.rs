@@ -4,8 +4,8 @@
 //! scenario ─▶ stages (filled databases) ─▶ rounds of slices, the contenders in turns ─▶ rows counted ─▶ results
 //! ```
 //!
-//! `measure` without options measures everything, which takes more than half an hour; its options choose single
-//! figures. It is not a load generator: callers, engine and disk share one machine, so only ratios within one run are
+//! Without options it measures everything, which takes about ten minutes, and then runs the benches of the ledger and of the
+//! outbox; all results are in one file. Options choose single figures. It is not a load generator: callers, engine and disk share one machine, so only ratios within one run are
 //! comparable.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -28,6 +28,7 @@ use crate::slice::Length;
 use crate::sqlite::SqliteStage;
 use crate::stage::{Manner, Stage, Trouble};
 
+mod chart;
 mod fill;
 mod hand;
 mod library;
@@ -60,10 +61,10 @@ struct Options {
     #[arg(long, value_enum)]
     way: Option<Manner>,
     /// How long a slice counts, in milliseconds.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 400)]
     slice_ms: u64,
     /// How many slices each contender gets.
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// A short test run: few, short slices over few orders. Its figures mean nothing.
     #[arg(long)]
@@ -71,6 +72,14 @@ struct Options {
     /// The folder for RESULTS.json and RESULTS.md, which includes the folder's REMARKS.md.
     #[arg(long, default_value = "benches")]
     out: PathBuf,
+}
+
+impl Options {
+    /// Whether no option leaves anything out.
+    fn is_everything(&self) -> bool {
+        let Self { engine, operation, callers, orders, way, quick, .. } = self;
+        engine.is_none() && operation.is_none() && callers.is_empty() && orders.is_empty() && way.is_none() && !quick
+    }
 }
 
 /// The databases of one engine.
@@ -150,8 +159,28 @@ async fn measure(options: &Options) -> Result<(), Trouble> {
     let remarks = std::fs::read_to_string(options.out.join("REMARKS.md")).ok();
     std::fs::create_dir_all(&options.out)?;
     std::fs::write(options.out.join("RESULTS.json"), results.json()?)?;
-    std::fs::write(options.out.join("RESULTS.md"), results.markdown(remarks.as_deref())?)?;
+    let mut text = results.markdown(remarks.as_deref())?;
+    if let Some(chart) = results.chart()? {
+        std::fs::write(options.out.join("throughput.svg"), chart)?;
+    }
+    if options.is_everything() {
+        for (bench, title) in [("ledger", "Ledger"), ("outbox", "Outbox")] {
+            text.push_str(&format!("\n## {title}\n\n{}", other(bench)?));
+        }
+    }
+    std::fs::write(options.out.join("RESULTS.md"), text)?;
     Ok(())
+}
+
+/// Runs another bench of this crate, and returns what it prints.
+fn other(bench: &str) -> Result<String, Trouble> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["run", "--release", "--locked", "-p", "serront-benches", "--bin", bench]);
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    let printed = String::from_utf8(output.stdout)?;
+    println!("{printed}");
+    if output.status.success() { Ok(printed) } else { Err(format!("the bench {bench} failed").into()) }
 }
 
 #[tokio::main]

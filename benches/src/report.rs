@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::chart::{self, Group, Panel};
 use crate::machine::Machine;
 use crate::run::{Measured, Timing};
-use crate::scenario::{Engine, LARGE, ONE_MERCHANT, Operation, Question, REPEATED, Scenario};
+use crate::scenario::{Engine, LARGE, ONE_MERCHANT, Operation, Question, REPEATED, Scenario, TOGETHER};
 use crate::stage::{Manner, Size, Trouble};
 
 #[derive(Debug, Serialize)]
@@ -211,15 +212,49 @@ impl Figures {
                     let figure = format!("settling, {callers} callers: a duplicate to a first delivery");
                     want(figure, cost, None, Some(0.5));
                 }
+                if let Some(cost) = self.figure(Manner::Library, TOGETHER).and_then(|figure| figure.duplicate_costs) {
+                    let figure =
+                        format!("settling, {callers} callers: a duplicate at the same moment to a first delivery");
+                    want(figure, cost, None, Some(0.6));
+                }
                 if let Some(one) = self.figure(Manner::Library, ONE_MERCHANT) {
                     let many = thousands(Size::online(self.orders, false).accounts);
                     let figure = format!("settling, {callers} callers: one merchant to {many}");
                     want(figure, one.ratio, Some(0.85), None);
                 }
             }
-            Question::Page => {}
+            Question::Page => {
+                if let Some(library) = self.figure(Manner::Library, "").filter(|_| self.orders < LARGE) {
+                    let least = (self.engine == Engine::Sqlite).then_some(0.8);
+                    want(
+                        format!("a page of 50 orders, {} callers: (b) to (a)", self.callers),
+                        library.ratio,
+                        least,
+                        None,
+                    );
+                }
+            }
+            Question::Search => {
+                if let Some(search) = self.contenders.last() {
+                    want("a search that finds every order, to a page".to_owned(), search.ratio, Some(0.5), None);
+                }
+            }
+        }
+        if let Some(growth) = self.growth() {
+            let figure = format!("{}: growth of (b) to growth of (a), from 1,000 orders", self.question.title());
+            want(figure, growth, None, Some(1.0));
         }
         wanted
+    }
+
+    /// The library's time with many orders to its time with few, to the same of the hand-written side.
+    fn growth(&self) -> Option<f64> {
+        let grown = |manner: Manner| {
+            let small = self.contenders.iter().find(|figure| figure.manner == manner && !figure.remark.is_empty())?;
+            Some(small.per_second / self.figure(manner, "")?.per_second)
+        };
+        let is_asked = self.orders >= LARGE && matches!(self.question, Question::Confirm | Question::Page);
+        if is_asked { Some(rounded(grown(Manner::Library)? / grown(Manner::Floor)?, 3)) } else { None }
     }
 }
 
@@ -244,6 +279,25 @@ impl Results {
         let scenarios: Vec<Figures> = runs.iter().map(|(scenario, measured)| Figures::of(scenario, measured)).collect();
         let wanted = scenarios.iter().flat_map(Figures::wanted).collect();
         Self { machine, slice_ms: timing.length.counted.as_millis(), rounds: timing.rounds, scenarios, wanted }
+    }
+
+    /// The chart of throughput by callers; `None` if fewer than two numbers of callers were measured.
+    pub(crate) fn chart(&self) -> Result<Option<String>, Trouble> {
+        let panel = |engine: Engine| {
+            let confirming = self.scenarios.iter().filter(|figures| {
+                figures.engine == engine && figures.question == Question::Confirm && figures.orders < LARGE
+            });
+            let group = |figures: &Figures| Group {
+                callers: figures.callers,
+                bars: [(Manner::Floor, "by hand"), (Manner::Library, "library"), (Manner::Bound, "in a transaction")]
+                    .into_iter()
+                    .filter_map(|(manner, name)| Some((name, figures.figure(manner, "")?.per_second)))
+                    .collect(),
+            };
+            Panel { engine: engine.name(), groups: confirming.map(group).collect() }
+        };
+        let panels: Vec<_> = Engine::ALL.map(panel).into_iter().filter(|panel| panel.groups.len() > 1).collect();
+        Ok(if panels.is_empty() { None } else { Some(chart::svg(&panels)?) })
     }
 
     pub(crate) fn json(&self) -> Result<String, Trouble> {

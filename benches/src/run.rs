@@ -99,6 +99,7 @@ async fn prepare(
     for i in first..first + count {
         let stale = contender.stale_every > 0 && usize::try_from(i)?.is_multiple_of(contender.stale_every);
         let mut request = stage::request(size, total, i, contender.depth, stale)?;
+        request.words = contender.search.iter().map(|word| (*word).to_owned()).collect();
         if operation == Operation::Page {
             expected.push(stage::expected(size, total, &request)?);
         }

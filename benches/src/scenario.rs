@@ -67,6 +67,8 @@ pub(crate) enum Question {
     Confirm,
     /// How fast a page of 50 orders is read.
     Page,
+    /// How fast a search is that finds every order.
+    Search,
     /// How much throughput is lost when 5 % of the change sets conflict.
     Conflicts,
     /// Whether a page's time depends on how deep it is.
@@ -76,12 +78,13 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    pub(crate) const ALL: [Self; 5] = [Self::Confirm, Self::Page, Self::Conflicts, Self::Depth, Self::Settle];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Confirm, Self::Page, Self::Search, Self::Conflicts, Self::Depth, Self::Settle];
 
     pub(crate) const fn operation(self) -> Operation {
         match self {
             Self::Confirm | Self::Conflicts => Operation::Confirm,
-            Self::Page | Self::Depth => Operation::Page,
+            Self::Page | Self::Search | Self::Depth => Operation::Page,
             Self::Settle => Operation::Notify,
         }
     }
@@ -90,6 +93,7 @@ impl Question {
         match self {
             Self::Confirm => "confirming an order",
             Self::Page => "a page of 50 orders",
+            Self::Search => "the first page of a search that finds every order",
             Self::Conflicts => "confirming, with conflicts",
             Self::Depth => "a page by its depth",
             Self::Settle => "settling by notifications",
@@ -109,6 +113,8 @@ pub(crate) struct Contender {
     pub(crate) deliveries: Deliveries,
     /// Whether one merchant gets all of them.
     pub(crate) one_merchant: bool,
+    /// The words of a search that every order has.
+    pub(crate) search: &'static [&'static str],
     /// Index of the contender to compare with.
     pub(crate) against: usize,
     /// Distinguishes it from others of the same manner.
@@ -148,6 +154,7 @@ impl Contender {
             stale_every: 0,
             deliveries: Deliveries::Once,
             one_merchant: false,
+            search: &[],
             against: 0,
             remark: "",
         }
@@ -156,7 +163,7 @@ impl Contender {
     /// The size of the database where it works.
     pub(crate) fn size(self, question: Question) -> Size {
         match question {
-            Question::Depth => Size::among(self.orders, 1),
+            Question::Depth | Question::Search => Size::among(self.orders, 1),
             Question::Settle => Size::online(self.orders, self.one_merchant),
             Question::Confirm | Question::Page | Question::Conflicts => Size::of(self.orders),
         }
@@ -183,6 +190,10 @@ impl Scenario {
                     }
                 }
                 contenders
+            }
+            Question::Search => {
+                let page = Contender::new(Manner::Library, orders);
+                vec![page, Contender { search: &["santoso"], remark: "a word of every order", ..page }]
             }
             Question::Conflicts => [(Manner::Floor, 0), (Manner::Library, 2)]
                 .into_iter()
@@ -231,6 +242,7 @@ impl Scenario {
             Question::Confirm | Question::Page => [(1, SMALL), (32, SMALL), (256, SMALL), (32, LARGE)]
                 .map(|(callers, orders)| Self::new(engine, question, callers, orders))
                 .into(),
+            Question::Search => vec![Self::new(engine, question, 1, LARGE)],
             Question::Conflicts => vec![Self::new(engine, question, 32, SMALL)],
             Question::Depth => vec![Self::new(engine, question, 1, DEEP)],
             Question::Settle => vec![Self::new(engine, question, 32, PAID)],

@@ -60,6 +60,8 @@ pub(crate) struct Request {
     /// A page starts below this order.
     pub(crate) after: Option<OrderNumber>,
     pub(crate) cursor: Option<String>,
+    /// A page of a search for these words.
+    pub(crate) words: Vec<String>,
     /// The first read of the order is one version behind, as if it was written in between.
     pub(crate) stale: bool,
     /// Plugipay's notification of the payment; `None` without online payment.
@@ -168,6 +170,7 @@ pub(crate) fn request(size: Size, total: i64, i: i64, depth: Depth, stale: bool)
         number: u32::try_from(n / size.sellers + 1)?,
         cursor: after.map(|after| page::cursor(account_id, &after)),
         after,
+        words: Vec::new(),
         stale,
         notification: None,
         account_text,
