@@ -1,7 +1,7 @@
 //! One change set in the shortest statement: it lands whole, or changes nothing.
 //!
 //! ```text
-//! lock the guarded rows at their versions, one after the other ─▶ good ─▶ writes ─▶ whether it landed, and the number
+//! lock the guarded rows at their versions, one after the other ─▶ claim a name ─▶ good ─▶ writes ─▶ did it land?
 //! ```
 //!
 //! It does not say why a change set did not land; the statement in `steps.rs` does, in a second round trip. So it needs no
@@ -97,18 +97,21 @@ impl Input {
         Ok(Some(sql))
     }
 
-    /// Locks the guarded rows in the documented order. The last step, `good`, has a row if everything holds.
+    /// Locks the guarded rows in the documented order, and claims the name if there is one. The last step, `good`, has a
+    /// row if everything holds.
     fn good(&self, sql: &mut Builder, mode: Mode, now: &str, id: &Cell) -> Result<(), Failed> {
         let lock =
             if mode == Mode::Waiting { " FOR NO KEY UPDATE OF r" } else { " FOR NO KEY UPDATE OF r SKIP LOCKED" };
         let mut guards: Vec<_> = self.relations.of(GUARDED).collect();
         guards.sort_by_key(|(_, columns)| LOCK_ORDER.iter().position(|table| *table == columns.table));
         let (absent, present): (Vec<_>, Vec<_>) = guards.into_iter().partition(|(guard, _)| wants_absence(guard));
+        let gate = self.gate();
+        let held = if gate.is_some() { "held (now)" } else { "good (now)" };
         let mut before: Option<String> = None;
         let last = present.len().saturating_sub(1);
         for (place, (guard, columns)) in present.iter().enumerate() {
             if place == last {
-                sql.step("good (now)").push(&format!("MATERIALIZED (SELECT {now} FROM @.{} r WHERE ", columns.table));
+                sql.step(held).push(&format!("MATERIALIZED (SELECT {now} FROM @.{} r WHERE ", columns.table));
             } else {
                 let name = format!("locked_{}", columns.table);
                 sql.step(&name).push(&format!("MATERIALIZED (SELECT 1 FROM @.{} r WHERE ", columns.table));
@@ -123,15 +126,18 @@ impl Input {
             }
         }
         if present.is_empty() {
-            sql.step("good (now)").push(&format!("MATERIALIZED (SELECT {now} WHERE true{PATIENT}"));
+            sql.step(held).push(&format!("MATERIALIZED (SELECT {now} WHERE true{PATIENT}"));
         }
         for (guard, columns) in &absent {
             sql.push(&format!(" AND NOT EXISTS (SELECT FROM @.{} r WHERE ", columns.table));
             guarded(sql, guard, columns, false)?;
             sql.push(")");
         }
-        sql.push(" AND NOT EXISTS (SELECT FROM @.change_sets c WHERE c.change_set_id = ").cell(id)?;
-        sql.push(" AND c.account_id = $1)");
+        // One that has landed has moved the version that it guards.
+        if !present.iter().any(|(guard, columns)| self.moves(guard, columns)) {
+            sql.push(" AND NOT EXISTS (SELECT FROM @.change_sets c WHERE c.change_set_id = ").cell(id)?;
+            sql.push(" AND c.account_id = $1)");
+        }
         if let Some([_, version]) = self.relations.get(SETTINGS).and_then(Relation::only) {
             sql.push(" AND EXISTS (SELECT FROM @.accounts a WHERE a.account_id = $1 AND a.version = ").cell(version)?;
             sql.push(")");
@@ -143,7 +149,7 @@ impl Input {
         }
         for (claims, of) in [
             (self.relations.get(DIRECTORY_CLAIMS), "@.directory k WHERE"),
-            (self.relations.get(CLAIMS), "@.claims k WHERE k.account_id = $1 AND"),
+            (self.relations.get(CLAIMS).filter(|_| gate.is_none()), "@.claims k WHERE k.account_id = $1 AND"),
         ] {
             for claim in claims.into_iter().flat_map(Relation::rows) {
                 let [_, _, kind, name] = claim else { continue };
@@ -159,7 +165,31 @@ impl Input {
             sql.push(")");
         }
         sql.push(if present.is_empty() { "" } else { lock }).push(")");
+        if let Some([_, _, kind, name]) = gate {
+            // The insertion looks into the index itself, so the plan can't be a slow one, and a race raises no error.
+            sql.step("good (now)").push("(INSERT INTO @.claims (account_id, kind, name) SELECT $1, ").cell(kind)?;
+            sql.push(", ").cell(name)?;
+            sql.push(&format!(" FROM held ON CONFLICT DO NOTHING RETURNING {now})"));
+        }
         Ok(())
+    }
+
+    /// The only claim within the account, if it is the only one: nothing else is written if the name is taken.
+    fn gate(&self) -> Option<&[Cell; 4]> {
+        self.relations.get(CLAIMS).and_then(Relation::only)
+    }
+
+    /// Whether the row of a guard gets a later version.
+    fn moves(&self, guard: &Relation, guarded: &Columns) -> bool {
+        let text = |cell: Option<&Cell>| if let Some(Cell::Text(text)) = cell { text.clone() } else { None };
+        let number = |cell: Option<&Cell>| if let Some(Cell::Int(number)) = cell { *number } else { None };
+        self.relations.of(UPDATED).filter(|(_, columns)| columns.table == guarded.table).any(|(updated, _)| {
+            let same =
+                guarded.id().is_none_or(|id| text(guard.at("id")).is_some_and(|of| text(updated.at(id)) == Some(of)));
+            let later =
+                number(guard.at("version")).zip(number(updated.at("version"))).is_some_and(|(was, is)| is > was);
+            same && later
+        })
     }
 
     /// Writes the rows of a relation that is not of a table's rows.
@@ -174,6 +204,9 @@ impl Input {
             ("v.before", " FROM good g CROSS JOIN ", &["i", ACCOUNT, "after"])
         };
         let name = relation.name();
+        if name == CLAIMS.0 && self.gate().is_some() {
+            return Ok(());
+        }
         if name == CLAIMS.0 || name == DIRECTORY_CLAIMS.0 {
             let table = if name == CLAIMS.0 { "claims" } else { "directory" };
             let step = sql.begin(&format!("{name}_done"), &format!("INSERT INTO @.{table} (account_id, kind, name)"));

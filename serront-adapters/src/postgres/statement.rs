@@ -56,6 +56,12 @@ impl Relation {
         self.cells.chunks(self.columns.len())
     }
 
+    /// A cell of the first row.
+    pub(super) fn at(&self, column: &str) -> Option<&Cell> {
+        let place = self.columns.iter().position(|name| *name == column)?;
+        self.rows().next()?.get(place)
+    }
+
     /// The row, if there is no other one.
     pub(super) fn only<const N: usize>(&self) -> Option<&[Cell; N]> {
         let mut rows = self.rows();
