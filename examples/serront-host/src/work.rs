@@ -37,7 +37,7 @@ use crate::state::Host;
 const ROUND: Duration = Duration::from_millis(500);
 /// Least time between two looks of a lane. A busy lane takes what was committed meanwhile together, in a few statements; a
 /// single effect does not wait.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 /// Longest pause after failures of the storage. The pauses start at one round and double.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// Pause between comparisons of the host's clock with the storage's.

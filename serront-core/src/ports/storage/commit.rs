@@ -41,6 +41,9 @@ part! {
         /// 6. Insert the effects, created now and due at [`Effect::due_at`](crate::changes::effect::Effect::due_at), both by the
         ///    storage's clock.
         ///
+        /// If another change set takes a name at the same moment, this one may answer [`CommitError::Duplicate`] although one
+        /// of its guards fails too.
+        ///
         /// A change set that fails leaves nothing behind, and does not harm those committed at the same time.
         ///
         /// # Errors
