@@ -18,18 +18,7 @@ fuzz_target!(|raw: &str| {
             }
         )+};
     }
-    id!(
-        AccountId,
-        AdjustmentId,
-        DeliveryId,
-        EventId,
-        ExceptionId,
-        KeyId,
-        OrderId,
-        PayoutId,
-        ServiceId,
-        SubscriptionId
-    );
+    id!(AccountId, AdjustmentId, DeliveryId, EventId, ExceptionId, KeyId, OrderId, PayoutId, ServiceId, SubscriptionId);
     assert!(kinds <= 1, "{raw}");
     if let Ok(id) = raw.parse::<EffectId>() {
         assert_eq!(id.to_string(), raw);
