@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `open.rs`, `options.rs`, `address.rs` | the storage, how it is opened, and the options that an address gives |
 //! | `storage.rs`, `bound.rs` | the port, and the storage bound to a transaction of the host |
-//! | `pool.rs`, `servers.rs`, `answer.rs` | the pool, its connections, and statements that get no answer |
+//! | `pool.rs`, `connections.rs`, `servers.rs`, `answer.rs` | the pool, its connections, and statements that get no answer |
 //! | `together.rs`, `coalesce.rs`, `batch.rs` | what concurrent callers share |
 //! | `waiting.rs`, `events.rs` | change sets that wait for rows which another transaction has locked, or for another one with the same event |
 //! | `commit.rs`, `input.rs`, `steps.rs`, `statement.rs` | the statement of commits: its input, its steps, its text |
@@ -35,6 +35,7 @@ mod bound;
 mod clock;
 mod coalesce;
 mod commit;
+mod connections;
 mod error;
 mod events;
 mod fold;

@@ -8,6 +8,7 @@ use serront_core::ports::PortError;
 use sqlx::ConnectOptions as _;
 
 use super::coalesce::Coalescer;
+use super::connections::{Connections, Limits};
 use super::events::Events;
 use super::migrations::migrate;
 use super::options::PostgresOptions;
@@ -15,7 +16,6 @@ use super::pool::Base;
 use super::servers::{self, Servers};
 use super::together::{Commits, Keys, Merchants, Orders, Records, Sessions};
 use super::waiting::Waiters;
-use crate::sql::connections::{Connections, Limits};
 use crate::sql::set_aside::Looks;
 
 /// Storage in PostgreSQL.

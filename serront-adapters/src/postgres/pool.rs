@@ -8,10 +8,10 @@ use serront_core::ports::Clock;
 
 use super::answer::{self, Silence};
 use super::clock;
+use super::connections::{Connections, Lease};
 use super::error::{self, Fate};
 use super::servers::{Servers, Session};
 use super::waiting::Waiters;
-use crate::sql::connections::{Connections, Lease};
 use crate::sql::error::Failed;
 
 /// What all statements need.

@@ -20,9 +20,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::address::TargetSession;
+use super::connections::{Opened, Opener};
 use super::error::classified;
 use crate::sql::cells::Cells as _;
-use crate::sql::connections::{Opened, Opener};
 use crate::sql::error::Failed;
 
 /// Identifies the session, and reads properties of the server. A process number alone may be reused.

@@ -7,7 +7,6 @@
 
 pub(crate) mod books;
 pub(crate) mod cells;
-pub(crate) mod connections;
 pub(crate) mod error;
 pub(crate) mod installation;
 pub(crate) mod ledger;

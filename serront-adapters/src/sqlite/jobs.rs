@@ -1,11 +1,13 @@
 //! The jobs for the writer.
 
-use serront_core::ports::LeaseLost;
+use std::sync::Arc;
+
 use serront_core::ports::prelude::*;
+use serront_core::ports::{Clock, LeaseLost};
 use tokio::sync::oneshot;
 
 use super::commit::Refusal;
-use super::transaction::Work;
+use super::gate::Gate;
 use crate::sql::error::Failed;
 use crate::sql::set_aside::Unread;
 
@@ -14,6 +16,36 @@ pub(super) const QUEUE: usize = 1_024;
 
 /// Where a job's result is sent.
 pub(super) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// How the transaction of a group ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Committed,
+    RolledBack,
+    /// It did not begin, because another process wrote for too long.
+    Busy,
+    Unknown,
+}
+
+impl Ended {
+    /// The failure of a job whose changes were part of it; `None` if they are on the disk.
+    pub(super) const fn failure(self) -> Option<Failed> {
+        match self {
+            Self::Committed => None,
+            Self::RolledBack => Some(Failed::RolledBack),
+            Self::Busy => Some(Failed::Busy),
+            Self::Unknown => Some(Failed::Lost),
+        }
+    }
+}
+
+/// Answers a job once its transaction has ended.
+pub(super) type Answer = Box<dyn FnOnce(Ended) + Send>;
+
+/// The host's work, to be run on the writer's thread in a savepoint: with the connection, or without one if the transaction
+/// can't be used. Returns whether to keep what it wrote, and how to answer.
+pub(super) type Work =
+    Box<dyn FnOnce(Option<(&mut rusqlite::Connection, &Gate)>, Arc<dyn Clock>) -> (bool, Answer) + Send>;
 
 /// A job for the writer.
 pub(super) enum Job {

@@ -13,12 +13,12 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `open.rs`, `options.rs` | the storage, and how it is opened |
+//! | `open.rs`, `options.rs`, `file.rs` | the storage, and how it and its connections are opened |
 //! | `storage.rs` | the port |
 //! | `transaction.rs`, `bound.rs` | a host's transaction: on the writer's thread, or on a connection of the host |
 //! | `connection.rs` | statements, and the two kinds of connections that they run on |
 //! | `pool.rs` | the connections that read |
-//! | `writer.rs`, `jobs.rs` | the writer and its jobs |
+//! | `writer.rs`, `jobs.rs`, `gate.rs` | the writer, its jobs, and the ends of its transactions |
 //! | `line.rs` | debits of one account wait for each other |
 //! | `commit.rs`, `changes.rs`, `script.rs` | a commit: its guards and claims, its writes, its text |
 //! | `read.rs`, `funds.rs`, `books.rs` | reads, and the sums of the books |
@@ -33,7 +33,9 @@ mod changes;
 mod commit;
 mod connection;
 mod error;
+mod file;
 mod funds;
+mod gate;
 mod installation;
 mod jobs;
 mod line;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::connection::{Connection, at_once};
-use super::open::{Access, connect};
+use super::file::{Access, connect};
 use super::options::BUSY_TIMEOUT;
 use crate::sql::error::Failed;
 

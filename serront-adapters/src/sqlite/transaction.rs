@@ -17,15 +17,10 @@ use tokio::sync::oneshot;
 
 use super::commit::{self, Mode, Refusal};
 use super::connection::{Connection, at_once, poll_once};
-use super::jobs::Job;
+use super::gate::Gate;
+use super::jobs::{Answer, Ended, Job};
 use super::open::SqliteStorage;
-use super::writer::{Answer, Ended, Gate};
 use crate::sql::error::Failed;
-
-/// The host's work, to be run on the writer's thread in a savepoint: with the connection, or without one if the transaction
-/// can't be used. Returns whether to keep what it wrote, and how to answer.
-pub(super) type Work =
-    Box<dyn FnOnce(Option<(&mut rusqlite::Connection, &Gate)>, Arc<dyn Clock>) -> (bool, Answer) + Send>;
 
 /// The longest time limit. Far above any real need; it prevents an overflow when it is added to the present time.
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);

@@ -8,7 +8,6 @@
 //! fails nevertheless, the transaction begins again, and each change set has a savepoint.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serront_core::changes::change::{ChangeSet, Committed};
 use serront_core::ports::Clock;
@@ -17,37 +16,13 @@ use tokio::sync::mpsc;
 use super::commit::{self, Mode, Refusal};
 use super::connection::{Connection, at_once, poll_once, query};
 use super::error::ends_transaction;
-use super::jobs::{Job, Record, Reply};
+use super::gate::Gate;
+use super::jobs::{Answer, Ended, Job, Record, Reply};
 use super::{installation, set_aside, work};
 use crate::sql::error::Failed;
 
 /// Most jobs in one transaction: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
-
-/// How the transaction of a group ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    Committed,
-    RolledBack,
-    /// It did not begin, because another process wrote for too long.
-    Busy,
-    Unknown,
-}
-
-impl Ended {
-    /// The failure of a job whose changes were part of it; `None` if they are on the disk.
-    pub(super) const fn failure(self) -> Option<Failed> {
-        match self {
-            Self::Committed => None,
-            Self::RolledBack => Some(Failed::RolledBack),
-            Self::Busy => Some(Failed::Busy),
-            Self::Unknown => Some(Failed::Lost),
-        }
-    }
-}
-
-/// Answers a job once its transaction has ended.
-pub(super) type Answer = Box<dyn FnOnce(Ended) + Send>;
 
 fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E>, result: Result<T, E>) -> Answer {
     Box::new(move |ended| {
@@ -55,28 +30,6 @@ fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E
         // The caller may have been cancelled.
         let _ = reply.send(result);
     })
-}
-
-/// Who may end a transaction. Only the writer commits, and it has to know of every rollback: the engine may roll back on its
-/// own initiative, and would then commit every further statement separately.
-#[derive(Debug, Default)]
-pub(super) struct Gate {
-    committing: AtomicBool,
-    rolled_back: AtomicBool,
-}
-
-impl Gate {
-    /// Watches the connection's transactions.
-    pub(super) fn watch(self: &Arc<Self>, connection: &rusqlite::Connection) -> Result<(), Failed> {
-        let (commits, rollbacks) = (Arc::clone(self), Arc::clone(self));
-        connection.commit_hook(Some(move || !commits.committing.load(Ordering::Acquire)))?;
-        connection.rollback_hook(Some(move || rollbacks.rolled_back.store(true, Ordering::Release)))?;
-        Ok(())
-    }
-
-    pub(super) fn has_rolled_back(&self) -> bool {
-        self.rolled_back.load(Ordering::Acquire)
-    }
 }
 
 /// The writer's connection.
@@ -118,7 +71,7 @@ impl Writer {
     }
 
     fn begin(&mut self) -> Result<(), Failed> {
-        self.gate.rolled_back.store(false, Ordering::Release);
+        self.gate.begin();
         self.execute("BEGIN IMMEDIATE")
     }
 
@@ -164,9 +117,9 @@ impl Writer {
     }
 
     fn commit(&mut self) -> Ended {
-        self.gate.committing.store(true, Ordering::Release);
+        self.gate.open(true);
         let committed = self.execute("COMMIT");
-        self.gate.committing.store(false, Ordering::Release);
+        self.gate.open(false);
         if committed.is_ok() {
             return Ended::Committed;
         }

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::error::Failed;
+use crate::sql::error::Failed;
 
 /// Time limit of a ping of an idle connection. A round trip takes milliseconds, and a request is waiting.
 const ALIVE_TIME_MAX: Duration = Duration::from_secs(1);
