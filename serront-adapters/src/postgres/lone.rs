@@ -5,8 +5,11 @@
 //! ```
 //!
 //! It does not say why a change set did not land; the statement in `steps.rs` does, in a second round trip. So it needs no
-//! relations, no status for each change set, and no step that is read twice. Conditions that are false in a few change
-//! sets only, such as a name to release, are left to that statement.
+//! relations, no status for each change set, and no step that is read twice. What few change sets need, such as a name to
+//! release, is left to that statement.
+//!
+//! It also runs on a host's connection, whose plans may have been made while the tables were empty. So it looks up as
+//! little as possible in tables that grow with every commit.
 
 use serront_core::funds::ledger::POSTED_WITHIN;
 
