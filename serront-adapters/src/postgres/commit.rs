@@ -75,7 +75,7 @@ pub(super) async fn apply(
     {
         let (sql, arguments) = lone.finish(schema);
         let row = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_one(&mut *connection).await?;
-        if row.flag("landed").map_err(Failed::from)? {
+        if row.flag("landed")? {
             let number = rows::optional_number(&row)?;
             return Ok(changes.iter().map(|_| Status::Committed(Committed { number })).collect());
         }
@@ -84,7 +84,7 @@ pub(super) async fn apply(
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
     let mut statuses: Vec<Option<Status>> = changes.iter().map(|_| None).collect();
     for row in &rows {
-        let n = usize::try_from(row.int("n").map_err(Failed::from)?).map_err(|_| Failed::Unreadable("n"))?;
+        let n = usize::try_from(row.int("n")?).map_err(|_| Failed::Unreadable("n"))?;
         let (Some(change), Some(status)) = (changes.get(n), statuses.get_mut(n)) else {
             return Err(Failed::Unreadable("n").into());
         };

@@ -174,7 +174,7 @@ pub(crate) fn shop<R: Cells>(rows: &[R]) -> Read<Option<ShopSnapshot>> {
             .filter_map(|row| match row.optional_text("s_service_id") {
                 Ok(None) => None,
                 Ok(Some(_)) => Some(Service::read(row)),
-                Err(error) => Some(Err(error.into())),
+                Err(error) => Some(Err(error)),
             })
             .collect::<Read<_>>()?,
         subscriptions: nested(row, "subscriptions")?,

@@ -109,7 +109,7 @@ async fn again(connection: &mut Connection<'_>, row: &Rested, now: Timestamp) ->
 }
 
 async fn one(connection: &mut Connection<'_>, sql: &str, id: &str, account: &str) -> Worked<Option<SqliteRow>> {
-    Ok(query(at(sql)).bind(id).bind(account).fetch_optional(connection).await?)
+    query(at(sql)).bind(id).bind(account).fetch_optional(connection).await
 }
 
 /// Makes a postponed effect due, and deletes the record.

@@ -45,16 +45,14 @@ impl Writer {
         let mut group = Vec::new();
         while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
             let mut closing = None;
-            let jobs: Vec<Job> = group
-                .drain(..)
-                .filter_map(|job| match job {
-                    Job::Close(closed) => {
-                        closing = Some(closed);
-                        None
-                    }
-                    job => Some(job),
-                })
-                .collect();
+            let mut jobs = Vec::with_capacity(group.len());
+            for job in group.drain(..) {
+                if let Job::Close(closed) = job {
+                    closing = Some(closed);
+                } else {
+                    jobs.push(job);
+                }
+            }
             if !jobs.is_empty() {
                 self.transact(jobs);
             }
