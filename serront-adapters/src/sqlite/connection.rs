@@ -131,6 +131,28 @@ pub(super) async fn run_all(
     }
 }
 
+/// Runs a statement on a connection of the storage, and passes on the values of each row as it is read. For the books: they
+/// have too many rows to keep.
+pub(super) fn each<const N: usize>(
+    connection: &mut Connection<'_>,
+    query: &Query<'_>,
+    mut take: impl FnMut([ValueRef<'_>; N]),
+) -> Result<(), Failed> {
+    let Connection::Own(connection) = connection else {
+        return Err(Failed::Refused("rows are passed on only on a connection of the storage"));
+    };
+    let mut statement = prepared(connection, query)?;
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next()? {
+        let mut values = [ValueRef::Null; N];
+        for (column, value) in values.iter_mut().enumerate() {
+            *value = row.get_ref(column)?;
+        }
+        take(values);
+    }
+    Ok(())
+}
+
 impl ToSql for Cell {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {

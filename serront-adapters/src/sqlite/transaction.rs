@@ -88,7 +88,7 @@ impl SqliteStorage {
             let keep = matches!(result, Ok(Ok(_)));
             let answer = move |ended: Ended| {
                 let result = match (result, ended.failure()) {
-                    (Ok(Ok(_)), Some(failed)) => Err(failed),
+                    (Ok(Ok(_)) | Err(Failed::RolledBack), Some(failed)) => Err(failed),
                     (result, _) => result,
                 };
                 // The caller may have been cancelled.
