@@ -160,7 +160,8 @@ impl<'f> Newest<'f> {
         // As many as hold the missing ones, if matches stay as frequent; none if there was no match.
         let expected = missing.saturating_mul(self.looked_at).checked_div(self.found.len()).unwrap_or(usize::MAX);
         let is_near = self.looked_at.saturating_add(expected) <= LOOKED_AT_MAX;
-        self.asks = if is_near { expected.max(1) } else { 0 };
+        // At least as many as before, so that a page is not filled order by order.
+        self.asks = if is_near { expected.max(self.looked_at) } else { 0 };
     }
 
     /// How many orders are wanted of the index; `None` if the page is complete.

@@ -16,11 +16,11 @@ impl From<rusqlite::Error> for Failed {
 }
 
 /// BUSY (5) and LOCKED (6): another process has locked the file for longer than the time-out. READONLY (8), IOERR (10) and
-/// FULL (13) are transient.
+/// FULL (13) are transient, and INTERRUPT (9), which stops a statement of a host's transaction at its time limit.
 const fn kind(code: i32) -> Option<PortErrorKind> {
     match code & 0xff {
         5 | 6 => Some(PortErrorKind::Busy),
-        8 | 10 | 13 => Some(PortErrorKind::Transient),
+        8 | 9 | 10 | 13 => Some(PortErrorKind::Transient),
         _ => None,
     }
 }
@@ -54,6 +54,11 @@ pub(super) fn unique_violation(failed: &Failed) -> bool {
         | Failed::ReadOnly
         | Failed::Busy => false,
     }
+}
+
+/// A constraint was violated.
+pub(super) const fn is_constraint(failed: &Failed) -> bool {
+    matches!(failed, Failed::Sqlite(code, ..) if *code & 0xff == 19)
 }
 
 /// Whether the engine may have rolled back the whole transaction: it does when memory (7), the disk (10, 13) or the

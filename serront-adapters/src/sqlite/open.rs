@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 use serront_core::ports::{Clock, PortError};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +21,8 @@ use crate::sql::set_aside::Looks;
 /// Storage in one SQLite file.
 pub struct SqliteStorage {
     jobs: mpsc::Sender<Job>,
+    /// The writer's thread.
+    writer: ThreadId,
     pub(super) readers: Readers,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) looks: Looks,
@@ -54,9 +57,11 @@ impl SqliteStorage {
         let writer = Writer { connection, gate, clock: Arc::clone(&options.clock) };
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("serront-sqlite".to_owned());
-        thread.spawn(move || writer.run(queue)).map_err(PortError::transient)?;
+        let thread = thread.spawn(move || writer.run(queue)).map_err(PortError::transient)?;
+        let writer = thread.thread().id();
         Ok(Self {
             jobs,
+            writer,
             readers: Readers::new(options.path),
             clock: options.clock,
             looks: Looks::default(),
@@ -85,6 +90,10 @@ impl SqliteStorage {
 
     /// Sends a job to the writer.
     pub(super) async fn send(&self, job: Job) -> Result<(), Failed> {
+        // The writer can't wait for itself.
+        if std::thread::current().id() == self.writer {
+            return Err(Failed::Refused("inside a transaction, use the storage that is bound to it"));
+        }
         self.jobs.send(job).await.map_err(|_| Failed::Closed)
     }
 }

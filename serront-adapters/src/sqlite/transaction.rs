@@ -188,12 +188,11 @@ impl SqliteTransaction<'_> {
     pub(super) async fn apply(&self, change: &ChangeSet) -> Result<Committed, CommitError> {
         let change = change.clone().by_clock_of_storage(self.clock.now());
         let applied = self.with(|connection| {
+            self.halfway.store(true, Ordering::Release);
             let applied = poll_once(commit::apply(&mut Connection::Own(connection), &change, Mode::Bare));
             let applied =
                 applied.unwrap_or(Err(Refusal::Halfway(Failed::Refused("a commit waited for another thread"))));
-            if matches!(applied, Err(Refusal::Halfway(_))) {
-                self.halfway.store(true, Ordering::Release);
-            }
+            self.halfway.store(matches!(applied, Err(Refusal::Halfway(_))), Ordering::Release);
             Ok(applied)
         })?;
         Ok(applied?)

@@ -8,6 +8,7 @@
 //! fails nevertheless, the transaction begins again, and each change set has a savepoint.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serront_core::changes::change::{ChangeSet, Committed};
 use serront_core::ports::Clock;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::commit::{self, Mode, Refusal};
 use super::connection::{Connection, at_once, poll_once, query};
-use super::error::ends_transaction;
+use super::error::{ends_transaction, is_constraint};
 use super::gate::Gate;
 use super::jobs::{Answer, Ended, Job, Record, Reply};
 use super::{installation, set_aside, work};
@@ -32,6 +33,9 @@ fn answer<T: Send + 'static, E: From<Failed> + Send + 'static>(reply: Reply<T, E
     })
 }
 
+/// How long a group lasts before a host's transaction waits for the next one: others wait for the whole group.
+const HOSTS_TIME_MAX: Duration = Duration::from_millis(100);
+
 /// The writer's connection.
 pub(super) struct Writer {
     pub(super) connection: rusqlite::Connection,
@@ -43,7 +47,15 @@ impl Writer {
     /// Runs jobs until the storage is closed or dropped.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut group = Vec::new();
-        while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        loop {
+            if group.is_empty() && queue.blocking_recv_many(&mut group, GROUP_MAX) == 0 {
+                return;
+            }
+            while group.len() < GROUP_MAX
+                && let Ok(job) = queue.try_recv()
+            {
+                group.push(job);
+            }
             let mut closing = None;
             let mut jobs = Vec::with_capacity(group.len());
             for job in group.drain(..) {
@@ -54,9 +66,12 @@ impl Writer {
                 }
             }
             if !jobs.is_empty() {
-                self.transact(jobs);
+                group = self.transact(jobs);
             }
             if let Some(closed) = closing {
+                while !group.is_empty() {
+                    group = self.transact(group);
+                }
                 drop(self.connection);
                 let _ = closed.send(());
                 return;
@@ -78,8 +93,10 @@ impl Writer {
         let _ = self.execute("ROLLBACK");
     }
 
-    /// Runs a group of jobs in one transaction, and answers them.
-    fn transact(&mut self, jobs: Vec<Job>) {
+    /// Runs a group of jobs in one transaction, and answers them. Returns transactions of hosts for which no time was left.
+    fn transact(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let began = Instant::now();
+        let mut later = Vec::new();
         let mut answers = Vec::with_capacity(jobs.len());
         let (mut changes, mut replies, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
@@ -101,7 +118,11 @@ impl Writer {
         let applied = applied.unwrap_or_else(|| changes.iter().map(|_| Err(Failed::RolledBack.into())).collect());
         answers.extend(replies.into_iter().zip(applied).map(|(reply, result)| answer(reply, result)));
         for job in others {
-            open &= self.perform(job, open, &mut answers);
+            if matches!(job, Job::Transaction(_)) && began.elapsed() >= HOSTS_TIME_MAX {
+                later.push(job);
+            } else {
+                open &= self.perform(job, open, &mut answers);
+            }
         }
         let ended = if open {
             self.commit()
@@ -112,17 +133,17 @@ impl Writer {
         for answer in answers {
             answer(ended);
         }
+        later
     }
 
     fn commit(&mut self) -> Ended {
         self.gate.open(true);
         let committed = self.execute("COMMIT");
         self.gate.open(false);
-        if committed.is_ok() {
-            return Ended::Committed;
-        }
+        let Err(failed) = committed else { return Ended::Committed };
         self.roll_back();
-        Ended::Unknown
+        // A host's deferred constraint is checked by the commit, which then has not happened.
+        if is_constraint(&failed) { Ended::RolledBack } else { Ended::Unknown }
     }
 
     /// Applies change sets; `None` if the engine has ended the transaction.
@@ -131,7 +152,9 @@ impl Writer {
             Err(Stopped::Halfway) => {
                 self.roll_back();
                 self.begin().ok()?;
-                self.each(changes, Mode::Savepoint).ok()
+                let now = self.clock.now();
+                let changes: Vec<_> = changes.iter().map(|change| change.clone().by_clock_of_storage(now)).collect();
+                self.each(&changes, Mode::Savepoint).ok()
             }
             applied => applied.ok(),
         }

@@ -268,6 +268,50 @@ async fn what_waits_for_something_else_is_refused() {
     assert_eq!(shop.notes().await, ["after"]);
 }
 
+/// The writer would wait for itself, and the change would land later, alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_not_bound_is_refused_inside_a_transaction() {
+    let shop = Arc::new(Shop::open(Engine::Sqlite).await);
+    let (placed, inside) = (shop.place().await, Arc::clone(&shop));
+    let order = placed.clone();
+    storage(&shop)
+        .transaction(LONG, move |transaction| {
+            let commands = inside.world.commands();
+            let unbound = async {
+                commands.confirm_payment(order.account_id, order.id, &host(), None, None).await.map_err(Trouble::from)
+            };
+            assert_eq!(kind_of(transaction.complete(unbound)), PortErrorKind::Permanent);
+            Ok::<_, Trouble>(())
+        })
+        .await
+        .unwrap();
+    shop.assert_whole(&placed, false).await;
+}
+
+/// A deferred constraint of the host's is checked by the commit only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_constraint_undoes_the_commit_and_nothing_is_unknown() {
+    let shop = Arc::new(Shop::open(Engine::Sqlite).await);
+    let placed = shop.place().await;
+    let (inside, order) = (Arc::clone(&shop), placed.clone());
+    let undone = storage(&shop)
+        .transaction(LONG, move |transaction| {
+            confirm(&inside, transaction, &order)?;
+            transaction.run(|connection| {
+                connection.execute_batch(
+                    "CREATE TABLE parts (note TEXT REFERENCES notes (note) DEFERRABLE INITIALLY DEFERRED); \
+                     INSERT INTO parts (note) VALUES ('nowhere')",
+                )
+            })??;
+            Ok::<_, Trouble>(())
+        })
+        .await;
+    assert_eq!(kind_of(undone), PortErrorKind::Transient);
+    shop.assert_whole(&placed, false).await;
+    confirming(&shop, &placed).await.unwrap().unwrap();
+    shop.assert_whole(&placed, true).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_waits_for_the_host() {
     let shop = Arc::new(Shop::open(Engine::Sqlite).await);
